@@ -1,0 +1,33 @@
+"""single_rs: from a graphene liquid cell movie to the 3D position of every atom, with error bars.
+
+Names are loaded when first used, so that ``import single_rs`` and ``single-rs --help`` stay fast.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from single_rs._core import __version__
+
+# Public name -> module that defines it, in the order of the pipeline.
+_PUBLIC: dict[str, str] = {
+    "InputError": "errors",
+    "DataFileError": "errors",
+    "NoParticleError": "errors",
+    "ConvergenceError": "errors",
+}
+
+__all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from its module on first use."""
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'single_rs' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"single_rs.{_PUBLIC[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return sorted(__all__)
