@@ -16,6 +16,13 @@ _PUBLIC: dict[str, str] = {
     "DataFileError": "errors",
     "NoParticleError": "errors",
     "ConvergenceError": "errors",
+    "Movie": "io",
+    "open_movie": "io",
+    "ParticleStack": "io",
+    "read_stack": "io",
+    "write_stack": "io",
+    "read_map": "io",
+    "write_map": "io",
 }
 
 __all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604

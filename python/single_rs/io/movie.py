@@ -1,0 +1,228 @@
+"""Movies, (frame, y, x), read block by block in the type of the file.
+
+The size is checked before any work, values in a few frames on opening and in every block that is read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from single_rs.errors import DataFileError, InputError
+from single_rs.io.mrc import check_pixel_size
+
+__all__ = ["FrameSource", "Movie", "open_movie"]
+
+CHECKED_FRAMES = 8  # looked at on opening; the others when they are read
+HASHED_FRAMES = 64  # spread evenly; tells any two recordings apart at the cost of reading some 10 MB
+LARGEST_ASPECT = 4  # frames longer than this are more likely wrong axes than a strip detector
+PIXEL_TOLERANCE = 0.01  # relative; more between option and header is worth a warning
+
+log = logging.getLogger(__name__)
+
+
+class FrameSource(Protocol):
+    """What a reader of one format gives: shape (n, y, x), type, pixel size (Å or None) and blocks of frames."""
+
+    shape: tuple[int, int, int]
+    dtype: np.dtype[Any]
+    pixel_size: float | None
+
+    def read(self, start: int, stop: int) -> NDArray[Any]:
+        """Return frames ``start:stop``."""
+        ...
+
+
+class _ArraySource:
+    """Frames of a NumPy array."""
+
+    pixel_size: float | None = None
+
+    def __init__(self, array: NDArray[Any]) -> None:
+        self._array = array
+        n, y, x = array.shape
+        self.shape = (n, y, x)
+        self.dtype = array.dtype
+
+    def read(self, start: int, stop: int) -> NDArray[Any]:
+        return self._array[start:stop]
+
+
+class Movie:
+    """A movie that stays on disk; use `open_movie` or `Movie.from_array` to make one.
+
+    Attributes
+    ----------
+    path : Path or None
+        File or folder; ``None`` for an array.
+    shape : tuple
+        (n, y, x).
+    dtype : numpy.dtype
+        Type of the file, in the byte order of the machine.
+    pixel_size : float
+        Å.
+    """
+
+    def __init__(self, source: FrameSource, pixel_size: float, path: Path | None = None) -> None:
+        self._source: FrameSource | None = source
+        self.path = path
+        self.shape = source.shape
+        self.dtype = source.dtype.newbyteorder("=")
+        self.pixel_size = check_pixel_size(pixel_size)
+        self._check_values()
+
+    @classmethod
+    def from_array(cls, array: NDArray[Any], pixel_size: float) -> Movie:
+        """Wrap an array as a movie.
+
+        Parameters
+        ----------
+        array
+            (n, y, x), real; not copied.
+        pixel_size
+            Å.
+
+        Raises
+        ------
+        InputError
+            Not three axes, fewer than two frames, complex, or NaN.
+        """
+        array = np.asanyarray(array)
+        if array.ndim != 3 or array.shape[0] < 2 or array.size == 0:
+            raise InputError(f"an array of shape {array.shape}; a movie is (frame, y, x) with at least 2 frames")
+        return cls(_ArraySource(array), pixel_size)
+
+    @property
+    def name(self) -> str:
+        """File name for messages."""
+        return str(self.path) if self.path is not None else "the array"
+
+    def __len__(self) -> int:
+        """Return the number of frames."""
+        return self.shape[0]
+
+    def __enter__(self) -> Movie:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def __iter__(self) -> Iterator[NDArray[np.float32]]:
+        """Iterate over frames, each (y, x) float32."""
+        return (self.frame(i) for i in range(len(self)))
+
+    def close(self) -> None:
+        """Let go of the file; blocks already read stay valid."""
+        self._source = None
+
+    def read(self, start: int, stop: int) -> NDArray[Any]:
+        """Return frames ``start:stop``, (m, y, x), in the type of the file.
+
+        Uncompressed files give a read-only view of the memory map, so that nothing is copied.
+
+        Raises
+        ------
+        InputError
+            Frames outside the movie.
+        DataFileError
+            NaN or infinite values; the message names the first frame that has them.
+        """
+        if self._source is None:
+            raise InputError(f"{self.name} is closed; open it again to read frames")
+        if not 0 <= start <= stop <= len(self):
+            raise InputError(f"frames {start} to {stop} of {self.name}; it has frames 0 to {len(self) - 1}")
+        block = self._source.read(start, stop)
+        if not block.dtype.isnative:
+            block = block.astype(self.dtype)
+        if block.dtype.kind == "f":
+            # A sum of finite float32 in float64 cannot overflow, so it is finite exactly when all terms are.
+            for i, image in enumerate(block):
+                if not np.isfinite(image.sum(dtype=np.float64)):
+                    raise DataFileError(f"{self.name}: frame {start + i} holds NaN or infinite values; remove it")
+        return block
+
+    def frame(self, index: int) -> NDArray[np.float32]:
+        """Return one frame, (y, x) float32, a copy."""
+        return np.array(self.read(index, index + 1)[0], np.float32)
+
+    def checksum(self) -> str:
+        """Return a SHA-256 of shape, type and 64 frames spread evenly: enough to know the input again."""
+        digest = hashlib.sha256(f"{self.shape}{self.dtype}".encode())
+        for i in _spread(len(self), HASHED_FRAMES):
+            digest.update(np.ascontiguousarray(self.read(i, i + 1)))
+        return digest.hexdigest()
+
+    def _check_values(self) -> None:
+        if self.dtype.kind not in "iufb":
+            raise InputError(f"{self.name} holds values of type {self.dtype}; real images are needed")
+        for i in _spread(len(self), CHECKED_FRAMES):
+            self.read(i, i + 1)
+
+
+def _spread(n: int, count: int) -> list[int]:
+    """Return up to `count` indices spread evenly over ``range(n)``, both ends included."""
+    return sorted({int(i) for i in np.linspace(0, n - 1, min(n, count)).round()})
+
+
+def open_movie(path: str | os.PathLike[str], pixel_size: float | None = None) -> Movie:
+    """Open a movie without loading it.
+
+    Parameters
+    ----------
+    path
+        MRC/MRCS (memory-mapped), TIFF and EER, DM3/DM4/SER/EMD and others through rosettasciio (extra ``io``), or a
+        folder of single frames, taken in natural order (``f2`` before ``f10``).
+    pixel_size
+        Å; wins over the header. ``None`` takes it from the header.
+
+    Returns
+    -------
+    Movie
+        Frames (n, y, x) in the type of the file.
+
+    Raises
+    ------
+    InputError
+        No pixel size anywhere, one frame only, wrong axes.
+    DataFileError
+        Missing, truncated, unknown or broken file, NaN values.
+    """
+    from single_rs.io.formats import open_source
+
+    path = Path(path)
+    source = open_source(path)
+    _check_shape(path, source.shape)
+    if pixel_size is None:
+        pixel_size = source.pixel_size
+    elif source.pixel_size is not None and abs(source.pixel_size / check_pixel_size(pixel_size) - 1) > PIXEL_TOLERANCE:
+        log.warning(
+            "%s says %.4g Å per pixel, the option %.4g Å; the option is used", path, source.pixel_size, pixel_size
+        )
+    if pixel_size is None:
+        raise InputError(f"{path} does not say its pixel size; give it in Å, e.g. --pixel-size 0.358")
+    return Movie(source, pixel_size, path)
+
+
+def _check_shape(path: Path, shape: tuple[int, int, int]) -> None:
+    """Refuse single frames and axes that are not (frame, y, x)."""
+    n, y, x = shape
+    if min(shape) < 1:
+        raise DataFileError(f"{path} is empty: shape {shape} (frames, y, x)")
+    if n < 2:
+        raise InputError(f"{path} has one frame of {y} × {x}; a movie needs at least 2 (usually thousands)")
+    # Detectors are square or nearly so; a movie that is square in (frame, y) or (frame, x) only was saved transposed.
+    transposed = y != x and n in (y, x)
+    if transposed or max(x, y) > LARGEST_ASPECT * min(x, y):
+        axis = "last" if n == y or x > y else "second"
+        order = "(2, 0, 1)" if axis == "last" else "(1, 0, 2)"
+        raise InputError(
+            f"{path} has shape {shape}, read as (frame, y, x); its {axis} axis looks like the frames: "
+            f"transpose it with numpy.transpose(data, {order}) and save it again"
+        )
