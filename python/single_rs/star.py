@@ -1,0 +1,323 @@
+"""STAR 3.1 files: poses as RELION writes them, and tracks.
+
+Rotation R: x_lab = R · x_particle. RELION's angles give Rᵀ = Rz(rot) · Ry(tilt) · Rz(psi), i.e.
+R = from_euler("ZYZ", [rot, tilt, psi]).inv(); rlnOriginXAngst, rlnOriginYAngst (Å) move the observed image onto
+the reference and are therefore minus the particle's shift. Columns ``single…`` are ours; other programs skip them.
+References: Scheres 2012, doi:10.1016/j.jsb.2012.09.006; Hall 1991, doi:10.1021/ci00002a020 (STAR).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from single_rs.errors import DataFileError, InputError
+from single_rs.io.atomic import atomic
+
+if TYPE_CHECKING:
+    from single_rs.orient import Poses
+    from single_rs.track import Track
+
+__all__ = ["angles_from_rotations", "read_poses", "read_tracks", "rotations_from_angles", "write_poses", "write_tracks"]
+
+VERSION_LINE = "# version 30001"  # tells RELION that the file has optics groups (3.1 and later)
+# RELION refuses an optics group without them. Negative-Cs imaging, DESIGN section 4; our own stages do not read them.
+VOLTAGE_KV = 300.0
+SPHERICAL_ABERRATION_MM = -0.0075
+AMPLITUDE_CONTRAST = 0.1
+
+ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
+ORIGINS = ("rlnOriginXAngst", "rlnOriginYAngst")
+
+
+def angles_from_rotations(rotations: ArrayLike) -> NDArray[np.float64]:
+    """Return RELION's angles of rotations.
+
+    Parameters
+    ----------
+    rotations
+        (n, 3, 3) proper rotations, x_lab = R · x_particle.
+
+    Returns
+    -------
+    ndarray
+        (n, 3) rot, tilt, psi in degrees; tilt in [0, 180]. Exact at tilt 0 and 180 too, where psi takes what rot
+        leaves.
+    """
+    m = np.swapaxes(np.asarray(rotations, np.float64), -1, -2)
+    rot = np.arctan2(m[:, 1, 2], m[:, 0, 2])
+    c, s = np.cos(rot)[:, None], np.sin(rot)[:, None]
+    # Rz(-rot) m = Ry(tilt) Rz(psi): its middle row is (sin psi, cos psi, 0) whatever the tilt, so nothing degenerates.
+    first, second = c * m[:, 0] + s * m[:, 1], c * m[:, 1] - s * m[:, 0]
+    tilt = np.arctan2(first[:, 2], m[:, 2, 2])
+    psi = np.arctan2(second[:, 0], second[:, 1])
+    return np.degrees(np.stack([rot, tilt, psi], axis=1))
+
+
+def rotations_from_angles(angles: ArrayLike) -> NDArray[np.float64]:
+    """Return the rotations (n, 3, 3), x_lab = R · x_particle, of RELION's angles (n, 3) in degrees."""
+    from scipy.spatial.transform import Rotation
+
+    matrices: NDArray[np.float64] = Rotation.from_euler("ZYZ", np.asarray(angles, np.float64), degrees=True).as_matrix()
+    return np.swapaxes(matrices, -1, -2)
+
+
+def write_poses(path: str | os.PathLike[str], poses: Poses, stack_name: str, pixel_size: float, box: int) -> None:
+    """Write poses as STAR 3.1.
+
+    Parameters
+    ----------
+    path
+        Target ``poses.star``.
+    poses
+        One row per image of the stack, in its order.
+    stack_name
+        Name of the stack beside the STAR file, e.g. ``stack.mrcs``.
+    pixel_size, box
+        Å and px of the stack.
+    """
+    n = len(poses.frames)
+    angles = angles_from_rotations(poses.rotations)
+    optics: dict[str, Sequence[Any]] = {
+        "rlnOpticsGroupName": ["opticsGroup1"],
+        "rlnOpticsGroup": [1],
+        "rlnVoltage": [VOLTAGE_KV],
+        "rlnSphericalAberration": [SPHERICAL_ABERRATION_MM],
+        "rlnAmplitudeContrast": [AMPLITUDE_CONTRAST],
+        "rlnImagePixelSize": [float(pixel_size)],
+        "rlnImageSize": [int(box)],
+        "rlnImageDimensionality": [2],
+    }
+    particles: dict[str, Sequence[Any]] = {
+        "rlnImageName": [f"{i + 1:06d}@{stack_name}" for i in range(n)],
+        "rlnOpticsGroup": np.ones(n, int),
+        **{name: angles[:, i] for i, name in enumerate(ANGLES)},
+        # 0 - shift rather than -shift, which would print "-0".
+        **{name: 0.0 - np.asarray(poses.shifts)[:, i] for i, name in enumerate(ORIGINS)},
+        "rlnRandomSubset": _subset(poses.half),
+        "singleFrame": poses.frames,
+        "singleHalf": poses.half,
+        "singleScore": poses.score,
+        "singleConfidence": poses.confidence,
+        "singleWeight": poses.weight,
+    }
+    blocks: dict[str, Mapping[str, Sequence[Any]]] = {
+        "optics": optics,
+        "particles": particles,
+        "single_hand": {"singleHand": [poses.hand]},
+    }
+    if poses.evidence:
+        blocks["single_evidence"] = {
+            "singleName": list(poses.evidence),
+            "singleValue": [float(v) for v in poses.evidence.values()],
+        }
+    _write(path, blocks)
+
+
+def _subset(half: ArrayLike) -> NDArray[np.int64]:
+    """Return half sets as RELION allows them, 1 or 2: frames of neither (0) take that of the frame before."""
+    half = np.asarray(half, np.int64)
+    last = np.maximum.accumulate(np.where(half > 0, np.arange(len(half)), -1))
+    return np.where(last >= 0, half[np.maximum(last, 0)], 1)
+
+
+def read_poses(path: str | os.PathLike[str]) -> Poses:
+    """Read poses from a STAR 3.1 file of ours or of RELION.
+
+    Parameters
+    ----------
+    path
+        File with ``data_particles``.
+
+    Returns
+    -------
+    Poses
+        In the order of the file. What RELION does not have is filled in: frame = number in the image name - 1,
+        score 0, confidence and weight 1.
+
+    Raises
+    ------
+    DataFileError
+        Missing file, block or column, or not STAR.
+    """
+    from single_rs.orient import Poses
+
+    blocks = _read(path)
+    table = _block(path, blocks, "particles")
+    angles = np.stack([_column(path, table, name) for name in ANGLES], axis=1)
+    n = len(angles)
+    names = table.get("rlnImageName", [])
+    default_frames = np.array([int(name.split("@")[0]) - 1 for name in names]) if names else np.arange(n)
+    half = _column(path, table, "singleHalf" if "singleHalf" in table else "rlnRandomSubset", np.ones(n))
+    evidence = blocks.get("single_evidence", {})
+    return Poses(
+        rotations=rotations_from_angles(angles),
+        shifts=0.0 - np.stack([_column(path, table, name) for name in ORIGINS], axis=1),
+        score=_column(path, table, "singleScore", np.zeros(n)),
+        confidence=_column(path, table, "singleConfidence", np.ones(n)),
+        half=half.astype(np.int8),
+        weight=_column(path, table, "singleWeight", np.ones(n)),
+        frames=_column(path, table, "singleFrame", default_frames).astype(np.int64),
+        hand=blocks.get("single_hand", {}).get("singleHand", ["undetermined"])[0],
+        evidence={
+            k: float(v) for k, v in zip(evidence.get("singleName", []), evidence.get("singleValue", []), strict=True)
+        },
+    )
+
+
+def write_tracks(path: str | os.PathLike[str], tracks: Sequence[Track], pixel_size: float) -> None:
+    """Write the trajectories of all particles, one row per particle and one per particle and frame.
+
+    Parameters
+    ----------
+    path
+        Target ``tracks.star``.
+    tracks
+        x, y, sigma in px of the raw movie frame, diameter in Å.
+    pixel_size
+        Å.
+    """
+    numbers = [np.full(len(t.frames), i) for i, t in enumerate(tracks)]
+    joined = {
+        name: np.concatenate([np.asarray(getattr(t, field)) for t in tracks]) if tracks else np.empty(0)
+        for name, field in (
+            ("singleFrame", "frames"),
+            ("rlnCoordinateX", "x"),
+            ("rlnCoordinateY", "y"),
+            ("singleSigma", "sigma"),
+        )
+    }
+    _write(
+        path,
+        {
+            "single_movie": {"rlnImagePixelSize": [float(pixel_size)]},
+            "single_tracks": {
+                "singleParticle": range(len(tracks)),
+                "singleDiameter": [t.diameter for t in tracks],
+                "singleScore": [t.score for t in tracks],
+            },
+            "particles": {"singleParticle": np.concatenate(numbers) if tracks else [], **joined},
+        },
+    )
+
+
+def read_tracks(path: str | os.PathLike[str]) -> list[Track]:
+    """Read the trajectories that `write_tracks` wrote.
+
+    Returns
+    -------
+    list of Track
+        In the order of the file.
+
+    Raises
+    ------
+    DataFileError
+        Missing file, block or column.
+    """
+    from single_rs.track import Track
+
+    blocks = _read(path)
+    heads, points = _block(path, blocks, "single_tracks"), _block(path, blocks, "particles")
+    number = _column(path, points, "singleParticle").astype(np.int64)
+    frames = _column(path, points, "singleFrame").astype(np.int64)
+    x, y, sigma = (_column(path, points, c) for c in ("rlnCoordinateX", "rlnCoordinateY", "singleSigma"))
+    tracks = []
+    for row, particle in enumerate(_column(path, heads, "singleParticle").astype(np.int64)):
+        mine = number == particle
+        tracks.append(
+            Track(
+                frames=frames[mine],
+                x=x[mine],
+                y=y[mine],
+                sigma=sigma[mine],
+                diameter=float(_column(path, heads, "singleDiameter")[row]),
+                score=float(_column(path, heads, "singleScore")[row]),
+            )
+        )
+    return tracks
+
+
+def _text(values: Sequence[Any]) -> list[str]:
+    """Return values as STAR words; twelve digits give back angles to 1e-11 rad."""
+    out = []
+    for v in values:
+        if isinstance(v, str):
+            out.append(v)
+        elif isinstance(v, (float, np.floating)):
+            out.append(f"{v:.12g}")
+        else:
+            out.append(str(int(v)))
+    return out
+
+
+def _write(path: str | os.PathLike[str], blocks: Mapping[str, Mapping[str, Sequence[Any]]]) -> None:
+    """Write loops, one per block, with the version line before each, LF line ends."""
+    from gemmi import cif
+
+    document = cif.Document()
+    for name, columns in blocks.items():
+        loop = document.add_new_block(name).init_loop("_", list(columns))
+        texts = [[cif.quote(word) for word in _text(values)] for values in columns.values()]
+        if texts[0]:
+            loop.set_all_values(texts)
+        else:
+            # gemmi does not print a loop without rows; one row of "." says the same and is dropped on reading.
+            loop.add_row(["."] * len(columns))
+    text = "\n".join(
+        f"{VERSION_LINE}\n\n{line}" if line.startswith("data_") else line for line in document.as_string().splitlines()
+    )
+    with atomic(path) as partial:
+        partial.write_text(text + "\n", encoding="utf-8", newline="\n")
+
+
+def _read(path: str | os.PathLike[str]) -> dict[str, dict[str, list[str]]]:
+    """Return all loops and pairs of a STAR file: block name → column name → words."""
+    from gemmi import cif
+
+    if not Path(path).is_file():
+        raise DataFileError(f"{path} does not exist")
+    try:
+        document = cif.read_file(os.fspath(path))
+    except (ValueError, RuntimeError, OSError) as error:
+        raise DataFileError(f"{path} is not a STAR file: {error}") from None
+    blocks: dict[str, dict[str, list[str]]] = {}
+    for block in document:
+        table = blocks.setdefault(block.name, {})
+        for item in block:
+            if item.pair is not None:
+                table[item.pair[0].lstrip("_")] = [cif.as_string(item.pair[1])]
+            elif item.loop is not None:
+                for i, tag in enumerate(item.loop.tags):
+                    words = [cif.as_string(item.loop[row, i]) for row in range(item.loop.length())]
+                    # as_string turns the word "." of an empty loop into "".
+                    table[tag.lstrip("_")] = [] if words == [""] else words
+    return blocks
+
+
+def _block(path: str | os.PathLike[str], blocks: Mapping[str, dict[str, list[str]]], name: str) -> dict[str, list[str]]:
+    """Return one block or say which ones there are."""
+    if name not in blocks:
+        raise DataFileError(f"{path} has no data_{name}; it has {', '.join(f'data_{b}' for b in blocks) or 'nothing'}")
+    return blocks[name]
+
+
+def _column(
+    path: str | os.PathLike[str],
+    table: Mapping[str, list[str]],
+    name: str,
+    default: NDArray[Any] | None = None,
+) -> NDArray[np.float64]:
+    """Return one column as numbers; `default` when it is absent, an error when there is none."""
+    if name not in table:
+        if default is None:
+            raise DataFileError(f"{path} has no column {name}")
+        return np.asarray(default, np.float64)
+    try:
+        return np.array([float(w) for w in table[name]])
+    except ValueError as error:
+        raise InputError(f"{path}, column {name}: {error}") from None
