@@ -1,0 +1,97 @@
+"""Counting detector: dose, modulation transfer, gain, Poisson electrons, defects, bad frames.
+
+Expected counts = dose · gain · (MTF ∗ image); a counting detector adds no noise but the electrons'
+own, so the counts are independent Poisson numbers. MTF(k) = m^((k/k_N)²) with m its value at Nyquist.
+Hot pixels give a fixed high rate whatever the image, dead pixels none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+from single_rs.errors import InputError
+from single_rs.settings import Settings, setting
+from single_rs.simulate.streams import Stage, stream
+
+__all__ = ["Detector", "DetectorConfig"]
+
+BAD_KINDS = ("blank", "double", "smeared")  # no beam; two frames' dose; blurred by a jump of the stage
+SMEAR_LENGTH = 12  # px, of a smeared frame, along x
+HOT_RATE = 12.0  # mean counts of a hot pixel, in units of the dose
+
+
+@dataclass(frozen=True)
+class DetectorConfig(Settings):
+    """The detector and its faults."""
+
+    dose: float = setting(8.0, "Mean electrons", "e/px/frame", gt=0, le=1e4)
+    mtf: float = setting(0.64, "Modulation transfer at Nyquist; 1 is perfect, 0.64 a square pixel", gt=0, le=1)
+    gain_sigma: float = setting(0.0, "Fixed relative gain error, standard deviation", ge=0, le=0.5)
+    hot_pixels: int = setting(0, "Number of hot pixels", "px", ge=0)
+    dead_pixels: int = setting(0, "Number of dead pixels", "px", ge=0)
+    bad_frames: int = setting(0, "Number of bad frames: blank, double dose, smeared, in turn", "frames", ge=0)
+
+
+class Detector:
+    """One detector of a given shape and number of frames; `counts` is a pure function of the frame number.
+
+    Attributes
+    ----------
+    hot, dead
+        (k, 2) integer (x, y) of the faulty pixels, px.
+    bad
+        (m,) sorted frame numbers.
+    """
+
+    def __init__(self, shape: tuple[int, int], frames: int, config: DetectorConfig, seed: int) -> None:
+        ny, nx = shape
+        if config.hot_pixels + config.dead_pixels > ny * nx:
+            raise InputError(f"{config.hot_pixels} hot and {config.dead_pixels} dead pixels exceed {ny * nx} pixels")
+        if config.bad_frames > frames:
+            raise InputError(f"bad_frames is {config.bad_frames}; the movie has {frames} frames")
+        self.config, self.seed, self.shape = config, seed, shape
+        pixels = stream(seed, Stage.PIXELS)
+        places = pixels.choice(ny * nx, config.hot_pixels + config.dead_pixels, replace=False)
+        spots = np.stack([places % nx, places // nx], axis=1).astype(np.int64)
+        self.hot, self.dead = spots[: config.hot_pixels], spots[config.hot_pixels :]
+        self._gain: NDArray[np.float32] | None = None
+        if config.gain_sigma:
+            gain = 1.0 + config.gain_sigma * pixels.standard_normal(shape)
+            self._gain = np.clip(gain, 0.0, None).astype(np.float32)
+        chosen = stream(seed, Stage.BAD_FRAMES).choice(frames, config.bad_frames, replace=False)
+        self.bad = np.sort(chosen).astype(np.int64)
+        self._kind = {int(f): BAD_KINDS[i % len(BAD_KINDS)] for i, f in enumerate(self.bad)}
+        ky, kx = fft.fftfreq(ny), fft.rfftfreq(nx)
+        nyquist_squared = (ky[:, None] ** 2 + kx[None, :] ** 2) / 0.25
+        self._mtf = (config.mtf**nyquist_squared).astype(np.float32)
+
+    @property
+    def dtype(self) -> np.dtype[np.generic]:
+        """Return int8 when every count fits MRC mode 0 (0 to 127), otherwise uint16 (mode 6)."""
+        # Atoms reach about 4 times the mean; 6 standard deviations of Poisson noise above that.
+        peak = max(4.0, HOT_RATE if self.config.hot_pixels else 0.0, 8.0 if self.config.bad_frames else 0.0)
+        expected = peak * self.config.dose
+        return np.dtype(np.int8 if expected + 6 * np.sqrt(expected) <= np.iinfo(np.int8).max else np.uint16)
+
+    def expected(self, image: NDArray[np.float32], frame: int) -> NDArray[np.float32]:
+        """Return the mean counts of a frame from its noiseless image (mean 1), float32, same shape."""
+        if self.config.mtf < 1:
+            image = fft.irfft2(fft.rfft2(image) * self._mtf, s=self.shape)
+        kind = self._kind.get(frame)
+        if kind == "smeared":
+            image = np.mean([np.roll(image, s, axis=1) for s in range(SMEAR_LENGTH)], axis=0)
+        rate = self.config.dose * {"blank": 0.0, "double": 2.0}.get(kind or "", 1.0) * image
+        if self._gain is not None:
+            rate *= self._gain
+        rate[self.dead[:, 1], self.dead[:, 0]] = 0.0
+        rate[self.hot[:, 1], self.hot[:, 0]] = HOT_RATE * self.config.dose
+        return np.maximum(rate, 0.0, dtype=np.float32)
+
+    def counts(self, image: NDArray[np.float32], frame: int) -> NDArray[np.generic]:
+        """Return the electrons of a frame, of `dtype`; the same for a frame number whatever was made before."""
+        electrons = stream(self.seed, Stage.COUNTS, frame).poisson(self.expected(image, frame))
+        return np.minimum(electrons, np.iinfo(self.dtype).max).astype(self.dtype)

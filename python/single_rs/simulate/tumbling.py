@@ -1,0 +1,111 @@
+"""Motion of particles: Brownian rotation, wandering of the centre, drift of the stage.
+
+Rotation: R_{i+1} = exp([ω]×) R_i with ω isotropic Gaussian in the lab frame and E|ω|² = step². Isotropy
+makes lab-frame and body-frame increments the same in law. At a jump (rate per frame) the pose is
+drawn anew from the uniform distribution on SO(3).
+Centre: an Ornstein-Uhlenbeck process, x_{i+1} = ρ x_i + √(1-ρ²) σ n, ρ = exp(-1/τ), stationary from frame 0.
+Drift: a velocity that is itself an Ornstein-Uhlenbeck process, summed; a stage creeps, it does not jitter.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.signal import lfilter
+from scipy.spatial.transform import Rotation
+
+from single_rs.errors import InputError
+from single_rs.simulate.streams import Stage, stream
+
+__all__ = ["brownian_rotations", "ornstein_uhlenbeck", "stage_drift"]
+
+
+def brownian_rotations(
+    n: int, step: float = 8.0, jump_rate: float = 0.0, seed: int = 0, *, item: int = 0
+) -> NDArray[np.float64]:
+    """Return the poses of a tumbling particle, (n, 3, 3), x_lab = R x_particle.
+
+    Parameters
+    ----------
+    n
+        Number of frames.
+    step
+        Root mean square rotation angle between frames, degrees.
+    jump_rate
+        Probability per frame of a fresh uniform pose, 0 to 1.
+    seed, item
+        Seed of the simulation and number of the particle. The first m of n poses are those of a run of m.
+
+    Raises
+    ------
+    InputError
+        When a number is out of range.
+    """
+    if n < 1:
+        raise InputError(f"number of frames is {n}; at least 1 is needed")
+    if not 0 <= jump_rate <= 1:
+        raise InputError(f"jump_rate is {jump_rate}; it must be 0 to 1 per frame")
+    if not (np.isfinite(step) and step >= 0):
+        raise InputError(f"step is {step} degrees; it must be at least 0")
+    per_axis = np.deg2rad(step) / np.sqrt(3.0)
+    increments = Rotation.from_rotvec(per_axis * stream(seed, Stage.ROTATION, item).standard_normal((n, 3)))
+    turns = increments.as_matrix()
+    draws = stream(seed, Stage.JUMP, item)
+    # Five numbers a frame whether it jumps or not, so that a longer run begins with the shorter one.
+    table = draws.standard_normal((n, 5))
+    fresh = Rotation.from_quat(table[:, :4]).as_matrix()
+    # The jump test uses the normal's own distribution function, to keep one kind of draw per row.
+    from scipy.special import ndtr
+
+    jumps = ndtr(table[:, 4]) < jump_rate
+    jumps[0] = True
+    poses = np.empty((n, 3, 3))
+    for i in range(n):
+        poses[i] = fresh[i] if jumps[i] else turns[i] @ poses[i - 1]
+    # Products of n rotations lose orthogonality by ~n · 1e-16; renormalise once at the end.
+    return Rotation.from_matrix(poses).as_matrix()
+
+
+def ornstein_uhlenbeck(
+    generator: np.random.Generator, n: int, sigma: float, correlation_time: float, dimensions: int = 2
+) -> NDArray[np.float64]:
+    """Return a stationary Gaussian walk (n, dimensions) with standard deviation sigma.
+
+    Parameters
+    ----------
+    generator
+        Source of random numbers.
+    n
+        Number of frames.
+    sigma
+        Standard deviation per component, in the unit of the result.
+    correlation_time
+        Frames after which the memory is 1/e; 0 gives independent values.
+    dimensions
+        Number of components.
+    """
+    memory = np.exp(-1.0 / correlation_time) if correlation_time > 0 else 0.0
+    noise = sigma * generator.standard_normal((n, dimensions))
+    noise[1:] *= np.sqrt(1.0 - memory**2)
+    return np.asarray(lfilter([1.0], [1.0, -memory], noise, axis=0))
+
+
+def stage_drift(n: int, speed: float, correlation_time: float, seed: int) -> NDArray[np.float64]:
+    """Return the drift of the specimen (n, 2), (x, y) in px, zero on average.
+
+    A specimen point at p in the drift-free frame is seen at p + drift; so raw - drift is drift-free.
+
+    Parameters
+    ----------
+    n
+        Number of frames.
+    speed
+        Root mean square speed, px per frame and component.
+    correlation_time
+        Memory of the velocity, frames.
+    seed
+        Seed of the simulation.
+    """
+    velocity = ornstein_uhlenbeck(stream(seed, Stage.DRIFT), n, speed, correlation_time)
+    path = np.cumsum(velocity, axis=0)
+    return path - path.mean(axis=0)
