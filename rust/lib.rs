@@ -10,6 +10,10 @@
 //! - results are the same to the last bit for any number of threads.
 
 pub mod error;
+pub mod fourier;
+pub mod orient;
+pub mod reconstruct;
+pub mod volume;
 
 #[cfg(feature = "python")]
 mod bindings;

@@ -1,6 +1,10 @@
 //! Python bindings: convert, release the interpreter, call the kernel, convert back.
 
+mod convert;
 mod errors;
+mod fourier;
+mod orient;
+mod reconstruct;
 
 use pyo3::prelude::*;
 
@@ -8,6 +12,9 @@ use pyo3::prelude::*;
 #[pymodule]
 fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     errors::register(m)?;
+    fourier::register(m)?;
+    orient::register(m)?;
+    reconstruct::register(m)?;
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
     m.add_function(wrap_pyfunction!(threads, m)?)?;
     Ok(())
@@ -17,4 +24,12 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
 #[pyfunction]
 fn threads() -> usize {
     rayon::current_num_threads()
+}
+
+/// Check that an array has the number of values its partners call for.
+fn agree(name: &'static str, given: usize, needed: usize) -> PyResult<()> {
+    if given == needed {
+        return Ok(());
+    }
+    Err(crate::error::Error::bad_input(name, format!("{given} values"), format!("{needed} are needed")).into())
 }

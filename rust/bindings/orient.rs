@@ -1,0 +1,209 @@
+//! Orientation search.
+
+use super::agree;
+use super::convert::{contiguous, rotations, rows};
+use super::fourier::PyHalfPlane;
+use crate::orient::hmm::{Step, forward_backward};
+use crate::orient::index::{Indexer, LatticeSpots, RING, Rings, polar_spectra};
+use crate::orient::polish::{PolishLimits, polish};
+use crate::orient::score::{ShiftWindow, score_candidates};
+use crate::volume::{FourierVolume, Rotation};
+use num_complex::Complex32;
+use numpy::{IntoPyArray, PyArray2, PyArray3, PyArray4, PyArrayMethods, PyReadonlyArrayDyn};
+use pyo3::prelude::*;
+
+#[pyfunction]
+fn polar_power<'py>(
+    py: Python<'py>,
+    images: PyReadonlyArrayDyn<'py, f32>,
+    centres: PyReadonlyArrayDyn<'py, f32>,
+    radius: f32,
+    padded: usize,
+    radii: Vec<f32>,
+    weights: PyReadonlyArrayDyn<'py, f32>,
+) -> PyResult<Bound<'py, PyArray3<f32>>> {
+    let size = images.as_array().shape().last().copied().unwrap_or(0);
+    let pixels = contiguous(&images, "images", 3)?;
+    let centres = rows(contiguous(&centres, "centres", 2)?, "centres")?;
+    let weights = contiguous(&weights, "weights", 2)?;
+    agree("images", pixels.len(), centres.len() * size * size)?;
+    agree("weights", weights.len(), size * (size / 2 + 1))?;
+    let rings = Rings { radii };
+    let polar = py.detach(|| polar_spectra(pixels, size, centres, radius, padded, &rings, weights))?;
+    polar.into_pyarray(py).reshape([centres.len(), rings.radii.len(), RING])
+}
+
+type Candidates<'py> = (Bound<'py, PyArray4<f32>>, Bound<'py, PyArray2<f32>>);
+
+#[pyfunction]
+fn index_frames<'py>(
+    py: Python<'py>,
+    polar: PyReadonlyArrayDyn<'py, f32>,
+    radii: Vec<f32>,
+    spots: PyReadonlyArrayDyn<'py, f32>,
+    power: Vec<f32>,
+    diameter: f32,
+    directions: PyReadonlyArrayDyn<'py, f32>,
+    count: usize,
+) -> PyResult<Candidates<'py>> {
+    let frames = polar.as_array().shape()[0];
+    let polar = contiguous(&polar, "polar", 3)?;
+    agree("polar", polar.len(), frames * radii.len() * RING)?;
+    let points: &[[f32; 3]] = rows(contiguous(&spots, "spots", 2)?, "spots")?;
+    agree("power", power.len(), points.len())?;
+    let directions = rows(contiguous(&directions, "directions", 2)?, "directions")?;
+    let spots = LatticeSpots { points: points.to_vec(), power, diameter };
+    let found =
+        py.detach(|| Indexer::new(&spots, directions, &Rings { radii }).candidates(polar, count));
+    let matrices: Vec<f32> = found.iter().flat_map(|c| c.rotation.into_iter().flatten()).collect();
+    let scores: Vec<f32> = found.iter().map(|c| c.score).collect();
+    Ok((
+        matrices.into_pyarray(py).reshape([frames, count, 3, 3])?,
+        scores.into_pyarray(py).reshape([frames, count])?,
+    ))
+}
+
+#[pyfunction]
+fn smooth_candidates<'py>(
+    py: Python<'py>,
+    states: PyReadonlyArrayDyn<'py, f32>,
+    emission: PyReadonlyArrayDyn<'py, f32>,
+    left: PyReadonlyArrayDyn<'py, f32>,
+    right: PyReadonlyArrayDyn<'py, f32>,
+    sigma: f32,
+    jump: f32,
+    volume: f32,
+) -> PyResult<(Bound<'py, PyArray2<f32>>, f64, f64)> {
+    let count = emission.as_array().shape().last().copied().unwrap_or(0);
+    let states = rows(contiguous(&states, "states", 3)?, "states")?;
+    let emission = contiguous(&emission, "emission", 2)?;
+    agree("emission", emission.len(), states.len())?;
+    let left = rows(contiguous(&left, "left", 2)?, "left")?;
+    let right = rows(contiguous(&right, "right", 2)?, "right")?;
+    let step = Step { sigma, jump, volume };
+    let result = py.detach(|| forward_backward(states, emission, count, left, right, step));
+    let frames = emission.len() / count.max(1);
+    Ok((result.probability.into_pyarray(py).reshape([frames, count])?, result.step_square, result.jumps))
+}
+
+/// Views of several volumes given as one (v, 2K+1, 2K+1, K+1) array.
+fn volumes<'a>(data: &'a [Complex32], shape: &[usize], pad: usize) -> PyResult<Vec<FourierVolume<'a>>> {
+    let len: usize = shape[1..].iter().product();
+    let reach = shape.last().copied().unwrap_or(1).saturating_sub(1);
+    Ok(data.chunks(len.max(1)).map(|v| FourierVolume::new(v, reach, pad)).collect::<Result<_, _>>()?)
+}
+
+/// Check that every frame's volume exists and reaches the plane's last shell.
+fn check_volumes(volumes: &[FourierVolume<'_>], volume_of: &[i32], max_shell: usize) -> PyResult<Vec<usize>> {
+    for v in volumes {
+        if v.max_shell() < max_shell {
+            let given = format!("up to shell {}", v.max_shell());
+            return Err(crate::error::Error::bad_input("volumes", given, format!("shell {max_shell} is needed")).into());
+        }
+    }
+    let inside = |&v: &i32| usize::try_from(v).ok().filter(|&v| v < volumes.len());
+    volume_of.iter().map(inside).collect::<Option<Vec<_>>>().ok_or_else(|| {
+        crate::error::Error::bad_input("volume_of", "out of range", format!("0 to {}", volumes.len() - 1)).into()
+    })
+}
+
+type Scores<'py> = (Bound<'py, PyArray2<f32>>, Bound<'py, PyArray2<f32>>, Bound<'py, PyArray3<f32>>);
+
+#[pyfunction]
+fn score_poses<'py>(
+    py: Python<'py>,
+    spectra: PyReadonlyArrayDyn<'py, Complex32>,
+    plane: &PyHalfPlane,
+    weights: PyReadonlyArrayDyn<'py, f32>,
+    volumes: PyReadonlyArrayDyn<'py, Complex32>,
+    pad: usize,
+    volume_of: PyReadonlyArrayDyn<'py, i32>,
+    rotations: PyReadonlyArrayDyn<'py, f32>,
+    steps: usize,
+    spacing: f32,
+) -> PyResult<Scores<'py>> {
+    let plane = &plane.0;
+    let (frames, count) = (rotations.as_array().shape()[0], rotations.as_array().shape()[1]);
+    let spectra = contiguous(&spectra, "spectra", 2)?;
+    let weights = contiguous(&weights, "weights", 1)?;
+    agree("spectra", spectra.len(), frames * plane.len())?;
+    agree("weights", weights.len(), plane.len())?;
+    let candidates = self::rotations(contiguous(&rotations, "rotations", 4)?, "rotations")?;
+    let shape = volumes.as_array().shape().to_vec();
+    let views = self::volumes(contiguous(&volumes, "volumes", 4)?, &shape, pad)?;
+    let volume_of = check_volumes(&views, contiguous(&volume_of, "volume_of", 1)?, plane.max_shell)?;
+    agree("volume_of", volume_of.len(), frames)?;
+    let window = ShiftWindow { steps, spacing };
+    let found = py.detach(|| {
+        score_candidates(spectra, plane, weights, &views, &volume_of, candidates, count, window)
+    });
+    let flat = |f: fn(&crate::orient::score::Match) -> f32| found.iter().map(f).collect::<Vec<f32>>();
+    let shifts: Vec<f32> = found.iter().flat_map(|m| m.shift).collect();
+    Ok((
+        flat(|m| m.overlap).into_pyarray(py).reshape([frames, count])?,
+        flat(|m| m.power).into_pyarray(py).reshape([frames, count])?,
+        shifts.into_pyarray(py).reshape([frames, count, 2])?,
+    ))
+}
+
+type PolishedPoses<'py> = (
+    Bound<'py, PyArray4<f32>>,
+    Bound<'py, PyArray3<f32>>,
+    Bound<'py, PyArray2<f32>>,
+    Bound<'py, PyArray2<f32>>,
+    Bound<'py, PyArray3<f32>>,
+);
+
+#[pyfunction]
+fn polish_poses<'py>(
+    py: Python<'py>,
+    spectra: PyReadonlyArrayDyn<'py, Complex32>,
+    plane: &PyHalfPlane,
+    weights: PyReadonlyArrayDyn<'py, f32>,
+    volumes: PyReadonlyArrayDyn<'py, Complex32>,
+    pad: usize,
+    volume_of: PyReadonlyArrayDyn<'py, i32>,
+    rotations: PyReadonlyArrayDyn<'py, f32>,
+    shifts: PyReadonlyArrayDyn<'py, f32>,
+    iterations: usize,
+    max_turn: f32,
+    max_shift: f32,
+) -> PyResult<PolishedPoses<'py>> {
+    let plane = &plane.0;
+    let (frames, count) = (rotations.as_array().shape()[0], rotations.as_array().shape()[1]);
+    let spectra = contiguous(&spectra, "spectra", 2)?;
+    let weights = contiguous(&weights, "weights", 1)?;
+    agree("spectra", spectra.len(), frames * plane.len())?;
+    agree("weights", weights.len(), plane.len())?;
+    let start: &[Rotation] = self::rotations(contiguous(&rotations, "rotations", 4)?, "rotations")?;
+    let shifts = rows(contiguous(&shifts, "shifts", 3)?, "shifts")?;
+    agree("shifts", shifts.len(), start.len())?;
+    let shape = volumes.as_array().shape().to_vec();
+    let views = self::volumes(contiguous(&volumes, "volumes", 4)?, &shape, pad)?;
+    let volume_of = check_volumes(&views, contiguous(&volume_of, "volume_of", 1)?, plane.max_shell)?;
+    agree("volume_of", volume_of.len(), frames)?;
+    let limits = PolishLimits { iterations, max_turn, max_shift };
+    let found = py.detach(|| {
+        polish(spectra, plane, weights, &views, &volume_of, start, shifts, count, limits)
+    });
+    let matrices: Vec<f32> = found.iter().flat_map(|p| p.rotation.into_iter().flatten()).collect();
+    let moved: Vec<f32> = found.iter().flat_map(|p| p.shift).collect();
+    let overlap: Vec<f32> = found.iter().map(|p| p.overlap).collect();
+    let power: Vec<f32> = found.iter().map(|p| p.power).collect();
+    let errors: Vec<f32> = found.iter().flat_map(|p| p.error).collect();
+    Ok((
+        matrices.into_pyarray(py).reshape([frames, count, 3, 3])?,
+        moved.into_pyarray(py).reshape([frames, count, 2])?,
+        overlap.into_pyarray(py).reshape([frames, count])?,
+        power.into_pyarray(py).reshape([frames, count])?,
+        errors.into_pyarray(py).reshape([frames, count, 5])?,
+    ))
+}
+
+pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_function(wrap_pyfunction!(polar_power, m)?)?;
+    m.add_function(wrap_pyfunction!(index_frames, m)?)?;
+    m.add_function(wrap_pyfunction!(smooth_candidates, m)?)?;
+    m.add_function(wrap_pyfunction!(score_poses, m)?)?;
+    m.add_function(wrap_pyfunction!(polish_poses, m)?)
+}

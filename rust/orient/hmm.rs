@@ -1,0 +1,173 @@
+//! Hidden Markov model over the candidates of each frame.
+//!
+//! Brownian rotation makes neighbouring frames witnesses of each other. With candidates R_{t,i} of frame
+//! t, emissions log e_{t,i} and the angle θ between two candidates modulo the lattice's mates, the step is
+//!
+//! ```text
+//! p(θ) = (1 − ε) · exp(−θ²/2σ²) / (2π σ²)^{3/2} + ε / V
+//! ```
+//!
+//! V being the volume of the quotient (rad³): most steps are small, some are jumps. Forward-backward
+//! (Rabiner 1989, doi:10.1109/5.18626) gives the posterior of every candidate.
+
+use rayon::prelude::*;
+
+/// Unit quaternion (w, x, y, z).
+pub type Quaternion = [f32; 4];
+
+/// Hamilton product.
+#[must_use]
+pub fn multiply(a: Quaternion, b: Quaternion) -> Quaternion {
+    [
+        a[0] * b[0] - a[1] * b[1] - a[2] * b[2] - a[3] * b[3],
+        a[0] * b[1] + a[1] * b[0] + a[2] * b[3] - a[3] * b[2],
+        a[0] * b[2] - a[1] * b[3] + a[2] * b[0] + a[3] * b[1],
+        a[0] * b[3] + a[1] * b[2] - a[2] * b[1] + a[3] * b[0],
+    ]
+}
+
+/// The step of the chain.
+#[derive(Debug, Clone, Copy)]
+pub struct Step {
+    /// Width per axis (rad).
+    pub sigma: f32,
+    /// Share of jumps to anywhere.
+    pub jump: f32,
+    /// Volume of the space of states (rad³).
+    pub volume: f32,
+}
+
+impl Step {
+    /// Density of a step of `theta` rad.
+    #[must_use]
+    pub fn density(&self, theta: f32) -> f32 {
+        let s = self.sigma;
+        let peak = (2.0 * std::f32::consts::PI * s * s).powf(-1.5);
+        (1.0 - self.jump) * peak * (-0.5 * (theta / s).powi(2)).exp() + self.jump / self.volume
+    }
+}
+
+/// Posterior of a chain.
+#[derive(Debug, Clone)]
+pub struct Posterior {
+    /// n · count probabilities.
+    pub probability: Vec<f32>,
+    /// Expected θ²/3 of the steps that are not jumps (rad²), to learn σ from.
+    pub step_square: f64,
+    /// Expected share of jumps.
+    pub jumps: f64,
+}
+
+/// Angle (rad) between rotations `a` and `b` modulo `left` · (…) · `right` mates.
+fn angle(mates_of_a: &[Quaternion], b: Quaternion) -> f32 {
+    let mut best = 0.0f32;
+    for m in mates_of_a {
+        best = best.max((m[0] * b[0] + m[1] * b[1] + m[2] * b[2] + m[3] * b[3]).abs());
+    }
+    2.0 * best.min(1.0).acos()
+}
+
+/// Forward-backward over `count` candidates a frame.
+///
+/// `states` n·count quaternions, `emission` n·count log-likelihoods, `left` and `right` the mates' factors:
+/// a state s stands for all l · s · r.
+#[must_use]
+pub fn forward_backward(
+    states: &[Quaternion],
+    emission: &[f32],
+    count: usize,
+    left: &[Quaternion],
+    right: &[Quaternion],
+    step: Step,
+) -> Posterior {
+    let n = states.len() / count;
+    if n == 0 {
+        return Posterior { probability: Vec::new(), step_square: 0.0, jumps: 0.0 };
+    }
+    let angles: Vec<f32> = (0..n - 1)
+        .into_par_iter()
+        .flat_map_iter(|t| {
+            let mut block = Vec::with_capacity(count * count);
+            let mut mates = Vec::with_capacity(left.len() * right.len());
+            for i in 0..count {
+                mates.clear();
+                for &l in left {
+                    let ls = multiply(l, states[t * count + i]);
+                    mates.extend(right.iter().map(|&r| multiply(ls, r)));
+                }
+                for j in 0..count {
+                    block.push(angle(&mates, states[(t + 1) * count + j]));
+                }
+            }
+            block
+        })
+        .collect();
+    let likelihood: Vec<f32> = emission
+        .chunks(count)
+        .flat_map(|row| {
+            let top = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            row.iter().map(move |e| (e - top).exp()).collect::<Vec<_>>()
+        })
+        .collect();
+    let normalise = |row: &mut [f32]| {
+        let sum: f32 = row.iter().sum::<f32>().max(f32::MIN_POSITIVE);
+        row.iter_mut().for_each(|v| *v /= sum);
+    };
+    let density: Vec<f32> = angles.iter().map(|&a| step.density(a)).collect();
+    let mut forward = likelihood.clone();
+    normalise(&mut forward[..count]);
+    for t in 1..n {
+        let (before, now) = forward.split_at_mut(t * count);
+        let before = &before[(t - 1) * count..];
+        let rows = &density[(t - 1) * count * count..t * count * count];
+        let mut reached = vec![0.0; count];
+        for (p, row) in before.iter().zip(rows.chunks(count)) {
+            reached.iter_mut().zip(row).for_each(|(r, d)| *r += p * d);
+        }
+        now[..count].iter_mut().zip(&reached).for_each(|(v, r)| *v *= r);
+        normalise(&mut now[..count]);
+    }
+    let floor = f64::from(step.jump / step.volume);
+    let mut backward = vec![1.0f32; count];
+    let mut probability = vec![0.0; n * count];
+    let (mut square, mut stays, mut steps) = (0.0f64, 0.0f64, 0.0f64);
+    for t in (0..n).rev() {
+        let row = &mut probability[t * count..(t + 1) * count];
+        for ((p, f), b) in row.iter_mut().zip(&forward[t * count..]).zip(&backward) {
+            *p = f * b;
+        }
+        normalise(row);
+        if t == 0 {
+            break;
+        }
+        let rows = &density[(t - 1) * count * count..t * count * count];
+        let thetas = &angles[(t - 1) * count * count..t * count * count];
+        let onward: Vec<f32> = likelihood[t * count..].iter().zip(&backward).map(|(l, b)| l * b).collect();
+        let (mut total, mut kept, mut bent) = (0.0f64, 0.0f64, 0.0f64);
+        let mut next = vec![0.0; count];
+        for i in 0..count {
+            let f = f64::from(forward[(t - 1) * count + i]);
+            for j in 0..count {
+                let d = rows[i * count + j];
+                next[i] += d * onward[j];
+                let joint = f * f64::from(d * onward[j]);
+                let stay = joint * (1.0 - floor / f64::from(d)).max(0.0);
+                total += joint;
+                kept += stay;
+                bent += stay * f64::from(thetas[i * count + j]).powi(2) / 3.0;
+            }
+        }
+        if total > 0.0 {
+            square += bent / total;
+            stays += kept / total;
+            steps += 1.0;
+        }
+        normalise(&mut next);
+        backward = next;
+    }
+    Posterior {
+        probability,
+        step_square: if stays > 0.0 { square / stays } else { 0.0 },
+        jumps: if steps > 0.0 { 1.0 - stays / steps } else { 0.0 },
+    }
+}

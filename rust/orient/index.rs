@@ -1,0 +1,371 @@
+//! Indexing of single frames on the quotient of rotations by the lattice's symmetry.
+//!
+//! The power spectrum of a frame knows nothing of the particle's place, and its spots tell the lattice's
+//! orientation. With the frame's spectrum y(k, φ) and a template t_d(k, φ) for view direction d, both on
+//! polar rings, the correlation over the in-plane angle is one FFT per ring (Kam 1980 called the rings to
+//! witness in the same way):
+//!
+//! ```text
+//! C_d(ψ) = Σ_k k Σ_φ y(k, φ) t_d(k, φ − ψ),   R = Rz(ψ) · R_d
+//! ```
+//!
+//! Power spectra are even, so ψ runs over half a turn. Both sides are compressed as ln(1 + power/noise):
+//! zone axes with their few enormous spots would else outweigh everything.
+
+use crate::error::{Error, Result};
+use crate::volume::Rotation;
+use num_complex::Complex32;
+use rayon::prelude::*;
+use realfft::{RealFftPlanner, RealToComplex};
+use std::f32::consts::{LN_2, PI};
+use std::sync::Arc;
+
+/// Angles per half turn on every ring.
+pub const RING: usize = 128;
+
+/// Rings on which spectra are compared.
+#[derive(Debug, Clone)]
+pub struct Rings {
+    /// Radii in cycles per pixel, ascending.
+    pub radii: Vec<f32>,
+}
+
+/// Polar power spectra of masked frames, whitened, compressed, and free of their ring means.
+///
+/// `images` n·N·N; each is multiplied by a soft disc of `radius` px round its centre (offset from the box
+/// centre in px) and zero-padded to `padded` px before the transform. The noise of each ring is taken
+/// from its median, which the few spots do not move. Returns n · radii · [`RING`] numbers.
+///
+/// # Errors
+/// A padded size smaller than the mask or rings beyond Nyquist.
+pub fn polar_spectra(
+    images: &[f32],
+    size: usize,
+    centres: &[[f32; 2]],
+    radius: f32,
+    padded: usize,
+    rings: &Rings,
+    weights: &[f32],
+) -> Result<Vec<f32>> {
+    let reach = (radius * 1.2).ceil() as i32;
+    if (2 * reach) as usize >= padded {
+        return Err(Error::bad_input("padded", padded, format!("more than {} px are needed", 2 * reach)));
+    }
+    if rings.radii.last().is_none_or(|&k| k >= 0.5) {
+        return Err(Error::bad_input("radii", format!("{:?}", rings.radii.last()), "below 0.5 cycles per px"));
+    }
+    let rows_fft = RealFftPlanner::<f32>::new().plan_fft_forward(padded);
+    let columns_fft = rustfft::FftPlanner::<f32>::new().plan_fft_forward(padded);
+    let half = (rings.radii.last().unwrap_or(&0.0) * padded as f32).ceil() as usize + 2;
+    let ring_count = rings.radii.len();
+    let mut out = vec![0.0; centres.len() * ring_count * RING];
+    out.par_chunks_mut(ring_count * RING).zip(images.par_chunks(size * size)).zip(centres).for_each(
+        |((polar, image), centre)| {
+            let power = padded_power(image, size, *centre, radius, padded, half, &rows_fft, &*columns_fft);
+            sample_rings(&power, padded, rings, weights, size, polar);
+        },
+    );
+    Ok(out)
+}
+
+/// |FFT|² of the masked, padded image on columns kx = 0 .. half, as `[kx][ky]`.
+fn padded_power(
+    image: &[f32],
+    size: usize,
+    centre: [f32; 2],
+    radius: f32,
+    padded: usize,
+    half: usize,
+    rows_fft: &Arc<dyn RealToComplex<f32>>,
+    columns_fft: &dyn rustfft::Fft<f32>,
+) -> Vec<f32> {
+    let at = [size as f32 / 2.0 + centre[0], size as f32 / 2.0 + centre[1]];
+    let reach = radius * 1.2;
+    let bounds = |c: f32| ((c - reach).max(0.0) as usize, ((c + reach).ceil() as usize).min(size - 1));
+    let ((x0, x1), (y0, y1)) = (bounds(at[0]), bounds(at[1]));
+    let mask = |x: usize, y: usize| {
+        let r = (x as f32 - at[0]).hypot(y as f32 - at[1]) / radius;
+        // Flat to 0.8 of the radius, gone at 1.2: a hard rim would ring across the spots.
+        if r <= 0.8 {
+            1.0
+        } else if r < 1.2 {
+            0.5 + 0.5 * (PI * (r - 0.8) / 0.4).cos()
+        } else {
+            0.0
+        }
+    };
+    let (mut sum, mut area) = (0.0, 0.0);
+    for y in y0..=y1 {
+        for x in x0..=x1 {
+            let m = mask(x, y);
+            sum += m * image[y * size + x];
+            area += m;
+        }
+    }
+    let mean = sum / area.max(1.0);
+    let mut columns = vec![Complex32::default(); half * padded];
+    let mut line = rows_fft.make_input_vec();
+    let mut spectrum = rows_fft.make_output_vec();
+    for y in y0..=y1 {
+        line.fill(0.0);
+        for x in x0..=x1 {
+            line[x - x0] = (image[y * size + x] - mean) * mask(x, y);
+        }
+        rows_fft.process(&mut line, &mut spectrum).expect("the lines have the planned length");
+        for kx in 0..half {
+            columns[kx * padded + y - y0] = spectrum[kx];
+        }
+    }
+    columns_fft.process(&mut columns);
+    columns.iter().map(|v| v.norm_sqr()).collect()
+}
+
+/// Bilinear rings of a power spectrum, each divided by its noise, compressed and centred.
+///
+/// `weights` is the (y, x ≥ 0) half plane of the unpadded image: zero where a coefficient was altered
+/// (graphene); samples there take the ring's mean, so they speak for no orientation.
+fn sample_rings(
+    power: &[f32],
+    padded: usize,
+    rings: &Rings,
+    weights: &[f32],
+    size: usize,
+    polar: &mut [f32],
+) {
+    let mut sorted = vec![0.0; RING];
+    let mut keep = vec![true; RING];
+    for (ring, values) in rings.radii.iter().zip(polar.chunks_mut(RING)) {
+        for (j, value) in values.iter_mut().enumerate() {
+            let (s, c) = (PI * j as f32 / RING as f32).sin_cos();
+            // Half a turn from −y to +y has x ≥ 0: the half plane the real transform keeps.
+            let (fx, fy) = (ring * s, -ring * c);
+            let (x, y) = (fx * padded as f32, fy * padded as f32);
+            let (ix, iy) = (x.floor(), y.floor());
+            let (tx, ty) = (x - ix, y - iy);
+            let at = |dx: i32, dy: i32| {
+                let row = (iy as i32 + dy).rem_euclid(padded as i32) as usize;
+                power[(ix as i32 + dx) as usize * padded + row]
+            };
+            *value = (at(0, 0) * (1.0 - tx) + at(1, 0) * tx) * (1.0 - ty)
+                + (at(0, 1) * (1.0 - tx) + at(1, 1) * tx) * ty;
+            let row = (fy * size as f32).round().rem_euclid(size as f32) as usize % size;
+            keep[j] = weights[row * (size / 2 + 1) + (fx * size as f32).round() as usize] > 0.5;
+        }
+        sorted.copy_from_slice(values);
+        sorted.sort_unstable_by(f32::total_cmp);
+        // The median of exponentially distributed noise power is ln 2 times its mean.
+        let noise = (sorted[RING / 2] / LN_2).max(f32::MIN_POSITIVE);
+        let (mut sum, mut count) = (0.0, 0.0);
+        for (value, &k) in values.iter_mut().zip(&keep) {
+            *value = (*value / noise).ln_1p();
+            if k {
+                sum += *value;
+                count += 1.0;
+            }
+        }
+        let mean = sum / f32::max(count, 1.0);
+        for (value, &k) in values.iter_mut().zip(&keep) {
+            *value = if k { *value - mean } else { 0.0 };
+        }
+    }
+}
+
+/// The lattice as indexing sees it.
+#[derive(Debug, Clone)]
+pub struct LatticeSpots {
+    /// Reciprocal lattice points in the particle's frame, cycles per pixel.
+    pub points: Vec<[f32; 3]>,
+    /// Power of each over the noise, at its centre.
+    pub power: Vec<f32>,
+    /// Diameter of the particle in px: it sets the width of the spots.
+    pub diameter: f32,
+}
+
+/// Templates for a set of view directions.
+pub struct Indexer {
+    rings: usize,
+    frames: Vec<Rotation>,
+    /// Conjugate ring spectra, `[direction][ring][bin]`, unit norm under the ring weights.
+    templates: Vec<Complex32>,
+}
+
+/// One candidate of a frame.
+#[derive(Debug, Clone, Copy)]
+pub struct Candidate {
+    /// Rotation, one of its mates.
+    pub rotation: Rotation,
+    /// Correlation in units of its spread over all states of the frame.
+    pub score: f32,
+}
+
+/// |transform of a ball|² of unit height for x = π·q·D.
+fn ball_power(x: f32) -> f32 {
+    if x < 0.05 {
+        return 1.0 - x * x / 5.0;
+    }
+    let s = 3.0 * (x.sin() - x * x.cos()) / (x * x * x);
+    s * s
+}
+
+/// A rotation whose view direction (third row) is `d`.
+fn frame_of(d: [f32; 3]) -> Rotation {
+    let a = if d[2].abs() < 0.8 { [0.0, 0.0, 1.0] } else { [1.0, 0.0, 0.0] };
+    let cross = |u: [f32; 3], v: [f32; 3]| {
+        [u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2], u[0] * v[1] - u[1] * v[0]]
+    };
+    let x = cross(a, d);
+    let norm = (x[0] * x[0] + x[1] * x[1] + x[2] * x[2]).sqrt();
+    let x = x.map(|v| v / norm);
+    [x, cross(d, x), d]
+}
+
+/// Rz(ψ) · `r`.
+fn turn(r: &Rotation, psi: f32) -> Rotation {
+    let (s, c) = psi.sin_cos();
+    let mut out = *r;
+    for a in 0..3 {
+        out[0][a] = c * r[0][a] - s * r[1][a];
+        out[1][a] = s * r[0][a] + c * r[1][a];
+    }
+    out
+}
+
+impl Indexer {
+    /// Build the templates of `directions` (unit vectors in the particle's frame) on `rings`.
+    #[must_use]
+    pub fn new(spots: &LatticeSpots, directions: &[[f32; 3]], rings: &Rings) -> Self {
+        let bins = RING / 2 + 1;
+        let count = rings.radii.len();
+        let frames: Vec<Rotation> = directions.iter().map(|&d| frame_of(d)).collect();
+        let fft = RealFftPlanner::<f32>::new().plan_fft_forward(RING);
+        let mut templates = vec![Complex32::default(); frames.len() * count * bins];
+        templates.par_chunks_mut(count * bins).zip(&frames).for_each(|(out, r)| {
+            let mut image = template(spots, r, rings);
+            let mut norm = 0.0;
+            for (values, &k) in image.chunks_mut(RING).zip(&rings.radii) {
+                let mean = values.iter().sum::<f32>() / RING as f32;
+                values.iter_mut().for_each(|v| *v -= mean);
+                norm += k * values.iter().map(|v| v * v).sum::<f32>();
+            }
+            // Rings count in proportion to k: the number of independent samples on them.
+            let scale = 1.0 / (norm.sqrt().max(f32::MIN_POSITIVE) * RING as f32);
+            for ((values, &k), bins_out) in
+                image.chunks_mut(RING).zip(&rings.radii).zip(out.chunks_mut(bins))
+            {
+                values.iter_mut().for_each(|v| *v *= k * scale);
+                fft.process(values, bins_out).expect("the rings have the planned length");
+                bins_out.iter_mut().for_each(|v| *v = v.conj());
+            }
+        });
+        Self { rings: count, frames, templates }
+    }
+
+    /// The `count` best states of every polar spectrum, best first, n · `count`.
+    ///
+    /// At most two in-plane angles a direction, neighbours in direction are kept: the hidden Markov model
+    /// likes a cloud better than a point. Scores are in units of the spread over all states.
+    #[must_use]
+    pub fn candidates(&self, polar: &[f32], count: usize) -> Vec<Candidate> {
+        let bins = RING / 2 + 1;
+        let mut planner = RealFftPlanner::<f32>::new();
+        let forward = planner.plan_fft_forward(RING);
+        let inverse = planner.plan_fft_inverse(RING);
+        let blank = Candidate { rotation: self.frames[0], score: f32::NEG_INFINITY };
+        let frame_len = self.rings * RING;
+        let mut out = vec![blank; polar.len() / frame_len * count];
+        out.par_chunks_mut(count).zip(polar.par_chunks(frame_len)).for_each(|(best, polar)| {
+            let mut ring = forward.make_input_vec();
+            let mut spectrum = vec![Complex32::default(); self.rings * bins];
+            for (values, bins_out) in polar.chunks(RING).zip(spectrum.chunks_mut(bins)) {
+                ring.copy_from_slice(values);
+                forward.process(&mut ring, bins_out).expect("the rings have the planned length");
+            }
+            let mut found: Vec<(f32, usize, f32)> = Vec::with_capacity(4 * self.frames.len());
+            let (mut sum, mut square) = (0.0f64, 0.0f64);
+            let mut product = inverse.make_input_vec();
+            let mut curve = inverse.make_output_vec();
+            for (d, template) in self.templates.chunks(self.rings * bins).enumerate() {
+                product.fill(Complex32::default());
+                for (a, b) in spectrum.chunks(bins).zip(template.chunks(bins)) {
+                    for ((p, x), y) in product.iter_mut().zip(a).zip(b) {
+                        *p += x * y;
+                    }
+                }
+                // Rounding may leave an imaginary part where the real transform has none.
+                product[0].im = 0.0;
+                product[bins - 1].im = 0.0;
+                inverse.process(&mut product, &mut curve).expect("the curve has the planned length");
+                for &c in &curve {
+                    sum += f64::from(c);
+                    square += f64::from(c * c);
+                }
+                peaks(&curve, d, &mut found);
+            }
+            let total = (self.frames.len() * RING) as f64;
+            let mean = sum / total;
+            let spread = (square / total - mean * mean).sqrt().max(1e-30);
+            found.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+            for (slot, &(score, d, psi)) in best.iter_mut().zip(&found) {
+                let score = ((f64::from(score) - mean) / spread) as f32;
+                *slot = Candidate { rotation: turn(&self.frames[d], psi), score };
+            }
+        });
+        out
+    }
+}
+
+/// The two best local maxima of a correlation curve, angle refined by a parabola.
+fn peaks(curve: &[f32], direction: usize, found: &mut Vec<(f32, usize, f32)>) {
+    let n = curve.len();
+    let mut best: [(f32, f32); 2] = [(f32::NEG_INFINITY, 0.0); 2];
+    for j in 0..n {
+        let (a, b, c) = (curve[(j + n - 1) % n], curve[j], curve[(j + 1) % n]);
+        if b < a || b <= c {
+            continue;
+        }
+        let bend = a - 2.0 * b + c;
+        let offset = if bend < 0.0 { 0.5 * (a - c) / bend } else { 0.0 };
+        let peak = (b - 0.25 * (a - c) * offset, PI * (j as f32 + offset) / n as f32);
+        if peak.0 > best[0].0 {
+            best = [peak, best[0]];
+        } else if peak.0 > best[1].0 {
+            best[1] = peak;
+        }
+    }
+    found.extend(best.iter().filter(|p| p.0.is_finite()).map(|p| (p.0, direction, p.1)));
+}
+
+/// ln(1 + power) of the lattice's spots cut by the plane of rotation `r`, on the rings.
+fn template(spots: &LatticeSpots, r: &Rotation, rings: &Rings) -> Vec<f32> {
+    let mut power = vec![0.0; rings.radii.len() * RING];
+    // Beyond the ball transform's third zero (x = 10.9) less than 0.1 % of a spot is left.
+    let reach = 10.9 / (PI * spots.diameter);
+    for (g, &strength) in spots.points.iter().zip(&spots.power) {
+        let dot = |a: &[f32; 3]| a[0] * g[0] + a[1] * g[1] + a[2] * g[2];
+        let (x, y, depth) = (dot(&r[0]), dot(&r[1]), dot(&r[2]));
+        if depth.abs() > reach {
+            continue;
+        }
+        let (k, angle) = (x.hypot(y), x.atan2(-y));
+        for (i, &radius) in rings.radii.iter().enumerate() {
+            if (radius - k).abs() > reach {
+                continue;
+            }
+            let width = if k > reach { (reach / k.min(radius)).min(1.0) * PI / 2.0 } else { PI };
+            let steps = (width / PI * RING as f32).ceil() as i32;
+            let first = (angle / PI * RING as f32).round() as i32;
+            for j in first - steps..=first + steps {
+                let phi = PI * j as f32 / RING as f32;
+                let (s, c) = phi.sin_cos();
+                let (dx, dy) = (radius * s - x, -radius * c - y);
+                let q = (dx * dx + dy * dy + depth * depth).sqrt();
+                // Each spot and its Friedel mate fall on the same even ring: half turns are equal.
+                let value = strength * ball_power(PI * q * spots.diameter);
+                let slot = &mut power[i * RING + j.rem_euclid(RING as i32) as usize];
+                *slot = f32::max(*slot, value);
+            }
+        }
+    }
+    power.iter_mut().for_each(|p| *p = p.ln_1p());
+    power
+}

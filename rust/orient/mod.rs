@@ -1,0 +1,11 @@
+//! Orientation search: from frames to poses.
+//!
+//! - [`index`]: every frame on its own against the spots of a lattice, pose known up to the lattice's mates;
+//! - [`hmm`]: the same evidence pooled over neighbouring frames by a hidden Markov model;
+//! - [`score`]: candidate poses against a Fourier volume, the shift searched;
+//! - [`polish`]: rotation and shift refined continuously against a Fourier volume.
+
+pub mod hmm;
+pub mod index;
+pub mod polish;
+pub mod score;

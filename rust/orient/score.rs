@@ -1,0 +1,155 @@
+//! Candidate poses of a frame against a Fourier volume.
+//!
+//! With frame X, central slice P of a candidate and weights w = 1/σ², the log-likelihood gained over "no
+//! particle" at shift t is
+//!
+//! ```text
+//! L(t) = 2 b(t) − a,   b(t) = Re Σ w P* X exp(+2πi k·t/N),   a = Σ w |P|²
+//! ```
+//!
+//! summed over the half plane. b is a small Fourier sum over a window of shifts, separable in x and y.
+
+use crate::fourier::HalfPlane;
+use crate::volume::{FourierVolume, Rotation};
+use num_complex::Complex32;
+use rayon::prelude::*;
+use std::f32::consts::PI;
+
+/// Shifts searched: a square of (2·steps + 1)² points `spacing` px apart.
+#[derive(Debug, Clone, Copy)]
+pub struct ShiftWindow {
+    /// Points to each side.
+    pub steps: usize,
+    /// Distance between points, px; a quarter of the shortest wavelength or less.
+    pub spacing: f32,
+}
+
+/// Best shift of one candidate.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Match {
+    /// b at the best shift.
+    pub overlap: f32,
+    /// a, the power of the slice.
+    pub power: f32,
+    /// Best shift (x, y), px.
+    pub shift: [f32; 2],
+}
+
+/// Score `count` candidate rotations a frame; `volume_of` names each frame's volume.
+///
+/// Returns n · `count` matches in the order given.
+#[must_use]
+pub fn score_candidates(
+    spectra: &[Complex32],
+    plane: &HalfPlane,
+    weights: &[f32],
+    volumes: &[FourierVolume<'_>],
+    volume_of: &[usize],
+    candidates: &[Rotation],
+    count: usize,
+    window: ShiftWindow,
+) -> Vec<Match> {
+    let m = plane.len();
+    let twiddles = Twiddles::new(plane, window);
+    let mut out = vec![Match::default(); candidates.len()];
+    out.par_chunks_mut(count)
+        .zip(spectra.par_chunks(m))
+        .zip(candidates.par_chunks(count))
+        .zip(volume_of)
+        .for_each_init(
+            || (vec![Complex32::default(); m], twiddles.scratch()),
+            |(slice, scratch), (((matches, frame), candidates), &volume)| {
+                for (best, r) in matches.iter_mut().zip(candidates) {
+                    volumes[volume].slice(r, plane, slice);
+                    let mut power = 0.0;
+                    for ((p, x), &w) in slice.iter_mut().zip(frame).zip(weights) {
+                        power += w * p.norm_sqr();
+                        *p = x * p.conj() * w;
+                    }
+                    twiddles.correlate(plane, slice, scratch);
+                    *best = twiddles.peak(scratch, power);
+                }
+            },
+        );
+    out
+}
+
+/// Phase factors of the shift window.
+struct Twiddles {
+    window: ShiftWindow,
+    side: usize,
+    /// exp(2πi kx tx/N), `[kx][tx]`.
+    x: Vec<Complex32>,
+    /// exp(2πi ky ty/N), `[row][ty]`.
+    y: Vec<Complex32>,
+}
+
+/// Working memory of one thread.
+struct Scratch {
+    line: Vec<Complex32>,
+    map: Vec<f32>,
+}
+
+impl Twiddles {
+    fn new(plane: &HalfPlane, window: ShiftWindow) -> Self {
+        let side = 2 * window.steps + 1;
+        let step = 2.0 * PI * window.spacing / plane.size as f32;
+        let shifts = move || (0..side).map(move |i| (i as f32 - window.steps as f32) * step);
+        let x = (0..=plane.max_shell).flat_map(|kx| shifts().map(move |t| Complex32::cis(kx as f32 * t)));
+        let y = plane.rows.iter().flat_map(|row| {
+            let ky = row.ky as f32;
+            shifts().map(move |t| Complex32::cis(ky * t))
+        });
+        Self { window, side, x: x.collect(), y: y.collect() }
+    }
+
+    fn scratch(&self) -> Scratch {
+        Scratch { line: vec![Complex32::default(); self.side], map: vec![0.0; self.side * self.side] }
+    }
+
+    /// b on the whole window: sum along kx for every tx, then along ky for every ty.
+    fn correlate(&self, plane: &HalfPlane, product: &[Complex32], scratch: &mut Scratch) {
+        let side = self.side;
+        scratch.map.fill(0.0);
+        for (row, y) in plane.rows.iter().zip(self.y.chunks(side)) {
+            scratch.line.fill(Complex32::default());
+            for (i, z) in product[row.start..row.start + row.len].iter().enumerate() {
+                let kx = row.first as usize + i;
+                for (l, t) in scratch.line.iter_mut().zip(&self.x[kx * side..(kx + 1) * side]) {
+                    l.re += z.re * t.re - z.im * t.im;
+                    l.im += z.re * t.im + z.im * t.re;
+                }
+            }
+            for (out, t) in scratch.map.chunks_mut(side).zip(y) {
+                for (o, l) in out.iter_mut().zip(&scratch.line) {
+                    *o += l.re * t.re - l.im * t.im;
+                }
+            }
+        }
+    }
+
+    /// Highest point of the window, refined by a parabola along each axis.
+    fn peak(&self, scratch: &Scratch, power: f32) -> Match {
+        let side = self.side;
+        let map = &scratch.map;
+        let (at, &top) = map
+            .iter()
+            .enumerate()
+            .max_by(|a, b| a.1.total_cmp(b.1))
+            .expect("a window has at least one point");
+        let (y, x) = (at / side, at % side);
+        let refine = |low: Option<f32>, high: Option<f32>| match (low, high) {
+            (Some(a), Some(c)) if a + c < 2.0 * top => {
+                let offset = 0.5 * (a - c) / (a - 2.0 * top + c);
+                (offset, -0.25 * (a - c) * offset)
+            }
+            _ => (0.0, 0.0),
+        };
+        let (dx, gain_x) =
+            refine((x > 0).then(|| map[at - 1]), (x + 1 < side).then(|| map[at + 1]));
+        let (dy, gain_y) =
+            refine((y > 0).then(|| map[at - side]), (y + 1 < side).then(|| map[at + side]));
+        let to_px = |i: usize, d: f32| (i as f32 + d - self.window.steps as f32) * self.window.spacing;
+        Match { overlap: top + gain_x + gain_y, power, shift: [to_px(x, dx), to_px(y, dy)] }
+    }
+}
