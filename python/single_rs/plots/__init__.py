@@ -1,0 +1,50 @@
+"""One Matplotlib function per figure, each returning its axes, ready for print.
+
+Every function takes plain NumPy arrays and optional axes; without axes it makes a new figure in the common style
+(`single_rs.plots.style`), found as ``ax.figure``. Units stand on the axes; strain is a fraction in arrays and per
+cent in figures.
+
+Examples
+--------
+>>> import numpy as np
+>>> from single_rs.plots import plot_fsc
+>>> frequency = np.linspace(0, 1.4, 64)
+>>> ax = plot_fsc(frequency, 1 / (1 + np.exp(12 * (frequency - 1.2))), resolution=0.74)
+>>> ax.get_xlabel()
+'Spatial frequency (1/Å)'
+"""
+
+from __future__ import annotations
+
+from single_rs.plots.atoms import (
+    neighbour_distances,
+    plot_atom_heights,
+    plot_neighbour_distances,
+    plot_radial_strain,
+    plot_strain_components,
+    plot_strain_histogram,
+    plot_uncertainty,
+)
+from single_rs.plots.maps import plot_fsc, plot_map_slices, plot_zone_axes
+from single_rs.plots.movie import plot_drift, plot_frames, plot_tracks
+from single_rs.plots.poses import plot_orientation_coverage, plot_pose_steps, plot_scores, view_coverage
+
+__all__ = [
+    "neighbour_distances",
+    "plot_atom_heights",
+    "plot_drift",
+    "plot_frames",
+    "plot_fsc",
+    "plot_map_slices",
+    "plot_neighbour_distances",
+    "plot_orientation_coverage",
+    "plot_pose_steps",
+    "plot_radial_strain",
+    "plot_scores",
+    "plot_strain_components",
+    "plot_strain_histogram",
+    "plot_tracks",
+    "plot_uncertainty",
+    "plot_zone_axes",
+    "view_coverage",
+]

@@ -1,0 +1,223 @@
+"""Figures of the map: Fourier shell correlation, orthogonal slices, and views along the zone axes of the lattice.
+
+Maps are (z, y, x) with the particle's centre at index N//2; a direction [uvw] of the lattice is u a + v b + w c.
+The resolution is where the FSC of the two half maps falls to 0.143.
+
+Reference: P. B. Rosenthal, R. Henderson, J. Mol. Biol. 333, 721 (2003), doi:10.1016/j.jmb.2003.07.013.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from single_rs.plots.style import BLUE, INK, MUTED, ORANGE, image_axes, limits, new_axes, scale_bar
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["FSC_CRITERION", "plot_fsc", "plot_map_slices", "plot_zone_axes"]
+
+FSC_CRITERION = 0.143  # half-map correlation at which the full map correlates 0.5 with the truth (Rosenthal, Henderson)
+# View, right and up of each picture as lattice directions; orthogonal in cubic lattices, made so in others.
+_ZONE_VIEWS = (((1, 0, 0), (0, 1, 0)), ((1, 1, 0), (1, -1, 0)), ((1, 1, 1), (1, -1, 0)))
+
+
+def plot_fsc(
+    frequency: np.ndarray,
+    fsc: np.ndarray,
+    *,
+    resolution: float | None = None,
+    reflections: dict[str, float] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Plot the Fourier shell correlation of the half maps.
+
+    Parameters
+    ----------
+    frequency
+        (n_shell,) spatial frequency, 1/Å.
+    fsc
+        (n_shell,) correlation.
+    resolution
+        Å at the 0.143 criterion, marked when given.
+    reflections
+        Name and spacing in Å of lattice reflections to mark at the top, e.g. ``{"111": 2.27}``.
+    ax
+        Axes to draw in; new ones without it.
+
+    Returns
+    -------
+    The axes.
+    """
+    ax = new_axes(size=(5.0, 2.6)) if ax is None else ax
+    ax.axhline(0, color=MUTED, lw=0.7)
+    ax.axhline(FSC_CRITERION, color=MUTED, lw=1.0, ls="--")
+    right = float(np.max(frequency))
+    ax.text(0, FSC_CRITERION, " 0.143", va="bottom", ha="left", color=MUTED, fontsize=7)
+    for name, spacing in (reflections or {}).items():
+        if 1 / spacing < right:
+            ax.axvline(1 / spacing, color=MUTED, lw=0.5, ls=":", zorder=0)
+            top = ax.get_xaxis_transform()
+            ax.text(1 / spacing, 1.02, name, transform=top, ha="center", rotation=90, fontsize=6.5, color=MUTED)
+    ax.plot(frequency, fsc, color=BLUE)
+    if resolution is not None and np.isfinite(resolution) and resolution > 0:
+        ax.plot([1 / resolution], [FSC_CRITERION], "o", ms=5, color=ORANGE)
+        side = "right" if 1 / resolution > 0.6 * right else "left"
+        ax.annotate(f"{resolution:.2f} Å", (1 / resolution, FSC_CRITERION), xytext=(-6 if side == "right" else 6, 9),
+                    textcoords="offset points", ha=side, color=ORANGE, fontweight="bold")  # fmt: skip
+    ax.set_xlim(0, right)
+    ax.set_ylim(min(-0.1, float(np.nanmin(fsc)) - 0.02), 1.05)
+    ax.set_xlabel("Spatial frequency (1/Å)")
+    ax.set_ylabel("Fourier shell correlation")
+    return ax
+
+
+def plot_map_slices(
+    density: np.ndarray,
+    pixel_size: float,
+    *,
+    diameter: float | None = None,
+    positions: np.ndarray | None = None,
+    axes: np.ndarray | None = None,
+) -> np.ndarray:
+    """Show the three central slices of a map, with the atoms that lie in them.
+
+    Parameters
+    ----------
+    density
+        Map (z, y, x).
+    pixel_size
+        Å per voxel.
+    diameter
+        Å; the field is cropped to 1.3 diameters when given.
+    positions
+        Atoms (n, 3) (x, y, z) in Å from the map's centre; those within 0.7 Å of a slice are circled.
+    axes
+        Three axes; new ones without them.
+
+    Returns
+    -------
+    The three axes: xy, xz and yz slices.
+    """
+    axes = new_axes(1, 3, size=(6.6, 2.4)) if axes is None else axes
+    size = density.shape[0]
+    centre = size // 2
+    half = _half_field(size, pixel_size, diameter)
+    inside = slice(centre - half, centre + half + 1)
+    planes = (
+        ("xy", density[centre, inside, inside], (0, 1, 2)),
+        ("xz", density[inside, centre, inside], (0, 2, 1)),
+        ("yz", density[inside, inside, centre], (1, 2, 0)),
+    )
+    # One grey scale for the three, so that they can be compared.
+    low, high = limits(np.concatenate([image.ravel() for _, image, _ in planes]), 2.0, 99.8)
+    for ax, (name, image, (across, up, through)) in zip(axes, planes):
+        ax.imshow(image, cmap="magma", vmin=low, vmax=high, origin="lower", interpolation="bilinear")
+        image_axes(ax)
+        ax.set_title(f"{name} slice")
+        if positions is not None and len(positions):
+            near = positions[np.abs(positions[:, through]) < 0.7]
+            pixels = near / pixel_size + half
+            ax.plot(pixels[:, across], pixels[:, up], "o", ms=4, mfc="none", mec="#ffffff", mew=0.6, alpha=0.8)
+            ax.set_xlim(-0.5, image.shape[1] - 0.5)
+            ax.set_ylim(-0.5, image.shape[0] - 0.5)
+    scale_bar(axes[0], pixel_size, 2 * half + 1)
+    return axes
+
+
+def _half_field(size: int, pixel_size: float, diameter: float | None) -> int:
+    """Return half the width in pixels of a field that holds a particle with some room round it."""
+    most = (size - 1) // 2
+    return most if not diameter or not np.isfinite(diameter) else min(most, int(np.ceil(0.65 * diameter / pixel_size)))
+
+
+def zone_frame(cell: np.ndarray, view: tuple[int, int, int], right: tuple[int, int, int]) -> np.ndarray:
+    """Return the orthonormal frame (right, up, view) as rows for looking along a lattice direction.
+
+    Parameters
+    ----------
+    cell
+        Lattice vectors a, b, c as rows (3, 3), Å.
+    view, right
+        Lattice directions [uvw] towards the viewer and to the right (made orthogonal to the view).
+    """
+    towards = np.asarray(view, float) @ cell
+    towards /= np.linalg.norm(towards)
+    across = np.asarray(right, float) @ cell
+    across -= (across @ towards) * towards
+    across /= np.linalg.norm(across)
+    return np.stack([across, np.cross(towards, across), towards])
+
+
+def plot_zone_axes(
+    density: np.ndarray,
+    pixel_size: float,
+    cell: np.ndarray,
+    *,
+    origin: np.ndarray | None = None,
+    diameter: float | None = None,
+    thickness: float = 1.0,
+    axes: np.ndarray | None = None,
+) -> np.ndarray:
+    """Show the map along [100], [110] and [111] of its lattice: projected above, a thin slice below.
+
+    Parameters
+    ----------
+    density
+        Map (z, y, x).
+    pixel_size
+        Å per voxel.
+    cell
+        Conventional lattice vectors a, b, c as rows (3, 3), Å, particle frame.
+    origin
+        A lattice point (x, y, z), Å from the map's centre; slices pass through the plane of atoms nearest the centre.
+    diameter
+        Å; the field is cropped to 1.3 diameters when given.
+    thickness
+        Å, thickness of the slices.
+    axes
+        Array (2, 3) of axes; new ones without it.
+
+    Returns
+    -------
+    The axes, (2, 3).
+    """
+    from scipy.ndimage import map_coordinates
+
+    axes = new_axes(2, 3, size=(6.6, 4.5)) if axes is None else axes
+    cell = np.asarray(cell, float)
+    centre = density.shape[0] // 2
+    half = _half_field(density.shape[0], pixel_size, diameter)
+    steps = np.arange(-half, half + 1)
+    depth, row, column = np.meshgrid(steps, steps, steps, indexing="ij")
+    for index, (view, right) in enumerate(_ZONE_VIEWS):
+        frame = zone_frame(cell, view, right)
+        # Voxel (x, y, z) of each point of the turned box; map_coordinates wants (z, y, x).
+        points = [column * frame[0, k] + row * frame[1, k] + depth * frame[2, k] + centre for k in (2, 1, 0)]
+        turned = map_coordinates(density, points, order=1, mode="constant", cval=float(np.median(density)))
+        offset = 0.0 if origin is None else _nearest_plane(cell, np.asarray(origin, float), view)
+        chosen = np.abs(steps * pixel_size - offset) <= max(thickness, pixel_size) / 2
+        label = "[" + "".join(str(v) for v in view) + "]"
+        for ax, image in ((axes[0, index], turned.mean(axis=0)), (axes[1, index], turned[chosen].mean(axis=0))):
+            low, high = limits(image, 2.0, 99.8)
+            ax.imshow(image, cmap="magma", vmin=low, vmax=high, origin="lower", interpolation="bilinear")
+            image_axes(ax)
+        axes[0, index].set_title(label)
+    axes[0, 0].set_ylabel("projection", color=INK)
+    axes[1, 0].set_ylabel(f"{thickness:g} Å slice", color=INK)
+    scale_bar(axes[0, 0], pixel_size, 2 * half + 1)
+    return axes
+
+
+def _nearest_plane(cell: np.ndarray, origin: np.ndarray, view: tuple[int, int, int]) -> float:
+    """Return the signed distance in Å along the view of the lattice plane nearest the map's centre.
+
+    Planes of conventional lattice points perpendicular to [uvw] of a cubic lattice are |a| / |uvw| apart for
+    primitive points; with face centring there are more, but a plane through a conventional point always holds atoms.
+    """
+    direction = np.asarray(view, float) @ cell
+    spacing = float(np.linalg.norm(cell[0])) / float(np.linalg.norm(view))
+    height = float(origin @ direction / np.linalg.norm(direction))
+    return height - spacing * round(height / spacing)

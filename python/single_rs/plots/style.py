@@ -1,0 +1,170 @@
+"""The common look of all figures: palette, type sizes, scale bars, and figures without global state.
+
+Colours are those of Okabe and Ito, which stay apart for the common kinds of colour blindness; images use
+perceptually uniform colour maps. Figures are bare `matplotlib.figure.Figure` objects, so nothing here needs or
+changes pyplot, its backend or its list of open figures.
+
+References: M. Okabe, K. Ito, "Color universal design" (2008), https://jfly.uni-koeln.de/color/;
+F. Crameri et al., Nature Communications 11, 5444 (2020), doi:10.1038/s41467-020-19160-7.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = [
+    "BLUE",
+    "GREEN",
+    "GRID",
+    "INK",
+    "MUTED",
+    "ORANGE",
+    "PURPLE",
+    "SERIES",
+    "SKY",
+    "STYLE",
+    "new_axes",
+    "scale_bar",
+]
+
+# The report swaps exactly these colours for its light and dark themes, so all figures draw lines and text in them.
+INK = "#1f2328"
+MUTED = "#667085"
+GRID = "#dfe3e8"
+BLUE = "#0072b2"
+ORANGE = "#d55e00"
+GREEN = "#009e73"
+PURPLE = "#cc79a7"
+SKY = "#56b4e9"
+SERIES = (BLUE, ORANGE, GREEN, PURPLE, SKY)
+
+STYLE: dict[str, Any] = {
+    "font.size": 8.0,  # pt, as journals print at column width
+    "axes.titlesize": 8.5,
+    "axes.labelsize": 8.0,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "legend.fontsize": 7.5,
+    "legend.frameon": False,
+    "text.color": INK,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "axes.linewidth": 0.7,
+    "xtick.major.width": 0.7,
+    "ytick.major.width": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "axes.prop_cycle": mpl.cycler(color=SERIES),
+    "lines.linewidth": 1.3,
+    "axes.facecolor": "none",
+    "figure.facecolor": "none",
+    "savefig.facecolor": "none",
+    "figure.dpi": 150,
+    "savefig.dpi": 200,
+}
+
+# Lengths a scale bar may have, Å; the longest below a quarter of the field is taken.
+_BAR_LENGTHS_A = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
+
+
+def new_axes(rows: int = 1, columns: int = 1, size: tuple[float, float] = (3.5, 2.5), **options: Any) -> Any:
+    """Make axes on a new figure in the common style.
+
+    Parameters
+    ----------
+    rows, columns
+        Grid of axes.
+    size
+        Width and height in inches; 3.5 is one journal column.
+    **options
+        Passed on to `Figure.subplots`.
+
+    Returns
+    -------
+    Axes, or an array of them when there is more than one. The figure is ``ax.figure``.
+    """
+    # The context only spans the creation: artists copy what they need, and the caller's settings stay as they were.
+    with mpl.rc_context(STYLE):
+        return Figure(figsize=size, layout="constrained").subplots(rows, columns, **options)
+
+
+def image_axes(ax: Axes) -> None:
+    """Turn axes into a bare picture: no ticks, no grid, no frame."""
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.grid(False)
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+
+
+def scale_bar(ax: Axes, pixel_size: float, width: int) -> None:
+    """Draw a scale bar in the lower left corner of an image whose data coordinates are pixels.
+
+    Parameters
+    ----------
+    ax
+        Axes of the image.
+    pixel_size
+        Å per pixel.
+    width
+        Width of the image, pixels.
+    """
+    field = width * pixel_size
+    length = max((bar for bar in _BAR_LENGTHS_A if bar <= field / 4), default=_BAR_LENGTHS_A[0])
+    label = f"{length / 10:g} nm" if length >= 10 else f"{length} Å"
+    # White on a dark strip reads on any image.
+    from matplotlib.patches import Rectangle
+
+    fraction = length / field
+    ax.add_patch(
+        Rectangle((0.03, 0.03), fraction + 0.06, 0.13, transform=ax.transAxes, color="#000000", alpha=0.55, lw=0)
+    )
+    ax.add_patch(Rectangle((0.06, 0.045), fraction, 0.02, transform=ax.transAxes, color="#ffffff", lw=0))
+    ax.text(
+        0.06 + fraction / 2,
+        0.075,
+        label,
+        transform=ax.transAxes,
+        color="#ffffff",
+        ha="center",
+        va="bottom",
+        fontsize=6.5,
+    )
+
+
+def limits(image: np.ndarray, low: float = 1.0, high: float = 99.5) -> tuple[float, float]:
+    """Return grey limits of an image from its percentiles, never equal.
+
+    Parameters
+    ----------
+    image
+        Any array; NaN is ignored.
+    low, high
+        Percentiles in percent.
+    """
+    finite = image[np.isfinite(image)]
+    if finite.size == 0:
+        return 0.0, 1.0
+    lower, upper = np.percentile(finite, (low, high))
+    return float(lower), float(upper if upper > lower else lower + 1.0)
+
+
+def centres(shape: int, pixel_size: float) -> np.ndarray:
+    """Return coordinates of pixel centres in Å, zero at index ``shape // 2`` (DESIGN conventions)."""
+    return (np.arange(shape) - shape // 2) * pixel_size
