@@ -23,6 +23,10 @@ _PUBLIC: dict[str, str] = {
     "write_stack": "io",
     "read_map": "io",
     "write_map": "io",
+    "BackgroundConfig": "background",
+    "CleanStack": "background",
+    "Graphene": "background",
+    "clean_stack": "background",
 }
 
 __all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604

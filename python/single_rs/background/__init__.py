@@ -1,0 +1,8 @@
+"""Remove graphene and liquid from a particle's frames and measure the noise that is left."""
+
+from __future__ import annotations
+
+from single_rs.background.clean import BackgroundConfig, CleanStack, clean_stack
+from single_rs.background.graphene import Graphene
+
+__all__ = ["BackgroundConfig", "CleanStack", "Graphene", "clean_stack"]
