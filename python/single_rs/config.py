@@ -231,7 +231,6 @@ def _replaced(settings: Any, stage: str, table: Mapping[str, Any], source: str) 
     return dataclasses.replace(settings, **values)
 
 
-@functools.cache
 def _hints(cls: type) -> dict[str, Any]:
     hints = typing.get_type_hints(cls)
     return {f.name: hints[f.name] for f in dataclasses.fields(cls)}

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from single_rs.orient import Poses
     from single_rs.track import Track
 
+Column = Sequence[Any] | NDArray[Any]
+
 __all__ = ["angles_from_rotations", "read_poses", "read_tracks", "rotations_from_angles", "write_poses", "write_tracks"]
 
 VERSION_LINE = "# version 30001"  # tells RELION that the file has optics groups (3.1 and later)
@@ -63,8 +65,8 @@ def rotations_from_angles(angles: ArrayLike) -> NDArray[np.float64]:
     """Return the rotations (n, 3, 3), x_lab = R · x_particle, of RELION's angles (n, 3) in degrees."""
     from scipy.spatial.transform import Rotation
 
-    matrices: NDArray[np.float64] = Rotation.from_euler("ZYZ", np.asarray(angles, np.float64), degrees=True).as_matrix()
-    return np.swapaxes(matrices, -1, -2)
+    matrices = Rotation.from_euler("ZYZ", np.asarray(angles, np.float64), degrees=True).as_matrix()
+    return np.asarray(np.swapaxes(matrices, -1, -2), np.float64)
 
 
 def write_poses(path: str | os.PathLike[str], poses: Poses, stack_name: str, pixel_size: float, box: int) -> None:
@@ -83,7 +85,7 @@ def write_poses(path: str | os.PathLike[str], poses: Poses, stack_name: str, pix
     """
     n = len(poses.frames)
     angles = angles_from_rotations(poses.rotations)
-    optics: dict[str, Sequence[Any]] = {
+    optics: dict[str, Column] = {
         "rlnOpticsGroupName": ["opticsGroup1"],
         "rlnOpticsGroup": [1],
         "rlnVoltage": [VOLTAGE_KV],
@@ -93,7 +95,7 @@ def write_poses(path: str | os.PathLike[str], poses: Poses, stack_name: str, pix
         "rlnImageSize": [int(box)],
         "rlnImageDimensionality": [2],
     }
-    particles: dict[str, Sequence[Any]] = {
+    particles: dict[str, Column] = {
         "rlnImageName": [f"{i + 1:06d}@{stack_name}" for i in range(n)],
         "rlnOpticsGroup": np.ones(n, int),
         **{name: angles[:, i] for i, name in enumerate(ANGLES)},
@@ -106,7 +108,7 @@ def write_poses(path: str | os.PathLike[str], poses: Poses, stack_name: str, pix
         "singleConfidence": poses.confidence,
         "singleWeight": poses.weight,
     }
-    blocks: dict[str, Mapping[str, Sequence[Any]]] = {
+    blocks: dict[str, Mapping[str, Column]] = {
         "optics": optics,
         "particles": particles,
         "single_hand": {"singleHand": [poses.hand]},
@@ -242,7 +244,7 @@ def read_tracks(path: str | os.PathLike[str]) -> list[Track]:
     return tracks
 
 
-def _text(values: Sequence[Any]) -> list[str]:
+def _text(values: Column) -> list[str]:
     """Return values as STAR words; twelve digits give back angles to 1e-11 rad."""
     out = []
     for v in values:
@@ -255,7 +257,7 @@ def _text(values: Sequence[Any]) -> list[str]:
     return out
 
 
-def _write(path: str | os.PathLike[str], blocks: Mapping[str, Mapping[str, Sequence[Any]]]) -> None:
+def _write(path: str | os.PathLike[str], blocks: Mapping[str, Mapping[str, Column]]) -> None:
     """Write loops, one per block, with the version line before each, LF line ends."""
     from gemmi import cif
 

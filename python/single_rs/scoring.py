@@ -1,0 +1,299 @@
+"""Compare a result with the truth of a simulation, up to what projections cannot tell.
+
+The frame of a reconstruction is arbitrary: x_found = H · Q · x_true + t with any rotation Q, any shift t and
+H = ±1, since projections cannot tell the hand. Q is found by laying bond shells of one set on those of the other,
+so that every symmetry mate of a crystal is tried. Least squares: Kabsch 1976, doi:10.1107/S0567739476001873;
+mean rotation: Markley et al. 2007, doi:10.2514/1.28949.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from single_rs.errors import InputError
+
+__all__ = ["AtomScore", "PoseScore", "score_atoms", "score_poses"]
+
+Array = NDArray[np.float64]
+
+CUTOFF = 0.8  # Å; well below half a bond of any metal, so that a match is never ambiguous
+PM_PER_ANGSTROM = 100.0
+BOND_SLACK = 1.2  # bonds reach to 1.2 times the median nearest-neighbour distance: the first shell, not the second
+SOFT = 0.4  # Å; width of the score by which alignments are compared
+ANGLE_SLACK = 0.25  # of a cosine; strained bonds still pair up
+SAME_ROTATION = np.cos(np.deg2rad(3.0))  # half of 6°: |q·q'| of rotations taken as one
+INLIER = np.cos(np.deg2rad(4.0))  # half of 8°
+POSE_SEEDS = 200
+MIN_ATOMS = 4
+TRIAL_ATOMS = 150  # enough to rank lattice registers; the best are then compared with all atoms
+
+
+@dataclass(frozen=True)
+class AtomScore:
+    """Traced atoms against true ones.
+
+    Attributes
+    ----------
+    recall, precision : float
+        Matched over true, matched over found.
+    rmsd, rmsd_core, rmsd_surface, median : float
+        pm, of matched pairs; core atoms have at least 12 neighbours. NaN when there are none.
+    hand : int
+        -1 when the found set is the mirror image.
+    """
+
+    true: int
+    found: int
+    matched: int
+    recall: float
+    precision: float
+    rmsd: float
+    rmsd_core: float
+    rmsd_surface: float
+    median: float
+    hand: int
+
+
+@dataclass(frozen=True)
+class PoseScore:
+    """Found rotations against true ones; frames without a pose count as wrong.
+
+    Attributes
+    ----------
+    within_1deg, within_2deg, within_3deg, within_10deg : float
+        Fraction of all frames.
+    median_deg : float
+        Of those within 10°.
+    """
+
+    within_1deg: float
+    within_2deg: float
+    within_3deg: float
+    within_10deg: float
+    median_deg: float
+    frames: int
+    placed: int
+    hand: int
+
+
+def score_atoms(found: ArrayLike, true: ArrayLike, cutoff: float = CUTOFF) -> AtomScore:
+    """Score traced atoms after the best alignment over all rotations, shifts and both hands.
+
+    Parameters
+    ----------
+    found, true
+        (n, 3) and (m, 3) positions, Å, in any two frames.
+    cutoff
+        Å; pairs are matched one to one within it.
+
+    Raises
+    ------
+    InputError
+        Shapes other than (n, 3), or fewer than 4 true atoms.
+    """
+    from scipy.optimize import linear_sum_assignment
+    from scipy.spatial import cKDTree
+
+    x, truth = (np.asarray(a, np.float64) for a in (found, true))
+    for name, a in (("found", x), ("true", truth)):
+        if a.ndim != 2 or a.shape[1] != 3:
+            raise InputError(f"{name} atoms of shape {a.shape}; (n, 3) is needed")
+    if len(truth) < MIN_ATOMS:
+        raise InputError(f"{len(truth)} true atoms; at least {MIN_ATOMS} are needed to define a frame")
+    nothing = np.empty(0)
+    if len(x) < MIN_ATOMS:
+        return _summary(len(truth), len(x), nothing, nothing, 1)
+    aligned, hand = _align(x, truth)
+    for _ in range(2):
+        d = np.linalg.norm(aligned[:, None] - truth, axis=2)
+        i, j = linear_sum_assignment(np.minimum(d, 3 * cutoff))
+        near = d[i, j] < cutoff
+        i, j = i[near], j[near]
+        if len(i) < MIN_ATOMS:
+            break
+        q, t = _kabsch(aligned[i], truth[j])
+        aligned = aligned @ q.T + t
+    distance = np.linalg.norm(aligned[i] - truth[j], axis=1)
+    tree = cKDTree(truth)
+    neighbours = tree.query_ball_point(truth, BOND_SLACK * _bond(tree), return_length=True) - 1
+    return _summary(len(truth), len(x), distance, neighbours[j], hand)
+
+
+def _summary(true: int, found: int, distance: Array, neighbours: NDArray[Any], hand: int) -> AtomScore:
+    def rms(d: Array) -> float:
+        return float(np.sqrt(np.square(d).mean()) * PM_PER_ANGSTROM) if len(d) else float("nan")
+
+    return AtomScore(
+        true=true,
+        found=found,
+        matched=len(distance),
+        recall=len(distance) / true,
+        precision=len(distance) / max(found, 1),
+        rmsd=rms(distance),
+        rmsd_core=rms(distance[neighbours >= 12]),
+        rmsd_surface=rms(distance[neighbours < 12]),
+        median=float(np.median(distance)) * PM_PER_ANGSTROM if len(distance) else float("nan"),
+        hand=hand,
+    )
+
+
+def _kabsch(a: Array, b: Array) -> tuple[Array, Array]:
+    """Return the proper rotation q and shift t that minimise Σ|q a + t - b|²."""
+    ca, cb = a.mean(0), b.mean(0)
+    u, _, vt = np.linalg.svd((a - ca).T @ (b - cb))
+    sign = np.sign(np.linalg.det(vt.T @ u.T))
+    q = vt.T @ np.diag([1.0, 1.0, sign]) @ u.T
+    return q, cb - q @ ca
+
+
+def _bond(tree: Any) -> float:
+    """Return the median nearest-neighbour distance, Å."""
+    return float(np.median(tree.query(tree.data, k=2)[0][:, 1]))
+
+
+def _shells(x: Array, count: int) -> list[tuple[int, Array]]:
+    """Return (atom, unit bond vectors) of the `count` best-coordinated atoms nearest to the centre."""
+    from scipy.spatial import cKDTree
+
+    tree = cKDTree(x)
+    near = tree.query_ball_point(x, BOND_SLACK * _bond(tree))
+    coordination = np.array([len(n) for n in near])
+    radius = np.linalg.norm(x - x.mean(0), axis=1)
+    out = []
+    # Full shells of metals have 12 (fcc, hcp) or 8 (bcc); more means stray atoms between the true ones.
+    full = np.minimum(coordination, 13)
+    for i in np.lexsort((radius, coordination > 13, -full))[:count]:
+        bonds = x[[k for k in near[i] if k != i]] - x[i]
+        if len(bonds) >= 2:
+            out.append((int(i), bonds / np.linalg.norm(bonds, axis=1, keepdims=True)))
+    return out
+
+
+def _frames(pairs: Array) -> Array:
+    """Return right-handed orthonormal frames (n, 3, 3), as columns, of pairs of directions (n, 2, 3)."""
+    first = pairs[:, 0] + pairs[:, 1]
+    first /= np.linalg.norm(first, axis=1, keepdims=True)
+    third = np.cross(pairs[:, 0], pairs[:, 1])
+    third /= np.linalg.norm(third, axis=1, keepdims=True)
+    return np.stack([first, np.cross(third, first), third], axis=2)
+
+
+def _shell_rotations(u: Array, v: Array) -> Array:
+    """Return the rotations (n, 3, 3) that lay the bond shell `u` on `v`."""
+    from scipy.spatial import cKDTree
+
+    # A pair of bonds that is far from collinear fixes a rotation; 60° occurs in every close-packed shell.
+    second = int(np.argmin(np.abs(u @ u[0] - 0.5)))
+    p, r = np.nonzero(np.abs(v @ v.T - u[0] @ u[second]) < ANGLE_SLACK)
+    keep = (p != r) & (np.abs(np.einsum("ij,ij->i", v[p], v[r])) < 0.95)
+    p, r = p[keep], r[keep]
+    if not len(p):
+        return np.empty((0, 3, 3))
+    source = _frames(np.stack([u[0], u[second]])[None])[0]
+    rotations = _frames(np.stack([v[p], v[r]], axis=1)) @ source.T
+    gap = cKDTree(v).query(np.einsum("nij,kj->nki", rotations, u).reshape(-1, 3))[0].reshape(len(p), -1)
+    return np.asarray(rotations[np.median(gap, axis=1) < 0.3])
+
+
+def _align(found: Array, truth: Array) -> tuple[Array, int]:
+    """Return the found atoms in the frame of the truth, and the hand."""
+    from scipy.spatial import cKDTree
+
+    tree = cKDTree(truth)
+    bond = _bond(tree)
+    best: tuple[float, Array, int] = (-1.0, found - found.mean(0) + truth.mean(0), 1)
+    targets = _shells(truth, 6)
+    for hand in (1, -1):
+        x = (found - found.mean(0)) * hand
+        sources = _shells(x, 4)
+        rotations = [q for _, u in sources for _, v in targets for q in _shell_rotations(u, v)]
+        few = x[:: max(1, len(x) // TRIAL_ATOMS)]
+        trials = []
+        for q in _distinct(rotations):
+            # One well-coordinated atom is laid on each true atom within two bonds of where the centroids put it.
+            anchor = q @ x[sources[0][0]]
+            near = tree.query_ball_point(anchor + truth.mean(0), 2 * bond)
+            shifts = np.vstack([truth[near] - anchor, truth.mean(0)[None]])
+            d = tree.query(((few @ q.T)[None] + shifts[:, None]).reshape(-1, 3), distance_upper_bound=bond)[0]
+            soft = np.exp(-np.square(d.reshape(len(shifts), -1) / (2 * SOFT))).sum(1)
+            top = np.argsort(-soft)[:3]
+            trials += [(float(soft[k]), q, shifts[k]) for k in top]
+        trials.sort(key=lambda trial: -trial[0])
+        for _, q, t in trials[:40]:
+            value, aligned = _refine(x, truth, tree, q, t)
+            if value > best[0]:
+                best = (value, aligned, hand)
+    return best[1], best[2]
+
+
+def _distinct(rotations: list[Array]) -> list[Array]:
+    """Return one of each group of rotations within 6° of each other."""
+    from scipy.spatial.transform import Rotation
+
+    if not rotations:
+        return [np.eye(3)]
+    quaternions = Rotation.from_matrix(np.stack(rotations)).as_quat()
+    kept: list[int] = []
+    for i, q in enumerate(quaternions):
+        if not kept or np.abs(quaternions[kept] @ q).max() < SAME_ROTATION:
+            kept.append(i)
+    return [rotations[i] for i in kept]
+
+
+def _refine(x: Array, truth: Array, tree: Any, q: Array, t: Array) -> tuple[float, Array]:
+    """Iterate closest points with a shrinking reach; return the soft count of matches and the aligned atoms."""
+    for reach in (1.5, 1.2, 1.0, 0.8, 0.8, 0.8):
+        d, j = tree.query(x @ q.T + t, distance_upper_bound=reach)
+        near = np.isfinite(d)
+        if near.sum() < MIN_ATOMS:
+            break
+        q, t = _kabsch(x[near], truth[j[near]])
+    aligned = x @ q.T + t
+    d = tree.query(aligned)[0]
+    return float(np.exp(-np.square(d / SOFT)).sum()), aligned
+
+
+def score_poses(found: ArrayLike, frames: ArrayLike, true: ArrayLike) -> PoseScore:
+    """Score rotations after one global rotation G and hand F: found = F · true · G.
+
+    Parameters
+    ----------
+    found
+        (n, 3, 3), x_lab = R · x_particle.
+    frames
+        (n,) index into `true` of each.
+    true
+        (frame, 3, 3).
+
+    Raises
+    ------
+    InputError
+        Shapes that do not fit.
+    """
+    from scipy.spatial.transform import Rotation
+
+    r, frame, truth = np.asarray(found, np.float64), np.asarray(frames, np.int64), np.asarray(true, np.float64)
+    if r.shape != (len(frame), 3, 3) or truth.ndim != 3 or not len(frame) or frame.max() >= len(truth):
+        raise InputError(f"rotations {r.shape}, frames {frame.shape}, truth {truth.shape}: they do not fit together")
+    truth_of_found = truth[frame]
+    best: tuple[int, Array, int] = (-1, np.empty(0), 1)
+    # The image of a mirrored particle is that of the particle seen from behind: a turn of 180° about the beam.
+    for hand, flip in ((1, np.eye(3)), (-1, np.diag([-1.0, -1.0, 1.0]))):
+        votes = Rotation.from_matrix(np.swapaxes(flip @ truth_of_found, 1, 2) @ r).as_quat()
+        seeds = votes[np.unique(np.linspace(0, len(votes) - 1, POSE_SEEDS).astype(int))]
+        mean = seeds[np.argmax((np.abs(seeds @ votes.T) > INLIER).sum(1))]
+        for _ in range(5):
+            near = votes[np.abs(votes @ mean) > INLIER]
+            mean = np.linalg.eigh(near.T @ near)[1][:, -1]
+        error = np.degrees(2 * np.arccos(np.clip(np.abs(votes @ mean), 0, 1)))
+        inliers = int((error < 10).sum())
+        if inliers > best[0]:
+            best = (inliers, error, hand)
+    _, error, hand = best
+    share = [float((error < d).sum() / len(truth)) for d in (1, 2, 3, 10)]
+    median = float(np.median(error[error < 10])) if (error < 10).any() else float("nan")
+    return PoseScore(*share, median_deg=median, frames=len(truth), placed=len(frame), hand=hand)
