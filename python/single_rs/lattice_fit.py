@@ -1,0 +1,169 @@
+"""Robust least-squares fit of an affine lattice to indexed atoms, with the covariance of the fit.
+
+Convention: x_i = origin + n_i · cell + r_i, i.e. X = D θ with rows D_i = (1, n_i) and θ (4, 3) = (origin; a; b; c).
+Weighted least squares, reweighted until it stands still:
+
+    θ = H⁻¹ Dᵀ W X,   H = Dᵀ W D,   w_i = w_robust(|r_i| / s_i) / s_i²,   s_i² = σ_i² + s₀²
+
+w_robust is Tukey's biweight in 3D, s₀ the scatter that the stated σ_i do not explain (relaxation; all of it when σ is
+not given). The covariance is the heteroscedasticity-consistent sandwich with the leverage correction HC3,
+
+    cov(θ) = Σ_i g_i g_iᵀ ⊗ r_i r_iᵀ / (1 − l_i)²,    g_i = H⁻¹ D_i w_i,    l_i = D_i · g_i,
+
+so that surface atoms may scatter more than the core. It takes the residuals of different atoms as independent; a
+smooth strain field is not, and its effect on the best-fit cell is a property of the particle rather than an error.
+
+References: J. W. Tukey in A. E. Beaton and J. W. Tukey, Technometrics 16, 147 (1974), doi:10.1080/00401706.1974.10489171;
+HC3: J. G. MacKinnon and H. White, J. Econometrics 29, 305 (1985), doi:10.1016/0304-4076(85)90158-7.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from single_rs.errors import ConvergenceError
+from single_rs.indexing import kabsch
+
+__all__ = ["AffineFit", "CellParameters", "cell_parameters", "fit_affine", "fit_rigid"]
+
+# Median of |r| for a 3D Gaussian of unit variance per axis (chi distribution, 3 degrees of freedom).
+_MEDIAN_CHI3 = 1.5382
+# Tukey's constant in 3D: atoms beyond 6 standard deviations have no weight; 96% efficient for Gaussian noise.
+_TUKEY = 6.0
+# Smallest scatter of a fit, Å: 1e-4 Å is a hundredth of the best experimental precision and keeps weights finite.
+_SCATTER_FLOOR = 1e-4
+_ITERATIONS = 50
+
+
+@dataclass(frozen=True)
+class AffineFit:
+    """Lattice fitted to n atoms.
+
+    Attributes
+    ----------
+    origin
+        (3,) Å.
+    cell
+        (3, 3) Å, rows a, b, c.
+    covariance
+        (12, 12) Å², of (origin, a, b, c) flattened, x fastest.
+    residual
+        (n, 3) Å, atom minus site.
+    scatter
+        Å per axis, robust standard deviation of the residuals.
+    """
+
+    origin: NDArray[np.float64]
+    cell: NDArray[np.float64]
+    covariance: NDArray[np.float64]
+    residual: NDArray[np.float64]
+    scatter: float
+
+
+@dataclass(frozen=True)
+class CellParameters:
+    """Lengths (Å), angles (degrees) and volume (Å³) of a cell, with standard errors `*_err`."""
+
+    a: float
+    b: float
+    c: float
+    alpha: float
+    beta: float
+    gamma: float
+    volume: float
+    a_err: float
+    b_err: float
+    c_err: float
+    alpha_err: float
+    beta_err: float
+    gamma_err: float
+    volume_err: float
+
+
+def _scatter(residual: NDArray[np.float64]) -> float:
+    return max(float(np.median(np.linalg.norm(residual, axis=1))) / _MEDIAN_CHI3, _SCATTER_FLOOR)
+
+
+def fit_affine(
+    sites: NDArray[np.float64], positions: NDArray[np.float64], sigma: NDArray[np.float64] | None = None
+) -> AffineFit:
+    """Fit origin and cell to atoms of known sites.
+
+    Parameters
+    ----------
+    sites
+        (n, 3) fractional coordinates in the cell, not all in a plane.
+    positions
+        (n, 3) Å.
+    sigma
+        (n,) Å per axis, stated standard error of each position; None: all alike.
+
+    Raises
+    ------
+    ConvergenceError
+        If the sites do not span three dimensions.
+    """
+    count = len(sites)
+    design = np.column_stack([np.ones(count), sites])
+    if count < 8 or np.linalg.matrix_rank(design - design.mean(axis=0), tol=1e-6) < 3:
+        raise ConvergenceError(f"{count} atoms on the lattice do not span three dimensions; at least 8 are needed")
+    variance = np.zeros(count) if sigma is None else np.asarray(sigma, dtype=np.float64) ** 2
+    weight = np.ones(count)
+    theta = np.zeros((4, 3))
+    for _ in range(_ITERATIONS):
+        root = np.sqrt(weight)[:, None]
+        previous, theta = theta, np.linalg.lstsq(design * root, positions * root, rcond=None)[0]
+        residual = positions - design @ theta
+        scatter = _scatter(residual)
+        extra = max(scatter**2 - float(np.median(variance)), (0.1 * scatter) ** 2)
+        scale = np.sqrt(variance + extra)
+        t = np.linalg.norm(residual, axis=1) / (_TUKEY * scale)
+        weight = np.clip(1 - t**2, 0, None) ** 2 / scale**2 * scatter**2
+        if np.abs(theta - previous).max() < 1e-9:
+            break
+    influence = np.linalg.solve((design * weight[:, None]).T @ design, (design * weight[:, None]).T).T
+    leverage = np.sum(design * influence, axis=1)
+    moved = influence[:, :, None] * (residual / (1 - np.clip(leverage, 0, 0.9))[:, None])[:, None, :]
+    moved = moved.reshape(count, 12)
+    return AffineFit(theta[0], theta[1:], moved.T @ moved, residual, scatter)
+
+
+def fit_rigid(sites: NDArray[np.float64], positions: NDArray[np.float64], shape: NDArray[np.float64]) -> AffineFit:
+    """Fit origin and rotation only, for domains too thin to determine a cell; `shape` (3, 3) is the cell that is turned.
+
+    The covariance is that of the origin alone (the cell's shape is not measured here).
+    """
+    n, y = sites.mean(axis=0), positions.mean(axis=0)
+    cell = shape @ kabsch((sites - n) @ shape, positions - y).T
+    origin = y - n @ cell
+    residual = positions - origin - sites @ cell
+    scatter = _scatter(residual)
+    covariance = np.zeros((12, 12))
+    covariance[:3, :3] = np.eye(3) * scatter**2 / len(sites)
+    return AffineFit(origin, cell, covariance, residual, scatter)
+
+
+def cell_parameters(cell: NDArray[np.float64], covariance: NDArray[np.float64]) -> CellParameters:
+    """Lengths, angles and volume of a cell (rows a, b, c, Å) with errors from the (9, 9) covariance of its entries.
+
+    With unit vectors â, b̂: d|a| = â·da, and dγ = −[(b̂ − â cos γ)·da/|a| + (â − b̂ cos γ)·db/|b|] / sin γ.
+    """
+    length = np.linalg.norm(cell, axis=1)
+    unit = cell / length[:, None]
+    gradient = np.zeros((7, 3, 3))
+    values = list(length)
+    gradient[[0, 1, 2], [0, 1, 2]] = unit
+    for row, (p, q) in enumerate(((1, 2), (0, 2), (0, 1)), start=3):
+        cosine = float(unit[p] @ unit[q])
+        sine = np.sqrt(1 - cosine**2)
+        gradient[row, p] = -np.degrees((unit[q] - unit[p] * cosine) / (length[p] * sine))
+        gradient[row, q] = -np.degrees((unit[p] - unit[q] * cosine) / (length[q] * sine))
+        values.append(float(np.degrees(np.arccos(cosine))))
+    gradient[6] = [np.cross(cell[1], cell[2]), np.cross(cell[2], cell[0]), np.cross(cell[0], cell[1])]
+    values.append(float(np.linalg.det(cell)))
+    flat = gradient.reshape(7, 9)
+    errors = np.sqrt(np.clip(np.einsum("ki,ij,kj->k", flat, covariance, flat), 0, None))
+    return CellParameters(*(float(v) for v in values), *(float(e) for e in errors))
