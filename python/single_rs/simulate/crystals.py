@@ -16,8 +16,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import csr_array
-from scipy.spatial import cKDTree
 
 from single_rs.errors import DataFileError, InputError
 from single_rs.settings import Settings, setting
@@ -222,8 +220,11 @@ def _defective_block(
     return sites - centre
 
 
-def _neighbours(points: NDArray[np.float64]) -> csr_array:
+def _neighbours(points: NDArray[np.float64]) -> Any:
     """Return the nearest-neighbour table of points (n, 3) as a sparse (n, n) matrix of ones."""
+    from scipy.sparse import csr_array
+    from scipy.spatial import cKDTree
+
     tree = cKDTree(points)
     shortest = np.median(tree.query(points, k=2)[0][:, 1])
     pairs = tree.query_pairs(NEIGHBOUR_CUTOFF_RATIO * shortest, output_type="ndarray")

@@ -101,9 +101,10 @@ def structure_factor(
     # The phases are formed in float64 and wrapped by the cosine in float32: |phase| < 10^3 rad keeps 1e-4.
     phase_x = np.multiply.outer(np.asarray(x, dtype=np.float64), k).astype(np.float32)
     phase_y = np.multiply.outer(k, np.asarray(y, dtype=np.float64)).astype(np.float32)
-    left = np.concatenate([np.cos(phase_y), np.sin(phase_y)])
-    right = np.concatenate([np.cos(phase_x), np.sin(phase_x)], axis=1)
-    product = left @ right
+    left = np.concatenate([np.cos(phase_y), np.sin(phase_y)]).astype(np.float64)
+    right = np.concatenate([np.cos(phase_x), np.sin(phase_x)], axis=1).astype(np.float64)
+    # In float64, since BLAS sums in an order that depends on its threads: rounded to float32 the sums agree.
+    product = (left @ right).astype(np.float32)
     top, bottom = product[: half + 1], product[half + 1 :]
     cc, cs = top[:, : half + 1], top[:, half + 1 :]
     sc, ss = bottom[:, : half + 1], bottom[:, half + 1 :]

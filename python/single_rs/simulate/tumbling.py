@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import lfilter
-from scipy.spatial.transform import Rotation
 
 from single_rs.errors import InputError
 from single_rs.simulate.streams import Stage, stream
@@ -47,6 +45,9 @@ def brownian_rotations(
         raise InputError(f"jump_rate is {jump_rate}; it must be 0 to 1 per frame")
     if not (np.isfinite(step) and step >= 0):
         raise InputError(f"step is {step} degrees; it must be at least 0")
+    from scipy.spatial.transform import Rotation
+    from scipy.special import ndtr
+
     per_axis = np.deg2rad(step) / np.sqrt(3.0)
     increments = Rotation.from_rotvec(per_axis * stream(seed, Stage.ROTATION, item).standard_normal((n, 3)))
     turns = increments.as_matrix()
@@ -55,8 +56,6 @@ def brownian_rotations(
     table = draws.standard_normal((n, 5))
     fresh = Rotation.from_quat(table[:, :4]).as_matrix()
     # The jump test uses the normal's own distribution function, to keep one kind of draw per row.
-    from scipy.special import ndtr
-
     jumps = ndtr(table[:, 4]) < jump_rate
     jumps[0] = True
     poses = np.empty((n, 3, 3))
@@ -87,7 +86,9 @@ def ornstein_uhlenbeck(
     memory = np.exp(-1.0 / correlation_time) if correlation_time > 0 else 0.0
     noise = sigma * generator.standard_normal((n, dimensions))
     noise[1:] *= np.sqrt(1.0 - memory**2)
-    return np.asarray(lfilter([1.0], [1.0, -memory], noise, axis=0))
+    for i in range(1, n):
+        noise[i] += memory * noise[i - 1]
+    return noise
 
 
 def stage_drift(n: int, speed: float, correlation_time: float, seed: int) -> NDArray[np.float64]:
