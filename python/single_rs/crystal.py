@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from single_rs.errors import InputError
 
-__all__ = ["STRUCTURES", "Bulk", "Prototype", "bulk_reference", "prototype"]
+__all__ = ["STRUCTURES", "Bulk", "Prototype", "bulk_reference", "crystal_axes", "polar", "prototype"]
 
 STRUCTURES = ("fcc", "bcc", "hcp", "diamond")
 
@@ -180,3 +180,19 @@ def bulk_reference(element: str) -> Bulk | None:
     }[name]
     source = "ase.data.reference_states (experiment, room temperature, two decimals: ±0.005 Å)"
     return Bulk(element, name, a, c, float(nearest), source)
+
+
+def polar(f: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Rotation R and symmetric stretch U with F = R U, for F (..., 3, 3) of positive determinant."""
+    w, s, vt = np.linalg.svd(f)
+    return w @ vt, np.swapaxes(vt, -1, -2) @ (s[..., None] * vt)
+
+
+def crystal_axes(cell: NDArray[np.float64], structure: str) -> NDArray[np.float64]:
+    """Orthonormal crystal frame nearest to a cell: rows X, Y, Z (3, 3) in the frame of the cell.
+
+    For cubic structures X, Y, Z are the directions of a, b, c; for hcp X is along a and Z along c. A nearly cubic cell
+    is split by polar decomposition, cellᵀ = R U idealᵀ, so that no axis is preferred.
+    """
+    ideal = prototype(structure).cell
+    return np.asarray(polar(cell.T @ np.linalg.inv(ideal.T))[0].T)

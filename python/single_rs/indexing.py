@@ -5,9 +5,9 @@ Convention: sites n are fractional row vectors of the conventional cell, x = ori
 1. Seed: the bonds of an atom are compared with the shell of the prototype. Any pair of bonds with the right angle gives
    a trial rotation; the best, refined by Kabsch, gives orientation and scale.
 2. Growth: an atom at x_i next to an atom j with site n_j gets n_i = n_j + v, with v the bond of the shell nearest to
-   (x_i − x_j) · cell⁻¹. Every known neighbour votes. Only differences between neighbours are used, so a strain that adds up to
-   more than a bond over the particle does not upset the indices, and growth stops at a twin or stacking fault, where the
-   next layer is 0.58 bond lengths away from its site.
+   (x_i − x_j) · cell⁻¹. Every known neighbour votes. Only differences between neighbours are used, so a strain that
+   adds up to more than a bond over the particle does not upset the indices, and growth stops at a twin or stacking
+   fault, where the next layer is 0.58 bond lengths away from its site.
 3. The cell is fitted again after every round.
 
 References: W. Kabsch, Acta Cryst. A 32, 922 (1976), doi:10.1107/S0567739476001873.
@@ -23,9 +23,9 @@ from scipy.spatial import cKDTree
 
 from single_rs.crystal import Prototype
 
-__all__ = ["Neighbours", "Seed", "find_seeds", "grow", "kabsch", "polar"]
+__all__ = ["Neighbours", "Seed", "find_seeds", "grow", "kabsch"]
 
-# Seeds: a bond may be off by this part of the nearest-neighbour distance. Opposite choices (a twin's bonds) are 0.58 off.
+# Seeds: a bond may be off by this part of the nearest-neighbour distance. The bonds of a twin are 0.58 off.
 _SEED_TOLERANCE = 0.3
 # Angle between the two bonds of a trial may be off by this much: 0.3 of a bond is 17°.
 _SEED_ANGLE = np.deg2rad(17.0)
@@ -41,12 +41,6 @@ def kabsch(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64
     u, _, vt = np.linalg.svd(b.T @ a)
     sign = np.array([1.0, 1.0, np.linalg.det(u @ vt)])
     return np.asarray((u * sign) @ vt)
-
-
-def polar(f: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Rotation R and symmetric stretch U with F = R U, for F (..., 3, 3) of positive determinant."""
-    w, s, vt = np.linalg.svd(f)
-    return w @ vt, np.swapaxes(vt, -1, -2) @ (s[..., None] * vt)
 
 
 class Neighbours:

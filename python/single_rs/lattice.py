@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from single_rs.crystal import STRUCTURES, Bulk, Prototype, bulk_reference, prototype
+from single_rs.crystal import STRUCTURES, Bulk, Prototype, bulk_reference, crystal_axes, prototype
 from single_rs.errors import ConvergenceError, InputError
-from single_rs.indexing import Neighbours, Seed, find_seeds, grow, polar
+from single_rs.indexing import Neighbours, Seed, find_seeds, grow
 from single_rs.lattice_fit import AffineFit, CellParameters, cell_parameters, fit_affine, fit_rigid
 from single_rs.structure import check_positions, neighbour_cutoff
 
@@ -39,8 +39,8 @@ _SMALLEST_DOMAIN = 13
 # 12 parameters of 20 atoms would follow the surface relaxation.
 _AFFINE_DOMAIN = 60
 _MAX_DOMAINS = 8
-# Largest ratio of stretches (as a logarithm) between the fitted and the ideal cell: c/a of hcp metals spans 1.57 to 1.89
-# against 1.633 (0.15); Bain's path from bcc to fcc is 0.35.
+# Largest ratio of stretches (as a logarithm) between the fitted and the ideal cell: c/a of hcp metals spans 1.57 to
+# 1.89 against 1.633 (0.15); Bain's path from bcc to fcc is 0.35.
 _DISTORTION = 0.2
 # A disorientation is called a twin within this angle of 60° about ⟨111⟩.
 _TWIN_TOLERANCE = 4.0
@@ -163,16 +163,6 @@ class Lattice:
         from single_rs.lattice_io import lattice_to_dict
 
         return lattice_to_dict(self)
-
-
-def crystal_axes(cell: NDArray[np.float64], structure: str) -> NDArray[np.float64]:
-    """Orthonormal crystal frame nearest to a cell: rows X, Y, Z (3, 3) in the frame of the cell.
-
-    For cubic structures X, Y, Z are the directions of a, b, c; for hcp X is along a and Z along c. A nearly cubic cell
-    is split by polar decomposition, cellᵀ = R U idealᵀ, so that no axis is preferred.
-    """
-    ideal = prototype(structure).cell
-    return np.asarray(polar(cell.T @ np.linalg.inv(ideal.T))[0].T)
 
 
 def fit_lattice(
@@ -308,10 +298,8 @@ def _find_domain(
 
 def _is_thick(sites: NDArray[np.float64], cell: NDArray[np.float64]) -> bool:
     """Whether atoms determine a cell of their own: many, and at least a third as thick as they are wide."""
-    if len(sites) < _AFFINE_DOMAIN:
-        return False
     span = np.linalg.svd((sites - sites.mean(axis=0)) @ cell, compute_uv=False)
-    return bool(span[2] > span[0] / 3)
+    return len(sites) >= _AFFINE_DOMAIN and bool(span[2] > span[0] / 3)
 
 
 def _distortion(cell: NDArray[np.float64], kind: Prototype) -> float:

@@ -13,7 +13,7 @@ not given). The covariance is the heteroscedasticity-consistent sandwich with th
 so that surface atoms may scatter more than the core. It takes the residuals of different atoms as independent; a
 smooth strain field is not, and its effect on the best-fit cell is a property of the particle rather than an error.
 
-References: J. W. Tukey in A. E. Beaton and J. W. Tukey, Technometrics 16, 147 (1974), doi:10.1080/00401706.1974.10489171;
+References: biweight: A. E. Beaton and J. W. Tukey, Technometrics 16, 147 (1974), doi:10.1080/00401706.1974.10489171;
 HC3: J. G. MacKinnon and H. White, J. Econometrics 29, 305 (1985), doi:10.1016/0304-4076(85)90158-7.
 """
 
@@ -132,7 +132,7 @@ def fit_affine(
 
 
 def fit_rigid(sites: NDArray[np.float64], positions: NDArray[np.float64], shape: NDArray[np.float64]) -> AffineFit:
-    """Fit origin and rotation only, for domains too thin to determine a cell; `shape` (3, 3) is the cell that is turned.
+    """Fit origin and rotation of the cell `shape` (3, 3) only, for domains too thin to determine a cell.
 
     The covariance is that of the origin alone (the cell's shape is not measured here).
     """

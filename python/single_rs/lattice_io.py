@@ -1,8 +1,8 @@
 """lattice.json: the best-fit lattice of a particle, for people and for later stages.
 
 ``{"structure", "cell": {a, b, c (Å), alpha, beta, gamma (degrees), volume (Å³) and *_err, "vectors"}, "origin",
-"fraction_on_sites", "fraction_off_lattice", "domains": […], "reference": {…}, "expansion": {…}, "atoms": {…}}``; positions
-and vectors in the particle frame, Å, from the box centre. NaN has no place in JSON and is written as null.
+"fraction_on_sites", "fraction_off_lattice", "domains": […], "reference": {…}, "expansion": {…}, "atoms": {…}}``;
+positions and vectors in the particle frame, Å, from the box centre. NaN has no place in JSON and is written as null.
 """
 
 from __future__ import annotations
