@@ -1,0 +1,220 @@
+"""The figures of a report, each with the caption that says what to see in it.
+
+A figure is made only when its data exist; the page states the gap otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from single_rs import plots
+from single_rs.report.svg import figure_svg
+
+if TYPE_CHECKING:
+    from single_rs.report.files import ParticleFiles, RunFiles
+
+__all__ = ["ReportFigure", "atom_figures", "frame_figures", "map_figures", "movie_figures", "pose_figures", "unit_cell"]
+
+# Band kept for the display of a frame that the pipeline left no cleaned example of, 1/Å: below are slow background
+# and shot noise of large areas, above is noise alone in a single frame.
+_DISPLAY_BAND = (0.08, 0.65)
+# Low-order reflections that are marked in the FSC, by lattice type.
+_REFLECTIONS = {
+    "fcc": ((1, 1, 1), (2, 0, 0), (2, 2, 0), (3, 1, 1), (3, 3, 1), (4, 2, 2)),
+    "bcc": ((1, 1, 0), (2, 0, 0), (2, 1, 1), (3, 1, 0)),
+    "diamond": ((1, 1, 1), (2, 2, 0), (3, 1, 1), (4, 0, 0)),
+}
+
+
+@dataclass(frozen=True)
+class ReportFigure:
+    """One drawn figure: inline SVG, title, caption, and whether it wants the full width."""
+
+    title: str
+    caption: str
+    svg: str
+    wide: bool = False
+
+
+def _drawn(axes: Any, name: str, title: str, caption: str, wide: bool = False) -> ReportFigure:
+    """Draw the figure that owns axes."""
+    figure = np.ravel(axes)[0].figure
+    return ReportFigure(title, caption, figure_svg(figure, name, f"{title}. {caption}"), wide)
+
+
+def movie_figures(run: RunFiles) -> Iterator[ReportFigure]:
+    """Give the figures of the whole movie: tracks and drift."""
+    if run.tracks:
+        axes = plots.plot_tracks(run.tracks, run.mean, pixel_size=run.pixel_size, shifts=run.shifts)
+        base = "over the mean of the aligned frames" if run.mean is not None else "(the run kept no mean image)"
+        yield _drawn(
+            axes, "tracks", "Tracks", f"Path of {_count(len(run.tracks), 'particle')} {base}; "
+            "dashed circles have the particles' diameters.",
+        )  # fmt: skip
+    if run.shifts is not None and run.bad_frames is not None:
+        good = run.shifts[~run.bad_frames]
+        reach = np.ptp(good, axis=0) if len(good) else np.zeros(2)
+        bad = np.flatnonzero(run.bad_frames)
+        listed = f": {', '.join(map(str, bad[:12]))}{' …' if len(bad) > 12 else ''}" if len(bad) else ""
+        axes = plots.plot_drift(run.shifts, bad_frames=run.bad_frames, pixel_size=run.pixel_size)
+        yield _drawn(
+            axes, "drift", "Motion",
+            f"Drift of the field over {_count(len(run.shifts), 'frame')}, {reach[0]:.1f} × {reach[1]:.1f} px in all. "
+            f"{_count(len(bad), 'bad frame')} left out{listed}.",
+        )  # fmt: skip
+
+
+def frame_figures(particle: ParticleFiles) -> Iterator[ReportFigure]:
+    """Give typical frames, raw and cleaned."""
+    if particle.raw is None or particle.raw_frames is None:
+        return
+    if particle.cleaned is not None:
+        cleaned, name = particle.cleaned, "cleaned"
+        caption = "Single frames as extracted (top) and after removal of graphene and liquid background (bottom)."
+    else:
+        cleaned, name = band_pass(particle.raw, particle.pixel_size or 1.0), "band-passed"
+        caption = (
+            f"Single frames as extracted (top) and band-passed to {1 / _DISPLAY_BAND[1]:.1f} to "
+            f"{1 / _DISPLAY_BAND[0]:.0f} Å for display (bottom); the run kept no cleaned examples."
+        )
+    axes = plots.plot_frames(
+        particle.raw, cleaned, particle.raw_frames, pixel_size=particle.pixel_size, cleaned_name=name
+    )
+    yield _drawn(axes, f"p{particle.number}-frames", "Typical frames", caption, wide=True)
+
+
+def band_pass(images: np.ndarray, pixel_size: float) -> np.ndarray:
+    """Return images (k, y, x) with only the display band of spatial frequencies, edges smooth."""
+    ky = np.fft.fftfreq(images.shape[1], pixel_size)[:, None]
+    kx = np.fft.rfftfreq(images.shape[2], pixel_size)[None, :]
+    k = np.hypot(kx, ky)
+    low, high = _DISPLAY_BAND
+    window = (1 - np.exp(-((k / low) ** 4))) * np.exp(-((k / high) ** 4))
+    return np.fft.irfft2(np.fft.rfft2(images) * window, s=images.shape[1:]).astype(np.float32)
+
+
+def pose_figures(particle: ParticleFiles) -> Iterator[ReportFigure]:
+    """Give coverage, steps and scores of the poses."""
+    poses, key = particle.poses, f"p{particle.number}"
+    if poses is None or len(poses.frames) == 0:
+        return
+    used = poses.half > 0 if (poses.half > 0).any() else np.ones(len(poses.frames), bool)
+    cell = unit_cell(particle)
+    covered = 100 * plots.view_coverage(poses.rotations[used])
+    yield _drawn(
+        plots.plot_orientation_coverage(poses.rotations[used], cell=cell), f"{key}-coverage", "Orientation coverage",
+        f"Beam directions of {_count(int(used.sum()), 'frame')} in the particle's frame, equal-area map. "
+        f"{covered:.0f}% of all views have a frame within 6°.",
+    )  # fmt: skip
+    yield _drawn(
+        plots.plot_pose_steps(poses.rotations, poses.frames), f"{key}-steps", "Turn between frames",
+        "Angle between the poses of consecutive frames. A lone large step is a jump of the particle or a wrong pose.",
+    )  # fmt: skip
+    yield _drawn(
+        plots.plot_scores(poses.frames, poses.score, poses.confidence, poses.half), f"{key}-scores",
+        "Score and confidence", "Fit of the best pose and its posterior probability, frame by frame. Half sets are "
+        "contiguous blocks with guard gaps, so that they share no electrons.",
+    )  # fmt: skip
+
+
+def map_figures(particle: ParticleFiles) -> Iterator[ReportFigure]:
+    """Give FSC, orthogonal slices and zone-axis views of the map."""
+    key, diameter, cell = f"p{particle.number}", particle.summary.get("diameter"), unit_cell(particle)
+    if particle.fsc is not None:
+        resolution = particle.summary.get("resolution")
+        said = f"Falls to 0.143 at {resolution:.2f} Å." if resolution else "No resolution was stated."
+        axes = plots.plot_fsc(*particle.fsc, resolution=resolution, reflections=_reflections(particle))
+        yield _drawn(
+            axes, f"{key}-fsc", "Fourier shell correlation",
+            f"Agreement of two maps made from independent halves of the frames. {said}",
+        )  # fmt: skip
+    if particle.density is None or particle.pixel_size is None:
+        return
+    positions = None if particle.atoms is None else particle.atoms.positions
+    axes = plots.plot_map_slices(particle.density, particle.pixel_size, diameter=diameter, positions=positions)
+    circled = "; circles are atoms within 0.7 Å of the slice" if positions is not None else ""
+    yield _drawn(axes, f"{key}-slices", "Orthogonal slices", f"Central slices of the map{circled}.", wide=True)
+    if cell is not None:
+        origin = particle.lattice.get("origin")
+        axes = plots.plot_zone_axes(
+            particle.density, particle.pixel_size, cell, diameter=diameter,
+            origin=None if origin is None else np.asarray(origin, float),
+        )  # fmt: skip
+        yield _drawn(
+            axes, f"{key}-zones", "Zone axes", "The map along directions of its own lattice: projected through the "
+            "whole particle (top) and a slice through one plane of atoms (bottom).", wide=True,
+        )  # fmt: skip
+
+
+def atom_figures(particle: ParticleFiles) -> Iterator[ReportFigure]:
+    """Give heights, uncertainties, strains and distances of the atoms."""
+    atoms, key = particle.atoms, f"p{particle.number}"
+    if atoms is None or len(atoms.positions) == 0:
+        return
+    surface = atoms.surface
+    radial, strain, sigma, height = (atoms.get(name) for name in ("radial_strain", "strain", "sigma", "height"))
+    if radial is not None:
+        yield _drawn(
+            plots.plot_strain_histogram(radial, surface), f"{key}-strain", "Radial strain",
+            "∂u/∂r along the radius, against the best-fit lattice; mean ± standard deviation. Outliers count in the "
+            "end bins.",
+        )  # fmt: skip
+        yield _drawn(
+            plots.plot_radial_strain(atoms.positions, radial, surface), f"{key}-radial", "Radial strain against radius",
+            "Every atom, and means of equal groups with their standard errors.",
+        )  # fmt: skip
+    distances = plots.neighbour_distances(atoms.positions)[1]
+    if len(distances):
+        fitted = particle.lattice.get("nearest_neighbour")
+        yield _drawn(
+            plots.plot_neighbour_distances(atoms.positions, surface, reference=fitted),
+            f"{key}-bonds", "Nearest-neighbour distances", f"{_count(len(distances), 'bond')}, "
+            f"mean {distances.mean():.3f} Å, standard deviation {distances.std() * 100:.1f} pm.",
+        )  # fmt: skip
+    if sigma is not None:
+        yield _drawn(
+            plots.plot_uncertainty(sigma, surface), f"{key}-sigma", "Uncertainty of positions",
+            "Stated standard deviation of each position, per axis.",
+        )  # fmt: skip
+    if height is not None:
+        yield _drawn(
+            plots.plot_atom_heights(height, surface), f"{key}-heights", "Atom heights",
+            "Fitted peak heights. A tail to the left holds partly occupied or moving atoms.",
+        )  # fmt: skip
+    if strain is not None and strain.ndim == 2 and strain.shape[1] == 6:
+        yield _drawn(
+            plots.plot_strain_components(strain, surface), f"{key}-components", "Strain components",
+            "The six components in the particle's frame (tensor shear).", wide=True,
+        )  # fmt: skip
+
+
+def unit_cell(particle: ParticleFiles) -> np.ndarray | None:
+    """Return the conventional lattice vectors as rows (3, 3), Å, or ``None``."""
+    content = particle.lattice.get("cell")
+    vectors = content.get("vectors") if isinstance(content, dict) else None
+    cell = None if vectors is None else np.asarray(vectors, float)
+    return cell if cell is not None and cell.shape == (3, 3) and np.isfinite(cell).all() else None
+
+
+def _edge(particle: ParticleFiles) -> float | None:
+    """Return the lattice constant a in Å, or ``None``."""
+    cell = particle.lattice.get("cell")
+    value = cell.get("a") if isinstance(cell, dict) else None
+    return float(value) if value else None
+
+
+def _reflections(particle: ParticleFiles) -> dict[str, float]:
+    """Return names and spacings (Å) of low-order reflections of a cubic lattice."""
+    edge, structure = _edge(particle), str(particle.lattice.get("structure", ""))
+    if edge is None:
+        return {}
+    return {"".join(map(str, hkl)): edge / float(np.linalg.norm(hkl)) for hkl in _REFLECTIONS.get(structure, ())}
+
+
+def _count(number: int, noun: str) -> str:
+    """Return a number with its noun, in the plural when needed."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,260 @@
+"""Read the files of a run directory; what is missing or unreadable becomes a stated gap, not an error.
+
+Positions in files are (x, y, z) = index x pixel; here they are Å from the box centre, file - (N // 2) pixel, as
+everywhere in the library. The layout of the directory is that of DESIGN section 6.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from single_rs.errors import DataFileError, SingleError
+
+if TYPE_CHECKING:
+    from single_rs.orient import Poses
+    from single_rs.track import Track
+
+__all__ = ["AtomTable", "ParticleFiles", "RunFiles", "read_run"]
+
+T = TypeVar("T")
+VERDICTS = ("solved", "doubtful", "failed")
+
+
+@dataclass(frozen=True)
+class AtomTable:
+    """Atoms: ``positions`` (n, 3) Å from the box centre, ``symbols`` (n,), and every per-atom column of the file."""
+
+    positions: np.ndarray
+    symbols: np.ndarray
+    columns: dict[str, np.ndarray]
+
+    def get(self, name: str) -> np.ndarray | None:
+        """Return a column, or ``None`` when it is absent or holds no finite number."""
+        values = self.columns.get(name)
+        if values is None or not np.isfinite(np.asarray(values, float)).any():
+            return None
+        return values
+
+    @property
+    def surface(self) -> np.ndarray | None:
+        """(n,) bool, or ``None``."""
+        values = self.columns.get("surface")
+        return None if values is None else np.asarray(values).astype(bool)
+
+
+@dataclass
+class ParticleFiles:
+    """What a run wrote about one particle; absent parts are ``None`` and named in ``gaps``."""
+
+    number: int
+    folder: Path
+    summary: dict[str, Any] = field(default_factory=dict)
+    lattice: dict[str, Any] = field(default_factory=dict)
+    raw: np.ndarray | None = None
+    raw_frames: np.ndarray | None = None
+    cleaned: np.ndarray | None = None
+    pixel_size: float | None = None
+    frames: int | None = None
+    poses: Poses | None = None
+    density: np.ndarray | None = None
+    fsc: tuple[np.ndarray, np.ndarray] | None = None
+    atoms: AtomTable | None = None
+    gaps: list[str] = field(default_factory=list)
+
+    @property
+    def verdict(self) -> str:
+        """Return solved, doubtful or failed; without a summary nothing may be called solved."""
+        verdict = str(self.summary.get("verdict", "")).lower()
+        return verdict if verdict in VERDICTS else "failed"
+
+    @property
+    def reasons(self) -> list[str]:
+        """Return the reasons of the verdict."""
+        reasons = self.summary.get("reasons") or []
+        if not self.summary:
+            return ["no summary.json: the run did not finish this particle"]
+        return [str(r) for r in reasons] if isinstance(reasons, list) else [str(reasons)]
+
+
+@dataclass
+class RunFiles:
+    """What a run wrote; absent parts are ``None`` and named in ``gaps``."""
+
+    folder: Path
+    info: dict[str, Any] = field(default_factory=dict)
+    shifts: np.ndarray | None = None
+    bad_frames: np.ndarray | None = None
+    tracks: list[Track] = field(default_factory=list)
+    mean: np.ndarray | None = None
+    pixel_size: float | None = None
+    particles: list[ParticleFiles] = field(default_factory=list)
+    gaps: list[str] = field(default_factory=list)
+
+
+def read_run(out_dir: str | Path) -> RunFiles:
+    """Read all that a report shows from a run directory.
+
+    Parameters
+    ----------
+    out_dir
+        Directory that ``single-rs run`` or ``solve`` wrote.
+
+    Raises
+    ------
+    DataFileError
+        When the directory does not exist or holds nothing of a run.
+    """
+    folder = Path(out_dir)
+    if not folder.is_dir():
+        raise DataFileError(f"{folder} is not a directory; give the --out directory of a run")
+    particle_folders = sorted(p for p in folder.glob("particle_*") if p.is_dir())
+    if not particle_folders and not (folder / "run.json").exists():
+        raise DataFileError(
+            f"{folder} holds neither run.json nor particle_XX folders; give the --out directory of a run"
+        )
+    run = RunFiles(folder)
+    run.info = _attempt(folder / "run.json", _json, run.gaps) or {}
+    motion = _attempt(folder / "motion.csv", _motion, run.gaps)
+    if motion is not None:
+        run.shifts, run.bad_frames = motion
+    run.tracks = _attempt(folder / "tracks.star", _tracks, run.gaps) or []
+    if (folder / "mean.mrc").exists():
+        image = _attempt(folder / "mean.mrc", _image, run.gaps)
+        if image is not None:
+            run.mean, run.pixel_size = image
+    run.particles = [_particle(number, path) for number, path in enumerate(particle_folders)]
+    if run.pixel_size is None:
+        run.pixel_size = next((p.pixel_size for p in run.particles if p.pixel_size), None)
+    return run
+
+
+def _attempt(path: Path, reader: Callable[[Path], T], gaps: list[str]) -> T | None:
+    """Read one file; a missing or unreadable one is noted and gives ``None``."""
+    if not path.exists():
+        gaps.append(f"{path.name} is missing")
+        return None
+    try:
+        return reader(path)
+    except (SingleError, OSError, ValueError, KeyError, IndexError, RuntimeError) as error:
+        gaps.append(f"{path.name} cannot be read: {' '.join(str(error).split())[:200]}")
+        return None
+
+
+def _particle(number: int, folder: Path) -> ParticleFiles:
+    """Read the folder of one particle."""
+    tail = folder.name.rsplit("_", 1)[-1]
+    particle = ParticleFiles(int(tail) if tail.isdigit() else number, folder)
+    gaps = particle.gaps
+    particle.summary = _attempt(folder / "summary.json", _json, gaps) or {}
+    particle.lattice = _attempt(folder / "lattice.json", _json, gaps) or {}
+    particle.poses = _attempt(folder / "poses.star", _poses, gaps)
+    stack = _attempt(folder / "stack.mrcs", _stack, gaps)
+    if stack is not None:
+        _choose_frames(particle, *stack)
+    density = _attempt(folder / "map.mrc", _map, gaps)
+    if density is not None:
+        particle.density, particle.pixel_size = density
+    particle.fsc = _attempt(folder / "fsc.csv", _fsc, gaps)
+    particle.atoms = _attempt(folder / "atoms.xyz", lambda path: _atoms(path, density), gaps)
+    return particle
+
+
+def _choose_frames(particle: ParticleFiles, images: np.ndarray, pixel_size: float, count: int = 6) -> None:
+    """Keep a few frames for display: those the pipeline cleaned, or evenly spaced ones of the usable frames."""
+    particle.pixel_size, particle.frames = pixel_size, len(images)
+    cleaned = particle.folder / "clean_examples.npy"
+    index = np.linspace(0, len(images) - 1, min(count, len(images))).astype(int)
+    if cleaned.exists() and cleaned.with_suffix(".json").exists():
+        examples = _attempt(cleaned, lambda path: np.load(path, allow_pickle=False), particle.gaps)
+        listed = _attempt(cleaned.with_suffix(".json"), _json, particle.gaps)
+        chosen = np.asarray((listed or {}).get("index", []), int)
+        if examples is not None and len(chosen) == len(examples) and (chosen < len(images)).all():
+            particle.cleaned, index = examples[:count], chosen[:count]
+    particle.raw = np.asarray(images[index], np.float32)
+    known = particle.poses is not None and len(particle.poses.frames) == len(images)
+    particle.raw_frames = particle.poses.frames[index] if known else index
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """Read a JSON object."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(content, dict):
+        raise ValueError(f"a JSON object is needed, found a {type(content).__name__}")
+    return content
+
+
+def _table(path: Path) -> dict[str, list[str]]:
+    """Read a CSV file with a header, as columns; lines starting with # are comments."""
+    with path.open(newline="", encoding="utf-8") as lines:
+        rows = list(csv.reader(line for line in lines if line.strip() and not line.startswith("#")))
+    return {name.strip(): [row[k] for row in rows[1:]] for k, name in enumerate(rows[0])}
+
+
+def _fsc(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Read frequency (1/Å) and FSC."""
+    table = _table(path)
+    frequency = next((name for name in table if name.startswith("freq")), "frequency")
+    return np.array(table[frequency], float), np.array(table["fsc"], float)
+
+
+def _motion(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Read the drift (frame, (x, y)) in px and the bad frames (frame,)."""
+    from single_rs.motion import read_motion
+
+    motion = read_motion(path)
+    return np.asarray(motion.shifts, float), np.asarray(motion.bad_frames, bool)
+
+
+def _tracks(path: Path) -> list[Track]:
+    """Read the trajectories."""
+    from single_rs.star import read_tracks
+
+    return read_tracks(path)
+
+
+def _poses(path: Path) -> Poses:
+    """Read the poses."""
+    from single_rs.star import read_poses
+
+    return read_poses(path)
+
+
+def _atoms(path: Path, density: tuple[np.ndarray, float] | None) -> AtomTable:
+    """Read atoms and their columns; without a map the middle of the atoms stands for the box centre."""
+    from ase.io import read
+
+    model = read(path, format="extxyz", index=0)
+    positions = np.asarray(model.positions, float)
+    middle = positions.mean(axis=0) if density is None else (density[0].shape[0] // 2) * density[1]
+    columns = {name: values for name, values in model.arrays.items() if name not in ("numbers", "positions")}
+    return AtomTable(positions - middle, np.array(model.get_chemical_symbols()), columns)
+
+
+def _map(path: Path) -> tuple[np.ndarray, float]:
+    """Read a map (z, y, x) and its pixel size in Å."""
+    from single_rs.io import read_map
+
+    return read_map(path)
+
+
+def _stack(path: Path) -> tuple[np.ndarray, float]:
+    """Open a stack (n, y, x), memory-mapped, and its pixel size in Å."""
+    from single_rs.io import read_stack
+
+    stack = read_stack(path)
+    return stack.images, stack.pixel_size
+
+
+def _image(path: Path) -> tuple[np.ndarray, float]:
+    """Read a single image (y, x) and its pixel size in Å."""
+    from single_rs.io import open_movie
+
+    with open_movie(path) as movie:
+        return np.asarray(movie.frame(0), np.float32), movie.pixel_size

@@ -1,0 +1,286 @@
+"""Put the page together: header, summary, movie, one section per particle, times and settings."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from single_rs.report import figures, tables
+from single_rs.report.files import ParticleFiles, RunFiles
+from single_rs.report.view3d import view_data
+
+__all__ = ["render"]
+
+
+def render(run: RunFiles) -> str:
+    """Return the whole page as HTML.
+
+    Parameters
+    ----------
+    run
+        From `single_rs.report.files.read_run`.
+    """
+    from single_rs import __version__
+
+    sections = [("summary", "Summary", _summary(run)), ("movie", "Movie", _movie(run))]
+    sections += [(f"particle-{p.number}", f"Particle {p.number}", _particle(p)) for p in run.particles]
+    sections += [("timing", "Timing", _timing(run)), ("settings", "Settings", _settings(run))]
+    slots = {
+        "version": tables.text(__version__),
+        "title": tables.text(_title(run)),
+        "eyebrow": tables.text(_eyebrow(run)),
+        "lede": _lede(run),
+        "tiles": _tiles(run),
+        "nav": "".join(f'<a href="#{key}">{tables.text(name)}</a>' for key, name, _ in sections),
+        "body": "".join(
+            f'<section id="{key}" aria-labelledby="h-{key}">{content}</section>' for key, _, content in sections
+        ),
+        "footer": _footer(run, __version__),
+        "plotly": _plotly() if 'class="card viewer"' in "".join(content for *_, content in sections) else "",
+        "css": _asset("report.css"),
+        "js": _asset("report.js"),
+    }
+    # One pass, so that braces in the content are never taken for slots.
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: slots[found.group(1)], _asset("page.html"))
+
+
+def _asset(name: str) -> str:
+    """Return a file that ships with the package."""
+    return (resources.files("single_rs.report") / "assets" / name).read_text(encoding="utf-8")
+
+
+def _plotly() -> str:
+    """Return plotly.js, once for all views."""
+    from plotly.offline import get_plotlyjs
+
+    return f"<script>{get_plotlyjs().replace('</script', '<' + chr(92) + '/script')}</script>"
+
+
+def _title(run: RunFiles) -> str:
+    """Return the name of the input, or of the run directory."""
+    source = run.info.get("input")
+    path = source.get("path") if isinstance(source, dict) else source
+    return Path(str(path)).name if path else run.folder.resolve().name
+
+
+def _eyebrow(run: RunFiles) -> str:
+    """Return one line on what was run and when."""
+    parts = ["Run report"]
+    parts += [str(run.info[key]) for key in ("finished", "started", "date") if run.info.get(key)][:1]
+    if run.info.get("element"):
+        parts.append(str(run.info["element"]))
+    if run.pixel_size:
+        parts.append(f"{run.pixel_size:.4g} Å per pixel")
+    return " · ".join(parts)
+
+
+def _lede(run: RunFiles) -> str:
+    """Return the outcome in one sentence."""
+    count = {v: sum(p.verdict == v for p in run.particles) for v in ("solved", "doubtful", "failed")}
+    if not run.particles:
+        return "No particle was found."
+    said = ", ".join(f"{n} {v}" for v, n in count.items() if n)
+    total = len(run.particles)
+    return f"{total} particle{'' if total == 1 else 's'}: {said}. Hand undetermined, as always with projections."
+
+
+def _tiles(run: RunFiles) -> str:
+    """Return the headline numbers."""
+    good = [p for p in run.particles if p.verdict != "failed"]
+    atoms = sum(int(tables.atom_count(p) or 0) for p in good)
+    resolutions = [float(p.summary["resolution"]) for p in good if p.summary.get("resolution")]
+    sigmas = [
+        float(np.nanmedian(p.atoms.columns["sigma"])) for p in good if p.atoms and p.atoms.get("sigma") is not None
+    ]
+    stages = run.info.get("stages")
+    seconds = sum(float(s.get("seconds") or 0) for s in stages.values()) if isinstance(stages, dict) else None
+    solved = sum(p.verdict == "solved" for p in run.particles)
+    tiles = [
+        tables.tile("Particles solved", f"{solved}<small>of {len(run.particles)}</small>"),
+        tables.tile("Atoms placed", f"{atoms:,}"),
+        tables.tile("Best resolution", f"{min(resolutions):.2f}<small>Å</small>" if resolutions else tables.DASH),
+        tables.tile("Stated σ per axis", f"{min(sigmas) * 100:.1f}<small>pm</small>" if sigmas else tables.DASH),
+        tables.tile("Time", _duration(seconds)),
+    ]
+    return f'<dl class="tiles">{"".join(tiles)}</dl>'
+
+
+def _duration(seconds: float | None) -> str:
+    """Return a time as minutes and seconds."""
+    if seconds is None:
+        return tables.DASH
+    if seconds < 60:
+        return f"{seconds:.0f}<small>s</small>"
+    return f"{int(seconds // 60)}<small>min</small> {int(seconds % 60)}<small>s</small>"
+
+
+def _heading(key: str, title: str, extra: str = "") -> str:
+    """Return the heading of a section."""
+    return f'<div class="head"><h2 id="h-{key}">{tables.text(title)}</h2>{extra}</div>'
+
+
+def _gaps(gaps: Iterable[str]) -> str:
+    """Return what is not in the page and why."""
+    listed = "".join(f"<li>{tables.text(gap)}</li>" for gap in gaps)
+    return f'<div class="gaps"><b>Not shown</b><ul>{listed}</ul></div>' if listed else ""
+
+
+def _grid(drawn: Iterable[figures.ReportFigure]) -> str:
+    """Return figures as cards; empty without any."""
+    cards = [
+        f'<figure class="card{" wide" if f.wide else ""}"><h3>{tables.text(f.title)}</h3>'
+        f'<div class="drawing">{f.svg}</div><figcaption>{tables.text(f.caption)}</figcaption></figure>'
+        for f in drawn
+    ]
+    return f'<div class="grid">{"".join(cards)}</div>' if cards else ""
+
+
+def _summary(run: RunFiles) -> str:
+    """Return the table of particles."""
+    body = tables.summary_table(run.particles) if run.particles else '<p class="card">No particle was found.</p>'
+    return _heading("summary", "Summary") + body + _gaps(run.gaps)
+
+
+def _movie(run: RunFiles) -> str:
+    """Return tracks and motion."""
+    body = _grid(figures.movie_figures(run))
+    return _heading("movie", "Movie") + (body or '<p class="card">The run kept no tracks and no motion.</p>')
+
+
+def _particle(particle: ParticleFiles) -> str:
+    """Return the section of one particle."""
+    key = f"particle-{particle.number}"
+    reasons = "".join(f"<li>{tables.text(reason)}</li>" for reason in particle.reasons)
+    parts = [_heading(key, f"Particle {particle.number}", tables.badge(particle.verdict))]
+    if reasons:
+        parts.append(f'<ul class="reasons {particle.verdict}" aria-label="Reasons of the verdict">{reasons}</ul>')
+    parts.append(_stage(particle))
+    groups = (
+        ("Frames", figures.frame_figures(particle)),
+        ("Map", figures.map_figures(particle)),
+        ("Atoms", figures.atom_figures(particle)),
+        ("Poses", figures.pose_figures(particle)),
+    )
+    for name, drawn in groups:
+        grid = _grid(drawn)
+        if grid:
+            parts.append(f'<h3 class="group">{name}</h3>{grid}')
+    parts.append(_gaps(particle.gaps))
+    return "".join(parts)
+
+
+def _stage(particle: ParticleFiles) -> str:
+    """Return the 3D view beside the facts of a particle."""
+    data = view_data(particle, figures.unit_cell(particle))
+    sides = f'<div class="card facts">{_facts(particle)}</div>'
+    if data is None:
+        return f'{sides}<p class="gaps">No 3D view: there are no atoms to show.</p>'
+    return f'<div class="stage">{_viewer(particle, data)}{sides}</div>'
+
+
+def _facts(particle: ParticleFiles) -> str:
+    """Return the numbers of one particle."""
+    used, total = tables.frames_used(particle)
+    summary, atoms = particle.summary, particle.atoms
+    diameter = summary.get("diameter")
+    rows = [
+        ("Atoms", tables.number(tables.atom_count(particle), 0)),
+        ("Diameter", tables.number(diameter / 10 if isinstance(diameter, (int, float)) else None, 2, "nm")),
+        ("Resolution, FSC 0.143", tables.number(summary.get("resolution"), 2, "Å")),
+        ("Frames used", f"{tables.number(used, 0)} of {tables.number(total, 0)}"),
+    ]
+    sigma = atoms.get("sigma") if atoms is not None else None
+    if sigma is not None:
+        rows.append(("Median σ per axis", tables.number(100 * float(np.nanmedian(sigma)), 1, "pm")))
+    radial = atoms.get("radial_strain") if atoms is not None else None
+    if atoms is not None and radial is not None:
+        parts = [("Radial strain", np.ones(len(radial), bool))]
+        if atoms.surface is not None:
+            parts += [("core", ~atoms.surface), ("surface", atoms.surface)]
+        rows += [(n, tables.number(100 * float(np.nanmean(radial[m])), 2, "%")) for n, m in parts if m.any()]
+    hand = summary.get("hand") or getattr(particle.poses, "hand", None) or "undetermined"
+    rows.append(("Hand", tables.text(hand)))
+    return f"<h3>Particle</h3>{tables.facts(rows)}{tables.lattice_facts(particle)}"
+
+
+def _viewer(particle: ParticleFiles, data: dict[str, Any]) -> str:
+    """Return the 3D view with its controls; the script of the page brings it to life."""
+    key = f"view-{particle.number}"
+    colours = "".join(
+        f'<option value="{k}">{tables.text(c["name"])}</option>' for k, c in enumerate(data["colourings"])
+    )
+    kinds = (("all", "all atoms"), ("core", "core"), ("surface", "surface"))
+    shows = "".join(f'<option value="{k}">{n}</option>' for k, n in (kinds if data["surface"] else kinds[:1]))
+    views = "".join(
+        f'<button type="button" data-view="{k}" aria-label="Look along {v["name"]}">{v["name"]}</button>'
+        for k, v in enumerate(data["views"])
+    )
+    # "<" cannot end the script element early when it is written as an escape.
+    content = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    return (
+        f'<div class="card viewer" id="{key}" role="group" aria-label="3D view of particle {particle.number}">'
+        f'<div class="controls"><label>Colour <select class="colour">{colours}</select></label>'
+        f'<label>Show <select class="show">{shows}</select></label>'
+        '<label>Cut <input class="cut" type="range" min="0" max="95" value="0" step="1"></label>'
+        f'<span class="views">{views}</span></div>'
+        f'<div class="scene" role="img" aria-label="{len(data["positions"])} atoms; drag to turn, scroll to zoom">'
+        "<p>The 3D view needs JavaScript and WebGL.</p></div>"
+        '<div class="legend" aria-live="polite"></div>'
+        f'<script type="application/json">{content}</script></div>'
+    )
+
+
+def _timing(run: RunFiles) -> str:
+    """Return the times of the stages."""
+    stages = run.info.get("stages")
+    if not isinstance(stages, dict) or not stages:
+        return _heading("timing", "Timing") + '<p class="card">run.json records no times.</p>'
+    return _heading("timing", "Timing") + tables.timing_table(stages)
+
+
+def _settings(run: RunFiles) -> str:
+    """Return settings, versions and the command."""
+    info, rows = run.info, []
+    for name, key in (
+        ("Command", "argv"),
+        ("Seed", "seed"),
+        ("Input", "input"),
+        ("Threads", "threads"),
+        ("Status", "status"),
+    ):
+        value = info.get(key)
+        if value in (None, [], {}):
+            continue
+        if key == "argv":
+            value = "single-rs " + " ".join(map(str, value))
+        if isinstance(value, dict):
+            value = ", ".join(f"{k} {v}" for k, v in value.items())
+        rows.append(f'<tr><th scope="row">{name}</th><td><code>{tables.text(value)}</code></td></tr>')
+    versions = info.get("versions")
+    if isinstance(versions, dict):
+        listed = ", ".join(f"{k} {v}" for k, v in versions.items())
+        rows.append(f'<tr><th scope="row">Versions</th><td>{tables.text(listed)}</td></tr>')
+    parts = [_heading("settings", "Settings")]
+    if rows:
+        parts.append(f'<div class="card scroll"><table><tbody>{"".join(rows)}</tbody></table></div>')
+    if isinstance(info.get("config"), dict) and info["config"]:
+        tables_of_stages = tables.settings_tables(info["config"])
+        parts.append(f'<details class="card"><summary>All settings of all stages</summary>{tables_of_stages}</details>')
+    elif not rows:
+        parts.append('<p class="card">run.json records no settings.</p>')
+    return "".join(parts)
+
+
+def _footer(run: RunFiles, version: str) -> str:
+    """Return what the numbers mean, for those who meet the page without its makers."""
+    return (
+        f"Made by single_rs {tables.text(version)} from <code>{tables.text(run.folder.resolve().name)}</code>. "
+        "Positions are in the particle's own frame. σ is one standard deviation per axis as stated by the program; "
+        "strain is relative to the best-fit lattice; resolution is where the half maps' correlation falls to 0.143."
+    )

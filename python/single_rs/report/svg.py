@@ -1,0 +1,61 @@
+"""Matplotlib figures as inline SVG that follows the page's light or dark theme.
+
+Figures draw lines and text only in the colours of `single_rs.plots.style`; here each of them becomes a CSS variable, so
+that one drawing serves both themes. Text stays text: it is selectable, searchable and takes the font of the page.
+"""
+
+from __future__ import annotations
+
+import html
+import io
+import re
+from typing import TYPE_CHECKING
+
+import matplotlib as mpl
+
+from single_rs.plots import style
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["figure_svg"]
+
+_VARIABLES = {
+    style.INK: "var(--fig-ink)",
+    style.MUTED: "var(--fig-muted)",
+    style.GRID: "var(--fig-grid)",
+    style.BLUE: "var(--fig-blue)",
+    style.ORANGE: "var(--fig-orange)",
+    style.GREEN: "var(--fig-green)",
+    style.PURPLE: "var(--fig-purple)",
+    style.SKY: "var(--fig-sky)",
+}
+
+
+def figure_svg(figure: Figure, name: str, alt: str) -> str:
+    """Draw a figure as an inline ``<svg>`` element.
+
+    Parameters
+    ----------
+    figure
+        Any figure made by `single_rs.plots`.
+    name
+        Unique on the page: prefixes all ids of the drawing, which would otherwise collide between figures.
+    alt
+        Description for readers who cannot see the figure.
+    """
+    target = io.StringIO()
+    # A fixed salt makes the ids, and so the page, the same for the same run.
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
+        figure.savefig(target, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    drawing = target.getvalue()
+    drawing = drawing[drawing.index("<svg") :]
+    drawing = re.sub(r"<metadata>.*?</metadata>", "", drawing, flags=re.DOTALL)
+    drawing = re.sub(r"<!--.*?-->\s*", "", drawing, flags=re.DOTALL)
+    drawing = re.sub(r'\bid="', f'id="{name}-', drawing)
+    drawing = re.sub(r"url\(#", f"url(#{name}-", drawing)
+    drawing = re.sub(r'xlink:href="#', f'xlink:href="#{name}-', drawing)
+    drawing = re.sub("|".join(_VARIABLES), lambda found: _VARIABLES[found.group()], drawing)
+    box = re.search(r'viewBox="([^"]*)"', drawing)
+    opening = f'<svg viewBox="{box.group(1) if box else "0 0 100 100"}" role="img" aria-label="{html.escape(alt)}">'
+    return opening + drawing[drawing.index(">") + 1 :].strip()

@@ -1,0 +1,178 @@
+"""Numbers and tables of a report as HTML: verdict badges, summary, lattice, times, settings.
+
+Everything that comes from a file is escaped; a value that is not known is an en dash, never a zero.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from single_rs.report.files import ParticleFiles
+
+__all__ = ["badge", "facts", "lattice_facts", "number", "settings_tables", "summary_table", "tile", "timing_table"]
+
+DASH = "–"
+AUTO = "from the data"
+_SYMBOLS = {"solved": "✓", "doubtful": "?", "failed": "✕"}
+
+
+def text(value: Any) -> str:
+    """Return any value as escaped text."""
+    return html.escape(str(value))
+
+
+def badge(verdict: str) -> str:
+    """Return a verdict as a coloured label that also has a sign and the word, for those who see no colours."""
+    return f'<span class="badge {verdict}"><span aria-hidden="true">{_SYMBOLS[verdict]}</span>{verdict}</span>'
+
+
+def number(value: Any, decimals: int = 2, unit: str = "", error: Any = None) -> str:
+    """Return a number with unit and standard error, or a dash when it is not known."""
+    try:
+        value = float(value)
+    except (TypeError, ValueError):
+        return DASH
+    if not math.isfinite(value):
+        return DASH
+    shown = f"{value:,.{decimals}f}"
+    try:
+        spread = float(error)
+        if math.isfinite(spread):
+            shown += f' <span class="pm">± {spread:.{decimals}f}</span>'
+    except (TypeError, ValueError):
+        pass
+    return f"{shown} {unit}".rstrip()
+
+
+def tile(name: str, value: str) -> str:
+    """Return one headline number; `value` is HTML."""
+    return f'<div class="tile"><dt>{text(name)}</dt><dd>{value}</dd></div>'
+
+
+def facts(rows: Iterable[tuple[str, str]]) -> str:
+    """Return name-value pairs as a definition list; values are HTML."""
+    return "<dl>" + "".join(f"<dt>{text(name)}</dt><dd>{value}</dd>" for name, value in rows) + "</dl>"
+
+
+def frames_used(particle: ParticleFiles) -> tuple[int | None, int | None]:
+    """Return frames used and frames in all, from the summary or else from the poses."""
+    used, total = particle.summary.get("frames_used"), particle.summary.get("frames", particle.frames)
+    if used is None and particle.poses is not None:
+        used = int((particle.poses.half > 0).sum())
+    return used, total
+
+
+def atom_count(particle: ParticleFiles) -> int | None:
+    """Return the number of atoms from the file of atoms, or else from the summary."""
+    return len(particle.atoms.positions) if particle.atoms is not None else particle.summary.get("atoms")
+
+
+def cell_of(particle: ParticleFiles) -> Mapping[str, Any]:
+    """Return the cell of lattice.json, or of the summary."""
+    for source in (particle.lattice, particle.summary.get("lattice")):
+        if isinstance(source, dict):
+            cell = source.get("cell", source)
+            if isinstance(cell, dict) and "a" in cell:
+                return cell
+    return {}
+
+
+def summary_table(particles: list[ParticleFiles]) -> str:
+    """Return the table of all particles."""
+    heads = ("Particle", "Verdict", "Atoms", "Diameter", "Resolution", "Frames used", "a", "b", "c", "α", "β", "γ")
+    rows = []
+    for p in particles:
+        cell = cell_of(p)
+        used, total = frames_used(p)
+        cells = [
+            f'<th scope="row"><a href="#particle-{p.number}">Particle {p.number}</a></th>',
+            f"<td>{badge(p.verdict)}</td>",
+            f'<td class="num">{number(atom_count(p), 0)}</td>',
+            f'<td class="num">{number(_nanometres(p.summary.get("diameter")), 2, "nm")}</td>',
+            f'<td class="num">{number(p.summary.get("resolution"), 2, "Å")}</td>',
+            f'<td class="num">{number(used, 0)} <span class="pm">of {number(total, 0)}</span></td>',
+        ]
+        for key, decimals, unit in (
+            ("a", 4, ""),
+            ("b", 4, ""),
+            ("c", 4, "Å"),
+            *((k, 2, "°") for k in ("alpha", "beta", "gamma")),
+        ):
+            cells.append(f'<td class="num">{number(cell.get(key), decimals, unit)}</td>')
+        rows.append(f"<tr>{''.join(cells)}</tr>")
+    header = "".join(f'<th scope="col"{" class=num" if k > 1 else ""}>{h}</th>' for k, h in enumerate(heads))
+    return (
+        f'<div class="card scroll"><table><thead><tr>{header}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+    )
+
+
+def _nanometres(value: Any) -> float | None:
+    """Return Å as nm."""
+    return value / 10 if isinstance(value, (int, float)) else None
+
+
+def lattice_facts(particle: ParticleFiles) -> str:
+    """Return the lattice with its errors, its strain against the bulk and its domains."""
+    cell, lattice = cell_of(particle), particle.lattice
+    if not cell:
+        return "<h3>Lattice</h3><p class='gaps'>No lattice: the run found no atoms to fit one to.</p>"
+    rows = [(name, number(cell.get(name), 4, "Å", cell.get(f"{name}_err"))) for name in ("a", "b", "c")]
+    rows += [
+        (sign, number(cell.get(name), 2, "°", cell.get(f"{name}_err")))
+        for name, sign in (("alpha", "α"), ("beta", "β"), ("gamma", "γ"))
+    ]
+    rows.append(("Volume", number(cell.get("volume"), 2, "Å³", cell.get("volume_err"))))
+    grown = lattice.get("expansion")
+    if isinstance(grown, dict) and "mean" in grown:
+        rows.append(("Against bulk", number(100 * grown["mean"], 2, "%", 100 * grown.get("mean_err", math.nan))))
+    if "fraction_on_sites" in lattice:
+        rows.append(("Atoms on sites", number(100 * lattice["fraction_on_sites"], 1, "%")))
+    domains = lattice.get("domains") or []
+    if len(domains) > 1:
+        rows.append(("Domains", text(", ".join(f"{d.get('relation')} ({d.get('atoms')})" for d in domains))))
+    return f"<h3>Lattice, {text(lattice.get('structure', 'best fit'))}</h3>{facts(rows)}"
+
+
+def timing_table(stages: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return time and peak memory of every stage, with a bar of its share."""
+    longest = max((float(s.get("seconds") or 0) for s in stages.values()), default=0.0) or 1.0
+    rows = []
+    for name, stage in stages.items():
+        seconds = float(stage.get("seconds") or 0)
+        state = "failed" if stage.get("failed") else "from an earlier run" if stage.get("reused") else ""
+        said = text(name.replace("/", " · ").replace("_", " "))
+        rows.append(
+            f'<tr><th scope="row">{said}</th><td class="num">{seconds:,.1f} s</td>'
+            f'<td class="meter-cell"><span class="meter" style="width:{100 * seconds / longest:.1f}%"></span></td>'
+            f'<td class="num">{number(stage.get("peak_memory_mb"), 0, "MB")}</td><td>{state}</td></tr>'
+        )
+    total = sum(float(s.get("seconds") or 0) for s in stages.values())
+    rows.append(
+        f'<tr><th scope="row">All</th><td class="num"><b>{total:,.1f} s</b></td><td></td><td></td><td></td></tr>'
+    )
+    header = (
+        '<th scope="col">Stage</th><th scope="col" class="num">Time</th><th scope="col"></th>'
+        '<th scope="col" class="num">Peak memory</th><th scope="col"></th>'
+    )
+    return (
+        f'<div class="card scroll"><table><thead><tr>{header}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+    )
+
+
+def settings_tables(config: Mapping[str, Any]) -> str:
+    """Return all settings, one table per stage."""
+    tables = []
+    for stage, values in config.items():
+        if not isinstance(values, dict):
+            values = {"value": values}
+        rows = "".join(
+            f'<tr><th scope="row">{text(key)}</th><td class="num"><code>{AUTO if v is None else text(v)}</code></td>'
+            "</tr>"
+            for key, v in values.items()
+        )
+        tables.append(f"<table><caption>{text(stage)}</caption><tbody>{rows}</tbody></table>")
+    return f'<div class="settings">{"".join(tables)}</div>'

@@ -1,0 +1,137 @@
+"""A small run directory with known content, written by the project's own writers, for the tests of the report."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+from ase.cluster import Octahedron
+from scipy.ndimage import gaussian_filter
+from scipy.spatial.transform import Rotation
+
+from single_rs.io import write_map, write_stack
+from single_rs.lattice import fit_lattice
+from single_rs.lattice_io import write_lattice
+from single_rs.star import write_poses, write_tracks
+from single_rs.strain import compute_strain
+from single_rs.structure import analyse_structure
+
+BOX, PIXEL, FRAMES = 64, 0.5, 120  # px, Å, frames
+LATTICE_CONSTANT = 3.92  # Å, Pt
+
+
+def ball(seed: int = 0) -> np.ndarray:
+    """Return a truncated Pt octahedron (n, 3) in Å with its surface drawn in by 1%, turned, with 3 pm of noise."""
+    positions = Octahedron("Pt", 7, cutoff=2, latticeconstant=LATTICE_CONSTANT).positions
+    positions -= positions.mean(axis=0)
+    radius = np.linalg.norm(positions, axis=1, keepdims=True)
+    positions *= 1 - 0.01 * (radius / radius.max()) ** 4
+    turned = positions @ Rotation.from_euler("xyz", [20, 35, 10], degrees=True).as_matrix().T
+    return turned + np.random.default_rng(seed).normal(0, 0.03, turned.shape)
+
+
+def rendered(positions: np.ndarray, dimensions: int) -> np.ndarray:
+    """Return Gaussians of 0.4 Å at positions, in a map (z, y, x) or an image (y, x)."""
+    edges = [(np.arange(BOX + 1) - BOX // 2 - 0.5) * PIXEL] * dimensions
+    counts, _ = np.histogramdd(positions[:, dimensions - 1 :: -1], bins=edges)
+    return gaussian_filter(counts, 0.4 / PIXEL).astype(np.float32)
+
+
+def walk(count: int, step_deg: float, seed: int) -> np.ndarray:
+    """Return a random walk of rotations (count, 3, 3)."""
+    turns = Rotation.from_rotvec(np.random.default_rng(seed).normal(0, np.radians(step_deg) / np.sqrt(3), (count, 3)))
+    poses = [Rotation.random(rng=np.random.default_rng(seed))]
+    for turn in turns[1:]:
+        poses.append(turn * poses[-1])
+    return Rotation.concatenate(poses).as_matrix()
+
+
+def write_atoms(path: Path, positions: np.ndarray) -> dict[str, float]:
+    """Write atoms.xyz and lattice.json beside it; return statistics for the summary."""
+    lattice = fit_lattice(positions, "fcc")
+    strain = compute_strain(positions, lattice)
+    local = analyse_structure(positions)
+    write_lattice(path.with_name("lattice.json"), lattice)
+    rng = np.random.default_rng(3)
+    kinds = "sigma:R:1:height:R:1:bfactor:R:1:cn:I:1:structure_type:I:1:strain:R:6:radial_strain:R:1:surface:I:1"
+    lines = [str(len(positions)), f'Properties=species:S:1:pos:R:3:{kinds} pbc="F F F"']
+    for k, x in enumerate(positions + BOX // 2 * PIXEL):
+        numbers = [*x, 0.03 + 0.01 * rng.random(), rng.normal(10, 1), 4.0]
+        tail = [*strain.tensor[k], strain.radial[k]]
+        middle = f"{local.coordination[k]} {local.structure_type[k]}"
+        words = " ".join(f"{v:.5f}" for v in numbers), middle, " ".join(f"{v:.6f}" for v in tail)
+        lines.append(f"Pt {' '.join(words)} {int(strain.surface[k])}")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return {"radial_mean": float(np.nanmean(strain.radial))}
+
+
+def write_particle(folder: Path, seed: int = 0) -> None:
+    """Write the folder of a solved particle."""
+    folder.mkdir()
+    positions, rotations, rng = ball(seed), walk(FRAMES, 8.0, seed), np.random.default_rng(seed)
+    clean = np.stack([rendered(positions @ r.T, 2) for r in rotations])
+    contrast = clean / clean.std()
+    write_stack(folder / "stack.mrcs", rng.poisson(8 * (1 + 0.18 * contrast)).astype(np.uint8), PIXEL)
+    density = rendered(positions, 3)
+    write_map(folder / "map.mrc", density / density.std(), PIXEL)
+    np.save(folder / "clean_examples.npy", contrast[:4])
+    (folder / "clean_examples.json").write_text(json.dumps({"index": [0, 1, 2, 3]}), encoding="utf-8")
+    half = np.where(np.arange(FRAMES) % 40 >= 36, 0, 1 + np.arange(FRAMES) // 40 % 2)
+    score = rng.normal(30, 4, FRAMES)
+    poses = SimpleNamespace(
+        rotations=rotations, shifts=np.zeros((FRAMES, 2)), score=score, confidence=1 / (1 + np.exp(24 - score)),
+        half=half, weight=np.ones(FRAMES), frames=np.arange(FRAMES), hand="undetermined", evidence={},
+    )  # fmt: skip
+    write_poses(folder / "poses.star", poses, "stack.mrcs", PIXEL, BOX)
+    frequency = np.arange(BOX // 2 + 1) / (BOX * PIXEL)
+    fsc = 1 / (1 + np.exp(14 * (frequency - 0.8)))
+    rows = "".join(f"{k:.6f},{v:.6f}\n" for k, v in zip(frequency, fsc))
+    (folder / "fsc.csv").write_text("frequency,fsc\n" + rows, encoding="utf-8")
+    strain = write_atoms(folder / "atoms.xyz", positions)
+    summary = {
+        "verdict": "solved", "reasons": ["both half sets give the same atoms", "confidence 0.97 & <rising>"],
+        "atoms": len(positions), "diameter": 23.0, "resolution": 1.07, "frames": FRAMES, "frames_used": 108,
+        "hand": "undetermined", "strain": strain,
+    }  # fmt: skip
+    (folder / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
+
+
+def write_run(folder: Path) -> Path:
+    """Write a run of one solved and one failed particle; return its directory."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng, frames = np.random.default_rng(1), np.arange(FRAMES)
+    tracks = [
+        SimpleNamespace(
+            frames=frames, x=x + np.cumsum(rng.normal(0, 0.4, FRAMES)), y=y + np.cumsum(rng.normal(0, 0.4, FRAMES)),
+            sigma=np.full(FRAMES, 0.3), diameter=23.0, score=9.0,
+        )  # fmt: skip
+        for x, y in ((60.0, 70.0), (120.0, 110.0))
+    ]
+    write_tracks(folder / "tracks.star", tracks, PIXEL)
+    field = rng.normal(8, 0.2, (160, 180))
+    for track in tracks:
+        y, x = np.indices(field.shape)
+        field += 2 * np.exp(-((x - track.x.mean()) ** 2 + (y - track.y.mean()) ** 2) / 2 / 15**2)
+    write_stack(folder / "mean.mrc", field[None].astype(np.float32), PIXEL)
+    write_particle(folder / "particle_00")
+    failed = folder / "particle_01"
+    failed.mkdir()
+    write_stack(failed / "stack.mrcs", rng.poisson(8, (20, BOX, BOX)).astype(np.uint8), PIXEL)
+    content = {"verdict": "failed", "reasons": ["the half maps do not agree beyond 2.4 Å"], "frames": 20, "frames_used": 0}
+    (failed / "summary.json").write_text(json.dumps(content), encoding="utf-8")
+    info = {
+        "versions": {"single_rs": "0.1.0", "python": "3.11.2"},
+        "argv": ["run", "movie.mrc", "--pixel-size", "0.5", "--element", "Pt", "--out", "out"],
+        "status": "finished", "seed": 0, "element": "Pt", "input": {"path": "data/movie.mrc", "checksum": "4f1c"},
+        "stages": {
+            "motion": {"seconds": 12.3, "peak_memory_mb": 310},
+            "track": {"seconds": 4.1, "peak_memory_mb": 280},
+            "particle_00/orient": {"seconds": 80.4, "peak_memory_mb": 512.5},
+            "particle_01/orient": {"seconds": 60.2, "peak_memory_mb": 500, "failed": "ConvergenceError: no pose"},
+        },
+        "config": {"motion": {"b_factor": 100.0, "patches": None}, "orient": {"step": 3.0}},
+    }  # fmt: skip
+    (folder / "run.json").write_text(json.dumps(info), encoding="utf-8")
+    return folder
