@@ -36,8 +36,8 @@ def detection_filter(
     return (gain[rfft_shells(size)] * weights).astype(np.float32)
 
 
-def bounded_energy(images: NDArray[np.float32], gain: NDArray[np.float32], level: float | None) -> tuple:
-    """Bounded local energy of each image (n, y, x), and the level e₀ used.
+def bounded_energy(images: NDArray[np.float32], gain: NDArray[np.float32], level: float) -> NDArray[np.float32]:
+    """Bounded local energy, in [0, 1), of each image (n, y, x).
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def bounded_energy(images: NDArray[np.float32], gain: NDArray[np.float32], level
     gain
         Amplitude on the rfft2 grid, from `detection_filter`.
     level
-        Energy of the noise; None takes the 10th percentile, for a first look before the particle's outline is known.
+        Mean energy e₀ of the noise.
     """
     size = images.shape[-1]
     y = fft.irfft2(fft.rfft2(images) * gain, s=(size, size))
@@ -54,9 +54,7 @@ def bounded_energy(images: NDArray[np.float32], gain: NDArray[np.float32], level
     energy = np.empty_like(y)
     for source, target in zip(y, energy):
         ndimage.gaussian_filter(source, ENERGY_SMOOTHING_PX, output=target, mode="wrap", truncate=2.0)
-    if level is None:
-        level = float(np.percentile(energy, 10))
-    return energy / (energy + np.float32(HALF_LEVEL * max(level, 1e-30))), level
+    return energy / (energy + np.float32(HALF_LEVEL * max(level, 1e-30)))
 
 
 def radial_profile(image: NDArray[np.floating], centre: tuple[float, float] = (0.0, 0.0)) -> NDArray[np.float64]:

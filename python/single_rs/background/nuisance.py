@@ -1,0 +1,83 @@
+"""What a frame holds besides the particle: dose, slow liquid background, waves of graphene; fitted outside, taken off.
+
+Least squares over the pixels of the mask `outside`: counts / dose - 1 = Σ_m c_m f_m(x, y), f = polynomials and waves.
+The fit is evaluated under the particle as well; the particle's own signal there is untouched.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from single_rs.background.graphene import Graphene, find_sheet, padded_power, wave_basis
+
+__all__ = ["contrast", "find_sheets", "slow_basis", "subtract"]
+
+# Counts further than this from the mean, in standard deviations, are clipped when the dose is measured.
+CLIP_SIGMA = 4.0
+# A stack whose mean is below this fraction of its standard deviation holds contrast, not counts.
+CENTRED = 0.05
+
+
+def contrast(
+    block: NDArray[np.float32], outside: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Counts / dose - 1 (n, y, x) and the dose (n,) of each frame, the clipped mean outside the particle.
+
+    Images that are centred on zero are taken to be contrast already and only lose their mean.
+    """
+    pixels = block[:, outside > 0.5]
+    mean = pixels.mean(axis=1, dtype=np.float64)
+    sigma = pixels.std(axis=1, dtype=np.float64)
+    reach = CLIP_SIGMA * sigma
+    np.clip(pixels, (mean - reach)[:, None], (mean + reach)[:, None], out=pixels)
+    dose = pixels.mean(axis=1, dtype=np.float64)
+    if abs(np.median(dose)) < CENTRED * np.median(sigma):
+        return block - dose[:, None, None].astype(np.float32), dose
+    scale = np.where(dose > 0, dose, np.inf)[:, None, None].astype(np.float32)
+    return block / scale - 1, dose
+
+
+def slow_basis(size: int, order: int, waves: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Columns (size², m): all x^i y^j with i + j <= order on [-1, 1], then the columns of `waves`."""
+    axis = (np.arange(size) - size // 2) / (size / 2)
+    columns = [np.outer(axis**j, axis**i).ravel() for i in range(order + 1) for j in range(order + 1 - i)]
+    return np.concatenate([np.stack(columns, axis=1).astype(np.float32), waves], axis=1)
+
+
+def subtract(images: NDArray[np.float32], basis: NDArray[np.float32], outside: NDArray[np.float32]) -> None:
+    """Fit `basis` (size², m) to each image (n, y, x) outside the particle and subtract it everywhere, in place."""
+    weighted = (basis * outside.reshape(-1, 1)).astype(np.float64)
+    projector = np.linalg.solve(basis.T.astype(np.float64) @ weighted, weighted.T).astype(np.float32)
+    flat = images.reshape(len(images), -1)
+    flat -= (flat @ projector.T) @ basis.T
+
+
+def find_sheets(
+    sample: NDArray[np.float32], outside: NDArray[np.float32], pixel_size: float, max_sheets: int, order: int = 2
+) -> list[Graphene]:
+    """Find graphene sheet after sheet, each in the spectrum from which the earlier ones are subtracted.
+
+    Parameters
+    ----------
+    sample
+        (n, y, x) contrast of frames spread over the movie.
+    outside
+        (y, x) mask of the surroundings of the particle.
+    pixel_size
+        Å.
+    max_sheets
+        Stop after so many.
+    order
+        Order of the polynomial taken off first.
+    """
+    sheets: list[Graphene] = []
+    size = sample.shape[-1]
+    for _ in range(max_sheets):
+        rest = sample.copy()
+        subtract(rest, slow_basis(size, order, wave_basis(sheets, size, pixel_size)), outside)
+        sheet = find_sheet(padded_power(rest, outside), pixel_size)
+        if sheet is None:
+            break
+        sheets.append(sheet)
+    return sheets

@@ -1,0 +1,87 @@
+"""The particle's mean outline in its box, from the variance of high-passed frames, and the quiet pixels around it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from single_rs.background.envelope import edge_radius, radial_profile
+from single_rs.background.spectrum import annulus, radius_map
+
+__all__ = ["MARGIN_A", "Outline", "find_outline"]
+
+# Soft edge of the masks and distance kept between particle and surroundings, Å: a frame's own offset and blur.
+MARGIN_A = 3.0
+# Gaussian, Å, whose complement is the high-pass: the lattice of the particle (2.3 Å and finer) passes.
+HIGH_PASS_A = 2.0
+# Edge of the particle: where the variance has fallen to this fraction of its maximum.
+EDGE_FRACTION = 0.03
+# The outline as a multiple of half the diameter, when the diameter is given: particles are not round.
+GIVEN_FRACTION = 1.1
+# Pixels outside with this fraction of the particle's variance belong to a neighbour and are not background.
+NEIGHBOUR_FRACTION = 0.1
+
+
+@dataclass(frozen=True)
+class Outline:
+    """Mean outline of the particle: radius, px, centre (x, y), px from the box centre, mask of the surroundings."""
+
+    radius: float
+    centre: tuple[float, float]
+    outside: NDArray[np.float32]
+
+
+def find_outline(sample: NDArray[np.float32], diameter: float | None, pixel_size: float) -> Outline:
+    """Outline of what varies in the middle of the box.
+
+    Parameters
+    ----------
+    sample
+        (n, y, x) contrast of frames spread over the movie.
+    diameter
+        Å, if known; then only the centre is measured.
+    pixel_size
+        Å.
+    """
+    size = sample.shape[-1]
+    soft = MARGIN_A / pixel_size
+    variance = np.zeros((size, size))
+    for image in sample:
+        fine = image - ndimage.gaussian_filter(image, HIGH_PASS_A / pixel_size, truncate=3.0)
+        variance += np.minimum(fine**2, 25 * image.var())  # one cosmic ray must not look like a particle
+    smoothed = ndimage.gaussian_filter(variance / len(sample), 1.5)
+    distance = radius_map(size)
+    rim = (distance > 0.42 * size) & (distance < 0.49 * size)
+    level = float(np.median(smoothed[rim]))
+    scatter = 1.4826 * float(np.median(np.abs(smoothed[rim] - level)))
+    excess = np.clip(smoothed - level - 4 * scatter, 0.0, None)
+    peak = float(excess[distance < 0.25 * size].max())
+    if peak <= 0:
+        radius, centre = 0.25 * size, (0.0, 0.0)
+        particle = distance < radius
+    else:
+        regions, _ = ndimage.label(excess > 0.2 * peak)
+        # The region nearest to the middle; others are neighbours at the rim of the box.
+        name = regions[np.unravel_index(int(np.argmin(np.where(regions > 0, distance, np.inf))), regions.shape)]
+        particle = regions == name
+        axis = np.arange(size) - size // 2
+        weight = excess * particle
+        centre = (
+            float((weight.sum(axis=0) @ axis) / weight.sum()),
+            float((weight.sum(axis=1) @ axis) / weight.sum()),
+        )
+        radius = edge_radius(radial_profile(smoothed - level, centre)[: int(0.45 * size)], EDGE_FRACTION)
+    if diameter is not None:
+        radius = GIVEN_FRACTION * diameter / (2 * pixel_size)
+    radius = float(np.clip(radius, 4.0, 0.42 * size))
+    outside = annulus(radius_map(size, centre), radius + soft, soft)
+    strange = (smoothed > level + max(8 * scatter, NEIGHBOUR_FRACTION * peak)) & (outside > 0)
+    if strange.any():
+        distance_to = ndimage.distance_transform_edt(~strange)
+        outside *= np.clip((distance_to - soft) / soft, 0.0, 1.0).astype(np.float32)
+    if float(outside.sum()) < 0.1 * size**2:  # nothing quiet is left: better a full ring than no background
+        outside = annulus(radius_map(size, centre), min(radius, 0.36 * size) + soft, soft)
+    return Outline(radius=radius, centre=centre, outside=outside)
