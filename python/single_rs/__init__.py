@@ -27,6 +27,9 @@ _PUBLIC: dict[str, str] = {
     "CleanStack": "background",
     "Graphene": "background",
     "clean_stack": "background",
+    "Atoms": "atoms",
+    "TraceConfig": "atoms",
+    "trace_atoms": "atoms",
 }
 
 __all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604

@@ -1,0 +1,279 @@
+"""The tracing itself: peaks, joint fit, search of the residual, selection, errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy import fft, ndimage
+
+from single_rs.atoms.gaussian import Fit, fit_atoms, start_fit
+from single_rs.atoms.peaks import find_peaks, keep_highest
+from single_rs.atoms.profile import FourierMap, Profile
+from single_rs.atoms.select import (
+    count_neighbours,
+    half_map_odds,
+    height_odds,
+    in_largest_cluster,
+    neighbour_odds,
+    typical_height,
+)
+from single_rs.atoms.support import ATOM_SCALE, Support, find_support, nearest_neighbour_distance
+from single_rs.atoms.types import Atoms, TraceConfig
+from single_rs.atoms.uncertainty import noise_sigma, pool_with_halves
+from single_rs.errors import InputError, NoParticleError
+
+__all__ = ["trace_atoms"]
+
+# Peaks of smoothed noise above this many standard deviations are rarer than one per thousand voxels.
+NOISE_LEVEL = 3.0
+# Noise has wells as deep as its peaks are high; the wells between atoms are at most half as deep.
+MIN_ASYMMETRY = 1.35
+# Bulk coordination of close packing is 12; fewer than 10 neighbours within reach mark the surface for the errors.
+CORE_NEIGHBOURS = 10
+
+
+def trace_atoms(
+    map: np.ndarray,
+    pixel_size: float,
+    element: str,
+    diameter: float | None = None,
+    half1: np.ndarray | None = None,
+    half2: np.ndarray | None = None,
+    config: TraceConfig = TraceConfig(),  # noqa: B008 (frozen)
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Atoms:
+    """Find the atoms of one particle in its density map.
+
+    Parameters
+    ----------
+    map
+        (z, y, x) density, atoms bright, cubic with an even side.
+    pixel_size
+        Å.
+    element
+        Chemical symbol; its bulk neighbour distance scales the search.
+    diameter
+        Rough diameter in Å; only keeps far regions of the box out.
+    half1, half2
+        Independent half maps, same shape: they give the errors and veto peaks that only one of them has.
+    config
+        Settings.
+    progress
+        Called as progress("atoms", done, total).
+
+    Returns
+    -------
+    Atoms
+        Positions (x, y, z) in Å from voxel N//2, from the lowest z to the highest.
+
+    Raises
+    ------
+    InputError
+        When a map is not a finite cube, or the pixel size, element or diameter is not accepted.
+    NoParticleError
+        When the map holds no group of atoms that stands out of the noise; the message says why.
+    """
+    volume, halves = _check(map, pixel_size, diameter, half1, half2)
+    step = progress or (lambda stage, done, total: None)
+    distance = config.neighbour_distance or nearest_neighbour_distance(element)
+    total = config.rounds + 3
+    step("atoms", 0, total)
+    support = find_support(volume, pixel_size, distance, diameter)
+    corner, side = _crop(support.mask, margin=int(np.ceil(3.0 / pixel_size)))
+    window = tuple(slice(c, c + side) for c in corner)
+    volume, mask, halves = volume[window], support.mask[window], [h[window] for h in halves]
+    scene = _Scene(volume, mask, halves, pixel_size, distance / pixel_size, support, config)
+    fit = scene.first_peaks()
+    step("atoms", 1, total)
+    for turn in range(config.rounds):
+        fit, changed = scene.improve(fit)
+        step("atoms", 2 + turn, total)
+        if not changed:
+            break
+    fit, probability, profile, residual = scene.decide(fit)
+    sigma = scene.errors(fit, profile, residual)
+    positions = (fit.positions + corner - np.array(map.shape) // 2)[:, ::-1] * pixel_size
+    order = np.lexsort((positions[:, 0], positions[:, 1], positions[:, 2]))
+    step("atoms", total, total)
+    return Atoms(
+        positions=np.ascontiguousarray(positions[order]),
+        symbols=np.full(len(order), element),
+        height=fit.height[order],
+        bfactor=8.0 * np.pi**2 * (profile.width * fit.scale[order] * pixel_size) ** 2,
+        sigma=sigma[order] * pixel_size,
+        probability=probability[order],
+    )
+
+
+def _check(
+    map: np.ndarray, pixel_size: float, diameter: float | None, half1: np.ndarray | None, half2: np.ndarray | None
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Check the arguments; return the map and the half maps (none or two) as float64."""
+    if not (np.isfinite(pixel_size) and 0.05 <= pixel_size <= 1.0):
+        raise InputError(f"pixel_size is {pixel_size} Å; atoms need pixels of 0.05 to 1 Å")
+    if diameter is not None and not (np.isfinite(diameter) and diameter > 0):
+        raise InputError(f"diameter is {diameter} Å; a positive length or None is needed")
+    if (half1 is None) != (half2 is None):
+        raise InputError("only one half map was given; give both or none")
+    shape = np.shape(map)
+    if len(shape) != 3 or len(set(shape)) != 1 or shape[0] % 2 or shape[0] < 32:
+        raise InputError(f"map has shape {shape}; a cube with an even side of at least 32 voxels is needed")
+    out = []
+    for name, value in (("map", map), ("half1", half1), ("half2", half2)):
+        if value is None:
+            continue
+        array = np.asarray(value, dtype=np.float64)
+        if array.shape != shape:
+            raise InputError(f"{name} has shape {array.shape}; the map has {shape}")
+        if not np.isfinite(array).all():
+            raise InputError(f"{name} holds {int((~np.isfinite(array)).sum())} values that are not finite")
+        out.append(array)
+    return out[0], out[1:]
+
+
+def _crop(mask: np.ndarray, margin: int) -> tuple[np.ndarray, int]:
+    """Corner and side of an even cube round the mask, of a length that the FFT likes."""
+    n = mask.shape[0]
+    low, high = zip(*[(s.start, s.stop) for s in ndimage.find_objects(mask.astype(np.int8))[0]], strict=True)
+    need = int(np.max(np.array(high) - low)) + 2 * margin
+    side = fft.next_fast_len(need, real=True)
+    while side % 2:
+        side = fft.next_fast_len(side + 1, real=True)
+    if side >= n:
+        return np.zeros(3, dtype=int), n
+    corner = (np.array(low) + high) // 2 - side // 2
+    return np.clip(corner, 0, n - side), side
+
+
+class _Scene:
+    """The cropped maps and what the steps of the tracing share; lengths in voxels."""
+
+    def __init__(
+        self,
+        volume: np.ndarray,
+        mask: np.ndarray,
+        halves: list[np.ndarray],
+        pixel_size: float,
+        distance: float,
+        support: Support,
+        config: TraceConfig,
+    ) -> None:
+        self.volume, self.mask, self.halves = volume, mask, halves
+        self.pixel_size, self.distance, self.config = pixel_size, distance, config
+        self.target = FourierMap(volume)
+        self.smooth = self._smooth(volume)
+        outside = self.smooth[~mask]
+        self.noise = 1.4826 * float(np.median(np.abs(outside - np.median(outside)))) if outside.size > 1000 else 0.0
+        if halves:
+            # Half the difference of the halves is the noise of their mean.
+            self.noise = max(self.noise, float(np.std(self._smooth(0.5 * (halves[0] - halves[1]))[mask])))
+
+    def _smooth(self, volume: np.ndarray) -> np.ndarray:
+        """Low-pass near the matched filter of an atom, which merges peaks that noise has split."""
+        return ndimage.gaussian_filter(volume, ATOM_SCALE / self.pixel_size)
+
+    def _peaks(self, volume: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:
+        return find_peaks(volume, threshold, self.config.min_distance * self.distance, self.mask)
+
+    def _value(self, positions: np.ndarray, volume: np.ndarray) -> np.ndarray:
+        return ndimage.map_coordinates(volume, positions.T, order=3, mode="nearest", prefilter=True)
+
+    def first_peaks(self) -> Fit:
+        """Peaks that stand out of the noise and out of the wells, as the start of the fit."""
+        position, value = self._peaks(self.smooth, max(NOISE_LEVEL * self.noise, 1e-9 * float(self.smooth.max())))
+        if len(value) < self.config.min_atoms:
+            raise NoParticleError(
+                f"no particle in the map: {len(value)} peaks above {NOISE_LEVEL:g} times the noise, "
+                f"at least {self.config.min_atoms} are needed; check the poses and the resolution"
+            )
+        typical = float(np.median(value[: max(len(value) // 2, self.config.min_atoms)]))
+        strong = value > 0.5 * typical
+        _, wells = self._peaks(-self.smooth, 0.0)
+        depth = float(np.median(wells[: int(strong.sum())])) if len(wells) else 0.0
+        if typical < MIN_ASYMMETRY * depth:
+            raise NoParticleError(
+                f"no particle in the map: its wells are {depth / typical:.2f} times as deep as its peaks are "
+                f"high, as in noise (at most {1 / MIN_ASYMMETRY:.2f} for atoms); "
+                "check the poses and the sign of the contrast"
+            )
+        keep = value > self.config.min_height * 0.5 * typical
+        scale = float(np.median(self._value(position[strong], self.volume) / value[strong]))
+        return start_fit(position[keep], value[keep] * scale)
+
+    def improve(self, fit: Fit) -> tuple[Fit, bool]:
+        """Fit, remove what cannot be an atom, and add peaks of the residual; True when the atoms changed."""
+        start = fit
+        fit, _, residual = fit_atoms(self.target, self.pixel_size, fit, 2)
+        keep = self._plausible(fit, start)
+        fit = fit.take(keep)
+        if not len(fit):
+            return fit, False
+        smooth_height = float(np.median(self._value(fit.positions, self.smooth)))
+        position, value = self._peaks(
+            self._smooth(residual), max(NOISE_LEVEL * self.noise, self.config.min_height * smooth_height)
+        )
+        if len(value):
+            everyone = np.concatenate([fit.positions, position])
+            # Found atoms rank above all new ones.
+            rank = np.concatenate([np.full(len(fit), 2.0 * value.max()), value])
+            chosen = keep_highest(everyone, rank, self.config.min_distance * self.distance)
+            new = chosen[chosen >= len(fit)] - len(fit)
+            position, value = position[new], value[new]
+        if len(value):
+            fit = fit.join(start_fit(position, value / smooth_height * np.median(fit.height)))
+        return fit, bool(len(value)) or not keep.all()
+
+    def _plausible(self, fit: Fit, start: Fit) -> np.ndarray:
+        """(n,) bool: inside the support, not too low, wide, narrow or close, and still where the peak was."""
+        ratio = fit.height / typical_height(fit.positions, fit.height)
+        width = fit.scale / np.median(fit.scale)
+        moved = np.linalg.norm(fit.positions - start.positions, axis=1)
+        index = np.clip(np.rint(fit.positions).astype(np.intp), 0, self.mask.shape[0] - 1)
+        good = (ratio > self.config.min_height) & (width < 1.9) & (width > 0.5) & self.mask[tuple(index.T)]
+        good &= moved < 0.35 * self.distance
+        order = keep_highest(fit.positions, np.where(good, fit.height, -1.0), self.config.min_distance * self.distance)
+        apart = np.zeros_like(good)
+        apart[order] = True
+        return good & apart
+
+    def decide(self, fit: Fit) -> tuple[Fit, np.ndarray, Profile, np.ndarray]:
+        """Final fit and the probability of each atom; the improbable ones are removed, the rest fitted again."""
+        config = self.config
+        while True:
+            if len(fit) < config.min_atoms:
+                raise NoParticleError(
+                    f"no particle in the map: {len(fit)} peaks are probable atoms with neighbours, "
+                    f"at least {config.min_atoms} are needed; check the poses and the resolution"
+                )
+            fit, profile, residual = fit_atoms(self.target, self.pixel_size, fit, config.sweeps)
+            probability = self._probability(fit, residual)
+            keep = probability >= config.min_probability
+            keep[keep] = in_largest_cluster(fit.positions[keep], config.reach * self.distance)
+            if keep.all():
+                return fit, probability, profile, residual
+            fit = fit.take(keep)
+
+    def _probability(self, fit: Fit, residual: np.ndarray) -> np.ndarray:
+        ratio = fit.height / typical_height(fit.positions, fit.height)
+        smooth_height = float(np.median(self._value(fit.positions, self.smooth)))
+        _, left = self._peaks(self._smooth(residual), 0.0)
+        odds = height_odds(ratio, left / smooth_height)
+        odds = odds * neighbour_odds(fit.positions, self.distance, self.config.reach, self.config.min_neighbours)
+        if self.halves:
+            first, second = (self._value(fit.positions, self._smooth(h)) for h in self.halves)
+            odds = odds * half_map_odds(first, second)
+        odds = np.where(ratio < self.config.min_height, 0.0, odds)
+        return odds / (1.0 + odds)
+
+    def errors(self, fit: Fit, profile: Profile, residual: np.ndarray) -> np.ndarray:
+        """(n,) standard error per axis, voxels."""
+        sigma = noise_sigma(residual, self.mask, fit, profile.width, self.distance)
+        if not self.halves:
+            return sigma
+        first, second = (
+            fit_atoms(FourierMap(h), self.pixel_size, fit, self.config.sweeps, profile)[0].positions
+            for h in self.halves
+        )
+        surface = count_neighbours(fit.positions, self.config.reach * self.distance) < CORE_NEIGHBOURS
+        return pool_with_halves(sigma, first - second, surface)
