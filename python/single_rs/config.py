@@ -16,9 +16,9 @@ import os
 import tomllib
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from single_rs.errors import DataFileError, InputError
 from single_rs.settings import Settings, setting
@@ -38,12 +38,15 @@ __all__ = [
     "ExportConfig",
     "LatticeConfig",
     "ReportConfig",
-    "config_from_dict",
-    "config_to_dict",
-    "config_to_toml",
     "load_config",
+    "load_settings",
     "override",
+    "settings_from_dict",
+    "settings_to_dict",
+    "settings_to_toml",
 ]
+
+T = TypeVar("T", bound=Settings)
 
 # Stage → module and class of its settings, in the order of the pipeline; loaded when a Config is made.
 STAGES: dict[str, tuple[str, str]] = {
@@ -116,7 +119,7 @@ class Config(Settings):
 
 
 def load_config(path: str | os.PathLike[str] | None = None, overrides: Mapping[str, str] | None = None) -> Config:
-    """Return the settings: defaults, then a TOML file, then flags.
+    """Return the settings of the pipeline: defaults, then a TOML file, then flags.
 
     Parameters
     ----------
@@ -132,7 +135,13 @@ def load_config(path: str | os.PathLike[str] | None = None, overrides: Mapping[s
     DataFileError
         The file is missing or not TOML.
     """
-    tables: dict[str, Any] = {}
+    return load_settings(Config(), path, overrides)
+
+
+def load_settings(
+    settings: T, path: str | os.PathLike[str] | None = None, overrides: Mapping[str, str] | None = None
+) -> T:
+    """Return `settings` with a TOML file and then flags put in; errors as in `load_config`."""
     if path is not None:
         try:
             tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
@@ -140,52 +149,85 @@ def load_config(path: str | os.PathLike[str] | None = None, overrides: Mapping[s
             raise DataFileError(f"cannot read the settings {path}: {error.strerror or error}") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise DataFileError(f"{path} is not TOML: {error}") from None
-    config = config_from_dict(tables, source=str(path) if path is not None else "")
-    return override(config, overrides or {})
+        settings = settings_from_dict(settings, tables, f"{path}: ")
+    return override(settings, overrides or {})
 
 
-def config_from_dict(tables: Mapping[str, Any], source: str = "") -> Config:
-    """Return settings from nested tables, ``{"orient": {"resolution": 0.8}}``; `source` is named in errors."""
-    stages = {}
-    for stage, table in tables.items():
-        _known(stage, STAGES, "stage", source)
-        if not isinstance(table, Mapping):
-            raise InputError(f"{_where(source)}{stage} is {table!r}; a table [{stage}] of settings is needed")
-        stages[stage] = _replaced(_default(stage), stage, table, source)
-    return Config(**stages)
-
-
-def override(config: Config, flags: Mapping[str, str]) -> Config:
-    """Return `config` with ``{"stage.setting": "text"}`` put in; texts are read as TOML values or as plain words."""
-    stages: dict[str, dict[str, Any]] = {}
+def override(settings: T, flags: Mapping[str, str]) -> T:
+    """Return `settings` with ``{"orient.resolution": "0.8"}`` put in; texts are TOML values or plain words."""
+    tables: dict[str, Any] = {}
     for name, text in flags.items():
-        stage, _, key = name.partition(".")
-        _known(stage, STAGES, "stage", "--" + name)
-        stages.setdefault(stage, {})[key] = _parsed(text)
-    changed = {s: _replaced(getattr(config, s), s, table, "the command line") for s, table in stages.items()}
-    return dataclasses.replace(config, **changed)
+        *parents, last = name.split(".")
+        table = tables
+        for parent in parents:
+            table = table.setdefault(parent, {})
+        table[last] = _parsed(text)
+    return settings_from_dict(settings, tables, "")
 
 
-def config_to_dict(config: Config) -> dict[str, dict[str, Any]]:
+def settings_from_dict(settings: T, tables: Mapping[str, Any], source: str = "", prefix: str = "") -> T:
+    """Return `settings` with the values of nested tables, each checked against its declared type.
+
+    Parameters
+    ----------
+    settings
+        Any settings, nested or not.
+    tables
+        ``{"orient": {"resolution": 0.8}}``.
+    source
+        Put before error messages, e.g. ``"file.toml: "``.
+    prefix
+        Name of the table that `settings` stands in, e.g. ``"orient."``.
+
+    Raises
+    ------
+    InputError
+        Unknown name, wrong type, value out of bounds.
+    """
+    names = [f.name for f in dataclasses.fields(settings)]
+    values: dict[str, Any] = {}
+    for key, value in tables.items():
+        if key not in names:
+            close = difflib.get_close_matches(key, names, 1, cutoff=0.4)
+            hint = f"did you mean {prefix}{close[0]}?" if close else f"known: {', '.join(names)}"
+            raise InputError(f"{source}unknown setting {prefix}{key}; {hint}")
+        current = getattr(settings, key)
+        if not isinstance(current, Settings):
+            values[key] = _typed(value, typing.get_type_hints(type(settings))[key], f"{source}{prefix}{key}")
+        elif isinstance(value, Mapping):
+            values[key] = settings_from_dict(current, value, source, f"{prefix}{key}.")
+        else:
+            raise InputError(f"{source}{prefix}{key} is {value!r}; it is a table: set {prefix}{key}.NAME")
+    return dataclasses.replace(settings, **values)
+
+
+def settings_to_dict(settings: Settings) -> dict[str, Any]:
     """Return the settings as nested tables of plain values, for run.json; tuples become lists."""
-    tables: dict[str, dict[str, Any]] = json.loads(json.dumps(dataclasses.asdict(config)))
+    tables: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(settings)))
     return tables
 
 
-def config_to_toml(config: Config) -> str:
+def settings_to_toml(settings: Settings) -> str:
     """Return the settings as TOML, each with its unit and meaning; those found from the data are commented out."""
-    lines = ["# Settings of single_rs. A line that starts with # stands for a value that is found from the data."]
-    for stage in STAGES:
-        settings = getattr(config, stage)
-        lines += ["", f"[{stage}]"]
-        for field in dataclasses.fields(settings):
-            meta, value = field.metadata, getattr(settings, field.name)
-            unit = f" [{meta['unit']}]" if meta.get("unit") else ""
-            choices = meta.get("choices")
-            accepted = f" One of: {', '.join(str(c) for c in choices if c is not None)}." if choices else ""
-            lines.append(f"# {meta.get('help', field.name)}{unit}{accepted}{_bounds(meta)}")
-            lines.append(f"# {field.name} =" if value is None else f"{field.name} = {_toml(value)}")
-    return "\n".join(lines) + "\n"
+    lines = ["# Settings of single_rs. A value that is commented out is found from the data."]
+    return "\n".join(lines + _toml_lines(settings, "")) + "\n"
+
+
+def _toml_lines(settings: Settings, prefix: str) -> list[str]:
+    lines = [f"[{prefix[:-1]}]"] if prefix else []
+    nested: list[str] = []
+    for field in dataclasses.fields(settings):
+        meta, value = field.metadata, getattr(settings, field.name)
+        if isinstance(value, Settings):
+            nested += ["", *_toml_lines(value, f"{prefix}{field.name}.")]
+            continue
+        unit = f" [{meta['unit']}]" if meta.get("unit") else ""
+        choices = [str(c) for c in meta.get("choices") or () if c is not None]
+        accepted = f" One of: {', '.join(choices)}." if choices else ""
+        text = str(meta.get("help", field.name)).rstrip(".")
+        lines.append(f"# {text[:1].upper()}{text[1:]}{unit}{_bounds(meta)}.{accepted}")
+        lines.append(f"# {field.name} =" if value is None else f"{field.name} = {_toml(value)}")
+    return lines + nested
 
 
 def _bounds(meta: Mapping[str, Any]) -> str:
@@ -207,33 +249,6 @@ def _parsed(text: str) -> Any:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return None if text.lower() in ("none", "auto") else text
-
-
-def _where(source: str) -> str:
-    return f"{source}: " if source else ""
-
-
-def _known(name: str, known: Iterable[str], what: str, source: str) -> None:
-    names = list(known)
-    if name not in names:
-        close = difflib.get_close_matches(name, names, 1, cutoff=0.4)
-        hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(names)}"
-        raise InputError(f"{_where(source)}unknown {what} {name!r}; {hint}")
-
-
-def _replaced(settings: Any, stage: str, table: Mapping[str, Any], source: str) -> Any:
-    """Return `settings` with the values of `table`, each checked against the declared type."""
-    hints = _hints(type(settings))
-    values = {}
-    for key, value in table.items():
-        _known(key, hints, f"setting of [{stage}]", source)
-        values[key] = _typed(value, hints[key], f"{_where(source)}{stage}.{key}")
-    return dataclasses.replace(settings, **values)
-
-
-def _hints(cls: type) -> dict[str, Any]:
-    hints = typing.get_type_hints(cls)
-    return {f.name: hints[f.name] for f in dataclasses.fields(cls)}
 
 
 def _typed(value: Any, hint: Any, name: str) -> Any:

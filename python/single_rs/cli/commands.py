@@ -1,0 +1,317 @@
+"""Commands that run the pipeline and each of its stages on files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Group, Parameter
+
+from single_rs.cli.app import app, settings_flags
+from single_rs.errors import DataFileError, InputError
+
+if TYPE_CHECKING:
+    from single_rs.config import Config
+    from single_rs.pipeline import RunResult
+
+WHOLE = Group("The whole road", sort_key=1)
+STAGES = Group("One stage, on the files of the stage before", sort_key=2)
+
+PixelSize = Annotated[float | None, Parameter(help="Å; wins over the header of the file.")]
+Element = Annotated[str, Parameter(help="Chemical symbol of the particles, e.g. Pt.")]
+Out = Annotated[Path, Parameter(help="Folder for the results; made if needed.")]
+ConfigFile = Annotated[Path | None, Parameter(help="TOML file of settings; 'single-rs config' prints one.")]
+Seed = Annotated[int, Parameter(help="Seed of all random numbers.")]
+Threads = Annotated[int | None, Parameter(help="Threads; all cores when not given. Results do not depend on it.")]
+
+
+def _settings(path: Path | None) -> Config:
+    from single_rs.config import load_config
+
+    return load_config(path, settings_flags())
+
+
+def _use_threads(threads: int | None) -> None:
+    """Set the size of rayon's pool and of the BLAS; both read it when they are first used."""
+    if threads is None:
+        return
+    if threads < 1:
+        raise InputError(f"--threads is {threads}; at least 1 is needed")
+    for name in ("RAYON_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = str(threads)
+
+
+def _tell(result: RunResult) -> None:
+    for particle in result.particles:
+        print(f"{particle.folder.name}: {particle.verdict}: {'; '.join(particle.reasons)}")
+    report = result.folder / "report.html"
+    print(f"files: {result.folder}" + (f", report: {report}" if report.exists() else ""))
+
+
+@app.command(group=WHOLE, sort_key=0)
+def run(
+    movie: Path,
+    *,
+    element: Element,
+    out: Out,
+    pixel_size: PixelSize = None,
+    config: ConfigFile = None,
+    seed: Seed = 0,
+    threads: Threads = None,
+    resume: bool = True,
+) -> None:
+    """Solve every particle in a movie.
+
+    Parameters
+    ----------
+    movie
+        MRC, TIFF, EER, DM4, SER, EMD, or a folder of single frames.
+    resume
+        Go on with an earlier run of the same input and settings.
+    """
+    _use_threads(threads)
+    from single_rs import pipeline
+    from single_rs.cli.progress import progress_bars
+
+    with progress_bars() as progress:
+        result = pipeline.run(movie, pixel_size, element, out, _settings(config), seed, resume, progress)
+    _tell(result)
+
+
+@app.command(group=WHOLE, sort_key=1)
+def solve(
+    stack: Path,
+    *,
+    element: Element,
+    out: Out,
+    pixel_size: PixelSize = None,
+    config: ConfigFile = None,
+    seed: Seed = 0,
+    threads: Threads = None,
+    resume: bool = True,
+) -> None:
+    """Solve one particle from a stack of its single frames.
+
+    Parameters
+    ----------
+    stack
+        Square images centred on the particle, e.g. stack.mrcs.
+    resume
+        Go on with an earlier run of the same input and settings.
+    """
+    _use_threads(threads)
+    from single_rs import pipeline
+    from single_rs.cli.progress import progress_bars
+
+    with progress_bars() as progress:
+        result = pipeline.solve(stack, pixel_size, element, out, _settings(config), seed, resume, progress)
+    _tell(result)
+
+
+@app.command(group=STAGES, sort_key=3)
+def motion(
+    movie: Path, *, out: Out, pixel_size: PixelSize = None, config: ConfigFile = None, threads: Threads = None
+) -> None:
+    """Movie → motion.csv, mean.mrc: drift, bad frames and pixels."""
+    _use_threads(threads)
+    from single_rs import stages
+    from single_rs.cli.progress import progress_bars
+    from single_rs.io import open_movie, writable_folder
+
+    settings = _settings(config)
+    with open_movie(movie, pixel_size) as frames, progress_bars() as progress:
+        found = stages.correct(frames, writable_folder(out), settings.motion, progress)
+    bad = int(found.bad_frames.sum())
+    print(
+        f"{len(found.bad_frames)} frames, {bad} bad; {len(found.hot_pixels)} hot, {len(found.dead_pixels)} dead pixels"
+    )
+
+
+@app.command(group=STAGES, sort_key=4)
+def track(
+    movie: Path, *, out: Out, pixel_size: PixelSize = None, config: ConfigFile = None, threads: Threads = None
+) -> None:
+    """Movie and OUT/motion.csv → tracks.star and a stack of single frames per particle."""
+    _use_threads(threads)
+    from single_rs import stages
+    from single_rs.cli.progress import progress_bars
+    from single_rs.io import open_movie
+
+    settings = _settings(config)
+    with open_movie(movie, pixel_size) as frames, progress_bars() as progress:
+        drift = stages.read_motion(out)
+        tracks = stages.find(frames, drift, out, settings.track, progress)
+        for number, one in enumerate(tracks):
+            folder = out / f"particle_{number:02d}"
+            folder.mkdir(exist_ok=True)
+            stages.cut(frames, drift, one, folder)
+            print(f"{folder.name}: {len(one.frames)} frames, diameter {one.diameter:.1f} Å")
+    if not tracks:
+        from single_rs.errors import NoParticleError
+
+        raise NoParticleError(f"no particle found in {movie}")
+
+
+def _cleaned(stack: Path, pixel_size: float | None, settings: Config, progress: Any) -> Any:
+    from single_rs import stages
+    from single_rs.background import clean_stack
+
+    return clean_stack(stages.load_particle(stack, pixel_size), settings.background, progress=progress)
+
+
+@app.command(group=STAGES, sort_key=5)
+def background(
+    stack: Path, *, out: Out, pixel_size: PixelSize = None, config: ConfigFile = None, threads: Threads = None
+) -> None:
+    """Particle stack → clean.mrcs: contrast without graphene and slow background, to look at.
+
+    The later stages clean the raw stack themselves, with the same settings, because they need its noise as well.
+    """
+    _use_threads(threads)
+    from single_rs.cli.progress import progress_bars
+    from single_rs.io import writable_folder, write_stack
+
+    settings = _settings(config)
+    with progress_bars() as progress:
+        clean = _cleaned(stack, pixel_size, settings, progress)
+    write_stack(writable_folder(out) / "clean.mrcs", clean.images, clean.pixel_size)
+    print(f"diameter {clean.diameter:.1f} Å, {len(clean.graphene)} graphene sheets, {int(clean.bad.sum())} bad frames")
+
+
+@app.command(group=STAGES, sort_key=6)
+def orient(
+    stack: Path,
+    *,
+    element: Element,
+    out: Out,
+    pixel_size: PixelSize = None,
+    config: ConfigFile = None,
+    seed: Seed = 0,
+    threads: Threads = None,
+) -> None:
+    """Particle stack → poses.star: rotation, shift and confidence of every frame."""
+    _use_threads(threads)
+    from single_rs import stages
+    from single_rs.cli.progress import progress_bars
+    from single_rs.io import writable_folder
+    from single_rs.pipeline import check_element
+
+    check_element(element)
+    settings = _settings(config)
+    with progress_bars() as progress:
+        clean = _cleaned(stack, pixel_size, settings, progress)
+        folder = writable_folder(out)
+        poses = stages.orient(clean, element, folder, settings.orient, seed, progress, stack_name=stack.name)
+    print(f"{len(poses.frames)} poses, mean confidence {poses.confidence.mean():.2f}")
+
+
+@app.command(group=STAGES, sort_key=7)
+def reconstruct(
+    stack: Path,
+    poses: Path,
+    *,
+    out: Out,
+    pixel_size: PixelSize = None,
+    config: ConfigFile = None,
+    threads: Threads = None,
+) -> None:
+    """Particle stack and poses.star → map.mrc, half1.mrc, half2.mrc, fsc.csv."""
+    _use_threads(threads)
+    from single_rs import stages
+    from single_rs.cli.progress import progress_bars
+    from single_rs.io import writable_folder
+    from single_rs.star import read_poses
+
+    settings = _settings(config)
+    found = read_poses(poses)
+    with progress_bars() as progress:
+        clean = _cleaned(stack, pixel_size, settings, progress)
+    if len(found.frames) != len(clean.images):
+        raise InputError(
+            f"{poses} has {len(found.frames)} poses, {stack} {len(clean.images)} images; one each is needed"
+        )
+    result = stages.rebuild(clean, found, writable_folder(out), settings.reconstruct)
+    print(f"resolution {result.resolution:.2f} Å at FSC 0.143")
+
+
+@app.command(group=STAGES, sort_key=8)
+def trace(map: Path, *, element: Element, out: Out, diameter: float | None = None, config: ConfigFile = None) -> None:
+    """Density map → atoms.xyz; half1.mrc and half2.mrc beside the map give the errors.
+
+    Parameters
+    ----------
+    diameter
+        Å, rough; keeps far regions of the box out.
+    """
+    from single_rs import stages
+    from single_rs.cli.progress import progress_bars
+    from single_rs.io import writable_folder
+    from single_rs.pipeline import check_element
+
+    check_element(element)
+    settings = _settings(config)
+    density = stages.load_maps(map)
+    with progress_bars() as progress:
+        atoms = stages.trace(density, element, diameter, settings.trace, progress)
+    stages.write_atoms(atoms, density, writable_folder(out))
+    print(f"{len(atoms)} atoms")
+
+
+@app.command(group=STAGES, sort_key=9)
+def analyze(
+    atoms: Path,
+    *,
+    out: Out,
+    element: Annotated[str | None, Parameter(help="Symbol whose bulk is the reference; that of the file.")] = None,
+    config: ConfigFile = None,
+) -> None:
+    """Atoms → lattice.json, and atoms.xyz with strain, neighbours and structure of each atom.
+
+    Parameters
+    ----------
+    atoms
+        extxyz, xyz, PDB, CIF, POSCAR.
+    """
+    from single_rs import stages
+    from single_rs.export import read_xyz
+    from single_rs.io import writable_folder
+
+    settings = _settings(config)
+    found = read_xyz(atoms)
+    model = stages.analyze(found, element, writable_folder(out), settings, stages.frame_of(atoms))
+    print(stages.describe(model))
+
+
+@app.command(group=STAGES, sort_key=10)
+def export(atoms: Path, *, out: Out, format: list[str] | None = None, config: ConfigFile = None) -> None:
+    """Atoms → files for other programs.
+
+    Parameters
+    ----------
+    atoms
+        extxyz, xyz, PDB, CIF, POSCAR.
+    format
+        Any of xyz, pdb, cif, poscar, qe, gpaw, lammps; may be repeated. Those of [export] when not given.
+    """
+    from dataclasses import replace
+
+    from single_rs import stages
+    from single_rs.export import read_xyz
+    from single_rs.io import writable_folder
+
+    settings = _settings(config).export
+    chosen = replace(settings, formats=tuple(format)) if format else settings
+    found = read_xyz(atoms)
+    for path in stages.export(found, writable_folder(out), chosen, stages.frame_of(atoms)):
+        print(path)
+
+
+@app.command(group=STAGES, sort_key=11)
+def report(folder: Path) -> None:
+    """Folder of a run → its report.html, made anew from the files."""
+    from single_rs.report import write_report
+
+    if not folder.is_dir():
+        raise DataFileError(f"{folder} is not a folder; give the --out of a run")
+    print(write_report(folder))

@@ -1,0 +1,51 @@
+"""Progress of stages: bars on a terminal, a line per quarter elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator
+
+from single_rs.run_log import Progress
+
+__all__ = ["progress_bars"]
+
+QUARTERS = 4  # lines per stage when the output is a file
+
+
+@contextlib.contextmanager
+def progress_bars() -> Iterator[Progress]:
+    """Give a function ``progress(stage, done, total)`` that shows where the work is, on stderr."""
+    if not sys.stderr.isatty():
+        yield _Lines()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        tasks: dict[str, object] = {}
+
+        def show(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=total)
+            bars.update(tasks[stage], completed=done, total=total)  # type: ignore[arg-type]  # a TaskID
+
+        yield show
+
+
+class _Lines:
+    """Print a stage when it starts and at each quarter."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, int] = {}
+        self._start: dict[str, float] = {}
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        start = self._start.setdefault(stage, now)
+        quarter = QUARTERS * done // max(total, 1)
+        if quarter != self._last.get(stage):
+            self._last[stage] = quarter
+            print(f"{stage}: {done} of {total}, {now - start:.0f} s", file=sys.stderr, flush=True)

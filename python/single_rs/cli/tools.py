@@ -1,0 +1,147 @@
+"""Commands beside the pipeline: simulate, demo, config, doctor, flip-hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Group, Parameter
+
+from single_rs.cli.app import app, settings_flags
+from single_rs.cli.commands import WHOLE, ConfigFile, Out, Seed, Threads, _settings, _use_threads
+
+TOOLS = Group("Tools", sort_key=3)
+
+
+@app.command(group=WHOLE, sort_key=2)
+def demo(
+    *,
+    out: Out = Path("single_rs_demo"),
+    seed: Seed = 1,
+    frames: int = 800,
+    config: ConfigFile = None,
+    threads: Threads = None,
+) -> None:
+    """Simulate a short movie of known truth, solve it, and compare.
+
+    Parameters
+    ----------
+    frames
+        Frames of the movie; more are slower and more accurate.
+    """
+    _use_threads(threads)
+    from single_rs.cli.progress import progress_bars
+    from single_rs.demo import print_table, run_demo
+
+    settings = _settings(config)
+    with progress_bars() as progress:
+        result = run_demo(out, frames, seed, settings, progress)
+    print_table(result)
+
+
+@app.command(group=TOOLS)
+def simulate(
+    out: Path,
+    *,
+    config: Annotated[Path | None, Parameter(help="TOML file; 'single-rs config --simulate' prints one.")] = None,
+    kind: Literal["movie", "stack"] | None = None,
+    frames: int | None = None,
+    particles: int | None = None,
+    atoms: Path | None = None,
+    pixel_size: float | None = None,
+    dose: float | None = None,
+    element: str | None = None,
+    diameter: float | None = None,
+    seed: int | None = None,
+) -> None:
+    """Simulate a movie or a stack with its truth beside it: OUT.mrc(s), OUT_truth.npz, OUT_truth*.xyz.
+
+    Everything else is set as in --crystal.defect twin, --motion.step 5, --detector.hot-pixels 20; see
+    'single-rs config --simulate'.
+
+    Parameters
+    ----------
+    out
+        Name of the movie or stack.
+    particles
+        Number of particles in a movie.
+    atoms
+        File of atoms to use instead of a built-in nanocrystal.
+    pixel_size
+        Å.
+    dose
+        Electrons per pixel and frame.
+    diameter
+        Å, of the built-in nanocrystal.
+    """
+    from single_rs.cli.progress import progress_bars
+    from single_rs.config import load_settings, settings_from_dict
+    from single_rs.io import writable_folder
+    from single_rs.simulate import SimulateConfig
+    from single_rs.simulate import simulate as make
+
+    settings = load_settings(SimulateConfig(), config, settings_flags())
+    given = {
+        "kind": kind,
+        "frames": frames,
+        "particles": particles,
+        "atoms": str(atoms) if atoms is not None else None,
+        "pixel_size": pixel_size,
+        "seed": seed,
+        "detector": {"dose": dose},
+        "crystal": {"element": element, "diameter": diameter},
+    }
+    settings = settings_from_dict(settings, _without_none(given))
+    writable_folder(out.parent)
+    with progress_bars() as progress:
+        make(settings, out, progress)
+    print(f"{settings.frames} frames and their truth: {out.parent / out.stem}*")
+
+
+def _without_none(table: dict[str, object]) -> dict[str, object]:
+    """Leave out what was not given, in nested tables too."""
+    return {k: _without_none(v) if isinstance(v, dict) else v for k, v in table.items() if v is not None and v != {}}
+
+
+@app.command(group=TOOLS, name="config")
+def print_config(*, simulate: bool = False, config: ConfigFile = None) -> None:
+    """Print all settings as TOML, with units and meaning.
+
+    Parameters
+    ----------
+    simulate
+        Those of 'single-rs simulate' instead.
+    """
+    from single_rs.config import load_settings, settings_to_toml
+
+    if simulate:
+        from single_rs.simulate import SimulateConfig
+
+        print(settings_to_toml(load_settings(SimulateConfig(), config, settings_flags())), end="")
+    else:
+        print(settings_to_toml(_settings(config)), end="")
+
+
+@app.command(group=TOOLS)
+def doctor() -> None:
+    """Print versions, threads and SIMD, and solve a tiny simulated particle with known poses."""
+    from single_rs.doctor import check
+
+    check()
+
+
+@app.command(group=TOOLS)
+def flip_hand(folder: Path, *, out: Out, config: ConfigFile = None) -> None:
+    """Mirror map, atoms and poses of a particle together: projections cannot tell the hand.
+
+    Parameters
+    ----------
+    folder
+        Folder of a particle, e.g. OUT/particle_00.
+    out
+        Folder for the mirrored files.
+    """
+    from single_rs.hand import flip_folder
+
+    for path in flip_folder(folder, out, _settings(config)):
+        print(path)

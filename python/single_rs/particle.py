@@ -1,0 +1,200 @@
+"""One particle from its stack to its summary: the stages in order, each resumable, and a verdict in every case.
+
+A particle that cannot be solved is a result, not an error: it gets the verdict ``failed`` with the reason, and the
+other particles of the movie go on.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from single_rs import stages
+from single_rs.config import Config, settings_to_dict
+from single_rs.errors import ConvergenceError, SingleError
+from single_rs.run_log import Progress, RunLog, stage_key
+
+if TYPE_CHECKING:
+    from single_rs.background import CleanStack
+    from single_rs.io import ParticleStack
+
+__all__ = ["ParticleResult", "solve_particle"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ParticleResult:
+    """What came out for one particle.
+
+    Attributes
+    ----------
+    folder
+        Where its files are.
+    verdict
+        "solved", "doubtful" or "failed".
+    reasons
+        Why, in sentences.
+    summary
+        The content of ``summary.json``.
+    """
+
+    folder: Path
+    verdict: str
+    reasons: tuple[str, ...]
+    summary: Mapping[str, Any]
+
+    @classmethod
+    def from_summary(cls, folder: Path, summary: Mapping[str, Any]) -> ParticleResult:
+        """Return the result that a ``summary.json`` speaks of."""
+        return cls(folder, str(summary["verdict"]), tuple(summary["reasons"]), summary)
+
+
+def solve_particle(
+    stack: ParticleStack,
+    folder: Path,
+    element: str,
+    config: Config,
+    seed: int,
+    record: RunLog,
+    key: str,
+    progress: Progress | None = None,
+) -> ParticleResult:
+    """Take one particle from its stack to ``summary.json``.
+
+    Parameters
+    ----------
+    stack
+        Its single frames.
+    folder
+        Where its files go.
+    element
+        Chemical symbol.
+    config, seed
+        Settings of all stages; seed of all random numbers.
+    record
+        The run's record, which knows what need not be done again.
+    key
+        Key of the stack.
+    progress
+        Called as progress(stage, done, total).
+
+    Returns
+    -------
+    ParticleResult
+        With the verdict ``failed`` and the reason when a stage raised an error.
+    """
+    work = _Particle(stack, folder, element, config, seed, record, key, progress)
+    try:
+        return work.solve()
+    except (SingleError, ConvergenceError) as error:
+        log.warning("%s: failed: %s", folder.name, error)
+        return work.failed(str(error))
+    except Exception as error:
+        # A defect of ours or of a library on one particle must not cost the user the others; the log has the trace.
+        log.exception("%s: failed", folder.name)
+        return work.failed(f"internal error in a stage, see run.log: {type(error).__name__}: {error}")
+
+
+class _Particle:
+    """The stages of one particle; what is not needed because a later result is there is not computed."""
+
+    def __init__(
+        self,
+        stack: ParticleStack,
+        folder: Path,
+        element: str,
+        config: Config,
+        seed: int,
+        record: RunLog,
+        key: str,
+        progress: Progress | None,
+    ) -> None:
+        self.stack, self.folder, self.element, self.config, self.seed = stack, folder, element, config, seed
+        self.record, self.progress = record, progress
+        of = settings_to_dict(config)
+        self.keys = {"background": stage_key(key, of["background"])}
+        self.keys["orient"] = stage_key(self.keys["background"], element, seed, of["orient"])
+        self.keys["reconstruct"] = stage_key(self.keys["orient"], of["reconstruct"])
+        self.keys["trace"] = stage_key(self.keys["reconstruct"], element, of["trace"])
+        self.keys["analyze"] = stage_key(self.keys["trace"], of["lattice"], of["strain"], of["export"])
+
+    def _stage(self, name: str, files: Sequence[str]) -> Any:
+        return self.record.stage(f"{self.folder.name}/{name}", self.keys[name], [self.folder / f for f in files])
+
+    def _done(self, name: str) -> bool:
+        return self.record.done(f"{self.folder.name}/{name}", self.keys[name])
+
+    def _tell(self, stage: str, done: int, total: int) -> None:
+        if self.progress is not None:
+            self.progress(f"{self.folder.name} {stage}", done, total)
+
+    def solve(self) -> ParticleResult:
+        """Do what is not done yet and judge."""
+        if self._done("analyze"):
+            summary = json.loads((self.folder / stages.SUMMARY).read_text(encoding="utf-8"))
+            return ParticleResult.from_summary(self.folder, summary)
+        poses = self._poses()
+        density = self._density(poses)
+        with self._stage("trace", []):
+            atoms = stages.trace(density, self.element, self._diameter(), self.config.trace, self._tell)
+        with self._stage("analyze", ["atoms.xyz", stages.SUMMARY]) as entry:
+            frame = (len(density.map), density.pixel_size)
+            model = stages.analyze(atoms, self.element, self.folder, self.config, frame, self._tell)
+            summary = stages.summarize(self.clean(), poses, density, model, self.element)
+            stages.write_json(self.folder / stages.SUMMARY, summary)
+            entry["verdict"] = summary["verdict"]
+        return ParticleResult.from_summary(self.folder, summary)
+
+    def failed(self, reason: str) -> ParticleResult:
+        """Write a summary with the verdict ``failed``; files of stages that succeeded stay."""
+        summary = {
+            "verdict": "failed",
+            "reasons": [reason],
+            "hand": "undetermined",
+            "element": self.element,
+            "frames": len(self.stack),
+        }
+        stages.write_json(self.folder / stages.SUMMARY, summary)
+        return ParticleResult.from_summary(self.folder, summary)
+
+    @functools.cached_property
+    def _clean(self) -> CleanStack:
+        from single_rs.background import clean_stack
+
+        with self._stage("background", ["clean_examples.npy"]):
+            clean = clean_stack(self.stack, self.config.background, progress=self._tell)
+            stages.write_examples(clean, self.folder)
+        return clean
+
+    def clean(self) -> CleanStack:
+        """Return the cleaned stack; it is not kept in a file, since making it is quicker than reading it."""
+        return self._clean
+
+    def _diameter(self) -> float | None:
+        return self.stack.diameter if self.stack.diameter is not None else float(self.clean().diameter)
+
+    def _poses(self) -> Any:
+        if self._done("orient"):
+            return stages.read_poses(self.folder / stages.POSES)
+        clean = self.clean()
+        with self._stage("orient", [stages.POSES]) as entry:
+            poses = stages.orient(clean, self.element, self.folder, self.config.orient, self.seed, self._tell)
+            entry["mean_confidence"] = float(np.mean(poses.confidence))
+        return poses
+
+    def _density(self, poses: Any) -> Any:
+        if self._done("reconstruct"):
+            return stages.load_reconstruction(self.folder)
+        clean = self.clean()
+        with self._stage("reconstruct", [*stages.MAPS, stages.FSC]) as entry:
+            density = stages.rebuild(clean, poses, self.folder, self.config.reconstruct)
+            entry["resolution"] = float(density.resolution)
+        return density

@@ -1,0 +1,308 @@
+"""Each stage on files: what it reads, the one call that does the work, what it writes.
+
+The pipeline and the command line share these, so that ``single-rs orient`` does exactly what ``single-rs run`` does.
+Files are those of DESIGN section 6; all are written aside and renamed.
+"""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from single_rs.errors import DataFileError, InputError
+from single_rs.io import Movie, ParticleStack, atomic, read_map, read_stack, write_map, write_stack
+from single_rs.star import read_poses, read_tracks, write_poses, write_tracks
+
+if TYPE_CHECKING:
+    from single_rs.atoms import Atoms
+    from single_rs.background import CleanStack
+    from single_rs.config import Config
+    from single_rs.export import ParticleModel
+    from single_rs.motion import Motion
+    from single_rs.orient import Poses
+    from single_rs.reconstruct import Reconstruction
+    from single_rs.run_log import Progress
+    from single_rs.track import Track
+
+__all__ = [
+    "Maps",
+    "analyze",
+    "correct",
+    "cut",
+    "describe",
+    "export",
+    "find",
+    "frame_of",
+    "load_maps",
+    "load_particle",
+    "load_reconstruction",
+    "load_stack",
+    "orient",
+    "read_fsc",
+    "read_motion",
+    "rebuild",
+    "stack_box",
+    "trace",
+    "write_atoms",
+    "write_examples",
+    "write_json",
+]
+
+STACK, POSES, FSC, ATOMS, SUMMARY = "stack.mrcs", "poses.star", "fsc.csv", "atoms.xyz", "summary.json"
+MAPS = ("map.mrc", "half1.mrc", "half2.mrc")
+MOTION_FILES, TRACK_FILE = ("motion.csv", "mean.mrc"), "tracks.star"
+BOX_PER_DIAMETER = 1.8  # leaves a ring round the particle for the background and the delocalised fringes
+BOX_MARGIN = 16.0  # Å, the least of that ring for small particles
+EXAMPLES = 6  # cleaned frames kept for the report
+
+
+def correct(movie: Movie, out: Path, config: Any, progress: Progress | None = None) -> Motion:
+    """Correct the motion of `movie`; write ``motion.csv`` and ``mean.mrc``."""
+    from single_rs.motion import correct_motion, write_motion
+
+    motion = correct_motion(movie, config, progress=progress)
+    write_motion(out / MOTION_FILES[0], motion)
+    write_map(out / MOTION_FILES[1], np.asarray(motion.mean)[None], movie.pixel_size)
+    return motion
+
+
+def find(movie: Movie, motion: Motion, out: Path, config: Any, progress: Progress | None = None) -> list[Track]:
+    """Track the particles; write ``tracks.star`` (also when there are none)."""
+    from single_rs.track import find_tracks
+
+    tracks = find_tracks(movie, motion, config, progress=progress)
+    write_tracks(out / TRACK_FILE, tracks, movie.pixel_size)
+    # What was written is what a later run will read; both runs must see the same digits.
+    return read_tracks(out / TRACK_FILE)
+
+
+def stack_box(diameter: float, movie: Movie) -> int:
+    """Return the edge in px, even and fast for the FFT, of the images of a particle of `diameter` Å."""
+    from scipy.fft import next_fast_len
+
+    need = max(BOX_PER_DIAMETER * diameter, diameter + BOX_MARGIN) / movie.pixel_size
+    half = int(next_fast_len(int(np.ceil(need / 2)), real=True))
+    field = min(movie.shape[1:])
+    return min(2 * half, field - field % 2)
+
+
+def cut(movie: Movie, motion: Motion, track: Track, folder: Path) -> None:
+    """Extract the single frames of one particle; write ``stack.mrcs``."""
+    from single_rs.track import extract
+
+    stack = extract(movie, motion, track, stack_box(track.diameter, movie))
+    write_stack(folder / STACK, stack.images, stack.pixel_size)
+
+
+def read_motion(out: Path) -> Motion:
+    """Read the motion that `correct` wrote."""
+    from single_rs.motion import read_motion as read
+
+    path = out / MOTION_FILES[0]
+    if not path.exists():
+        raise DataFileError(f"{path} does not exist; run 'single-rs motion MOVIE --out {out}' first")
+    return read(path)
+
+
+def load_particle(path: Path, pixel_size: float | None = None) -> ParticleStack:
+    """Open a stack; if it lies in the folder of a run, its track gives the frames and the diameter."""
+    tail = path.parent.name.rpartition("particle_")[2]
+    tracks = path.parent.parent / TRACK_FILE
+    if path.name == STACK and tail.isdigit() and tracks.exists():
+        known = read_tracks(tracks)
+        if int(tail) < len(known):
+            return load_stack(path, known[int(tail)], pixel_size)
+    return load_stack(path, None, pixel_size)
+
+
+def load_stack(path: Path, track: Track | None = None, pixel_size: float | None = None) -> ParticleStack:
+    """Open a stack; with its track, frames are those of the movie and the diameter is known."""
+    stack = read_stack(path, pixel_size)
+    if track is None:
+        return stack
+    if len(track.frames) != len(stack):
+        raise InputError(f"{path} has {len(stack)} images, its track {len(track.frames)} frames; extract it again")
+    return replace(stack, frames=np.asarray(track.frames, np.int64), diameter=float(track.diameter))
+
+
+def orient(
+    clean: CleanStack,
+    element: str,
+    folder: Path,
+    config: Any,
+    seed: int,
+    progress: Progress | None = None,
+    stack_name: str = STACK,
+) -> Poses:
+    """Find the poses; write ``poses.star`` and give back what stands in it."""
+    from single_rs.orient import find_poses
+
+    poses = find_poses(clean, element, config, progress=progress, seed=seed)
+    write_poses(folder / POSES, poses, stack_name, clean.pixel_size, clean.images.shape[1])
+    return read_poses(folder / POSES)
+
+
+def rebuild(clean: CleanStack, poses: Poses, folder: Path, config: Any) -> Reconstruction:
+    """Reconstruct the density; write the map, its halves and ``fsc.csv``."""
+    from single_rs.reconstruct import reconstruct
+
+    result = reconstruct(clean, poses, config)
+    for name, density in zip(MAPS, (result.map, result.half1, result.half2), strict=True):
+        write_map(folder / name, density, result.pixel_size)
+    with atomic(folder / FSC) as partial, open(partial, "w", newline="", encoding="utf-8") as f:
+        f.write(f"# resolution at FSC 0.143 [A]: {result.resolution:.6g}\n")
+        table = csv.writer(f, lineterminator="\n")
+        table.writerow(["frequency", "fsc"])
+        table.writerows([f"{k:.8g}", f"{v:.8g}"] for k, v in zip(result.frequency, result.fsc, strict=True))
+    return result
+
+
+def read_fsc(path: Path) -> tuple[np.ndarray, np.ndarray, float]:
+    """Return frequency (n,) 1/Å, FSC (n,) and resolution Å from ``fsc.csv``."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        resolution = float(lines[0].rpartition(":")[2])
+        table = np.array([[float(v) for v in line.split(",")] for line in lines[2:]])
+    except (OSError, ValueError, IndexError) as error:
+        raise DataFileError(f"cannot read {path}: {error}") from None
+    return table[:, 0], table[:, 1], resolution
+
+
+def load_reconstruction(folder: Path) -> Reconstruction:
+    """Read back what `rebuild` wrote."""
+    from single_rs.reconstruct import Reconstruction
+
+    (density, pixel_size), (half1, _), (half2, _) = (read_map(folder / name) for name in MAPS)
+    frequency, fsc, resolution = read_fsc(folder / FSC)
+    return Reconstruction(
+        map=density,
+        half1=half1,
+        half2=half2,
+        pixel_size=pixel_size,
+        fsc=fsc,
+        frequency=frequency,
+        resolution=resolution,
+    )
+
+
+@dataclass(frozen=True)
+class Maps:
+    """A map and its halves, (z, y, x); halves are ``None`` when they are not beside it."""
+
+    map: np.ndarray
+    half1: np.ndarray | None
+    half2: np.ndarray | None
+    pixel_size: float
+
+
+def load_maps(path: Path) -> Maps:
+    """Read a map, and its half maps if ``half1.mrc`` and ``half2.mrc`` are in the same folder."""
+    density, pixel_size = read_map(path)
+    halves = [path.with_name(name) for name in MAPS[1:]]
+    if not all(h.exists() for h in halves):
+        return Maps(density, None, None, pixel_size)
+    half1, half2 = (read_map(h)[0] for h in halves)
+    return Maps(density, half1, half2, pixel_size)
+
+
+def trace(
+    maps: Maps | Reconstruction, element: str, diameter: float | None, config: Any, progress: Progress | None = None
+) -> Atoms:
+    """Find the atoms of a map."""
+    from single_rs.atoms import trace_atoms
+
+    return trace_atoms(maps.map, maps.pixel_size, element, diameter, maps.half1, maps.half2, config, progress=progress)
+
+
+def write_atoms(atoms: Atoms, maps: Maps, folder: Path) -> None:
+    """Write traced atoms as ``atoms.xyz``, with neighbours but without lattice and strain."""
+    from single_rs.export import ParticleModel, write_xyz
+    from single_rs.structure import analyse_structure
+
+    local = analyse_structure(atoms.positions)
+    columns = (local.coordination, local.structure_type, local.surface)
+    write_xyz(folder / ATOMS, ParticleModel(atoms, *columns, box=len(maps.map), pixel_size=maps.pixel_size))
+
+
+def analyze(
+    atoms: Atoms,
+    element: str | None,
+    folder: Path,
+    config: Config,
+    frame: tuple[int, float] | None = None,
+    progress: Progress | None = None,
+) -> ParticleModel:
+    """Fit the lattice, compute strain and structure; write ``atoms.xyz``, ``lattice.json`` and the chosen formats.
+
+    `frame` is the (box in px, pixel size in Å) of the map that the files shall overlay, if there is one.
+    """
+    from single_rs.analysis import analyse, write_analysis
+
+    box, pixel_size = frame or (None, None)
+    model = analyse(atoms, element, config.lattice.structure, config.strain, box, pixel_size, progress)
+    write_analysis(folder, model, config.export.formats, config.export.vacuum)
+    return model
+
+
+def export(atoms: Atoms, folder: Path, config: Any, frame: tuple[int, float] | None = None) -> list[Path]:
+    """Write atoms for other programs; return the files."""
+    from single_rs.analysis import analyse
+    from single_rs.export_dft import write_formats
+
+    box, pixel_size = frame or (None, None)
+    return write_formats(folder, analyse(atoms, box=box, pixel_size=pixel_size), config.formats, config.vacuum)
+
+
+def frame_of(path: Path) -> tuple[int, float] | None:
+    """Return the box and pixel size in the header of an ``atoms.xyz`` of ours, ``None`` for other files."""
+    with open(path, encoding="utf-8", errors="replace") as lines:
+        header = "".join(itertools.islice(lines, 2))
+    box, pixel = re.search(r"\bbox=(\d+)", header), re.search(r"\bpixel_size=([0-9.eE+-]+)", header)
+    return (int(box[1]), float(pixel[1])) if box and pixel else None
+
+
+def describe(model: ParticleModel) -> str:
+    """Return one line on the atoms and their lattice."""
+    text = f"{len(model.atoms.positions)} atoms"
+    if model.lattice is not None:
+        p = model.lattice.parameters
+        text += f", {model.lattice.structure}, a b c {p.a:.3f} {p.b:.3f} {p.c:.3f} Å (± {p.a_err:.3f})"
+        text += f", α β γ {p.alpha:.2f} {p.beta:.2f} {p.gamma:.2f}°"
+    return "; ".join([text, *model.notes])
+
+
+def write_examples(clean: CleanStack, folder: Path) -> None:
+    """Keep a few cleaned frames for the report: ``clean_examples.npy`` and their rows in ``clean_examples.json``."""
+    good = np.flatnonzero(~np.asarray(clean.bad))
+    rows = good[np.linspace(0, len(good) - 1, min(EXAMPLES, len(good))).astype(int)] if len(good) else good
+    with atomic(folder / "clean_examples.npy") as partial, open(partial, "wb") as f:
+        np.save(f, np.asarray(clean.images[rows], np.float32))
+    write_json(folder / "clean_examples.json", {"index": rows.tolist()})
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write JSON; NaN and infinities, which JSON has not, become null."""
+    with atomic(path) as partial:
+        partial.write_text(json.dumps(_plain(content), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value
