@@ -7,7 +7,7 @@ Hot pixels give a fixed high rate whatever the image, dead pixels none.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,9 +33,16 @@ class DetectorConfig(Settings):
     dose: float = setting(8.0, "Mean electrons", "e/px/frame", gt=0, le=1e4)
     mtf: float = setting(0.64, "Modulation transfer at Nyquist; 1 is perfect, 0.64 a square pixel", gt=0, le=1)
     gain_sigma: float = setting(0.0, "Fixed relative gain error, standard deviation", ge=0, le=0.5)
-    hot_pixels: int = setting(0, "Number of hot pixels", "px", ge=0)
-    dead_pixels: int = setting(0, "Number of dead pixels", "px", ge=0)
-    bad_frames: int = setting(0, "Number of bad frames: blank, double dose, smeared, in turn", "frames", ge=0)
+    hot_pixels: int | None = setting(None, "Number of hot pixels; 6 in a movie when not given", "px", ge=0)
+    dead_pixels: int | None = setting(None, "Number of dead pixels; 4 in a movie when not given", "px", ge=0)
+    bad_frames: int | None = setting(
+        None, "Number of blank, double-dose and smeared frames, in turn; 3 in a movie when not given", "frames", ge=0
+    )
+
+    def with_movie_faults(self, frames: int) -> DetectorConfig:
+        """Return the settings with a movie's usual faults where none are given; a stack has none."""
+        usual = {"hot_pixels": 6, "dead_pixels": 4, "bad_frames": min(3, frames // 10)}
+        return replace(self, **{name: n for name, n in usual.items() if getattr(self, name) is None})
 
 
 class Detector:
@@ -51,20 +58,21 @@ class Detector:
 
     def __init__(self, shape: tuple[int, int], frames: int, config: DetectorConfig, seed: int) -> None:
         ny, nx = shape
-        if config.hot_pixels + config.dead_pixels > ny * nx:
-            raise InputError(f"{config.hot_pixels} hot and {config.dead_pixels} dead pixels exceed {ny * nx} pixels")
-        if config.bad_frames > frames:
-            raise InputError(f"bad_frames is {config.bad_frames}; the movie has {frames} frames")
+        hot, dead, bad = config.hot_pixels or 0, config.dead_pixels or 0, config.bad_frames or 0
+        if hot + dead > ny * nx:
+            raise InputError(f"{hot} hot and {dead} dead pixels exceed {ny * nx} pixels")
+        if bad > frames:
+            raise InputError(f"bad_frames is {bad}; there are {frames} frames")
         self.config, self.seed, self.shape = config, seed, shape
         pixels = stream(seed, Stage.PIXELS)
-        places = pixels.choice(ny * nx, config.hot_pixels + config.dead_pixels, replace=False)
+        places = pixels.choice(ny * nx, hot + dead, replace=False)
         spots = np.stack([places % nx, places // nx], axis=1).astype(np.int64)
-        self.hot, self.dead = spots[: config.hot_pixels], spots[config.hot_pixels :]
+        self.hot, self.dead = spots[:hot], spots[hot:]
         self._gain: NDArray[np.float32] | None = None
         if config.gain_sigma:
             gain = 1.0 + config.gain_sigma * pixels.standard_normal(shape)
             self._gain = np.clip(gain, 0.0, None).astype(np.float32)
-        chosen = stream(seed, Stage.BAD_FRAMES).choice(frames, config.bad_frames, replace=False)
+        chosen = stream(seed, Stage.BAD_FRAMES).choice(frames, bad, replace=False)
         self.bad = np.sort(chosen).astype(np.int64)
         self._kind = {int(f): BAD_KINDS[i % len(BAD_KINDS)] for i, f in enumerate(self.bad)}
         ky, kx = fft.fftfreq(ny), fft.rfftfreq(nx)

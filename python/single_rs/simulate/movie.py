@@ -26,7 +26,7 @@ from single_rs.simulate.streams import Stage, stream
 from single_rs.simulate.surroundings import Graphene, Liquid, SurroundingsConfig
 from single_rs.simulate.tumbling import brownian_rotations, ornstein_uhlenbeck, stage_drift
 
-__all__ = ["MovementConfig", "SimulatedMovie", "movie_detector", "simulate_movie"]
+__all__ = ["MovementConfig", "SimulatedMovie", "simulate_movie"]
 
 PATCH_MARGIN = 8.0  # Å around a particle for its delocalised image
 PLACEMENTS = 2000  # random tries per particle
@@ -109,11 +109,6 @@ class SimulatedMovie:
         return truth
 
 
-def movie_detector() -> DetectorConfig:
-    """Return the default detector of a movie: a few hot and dead pixels and three bad frames."""
-    return DetectorConfig(hot_pixels=6, dead_pixels=4, bad_frames=3)
-
-
 def simulate_movie(
     path: str | Path,
     crystals: Sequence[Crystal],
@@ -149,7 +144,7 @@ def simulate_movie(
     centres
         Mean centre (particle, 2) of each particle, (x, y) in px; random and apart when not given.
     movement, surroundings, optics, detector
-        Settings; the defaults when not given (the detector's is `movie_detector`).
+        Settings; the defaults when not given (the detector's faults: see `DetectorConfig`).
     seed
         Seed of the simulation.
     progress
@@ -167,8 +162,8 @@ def simulate_movie(
     if len(shape) != 2 or min(shape) < 16:
         raise InputError(f"shape is {tuple(shape)}; (y, x) of at least 16 px each is needed")
     movement, surroundings = movement or MovementConfig(), surroundings or SurroundingsConfig()
-    optics = optics or OpticsConfig()
-    camera = Detector(shape, frames, replace(detector or movie_detector(), dose=dose), seed)
+    optics, detector = optics or OpticsConfig(), replace(detector or DetectorConfig(), dose=dose)
+    camera = Detector(shape, frames, detector.with_movie_faults(frames), seed)
     means = _place(crystals, shape, pixel_size, seed) if centres is None else np.asarray(centres, dtype=np.float64)
     if means.shape != (len(crystals), 2):
         raise InputError(f"centres has shape {means.shape}; ({len(crystals)}, 2) is needed")

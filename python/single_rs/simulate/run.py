@@ -9,7 +9,7 @@ from pathlib import Path
 from single_rs.settings import Settings, setting
 from single_rs.simulate.crystals import Crystal, CrystalConfig, nanocrystal, read_crystal
 from single_rs.simulate.detector import DetectorConfig
-from single_rs.simulate.movie import MovementConfig, SimulatedMovie, movie_detector, simulate_movie
+from single_rs.simulate.movie import MovementConfig, SimulatedMovie, simulate_movie
 from single_rs.simulate.optics import OpticsConfig
 from single_rs.simulate.stack import SimulatedStack, simulate_stack
 from single_rs.simulate.surroundings import SurroundingsConfig
@@ -34,7 +34,7 @@ class SimulateConfig(Settings):
     movement: MovementConfig = field(default_factory=MovementConfig)
     surroundings: SurroundingsConfig = field(default_factory=SurroundingsConfig)
     optics: OpticsConfig = field(default_factory=OpticsConfig)
-    detector: DetectorConfig = field(default_factory=movie_detector)
+    detector: DetectorConfig = field(default_factory=DetectorConfig)
 
 
 def simulate(

@@ -43,6 +43,8 @@ class SimulatedStack:
         Å per px.
     dose
         Mean electrons per px and frame.
+    bad
+        (k,) images that are blank, of double dose, or smeared.
     """
 
     images: NDArray[np.generic]
@@ -51,12 +53,18 @@ class SimulatedStack:
     crystal: Crystal
     pixel_size: float
     dose: float
+    bad: NDArray[np.int64]
 
     def write(self, prefix: str | Path) -> Path:
-        """Write PREFIX.mrcs, PREFIX_truth.npz (R, shift, atoms, px, dose), PREFIX_truth.xyz; return the first."""
+        """Write PREFIX.mrcs, PREFIX_truth.npz (R, shift, atoms, px, dose, bad), PREFIX_truth.xyz; return the first.
+
+        A prefix that is a folder gives FOLDER/stack.mrcs and so on.
+        """
         from single_rs.io import atomic, write_stack
 
         prefix = Path(prefix)
+        if prefix.is_dir():
+            prefix = prefix / "stack"
         path = prefix.with_name(prefix.name + ".mrcs")
         write_stack(path, self.images, self.pixel_size)
         with atomic(prefix.with_name(prefix.name + "_truth.npz")) as temporary, open(temporary, "wb") as file:
@@ -67,6 +75,7 @@ class SimulatedStack:
                 atoms=self.crystal.positions,
                 px=self.pixel_size,
                 dose=self.dose,
+                bad=self.bad,
             )
         self.crystal.write(prefix.with_name(prefix.name + "_truth.xyz"))
         return path
@@ -143,7 +152,7 @@ def simulate_stack(
         images[i] = camera.counts(intensity(scattered, microscope.optics), i)
         if progress is not None:
             progress("simulate", i + 1, frames)
-    return SimulatedStack(images, poses, offsets, crystal, float(pixel_size), float(dose))
+    return SimulatedStack(images, poses, offsets, crystal, float(pixel_size), float(dose), camera.bad)
 
 
 def _given(values: ArrayLike | None, shape: tuple[int, ...], name: str) -> NDArray[np.float64] | None:
