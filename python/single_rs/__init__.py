@@ -30,6 +30,13 @@ _PUBLIC: dict[str, str] = {
     "Atoms": "atoms",
     "TraceConfig": "atoms",
     "trace_atoms": "atoms",
+    "Crystal": "simulate",
+    "SimulateConfig": "simulate",
+    "nanocrystal": "simulate",
+    "read_crystal": "simulate",
+    "brownian_rotations": "simulate",
+    "simulate_stack": "simulate",
+    "simulate_movie": "simulate",
 }
 
 __all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604
