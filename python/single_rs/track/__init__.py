@@ -1,0 +1,9 @@
+"""Find every particle of a movie, follow it from frame to frame and cut out its single frames."""
+
+from __future__ import annotations
+
+from single_rs.track.cut import extract
+from single_rs.track.find import find_tracks
+from single_rs.track.model import MotionLike, MovieLike, Track, TrackConfig
+
+__all__ = ["MotionLike", "MovieLike", "Track", "TrackConfig", "extract", "find_tracks"]

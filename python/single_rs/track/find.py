@@ -1,0 +1,174 @@
+"""All particles of a movie, from the local lattice energy of its single frames.
+
+Averages of frames wash out a tumbling lattice; averages of its local energy do not. (1) A sample of windows gives the
+graphene sheets, a first detection and, from it, the particle's and the noise's spectrum. (2) With these every frame is
+turned into a map of bounded energy. (3) Discs are found in windows of frames and linked. (4) Each is followed frame by
+frame. (5) What `clean_stack` finds no particle in, what touches another or leaves the field, is refused.
+
+Reference: tracks of particles in liquid cells: C. F. Reboul et al., Science Advances 7, eabe6679 (2021),
+doi:10.1126/sciadv.abe6679; linking: K. Jaqaman et al., Nat. Methods 5, 695 (2008), doi:10.1038/nmeth.1237.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter1d
+
+from single_rs.background.clean import clean_stack
+from single_rs.errors import InputError, NoParticleError
+from single_rs.track.cut import extract
+from single_rs.track.detect import Blob, Chain, find_blobs, link
+from single_rs.track.energy import EnergyMaps, energy_maps
+from single_rs.track.first_look import first_look, radii_in_cells
+from single_rs.track.follow import Path, follow
+from single_rs.track.model import MotionLike, MovieLike, Progress, Track, TrackConfig
+
+__all__ = ["find_tracks"]
+
+# Frames in which a track is checked for a particle and its diameter measured.
+CHECKED_FRAMES = 160
+# Box of the check in units of the diameter, wanted and least: surroundings are needed for a noise spectrum.
+CHECK_BOX = (1.8, 1.25)
+# Ends of a track at which the height, averaged over a window, is below this many standard errors are cut off.
+END_SIGMA = 5.0
+
+
+def find_tracks(
+    movie: MovieLike, motion: MotionLike, config: TrackConfig | None = None, progress: Progress | None = None
+) -> list[Track]:
+    """Find and follow all particles.
+
+    Parameters
+    ----------
+    movie
+        Raw movie, (frame, y, x) counts, any real type.
+    motion
+        Its drift, bad frames and bad pixels.
+    config
+        See `TrackConfig`.
+    progress
+        Called as progress("track", done, total).
+
+    Returns
+    -------
+    list of Track
+        Best first; empty when there is no particle. Positions are in the raw frame.
+
+    Raises
+    ------
+    InputError
+        When motion and movie do not belong together or no good frame is left.
+    """
+    config = config or TrackConfig()
+    bad = np.asarray(motion.bad_frames, dtype=bool)
+    if len(bad) != movie.shape[0] or len(motion.shifts) != movie.shape[0]:
+        raise InputError(
+            f"motion of {len(motion.shifts)} frames for a movie of {movie.shape[0]}; give the motion of this movie"
+        )
+    good = np.flatnonzero(~bad).astype(np.int64)
+    if len(good) < 8:
+        raise InputError(f"{len(good)} good frames of {len(bad)}; at least 8 are needed")
+    shifts = np.asarray(motion.shifts, dtype=np.float64)
+    first = first_look(movie, motion, good, config)
+    if first is None:
+        return []
+    gain, level = first
+    maps = energy_maps(movie, motion, gain, good, level, progress)
+    tracks = []
+    for chain in _chains(maps, shifts, config, movie.pixel_size):
+        path = _path(maps, chain, shifts, config)
+        radius = maps.bin * movie.pixel_size * float(np.median([blob.radius for blob in chain.blobs]))
+        track = _checked(movie, motion, path, 2 * radius) if path is not None else None
+        if track is not None:
+            tracks.append(track)
+    kept = [_apart(track, tracks, movie, config) for track in tracks]
+    return sorted((t for t in kept if len(t) >= config.min_frames), key=lambda t: -t.score * len(t))
+
+
+def _chains(maps: EnergyMaps, shifts: NDArray[np.float64], config: TrackConfig, pixel_size: float) -> list[Chain]:
+    """Chains of detections in windows of frames; positions in cells of the aligned frame, windows in window numbers."""
+    number = maps.frames // config.window
+    radii = radii_in_cells(pixel_size, config)
+    windows: list[list[Blob]] = []
+    for window in range(int(number[-1]) + 1):
+        members = np.flatnonzero(number == window)
+        if len(members) == 0:
+            windows.append([])
+            continue
+        mean = maps.values[members].mean(axis=0, dtype=np.float64) / 255
+        scatter = maps.scatter / 255 / np.sqrt(len(members))
+        dx, dy = shifts[maps.frames[members]].mean(axis=0) / maps.bin
+        found = find_blobs(mean, scatter, radii, config.min_significance)
+        windows.append([replace(blob, x=blob.x - dx, y=blob.y - dy) for blob in found])
+    return link(windows, config.max_gap)
+
+
+def _path(maps: EnergyMaps, chain: Chain, shifts: NDArray[np.float64], config: TrackConfig) -> Path | None:
+    """Follow one chain and cut off the ends where the particle is not there; None when little is left."""
+    first, last = chain.windows[0] * config.window, (chain.windows[-1] + 1) * config.window
+    select = slice(*np.searchsorted(maps.frames, [first, last]))
+    frames = maps.frames[select]
+    if len(frames) < config.min_frames:
+        return None
+    middle = (np.array(chain.windows) + 0.5) * config.window
+    cells = np.array([(blob.x, blob.y) for blob in chain.blobs])
+    predicted = np.stack([maps.to_pixel(np.interp(frames, middle, cells[:, axis])) for axis in (0, 1)], axis=1)
+    radius = float(np.median([blob.radius for blob in chain.blobs]))
+    path = follow(maps, select, predicted, shifts[frames], radius)
+    width = min(config.window, len(frames))
+    there = np.flatnonzero(uniform_filter1d(path.height, width, mode="nearest") * np.sqrt(width) > END_SIGMA)
+    if len(there) < config.min_frames:
+        return None
+    part = slice(int(there[0]), int(there[-1]) + 1)
+    return Path(path.frames[part], path.position[part], path.sigma[part], path.height[part])
+
+
+def _checked(movie: MovieLike, motion: MotionLike, path: Path, diameter: float) -> Track | None:
+    """Make the track of a path in which `clean_stack` finds a particle, with the diameter it measures."""
+    track = Track(
+        frames=path.frames,
+        x=path.position[:, 0],
+        y=path.position[:, 1],
+        sigma=path.sigma,
+        diameter=diameter,
+        score=float(path.height.mean()),
+    )
+    rows, columns = movie.shape[1:]
+    room = np.minimum(path.position, [columns - 1, rows - 1] - path.position).min(axis=1)
+    # The box that fits around nine tenths of the frames.
+    fits = 2 * int(np.quantile(room, 0.1)) // 2 * 2
+    wanted = [factor * diameter / movie.pixel_size for factor in CHECK_BOX]
+    box = int(min(max(wanted[0], 32), fits)) // 2 * 2
+    if box < max(wanted[1], 32):
+        return None
+    every = np.unique(np.linspace(0, len(track) - 1, min(len(track), CHECKED_FRAMES)).astype(np.intp))
+    try:
+        stack = extract(movie, motion, _part(track, every), box)
+        clean = clean_stack(replace(stack, diameter=None))
+    except (NoParticleError, InputError):
+        return None
+    return replace(track, diameter=clean.diameter)
+
+
+def _apart(track: Track, tracks: list[Track], movie: MovieLike, config: TrackConfig) -> Track:
+    """Keep the frames in which the particle lies inside the field and clear of all others."""
+    rows, columns = movie.shape[1:]
+    clearance = config.clearance / movie.pixel_size
+    radius = 0.5 * track.diameter / movie.pixel_size
+    edge = np.minimum.reduce([track.x, track.y, columns - 1 - track.x, rows - 1 - track.y])
+    keep = edge >= radius + clearance
+    for other in tracks:
+        if other is track:
+            continue
+        _, mine, theirs = np.intersect1d(track.frames, other.frames, assume_unique=True, return_indices=True)
+        distance = np.hypot(track.x[mine] - other.x[theirs], track.y[mine] - other.y[theirs])
+        keep[mine[distance < radius + 0.5 * other.diameter / movie.pixel_size + clearance]] = False
+    return _part(track, np.flatnonzero(keep))
+
+
+def _part(track: Track, index: NDArray[np.intp]) -> Track:
+    """Return the track at some of its frames."""
+    return replace(track, frames=track.frames[index], x=track.x[index], y=track.y[index], sigma=track.sigma[index])

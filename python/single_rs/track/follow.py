@@ -1,0 +1,125 @@
+"""The centre of a particle in every frame: match its mean envelope near the predicted place, then smooth over time.
+
+Two rounds: the first predicts by interpolation between detection windows, the second by the smoothed path, with an
+envelope that is sharper for it. Positions are smoothed in the aligned frame, so that jumps of the stage are no motion.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.fft import next_fast_len
+
+from single_rs.background.envelope import match_template, radial_profile
+from single_rs.background.spectrum import radius_map
+from single_rs.track.energy import EnergyMaps
+from single_rs.trajectory import smooth_path, walk_variances
+
+__all__ = ["Path", "follow"]
+
+# The envelope ends at this multiple of the radius of detection.
+ENVELOPE = 1.3
+# Distance from the prediction, in radii, within which the first and the second round search.
+REACH = (0.8, 0.5)
+BLOCK = 256
+
+
+@dataclass(frozen=True)
+class Path:
+    """Smoothed path: frames (m,), position (m, 2) raw px (x, y), sigma (m,) px, height (m,) in noise sigma."""
+
+    frames: NDArray[np.int64]
+    position: NDArray[np.float64]
+    sigma: NDArray[np.float64]
+    height: NDArray[np.float64]
+
+
+def follow(
+    maps: EnergyMaps, select: slice, predicted: NDArray[np.float64], shifts: NDArray[np.float64], radius: float
+) -> Path:
+    """Follow one particle through the maps `select`.
+
+    Parameters
+    ----------
+    maps
+        Energy maps of the movie.
+    select
+        The maps in which the particle is.
+    predicted
+        (m, 2) px, positions in the aligned frame to start from.
+    shifts
+        (m, 2) px, drift of those frames.
+    radius
+        Cells, from detection.
+    """
+    values, frames = maps.values[select], maps.frames[select]
+    aligned = predicted
+    variance = np.zeros(len(frames))
+    template = None
+    for reach in REACH:
+        window = max(int(np.ceil(reach * radius)), 3)
+        half = int(np.ceil(ENVELOPE * radius)) + window + 2
+        side = next_fast_len(2 * half, real=True)
+        side += side % 2
+        centre = np.rint(maps.to_cell(aligned + shifts)).astype(np.intp)
+        template = _envelope(values, centre, side, maps.base, radius)
+        offset, height = _match(values, centre, side, maps.base, template, window)
+        measured = maps.to_pixel(centre + offset) - shifts
+        usual = max(float(np.median(height)), 1e-9)
+        relative = (usual / np.maximum(height, 0.1 * usual)) ** 2
+        step, noise = walk_variances(frames, measured, relative)
+        aligned, variance = smooth_path(frames, measured, noise * relative, step)
+    centre = np.rint(maps.to_cell(aligned + shifts)).astype(np.intp)
+    unit = maps.scatter * float(np.sqrt(np.sum(template.astype(np.float64) ** 2)))
+    height = np.concatenate(
+        [
+            np.tensordot(_patches(values[s : s + BLOCK], centre[s : s + BLOCK], side, maps.base), template, axes=2)
+            for s in range(0, len(frames), BLOCK)
+        ]
+    )
+    return Path(frames, aligned + shifts, np.sqrt(variance), height / unit)
+
+
+def _envelope(
+    values: NDArray[np.uint8], centre: NDArray[np.intp], side: int, base: float, radius: float
+) -> NDArray[np.float32]:
+    """Mean radial profile of the patches as an image (side, side), zero beyond `ENVELOPE` radii."""
+    total = np.zeros((side, side))
+    for start in range(0, len(values), BLOCK):
+        part = slice(start, start + BLOCK)
+        total += _patches(values[part], centre[part], side, base).sum(axis=0, dtype=np.float64)
+    profile = radial_profile(total / len(values))
+    profile[int(np.ceil(ENVELOPE * radius)) + 1 :] = 0.0
+    return np.interp(radius_map(side), np.arange(len(profile)), np.maximum(profile, 0.0), right=0.0).astype(np.float32)
+
+
+def _match(
+    values: NDArray[np.uint8],
+    centre: NDArray[np.intp],
+    side: int,
+    base: float,
+    template: NDArray[np.float32],
+    window: int,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Offset (m, 2) in cells (x, y) from `centre` and height (m,) of the best match."""
+    results = [
+        match_template(_patches(values[s : s + BLOCK], centre[s : s + BLOCK], side, base), template, window)
+        for s in range(0, len(values), BLOCK)
+    ]
+    return np.concatenate([r[0] for r in results]), np.concatenate([r[1] for r in results])
+
+
+def _patches(values: NDArray[np.uint8], centre: NDArray[np.intp], side: int, base: float) -> NDArray[np.float32]:
+    """Patches (m, side, side) about `centre` (x, y), less `base`; 0, the expected noise, beyond the field."""
+    _, rows, columns = values.shape
+    step = np.arange(side) - side // 2
+    y, x = centre[:, 1, None] + step, centre[:, 0, None] + step
+    inside = ((y >= 0) & (y < rows))[:, :, None] & ((x >= 0) & (x < columns))[:, None, :]
+    cells = values[
+        np.arange(len(values))[:, None, None],
+        np.clip(y, 0, rows - 1)[:, :, None],
+        np.clip(x, 0, columns - 1)[:, None, :],
+    ]
+    return np.where(inside, cells - np.float32(base), np.float32(0.0))
