@@ -11,6 +11,7 @@
 
 pub mod error;
 pub mod fourier;
+pub mod motion;
 pub mod orient;
 pub mod reconstruct;
 pub mod volume;

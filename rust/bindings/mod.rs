@@ -3,6 +3,7 @@
 mod convert;
 mod errors;
 mod fourier;
+mod motion;
 mod orient;
 mod reconstruct;
 
@@ -13,6 +14,7 @@ use pyo3::prelude::*;
 fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     errors::register(m)?;
     fourier::register(m)?;
+    motion::register(m)?;
     orient::register(m)?;
     reconstruct::register(m)?;
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;

@@ -1,0 +1,190 @@
+"""Motion correction: per-frame global and local shifts, bad frames and pixels, aligned window averages.
+
+The movie is read in blocks, never as a whole: once for pixel and frame statistics, once for a first trajectory in
+time bins and twice for the final one, every frame against the aligned mean of all. The graphene and whatever else
+moves with the cell give the evidence; particles that move by themselves count as noise. Conventions in `model`,
+method in `drift`. Memory: one block of frames and some numbers per frame.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from single_rs import _core
+from single_rs.errors import InputError
+from single_rs.motion.drift import GRAPHENE, Band, DriftFit, coarse_drift, fine_drift
+from single_rs.motion.local import local_shifts
+from single_rs.motion.model import Motion
+from single_rs.motion.pixels import PixelReport, Progress, read_float, survey
+from single_rs.motion.table import read_motion, write_motion
+from single_rs.settings import Settings, setting
+
+__all__ = ["Motion", "MotionConfig", "correct_motion", "read_motion", "window_average", "write_motion"]
+
+TRUSTED_ERROR = 0.15
+"""Frames are judged by the specimen's amplitude only if one frame measures it this well."""
+SMEARED = 0.4
+"""Amplitude of the specimen, over its mean, below which a well-measured frame is smeared."""
+ROUNDS = 3
+"""Most rounds of the final trajectory; another follows only if the last moved a frame by more than `SETTLED`."""
+SETTLED = 0.3
+"""Change of the trajectory, px, within which its linear correction is exact to about 0.01 px."""
+
+
+@dataclass(frozen=True)
+class MotionConfig(Settings):
+    """Settings of motion correction."""
+
+    patches: int = setting(3, "patches along each axis, for evidence and local shifts", ge=1, le=8)
+    local: bool = setting(True, "look for local shifts; they are kept only where held-out frames support them")
+    low_resolution: float = setting(10.0, "coarsest detail that is registered", "Å", gt=0)
+    high_resolution: float | None = setting(
+        None, "finest detail that is registered; None: 0.42 cycles per pixel", "Å", gt=0
+    )
+    search: float | None = setting(
+        None, "largest surprise between neighbouring time bins; None: 0.4 of the graphene spacing", "px", gt=0
+    )
+    bad_pixel_sigma: float = setting(10.0, "deviation that makes a pixel hot or dead", "standard deviations", gt=0)
+    bad_frame_sigma: float = setting(8.0, "deviation that makes a frame bad", "standard deviations", gt=0)
+
+
+def correct_motion(movie: Any, config: MotionConfig | None = None, progress: Progress = None) -> Motion:
+    """Find drift, local shifts, bad frames and bad pixels of a movie.
+
+    Parameters
+    ----------
+    movie
+        `single_rs.io.Movie`, or anything with `shape` (n, y, x), `pixel_size` (Å) and `read(start, stop)`.
+    config
+        Settings; None for the defaults.
+    progress
+        Called as progress(stage, done, total).
+
+    Returns
+    -------
+    Motion
+        Shifts with zero mean over the good frames. Bad frames have the shift of the smooth trajectory.
+
+    Raises
+    ------
+    InputError
+        When the frames are too small (16 px) or none is usable.
+    """
+    config = config or MotionConfig()
+    n, ny, nx = movie.shape
+    if n < 1 or min(ny, nx) < 16:
+        raise InputError(f"movie has shape {(n, ny, nx)}; at least 1 frame of 16 x 16 px is needed")
+    report = survey(movie, config.bad_pixel_sigma, config.bad_frame_sigma, progress)
+    reasons = report.reasons
+    good = reasons == ""
+    if not good.any():
+        raise InputError(f"all {n} frames are bad (first reason: {reasons[0]}); check the movie")
+    read = _reader(movie, report)
+    band = _band(config, float(movie.pixel_size))
+    patches = config.patches if min(ny, nx) >= 96 else 1
+    shifts = coarse_drift(read, (n, ny, nx), good, band, progress)
+    fit = None
+    for _ in range(ROUNDS):
+        before = shifts if fit is None else fit.shifts
+        fit = fine_drift(read, (n, ny, nx), good, band, patches, before, progress)
+        smeared = good & _smeared(fit)
+        reasons[smeared] = "smeared"
+        good &= ~smeared
+        if np.abs(fit.shifts - before).max() < SETTLED and not smeared.any():
+            break
+    return _assemble(fit, report, reasons, patches, config.local, (ny, nx))
+
+
+def _reader(movie: Any, report: PixelReport) -> Any:
+    def read(start: int, stop: int) -> np.ndarray:
+        block = read_float(movie, start, stop)
+        _core.motion_repair(block, report.mask, report.ceiling)
+        return block
+
+    return read
+
+
+def _band(config: MotionConfig, pixel: float) -> Band:
+    pixel = pixel if np.isfinite(pixel) and pixel > 0 else 1.0
+    high = min(0.42, pixel / config.high_resolution) if config.high_resolution else 0.42
+    low = min(pixel / config.low_resolution, 0.5 * high)
+    radius = config.search or float(np.clip(0.4 * GRAPHENE / pixel, 1.0, 8.0))
+    return Band(low, high, radius)
+
+
+def _smeared(fit: DriftFit) -> np.ndarray:
+    """Frames that hold clearly less of the specimen than the others."""
+    if fit.quality_error > TRUSTED_ERROR:
+        return np.zeros(len(fit.quality), bool)
+    return (fit.quality < SMEARED) & (fit.quality < 1 - 5 * fit.quality_error)
+
+
+def _assemble(
+    fit: DriftFit, report: PixelReport, reasons: np.ndarray, patches: int, want_local: bool, shape: tuple[int, int]
+) -> Motion:
+    good = reasons == ""
+    n = len(good)
+    if not good.any():
+        raise InputError(f"all {n} frames are bad; check the movie")
+    local = np.zeros((n, 0, 0, 2))
+    patch_x, patch_y = np.zeros(0), np.zeros(0)
+    if want_local and patches > 1:
+        found = local_shifts(fit.gradient, fit.information, fit.centres, good)
+        if found.any():
+            local = found.reshape(n, patches, patches, 2)
+            grid = fit.centres.reshape(patches, patches, 2)
+            patch_x, patch_y = grid[0, :, 0], grid[:, 0, 1]
+    return Motion(
+        shifts=fit.shifts - fit.shifts[good].mean(axis=0),
+        bad_frames=~good,
+        hot_pixels=report.hot,
+        dead_pixels=report.dead,
+        shape=shape,
+        quality=np.where(good, fit.quality, 0.0),
+        sigma=np.sqrt(fit.variance),
+        reasons=reasons,
+        ceiling=report.ceiling,
+        mean=report.mean,
+        local=local,
+        patch_x=patch_x,
+        patch_y=patch_y,
+    )
+
+
+def window_average(movie: Any, motion: Motion, centre: int, half_width: int) -> np.ndarray:
+    """Aligned mean (y, x) float32 of the good frames within `half_width` of frame `centre`; to look at and to track.
+
+    Pixel (x, y) is the position in the aligned frame, raw position minus shift. Whole pixels are moved exactly and
+    the rest (half a pixel at most) by a Fourier shift; local shifts are not applied. Pixels that no frame covers have
+    the mean of the others. If all frames of the window are bad, the result is the average of the bad ones.
+    """
+    n, ny, nx = movie.shape
+    if n != len(motion) or (ny, nx) != motion.shape:
+        raise InputError(f"movie has shape {movie.shape}; the motion is of {len(motion)} frames of {motion.shape}")
+    if not 0 <= centre < n or half_width < 0:
+        raise InputError(f"centre is {centre}, half_width {half_width}; 0 to {n - 1} and at least 0 are needed")
+    window = np.arange(max(0, centre - half_width), min(n, centre + half_width + 1))
+    usable = window[~motion.bad_frames[window]]
+    ky, kx = np.fft.fftfreq(ny)[:, None], np.fft.rfftfreq(nx)[None]
+    total, count = np.zeros((ny, nx)), np.zeros((ny, nx))
+    for t in usable if len(usable) else window:
+        frame = motion.repair(read_float(movie, int(t), int(t) + 1)[0], int(t))
+        whole = np.rint(motion.shifts[t]).astype(int)
+        dx, dy = motion.shifts[t] - whole
+        moved = np.fft.irfft2(np.fft.rfft2(frame) * np.exp(2j * np.pi * (kx * dx + ky * dy)), (ny, nx))
+        (to_y, from_y), (to_x, from_x) = _overlap(-whole[1], ny), _overlap(-whole[0], nx)
+        total[to_y, to_x] += moved[from_y, from_x]
+        count[to_y, to_x] += 1
+    covered = count > 0
+    out = np.divide(total, count, out=np.zeros((ny, nx)), where=covered)
+    out[~covered] = out[covered].mean() if covered.any() else 0.0
+    return out.astype(np.float32)
+
+
+def _overlap(move: int, n: int) -> tuple[slice, slice]:
+    """Slices (to, from) that move a line of n pixels by `move`."""
+    move = int(np.clip(move, -n, n))
+    return slice(max(move, 0), n + min(move, 0)), slice(max(-move, 0), n - max(move, 0))

@@ -1,0 +1,320 @@
+"""Drift of the specimen from tile spectra: coarse tracking in time bins, then every frame against the aligned mean.
+
+A frame at time t is ``X_t(k) = A(k) exp(-2 pi i k.s_t) + noise`` of power N(k); all that does not move with the
+specimen (shot noise, tumbling particles, liquid) is in N. The gradient of the log-likelihood with the filter F =
+2A/N, divided by the information H = 2 sum (2 pi)^2 k k^T |A|^2/N, gives the shift (Gauss-Newton); the sequence of
+shifts is smoothed by a Kalman smoother whose noise levels are those of the largest likelihood. Register slips of the
+periodic graphene are excluded because the first trajectory may only move by less than half a lattice period between
+bins. References: doi:10.1364/OL.33.000156 (registration), doi:10.2514/3.3166 (smoother).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from single_rs import _core
+from single_rs.motion.pixels import MAD, Progress, blocks
+
+Reader = Callable[[int, int], np.ndarray]
+"""(start, stop) -> repaired float32 frames (m, y, x)."""
+
+TILE_SIZES = (16, 24, 32, 48, 64, 80, 96, 128, 160, 192, 240, 256, 288, 320, 384, 448, 512)
+"""Tile edges with fast transforms, px."""
+COARSE_TILE = 512
+"""Largest tile of the first trajectory, px: a few hundred Å of graphene are evidence enough."""
+FINE_TILE = 384
+"""Largest tile of the final trajectory, px."""
+KEPT_COARSE, KEPT_FINE = 1024, 2048
+"""Coefficients per tile: more than the reflections of several graphene sheets need."""
+PAIRS = 128
+"""Neighbouring frames that are compared to choose the coefficients of the first trajectory."""
+BINS = 1024
+"""Most time bins of the first trajectory: bounds its memory."""
+BIN_EVIDENCE = 60.0
+"""Signal over noise power, summed over coefficients, that a time bin should have; 60 gives a tenth of a pixel."""
+MOST_FRAMES_PER_BIN = 16
+"""At 0.1 px per frame the specimen then moves 1.6 px, a quarter of a graphene period."""
+GRAPHENE = 2.13
+"""Graphene (100) spacing, Å."""
+HANN_EXCESS = 35 / 18
+"""<w^4>/<w^2>^2 of a Hann window per axis: neighbouring coefficients share noise, so that H counts it this often."""
+SPECTRA_BYTES = 64 * 2**20
+"""Memory of the spectra of one block, bytes."""
+
+
+@dataclass(frozen=True)
+class Band:
+    """Pass band in cycles per pixel and search radius in px."""
+
+    low: float
+    high: float
+    radius: float
+
+
+@dataclass(frozen=True)
+class DriftFit:
+    """Fitted drift and what the local fit needs.
+
+    Attributes
+    ----------
+    shifts, variance : (n, 2) px and px^2, order (x, y).
+    quality : (n,) amplitude of the specimen in the frame over its mean, 1 for a good frame; 0 where not measured.
+    quality_error : its expected standard deviation.
+    gradient : (n, tiles, 2) 1/px, of the log-likelihood at `shifts`; zero in bad frames.
+    information : (tiles, 3) px^-2, order xx, xy, yy.
+    centres : (tiles, 2) px, tile centres (x, y) in the aligned frame.
+    evidence : summed signal over noise power of one frame.
+    """
+
+    shifts: np.ndarray
+    variance: np.ndarray
+    quality: np.ndarray
+    quality_error: float
+    gradient: np.ndarray
+    information: np.ndarray
+    centres: np.ndarray
+    evidence: float
+
+
+def tile_size(available: float) -> int:
+    """Return the largest tile edge (px) that fits into `available` px."""
+    fitting = [s for s in TILE_SIZES if s <= available]
+    return fitting[-1] if fitting else TILE_SIZES[0]
+
+
+def frequencies(size: int, index: np.ndarray) -> np.ndarray:
+    """Frequencies (..., 2) float32 in cycles/px, order (kx, ky), of coefficient indices kx-major."""
+    ky = np.fft.fftfreq(size)
+    return np.stack([(index // size) / size, ky[index % size]], axis=-1).astype(np.float32)
+
+
+def band_index(size: int, band: Band) -> np.ndarray:
+    """Indices of the coefficients in the pass band; each conjugate pair on kx = 0 once, so that none counts twice."""
+    index = np.arange((size // 2 + 1) * size)
+    k = frequencies(size, index)
+    radius = np.hypot(k[:, 0], k[:, 1])
+    keep = (radius >= max(band.low, 2.5 / size)) & (radius <= band.high) & ((k[:, 0] > 0) | (k[:, 1] > 0))
+    return index[keep].astype(np.uint32)
+
+
+def _best(rank: np.ndarray, kept: int) -> np.ndarray:
+    """Indices (tiles, kept) of the largest values per tile, ascending; stable for ties."""
+    return np.sort(np.argsort(-rank, axis=1, kind="stable")[:, :kept], axis=1)
+
+
+def _filter(total: np.ndarray, power: np.ndarray, n: float) -> tuple[np.ndarray, np.ndarray]:
+    """Matched filter 2A/N (shrunk where the reference is noise) and signal over noise power, both (tiles, k)."""
+    mean = total / n
+    noise = np.maximum(power / n - np.abs(mean) ** 2, 1e-30 + 1e-6 * power / n)
+    snr = np.maximum(np.abs(mean) ** 2 / noise - 1.0 / n, 0.0)
+    trust = snr / (snr + 1.0 / n)
+    return (2 * mean * trust / noise).astype(np.complex64), snr * trust
+
+
+def _information(snr: np.ndarray, k: np.ndarray) -> np.ndarray:
+    """Fisher information (tiles, 3: xx, xy, yy) px^-2 of one frame."""
+    w = 2 * (2 * np.pi) ** 2 * snr
+    kx, ky = k[..., 0].astype(np.float64), k[..., 1].astype(np.float64)
+    return np.stack([(w * kx * kx).sum(1), (w * kx * ky).sum(1), (w * ky * ky).sum(1)], axis=1)
+
+
+def _newton(gradient: np.ndarray, information: np.ndarray, limit: float) -> np.ndarray:
+    """Solve information . step = gradient for (n, 2) gradients; steps longer than `limit` px are cut."""
+    h = np.array([[information[0], information[1]], [information[1], information[2]]])
+    ridge = 1e-6 * np.trace(h) + 1e-12
+    step = np.linalg.solve(h + ridge * np.eye(2), gradient.T).T
+    length = np.maximum(np.hypot(step[:, 0], step[:, 1]), 1e-12)
+    return step * np.minimum(1.0, limit / length)[:, None]
+
+
+def coarse_drift(
+    read: Reader, shape: tuple[int, int, int], good: np.ndarray, band: Band, progress: Progress = None
+) -> np.ndarray:
+    """First trajectory (n, 2) px, interpolated from time bins; zeros when nothing is coherent in time."""
+    n, ny, nx = shape
+    size = tile_size(min(ny, nx, COARSE_TILE))
+    origin = np.array([(nx - size) // 2, (ny - size) // 2])
+    every = band_index(size, band)[None]
+    pairs = np.flatnonzero(good[:-1] & good[1:]) if n > 1 else np.array([], int)
+    if len(pairs) < 2:
+        return np.zeros((n, 2))
+    pairs = pairs[np.unique(np.linspace(0, len(pairs) - 1, PAIRS).astype(int))]
+    cross, power = np.zeros(every.shape, np.complex128), np.zeros(every.shape)
+    for t in pairs:
+        two = _core.motion_tile_spectra(read(int(t), int(t) + 2), np.tile(origin, (2, 1, 1)), size, every)
+        cross += two[1].astype(np.complex128) * two[0].conj()
+        power += 0.5 * (np.abs(two[0]) ** 2 + np.abs(two[1]) ** 2)
+    coherent = np.abs(cross)
+    snr = coherent / np.maximum(power - coherent, 1e-6 * power + 1e-30)
+    k = frequencies(size, every)
+    chosen = _best(snr * (k**2).sum(-1), KEPT_COARSE)
+    snr = np.take_along_axis(snr, chosen, 1)
+    keep = np.take_along_axis(every, chosen, 1)
+    k = np.take_along_axis(k, chosen[..., None], 1)
+    # A pair count of M leaves chance coherence of 1/sqrt(M); only what exceeds three times that is evidence.
+    evidence = float(snr[snr > 3 / np.sqrt(len(pairs))].sum())
+    wanted = min(MOST_FRAMES_PER_BIN, int(np.ceil(BIN_EVIDENCE / max(evidence, 1e-3))))
+    width = max(int(np.ceil(n / BINS)), wanted)
+    bins = np.arange(n) // width
+    count = np.bincount(bins[good], minlength=bins[-1] + 1)
+    spectra = np.zeros((len(count), 1, keep.shape[1]), np.complex64)
+    for start, stop in blocks(n, 4 * ny * nx):
+        if good[start:stop].any():
+            x = _core.motion_tile_spectra(read(start, stop), np.tile(origin, (stop - start, 1, 1)), size, keep)
+            np.add.at(spectra, bins[start:stop][good[start:stop]], x[good[start:stop]])
+        if progress:
+            progress("motion: first trajectory", stop, n)
+    spectra /= np.maximum(count, 1)[:, None, None].astype(np.float32)
+    noise = np.take_along_axis(np.maximum(power - coherent, 1e-6 * power + 1e-30), chosen, 1)[0] / len(pairs)
+    weight = (snr[0] / (snr[0] + 3 / np.sqrt(len(pairs))) / noise).astype(np.float32)
+    shifts = _core.motion_track_bins(spectra[:, 0], k[0], weight, band.radius)
+    shifts = _refine_bins(spectra, k, (count > 0).astype(np.float64), shifts, band.radius)
+    centre = np.bincount(bins[good], np.flatnonzero(good), len(count)) / np.maximum(count, 1)
+    seen = count > 0
+    return np.stack([np.interp(np.arange(n), centre[seen], shifts[seen, i]) for i in (0, 1)], axis=1)
+
+
+def _refine_bins(
+    spectra: np.ndarray, k: np.ndarray, weight: np.ndarray, shifts: np.ndarray, radius: float
+) -> np.ndarray:
+    """Register all bins with their common mean until no bin moves by more than 0.01 px (at most 20 times)."""
+    n = float(weight.sum())
+    for _ in range(20):
+        total = np.zeros(spectra.shape[1:], np.complex128)
+        power = np.zeros(spectra.shape[1:])
+        _core.motion_accumulate_reference(spectra, shifts, k, weight, total, power)
+        matched, snr = _filter(total, power, n)
+        information = _information(snr, k)[0]
+        score = _core.motion_shift_score(spectra, shifts, k, matched)[:, 0, 1:]
+        measured = shifts + _newton(score, information, 0.5 * radius)
+        new = _core.motion_smooth(measured, weight[:, None] * information / HANN_EXCESS**2)[0]
+        new -= new.mean(axis=0)
+        moved = np.abs(new - shifts + shifts.mean(axis=0)).max()
+        shifts = new
+        if moved < 0.01:
+            break
+    return shifts
+
+
+class _Tiles:
+    """Tiles that follow the specimen by whole pixels, so that the window moves with what it shows."""
+
+    def __init__(self, shape: tuple[int, int, int], patches: int, shifts: np.ndarray) -> None:
+        _, ny, nx = shape
+        low, high = shifts.min(axis=0), shifts.max(axis=0)
+        room = np.array([nx, ny]) - np.ceil(high - low).astype(int) - 2
+        share = 1.0 if patches == 1 else 0.55
+        self.size = tile_size(max(min(share * min(nx, ny), room.min(), FINE_TILE), 16))
+        edges = []
+        for axis, n in enumerate((nx, ny)):
+            first = max(0, int(np.ceil(-low[axis])))
+            last = min(n - self.size, int(np.floor(n - self.size - high[axis])))
+            if last < first:
+                first = last = (n - self.size) // 2
+            edges.append(np.rint(np.linspace(first, last, patches) if patches > 1 else [(first + last) / 2]))
+        self.x, self.y = (e.astype(np.int64) for e in edges)
+        self.corner = np.array([(x, y) for y in self.y for x in self.x])
+        self.limit = np.array(
+            [[-self.x.min(), -self.y.min()], [nx - self.size - self.x.max(), ny - self.size - self.y.max()]]
+        )
+        self.centres = self.corner + self.size // 2
+
+    def place(self, shifts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Corners (m, tiles, 2) in the raw frames, and the shift (m, 2) px that they do not follow."""
+        whole = np.clip(np.rint(shifts).astype(np.int64), self.limit[0], self.limit[1])
+        return self.corner[None] + whole[:, None], shifts - whole
+
+
+def fine_drift(
+    read: Reader,
+    shape: tuple[int, int, int],
+    good: np.ndarray,
+    band: Band,
+    patches: int,
+    shifts: np.ndarray,
+    progress: Progress = None,
+) -> DriftFit:
+    """Register every good frame with the aligned mean of all, tile by tile, and smooth the result in time."""
+    n, ny, nx = shape
+    tiles = _Tiles(shape, patches, shifts)
+    every = np.tile(band_index(tiles.size, band), (len(tiles.corner), 1))
+    k = frequencies(tiles.size, every)
+    total, power = np.zeros(every.shape, np.complex128), np.zeros(every.shape)
+    limit = max(1, SPECTRA_BYTES // (8 * every.size)) * 4 * ny * nx
+    for start, stop in blocks(n, 4 * ny * nx, limit):
+        if good[start:stop].any():
+            origins, residual = tiles.place(shifts[start:stop])
+            spectra = _core.motion_tile_spectra(read(start, stop), origins, tiles.size, every)
+            _core.motion_accumulate_reference(spectra, residual, k, good[start:stop].astype(float), total, power)
+        if progress:
+            progress("motion: reference", stop, n)
+    count = float(good.sum())
+    _, snr = _filter(total, power, count)
+    chosen = _best(np.where(snr > 4 / count, snr, 0.0) * (k**2).sum(-1), KEPT_FINE)
+    every, k = np.take_along_axis(every, chosen, 1), np.take_along_axis(k, chosen[..., None], 1)
+    matched, snr = _filter(np.take_along_axis(total, chosen, 1), np.take_along_axis(power, chosen, 1), count)
+    snr = np.where(snr > 4 / count, snr, 0.0)
+    matched = np.where(snr > 0, matched, 0).astype(np.complex64)
+    information = _information(snr, k)
+    score = np.zeros((n, len(tiles.corner), 3))
+    for start, stop in blocks(n, 4 * ny * nx, limit):
+        if good[start:stop].any():
+            origins, residual = tiles.place(shifts[start:stop])
+            spectra = _core.motion_tile_spectra(read(start, stop), origins, tiles.size, every)
+            score[start:stop] = _core.motion_shift_score(spectra, residual, k, matched)
+        if progress:
+            progress("motion: shifts", stop, n)
+    score[~good] = 0.0
+    excess = _excess(score[good][:, :, 1:], information, patches)
+    gradient, information = score[:, :, 1:] / excess, information / excess
+    h = information.sum(axis=0)
+    measured = shifts + _newton(gradient.sum(axis=1), h, band.radius)
+    smoothed, variance, _, _ = _core.motion_smooth(measured, good[:, None] * h[None])
+    expected = 2 * snr.sum()
+    quality = score[:, :, 0].sum(axis=1) / max(expected, 1e-30)
+    # The gradient is linear in the shift near the maximum, so it is carried over to the new trajectory.
+    moved = (smoothed - shifts)[:, None]
+    change = np.stack(
+        [
+            information[:, 0] * moved[..., 0] + information[:, 1] * moved[..., 1],
+            information[:, 1] * moved[..., 0] + information[:, 2] * moved[..., 1],
+        ],
+        axis=-1,
+    )
+    return DriftFit(
+        smoothed,
+        variance,
+        quality,
+        float(np.sqrt(excess / max(expected, 1e-30))),
+        np.where(good[:, None, None], gradient - change, 0.0),
+        information,
+        tiles.centres.astype(np.float64),
+        float(snr.sum()),
+    )
+
+
+def _excess(gradient: np.ndarray, information: np.ndarray, patches: int) -> float:
+    """How often H counts the same noise: from the scatter between two interleaved sets of tiles, free of drift.
+
+    The window correlates neighbouring coefficients (35/18 per axis for Hann) and tiles overlap; the difference of the
+    shifts seen by the two colours of a chess board has the variance H_a^-1 + H_b^-1 if H is right.
+    """
+    theory = HANN_EXCESS**2
+    if patches < 2 or len(gradient) < 32:
+        return theory
+    colour = np.add.outer(np.arange(patches), np.arange(patches)).ravel() % 2 == 0
+    difference, variance = np.zeros((len(gradient), 2)), np.zeros(2)
+    for sign, chosen in ((1.0, colour), (-1.0, ~colour)):
+        h = information[chosen].sum(axis=0)
+        h = np.array([[h[0], h[1]], [h[1], h[2]]])
+        if np.linalg.eigvalsh(h)[0] <= 1e-9 * np.trace(h) or not np.isfinite(h).all():
+            return theory
+        difference += sign * np.linalg.solve(h, gradient[:, chosen].sum(axis=1).T).T
+        variance += np.diag(np.linalg.inv(h))
+    # Second differences remove slow local motion; white noise of variance v gives them 6 v.
+    bend = np.diff(difference, 2, axis=0) / np.sqrt(6)
+    scatter = (MAD * np.median(np.abs(bend), axis=0)) ** 2
+    return float(np.clip(np.mean(scatter / variance), 1.0, 10 * theory))

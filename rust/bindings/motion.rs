@@ -1,0 +1,129 @@
+//! Bindings of `motion`; meanings are told in `single_rs/motion.py`.
+
+use crate::motion;
+use numpy::{
+    Complex32, Complex64, IntoPyArray, PyArray2, PyArray3, PyReadonlyArray1, PyReadonlyArray2,
+    PyReadonlyArray3, PyReadwriteArray2, PyReadwriteArray3,
+};
+use pyo3::prelude::*;
+use rayon::prelude::*;
+
+#[pyfunction]
+fn motion_frame_statistics<'py>(
+    py: Python<'py>,
+    frames: PyReadonlyArray3<'py, f32>,
+    skip: PyReadonlyArray2<'py, bool>,
+    low: f32,
+    high: f32,
+) -> PyResult<Bound<'py, PyArray2<f64>>> {
+    let (frames, skip) = (frames.as_array(), skip.as_array());
+    Ok(py.detach(|| motion::frame_statistics(frames, skip, low, high))?.into_pyarray(py))
+}
+
+#[pyfunction]
+fn motion_accumulate_pixels(
+    py: Python<'_>,
+    frames: PyReadonlyArray3<'_, f32>,
+    mut sum: PyReadwriteArray2<'_, f64>,
+    mut square: PyReadwriteArray2<'_, f64>,
+    mut maximum: PyReadwriteArray2<'_, f32>,
+) -> PyResult<()> {
+    let frames = frames.as_array();
+    let (sum, square, maximum) = (sum.as_array_mut(), square.as_array_mut(), maximum.as_array_mut());
+    Ok(py.detach(|| motion::accumulate_pixels(frames, sum, square, maximum))?)
+}
+
+#[pyfunction]
+fn motion_repair(
+    py: Python<'_>,
+    mut frames: PyReadwriteArray3<'_, f32>,
+    bad: PyReadonlyArray2<'_, bool>,
+    ceiling: f32,
+) -> PyResult<()> {
+    let (mut frames, bad) = (frames.as_array_mut(), bad.as_array());
+    if frames.dim().1 != bad.dim().0 || frames.dim().2 != bad.dim().1 {
+        let accepted = format!("one flag per pixel of frames {:?} is needed", frames.dim());
+        return Err(crate::error::Error::bad_input("bad", format!("{:?}", bad.dim()), accepted).into());
+    }
+    py.detach(|| {
+        frames.outer_iter_mut().into_par_iter().for_each(|frame| motion::repair_frame(frame, bad, ceiling));
+    });
+    Ok(())
+}
+
+#[pyfunction]
+fn motion_tile_spectra<'py>(
+    py: Python<'py>,
+    frames: PyReadonlyArray3<'py, f32>,
+    origins: PyReadonlyArray3<'py, i64>,
+    size: usize,
+    keep: PyReadonlyArray2<'py, u32>,
+) -> PyResult<Bound<'py, PyArray3<Complex32>>> {
+    let (frames, origins, keep) = (frames.as_array(), origins.as_array(), keep.as_array());
+    Ok(py.detach(|| motion::tile_spectra(frames, origins, size, keep))?.into_pyarray(py))
+}
+
+#[pyfunction]
+fn motion_accumulate_reference(
+    py: Python<'_>,
+    spectra: PyReadonlyArray3<'_, Complex32>,
+    residual: PyReadonlyArray2<'_, f64>,
+    frequency: PyReadonlyArray3<'_, f32>,
+    weight: PyReadonlyArray1<'_, f64>,
+    mut sum: PyReadwriteArray2<'_, Complex64>,
+    mut power: PyReadwriteArray2<'_, f64>,
+) -> PyResult<()> {
+    let (spectra, residual, frequency, weight) =
+        (spectra.as_array(), residual.as_array(), frequency.as_array(), weight.as_array());
+    let (sum, power) = (sum.as_array_mut(), power.as_array_mut());
+    Ok(py.detach(|| motion::accumulate_reference(spectra, residual, frequency, weight, sum, power))?)
+}
+
+#[pyfunction]
+fn motion_shift_score<'py>(
+    py: Python<'py>,
+    spectra: PyReadonlyArray3<'py, Complex32>,
+    residual: PyReadonlyArray2<'py, f64>,
+    frequency: PyReadonlyArray3<'py, f32>,
+    filter: PyReadonlyArray2<'py, Complex32>,
+) -> PyResult<Bound<'py, PyArray3<f64>>> {
+    let (spectra, residual, frequency, filter) =
+        (spectra.as_array(), residual.as_array(), frequency.as_array(), filter.as_array());
+    Ok(py.detach(|| motion::shift_score(spectra, residual, frequency, filter))?.into_pyarray(py))
+}
+
+#[pyfunction]
+fn motion_track_bins<'py>(
+    py: Python<'py>,
+    spectra: PyReadonlyArray2<'py, Complex32>,
+    frequency: PyReadonlyArray2<'py, f32>,
+    weight: PyReadonlyArray1<'py, f32>,
+    radius: f64,
+) -> PyResult<Bound<'py, PyArray2<f64>>> {
+    let (spectra, frequency, weight) = (spectra.as_array(), frequency.as_array(), weight.as_array());
+    Ok(py.detach(|| motion::track_bins(spectra, frequency, weight, radius))?.into_pyarray(py))
+}
+
+type PyDrift<'py> = (Bound<'py, PyArray2<f64>>, Bound<'py, PyArray2<f64>>, f64, f64);
+
+#[pyfunction]
+fn motion_smooth<'py>(
+    py: Python<'py>,
+    measured: PyReadonlyArray2<'py, f64>,
+    information: PyReadonlyArray2<'py, f64>,
+) -> PyResult<PyDrift<'py>> {
+    let (measured, information) = (measured.as_array(), information.as_array());
+    let drift = py.detach(|| motion::best_drift(measured, information))?;
+    Ok((drift.shifts.into_pyarray(py), drift.variance.into_pyarray(py), drift.jitter, drift.wander))
+}
+
+pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_function(wrap_pyfunction!(motion_frame_statistics, m)?)?;
+    m.add_function(wrap_pyfunction!(motion_accumulate_pixels, m)?)?;
+    m.add_function(wrap_pyfunction!(motion_repair, m)?)?;
+    m.add_function(wrap_pyfunction!(motion_tile_spectra, m)?)?;
+    m.add_function(wrap_pyfunction!(motion_accumulate_reference, m)?)?;
+    m.add_function(wrap_pyfunction!(motion_shift_score, m)?)?;
+    m.add_function(wrap_pyfunction!(motion_track_bins, m)?)?;
+    m.add_function(wrap_pyfunction!(motion_smooth, m)?)
+}
