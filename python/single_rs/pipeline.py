@@ -17,9 +17,10 @@ from typing import Any
 from single_rs import stages
 from single_rs.config import Config, settings_to_dict
 from single_rs.errors import InputError, NoParticleError
-from single_rs.io import Movie, ParticleStack, open_movie, read_stack, writable_folder, write_stack
+from single_rs.io import Movie, ParticleStack, open_movie, writable_folder, write_stack
 from single_rs.particle import ParticleResult, solve_particle
 from single_rs.run_log import Progress, RunLog, file_log, stage_key
+from single_rs.star import write_frames
 
 __all__ = ["ParticleResult", "RunResult", "run", "solve"]
 
@@ -111,9 +112,9 @@ def run(
             name, stack_key = f"{part.name}/stack", stage_key(keys["track"], number)
             if not record.done(name, stack_key):
                 motion = motion or stages.read_motion(folder)
-                with record.stage(name, stack_key, [part / stages.STACK]):
+                with record.stage(name, stack_key, [part / stages.STACK, part / stages.STACK_FRAMES]):
                     stages.cut(movie, motion, track, part)
-            stack = stages.load_stack(part / stages.STACK, track)
+            stack = stages.load_stack(part / stages.STACK)
             results.append(solve_particle(stack, part, element, config, seed, record, stack_key, progress))
         return _finished(folder, record, results, config)
 
@@ -149,13 +150,15 @@ def solve(
     """
     config = config or Config()
     check_element(element)
-    stack = stack if isinstance(stack, ParticleStack) else read_stack(stack, pixel_size)
+    stack = stack if isinstance(stack, ParticleStack) else stages.load_stack(Path(stack), pixel_size)
     source = Movie.from_array(stack.images, stack.pixel_size)
     with _recorded(source, "solve", out, element, config, seed, resume) as (folder, record, key):
         part = _particle_folder(folder, 0)
         if not record.done(f"{part.name}/stack", key):
-            with record.stage(f"{part.name}/stack", key, [part / stages.STACK]):
-                write_stack(part / stages.STACK, stack.images, stack.pixel_size)
+            files = [part / stages.STACK, part / stages.STACK_FRAMES]
+            with record.stage(f"{part.name}/stack", key, files):
+                write_stack(files[0], stack.images, stack.pixel_size)
+                write_frames(files[1], stack, stages.STACK)
         result = solve_particle(stack, part, element, config, seed, record, key, progress)
         return _finished(folder, record, [result], config)
 

@@ -11,15 +11,15 @@ import itertools
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from single_rs.errors import DataFileError, InputError
+from single_rs.errors import DataFileError
 from single_rs.io import Movie, ParticleStack, atomic, read_map, read_stack, write_map, write_stack
-from single_rs.star import read_poses, read_tracks, write_poses, write_tracks
+from single_rs.star import read_frames, read_poses, read_tracks, write_frames, write_poses, write_tracks
 
 if TYPE_CHECKING:
     from single_rs.atoms import Atoms
@@ -42,7 +42,6 @@ __all__ = [
     "find",
     "frame_of",
     "load_maps",
-    "load_particle",
     "load_reconstruction",
     "load_stack",
     "orient",
@@ -59,8 +58,11 @@ __all__ = [
 STACK, POSES, FSC, ATOMS, SUMMARY = "stack.mrcs", "poses.star", "fsc.csv", "atoms.xyz", "summary.json"
 MAPS = ("map.mrc", "half1.mrc", "half2.mrc")
 MOTION_FILES, TRACK_FILE = ("motion.csv", "mean.mrc"), "tracks.star"
+STACK_FRAMES = "stack.star"
 BOX_PER_DIAMETER = 1.8  # leaves a ring round the particle for the background and the delocalised fringes
 BOX_MARGIN = 16.0  # Å, the least of that ring for small particles
+BOX_LEAST = 1.4  # diameters that background cleaning needs
+BOX_OUTSIDE = 0.05  # share of frames that may leave the field before the box is made smaller
 EXAMPLES = 6  # cleaned frames kept for the report
 
 
@@ -84,22 +86,28 @@ def find(movie: Movie, motion: Motion, out: Path, config: Any, progress: Progres
     return read_tracks(out / TRACK_FILE)
 
 
-def stack_box(diameter: float, movie: Movie) -> int:
-    """Return the edge in px, even and fast for the FFT, of the images of a particle of `diameter` Å."""
+def stack_box(track: Track, movie: Movie) -> int:
+    """Return the edge in px of a particle's images: even, with room for its background, inside the field."""
     from scipy.fft import next_fast_len
 
-    need = max(BOX_PER_DIAMETER * diameter, diameter + BOX_MARGIN) / movie.pixel_size
-    half = int(next_fast_len(int(np.ceil(need / 2)), real=True))
-    field = min(movie.shape[1:])
-    return min(2 * half, field - field % 2)
+    wanted = max(BOX_PER_DIAMETER * track.diameter, track.diameter + BOX_MARGIN) / movie.pixel_size
+    rows, columns = movie.shape[1:]
+    room = np.min([track.x, track.y, columns - 1 - track.x, rows - 1 - track.y], axis=0)
+    inside = np.quantile(room, BOX_OUTSIDE)
+    least = BOX_LEAST * track.diameter / movie.pixel_size
+    half = int(next_fast_len(int(np.ceil(wanted / 2)), real=True))
+    if half > inside:
+        half = int(max(np.floor(inside), np.ceil(least / 2)))
+    return 2 * half
 
 
 def cut(movie: Movie, motion: Motion, track: Track, folder: Path) -> None:
-    """Extract the single frames of one particle; write ``stack.mrcs``."""
+    """Extract the single frames of one particle; write ``stack.mrcs`` and ``stack.star``."""
     from single_rs.track import extract
 
-    stack = extract(movie, motion, track, stack_box(track.diameter, movie))
+    stack = extract(movie, motion, track, stack_box(track, movie))
     write_stack(folder / STACK, stack.images, stack.pixel_size)
+    write_frames(folder / STACK_FRAMES, stack, STACK)
 
 
 def read_motion(out: Path) -> Motion:
@@ -112,25 +120,11 @@ def read_motion(out: Path) -> Motion:
     return read(path)
 
 
-def load_particle(path: Path, pixel_size: float | None = None) -> ParticleStack:
-    """Open a stack; if it lies in the folder of a run, its track gives the frames and the diameter."""
-    tail = path.parent.name.rpartition("particle_")[2]
-    tracks = path.parent.parent / TRACK_FILE
-    if path.name == STACK and tail.isdigit() and tracks.exists():
-        known = read_tracks(tracks)
-        if int(tail) < len(known):
-            return load_stack(path, known[int(tail)], pixel_size)
-    return load_stack(path, None, pixel_size)
-
-
-def load_stack(path: Path, track: Track | None = None, pixel_size: float | None = None) -> ParticleStack:
-    """Open a stack; with its track, frames are those of the movie and the diameter is known."""
+def load_stack(path: Path, pixel_size: float | None = None) -> ParticleStack:
+    """Open a stack; a STAR file of the same name beside it gives movie frames, offsets and diameter."""
     stack = read_stack(path, pixel_size)
-    if track is None:
-        return stack
-    if len(track.frames) != len(stack):
-        raise InputError(f"{path} has {len(stack)} images, its track {len(track.frames)} frames; extract it again")
-    return replace(stack, frames=np.asarray(track.frames, np.int64), diameter=float(track.diameter))
+    frames = path.with_suffix(".star")
+    return read_frames(frames, stack) if path.name == STACK and frames.exists() else stack
 
 
 def orient(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +21,22 @@ from single_rs.errors import DataFileError, InputError
 from single_rs.io.atomic import atomic
 
 if TYPE_CHECKING:
+    from single_rs.io import ParticleStack
     from single_rs.orient import Poses
     from single_rs.track import Track
 
 Column = Sequence[Any] | NDArray[Any]
 
-__all__ = ["angles_from_rotations", "read_poses", "read_tracks", "rotations_from_angles", "write_poses", "write_tracks"]
+__all__ = [
+    "angles_from_rotations",
+    "read_frames",
+    "read_poses",
+    "read_tracks",
+    "rotations_from_angles",
+    "write_frames",
+    "write_poses",
+    "write_tracks",
+]
 
 VERSION_LINE = "# version 30001"  # tells RELION that the file has optics groups (3.1 and later)
 # RELION refuses an optics group without them. Negative-Cs imaging, DESIGN section 4; our own stages do not read them.
@@ -242,6 +253,56 @@ def read_tracks(path: str | os.PathLike[str]) -> list[Track]:
             )
         )
     return tracks
+
+
+def write_frames(path: str | os.PathLike[str], stack: ParticleStack, stack_name: str) -> None:
+    """Write what a stack file cannot hold: the movie frame and offset of each image, and the diameter.
+
+    Parameters
+    ----------
+    path
+        Target ``stack.star``.
+    stack
+        Of which frames (n,), offsets (n, 2) Å and diameter Å are written.
+    stack_name
+        Name of the stack file beside it.
+    """
+    n = len(stack.frames)
+    offsets = stack.offsets if stack.offsets is not None else np.zeros((n, 2))
+    _write(
+        path,
+        {
+            "single_stack": {
+                "rlnImagePixelSize": [float(stack.pixel_size)],
+                # -1 stands for a diameter that is not known.
+                "singleDiameter": [float(stack.diameter) if stack.diameter is not None else -1.0],
+            },
+            "particles": {
+                "rlnImageName": [f"{i + 1:06d}@{stack_name}" for i in range(n)],
+                "singleFrame": stack.frames,
+                "singleOffsetX": offsets[:, 0],
+                "singleOffsetY": offsets[:, 1],
+            },
+        },
+    )
+
+
+def read_frames(path: str | os.PathLike[str], stack: ParticleStack) -> ParticleStack:
+    """Return `stack` with the frames, offsets and diameter that `write_frames` wrote.
+
+    Raises
+    ------
+    DataFileError
+        Missing file, block or column, or another number of images.
+    """
+    blocks = _read(path)
+    head, rows = _block(path, blocks, "single_stack"), _block(path, blocks, "particles")
+    frames = _column(path, rows, "singleFrame").astype(np.int64)
+    if len(frames) != len(stack):
+        raise DataFileError(f"{path} has {len(frames)} rows, its stack {len(stack)} images; extract it again")
+    diameter = float(_column(path, head, "singleDiameter")[0])
+    offsets = np.stack([_column(path, rows, f"singleOffset{axis}") for axis in "XY"], axis=1)
+    return replace(stack, frames=frames, offsets=offsets, diameter=diameter if diameter > 0 else None)
 
 
 def _text(values: Column) -> list[str]:

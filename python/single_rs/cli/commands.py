@@ -157,7 +157,7 @@ def _cleaned(stack: Path, pixel_size: float | None, settings: Config, progress: 
     from single_rs import stages
     from single_rs.background import clean_stack
 
-    return clean_stack(stages.load_particle(stack, pixel_size), settings.background, progress=progress)
+    return clean_stack(stages.load_stack(stack, pixel_size), settings.background, progress=progress)
 
 
 @app.command(group=STAGES, sort_key=5)

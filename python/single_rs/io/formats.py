@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,8 @@ class _TiffSource:
         self._path = path
         try:
             self._file = tifffile.TiffFile(path)
+            # Closed with the last reference, also when opening fails half-way.
+            weakref.finalize(self, self._file.close)
             series = self._file.series[0]
         except (tifffile.TiffFileError, OSError, ValueError, IndexError) as error:
             raise DataFileError(f"cannot read {path} as TIFF: {error}") from None

@@ -220,7 +220,7 @@ def _check_shape(path: Path, shape: tuple[int, int, int]) -> None:
     # Detectors are square or nearly so; a movie that is square in (frame, y) or (frame, x) only was saved transposed.
     transposed = y != x and n in (y, x)
     if transposed or max(x, y) > LARGEST_ASPECT * min(x, y):
-        axis = "last" if n == y or x > y else "second"
+        axis = "last" if n == y or (n != x and x > y) else "second"
         order = "(2, 0, 1)" if axis == "last" else "(1, 0, 2)"
         raise InputError(
             f"{path} has shape {shape}, read as (frame, y, x); its {axis} axis looks like the frames: "

@@ -1,0 +1,209 @@
+"""Bad input ends in one clear line and exit code 2, and nothing is written."""
+
+from __future__ import annotations
+
+import warnings
+
+import mrcfile
+import numpy as np
+import pytest
+import tifffile
+
+from single_rs.cli import main
+
+
+def _movie(path, data, pixel=0.358):
+    with warnings.catch_warnings(), mrcfile.new(path, overwrite=True) as mrc:
+        warnings.simplefilter("ignore", RuntimeWarning)  # mrcfile warns of the NaN that we want
+        mrc.set_data(data)
+        mrc.set_image_stack()
+        if pixel is not None:
+            mrc.voxel_size = pixel
+    return path
+
+
+def _noise(*shape):
+    return np.random.default_rng(3).poisson(8, shape).astype(np.int8)
+
+
+def _missing_pixel(tmp):
+    return _movie(tmp / "in.mrc", _noise(10, 32, 32), None), "--pixel-size"
+
+
+def _default_pixel(tmp):
+    return _movie(tmp / "in.mrc", _noise(10, 32, 32), 1.0), "--pixel-size"
+
+
+def _truncated(tmp):
+    path = _movie(tmp / "in.mrc", _noise(10, 32, 32))
+    path.write_bytes(path.read_bytes()[:-1500])
+    return path, "truncated: 9,764 bytes where its header (10 frames of 32 × 32) needs 11,264; 8 frames are whole"
+
+
+def _only_a_header(tmp):
+    path = tmp / "in.mrc"
+    path.write_bytes(b"\0" * 300)
+    return path, "truncated: 300 bytes"
+
+
+def _one_frame(tmp):
+    return _movie(tmp / "in.mrc", _noise(1, 32, 32)), "one frame"
+
+
+def _nan(tmp):
+    data = _noise(10, 32, 32).astype(np.float32)
+    data[0, 3, 4] = np.nan
+    return _movie(tmp / "in.mrc", data), "frame 0 holds NaN"
+
+
+def _infinite(tmp):
+    data = _noise(10, 32, 32).astype(np.float32)
+    data[9, 3, 4] = np.inf
+    return _movie(tmp / "in.mrc", data), "frame 9 holds NaN or infinite"
+
+
+def _frames_last(tmp):
+    return _movie(tmp / "in.mrc", _noise(32, 32, 10)), "numpy.transpose(data, (2, 0, 1))"
+
+
+def _frames_in_the_middle(tmp):
+    return _movie(tmp / "in.mrc", _noise(32, 10, 32)), "numpy.transpose(data, (1, 0, 2))"
+
+
+def _complex(tmp):
+    return _movie(tmp / "in.mrc", _noise(10, 32, 32).astype(np.complex64)), "mode 4"
+
+
+def _not_mrc(tmp):
+    path = tmp / "in.mrc"
+    path.write_bytes(np.random.default_rng(0).bytes(4096))
+    return path, "not an MRC file"
+
+
+def _empty(tmp):
+    path = tmp / "in.mrc"
+    path.touch()
+    return path, "empty (0 bytes)"
+
+
+def _absent(tmp):
+    return tmp / "in.mrc", "does not exist"
+
+
+def _unknown_suffix(tmp):
+    path = tmp / "in.avi"
+    path.write_bytes(b"RIFF")
+    return path, "unknown format .avi"
+
+
+def _empty_folder(tmp):
+    (tmp / "frames").mkdir()
+    return tmp / "frames", "holds no frames"
+
+
+def _mixed_sizes(tmp):
+    (tmp / "frames").mkdir()
+    for i, size in enumerate((16, 16, 18)):
+        _movie(tmp / "frames" / f"{i}.mrc", _noise(1, size, size))
+    return tmp / "frames", "has shape (1, 18, 18)"
+
+
+def _colour_tiff(tmp):
+    tifffile.imwrite(tmp / "in.tif", np.zeros((4, 16, 16, 3), np.uint8), photometric="rgb")
+    return tmp / "in.tif", "4 axes"
+
+
+def _broken_tiff(tmp):
+    path = tmp / "in.tif"
+    path.write_bytes(b"II*\0" + b"\xff" * 40)
+    return path, "cannot read"
+
+
+CASES = [
+    _missing_pixel,
+    _default_pixel,
+    _truncated,
+    _only_a_header,
+    _one_frame,
+    _nan,
+    _infinite,
+    _frames_last,
+    _frames_in_the_middle,
+    _complex,
+    _not_mrc,
+    _empty,
+    _absent,
+    _unknown_suffix,
+    _empty_folder,
+    _mixed_sizes,
+    _colour_tiff,
+    _broken_tiff,
+]
+
+
+def _complains(capsys, words, expected):
+    code = main(words)
+    out, err = capsys.readouterr()
+    assert code == 2
+    assert out == ""
+    assert err.count("\n") == 1, err
+    assert err.startswith("single-rs: ")
+    assert "Traceback" not in err
+    assert expected in err, err
+
+
+@pytest.mark.parametrize("command", ["run", "solve", "motion"])
+@pytest.mark.parametrize("case", CASES, ids=lambda c: c.__name__.strip("_"))
+def test_one_line_exit_2_and_nothing_written(tmp_path, capsys, case, command):
+    (tmp_path / "input").mkdir()
+    path, expected = case(tmp_path / "input")
+    words = [command, str(path), "--out", str(tmp_path / "out")]
+    _complains(capsys, words if command == "motion" else [*words, "--element", "Pt"], expected)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--element", "pt"], "did you mean Pt?"),
+        (["--element", "Unobtainium"], "give a symbol"),
+        (["--element", "Pt", "--pixel-size", "-1"], "positive"),
+        (["--element", "Pt", "--pixel-size", "wide"], "--pixel-size"),
+        (["--element", "Pt", "--track.min-frame", "3"], "did you mean track.min_frames?"),
+        (["--element", "Pt", "--track.min-frames", "0"], "at least 1"),
+        (["--element", "Pt", "--track.min-frames"], "needs a value"),
+        (["--element", "Pt", "--threads", "0"], "at least 1"),
+        (["--element", "Pt", "--config", "absent.toml"], "absent.toml"),
+        (["--element", "Pt", "--no-such-option"], "no-such-option"),
+        ([], "--element"),
+    ],
+)
+def test_bad_options(tmp_path, capsys, words, expected):
+    path = _movie(tmp_path / "in.mrc", _noise(10, 32, 32))
+    _complains(capsys, ["run", str(path), "--out", str(tmp_path / "out"), *words], expected)
+    assert not (tmp_path / "out").exists()
+
+
+def test_unwritable_output(tmp_path, capsys):
+    path = _movie(tmp_path / "in.mrc", _noise(10, 32, 32))
+    (tmp_path / "file").write_text("in the way")
+    _complains(
+        capsys, ["run", str(path), "--element", "Pt", "--out", str(tmp_path / "file")], "choose another with --out"
+    )
+    assert (tmp_path / "file").read_text() == "in the way"
+
+
+def test_a_stack_that_is_not_square(tmp_path, capsys):
+    path = _movie(tmp_path / "in.mrcs", _noise(10, 32, 40))
+    _complains(capsys, ["solve", str(path), "--element", "Pt", "--out", str(tmp_path / "out")], "square")
+    assert not (tmp_path / "out").exists()
+
+
+def test_stages_say_which_file_of_the_stage_before_is_missing(tmp_path, capsys):
+    path = _movie(tmp_path / "in.mrc", _noise(10, 32, 32))
+    _complains(capsys, ["track", str(path), "--out", str(tmp_path)], "run 'single-rs motion")
+    _complains(capsys, ["report", str(tmp_path / "no")], "not a folder")
+    _complains(capsys, ["flip-hand", str(tmp_path), "--out", str(tmp_path / "x")], "map.mrc does not exist")
+    _complains(capsys, ["analyze", str(tmp_path / "no.xyz"), "--out", str(tmp_path / "x")], "no.xyz")
+    _complains(capsys, ["trace", str(tmp_path / "no.mrc"), "--element", "Pt", "--out", str(tmp_path / "x")], "no.mrc")
+    assert not (tmp_path / "x").exists()
