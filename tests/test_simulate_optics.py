@@ -130,7 +130,7 @@ def test_transfer_has_its_known_zeros_and_envelope() -> None:
     spread = OpticsConfig(focal_spread=30.0)
     expected = np.exp(-0.5 * (np.pi * electron_wavelength(300) * 30.0) ** 2)
     assert abs(transfer(np.array(1.0), spread)) == pytest.approx(expected, rel=1e-9)
-    assert aberration(np.array(0.7), OpticsConfig(defocus=10.0), height=34.0) == aberration(
+    assert aberration(np.array(0.7), OpticsConfig(defocus=10.0), height=-34.0) == aberration(
         np.array(0.7), OpticsConfig()
     )
 
@@ -238,3 +238,32 @@ def test_type_holds_the_counts() -> None:
         Detector((8, 8), 1, DetectorConfig(hot_pixels=65), seed=0)
     with pytest.raises(InputError, match="bad_frames is 5"):
         Detector((8, 8), 1, DetectorConfig(bad_frames=5), seed=0)
+
+
+def test_multislice_puts_each_atom_at_its_own_focus() -> None:
+    thin = OpticsConfig(scattering="multislice", slice_thickness=5.0)
+    for plane, z in ((-3, -12.5), (0, 2.5), (2, 12.5)):
+        atom = np.array([[0.3, -0.2, 5.0 * plane + 2.5]])
+        phase = Microscope(64, PX, OpticsConfig(defocus=44.0 - z))
+        np.testing.assert_allclose(Microscope(64, PX, thin).image(atom, ONE_PT), phase.image(atom, ONE_PT), atol=1e-4)
+    with pytest.raises(InputError, match=r"needs \(n, 3\)"):
+        Microscope(64, PX, thin).image(np.zeros((1, 2)), ONE_PT)
+
+
+def test_multislice_is_the_phase_object_of_weak_atoms_and_propagation() -> None:
+    # Two weak atoms far apart along the beam: the waves add, each with its own defocus.
+    thin = OpticsConfig(scattering="multislice", slice_thickness=5.0)
+    atoms, symbols = np.array([[-4.0, 1.0, -27.5], [4.0, -2.0, 22.5]]), np.array(["C", "C"])
+    wave = Microscope(96, PX, thin).scattered_wave(atoms, symbols)
+    parts = [Microscope(96, PX, OpticsConfig(defocus=44.0 - a[2])).scattered_wave(a[None], symbols[:1]) for a in atoms]
+    np.testing.assert_allclose(wave, sum(parts), atol=0.02 * np.abs(wave).max())
+
+
+def test_multislice_of_a_zone_axis_differs_from_the_phase_object() -> None:
+    c = nanocrystal("Pt", 25.0, seed=1, disorder=0)
+    phase = Microscope(128, PX).image(c.positions, c.symbols)
+    thin = Microscope(128, PX, OpticsConfig(scattering="multislice")).image(c.positions, c.symbols)
+    finer = OpticsConfig(scattering="multislice", slice_thickness=2.5)
+    finest = Microscope(128, PX, finer).image(c.positions, c.symbols)
+    assert np.std(thin - finest) < 0.35 * np.std(phase - finest)
+    assert 0.97 < finest.mean() < 1.0

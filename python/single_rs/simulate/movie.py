@@ -243,7 +243,8 @@ def _add_particle(
 ) -> None:
     """Add a particle's scattered wave to the field's, at a centre (x, y) in px; what falls outside is lost."""
     whole = np.rint(centre).astype(int)
-    atoms = crystal.positions @ rotation[:2].T + (centre - whole) * scope.pixel_size
+    atoms = crystal.positions @ rotation.T
+    atoms[:, :2] += (centre - whole) * scope.pixel_size
     patch = scope.scattered_wave(atoms, crystal.symbols)
     start = whole[::-1] - scope.box // 2  # (row, column)
     low = np.maximum(start, 0)

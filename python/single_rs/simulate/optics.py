@@ -8,7 +8,8 @@ exp(iσV); of a linear (weak) object 1 + iσV. The lens multiplies its transform
 with C1 > 0 over focus, Δ the focal spread (rms), and the image is |ψ|². A weak atom then has the
 contrast +2 σ V sin χ: with C3 < 0 and C1 > 0 chosen to balance, atoms are bright and the transfer is
 flat. The potential is made on a grid twice as fine as the image, so that the harmonics of exp(iσV) do
-not fold back; the wave is cropped to the inscribed circle of the image's own band.
+not fold back; the wave is cropped to the inscribed circle of the image's own band. Multislice scattering
+cuts the particle into planes z = (j + ½) t and propagates by exp(-iπ λ t k²) from each to the next.
 
 Frequencies are in cycles/Å; images are centred on pixel N//2.
 Reference: Jia, Lentzen and Urban, Microsc. Microanal. 10, 174 (2004), doi:10.1017/S1431927604040425.
@@ -34,6 +35,7 @@ from single_rs.simulate.scattering import (
 
 __all__ = ["Microscope", "OpticsConfig", "aberration", "transfer"]
 
+SCATTERING = ("phase", "linear", "multislice")
 OVERSAMPLING = 2  # of the potential of a phase object
 
 
@@ -46,7 +48,10 @@ class OpticsConfig(Settings):
     defocus: float = setting(44.0, "Defocus C1, positive over focus", "Å")
     focal_spread: float = setting(15.0, "Focal spread, root mean square", "Å", ge=0)
     b_factor: float = setting(0.6, "Debye-Waller factor B of every atom", "Å²", ge=0)
-    scattering: str = setting("phase", "Phase object exp(iσV), or its linear part", choices=("phase", "linear"))
+    scattering: str = setting(
+        "phase", "One phase object, its linear part, or several with propagation between", choices=SCATTERING
+    )
+    slice_thickness: float = setting(5.0, "Slice of multislice scattering", "Å", ge=0.5)
 
 
 def aberration(k: NDArray[np.floating], optics: OpticsConfig, height: float = 0.0) -> NDArray[np.float64]:
@@ -59,11 +64,11 @@ def aberration(k: NDArray[np.floating], optics: OpticsConfig, height: float = 0.
     optics
         The microscope.
     height
-        Position of the object along the beam, Å, positive towards the lens: it adds to the defocus C1.
+        Position z of the object along the beam, Å. The beam runs along +z, so the defocus left to do is C1 - z.
     """
     wavelength = electron_wavelength(optics.voltage)
     k2 = np.asarray(k, dtype=np.float64) ** 2
-    return np.pi * wavelength * k2 * (optics.defocus + height + 0.5 * optics.c3 * wavelength**2 * k2)
+    return np.pi * wavelength * k2 * (optics.defocus - height + 0.5 * optics.c3 * wavelength**2 * k2)
 
 
 def transfer(k: NDArray[np.floating], optics: OpticsConfig, height: float = 0.0) -> NDArray[np.complex128]:
@@ -118,12 +123,21 @@ class Microscope:
         self._fine = box if linear else OVERSAMPLING * box
         self._fine_pixel = self.pixel_size * box / self._fine
         self._envelopes: dict[str, NDArray[np.float32]] = {}
-        k = frequency_grid(box, self.pixel_size, real=linear)
+        # σV → 2σV sin χ E, since Re(i exp(-iχ)) = sin χ.
+        self._contrast_transfer = (-2.0 * self._lens(0.0).imag).astype(np.float32) if linear else None
+        self._lens_at: dict[int, NDArray[np.complex64]] = {}
+        self._propagator: NDArray[np.complex64] | None = None
+        if self.optics.scattering == "multislice":
+            k2 = frequency_grid(self._fine, self._fine_pixel, real=False) ** 2
+            step = np.pi * electron_wavelength(self.optics.voltage) * self.optics.slice_thickness
+            self._propagator = np.exp(-1j * step * k2).astype(np.complex64)
+
+    def _lens(self, height: float) -> NDArray[np.complex64]:
+        """Return the transfer of a wave at a height (Å) on the image's grid, within its band."""
+        k = frequency_grid(self.box, self.pixel_size, real=self.optics.scattering == "linear")
         # Strictly inside the Nyquist circle: there each frequency has one meaning and its Friedel mate is present.
         band = k < 0.5 / self.pixel_size * (1 - 1e-9)
-        self._transfer = (transfer(k, self.optics) * band).astype(np.complex64)
-        # σV → 2σV sin χ E, since Re(i exp(-iχ)) = sin χ.
-        self._contrast_transfer = (-2.0 * self._transfer.imag).astype(np.float32)
+        return (transfer(k, self.optics, height) * band).astype(np.complex64)
 
     def _envelope(self, symbol: str) -> NDArray[np.float32]:
         """Return σ C f(k) exp(-B k²/4) / pixel area with the centring sign, on the fine rfft2 grid."""
@@ -140,7 +154,7 @@ class Microscope:
         Parameters
         ----------
         positions
-            (n, 3) or (n, 2) in Å from the box centre, in the lab frame; z is not used.
+            (n, 3) in Å from the box centre, in the lab frame; (n, 2) will do for all but multislice scattering.
         symbols
             Element of each atom (n,).
         """
@@ -159,18 +173,43 @@ class Microscope:
         For ``scattering="linear"`` only the part that makes linear contrast is returned: it is real,
         σV sin χ E, and the image is 1 + 2 ψ_s.
         """
-        phase = self.phase_transform(positions, symbols)
-        if self.optics.scattering == "linear":
+        if self._contrast_transfer is not None:
+            phase = self.phase_transform(positions, symbols)
             half_contrast = fft.irfft2(phase * self._contrast_transfer, s=(self.box, self.box))
             return (0.5 * half_contrast).astype(np.complex64)
-        phase_shift = fft.irfft2(phase, s=(self._fine, self._fine))
-        exit_wave = np.empty(phase_shift.shape, dtype=np.complex64)
-        np.cos(phase_shift, out=exit_wave.real)
-        np.sin(phase_shift, out=exit_wave.imag)
-        exit_wave -= 1.0
-        spectrum = fourier_crop(fft.fft2(exit_wave, overwrite_x=True), self.box)
-        spectrum *= self._transfer * np.float32(self.box**2 / self._fine**2)
-        return fft.ifft2(spectrum, overwrite_x=True)
+        if self._propagator is None:
+            return self._focus(fft.fft2(self._transmission(positions, symbols), overwrite_x=True), None)
+        if positions.shape[1] < 3:
+            raise InputError(f"positions have shape {positions.shape}; multislice scattering needs (n, 3)")
+        planes = np.floor(positions[:, 2] / self.optics.slice_thickness).astype(int)
+        first, last = int(planes.min()), int(planes.max())
+        wave = np.zeros((self._fine, self._fine), dtype=np.complex64)  # ψ - 1: the undisturbed beam stays 1
+        for plane in range(first, last + 1):
+            if plane > first:
+                wave = fft.ifft2(fft.fft2(wave, overwrite_x=True) * self._propagator, overwrite_x=True)
+            chosen = planes == plane
+            if chosen.any():
+                # (1 + ψ_s)(1 + τ) - 1
+                added = self._transmission(positions[chosen], symbols[chosen])
+                wave += added + wave * added
+        return self._focus(fft.fft2(wave, overwrite_x=True), last)
+
+    def _transmission(self, positions: NDArray[np.floating], symbols: NDArray[np.str_]) -> NDArray[np.complex64]:
+        """Return exp(iσV) - 1 on the fine grid."""
+        phase_shift = fft.irfft2(self.phase_transform(positions, symbols), s=(self._fine, self._fine))
+        out = np.empty(phase_shift.shape, dtype=np.complex64)
+        np.cos(phase_shift, out=out.real)
+        np.sin(phase_shift, out=out.imag)
+        out -= 1.0
+        return out
+
+    def _focus(self, spectrum: NDArray[np.complex64], plane: int | None) -> NDArray[np.complex64]:
+        """Return the image wave of an exit wave's fine spectrum; it left at slice `plane`, or at z = 0."""
+        key = 0 if plane is None else 2 * plane + 1  # height in half slices
+        if key not in self._lens_at:
+            scale = np.float32(self.box**2 / self._fine**2)
+            self._lens_at[key] = scale * self._lens(0.5 * key * self.optics.slice_thickness)
+        return fft.ifft2(fourier_crop(spectrum, self.box) * self._lens_at[key], overwrite_x=True)
 
     def image(self, positions: NDArray[np.floating], symbols: NDArray[np.str_]) -> NDArray[np.float32]:
         """Return the noiseless image (box, box), 1 where there is no atom; arguments as `phase_transform`."""

@@ -147,7 +147,8 @@ def simulate_stack(
         offsets = ornstein_uhlenbeck(stream(seed, Stage.WANDER, item), frames, shift_sigma, shift_time)
     images = np.empty((frames, box, box), dtype=camera.dtype)
     for i in range(frames):
-        atoms = crystal.positions @ poses[i, :2].T + offsets[i]
+        atoms = crystal.positions @ poses[i].T
+        atoms[:, :2] += offsets[i]
         scattered = microscope.scattered_wave(atoms, crystal.symbols)
         images[i] = camera.counts(intensity(scattered, microscope.optics), i)
         if progress is not None:
