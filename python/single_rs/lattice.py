@@ -214,19 +214,15 @@ def fit_lattice(
     kinds = [prototype(structure)] if structure is not None else [prototype(k) for k in STRUCTURES]
     bulk = None if element is None else bulk_reference(element)
     nearest = neighbour_cutoff(x)[0]
-    best: tuple[float, Prototype, _Member] | None = None
     everyone = np.ones(len(x), dtype=bool)
-    for kind in kinds:
-        main = _find_domain(x, s, kind, nearest, everyone, None)
-        if main is not None and (best is None or _gain(main, kind, len(x)) > best[0]):
-            best = _gain(main, kind, len(x)), kind, main
-    if best is None:
-        names = structure or ", ".join(STRUCTURES)
+    found = [(kind, _find_domain(x, s, kind, nearest, everyone, None)) for kind in kinds]
+    held = [(_gain(member, kind, len(x)), kind, member) for kind, member in found if member is not None]
+    if not held:
         raise ConvergenceError(
-            f"no lattice ({names}) holds {_SMALLEST_DOMAIN} of the {len(x)} atoms (nearest neighbours {nearest:.2f} Å);"
-            " check the tracing or name the structure"
+            f"no lattice ({structure or ', '.join(STRUCTURES)}) holds {_SMALLEST_DOMAIN} of the {len(x)} atoms (nearest "
+            f"neighbours {nearest:.2f} Å); check the tracing or name the structure"
         )
-    _, kind, main = best
+    _, kind, main = max(held, key=lambda h: h[0])
     members = [_canonical(main, kind, x)]
     free = everyone & ~members[0].indexed
     while len(members) < _MAX_DOMAINS and free.sum() >= _SMALLEST_DOMAIN:
@@ -274,7 +270,7 @@ def _find_domain(
             break
     if sites is None:
         return None
-    fit, affine = None, shape is None
+    fit, affine = None, True
     # Atoms that stray from the fitted lattice leave it, once or twice until all are within reach of their sites.
     for _ in range(3):
         known = np.isfinite(sites[:, 0])
@@ -283,7 +279,10 @@ def _find_domain(
         weight = None if sigma is None else sigma[known]
         affine = shape is None or _is_thick(sites[known], shape)
         if affine:
-            fit = fit_affine(sites[known], x[known], weight)
+            try:
+                fit = fit_affine(sites[known], x[known], weight)
+            except ConvergenceError:  # A single plane of atoms, as a wrong prototype finds, is no crystal.
+                return None
         else:
             fit = fit_rigid(sites[known], x[known], shape if shape is not None else kind.cell)
         far = np.linalg.norm(fit.residual, axis=1) > 2 * _ON_SITE * nearest
@@ -367,7 +366,8 @@ def _assemble(x: NDArray[np.float64], kind: Prototype, members: list[_Member], b
     sites, residual = np.full((len(x), 3), np.nan), np.full((len(x), 3), np.nan)
     domain = np.full(len(x), -1)
     main = members[0].fit.cell
-    bond = float(np.linalg.norm(kind.shells[0] @ main, axis=1).min())
+    shell = np.linalg.norm(kind.shells[0] @ main, axis=1)
+    bond = float(shell.min())
     domains = []
     for k, m in enumerate(members):
         mine = m.indexed
@@ -378,7 +378,6 @@ def _assemble(x: NDArray[np.float64], kind: Prototype, members: list[_Member], b
         domains.append(
             Domain(m.fit.cell, m.fit.origin, parameters, on, m.fit.scatter, m.affine, angle, relation, partner)
         )
-    shell = np.linalg.norm(kind.shells[0] @ main, axis=1)
     lattice = Lattice(
         structure=kind.name,
         cell=main,
@@ -389,7 +388,7 @@ def _assemble(x: NDArray[np.float64], kind: Prototype, members: list[_Member], b
         domain=domain,
         on_site=np.nan_to_num(np.linalg.norm(residual, axis=1), nan=np.inf) < _ON_SITE * bond,
         domains=tuple(domains),
-        nearest_neighbour=float(shell[shell < 1.1 * shell.min()].mean()),
+        nearest_neighbour=float(shell[shell < 1.1 * bond].mean()),
         bulk=bulk,
     )
     if not np.linalg.det(main) > 0:

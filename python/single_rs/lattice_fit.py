@@ -5,13 +5,16 @@ Weighted least squares, reweighted until it stands still:
 
     θ = H⁻¹ Dᵀ W X,   H = Dᵀ W D,   w_i = w_robust(|r_i| / s_i) / s_i²,   s_i² = σ_i² + s₀²
 
-w_robust is Tukey's biweight in 3D, s₀ the scatter that the stated σ_i do not explain (relaxation; all of it when σ is
-not given). The covariance is the heteroscedasticity-consistent sandwich with the leverage correction HC3,
+w_robust = (1 − t²)², t = |r_i| / 6 s_i, is Tukey's biweight, s₀ the scatter that the stated σ_i do not explain
+(relaxation; all of it when σ is not given). The covariance is the heteroscedasticity-consistent sandwich of this
+M-estimator with the leverage correction HC3,
 
-    cov(θ) = Σ_i g_i g_iᵀ ⊗ r_i r_iᵀ / (1 − l_i)²,    g_i = H⁻¹ D_i w_i,    l_i = D_i · g_i,
+    cov(θ) = Σ_i g_i g_iᵀ ⊗ r_i r_iᵀ / (1 − l_i)²,    g_i = J⁻¹ D_i w_i,    l_i = D_i · g_i,
+    J = Σ_i D_i D_iᵀ ψ'_i,    ψ'_i = [(1 − t²)² − (4/3) t² (1 − t²)] / s_i²,
 
-so that surface atoms may scatter more than the core. It takes the residuals of different atoms as independent; a
-smooth strain field is not, and its effect on the best-fit cell is a property of the particle rather than an error.
+with ψ' the derivative of w(|r|) r averaged over directions: an atom at the edge of the biweight pulls less the further it
+moves. So surface atoms may scatter more than the core. Residuals of different atoms are taken as independent; a smooth
+strain field is not, and its effect on the best-fit cell is a property of the particle rather than an error.
 
 References: biweight: A. E. Beaton and J. W. Tukey, Technometrics 16, 147 (1974), doi:10.1080/00401706.1974.10489171;
 HC3: J. G. MacKinnon and H. White, J. Econometrics 29, 305 (1985), doi:10.1016/0304-4076(85)90158-7.
@@ -124,7 +127,9 @@ def fit_affine(
         weight = np.clip(1 - t**2, 0, None) ** 2 / scale**2 * scatter**2
         if np.abs(theta - previous).max() < 1e-9:
             break
-    influence = np.linalg.solve((design * weight[:, None]).T @ design, (design * weight[:, None]).T).T
+    inside = np.clip(1 - t**2, 0, None)
+    slope = (inside**2 - 4 / 3 * t**2 * inside) / scale**2 * scatter**2
+    influence = np.linalg.solve((design * slope[:, None]).T @ design, (design * weight[:, None]).T).T
     leverage = np.sum(design * influence, axis=1)
     moved = influence[:, :, None] * (residual / (1 - np.clip(leverage, 0, 0.9))[:, None])[:, None, :]
     moved = moved.reshape(count, 12)

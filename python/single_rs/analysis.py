@@ -1,0 +1,180 @@
+"""Everything that follows from the atoms: lattice, strain, local structure; and the files that hold it.
+
+The stages are called in their order and nothing is computed here but statistics. Atoms are in Å from the box centre
+(or in any frame: only the files with a map need the box); strain is a fraction.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from single_rs.atoms import Atoms
+from single_rs.crystal import prototype
+from single_rs.errors import ConvergenceError, InputError
+from single_rs.export import ParticleModel, write_xyz
+from single_rs.export_dft import write_formats
+from single_rs.lattice import Lattice, fit_lattice
+from single_rs.lattice_io import expansion, write_lattice
+from single_rs.strain import COMPONENTS, Strain, StrainConfig, compute_strain, strain_maps
+from single_rs.structure import STRUCTURE_NAMES, analyse_structure, check_positions, surface_by_coordination
+
+__all__ = ["analyse", "summarise", "write_analysis"]
+
+
+def analyse(
+    atoms: Atoms | ArrayLike,
+    element: str | None = None,
+    structure: str | None = None,
+    strain: StrainConfig | None = None,
+    box: int | None = None,
+    pixel_size: float | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> ParticleModel:
+    """Lattice, strain and local structure of one particle.
+
+    Parameters
+    ----------
+    atoms
+        `Atoms`, or positions (n, 3) in Å (then `element` is needed).
+    element
+        Chemical symbol for the bulk reference. None: that of the atoms, if all are alike.
+    structure
+        "fcc", "bcc", "hcp", "diamond"; None: the one that explains the atoms best.
+    strain
+        Settings of the strain; None: the defaults. With the reference "bulk" where the bulk is not known, the strain
+        is left out, with a note.
+    box, pixel_size
+        Of the map that the atoms were traced in, for files that overlay it.
+    progress
+        Called as progress(stage, done, total).
+
+    Returns
+    -------
+    ParticleModel
+        Lattice and strain are None, with a note, for atoms that hold no lattice.
+    """
+    if not isinstance(atoms, Atoms):
+        if element is None:
+            raise InputError("element is not given; positions alone need it, for example element='Pt'")
+        atoms = _bare_atoms(check_positions(atoms), element)
+    x = check_positions(atoms.positions)
+    species = {str(s) for s in atoms.symbols}
+    element = element or (species.pop() if len(species) == 1 else None)
+    sigma = np.asarray(atoms.sigma, dtype=np.float64)
+    known = sigma if np.all(np.isfinite(sigma)) and np.all(sigma > 0) else None
+
+    def report(done: int) -> None:
+        if progress is not None:
+            progress("analyse", done, 3)
+
+    settings = StrainConfig() if strain is None else strain
+    report(0)
+    local = analyse_structure(x)
+    model = ParticleModel(
+        atoms, local.coordination, local.structure_type, local.surface, box=box, pixel_size=pixel_size
+    )
+    report(1)
+    try:
+        lattice = fit_lattice(x, structure, known, element)
+        full = prototype(lattice.structure).coordination
+        model = replace(model, lattice=lattice, surface=surface_by_coordination(local.coordination, full))
+        report(2)
+        if settings.reference == "bulk" and lattice.bulk is None:
+            note = f"no strain: the bulk of {element or 'this mixture'} as {lattice.structure} is not known; use 'fit'"
+            return replace(model, notes=(note,))
+        model = replace(model, strain=compute_strain(x, lattice, settings, known))
+    except ConvergenceError as error:
+        model = replace(model, notes=(f"no lattice, no strain: {error}",))
+    report(3)
+    return model
+
+
+def _bare_atoms(positions: NDArray[np.float64], element: str) -> Atoms:
+    unknown = np.full(len(positions), np.nan)
+    return Atoms(positions, np.full(len(positions), element), unknown, unknown, unknown, unknown)
+
+
+def _spread(values: NDArray[np.float64]) -> dict[str, float] | None:
+    """Mean and standard deviation of the finite values, None without any."""
+    finite = values[np.isfinite(values)]
+    return {"mean": float(finite.mean()), "std": float(finite.std())} if len(finite) else None
+
+
+def _strain_summary(strain: Strain) -> dict[str, Any]:
+    surface = strain.surface
+    return {
+        "reference": strain.reference,
+        "frame": strain.frame,
+        "kernel_width": strain.kernel_width,
+        "components": {name: _spread(strain.tensor[:, k]) for k, name in enumerate(COMPONENTS)},
+        "radial": {
+            "all": _spread(strain.radial),
+            "core": _spread(strain.radial[~surface]),
+            "surface": _spread(strain.radial[surface]),
+        },
+        "median_error": float(np.nanmedian(strain.error)) if np.isfinite(strain.error).any() else None,
+        "atoms_without": int(np.isnan(strain.tensor[:, 0]).sum()),
+    }
+
+
+def _lattice_summary(lattice: Lattice) -> dict[str, Any]:
+    p = lattice.parameters
+    names = ("a", "b", "c", "alpha", "beta", "gamma")
+    return {
+        "structure": lattice.structure,
+        **{n: getattr(p, n) for n in names},
+        **{f"{n}_err": getattr(p, f"{n}_err") for n in names},
+        "expansion": expansion(lattice),
+        "fraction_on_sites": lattice.fraction,
+        "fraction_off_lattice": lattice.off_lattice,
+        "domains": [{"atoms": d.atoms, "relation": d.relation} for d in lattice.domains],
+    }
+
+
+def summarise(model: ParticleModel) -> dict[str, Any]:
+    """Return the numbers for summary.json: atoms, bonds, structure types, lattice, strain (Å, degrees, fractions)."""
+    local = analyse_structure(model.atoms.positions)
+    counts = np.bincount(model.structure_type, minlength=len(STRUCTURE_NAMES))
+    return {
+        "atoms": len(model.atoms.positions),
+        "surface_atoms": int(model.surface.sum()),
+        "nearest_neighbour": {"peak": local.nearest_neighbour, **(_spread(local.bond_mean) or {})},
+        "mean_coordination": float(model.coordination.mean()),
+        "structure_types": {name: int(n) for name, n in zip(STRUCTURE_NAMES, counts, strict=True)},
+        "lattice": None if model.lattice is None else _lattice_summary(model.lattice),
+        "strain": None if model.strain is None else _strain_summary(model.strain),
+        "notes": list(model.notes),
+        "hand": "undetermined",
+    }
+
+
+def write_analysis(
+    folder: str | os.PathLike[str],
+    model: ParticleModel,
+    formats: tuple[str, ...] = ("pdb", "cif", "poscar"),
+    vacuum: float = 10.0,
+) -> list[Path]:
+    """Write atoms.xyz, lattice.json, strain_*.mrc (with a box) and the formats into a folder; returns the files."""
+    from single_rs.io import write_map
+
+    target = Path(folder)
+    target.mkdir(parents=True, exist_ok=True)
+    written = [target / "atoms.xyz"]
+    write_xyz(written[0], model)
+    if model.lattice is not None:
+        write_lattice(target / "lattice.json", model.lattice)
+        written.append(target / "lattice.json")
+        if model.strain is not None and model.box is not None and model.pixel_size is not None:
+            bond = model.lattice.nearest_neighbour
+            maps = strain_maps(model.atoms.positions, model.strain, model.box, model.pixel_size, bond)
+            for name, volume in maps.items():
+                written.append(target / f"strain_{name}.mrc")
+                write_map(written[-1], volume, model.pixel_size)
+    return written + write_formats(target, model, [f for f in formats if f != "xyz"], vacuum)

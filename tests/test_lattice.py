@@ -1,0 +1,250 @@
+"""The lattice fit: known crystals in random orientation come back within their stated errors."""
+
+import json
+
+import numpy as np
+import pytest
+from ase.cluster import Decahedron
+from scipy.spatial.transform import Rotation
+
+from single_rs.crystal import STRUCTURES, bulk_reference, prototype
+from single_rs.errors import ConvergenceError, DataFileError, InputError
+from single_rs.lattice import fit_lattice
+from single_rs.lattice_fit import cell_parameters, fit_affine
+from single_rs.lattice_io import expansion, lattice_to_dict, read_lattice, write_lattice
+
+BOND = 2.77  # Å, about that of Pt
+
+
+def ball(structure, count, seed=0, noise=0.0, bond=BOND):
+    """The `count` sites nearest to a random centre, randomly turned, with Gaussian noise (Å per axis)."""
+    rng = np.random.default_rng(seed)
+    kind = prototype(structure)
+    steps = np.stack(np.meshgrid(*[np.arange(-8, 9)] * 3, indexing="ij"), -1).reshape(-1, 1, 3)
+    x = (steps + kind.motif).reshape(-1, 3) @ kind.cell * bond - rng.uniform(-1, 1, 3)
+    x = x[np.argsort(np.linalg.norm(x, axis=1))[:count]]
+    rotation = Rotation.random(random_state=seed).as_matrix()
+    return x @ rotation.T + rng.normal(0, noise, (count, 3)) if noise else x @ rotation.T
+
+
+def twinned(shift=False):
+    """A ball of fcc atoms, its upper part mirrored in (111), or shifted along it as by a stacking fault."""
+    kind = prototype("fcc")
+    steps = np.stack(np.meshgrid(*[np.arange(-5, 6)] * 3, indexing="ij"), -1).reshape(-1, 1, 3)
+    x = (steps + kind.motif).reshape(-1, 3) @ kind.cell * BOND
+    x = x[np.linalg.norm(x, axis=1) < 17]
+    x = x @ Rotation.align_vectors([[0, 0, 1]], [[1, 1, 1]])[0].as_matrix().T
+    layer = BOND * np.sqrt(2 / 3)
+    if shift:
+        lower = x[x[:, 2] < layer / 2]
+        upper = x[x[:, 2] > layer / 2]
+        # Hollow of the plane: a third of the sum of two bonds at 60°.
+        plane = lower[np.abs(lower[:, 2]) < 0.1]
+        bonds = plane[np.abs(np.linalg.norm(plane, axis=1) - BOND) < 0.1]
+        pair = next(b for b in bonds[1:] if abs(b @ bonds[0] - BOND**2 / 2) < 0.1)
+        trial = [upper + s * (bonds[0] + pair) / 3 for s in (1, -1)]
+        upper = max(trial, key=lambda u: np.linalg.norm(u[:, None] - lower[None], axis=2).min())
+        x = np.concatenate([lower, upper])
+    else:
+        lower = x[x[:, 2] < layer / 2]
+        x = np.concatenate([lower, lower[lower[:, 2] < -layer / 2] * [1, 1, -1]])
+    return x[np.linalg.norm(x - [0, 0, layer], axis=1) < 12.5]
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_600_atoms_with_5_pm_noise_give_the_cell_within_3_milliangstrom(structure):
+    kind = prototype(structure)
+    lengths = np.linalg.norm(kind.cell, axis=1) * BOND
+    angles = (90, 90, 120) if structure == "hcp" else (90, 90, 90)
+    # 5 pm is the length of the displacement, 2.9 pm per axis.
+    lattice = fit_lattice(ball(structure, 600, seed=0, noise=0.05 / np.sqrt(3)))
+    assert lattice.structure == structure
+    assert lattice.fraction == 1.0
+    assert len(lattice.domains) == 1
+    np.testing.assert_allclose([lattice.a, lattice.b, lattice.c], lengths, atol=0.003)
+    np.testing.assert_allclose([lattice.alpha, lattice.beta, lattice.gamma], angles, atol=0.05)
+    assert np.linalg.det(lattice.cell) > 0
+    assert max(lattice.a_err, lattice.b_err, lattice.c_err) < 0.0016
+    assert max(lattice.alpha_err, lattice.beta_err, lattice.gamma_err) < 0.025
+    assert np.sqrt(np.mean(lattice.residual**2)) == pytest.approx(0.05 / np.sqrt(3), rel=0.05)
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("seed", range(3))
+def test_any_orientation_gives_the_exact_cell_of_a_perfect_crystal(structure, seed):
+    x = ball(structure, 300, seed)
+    lattice = fit_lattice(x)
+    assert lattice.structure == structure
+    np.testing.assert_allclose(
+        np.array([lattice.a, lattice.b, lattice.c]), np.linalg.norm(prototype(structure).cell, axis=1) * BOND, atol=1e-9
+    )
+    np.testing.assert_allclose(lattice.site_positions(), x, atol=1e-9)
+    # Sites are those of the motif: whole numbers, halves, thirds, quarters.
+    offset = lattice.sites[:, None] - prototype(structure).motif
+    assert np.all(np.any(np.all(np.abs(offset - np.rint(offset)) < 1e-9, axis=2), axis=1))
+    assert len(np.unique(np.rint(12 * lattice.sites), axis=0)) == len(x)
+
+
+def test_axes_are_the_ones_nearest_to_the_frame():
+    """A crystal turned by a few degrees keeps a along x, b along y, c along z, whichever mate the seed found."""
+    for seed in range(4):
+        x = ball("fcc", 200, seed)
+        back = Rotation.random(random_state=seed).as_matrix()
+        small = Rotation.from_rotvec([0.05, -0.08, 0.1])
+        lattice = fit_lattice(x @ back @ small.as_matrix().T)
+        np.testing.assert_allclose(lattice.axes @ small.as_matrix(), np.eye(3), atol=1e-9)
+
+
+def test_stated_errors_match_the_scatter_over_many_noisy_copies():
+    """Monte Carlo: 300 copies, noise twice as large on the outer half. 300 copies know a standard error to 4%."""
+    sites = np.linalg.solve((prototype("fcc").cell * BOND).T, ball("fcc", 300).T).T
+    cell = prototype("fcc").cell * BOND + np.array([[0, 0.1, 0], [0.05, 0, 0], [0, 0.02, 0.1]])
+    rng = np.random.default_rng(5)
+    x = sites @ cell + [1.0, 2.0, 3.0]
+    outer = np.linalg.norm(x - x.mean(0), axis=1) > np.median(np.linalg.norm(x - x.mean(0), axis=1))
+    values, errors = [], []
+    for _ in range(300):
+        fit = fit_affine(sites, x + rng.normal(0, 0.04, x.shape) * np.where(outer, 2, 1)[:, None])
+        p = cell_parameters(fit.cell, fit.covariance[3:, 3:])
+        values.append([p.a, p.b, p.c, p.alpha, p.beta, p.gamma, p.volume])
+        errors.append([p.a_err, p.b_err, p.c_err, p.alpha_err, p.beta_err, p.gamma_err, p.volume_err])
+    truth = cell_parameters(cell, np.zeros((9, 9)))
+    scatter = np.std(values, axis=0)
+    np.testing.assert_allclose(np.mean(errors, axis=0), scatter, rtol=0.15)
+    bias = np.mean(values, axis=0) - [truth.a, truth.b, truth.c, truth.alpha, truth.beta, truth.gamma, truth.volume]
+    assert np.all(np.abs(bias) < 4 * scatter / np.sqrt(300))
+
+
+def test_gradients_of_the_cell_parameters_match_finite_differences():
+    """With the covariance of one entry equal to h² each error is |∂p/∂entry| h."""
+    cell = np.array([[3.9, 0.3, 0.1], [-0.2, 4.1, 0.2], [0.4, 0.1, 3.7]])
+    names = ("a", "b", "c", "alpha", "beta", "gamma", "volume")
+    for entry in range(9):
+        step = np.zeros(9)
+        step[entry] = 1e-5
+        up = cell_parameters(cell + step.reshape(3, 3), np.zeros((9, 9)))
+        down = cell_parameters(cell - step.reshape(3, 3), np.zeros((9, 9)))
+        covariance = np.zeros((9, 9))
+        covariance[entry, entry] = 1.0
+        stated = cell_parameters(cell, covariance)
+        for n in names:
+            slope = abs(getattr(up, n) - getattr(down, n)) / 2e-5
+            assert getattr(stated, f"{n}_err") == pytest.approx(slope, rel=1e-5, abs=1e-6)
+
+
+def test_outliers_neither_move_the_cell_nor_count_as_on_site():
+    x = ball("fcc", 400, 3, noise=0.03)
+    rng = np.random.default_rng(0)
+    bad = np.argsort(np.linalg.norm(x, axis=1))[-40:]
+    x[bad] += rng.normal(0, 0.8, (40, 3))
+    lattice = fit_lattice(x)
+    good = np.setdiff1d(np.arange(400), bad)
+    assert lattice.on_site[good].all()
+    assert lattice.on_site[bad].mean() < 0.4
+    assert abs(lattice.parameters.volume ** (1 / 3) - BOND * np.sqrt(2)) < 0.003
+
+
+def test_twin_and_stacking_fault_are_second_domains():
+    for shift, relation, angle in ((False, "twin", 60.0), (True, "shifted", 0.0)):
+        x = twinned(shift)
+        rng = np.random.default_rng(1)
+        lattice = fit_lattice(x + rng.normal(0, 0.04, x.shape))
+        assert lattice.structure == "fcc"
+        assert [d.relation for d in lattice.domains] == ["main", relation]
+        assert lattice.domains[1].disorientation == pytest.approx(angle, abs=0.5)
+        assert lattice.off_lattice < 0.02
+        assert 0.3 < lattice.fraction < 0.9
+        assert sum(d.atoms for d in lattice.domains) == lattice.on_site.sum()
+
+
+def test_decahedron_is_five_domains():
+    lattice = fit_lattice(Decahedron("Pt", 6, 5, 0, latticeconstant=3.92).positions)
+    assert len(lattice.domains) == 5
+    assert lattice.off_lattice < 0.02
+
+
+def test_a_bent_crystal_is_still_one_domain():
+    """Bent so that the rim is 0.6 Å from its site and sheared by 10%, no atom may lose or share its index."""
+    x = ball("fcc", 600, 2)
+    x[:, 2] += 0.004 * x[:, 0] ** 2
+    lattice = fit_lattice(x)
+    assert np.isfinite(lattice.sites).all()
+    assert len(lattice.domains) == 1
+    assert len(np.unique(np.rint(lattice.sites[lattice.domain == 0] * 12), axis=0)) == (lattice.domain == 0).sum()
+
+
+def test_a_cloud_of_random_points_has_no_lattice():
+    rng = np.random.default_rng(4)
+    with pytest.raises(ConvergenceError, match="no lattice"):
+        fit_lattice(rng.uniform(-10, 10, (300, 3)))
+
+
+def test_sigma_weights_the_precise_atoms():
+    """Half of the atoms at 1 pm and half at 20 pm: with their errors the cell is several times better."""
+    rng = np.random.default_rng(9)
+    x = ball("fcc", 400, 6)
+    sigma = np.where(rng.random(400) < 0.5, 0.01, 0.2)
+    noisy = x + rng.normal(size=x.shape) * sigma[:, None]
+    plain, weighted = fit_lattice(noisy), fit_lattice(noisy, sigma=sigma)
+    assert weighted.a_err < plain.a_err / 2
+    assert abs(weighted.a - BOND * np.sqrt(2)) < 4 * weighted.a_err
+
+
+def test_expansion_of_platinum_is_measured_against_3_92():
+    lattice = fit_lattice(ball("fcc", 300, 1, bond=3.92 * 1.01 / np.sqrt(2)), element="Pt")
+    found = expansion(lattice)
+    assert found is not None
+    assert found["mean"] == pytest.approx(0.01, abs=1e-6)
+    assert found["a"] == pytest.approx(0.01, abs=1e-6)
+    assert lattice.bulk.source.startswith("ase.data")
+    assert fit_lattice(ball("fcc", 300, 1), element="Fe").bulk is None
+
+
+def test_bulk_bond_lengths_agree_with_handbooks():
+    """Nearest-neighbour distances in C. Kittel, Introduction to Solid State Physics, chapter 1."""
+    for element, nearest in (("Pt", 2.77), ("Fe", 2.48), ("Si", 2.35), ("Co", 2.50)):
+        assert bulk_reference(element).nearest == pytest.approx(nearest, abs=0.02)
+
+
+def test_lattice_json_holds_cell_domains_reference_and_comes_back(tmp_path):
+    lattice = fit_lattice(ball("hcp", 300, 8, noise=0.02), element="Co")
+    content = lattice_to_dict(lattice)
+    assert {"cell", "structure", "domains", "reference", "expansion"} <= set(content)
+    assert {f"{n}{e}" for n in ("a", "b", "c", "alpha", "beta", "gamma") for e in ("", "_err")} <= set(content["cell"])
+    write_lattice(tmp_path / "lattice.json", lattice)
+    assert json.loads((tmp_path / "lattice.json").read_text(encoding="utf-8")) == content == lattice.to_json()
+    back = read_lattice(tmp_path / "lattice.json")
+    np.testing.assert_allclose(back.cell, lattice.cell, atol=1e-7)
+    np.testing.assert_allclose(back.site_positions(), lattice.site_positions(), atol=1e-5)
+    assert back.structure == "hcp"
+    assert back.bulk == lattice.bulk
+    (tmp_path / "bad.json").write_text("{}")
+    for name in ("bad.json", "none.json"):
+        with pytest.raises(DataFileError, match=name):
+            read_lattice(tmp_path / name)
+
+
+def test_wrong_input_is_named():
+    x = ball("fcc", 50)
+    with pytest.raises(InputError, match="structure is 'sc'"):
+        fit_lattice(x, structure="sc")
+    with pytest.raises(InputError, match="element is 'Xx'"):
+        fit_lattice(x, element="Xx")
+    with pytest.raises(InputError, match=r"\(50, 2\)"):
+        fit_lattice(x[:, :2])
+    with pytest.raises(InputError, match="at least 13"):
+        fit_lattice(x[:5])
+    with pytest.raises(InputError, match="sigma"):
+        fit_lattice(x, sigma=np.full(50, np.nan))
+
+
+def test_operations_of_the_prototypes_are_the_proper_rotations_of_their_groups():
+    """24 for cubic structures, 12 for hcp; each maps the structure onto itself."""
+    for name, order in (("fcc", 24), ("bcc", 24), ("hcp", 12), ("diamond", 24)):
+        kind = prototype(name)
+        rotations, translations = kind.operations
+        assert len(rotations) == order
+        for w, t in zip(rotations, translations, strict=True):
+            moved = kind.motif @ w.T + t
+            difference = moved[:, None] - kind.motif[None]
+            assert np.all(np.any(np.all(np.abs(difference - np.rint(difference)) < 1e-9, axis=2), axis=1))
