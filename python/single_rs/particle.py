@@ -23,7 +23,10 @@ from single_rs.run_log import Progress, RunLog, stage_key
 
 if TYPE_CHECKING:
     from single_rs.background import CleanStack
+    from single_rs.export import ParticleModel
     from single_rs.io import ParticleStack
+    from single_rs.orient import Poses
+    from single_rs.reconstruct import Reconstruction
 
 __all__ = ["ParticleResult", "solve_particle"]
 
@@ -148,10 +151,37 @@ class _Particle:
         with self._stage("analyze", ["atoms.xyz", stages.SUMMARY]) as entry:
             frame = (len(density.map), density.pixel_size)
             model = stages.analyze(atoms, self.element, self.folder, self.config, frame, self._tell)
-            summary = stages.summarize(self.clean(), poses, density, model, self.element)
+            summary = self._summary(poses, density, model)
             stages.write_json(self.folder / stages.SUMMARY, summary)
             entry["verdict"] = summary["verdict"]
         return ParticleResult.from_summary(self.folder, summary)
+
+    def _summary(self, poses: Poses, density: Reconstruction, model: ParticleModel) -> dict[str, Any]:
+        """Return the content of summary.json: the verdict first, then the numbers it rests on."""
+        from single_rs.analysis import summarise
+        from single_rs.verdict import judge
+
+        clean = self.clean()
+        verdict = judge(clean, poses, density, model, self.element)
+        return {
+            "verdict": verdict.verdict,
+            "reasons": list(verdict.reasons),
+            "element": self.element,
+            "frames": len(self.stack),
+            "frames_used": int(np.sum(np.asarray(poses.weight) > 0)),
+            "mean_confidence": float(np.mean(poses.confidence)),
+            "diameter": float(clean.diameter),
+            "pixel_size": float(clean.pixel_size),
+            "resolution": float(density.resolution),
+            **summarise(model),
+            "evidence": dict(poses.evidence),
+            "seconds": self.seconds(),
+        }
+
+    def seconds(self) -> float:
+        """Return the time that the finished stages of this particle took."""
+        times = self.record.times()
+        return sum(t for name, t in times.items() if name.startswith(f"{self.folder.name}/"))
 
     def failed(self, reason: str) -> ParticleResult:
         """Write a summary with the verdict ``failed``; files of stages that succeeded stay."""
@@ -181,7 +211,7 @@ class _Particle:
     def _diameter(self) -> float | None:
         return self.stack.diameter if self.stack.diameter is not None else float(self.clean().diameter)
 
-    def _poses(self) -> Any:
+    def _poses(self) -> Poses:
         if self._done("orient"):
             return stages.read_poses(self.folder / stages.POSES)
         clean = self.clean()
@@ -190,7 +220,7 @@ class _Particle:
             entry["mean_confidence"] = float(np.mean(poses.confidence))
         return poses
 
-    def _density(self, poses: Any) -> Any:
+    def _density(self, poses: Poses) -> Reconstruction:
         if self._done("reconstruct"):
             return stages.load_reconstruction(self.folder)
         clean = self.clean()

@@ -33,6 +33,7 @@ app = App(
     help_format="plaintext",
     help_epilogue=EPILOGUE,
     result_action="return_value",
+    suppress_keyboard_interrupt=False,
 )
 
 _flags: dict[str, str] = {}
