@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import tracemalloc
+import types
 
 import mrcfile
 import numpy as np
@@ -143,6 +145,35 @@ def test_imagej_units_and_printing_resolutions(tmp_path):
         assert movie.pixel_size == pytest.approx(0.5)
     with pytest.raises(InputError, match="--pixel-size"):
         open_movie(tmp_path / "p.tif")
+
+
+class _Reader(types.ModuleType):
+    """Stands for rosettasciio's reader of one format: a list of dictionaries, data lazy or not."""
+
+    @staticmethod
+    def file_reader(path, lazy):
+        axes = [{"scale": 1.0, "units": "s"}, {"scale": 0.036, "units": "nm"}, {"scale": 0.036, "units": "nm"}]
+        movie = {"data": np.arange(3 * 64, dtype=np.int32).reshape(3, 8, 8), "axes": axes}
+        return [{"data": np.zeros(5), "axes": axes[:1]}, movie]
+
+
+def test_other_formats_go_through_rosettasciio(tmp_path, monkeypatch):
+    (tmp_path / "m.dm4").write_bytes(b"x")
+    package = types.ModuleType("rsciio")
+    package.IO_PLUGINS = [{"name": "DM", "file_extensions": ["dm3", "DM4"], "api": "rsciio.fake"}]
+    monkeypatch.setitem(sys.modules, "rsciio", package)
+    monkeypatch.setitem(sys.modules, "rsciio.fake", _Reader("rsciio.fake"))
+    with open_movie(tmp_path / "m.dm4") as movie:
+        assert movie.shape == (3, 8, 8)
+        assert movie.pixel_size == pytest.approx(0.36)
+        assert movie.read(1, 2)[0, 0, 0] == 64
+
+
+def test_without_rosettasciio_the_extra_is_named(tmp_path, monkeypatch):
+    (tmp_path / "m.dm4").write_bytes(b"x")
+    monkeypatch.setitem(sys.modules, "rsciio", None)
+    with pytest.raises(DataFileError, match=r"single-rs\[io\]"):
+        open_movie(tmp_path / "m.dm4", 0.36)
 
 
 def test_a_folder_of_frames_is_read_in_natural_order(tmp_path):

@@ -17,6 +17,7 @@ from single_rs.io import writable_folder
 from single_rs.pipeline import ParticleResult, RunResult, run
 from single_rs.run_log import Progress
 from single_rs.scoring import AtomScore, PoseScore, score_atoms, score_poses
+from single_rs.star import read_poses, read_tracks
 
 __all__ = ["DemoParticle", "DemoResult", "print_table", "run_demo"]
 
@@ -78,7 +79,7 @@ def run_demo(
     result = run(truth.path, None, "Pt", folder, config, seed, progress=progress)
     end = time.perf_counter()
 
-    tracks = stages.read_tracks(folder / stages.TRACK_FILE)
+    tracks = read_tracks(folder / stages.TRACK_FILE)
     particles = []
     for one, track in zip(result.particles, tracks, strict=True):
         true_path = truth.centres[track.frames] + truth.drift[track.frames, None]
@@ -98,7 +99,7 @@ def _scores(folder: Path, positions: np.ndarray, rotations: np.ndarray) -> tuple
     if (folder / stages.ATOMS).exists():
         atoms = score_atoms(read_xyz(folder / stages.ATOMS).positions, positions)
     if (folder / stages.POSES).exists():
-        found = stages.read_poses(folder / stages.POSES)
+        found = read_poses(folder / stages.POSES)
         poses = score_poses(found.rotations, found.frames, rotations)
     return atoms, poses
 

@@ -20,6 +20,7 @@ from single_rs import stages
 from single_rs.config import Config, settings_to_dict
 from single_rs.errors import ConvergenceError, SingleError
 from single_rs.run_log import Progress, RunLog, stage_key
+from single_rs.star import read_poses
 
 if TYPE_CHECKING:
     from single_rs.background import CleanStack
@@ -213,7 +214,7 @@ class _Particle:
 
     def _poses(self) -> Poses:
         if self._done("orient"):
-            return stages.read_poses(self.folder / stages.POSES)
+            return read_poses(self.folder / stages.POSES)
         clean = self.clean()
         with self._stage("orient", [stages.POSES]) as entry:
             poses = stages.orient(clean, self.element, self.folder, self.config.orient, self.seed, self._tell)

@@ -20,7 +20,7 @@ from single_rs.errors import InputError, NoParticleError
 from single_rs.io import Movie, ParticleStack, open_movie, writable_folder, write_stack
 from single_rs.particle import ParticleResult, solve_particle
 from single_rs.run_log import Progress, RunLog, file_log, stage_key
-from single_rs.star import write_frames
+from single_rs.star import read_tracks, write_frames
 
 __all__ = ["ParticleResult", "RunResult", "run", "solve"]
 
@@ -98,7 +98,7 @@ def run(
             with record.stage("motion", keys["motion"], [folder / f for f in stages.MOTION_FILES]):
                 motion = stages.correct(movie, folder, config.motion, progress)
         if record.done("track", keys["track"]):
-            tracks = stages.read_tracks(folder / stages.TRACK_FILE)
+            tracks = read_tracks(folder / stages.TRACK_FILE)
         else:
             motion = motion or stages.read_motion(folder)
             with record.stage("track", keys["track"], [folder / stages.TRACK_FILE]) as entry:

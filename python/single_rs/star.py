@@ -63,13 +63,13 @@ def angles_from_rotations(rotations: ArrayLike) -> NDArray[np.float64]:
         leaves.
     """
     m = np.swapaxes(np.asarray(rotations, np.float64), -1, -2)
-    rot = np.arctan2(m[:, 1, 2], m[:, 0, 2])
+    rot: NDArray[np.float64] = np.arctan2(m[:, 1, 2], m[:, 0, 2])
     c, s = np.cos(rot)[:, None], np.sin(rot)[:, None]
     # Rz(-rot) m = Ry(tilt) Rz(psi): its middle row is (sin psi, cos psi, 0) whatever the tilt, so nothing degenerates.
     first, second = c * m[:, 0] + s * m[:, 1], c * m[:, 1] - s * m[:, 0]
     tilt = np.arctan2(first[:, 2], m[:, 2, 2])
     psi = np.arctan2(second[:, 0], second[:, 1])
-    return np.degrees(np.stack([rot, tilt, psi], axis=1))
+    return np.asarray(np.degrees(np.stack([rot, tilt, psi], axis=1)))
 
 
 def rotations_from_angles(angles: ArrayLike) -> NDArray[np.float64]:
@@ -355,8 +355,8 @@ def _read(path: str | os.PathLike[str]) -> dict[str, dict[str, list[str]]]:
             if item.pair is not None:
                 table[item.pair[0].lstrip("_")] = [cif.as_string(item.pair[1])]
             elif item.loop is not None:
-                for i, tag in enumerate(item.loop.tags):
-                    words = [cif.as_string(item.loop[row, i]) for row in range(item.loop.length())]
+                for tag in item.loop.tags:
+                    words = [cif.as_string(word) for word in block.find_loop(tag)]
                     # as_string turns the word "." of an empty loop into "".
                     table[tag.lstrip("_")] = [] if words == [""] else words
     return blocks

@@ -82,6 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _flags.clear()
         _flags.update(flags)
         app(tokens, exit_on_error=False, print_error=False)
+        sys.stdout.flush()
     except (SingleError, ConvergenceError) as error:
         return _complain(str(error))
     except CycloptsError as error:

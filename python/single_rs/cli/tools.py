@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
@@ -98,7 +99,7 @@ def simulate(
     print(f"{settings.frames} frames and their truth: {out.parent / out.stem}*")
 
 
-def _without_none(table: dict[str, object]) -> dict[str, object]:
+def _without_none(table: Mapping[str, Any]) -> dict[str, Any]:
     """Leave out what was not given, in nested tables too."""
     return {k: _without_none(v) if isinstance(v, dict) else v for k, v in table.items() if v is not None and v != {}}
 

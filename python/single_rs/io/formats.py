@@ -94,7 +94,7 @@ class _TiffSource:
             # One page may hold the whole movie (ImageJ hyperstacks); then it is read as one.
             if len(pages) != self.shape[0]:
                 return np.asarray(self._file.asarray(series=0)).reshape(self.shape)[start:stop]
-            return np.stack([np.asarray(pages[i].asarray()) for i in range(start, stop)])
+            return np.asarray(self._file.asarray(key=slice(start, stop))).reshape(stop - start, *self.shape[1:])
         except Exception as error:
             # tifffile raises a type of its own for each codec; all of them mean the same to the user.
             hint = f"; its compression may need imagecodecs: {EXTRA}" if "imagecodecs" in str(error) else ""
