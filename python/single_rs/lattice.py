@@ -219,8 +219,8 @@ def fit_lattice(
     held = [(_gain(member, kind, len(x)), kind, member) for kind, member in found if member is not None]
     if not held:
         raise ConvergenceError(
-            f"no lattice ({structure or ', '.join(STRUCTURES)}) holds {_SMALLEST_DOMAIN} of the {len(x)} atoms (nearest "
-            f"neighbours {nearest:.2f} Å); check the tracing or name the structure"
+            f"no lattice ({structure or ', '.join(STRUCTURES)}) holds {_SMALLEST_DOMAIN} of the {len(x)} atoms "
+            f"(nearest neighbours {nearest:.2f} Å); check the tracing or name the structure"
         )
     _, kind, main = max(held, key=lambda h: h[0])
     members = [_canonical(main, kind, x)]

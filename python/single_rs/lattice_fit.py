@@ -12,9 +12,9 @@ M-estimator with the leverage correction HC3,
     cov(θ) = Σ_i g_i g_iᵀ ⊗ r_i r_iᵀ / (1 − l_i)²,    g_i = J⁻¹ D_i w_i,    l_i = D_i · g_i,
     J = Σ_i D_i D_iᵀ ψ'_i,    ψ'_i = [(1 − t²)² − (4/3) t² (1 − t²)] / s_i²,
 
-with ψ' the derivative of w(|r|) r averaged over directions: an atom at the edge of the biweight pulls less the further it
-moves. So surface atoms may scatter more than the core. Residuals of different atoms are taken as independent; a smooth
-strain field is not, and its effect on the best-fit cell is a property of the particle rather than an error.
+with ψ' the derivative of w(|r|) r averaged over directions: an atom far out pulls less the further it moves. So surface
+atoms may scatter more than the core. Residuals of different atoms are taken as independent; a smooth strain field is
+not, and its effect on the best-fit cell is a property of the particle rather than an error.
 
 References: biweight: A. E. Beaton and J. W. Tukey, Technometrics 16, 147 (1974), doi:10.1080/00401706.1974.10489171;
 HC3: J. G. MacKinnon and H. White, J. Econometrics 29, 305 (1985), doi:10.1016/0304-4076(85)90158-7.

@@ -1,0 +1,176 @@
+"""Strain: known strain fields come back, exactly where the method is exact and within the stated errors elsewhere."""
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from single_rs.crystal import prototype
+from single_rs.errors import InputError
+from single_rs.lattice import fit_lattice
+from single_rs.strain import COMPONENTS, StrainConfig, compute_strain, strain_maps
+
+A = 3.92  # Å, the bulk lattice constant of Pt that the reference uses
+UNIFORM = np.array([[0.012, 0.004, -0.003], [0.004, -0.008, 0.002], [-0.003, 0.002, 0.005]])
+TURN = Rotation.from_rotvec([0.1, 0.2, -0.15]).as_matrix()
+BULK = StrainConfig(reference="bulk")
+
+
+def ball(count=400):
+    """Ball of fcc Pt, axes along x, y, z, centred on its centre of mass."""
+    kind = prototype("fcc")
+    steps = np.stack(np.meshgrid(*[np.arange(-5, 6)] * 3, indexing="ij"), -1).reshape(-1, 1, 3)
+    x = (steps + kind.motif).reshape(-1, 3) * A
+    x = x[np.argsort(np.linalg.norm(x - 0.1, axis=1), kind="stable")[:count]]
+    return x - x.mean(axis=0)
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_uniform_strain_comes_back_exactly_at_every_atom_and_in_every_orientation(order):
+    x = ball() @ (np.eye(3) + UNIFORM).T @ TURN.T
+    lattice = fit_lattice(x, element="Pt")
+    crystal = compute_strain(x, lattice, StrainConfig(reference="bulk", order=order))
+    np.testing.assert_allclose(crystal.matrix, np.broadcast_to(UNIFORM, crystal.matrix.shape), atol=1e-12)
+    np.testing.assert_allclose(crystal.axes, TURN.T, atol=1e-12)
+    lab = compute_strain(x, lattice, StrainConfig(reference="bulk", frame="lab", order=order))
+    np.testing.assert_allclose(lab.matrix, np.broadcast_to(TURN @ UNIFORM @ TURN.T, lab.matrix.shape), atol=1e-12)
+    # Against its own best fit a uniformly strained crystal is not strained.
+    np.testing.assert_allclose(compute_strain(x, lattice).tensor, 0, atol=1e-12)
+
+
+def test_components_are_xx_yy_zz_xy_xz_yz_with_tensor_shear():
+    x = ball() @ (np.eye(3) + UNIFORM).T
+    tensor = compute_strain(x, fit_lattice(x, element="Pt"), BULK).tensor[0]
+    assert COMPONENTS == ("xx", "yy", "zz", "xy", "xz", "yz")
+    np.testing.assert_allclose(tensor, [0.012, -0.008, 0.005, 0.004, -0.003, 0.002], atol=1e-12)
+
+
+def test_rotating_one_half_adds_no_strain_away_from_the_joint():
+    """U − I is free of rotation: 2° between the halves would look like 0.06% of strain in a linear theory."""
+    x = ball(600)
+    lattice = fit_lattice(x, element="Pt")
+    upper = x[:, 2] > 0
+    angle = np.deg2rad(2.0)
+    x[upper] = x[upper] @ Rotation.from_rotvec([0, 0, angle]).as_matrix().T
+    strain = compute_strain(x, lattice, StrainConfig(reference="bulk", kernel_width=1.5))
+    far = np.abs(x[:, 2]) > 5.5
+    assert np.abs(strain.tensor[far]).max() < 1e-4
+    np.testing.assert_allclose(strain.rotation[far & upper, 2], angle, rtol=0.01)
+
+
+def test_linear_gradient_of_strain():
+    """ε_xx grows from −2% to 2%: exact with order 2; with order 1 the rim reads its value further inside."""
+    x = ball(600)
+    slope = 0.02 / 12
+    moved = x + np.outer(slope * x[:, 0] ** 2 / 2, [1, 0, 0])
+    lattice = fit_lattice(moved, "fcc", element="Pt")
+    exact = compute_strain(moved, lattice, StrainConfig(reference="bulk", order=2))
+    np.testing.assert_allclose(exact.tensor[:, 0], slope * x[:, 0], atol=1e-9)
+    np.testing.assert_allclose(exact.tensor[:, 1:], 0, atol=1e-9)
+    plane = compute_strain(moved, lattice, BULK)
+    assert np.abs(plane.tensor[:, 0] - slope * x[:, 0]).max() < slope * 2.0
+    assert np.abs(plane.tensor[:, 0] - slope * x[:, 0])[~plane.surface].max() < slope * 1.0
+
+
+def test_radial_strain_is_the_derivative_of_the_gaussian_convolution():
+    """u = (a + b r²) x; convolved with a Gaussian of width w, du_r/dr = a + 3 b r² + 5 b w², everywhere in the core."""
+    x = ball(600)
+    a, b, width = 0.004, 0.02 / 3 / 12**2, 2.0
+    r = np.linalg.norm(x, axis=1)
+    moved = x * (1 + a + b * r**2)[:, None]
+    strain = compute_strain(moved, fit_lattice(moved, "fcc", element="Pt"), BULK)
+    core = (r > 2) & (r < 6)
+    smoothed = a + 3 * b * r**2 + 5 * b * width**2
+    np.testing.assert_allclose(strain.radial[core], smoothed[core], atol=3e-4)
+    across = (np.trace(strain.matrix, axis1=1, axis2=2) - strain.radial) / 2
+    np.testing.assert_allclose(across[core], (a + b * r**2 + 5 * b * width**2)[core], atol=3e-4)
+    curved = compute_strain(moved, fit_lattice(moved, "fcc", element="Pt"), StrainConfig(reference="bulk", order=2))
+    assert np.abs(curved.radial - a - 3 * b * r**2).max() < 8 * b * width**2
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_stated_errors_match_the_scatter(order):
+    """2 pm of noise over 12 copies: pulls have unit variance, on the surface as in the core, with σ given or not."""
+    rng = np.random.default_rng(3)
+    x = ball(250) @ (np.eye(3) + UNIFORM).T
+    settings = StrainConfig(reference="bulk", order=order)
+    lattice = fit_lattice(x, "fcc", element="Pt")
+    pulls, free = [], []
+    for _ in range(12):
+        noisy = x + rng.normal(0, 0.02, x.shape)
+        for sigma, collect in ((np.full(len(x), 0.02), pulls), (None, free)):
+            strain = compute_strain(noisy, lattice, settings, sigma)
+            true = UNIFORM[[0, 1, 2, 0, 0, 1], [0, 1, 2, 1, 2, 2]]
+            collect.append((strain.tensor - true) / strain.error)
+    surface = strain.surface
+    for collect in (pulls, free):
+        spread = np.std(collect, axis=0)
+        assert np.sqrt(np.mean(spread**2)) == pytest.approx(1, abs=0.1)
+        for part in (surface, ~surface):
+            assert np.sqrt(np.mean(spread[part] ** 2)) == pytest.approx(1, abs=0.15)
+
+
+def test_noise_on_the_surface_is_what_the_docstring_says():
+    rng = np.random.default_rng(0)
+    x = ball(600)
+    noisy = x + rng.normal(0, 0.02, x.shape)
+    lattice = fit_lattice(noisy, "fcc", element="Pt")
+    sigma = np.full(len(x), 0.02)
+    one = compute_strain(noisy, lattice, BULK, sigma)
+    two = compute_strain(noisy, lattice, StrainConfig(reference="bulk", order=2), sigma)
+    normal = slice(0, 3)
+    core, rim = ~one.surface, one.surface
+    assert one.error[rim, normal].mean() == pytest.approx(0.0027, abs=0.0002)
+    assert one.error[core, normal].mean() == pytest.approx(0.0016, abs=0.0001)
+    assert two.error[rim, normal].mean() / one.error[rim, normal].mean() == pytest.approx(2.2, abs=0.2)
+    assert two.error[core, normal].mean() / one.error[core, normal].mean() == pytest.approx(1.1, abs=0.1)
+
+
+def test_atoms_off_the_lattice_get_the_strain_around_them_or_nan():
+    x = ball(400)
+    x[7] += [0.9, 0.3, 0.0]
+    far = np.vstack([x, [[40.0, 0, 0]]])
+    lattice = fit_lattice(far, "fcc", element="Pt")
+    strain = compute_strain(far, lattice, BULK)
+    assert not lattice.on_site[7]
+    assert np.isnan(strain.displacement[7]).all()
+    np.testing.assert_allclose(strain.tensor[7], 0, atol=1e-9)
+    assert np.isnan(strain.tensor[-1]).all()
+    assert np.isfinite(strain.tensor[:-1]).all()
+
+
+def test_surface_of_a_ball():
+    strain = compute_strain(ball(600), fit_lattice(ball(600)))
+    r = np.linalg.norm(ball(600), axis=1)
+    assert strain.surface[r > r.max() - A / np.sqrt(3)].all()
+    assert not strain.surface[r < r.max() - 2 * A / np.sqrt(3)].any()
+
+
+def test_maps_are_zyx_with_the_centre_at_half_the_box():
+    x = ball(300) @ (np.eye(3) + UNIFORM).T
+    x += [4.0, 0.0, -2.0]
+    strain = compute_strain(x, fit_lattice(x, element="Pt"), BULK)
+    maps = strain_maps(x, strain, 64, 0.6, 2.77)
+    assert set(maps) == {*COMPONENTS, "radial"}
+    for name, value in zip(COMPONENTS, strain.tensor[0], strict=True):
+        volume = maps[name]
+        assert volume.shape == (64, 64, 64)
+        assert volume.dtype == np.float32
+        inside = volume != 0
+        np.testing.assert_allclose(volume[inside], value, atol=1e-6)
+    z, y, w = (np.mean(i) for i in np.nonzero(maps["xx"]))
+    np.testing.assert_allclose([(w - 32) * 0.6, (y - 32) * 0.6, (z - 32) * 0.6], x.mean(axis=0), atol=0.15)
+    # The ball and three quarters of a bond round it, without holes: 1.25 of the volume of its atoms.
+    assert inside.sum() * 0.6**3 == pytest.approx(1.25 * 300 * A**3 / 4, rel=0.1)
+
+
+def test_wrong_input_is_named():
+    x = ball(200)
+    lattice = fit_lattice(x)
+    with pytest.raises(InputError, match="reference is 'bulk'"):
+        compute_strain(x, lattice, BULK)
+    with pytest.raises(InputError, match="199 atoms"):
+        compute_strain(x[1:], lattice)
+    with pytest.raises(InputError, match=r"StrainConfig\.kernel_width"):
+        StrainConfig(kernel_width=0.0)
+    with pytest.raises(InputError, match="accepted: crystal, lab"):
+        StrainConfig(frame="sample")
