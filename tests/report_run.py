@@ -11,9 +11,12 @@ from ase.cluster import Octahedron
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 
+from single_rs.atoms import Atoms
+from single_rs.export import ParticleModel, write_xyz
 from single_rs.io import write_map, write_stack
 from single_rs.lattice import fit_lattice
 from single_rs.lattice_io import write_lattice
+from single_rs.motion import Motion, write_motion
 from single_rs.star import write_poses, write_tracks
 from single_rs.strain import compute_strain
 from single_rs.structure import analyse_structure
@@ -54,16 +57,15 @@ def write_atoms(path: Path, positions: np.ndarray) -> dict[str, float]:
     strain = compute_strain(positions, lattice)
     local = analyse_structure(positions)
     write_lattice(path.with_name("lattice.json"), lattice)
-    rng = np.random.default_rng(3)
-    kinds = "sigma:R:1:height:R:1:bfactor:R:1:cn:I:1:structure_type:I:1:strain:R:6:radial_strain:R:1:surface:I:1"
-    lines = [str(len(positions)), f'Properties=species:S:1:pos:R:3:{kinds} pbc="F F F"']
-    for k, x in enumerate(positions + BOX // 2 * PIXEL):
-        numbers = [*x, 0.03 + 0.01 * rng.random(), rng.normal(10, 1), 4.0]
-        tail = [*strain.tensor[k], strain.radial[k]]
-        middle = f"{local.coordination[k]} {local.structure_type[k]}"
-        words = " ".join(f"{v:.5f}" for v in numbers), middle, " ".join(f"{v:.6f}" for v in tail)
-        lines.append(f"Pt {' '.join(words)} {int(strain.surface[k])}")
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    rng, count = np.random.default_rng(3), len(positions)
+    atoms = Atoms(
+        positions, np.full(count, "Pt"), rng.normal(10, 1, count), np.full(count, 4.0), 0.03 + 0.01 * rng.random(count),
+        np.ones(count),
+    )  # fmt: skip
+    write_xyz(
+        path,
+        ParticleModel(atoms, local.coordination, local.structure_type, strain.surface, lattice, strain, BOX, PIXEL),
+    )
     return {"radial_mean": float(np.nanmean(strain.radial))}
 
 
@@ -104,9 +106,13 @@ def write_run(folder: Path) -> Path:
     rng, frames = np.random.default_rng(1), np.arange(FRAMES)
     tracks = [
         SimpleNamespace(
-            frames=frames, x=x + np.cumsum(rng.normal(0, 0.4, FRAMES)), y=y + np.cumsum(rng.normal(0, 0.4, FRAMES)),
-            sigma=np.full(FRAMES, 0.3), diameter=23.0, score=9.0,
-        )  # fmt: skip
+            frames=frames,
+            x=x + np.cumsum(rng.normal(0, 0.4, FRAMES)),
+            y=y + np.cumsum(rng.normal(0, 0.4, FRAMES)),
+            sigma=np.full(FRAMES, 0.3),
+            diameter=23.0,
+            score=9.0,
+        )
         for x, y in ((60.0, 70.0), (120.0, 110.0))
     ]
     write_tracks(folder / "tracks.star", tracks, PIXEL)
@@ -114,12 +120,25 @@ def write_run(folder: Path) -> Path:
     for track in tracks:
         y, x = np.indices(field.shape)
         field += 2 * np.exp(-((x - track.x.mean()) ** 2 + (y - track.y.mean()) ** 2) / 2 / 15**2)
-    write_stack(folder / "mean.mrc", field[None].astype(np.float32), PIXEL)
+    write_map(folder / "mean.mrc", field[None].astype(np.float32), PIXEL)
+    bad = np.isin(frames, (17, 90))
+    motion = Motion(
+        shifts=np.cumsum(rng.normal(0.03, 0.15, (FRAMES, 2)), axis=0), bad_frames=bad, hot_pixels=np.array([[3, 4]]),
+        dead_pixels=np.zeros((0, 2), int), shape=field.shape, quality=np.where(bad, 0.0, 1.0),
+        sigma=np.full((FRAMES, 2), 0.05), reasons=np.where(bad, "dark", ""), ceiling=30.0, mean=None,
+        local=np.zeros((FRAMES, 0, 0, 2)), patch_x=np.zeros(0), patch_y=np.zeros(0),
+    )  # fmt: skip
+    write_motion(folder / "motion.csv", motion)
     write_particle(folder / "particle_00")
     failed = folder / "particle_01"
     failed.mkdir()
     write_stack(failed / "stack.mrcs", rng.poisson(8, (20, BOX, BOX)).astype(np.uint8), PIXEL)
-    content = {"verdict": "failed", "reasons": ["the half maps do not agree beyond 2.4 Å"], "frames": 20, "frames_used": 0}
+    content = {
+        "verdict": "failed",
+        "reasons": ["the half maps do not agree beyond 2.4 Å"],
+        "frames": 20,
+        "frames_used": 0,
+    }
     (failed / "summary.json").write_text(json.dumps(content), encoding="utf-8")
     info = {
         "versions": {"single_rs": "0.1.0", "python": "3.11.2"},

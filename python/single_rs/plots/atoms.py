@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from single_rs.plots.style import BLUE, INK, MUTED, ORANGE, new_axes
+from single_rs.plots.style import BLUE, INK, MUTED, ORANGE, new_axes, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,6 +28,7 @@ __all__ = [
 COMPONENTS = ("xx", "yy", "zz", "xy", "xz", "yz")
 
 
+@styled
 def plot_atom_heights(height: np.ndarray, surface: np.ndarray | None = None, *, ax: Axes | None = None) -> Axes:
     """Plot the histogram of the peak heights of the atoms.
 
@@ -51,6 +52,7 @@ def plot_atom_heights(height: np.ndarray, surface: np.ndarray | None = None, *, 
     return ax
 
 
+@styled
 def plot_uncertainty(sigma: np.ndarray, surface: np.ndarray | None = None, *, ax: Axes | None = None) -> Axes:
     """Plot the histogram of the stated uncertainty of the positions.
 
@@ -97,14 +99,23 @@ def _stacked(ax: Axes, values: np.ndarray, surface: np.ndarray | None) -> None:
     edges = _bins(values)
     values = np.clip(values, edges[0], edges[-1])
     if surface is None:
-        ax.hist(values[np.isfinite(values)], bins=edges, color=BLUE, alpha=0.9)
+        ax.hist(values[np.isfinite(values)], bins=edges, histtype="stepfilled", color=BLUE, alpha=0.9)
         return
     surface = np.asarray(surface, bool)
     parts = [values[~surface & np.isfinite(values)], values[surface & np.isfinite(values)]]
-    ax.hist(parts, bins=edges, stacked=True, color=[BLUE, ORANGE], alpha=0.9, label=["core", "surface"])
+    ax.hist(
+        parts,
+        bins=edges,
+        stacked=True,
+        histtype="stepfilled",
+        color=[BLUE, ORANGE],
+        alpha=0.9,
+        label=["core", "surface"],
+    )
     ax.legend(loc="best")
 
 
+@styled
 def plot_strain_histogram(
     strain: np.ndarray,
     surface: np.ndarray | None = None,
@@ -143,7 +154,7 @@ def plot_strain_histogram(
         if name == "all":
             ax.hist(clipped, bins=edges, histtype="step", color=colour, lw=1.1, label=text)
         else:
-            ax.hist(clipped, bins=edges, color=colour, alpha=0.55, label=text)
+            ax.hist(clipped, bins=edges, histtype="stepfilled", color=colour, alpha=0.55, label=text)
     ax.axvline(0, color=MUTED, lw=0.8)
     # Room above the bars keeps the numbers in the legend off the data.
     ax.set_ylim(top=ax.get_ylim()[1] * 1.45)
@@ -153,6 +164,7 @@ def plot_strain_histogram(
     return ax
 
 
+@styled
 def plot_strain_components(
     tensor: np.ndarray, surface: np.ndarray | None = None, *, axes: np.ndarray | None = None
 ) -> np.ndarray:
@@ -180,7 +192,14 @@ def plot_strain_components(
             values = percent[chosen, index]
             values = np.clip(values[np.isfinite(values)], edges[0], edges[-1])
             if len(values):
-                ax.hist(values, bins=edges, color=colour, alpha=0.6, label=label if index == 0 else None)
+                ax.hist(
+                    values,
+                    bins=edges,
+                    histtype="stepfilled",
+                    color=colour,
+                    alpha=0.6,
+                    label=label if index == 0 else None,
+                )
         ax.axvline(0, color=MUTED, lw=0.8)
         ax.set_title(f"$\\varepsilon_{{{name}}}$", loc="left")
     for ax in axes[1]:
@@ -191,6 +210,7 @@ def plot_strain_components(
     return axes
 
 
+@styled
 def plot_radial_strain(
     positions: np.ndarray,
     radial: np.ndarray,
@@ -267,6 +287,7 @@ def neighbour_distances(positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return pairs, np.linalg.norm(positions[pairs[:, 0]] - positions[pairs[:, 1]], axis=1)
 
 
+@styled
 def plot_neighbour_distances(
     positions: np.ndarray,
     surface: np.ndarray | None = None,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from single_rs.plots.style import BLUE, INK, MUTED, ORANGE, image_axes, limits, new_axes, scale_bar
+from single_rs.plots.style import BLUE, INK, MUTED, ORANGE, image_axes, limits, new_axes, scale_bar, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,6 +24,7 @@ FSC_CRITERION = 0.143  # half-map correlation at which the full map correlates 0
 _ZONE_VIEWS = (((1, 0, 0), (0, 1, 0)), ((1, 1, 0), (1, -1, 0)), ((1, 1, 1), (1, -1, 0)))
 
 
+@styled
 def plot_fsc(
     frequency: np.ndarray,
     fsc: np.ndarray,
@@ -55,7 +56,7 @@ def plot_fsc(
     ax.axhline(0, color=MUTED, lw=0.7)
     ax.axhline(FSC_CRITERION, color=MUTED, lw=1.0, ls="--")
     right = float(np.max(frequency))
-    ax.text(0, FSC_CRITERION, " 0.143", va="bottom", ha="left", color=MUTED, fontsize=7)
+    ax.text(0.01 * right, FSC_CRITERION + 0.01, "0.143", va="bottom", ha="left", color=MUTED, fontsize=7)
     for name, spacing in (reflections or {}).items():
         if 1 / spacing < right:
             ax.axvline(1 / spacing, color=MUTED, lw=0.5, ls=":", zorder=0)
@@ -64,9 +65,18 @@ def plot_fsc(
     ax.plot(frequency, fsc, color=BLUE)
     if resolution is not None and np.isfinite(resolution) and resolution > 0:
         ax.plot([1 / resolution], [FSC_CRITERION], "o", ms=5, color=ORANGE)
-        side = "right" if 1 / resolution > 0.6 * right else "left"
-        ax.annotate(f"{resolution:.2f} Å", (1 / resolution, FSC_CRITERION), xytext=(-6 if side == "right" else 6, 9),
-                    textcoords="offset points", ha=side, color=ORANGE, fontweight="bold")  # fmt: skip
+        # The curve falls to the right, so the room is left below the line or right above it.
+        below = 1 / resolution > 0.6 * right
+        ax.annotate(
+            f"{resolution:.2f} Å",
+            (1 / resolution, FSC_CRITERION),
+            xytext=(-7, -5) if below else (7, 5),
+            textcoords="offset points",
+            ha="right" if below else "left",
+            va="top" if below else "bottom",
+            color=ORANGE,
+            fontweight="bold",
+        )
     ax.set_xlim(0, right)
     ax.set_ylim(min(-0.1, float(np.nanmin(fsc)) - 0.02), 1.05)
     ax.set_xlabel("Spatial frequency (1/Å)")
@@ -74,6 +84,7 @@ def plot_fsc(
     return ax
 
 
+@styled
 def plot_map_slices(
     density: np.ndarray,
     pixel_size: float,
@@ -91,7 +102,7 @@ def plot_map_slices(
     pixel_size
         Å per voxel.
     diameter
-        Å; the field is cropped to 1.3 diameters when given.
+        Å; the field is cropped to 1.2 diameters when given.
     positions
         Atoms (n, 3) (x, y, z) in Å from the map's centre; those within 0.7 Å of a slice are circled.
     axes
@@ -130,7 +141,7 @@ def plot_map_slices(
 def _half_field(size: int, pixel_size: float, diameter: float | None) -> int:
     """Return half the width in pixels of a field that holds a particle with some room round it."""
     most = (size - 1) // 2
-    return most if not diameter or not np.isfinite(diameter) else min(most, int(np.ceil(0.65 * diameter / pixel_size)))
+    return most if not diameter or not np.isfinite(diameter) else min(most, int(np.ceil(0.6 * diameter / pixel_size)))
 
 
 def zone_frame(cell: np.ndarray, view: tuple[int, int, int], right: tuple[int, int, int]) -> np.ndarray:
@@ -151,6 +162,7 @@ def zone_frame(cell: np.ndarray, view: tuple[int, int, int], right: tuple[int, i
     return np.stack([across, np.cross(towards, across), towards])
 
 
+@styled
 def plot_zone_axes(
     density: np.ndarray,
     pixel_size: float,
@@ -174,7 +186,7 @@ def plot_zone_axes(
     origin
         A lattice point (x, y, z), Å from the map's centre; slices pass through the plane of atoms nearest the centre.
     diameter
-        Å; the field is cropped to 1.3 diameters when given.
+        Å; the field is cropped to 1.2 diameters when given.
     thickness
         Å, thickness of the slices.
     axes

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from single_rs.plots.style import BLUE, INK, MUTED, ORANGE, image_axes, limits, new_axes, scale_bar
+from single_rs.plots.style import BLUE, INK, MUTED, ORANGE, image_axes, limits, new_axes, scale_bar, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,6 +28,7 @@ class TrackLike(Protocol):
     diameter: float
 
 
+@styled
 def plot_tracks(
     tracks: Sequence[TrackLike],
     mean: np.ndarray | None = None,
@@ -120,6 +121,7 @@ def _quiet_colorbar(bar: object, label: str) -> None:
     bar.outline.set_visible(False)  # type: ignore[attr-defined]
 
 
+@styled
 def plot_drift(
     shifts: np.ndarray,
     *,
@@ -161,6 +163,7 @@ def plot_drift(
     return ax
 
 
+@styled
 def plot_frames(
     raw: np.ndarray,
     cleaned: np.ndarray,

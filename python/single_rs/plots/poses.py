@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from single_rs.plots.movie import _quiet_colorbar
-from single_rs.plots.style import BLUE, GREEN, INK, MUTED, ORANGE, new_axes
+from single_rs.plots.style import BLUE, GREEN, INK, MUTED, ORANGE, new_axes, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,6 +57,7 @@ def view_coverage(rotations: np.ndarray, within: float = 6.0) -> float:
     return float(np.mean(distance <= 2 * np.sin(np.radians(within) / 2)))
 
 
+@styled
 def plot_orientation_coverage(rotations: np.ndarray, *, cell: np.ndarray | None = None, ax: Axes | None = None) -> Axes:
     """Show the density of beam directions in the particle's frame on an equal-area (Mollweide) map of the sphere.
 
@@ -122,6 +123,7 @@ def _mark_zones(ax: Axes, cell: np.ndarray) -> None:
     ax.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.01), ncols=3, handletextpad=0.1)
 
 
+@styled
 def plot_pose_steps(rotations: np.ndarray, frames: np.ndarray, *, axes: np.ndarray | None = None) -> np.ndarray:
     """Plot the turn between consecutive frames over time, and its histogram.
 
@@ -156,12 +158,13 @@ def plot_pose_steps(rotations: np.ndarray, frames: np.ndarray, *, axes: np.ndarr
     axes[0].set_ylim(bottom=0)
     axes[0].margins(x=0.01)
     if len(step):
-        axes[1].hist(step, bins=40, orientation="horizontal", color=BLUE, alpha=0.85)
+        axes[1].hist(step, bins=40, orientation="horizontal", histtype="stepfilled", color=BLUE, alpha=0.85)
         axes[1].axhline(float(np.median(step)), color=ORANGE, lw=1.3)
     axes[1].set_xlabel("Frames")
     return axes
 
 
+@styled
 def plot_scores(
     frames: np.ndarray,
     score: np.ndarray,

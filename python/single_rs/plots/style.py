@@ -10,7 +10,9 @@ F. Crameri et al., Nature Communications 11, 5444 (2020), doi:10.1038/s41467-020
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import matplotlib as mpl
 import numpy as np
@@ -83,6 +85,21 @@ STYLE: dict[str, Any] = {
 _BAR_LENGTHS_A = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
 
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def styled(draw: Callable[P, R]) -> Callable[P, R]:
+    """Let a figure function draw in the common style, whatever the caller's settings are; they stay as they were."""
+
+    @functools.wraps(draw)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        with mpl.rc_context(STYLE):
+            return draw(*args, **kwargs)
+
+    return wrapper
+
+
 def new_axes(rows: int = 1, columns: int = 1, size: tuple[float, float] = (3.5, 2.5), **options: Any) -> Any:
     """Make axes on a new figure in the common style.
 
@@ -99,7 +116,6 @@ def new_axes(rows: int = 1, columns: int = 1, size: tuple[float, float] = (3.5, 
     -------
     Axes, or an array of them when there is more than one. The figure is ``ax.figure``.
     """
-    # The context only spans the creation: artists copy what they need, and the caller's settings stay as they were.
     with mpl.rc_context(STYLE):
         return Figure(figsize=size, layout="constrained").subplots(rows, columns, **options)
 

@@ -22,6 +22,8 @@ __all__ = ["ReportFigure", "atom_figures", "frame_figures", "map_figures", "movi
 # Band kept for the display of a frame that the pipeline left no cleaned example of, 1/Å: below are slow background
 # and shot noise of large areas, above is noise alone in a single frame.
 _DISPLAY_BAND = (0.08, 0.65)
+# Widths of figures in inches: half of the page and all of it, at `svg.PIXELS_PER_INCH`.
+_HALF, _WIDE = 4.7, 9.6
 # Low-order reflections that are marked in the FSC, by lattice type.
 _REFLECTIONS = {
     "fcc": ((1, 1, 1), (2, 0, 0), (2, 2, 0), (3, 1, 1), (3, 3, 1), (4, 2, 2)),
@@ -40,9 +42,10 @@ class ReportFigure:
     wide: bool = False
 
 
-def _drawn(axes: Any, name: str, title: str, caption: str, wide: bool = False) -> ReportFigure:
-    """Draw the figure that owns axes."""
+def _drawn(axes: Any, name: str, title: str, caption: str, *, wide: bool = False, height: float = 2.7) -> ReportFigure:
+    """Draw the figure that owns axes, laid out anew for a half or the full width of the page (height in inches)."""
     figure = np.ravel(axes)[0].figure
+    figure.set_size_inches(_WIDE if wide else _HALF, height)
     return ReportFigure(title, caption, figure_svg(figure, name, f"{title}. {caption}"), wide)
 
 
@@ -53,7 +56,7 @@ def movie_figures(run: RunFiles) -> Iterator[ReportFigure]:
         base = "over the mean of the aligned frames" if run.mean is not None else "(the run kept no mean image)"
         yield _drawn(
             axes, "tracks", "Tracks", f"Path of {_count(len(run.tracks), 'particle')} {base}; "
-            "dashed circles have the particles' diameters.",
+            "dashed circles have the particles' diameters.", height=4.2,
         )  # fmt: skip
     if run.shifts is not None and run.bad_frames is not None:
         good = run.shifts[~run.bad_frames]
@@ -64,7 +67,7 @@ def movie_figures(run: RunFiles) -> Iterator[ReportFigure]:
         yield _drawn(
             axes, "drift", "Motion",
             f"Drift of the field over {_count(len(run.shifts), 'frame')}, {reach[0]:.1f} × {reach[1]:.1f} px in all. "
-            f"{_count(len(bad), 'bad frame')} left out{listed}.",
+            f"{_count(len(bad), 'bad frame')} left out{listed}.", height=4.2,
         )  # fmt: skip
 
 
@@ -84,7 +87,8 @@ def frame_figures(particle: ParticleFiles) -> Iterator[ReportFigure]:
     axes = plots.plot_frames(
         particle.raw, cleaned, particle.raw_frames, pixel_size=particle.pixel_size, cleaned_name=name
     )
-    yield _drawn(axes, f"p{particle.number}-frames", "Typical frames", caption, wide=True)
+    height = 2 * _WIDE / len(particle.raw) * particle.raw.shape[1] / particle.raw.shape[2] + 0.3
+    yield _drawn(axes, f"p{particle.number}-frames", "Typical frames", caption, wide=True, height=min(height, 5.5))
 
 
 def band_pass(images: np.ndarray, pixel_size: float) -> np.ndarray:
@@ -98,8 +102,9 @@ def band_pass(images: np.ndarray, pixel_size: float) -> np.ndarray:
 
 
 def pose_figures(particle: ParticleFiles) -> Iterator[ReportFigure]:
-    """Give coverage, steps and scores of the poses."""
+    """Give FSC, coverage, steps and scores of the poses."""
     poses, key = particle.poses, f"p{particle.number}"
+    yield from _fsc_figure(particle)
     if poses is None or len(poses.frames) == 0:
         return
     used = poses.half > 0 if (poses.half > 0).any() else np.ones(len(poses.frames), bool)
@@ -117,27 +122,34 @@ def pose_figures(particle: ParticleFiles) -> Iterator[ReportFigure]:
     yield _drawn(
         plots.plot_scores(poses.frames, poses.score, poses.confidence, poses.half), f"{key}-scores",
         "Score and confidence", "Fit of the best pose and its posterior probability, frame by frame. Half sets are "
-        "contiguous blocks with guard gaps, so that they share no electrons.",
+        "contiguous blocks with guard gaps, so that they share no electrons.", height=3.2,
+    )  # fmt: skip
+
+
+def _fsc_figure(particle: ParticleFiles) -> Iterator[ReportFigure]:
+    """Give the FSC when the run kept one."""
+    if particle.fsc is None:
+        return
+    resolution = particle.summary.get("resolution")
+    said = f"Falls to 0.143 at {resolution:.2f} Å." if resolution else "No resolution was stated."
+    axes = plots.plot_fsc(*particle.fsc, resolution=resolution, reflections=_reflections(particle))
+    yield _drawn(
+        axes, f"p{particle.number}-fsc", "Fourier shell correlation",
+        f"Agreement of two maps made from independent halves of the frames. {said}",
     )  # fmt: skip
 
 
 def map_figures(particle: ParticleFiles) -> Iterator[ReportFigure]:
-    """Give FSC, orthogonal slices and zone-axis views of the map."""
+    """Give orthogonal slices and zone-axis views of the map."""
     key, diameter, cell = f"p{particle.number}", particle.summary.get("diameter"), unit_cell(particle)
-    if particle.fsc is not None:
-        resolution = particle.summary.get("resolution")
-        said = f"Falls to 0.143 at {resolution:.2f} Å." if resolution else "No resolution was stated."
-        axes = plots.plot_fsc(*particle.fsc, resolution=resolution, reflections=_reflections(particle))
-        yield _drawn(
-            axes, f"{key}-fsc", "Fourier shell correlation",
-            f"Agreement of two maps made from independent halves of the frames. {said}",
-        )  # fmt: skip
     if particle.density is None or particle.pixel_size is None:
         return
     positions = None if particle.atoms is None else particle.atoms.positions
     axes = plots.plot_map_slices(particle.density, particle.pixel_size, diameter=diameter, positions=positions)
     circled = "; circles are atoms within 0.7 Å of the slice" if positions is not None else ""
-    yield _drawn(axes, f"{key}-slices", "Orthogonal slices", f"Central slices of the map{circled}.", wide=True)
+    yield _drawn(
+        axes, f"{key}-slices", "Orthogonal slices", f"Central slices of the map{circled}.", wide=True, height=3.4
+    )
     if cell is not None:
         origin = particle.lattice.get("origin")
         axes = plots.plot_zone_axes(
@@ -146,7 +158,7 @@ def map_figures(particle: ParticleFiles) -> Iterator[ReportFigure]:
         )  # fmt: skip
         yield _drawn(
             axes, f"{key}-zones", "Zone axes", "The map along directions of its own lattice: projected through the "
-            "whole particle (top) and a slice through one plane of atoms (bottom).", wide=True,
+            "whole particle (top) and a slice through one plane of atoms (bottom).", wide=True, height=6.4,
         )  # fmt: skip
 
 
@@ -188,7 +200,7 @@ def atom_figures(particle: ParticleFiles) -> Iterator[ReportFigure]:
     if strain is not None and strain.ndim == 2 and strain.shape[1] == 6:
         yield _drawn(
             plots.plot_strain_components(strain, surface), f"{key}-components", "Strain components",
-            "The six components in the particle's frame (tensor shear).", wide=True,
+            "The six components in the particle's frame (tensor shear).", wide=True, height=3.8,
         )  # fmt: skip
 
 

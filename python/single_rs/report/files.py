@@ -254,7 +254,8 @@ def _stack(path: Path) -> tuple[np.ndarray, float]:
 
 def _image(path: Path) -> tuple[np.ndarray, float]:
     """Read a single image (y, x) and its pixel size in Å."""
-    from single_rs.io import open_movie
+    import mrcfile
 
-    with open_movie(path) as movie:
-        return np.asarray(movie.frame(0), np.float32), movie.pixel_size
+    # Not `read_stack`: that refuses a single image, which as a stack would be an error.
+    with mrcfile.open(path) as mrc:
+        return np.array(mrc.data, np.float32).reshape(mrc.data.shape[-2:]), float(mrc.voxel_size.x)

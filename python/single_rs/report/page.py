@@ -133,12 +133,24 @@ def _gaps(gaps: Iterable[str]) -> str:
 
 def _grid(drawn: Iterable[figures.ReportFigure]) -> str:
     """Return figures as cards; empty without any."""
+    drawn = list(drawn)
     cards = [
-        f'<figure class="card{" wide" if f.wide else ""}"><h3>{tables.text(f.title)}</h3>'
+        f'<figure class="card{" wide" if f.wide or k in _alone(drawn) else ""}"><h3>{tables.text(f.title)}</h3>'
         f'<div class="drawing">{f.svg}</div><figcaption>{tables.text(f.caption)}</figcaption></figure>'
-        for f in drawn
+        for k, f in enumerate(drawn)
     ]
     return f'<div class="grid">{"".join(cards)}</div>' if cards else ""
+
+
+def _alone(drawn: list[figures.ReportFigure]) -> set[int]:
+    """Return which half-width figures have no partner, so that they may take the whole row."""
+    alone, start = set(), 0
+    for k in range(len(drawn) + 1):
+        if k == len(drawn) or drawn[k].wide:
+            if (k - start) % 2:
+                alone.add(k - 1)
+            start = k + 1
+    return alone
 
 
 def _summary(run: RunFiles) -> str:
@@ -163,9 +175,9 @@ def _particle(particle: ParticleFiles) -> str:
     parts.append(_stage(particle))
     groups = (
         ("Frames", figures.frame_figures(particle)),
-        ("Map", figures.map_figures(particle)),
         ("Atoms", figures.atom_figures(particle)),
-        ("Poses", figures.pose_figures(particle)),
+        ("Map", figures.map_figures(particle)),
+        ("Poses and resolution", figures.pose_figures(particle)),
     )
     for name, drawn in groups:
         grid = _grid(drawn)
@@ -188,10 +200,9 @@ def _facts(particle: ParticleFiles) -> str:
     """Return the numbers of one particle."""
     used, total = tables.frames_used(particle)
     summary, atoms = particle.summary, particle.atoms
-    diameter = summary.get("diameter")
     rows = [
         ("Atoms", tables.number(tables.atom_count(particle), 0)),
-        ("Diameter", tables.number(diameter / 10 if isinstance(diameter, (int, float)) else None, 2, "nm")),
+        ("Diameter", tables.number(tables.nanometres(summary.get("diameter")), 2, "nm")),
         ("Resolution, FSC 0.143", tables.number(summary.get("resolution"), 2, "Å")),
         ("Frames used", f"{tables.number(used, 0)} of {tables.number(total, 0)}"),
     ]
@@ -200,9 +211,9 @@ def _facts(particle: ParticleFiles) -> str:
         rows.append(("Median σ per axis", tables.number(100 * float(np.nanmedian(sigma)), 1, "pm")))
     radial = atoms.get("radial_strain") if atoms is not None else None
     if atoms is not None and radial is not None:
-        parts = [("Radial strain", np.ones(len(radial), bool))]
+        parts = [("Mean radial strain", np.ones(len(radial), bool))]
         if atoms.surface is not None:
-            parts += [("core", ~atoms.surface), ("surface", atoms.surface)]
+            parts += [("of the core", ~atoms.surface), ("of the surface", atoms.surface)]
         rows += [(n, tables.number(100 * float(np.nanmean(radial[m])), 2, "%")) for n, m in parts if m.any()]
     hand = summary.get("hand") or getattr(particle.poses, "hand", None) or "undetermined"
     rows.append(("Hand", tables.text(hand)))

@@ -18,7 +18,9 @@ from single_rs.plots import style
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["figure_svg"]
+__all__ = ["PIXELS_PER_INCH", "figure_svg"]
+
+PIXELS_PER_INCH = 120  # of the page: 8 pt type of the figures becomes 13 px
 
 _VARIABLES = {
     style.INK: "var(--fig-ink)",
@@ -57,5 +59,10 @@ def figure_svg(figure: Figure, name: str, alt: str) -> str:
     drawing = re.sub(r'xlink:href="#', f'xlink:href="#{name}-', drawing)
     drawing = re.sub("|".join(_VARIABLES), lambda found: _VARIABLES[found.group()], drawing)
     box = re.search(r'viewBox="([^"]*)"', drawing)
-    opening = f'<svg viewBox="{box.group(1) if box else "0 0 100 100"}" role="img" aria-label="{html.escape(alt)}">'
+    # One scale for all figures, so that type has one size on the whole page; narrow screens shrink them.
+    width = round(figure.get_figwidth() * PIXELS_PER_INCH)
+    opening = (
+        f'<svg viewBox="{box.group(1) if box else "0 0 100 100"}" style="max-width:{width}px" role="img" '
+        f'aria-label="{html.escape(alt)}">'
+    )
     return opening + drawing[drawing.index(">") + 1 :].strip()

@@ -13,7 +13,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from single_rs.report.files import ParticleFiles
 
-__all__ = ["badge", "facts", "lattice_facts", "number", "settings_tables", "summary_table", "tile", "timing_table"]
+__all__ = [
+    "badge",
+    "concise",
+    "facts",
+    "lattice_facts",
+    "nanometres",
+    "number",
+    "settings_tables",
+    "summary_table",
+    "tile",
+    "timing_table",
+]
 
 DASH = "–"
 AUTO = "from the data"
@@ -38,14 +49,29 @@ def number(value: Any, decimals: int = 2, unit: str = "", error: Any = None) -> 
         return DASH
     if not math.isfinite(value):
         return DASH
-    shown = f"{value:,.{decimals}f}"
+    shown = f"{value:,.{decimals}f}".replace("-", "−")
     try:
         spread = float(error)
         if math.isfinite(spread):
             shown += f' <span class="pm">± {spread:.{decimals}f}</span>'
     except (TypeError, ValueError):
         pass
-    return f"{shown} {unit}".rstrip()
+    return f"{shown}{'' if unit in ('', '°', '%') else '&nbsp;'}{unit}"
+
+
+def concise(value: Any, error: Any, decimals: int) -> str:
+    """Return a number with its standard error in the last digits, 3.9023(14), as crystallographers write it.
+
+    Without an error the number alone; an error that would round to zero in `decimals` gets one digit more.
+    """
+    try:
+        value, error = float(value), float(error)
+    except (TypeError, ValueError):
+        return number(value, decimals)
+    if not (math.isfinite(value) and math.isfinite(error) and error > 0):
+        return number(value, decimals)
+    digits = max(decimals, math.ceil(-math.log10(error)))
+    return f"{value:.{digits}f}({round(error * 10**digits)})"
 
 
 def tile(name: str, value: str) -> str:
@@ -83,34 +109,32 @@ def cell_of(particle: ParticleFiles) -> Mapping[str, Any]:
 
 def summary_table(particles: list[ParticleFiles]) -> str:
     """Return the table of all particles."""
-    heads = ("Particle", "Verdict", "Atoms", "Diameter", "Resolution", "Frames used", "a", "b", "c", "α", "β", "γ")
+    heads = ("Particle", "Verdict", "Atoms", "Diameter", "Resolution", "Frames used",
+             "a (Å)", "b (Å)", "c (Å)", "α (°)", "β (°)", "γ (°)")  # fmt: skip
     rows = []
     for p in particles:
         cell = cell_of(p)
         used, total = frames_used(p)
         cells = [
-            f'<th scope="row"><a href="#particle-{p.number}">Particle {p.number}</a></th>',
+            f'<th scope="row" rowspan="2"><a href="#particle-{p.number}">Particle {p.number}</a></th>',
             f"<td>{badge(p.verdict)}</td>",
             f'<td class="num">{number(atom_count(p), 0)}</td>',
-            f'<td class="num">{number(_nanometres(p.summary.get("diameter")), 2, "nm")}</td>',
+            f'<td class="num">{number(nanometres(p.summary.get("diameter")), 2, "nm")}</td>',
             f'<td class="num">{number(p.summary.get("resolution"), 2, "Å")}</td>',
             f'<td class="num">{number(used, 0)} <span class="pm">of {number(total, 0)}</span></td>',
         ]
-        for key, decimals, unit in (
-            ("a", 4, ""),
-            ("b", 4, ""),
-            ("c", 4, "Å"),
-            *((k, 2, "°") for k in ("alpha", "beta", "gamma")),
-        ):
-            cells.append(f'<td class="num">{number(cell.get(key), decimals, unit)}</td>')
-        rows.append(f"<tr>{''.join(cells)}</tr>")
+        for key in ("a", "b", "c", "alpha", "beta", "gamma"):
+            decimals = 4 if len(key) == 1 else 2
+            cells.append(f'<td class="num">{concise(cell.get(key), cell.get(f"{key}_err"), decimals)}</td>')
+        why = text("; ".join(p.reasons)) or DASH
+        rows.append(f'<tr class="first">{"".join(cells)}</tr><tr><td class="why" colspan="11">{why}</td></tr>')
     header = "".join(f'<th scope="col"{" class=num" if k > 1 else ""}>{h}</th>' for k, h in enumerate(heads))
     return (
         f'<div class="card scroll"><table><thead><tr>{header}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
     )
 
 
-def _nanometres(value: Any) -> float | None:
+def nanometres(value: Any) -> float | None:
     """Return Å as nm."""
     return value / 10 if isinstance(value, (int, float)) else None
 

@@ -19,25 +19,28 @@ const watch = new IntersectionObserver(entries => {
 }, { rootMargin: "-20% 0px -70% 0px" });
 links.forEach((_, id) => { const s = document.getElementById(id); if (s) watch.observe(s); });
 
-// A unit sphere of 42 vertices and 80 faces: an icosahedron, each face split in four.
-const sphere = (() => {
+// Unit spheres: an icosahedron whose faces are split in four once (42 vertices) or twice (162).
+const sphere = level => {
   const t = (1 + Math.sqrt(5)) / 2;
   const unit = v => { const n = Math.hypot(...v); return v.map(c => c / n); };
   const vertices = [[-1,t,0],[1,t,0],[-1,-t,0],[1,-t,0],[0,-1,t],[0,1,t],[0,-1,-t],[0,1,-t],[t,0,-1],[t,0,1],[-t,0,-1],[-t,0,1]].map(unit);
-  const coarse = [[0,11,5],[0,5,1],[0,1,7],[0,7,10],[0,10,11],[1,5,9],[5,11,4],[11,10,2],[10,7,6],[7,1,8],[3,9,4],[3,4,2],[3,2,6],[3,6,8],[3,8,9],[4,9,5],[2,4,11],[6,2,10],[8,6,7],[9,8,1]];
-  const middle = new Map();
-  const half = (a, b) => {
-    const key = Math.min(a, b) + "/" + Math.max(a, b);
-    if (!middle.has(key)) { middle.set(key, vertices.length); vertices.push(unit(vertices[a].map((c, k) => c + vertices[b][k]))); }
-    return middle.get(key);
-  };
-  const faces = [];
-  for (const [a, b, c] of coarse) {
-    const ab = half(a, b), bc = half(b, c), ca = half(c, a);
-    faces.push([a, ab, ca], [b, bc, ab], [c, ca, bc], [ab, bc, ca]);
+  let faces = [[0,11,5],[0,5,1],[0,1,7],[0,7,10],[0,10,11],[1,5,9],[5,11,4],[11,10,2],[10,7,6],[7,1,8],[3,9,4],[3,4,2],[3,2,6],[3,6,8],[3,8,9],[4,9,5],[2,4,11],[6,2,10],[8,6,7],[9,8,1]];
+  for (let pass = 0; pass < level; pass++) {
+    const middle = new Map();
+    const half = (a, b) => {
+      const key = Math.min(a, b) + "/" + Math.max(a, b);
+      if (!middle.has(key)) { middle.set(key, vertices.length); vertices.push(unit(vertices[a].map((c, k) => c + vertices[b][k]))); }
+      return middle.get(key);
+    };
+    faces = faces.flatMap(([a, b, c]) => {
+      const ab = half(a, b), bc = half(b, c), ca = half(c, a);
+      return [[a, ab, ca], [b, bc, ab], [c, ca, bc], [ab, bc, ca]];
+    });
   }
   return { vertices, faces };
-})();
+};
+// Up to this many atoms the smoother sphere is drawn; more would slow down laptops.
+const SMOOTH_ATOMS = 600;
 
 const SCALES = {
   // Blue to red through grey: apart for all common kinds of colour blindness (ColorBrewer RdBu, dark middle for dark pages).
@@ -45,7 +48,9 @@ const SCALES = {
   Viridis: [[0, "#440154"], [0.25, "#3b528b"], [0.5, "#21918c"], [0.75, "#5ec962"], [1, "#fde725"]],
   Cividis: [[0, "#00224e"], [0.25, "#434e6c"], [0.5, "#7d7c78"], [0.75, "#bcae6c"], [1, "#fee838"]],
 };
-const GREY = "#8b95a3";
+// Over the viewer's left shoulder: plotly counts the light's z away from the viewer.
+const LIGHT = { x: -4e4, y: 6e4, z: -1e5 };
+const GREY = "#8b95a3", UNKNOWN = 0.1;
 
 class Scene {
   constructor(card) {
@@ -57,6 +62,7 @@ class Scene {
     this.cut = card.querySelector(".cut");
     this.legend = card.querySelector(".legend");
     this.reach = Math.max(...this.data.positions.map(p => Math.hypot(...p))) + this.data.radius;
+    this.sphere = sphere(this.data.positions.length > SMOOTH_ATOMS ? 1 : 2);
     this.draw = this.draw.bind(this);
     [this.colour, this.show].forEach(el => el.addEventListener("change", this.draw));
     let queued = false;
@@ -68,16 +74,23 @@ class Scene {
     card.querySelectorAll("[data-view]").forEach(b => b.addEventListener("click", () => this.look(this.data.views[+b.dataset.view])));
   }
   scale(c) { return c.kind === "diverging" ? SCALES.diverging(dark() ? "#c9ced6" : "#e9ebee") : SCALES[c.scale] || SCALES.Viridis; }
+  // The colours as plotly takes them, after a first part of grey for atoms whose value is not known.
+  palette(c) {
+    const stops = c.kind === "category"
+      ? c.classes.flatMap((kind, k) => [[k / c.classes.length, kind.colour], [(k + 1) / c.classes.length, kind.colour]])
+      : this.scale(c);
+    return [[0, GREY], [UNKNOWN, GREY], ...stops.map(([at, colour]) => [UNKNOWN + (1 - UNKNOWN) * at, colour])];
+  }
   camera() {
     const current = this.div._fullLayout && this.div._fullLayout.scene ? this.div._fullLayout.scene._scene.getCamera() : null;
     if (current) return current;
     const v = this.data.views[1] || this.data.views[0];
-    return v ? this.towards(v, 0.25) : { eye: { x: 1.3, y: 1.1, z: 0.9 }, projection: { type: "orthographic" } };
+    return v ? this.towards(v, 0.25) : { eye: { x: 0.8, y: 0.7, z: 0.6 }, projection: { type: "orthographic" } };
   }
   towards(view, tilt) {
     const [e, u] = [view.eye, view.up];
     const side = [u[1] * e[2] - u[2] * e[1], u[2] * e[0] - u[0] * e[2], u[0] * e[1] - u[1] * e[0]];
-    const eye = e.map((c, k) => 1.75 * (c + tilt * u[k] + tilt * side[k]));
+    const eye = e.map((c, k) => 1.15 * (c + tilt * u[k] + tilt * side[k]));
     return { eye: { x: eye[0], y: eye[1], z: eye[2] }, up: { x: u[0], y: u[1], z: u[2] }, center: { x: 0, y: 0, z: 0 }, projection: { type: "orthographic" } };
   }
   look(view) { Plotly.relayout(this.div, { "scene.camera": this.towards(view, 0) }).then(() => { if (+this.cut.value) this.draw(); }); }
@@ -95,30 +108,32 @@ class Scene {
   }
   trace() {
     const c = this.data.colourings[+this.colour.value], r = this.data.radius, chosen = this.shown();
-    const x = [], y = [], z = [], i = [], j = [], k = [], paint = [], text = [];
-    const ramp = c.kind === "category" ? null : this.scale(c);
+    const x = [], y = [], z = [], i = [], j = [], k = [], intensity = [], text = [];
+    const ramp = c.kind !== "category", classes = c.classes ? c.classes.length : 0;
     chosen.forEach((atom, order) => {
-      const p = this.data.positions[atom], base = order * sphere.vertices.length, value = c.values[atom];
-      const colour = value === null ? GREY : ramp ? mix(ramp, (value - c.range[0]) / (c.range[1] - c.range[0])) : c.classes[value].colour;
+      const p = this.data.positions[atom], base = order * this.sphere.vertices.length, value = c.values[atom];
+      const at = value === null ? 0 : ramp ? Math.min(1, Math.max(0, (value - c.range[0]) / (c.range[1] - c.range[0]))) : (value + 0.5) / classes;
+      const shade = value === null ? 0 : UNKNOWN + (1 - UNKNOWN) * at;
       const said = value === null ? "unknown" : ramp ? value + (c.unit ? " " + c.unit : "") : c.classes[value].name;
       const label = `<b>${this.data.symbols[atom]} ${atom + 1}</b><br>${c.name}: ${said}<br>${p.map(v => v.toFixed(2)).join(", ")} Å`;
-      for (const v of sphere.vertices) {
+      for (const v of this.sphere.vertices) {
         x.push(p[0] + r * v[0]); y.push(p[1] + r * v[1]); z.push(p[2] + r * v[2]);
-        paint.push(colour); text.push(label);
+        intensity.push(shade); text.push(label);
       }
-      for (const f of sphere.faces) { i.push(base + f[0]); j.push(base + f[1]); k.push(base + f[2]); }
+      for (const f of this.sphere.faces) { i.push(base + f[0]); j.push(base + f[1]); k.push(base + f[2]); }
     });
     return {
-      type: "mesh3d", x, y, z, i, j, k, vertexcolor: paint, text, hovertemplate: "%{text}<extra></extra>", flatshading: false,
-      lighting: { ambient: 0.62, diffuse: 0.62, specular: 0.22, roughness: 0.45, fresnel: 0.1 }, lightposition: { x: 4000, y: 6000, z: 9000 },
+      type: "mesh3d", x, y, z, i, j, k, intensity, cmin: 0, cmax: 1, showscale: false, colorscale: this.palette(c), text, hovertemplate: "%{text}<extra></extra>", flatshading: false,
+      lighting: { ambient: 0.42, diffuse: 0.72, specular: 0.45, roughness: 0.35, fresnel: 0.1 }, lightposition: LIGHT,
     };
   }
   layout() {
     const reach = this.reach * 1.02, axis = { visible: false, range: [-reach, reach] };
     return {
       margin: { l: 0, r: 0, t: 0, b: 0 }, paper_bgcolor: "rgba(0,0,0,0)", uirevision: "keep",
+      modebar: { bgcolor: "rgba(0,0,0,0)", color: dark() ? "#8d98a8" : "#8b95a3", activecolor: dark() ? "#e8ebef" : "#1a1e24" },
       hoverlabel: { bgcolor: dark() ? "#1b2027" : "#ffffff", bordercolor: dark() ? "#3a434f" : "#cfd5dc", font: { color: dark() ? "#e8ebef" : "#1a1e24", size: 13 } },
-      scene: { xaxis: axis, yaxis: axis, zaxis: axis, aspectmode: "cube", bgcolor: "rgba(0,0,0,0)", camera: this.camera(), dragmode: "orbit" },
+      scene: { xaxis: axis, yaxis: axis, zaxis: axis, aspectmode: "manual", aspectratio: { x: 1.9, y: 1.9, z: 1.9 }, bgcolor: "rgba(0,0,0,0)", camera: this.camera(), dragmode: "orbit" },
     };
   }
   draw() {
@@ -140,21 +155,12 @@ class Scene {
       return;
     }
     const stops = this.scale(c).map(([at, colour]) => `${colour} ${100 * at}%`).join(", ");
-    const unit = c.unit ? " " + c.unit : "", sign = v => (c.kind === "diverging" && v > 0 ? "+" : "") + Number(v.toPrecision(3));
+    const unit = c.unit ? " " + c.unit : "", sign = v => ((c.kind === "diverging" && v > 0 ? "+" : "") + Number(v.toPrecision(3))).replace("-", "−");
     this.legend.append(add("span", c.name), add("span", sign(c.range[0]) + unit), add("span", "", { background: `linear-gradient(90deg, ${stops})` }), add("span", sign(c.range[1]) + unit));
     this.legend.children[2].className = "ramp";
     if (c.kind === "diverging") this.legend.append(add("span", "blue: compressed, red: stretched"));
   }
   recolour() { if (this.div._fullLayout) this.draw(); }
-}
-
-function mix(stops, at) {
-  const t = Math.min(1, Math.max(0, at));
-  let k = 1;
-  while (k < stops.length - 1 && stops[k][0] < t) k++;
-  const [t0, a] = stops[k - 1], [t1, b] = stops[k], w = (t - t0) / (t1 - t0);
-  const part = (hex, n) => parseInt(hex.slice(1 + 2 * n, 3 + 2 * n), 16);
-  return "rgb(" + [0, 1, 2].map(n => Math.round(part(a, n) + w * (part(b, n) - part(a, n)))).join(",") + ")";
 }
 
 // Browsers keep only some 16 WebGL contexts alive, so a view is made when it is near the screen and dropped when far away.
