@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -152,7 +153,7 @@ class Bulk:
     def cell(self) -> NDArray[np.float64]:
         """Conventional cell, rows a, b, c, Å, a along x and c along z."""
         ideal = prototype(self.structure).cell
-        return ideal * (np.array([self.a, self.a, self.c]) / np.linalg.norm(ideal, axis=1))[:, None]
+        return np.asarray(ideal * (np.array([self.a, self.a, self.c]) / np.linalg.norm(ideal, axis=1))[:, None])
 
 
 def bulk_reference(element: str) -> Bulk | None:
@@ -167,10 +168,10 @@ def bulk_reference(element: str) -> Bulk | None:
 
     if element not in atomic_numbers:
         raise InputError(f"element is {element!r}; a chemical symbol such as 'Pt' is needed")
-    state = reference_states[atomic_numbers[element]]
+    state: dict[str, Any] | None = reference_states[atomic_numbers[element]]
     if not state or state.get("symmetry") not in STRUCTURES:
         return None
-    name, a = state["symmetry"], float(state["a"])
+    name, a = str(state["symmetry"]), float(state["a"])
     c = a * float(state.get("c/a", 1.0))
     nearest = {
         "fcc": a / np.sqrt(2.0),

@@ -201,7 +201,7 @@ def to_ase(atoms: Atoms, vacuum: float | None = None) -> Any:
     """
     from ase import Atoms as AseAtoms
 
-    out = AseAtoms([str(s) for s in atoms.symbols], positions=np.asarray(atoms.positions))
+    out: Any = AseAtoms([str(s) for s in atoms.symbols], positions=np.asarray(atoms.positions))
     if vacuum is not None:
         if not vacuum >= 0:
             raise InputError(f"vacuum is {vacuum} Å; it must be at least 0 Å")
@@ -239,7 +239,7 @@ def read_xyz(path: str | os.PathLike[str]) -> Atoms:
     if not source.is_file():
         raise DataFileError(f"cannot read {source}: no such file")
     try:
-        found = read(source)
+        found: Any = read(source)
         info = {**found.info, **(_pdb_box(source) if source.suffix.lower() in (".pdb", ".ent") else {})}
         offset = file_offset(info.get("box"), info.get("pixel_size"))
     except Exception as error:  # ASE's readers raise whatever their parsers do: all mean the same to the user.

@@ -67,7 +67,8 @@ class Neighbours:
 
     def bonds(self, atom: int) -> NDArray[np.float64]:
         """Vectors (k, 3), Å, from one atom to its neighbours."""
-        return self.positions[self.i[self._start[atom] : self._start[atom + 1]]] - self.positions[atom]
+        ends = self.i[self._start[atom] : self._start[atom + 1]]
+        return np.asarray(self.positions[ends] - self.positions[atom])
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def _frame(p: NDArray[np.float64], q: NDArray[np.float64]) -> NDArray[np.float64
 
 def _angle(p: NDArray[np.float64], q: NDArray[np.float64]) -> NDArray[np.float64]:
     norm = np.linalg.norm(p, axis=-1) * np.linalg.norm(q, axis=-1)
-    return np.arccos(np.clip(np.sum(p * q, axis=-1) / norm, -1, 1))
+    return np.asarray(np.arccos(np.clip(np.sum(p * q, axis=-1) / norm, -1, 1)))
 
 
 def _orient(bonds: NDArray[np.float64], shell: NDArray[np.float64]) -> tuple[NDArray[np.float64], float, float]:
