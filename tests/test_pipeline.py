@@ -1,0 +1,220 @@
+"""The pipeline as bookkeeping: what is computed, what is loaded, what a failure leaves.
+
+The solver is a stand-in that knows the answer, so these tests say nothing about the orientation search.
+"""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import single_rs.orient
+import single_rs.reconstruct
+from single_rs import pipeline, stages
+from single_rs.background import clean_stack
+from single_rs.cli import main
+from single_rs.config import Config, load_config
+from single_rs.errors import ConvergenceError
+from single_rs.export import read_xyz
+from single_rs.io import read_map, read_stack, write_stack
+from single_rs.orient import Poses
+from single_rs.reconstruct import Reconstruction
+from single_rs.scoring import score_atoms, score_poses
+from single_rs.simulate import nanocrystal, simulate_stack
+from single_rs.star import read_poses
+
+BOX, PIXEL, FRAMES = 64, 0.4, 30
+QUIET = {"report.enabled": "false"}
+
+
+@pytest.fixture(scope="module")
+def made():
+    crystal = nanocrystal("Pt", 12.0, ragged=0, disorder=0.02, seed=2)
+    return simulate_stack(crystal, FRAMES, box=BOX, pixel_size=PIXEL, dose=30.0, seed=2)
+
+
+@pytest.fixture
+def calls(made, monkeypatch):
+    """Replace pose search, reconstruction and verdict by ones that know the truth, and count what is called."""
+    count: dict[str, int] = {}
+
+    def counted(name, function):
+        def wrapped(*args, **keywords):
+            count[name] = count.get(name, 0) + 1
+            return function(*args, **keywords)
+
+        return wrapped
+
+    def find_poses(clean, element, config, progress=None, seed=0):
+        n = len(clean.images)
+        half = np.where(np.arange(n) < n // 2, 1, 2).astype(np.int8)
+        return Poses(made.rotations, made.shifts, np.ones(n), np.ones(n), half, np.ones(n), clean.frames)
+
+    def reconstruct(clean, poses, config=None, progress=None):
+        axis = (np.arange(BOX) - BOX // 2) * PIXEL
+        x, y, z = (np.exp(-np.square(axis - p[:, None]) / 0.5) for p in made.crystal.positions.T)
+        density = np.einsum("nz,ny,nx->zyx", z, y, x).astype(np.float32)
+        k = np.arange(BOX // 2) / (BOX * PIXEL)
+        return Reconstruction(
+            map=density,
+            half1=density,
+            half2=density,
+            pixel_size=PIXEL,
+            fsc=np.ones(len(k)),
+            frequency=k,
+            resolution=0.8,
+        )
+
+    def judge(*args, **keywords):
+        return SimpleNamespace(verdict="solved", reasons=["the stand-in knows the truth"])
+
+    monkeypatch.setattr(single_rs.orient, "find_poses", counted("orient", find_poses))
+    monkeypatch.setattr(single_rs.reconstruct, "reconstruct", counted("reconstruct", reconstruct))
+    monkeypatch.setattr("single_rs.verdict.judge", judge)
+    monkeypatch.setattr("single_rs.background.clean_stack", counted("background", clean_stack))
+    monkeypatch.setattr(stages, "trace", counted("trace", stages.trace))
+    return count
+
+
+def _solve(tmp_path, made, overrides=None, **keywords):
+    path = tmp_path / "in.mrcs"
+    if not path.exists():
+        write_stack(path, made.images, PIXEL)
+    config = load_config(None, {**QUIET, **(overrides or {})})
+    return pipeline.solve(path, None, "Pt", tmp_path / "out", config, **keywords)
+
+
+def test_a_run_writes_the_files_of_the_design_and_they_agree(tmp_path, made, calls):
+    result = _solve(tmp_path, made)
+    (particle,) = result.particles
+    assert particle.verdict == "solved"
+    names = {p.name for p in particle.folder.iterdir()}
+    expected = "stack.mrcs poses.star half1.mrc half2.mrc map.mrc fsc.csv atoms.xyz POSCAR lattice.json summary.json"
+    assert set(expected.split()) <= names
+    assert not [n for n in names if "partial" in n]
+
+    np.testing.assert_array_equal(read_stack(particle.folder / "stack.mrcs").images, made.images)
+    poses = read_poses(particle.folder / "poses.star")
+    assert score_poses(poses.rotations, poses.frames, made.rotations).within_1deg == 1
+    np.testing.assert_allclose(poses.shifts, made.shifts, atol=1e-9)
+    atoms = read_xyz(particle.folder / "atoms.xyz")
+    assert score_atoms(atoms.positions, made.crystal.positions).recall == 1
+    # In the file an atom lies where the map, ORIGIN 0, has its peak.
+    density, pixel = read_map(particle.folder / "map.mrc")
+    index = np.rint((atoms.positions / pixel) + BOX // 2).astype(int)
+    assert density[index[:, 2], index[:, 1], index[:, 0]].min() > 0.5 * density.max()
+
+    summary = json.loads((particle.folder / "summary.json").read_text())
+    assert summary["atoms"] == len(made.crystal.positions)
+    assert summary["lattice"]["structure"] == "fcc"
+    run = json.loads((result.folder / "run.json").read_text())
+    assert run["status"] == "finished"
+    assert run["verdicts"]["particle_00"]["verdict"] == "solved"
+    assert {"versions", "seed", "config", "input", "stages"} <= set(run)
+    assert set(run["config"]) == set(Config.__dataclass_fields__)
+    assert all(s["seconds"] >= 0 and s["peak_memory_mb"] > 1 for s in run["stages"].values())
+    assert "particle_00/orient: finished" in (result.folder / "run.log").read_text()
+
+
+def test_a_finished_run_is_loaded_and_a_change_redoes_what_depends_on_it(tmp_path, made, calls):
+    first = _solve(tmp_path, made)
+    before = dict(calls)
+    assert before == {"background": 1, "orient": 1, "reconstruct": 1, "trace": 1}
+    again = _solve(tmp_path, made)
+    assert calls == before
+    assert again.particles[0].summary == first.particles[0].summary
+
+    _solve(tmp_path, made, {"trace.rounds": "4"})
+    assert (calls["orient"], calls["reconstruct"], calls["trace"]) == (1, 1, 2)
+    _solve(tmp_path, made, {"trace.rounds": "4"}, seed=1)
+    assert (calls["orient"], calls["reconstruct"], calls["trace"]) == (2, 2, 3)
+    (tmp_path / "out" / "particle_00" / "map.mrc").unlink()
+    (tmp_path / "out" / "particle_00" / "summary.json").unlink()
+    _solve(tmp_path, made, {"trace.rounds": "4"}, seed=1)
+    assert (calls["orient"], calls["reconstruct"], calls["trace"]) == (2, 3, 4)
+    _solve(tmp_path, made, {"trace.rounds": "4"}, seed=1, resume=False)
+    assert (calls["orient"], calls["reconstruct"], calls["trace"]) == (3, 4, 5)
+
+
+def test_another_input_in_the_same_folder_is_computed_anew(tmp_path, made, calls):
+    _solve(tmp_path, made)
+    other = made.images.copy()
+    other[0, 0, 0] += 1
+    write_stack(tmp_path / "in.mrcs", other, PIXEL)
+    _solve(tmp_path, made)
+    assert calls["orient"] == 2
+
+
+def test_a_run_that_was_stopped_goes_on_and_gives_the_same(tmp_path, made, calls, monkeypatch):
+    whole = _solve(tmp_path, made)
+    atoms = (whole.particles[0].folder / "atoms.xyz").read_bytes()
+    poses = (whole.particles[0].folder / "poses.star").read_bytes()
+
+    def stopped(*args, **keywords):
+        raise KeyboardInterrupt
+
+    other = tmp_path / "other"
+    other.mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(stages, "rebuild", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            _solve(other, made)
+    assert json.loads((other / "out" / "run.json").read_text())["status"] == "interrupted"
+    calls.clear()
+    _solve(other, made)
+    assert "orient" not in calls
+    assert (other / "out" / "particle_00" / "atoms.xyz").read_bytes() == atoms
+    assert (other / "out" / "particle_00" / "poses.star").read_bytes() == poses
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(ConvergenceError("no mate wins"), "no mate wins"), (ZeroDivisionError("oops"), "internal error in a stage")],
+)
+def test_a_particle_that_fails_is_a_result(tmp_path, made, calls, monkeypatch, error, reason, capsys):
+    def fails(*args, **keywords):
+        raise error
+
+    monkeypatch.setattr(single_rs.orient, "find_poses", fails)
+    write_stack(tmp_path / "in.mrcs", made.images, PIXEL)
+    code = main(["solve", str(tmp_path / "in.mrcs"), "--element", "Pt", "--out", str(tmp_path / "out")])
+    assert code == 0
+    assert "particle_00: failed" in capsys.readouterr().out
+    summary = json.loads((tmp_path / "out" / "particle_00" / "summary.json").read_text())
+    assert summary["verdict"] == "failed"
+    assert reason in summary["reasons"][0]
+    assert (tmp_path / "out" / "report.html").exists()
+    assert str(error) in (tmp_path / "out" / "run.log").read_text()
+
+
+def test_a_movie_without_particles_ends_in_one_line(tmp_path, monkeypatch, capsys):
+    write_stack(tmp_path / "m.mrc", np.random.default_rng(0).poisson(8, (60, 96, 96)).astype(np.int8), 0.4)
+    code = main(["run", str(tmp_path / "m.mrc"), "--element", "Pt", "--out", str(tmp_path / "out")])
+    assert code == 2
+    assert capsys.readouterr().err.strip().splitlines()[-1].startswith("single-rs: no particle found in")
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {
+        "run.json",
+        "run.log",
+        "motion.csv",
+        "mean.mrc",
+        "tracks.star",
+    }
+    assert "no particle" in json.loads((tmp_path / "out" / "run.json").read_text())["status"]
+
+
+def test_the_box_leaves_room_and_stays_in_the_field():
+    movie = SimpleNamespace(pixel_size=0.4, shape=(10, 300, 300))
+
+    def box(x, y, diameter=20.0):
+        return stages.stack_box(SimpleNamespace(x=np.full(10, x), y=np.full(10, y), diameter=diameter), movie)
+
+    middle = box(150.0, 150.0)
+    assert middle % 2 == 0
+    assert middle * 0.4 >= 36
+    near = box(40.0, 150.0)
+    assert near <= 80 < middle
+    # Not less than what background cleaning needs, even where frames will be lost.
+    assert box(5.0, 150.0) * 0.4 >= 1.4 * 20
