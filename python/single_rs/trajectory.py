@@ -15,16 +15,28 @@ Moments of noisy Brownian paths: X. Michalet, Phys. Rev. E 82, 041914 (2010), do
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
-__all__ = ["correlated_part", "smooth_path", "walk_variances"]
+__all__ = ["CorrelatedPart", "correlated_part", "smooth_path", "walk_variances"]
 
 # Lags, in frames, whose moments are used: few, because a real path is a free walk over short times only.
 LAGS = np.arange(1, 7)
 # Measurements this far from their prediction, in standard deviations, are weakened until they lie at this limit.
 OUTLIER_SIGMA = 3.5
+
+
+@dataclass(frozen=True)
+class CorrelatedPart:
+    """Variance P per axis and correlation phi of what persists, variance of all, and how sure it is (in sigma)."""
+
+    power: float
+    phi: float
+    total: float
+    significance: float
 
 
 def smooth_path(
@@ -114,22 +126,23 @@ def walk_variances(
     return float(max(q, floor)), float(max(r, floor))
 
 
-def correlated_part(times: NDArray[np.integer], values: NDArray[np.floating]) -> tuple[float, float, float]:
-    """Stationary variance P, correlation phi of the part of a zero-mean path that persists, and the total variance.
+def correlated_part(times: NDArray[np.integer], values: NDArray[np.floating]) -> CorrelatedPart:
+    """Split a zero-mean path (n, 2) into what persists and what is new in every frame.
 
     From C_d = ⟨z_{t+d} · z_t⟩ / 2 = P phi^d for d > 0; white measurement noise is in C_0 only.
     """
     limit = 5.0 * np.median(np.abs(values)) + 1e-300
     clipped = np.clip(values, -limit, limit)
     total = float(np.mean(clipped**2))
-    covariance, lags = [], []
+    covariance, lags, number = [], [], 0
     for lag in LAGS:
         first, second = _pairs(times, int(lag))
         if len(first) >= 8:
             covariance.append(float(np.mean(clipped[first] * clipped[second])))
             lags.append(int(lag))
+            number += 2 * len(first)
     if not lags:
-        return 0.0, 0.0, total
+        return CorrelatedPart(0.0, 0.0, total, 0.0)
     best = (np.inf, 0.0, 0.0)
     for phi in np.concatenate([np.linspace(0.1, 0.9, 33), 1 - np.geomspace(0.09, 0.002, 20)]):
         basis = phi ** np.array(lags)
@@ -137,7 +150,9 @@ def correlated_part(times: NDArray[np.integer], values: NDArray[np.floating]) ->
         misfit = float(np.sum((np.array(covariance) - power * basis) ** 2))
         if misfit < best[0]:
             best = (misfit, power, float(phi))
-    return min(best[1], total), best[2], total
+    # Products of white values are independent over pairs and lags, each of variance total².
+    significance = float(np.mean(covariance)) * np.sqrt(number) / max(total, 1e-300)
+    return CorrelatedPart(min(best[1], total), best[2], total, significance)
 
 
 def _pairs(times: NDArray[np.integer], lag: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

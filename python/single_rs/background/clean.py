@@ -20,7 +20,7 @@ from scipy import fft
 from single_rs.background.envelope import detection_filter
 from single_rs.background.graphene import Graphene, spot_weights, wave_basis
 from single_rs.background.nuisance import contrast, find_sheets, slow_basis, subtract
-from single_rs.background.offsets import measure_diameter, measure_offsets, smooth_offsets
+from single_rs.background.offsets import smooth_offsets, survey_energy
 from single_rs.background.outline import find_outline
 from single_rs.background.spectrum import annulus, disc, radius_map, rfft_shells, shell_mean
 from single_rs.errors import InputError, NoParticleError
@@ -34,7 +34,7 @@ Progress = Callable[[str, int, int], None]
 # Frames per block: 64 frames of 128 px are 4 MB in float32, which stays in the cache of a core.
 BLOCK = 64
 # Frames, evenly spaced, from which outline and graphene are found; more do not change either.
-SAMPLE = 384
+SAMPLE = 768
 # Below this frequency, 1/Å, liquid dominates and the particle's lattice has nothing (its first reflection is 0.44).
 LOWEST_SIGNAL = 0.18
 
@@ -163,10 +163,8 @@ def clean_stack(
     # The polynomial took the power of the lowest shells away; the solver must not take that for knowledge.
     noise[:2] = noise[2]
     gain = detection_filter(signal, noise, size, weights)
-    sample = images[good[np.unique(np.linspace(0, len(good) - 1, min(len(good), SAMPLE)).astype(np.intp))]]
-    diameter, level = measure_diameter(sample, gain, outline, pixel)
-    measured, relative = measure_offsets(
-        images, sample, gain, level, outline, pixel, config.max_offset, lambda d: tell("background", count + d, steps)
+    survey = survey_energy(
+        images, good, gain, outline, pixel, config.max_offset, lambda done: tell("background", count + done, steps)
     )
     frames = np.asarray(stack.frames, dtype=np.int64)
     frame_noise = np.ones(count)
@@ -175,12 +173,12 @@ def clean_stack(
         images=images,
         pixel_size=pixel,
         frames=frames,
-        diameter=float(stack.diameter or diameter),
+        diameter=float(stack.diameter or survey.diameter),
         noise=noise.astype(np.float32),
         frame_noise=frame_noise.astype(np.float32),
         weights=weights,
         graphene=sheets,
-        offsets=smooth_offsets(frames, measured, relative, stack.offsets, ~bad),
+        offsets=smooth_offsets(frames, survey.surfaces, stack.offsets, ~bad, pixel),
         bad=bad,
         signal=signal.astype(np.float32),
     )

@@ -19,12 +19,26 @@ from scipy import fft, ndimage, optimize
 
 from single_rs.background.spectrum import radius_map, rfft_shells
 
-__all__ = ["bounded_energy", "detection_filter", "edge_radius", "match_template", "radial_profile", "sphere_radius"]
+__all__ = [
+    "bound",
+    "detection_filter",
+    "edge_radius",
+    "local_energy",
+    "match_surface",
+    "measure_on_surface",
+    "radial_profile",
+    "sphere_radius",
+]
 
 # Smoothing of y², px: one pixel joins the two maxima that squaring makes of each fringe at the Nyquist limit.
 ENERGY_SMOOTHING_PX = 1.0
 # Level, in units of the noise's own energy, at which the bounded energy reaches one half of its range.
 HALF_LEVEL = 2.0
+# A frame's strength relative to the mean is kept in this range, for it is measured with noise.
+STRENGTH = (0.25, 3.0)
+# Longest Newton step, px. Far beyond the linear range on purpose: steps that noise makes long must stay independent of
+# where they start from, or the path's own error would look like a signal that persists.
+LARGEST_STEP = 30.0
 
 
 def detection_filter(
@@ -36,24 +50,19 @@ def detection_filter(
     return (gain[rfft_shells(size)] * weights).astype(np.float32)
 
 
-def bounded_energy(images: NDArray[np.float32], gain: NDArray[np.float32], level: float) -> NDArray[np.float32]:
-    """Bounded local energy, in [0, 1), of each image (n, y, x).
-
-    Parameters
-    ----------
-    images
-        (n, y, x) contrast.
-    gain
-        Amplitude on the rfft2 grid, from `detection_filter`.
-    level
-        Mean energy e₀ of the noise.
-    """
+def local_energy(images: NDArray[np.float32], gain: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Energy e = smoothed y² of each image (n, y, x), y the image filtered by `gain` on the rfft2 grid."""
     size = images.shape[-1]
     y = fft.irfft2(fft.rfft2(images) * gain, s=(size, size))
     np.multiply(y, y, out=y)
     energy = np.empty_like(y)
     for source, target in zip(y, energy):
         ndimage.gaussian_filter(source, ENERGY_SMOOTHING_PX, output=target, mode="wrap", truncate=2.0)
+    return energy
+
+
+def bound(energy: NDArray[np.float32], level: float) -> NDArray[np.float32]:
+    """Bounded energy e / (e + 2 e₀), in [0, 1); `level` is the mean energy e₀ of the noise."""
     return energy / (energy + np.float32(HALF_LEVEL * max(level, 1e-30)))
 
 
@@ -99,33 +108,50 @@ def sphere_radius(profile: NDArray[np.floating], blur: float) -> float:
     return float(fit.x[1])
 
 
-def match_template(
-    energy: NDArray[np.float32], template: NDArray[np.float32], window: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Offset (n, 2) px (x, y) of each map from the template, and the height (n,) of the correlation maximum.
-
-    The maximum is searched within ± `window` px and placed between pixels by a paraboloid through 5 × 5 values.
-    """
+def match_surface(energy: NDArray[np.float32], template: NDArray[np.float32], window: int) -> NDArray[np.float32]:
+    """Correlation of each map (n, y, x) with the template at shifts up to ± `window` px: (n, 2 window + 1, same)."""
     size = energy.shape[-1]
     product = fft.irfft2(fft.rfft2(energy) * np.conj(fft.rfft2(template)), s=(size, size))
-    window = min(window, size // 2 - 3)
-    side = 2 * window + 1
-    pad = window + 2
-    lags = np.arange(-pad, pad + 1) % size
-    area = product[:, lags[:, None], lags[None, :]]
-    best = area[:, 2:-2, 2:-2].reshape(len(area), -1).argmax(axis=1)
-    row, column = best // side, best % side
+    window = min(window, size // 2 - 1)
+    lags = np.arange(-window, window + 1) % size
+    return product[:, lags[:, None], lags[None, :]]
+
+
+def measure_on_surface(
+    surfaces: NDArray[np.float32], about: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """One Newton step towards the maximum of each correlation surface, with the mean curvature of all.
+
+    A single frame at low dose has a ragged surface whose maximum may lie anywhere; its slope at the expected place is
+    still an unbiased measurement with Gaussian noise. With height h = a H and curvature a K, a the strength of this
+    frame's lattice, the step is slope / (a K) and its variance goes as 1 / a².
+
+    Parameters
+    ----------
+    surfaces
+        (n, 2 w + 1, 2 w + 1) from `match_surface`.
+    about
+        (n, 2) shifts (x, y) to linearise about, px.
+
+    Returns
+    -------
+    position, relative variance, height
+        (n, 2) px; (n,) in units of that of a frame of mean height; (n,).
+    """
+    side = surfaces.shape[-1]
+    window = side // 2
     b, a = np.mgrid[-2:3, -2:3]
     design = np.stack([np.ones(25), a.ravel(), b.ravel(), a.ravel() ** 2, b.ravel() ** 2, (a * b).ravel()], axis=1)
-    patch = area[
-        np.arange(len(area))[:, None, None],
-        row[:, None, None] + np.arange(5)[:, None],
-        column[:, None, None] + np.arange(5)[None, :],
-    ].reshape(len(area), 25)
+    about = np.clip(about, 2 - window, window - 2)
+    node = np.rint(about).astype(np.intp)
+    x, y = node[:, 0, None, None] + window, node[:, 1, None, None] + window
+    step = np.arange(-2, 3)
+    patch = surfaces[np.arange(len(surfaces))[:, None, None], y + step[:, None], x + step[None, :]].reshape(-1, 25)
     c = patch.astype(np.float64) @ np.linalg.pinv(design).T
-    determinant = 4 * c[:, 3] * c[:, 4] - c[:, 5] ** 2
-    safe = np.where(determinant > 0, determinant, np.inf)  # a saddle keeps its pixel
-    dx = np.clip((c[:, 5] * c[:, 2] - 2 * c[:, 4] * c[:, 1]) / safe, -2, 2)
-    dy = np.clip((c[:, 5] * c[:, 1] - 2 * c[:, 3] * c[:, 2]) / safe, -2, 2)
-    offsets = np.stack([column - window + dx, row - window + dy], axis=1)
-    return offsets, patch[:, 12].astype(np.float64)
+    dx, dy = (about - node).T
+    height = c[:, 0] + c[:, 1] * dx + c[:, 2] * dy + c[:, 3] * dx**2 + c[:, 4] * dy**2 + c[:, 5] * dx * dy
+    slope = np.stack([c[:, 1] + 2 * c[:, 3] * dx + c[:, 5] * dy, c[:, 2] + 2 * c[:, 4] * dy + c[:, 5] * dx], axis=1)
+    curvature = max(-float(np.mean(c[:, 3] + c[:, 4])), 1e-30)
+    strength = np.clip(height / max(float(height.mean()), 1e-30), *STRENGTH)
+    newton = np.clip(slope / (curvature * strength)[:, None], -LARGEST_STEP, LARGEST_STEP)
+    return about + newton, strength**-2.0, height

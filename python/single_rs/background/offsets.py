@@ -2,112 +2,169 @@
 
 Measured offsets m_t scatter by some 0.3 Å (single frames at 8 e/px); the true path does not jump. What persists from
 frame to frame is kept and the rest smoothed away (`trajectory`): of m_t itself when it is correlated in time, or of
-m_t - o_t when the tracker has already given the offsets o_t of a smoothed path.
+m_t - o_t when the tracker has already given the offsets o_t of a smoothed path. Measurements are linear about the
+smoothed path, which is found in a few rounds, so that noise cannot throw single frames far off.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft
+from scipy.ndimage import gaussian_filter1d
 
-from single_rs.background.envelope import bounded_energy, match_template, radial_profile, sphere_radius
+from single_rs.background.envelope import (
+    bound,
+    local_energy,
+    match_surface,
+    measure_on_surface,
+    radial_profile,
+    sphere_radius,
+)
 from single_rs.background.outline import MARGIN_A, Outline
 from single_rs.background.spectrum import radius_map
 from single_rs.trajectory import correlated_part, smooth_path
 
-__all__ = ["measure_diameter", "measure_offsets", "smooth_offsets"]
+__all__ = ["EnergySurvey", "smooth_offsets", "survey_energy"]
 
 # Blur, Å, of the mean energy map: smoothing of y² and the spread of the frames' offsets.
 PROFILE_BLUR_A = 0.7
-# A path is smoothed when at least this fraction of its variance persists to the next frames.
-PERSISTENT = 0.25
+# A path is smoothed when its covariance over some frames stands this many standard errors above zero.
+PERSISTENT_SIGMA = 5.0
+# Larger scatter per axis, Å, that does not persist is noise: particles are cut out better than that.
+LARGEST_SCATTER = 0.8
+# Frames over which surfaces are averaged (standard deviation) to start from, and rounds of measuring and smoothing.
+START_FRAMES = 8.0
+ROUNDS = 4
 BLOCK = 64
 
 
-def measure_diameter(
-    sample: NDArray[np.float32], gain: NDArray[np.float32], outline: Outline, pixel_size: float
-) -> tuple[float, float]:
-    """Diameter, Å, and the mean energy of the noise, from frames (n, y, x) spread over the movie."""
-    size = sample.shape[-1]
-    energy = np.zeros((size, size))
-    for start in range(0, len(sample), BLOCK):
-        filtered = fft.irfft2(fft.rfft2(sample[start : start + BLOCK]) * gain, s=(size, size))
-        energy += np.sum(filtered**2, axis=0, dtype=np.float64)
-    energy /= len(sample)
-    quiet = outline.outside > 0.5
-    level = float(energy[quiet].mean())
-    profile = radial_profile(energy - level, outline.centre)[: int(outline.radius * 1.25) + 4]
-    return 2 * pixel_size * sphere_radius(profile, PROFILE_BLUR_A / pixel_size), level
+@dataclass(frozen=True)
+class EnergySurvey:
+    """Diameter, Å, and correlation surfaces (n, 2 w + 1, 2 w + 1) of every frame with the mean envelope."""
+
+    diameter: float
+    surfaces: NDArray[np.float32]
 
 
-def measure_offsets(
+def survey_energy(
     images: NDArray[np.float32],
-    sample: NDArray[np.float32],
+    good: NDArray[np.intp],
     gain: NDArray[np.float32],
-    level: float,
     outline: Outline,
     pixel_size: float,
     reach: float,
     tell: Callable[[int], None],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Offset (n, 2) Å and relative variance (n,) of every frame, by matching the mean envelope within ± `reach` Å."""
-    size = images.shape[-1]
+) -> EnergySurvey:
+    """Measure the diameter from the mean energy and correlate each frame's bounded energy with the mean envelope.
+
+    Parameters
+    ----------
+    images
+        (n, y, x) contrast.
+    good
+        Indices of the frames that make the means.
+    gain
+        From `detection_filter`.
+    outline
+        Of the particle.
+    pixel_size
+        Å.
+    reach
+        Largest shift of the surfaces, Å.
+    tell
+        Called with the number of frames done.
+    """
+    count, size = len(images), images.shape[-1]
     quiet = outline.outside > 0.5
-    mean = np.zeros((size, size))
-    for start in range(0, len(sample), BLOCK):
-        mean += bounded_energy(sample[start : start + BLOCK], gain, level).sum(axis=0, dtype=np.float64)
-    mean /= len(sample)
-    base = float(mean[quiet].mean())
-    profile = radial_profile(mean - base, outline.centre)
-    profile[min(int(outline.radius + MARGIN_A / pixel_size) + 1, len(profile)) :] = 0.0
-    template = np.interp(radius_map(size), np.arange(len(profile)), profile, right=0.0).astype(np.float32)
-    window = max(int(np.ceil(reach / pixel_size)), 3)
-    offsets, height = np.zeros((len(images), 2)), np.zeros(len(images))
-    for start in range(0, len(images), BLOCK):
+    level = float(
+        np.mean([local_energy(images[i : i + 1], gain)[0][quiet].mean() for i in good[:: len(good) // 32 + 1]])
+    )
+    # A byte per pixel holds the bounded energy until its mean is known; its scatter in one pixel is fifty steps.
+    bounded = np.empty(images.shape, dtype=np.uint8)
+    total, mean = np.zeros((size, size)), np.zeros((size, size))
+    member = np.zeros(count, dtype=bool)
+    member[good] = True
+    for start in range(0, count, BLOCK):
         part = slice(start, start + BLOCK)
-        energy = bounded_energy(images[part], gain, level) - np.float32(base)
-        offsets[part], height[part] = match_template(energy, template, window)
-        tell(min(start + BLOCK, len(images)))
-    # The edge that fixes the centre is as sharp as the particle stands out: sigma falls as 1 / height.
-    usual = max(float(np.median(height)), 1e-30)
-    relative = (usual / np.maximum(height, 0.1 * usual)) ** 2
-    return offsets * pixel_size, relative
+        energy = local_energy(images[part], gain)
+        total += energy[member[part]].sum(axis=0, dtype=np.float64)
+        bounded[part] = np.rint(255 * bound(energy, level))
+        mean += bounded[part][member[part]].sum(axis=0, dtype=np.float64)
+        tell(min(start + BLOCK, count) // 2)
+    last = int(outline.radius + MARGIN_A / pixel_size) + 2
+    raw = radial_profile((total - total[quiet].mean()) / len(good), outline.centre)[:last]
+    diameter = 2 * pixel_size * sphere_radius(raw, PROFILE_BLUR_A / pixel_size)
+    base = float(mean[quiet].mean()) / len(good)
+    profile = radial_profile(mean / len(good) - base, outline.centre)
+    profile[last:] = 0.0
+    template = np.interp(radius_map(size), np.arange(len(profile)), profile, right=0.0).astype(np.float32)
+    window = min(max(int(np.ceil(reach / pixel_size)) + 2, 5), size // 2 - 1)
+    surfaces = np.empty((count, 2 * window + 1, 2 * window + 1), dtype=np.float32)
+    for start in range(0, count, BLOCK):
+        part = slice(start, start + BLOCK)
+        surfaces[part] = match_surface(bounded[part] - np.float32(base), template, window)
+        tell((count + min(start + BLOCK, count)) // 2)
+    return EnergySurvey(diameter, surfaces)
 
 
 def smooth_offsets(
     frames: NDArray[np.integer],
-    measured: NDArray[np.float64],
-    relative: NDArray[np.float64],
+    surfaces: NDArray[np.float32],
     tracked: NDArray[np.float64] | None,
     usable: NDArray[np.bool_],
+    pixel_size: float,
 ) -> NDArray[np.float64]:
-    """Offsets (n, 2) of all frames, smoothed over time where the data show that they persist.
+    """Offsets (n, 2) Å of all frames, smoothed over time where the data show that they persist.
 
     Parameters
     ----------
     frames
         (n,) frame numbers; unless they increase nothing is smoothed.
-    measured
-        (n, 2) Å.
-    relative
-        (n,) relative variance of each.
+    surfaces
+        Correlation surfaces of `survey_energy`.
     tracked
-        (n, 2) offsets the tracker gave, or None.
+        (n, 2) Å, offsets the tracker gave, or None.
     usable
         (n,) frames whose measurement counts; the others are interpolated.
+    pixel_size
+        Å.
     """
-    known = np.zeros_like(measured) if tracked is None else np.asarray(tracked, dtype=np.float64)
-    difference = measured - known
+    ordered = bool(np.all(np.diff(frames) > 0)) and usable.sum() >= 30
+    if tracked is not None:
+        known = np.asarray(tracked, dtype=np.float64) / pixel_size
+        about = known
+    else:
+        known = np.zeros((len(frames), 2))
+        pooled = gaussian_filter1d(surfaces * usable[:, None, None], START_FRAMES if ordered else 0.0, axis=0)
+        side = surfaces.shape[-1]
+        best = pooled.reshape(len(pooled), -1).argmax(axis=1)
+        about = np.stack([best % side, best // side], axis=1) - float(side // 2)
+    for _ in range(ROUNDS):
+        measured, relative, _ = measure_on_surface(surfaces, about)
+        about = measured
+        if ordered:
+            about = known + _persistent(frames, measured - known, relative, usable, tracked is not None, pixel_size)
+    return about * pixel_size
+
+
+def _persistent(
+    frames: NDArray[np.integer],
+    difference: NDArray[np.float64],
+    relative: NDArray[np.float64],
+    usable: NDArray[np.bool_],
+    tracked: bool,
+    pixel_size: float,
+) -> NDArray[np.float64]:
+    """Return what of the differences (n, 2), px, persists in time; all of it when frames stand alone but are good."""
     middle = np.median(difference[usable], axis=0)
-    if np.any(np.diff(frames) <= 0) or usable.sum() < 30:
-        return measured
-    power, phi, total = correlated_part(frames[usable], difference[usable] - middle)
-    if power * phi < PERSISTENT * total:
-        # Nothing persists: the tracker's path is right up to its mean, or, without one, each frame stands alone.
-        return measured if tracked is None else known + middle
-    noise = max(total - power, 0.02 * total) * relative / float(relative[usable].mean())
+    part = correlated_part(frames[usable], difference[usable] - middle)
+    if part.significance < PERSISTENT_SIGMA:
+        scatter = np.sqrt(part.total) * pixel_size
+        keep = not tracked and scatter < LARGEST_SCATTER
+        return np.where(usable[:, None], difference, middle) if keep else np.broadcast_to(middle, difference.shape)
+    noise = max(part.total - part.power, 0.02 * part.total) * relative / float(relative[usable].mean())
     values = np.where(usable[:, None], difference - middle, np.nan)
-    return known + middle + smooth_path(frames, values, noise, power, phi)[0]
+    return middle + smooth_path(frames, values, noise, part.power, part.phi)[0]

@@ -1,4 +1,4 @@
-"""The particle's mean outline in its box, from the variance of high-passed frames, and the quiet pixels around it."""
+"""The particle's mean outline in its box, from the energy of their lattice, and the quiet pixels around it."""
 
 from __future__ import annotations
 
@@ -8,20 +8,29 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from single_rs.background.envelope import edge_radius, radial_profile
+from single_rs.background.envelope import edge_radius, local_energy, radial_profile, sphere_radius
 from single_rs.background.spectrum import annulus, radius_map
 
 __all__ = ["MARGIN_A", "Outline", "find_outline"]
 
 # Soft edge of the masks and distance kept between particle and surroundings, Å: a frame's own offset and blur.
 MARGIN_A = 3.0
-# Gaussian, Å, whose complement is the high-pass: the lattice of the particle (2.3 Å and finer) passes.
-HIGH_PASS_A = 2.0
-# Edge of the particle: where the variance has fallen to this fraction of its maximum.
+# Band, 1/Å, in which crystals scatter: from below their largest lattice spacings to where transfer fades.
+BAND = (0.3, 1.0)
+# Gaussian, Å, that smooths the map of energy before its regions are told apart.
+SMOOTH_A = 1.5
+# Energy above this multiple of the mean is cut: one cosmic ray must not look like a particle.
+CLIP = 30.0
+BLOCK = 64
+# Edge of the particle: where the energy has fallen to this fraction of its maximum.
 EDGE_FRACTION = 0.03
+# … or to this many times the ripple of the profile far outside, when noise is stronger than that.
+RIPPLE = 4.0
+# Blur, Å, of the energy map itself, from the smoothing of y² and the particle's wandering.
+BLUR_A = 0.8
 # The outline as a multiple of half the diameter, when the diameter is given: particles are not round.
 GIVEN_FRACTION = 1.1
-# Pixels outside with this fraction of the particle's variance belong to a neighbour and are not background.
+# Pixels outside with this fraction of the particle's energy belong to a neighbour and are not background.
 NEIGHBOUR_FRACTION = 0.1
 
 
@@ -48,11 +57,13 @@ def find_outline(sample: NDArray[np.float32], diameter: float | None, pixel_size
     """
     size = sample.shape[-1]
     soft = MARGIN_A / pixel_size
-    variance = np.zeros((size, size))
-    for image in sample:
-        fine = image - ndimage.gaussian_filter(image, HIGH_PASS_A / pixel_size, truncate=3.0)
-        variance += np.minimum(fine**2, 25 * image.var())  # one cosmic ray must not look like a particle
-    smoothed = ndimage.gaussian_filter(variance / len(sample), 1.5)
+    gain = _band(size, pixel_size)
+    energy = np.zeros((size, size))
+    for start in range(0, len(sample), BLOCK):
+        part = local_energy(sample[start : start + BLOCK], gain)
+        energy += np.minimum(part, CLIP * part.mean()).sum(axis=0, dtype=np.float64)
+    energy /= len(sample)
+    smoothed = ndimage.gaussian_filter(energy, SMOOTH_A / pixel_size)
     distance = radius_map(size)
     rim = (distance > 0.42 * size) & (distance < 0.49 * size)
     level = float(np.median(smoothed[rim]))
@@ -61,9 +72,8 @@ def find_outline(sample: NDArray[np.float32], diameter: float | None, pixel_size
     peak = float(excess[distance < 0.25 * size].max())
     if peak <= 0:
         radius, centre = 0.25 * size, (0.0, 0.0)
-        particle = distance < radius
     else:
-        regions, _ = ndimage.label(excess > 0.2 * peak)
+        regions, _ = ndimage.label(excess > 0.3 * peak)
         # The region nearest to the middle; others are neighbours at the rim of the box.
         name = regions[np.unravel_index(int(np.argmin(np.where(regions > 0, distance, np.inf))), regions.shape)]
         particle = regions == name
@@ -73,7 +83,11 @@ def find_outline(sample: NDArray[np.float32], diameter: float | None, pixel_size
             float((weight.sum(axis=0) @ axis) / weight.sum()),
             float((weight.sum(axis=1) @ axis) / weight.sum()),
         )
-        radius = edge_radius(radial_profile(smoothed - level, centre)[: int(0.45 * size)], EDGE_FRACTION)
+        profile = radial_profile(energy - level, centre)
+        ripple = float(profile[int(0.42 * size) : int(0.49 * size)].std())
+        inner = profile[: int(0.45 * size)]
+        edge = edge_radius(inner, max(EDGE_FRACTION, RIPPLE * ripple / float(inner.max())))
+        radius = max(edge, sphere_radius(inner, BLUR_A / pixel_size))
     if diameter is not None:
         radius = GIVEN_FRACTION * diameter / (2 * pixel_size)
     radius = float(np.clip(radius, 4.0, 0.42 * size))
@@ -85,3 +99,9 @@ def find_outline(sample: NDArray[np.float32], diameter: float | None, pixel_size
     if float(outside.sum()) < 0.1 * size**2:  # nothing quiet is left: better a full ring than no background
         outside = annulus(radius_map(size, centre), min(radius, 0.36 * size) + soft, soft)
     return Outline(radius=radius, centre=centre, outside=outside)
+
+
+def _band(size: int, pixel_size: float) -> NDArray[np.float32]:
+    """One within `BAND` and a little below the Nyquist frequency, zero elsewhere, on the rfft2 grid."""
+    k = np.hypot(np.fft.fftfreq(size, pixel_size)[:, None], np.fft.rfftfreq(size, pixel_size)[None, :])
+    return ((k >= BAND[0]) & (k <= min(BAND[1], 0.45 / pixel_size))).astype(np.float32)

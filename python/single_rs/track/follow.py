@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import next_fast_len
 
-from single_rs.background.envelope import match_template, radial_profile
+from single_rs.background.envelope import match_surface, measure_on_surface, radial_profile
 from single_rs.background.spectrum import radius_map
 from single_rs.track.energy import EnergyMaps
 from single_rs.trajectory import smooth_path, walk_variances
@@ -23,6 +23,8 @@ __all__ = ["Path", "follow"]
 ENVELOPE = 1.3
 # Distance from the prediction, in radii, within which the first and the second round search.
 REACH = (0.8, 0.5)
+# Newton steps and smoothings in each round.
+ROUNDS = 3
 BLOCK = 256
 
 
@@ -57,28 +59,25 @@ def follow(
     values, frames = maps.values[select], maps.frames[select]
     aligned = predicted
     variance = np.zeros(len(frames))
-    template = None
     for reach in REACH:
-        window = max(int(np.ceil(reach * radius)), 3)
+        window = max(int(np.ceil(reach * radius)), 4)
         half = int(np.ceil(ENVELOPE * radius)) + window + 2
         side = next_fast_len(2 * half, real=True)
         side += side % 2
         centre = np.rint(maps.to_cell(aligned + shifts)).astype(np.intp)
         template = _envelope(values, centre, side, maps.base, radius)
-        offset, height = _match(values, centre, side, maps.base, template, window)
-        measured = maps.to_pixel(centre + offset) - shifts
-        usual = max(float(np.median(height)), 1e-9)
-        relative = (usual / np.maximum(height, 0.1 * usual)) ** 2
-        step, noise = walk_variances(frames, measured, relative)
-        aligned, variance = smooth_path(frames, measured, noise * relative, step)
-    centre = np.rint(maps.to_cell(aligned + shifts)).astype(np.intp)
+        surfaces = np.concatenate(
+            [
+                match_surface(_patches(values[s : s + BLOCK], centre[s : s + BLOCK], side, maps.base), template, window)
+                for s in range(0, len(values), BLOCK)
+            ]
+        )
+        for _ in range(ROUNDS):
+            offset, relative, height = measure_on_surface(surfaces, maps.to_cell(aligned + shifts) - centre)
+            measured = maps.to_pixel(centre + offset) - shifts
+            step, noise = walk_variances(frames, measured, relative)
+            aligned, variance = smooth_path(frames, measured, noise * relative, step)
     unit = maps.scatter * float(np.sqrt(np.sum(template.astype(np.float64) ** 2)))
-    height = np.concatenate(
-        [
-            np.tensordot(_patches(values[s : s + BLOCK], centre[s : s + BLOCK], side, maps.base), template, axes=2)
-            for s in range(0, len(frames), BLOCK)
-        ]
-    )
     return Path(frames, aligned + shifts, np.sqrt(variance), height / unit)
 
 
@@ -93,22 +92,6 @@ def _envelope(
     profile = radial_profile(total / len(values))
     profile[int(np.ceil(ENVELOPE * radius)) + 1 :] = 0.0
     return np.interp(radius_map(side), np.arange(len(profile)), np.maximum(profile, 0.0), right=0.0).astype(np.float32)
-
-
-def _match(
-    values: NDArray[np.uint8],
-    centre: NDArray[np.intp],
-    side: int,
-    base: float,
-    template: NDArray[np.float32],
-    window: int,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Offset (m, 2) in cells (x, y) from `centre` and height (m,) of the best match."""
-    results = [
-        match_template(_patches(values[s : s + BLOCK], centre[s : s + BLOCK], side, base), template, window)
-        for s in range(0, len(values), BLOCK)
-    ]
-    return np.concatenate([r[0] for r in results]), np.concatenate([r[1] for r in results])
 
 
 def _patches(values: NDArray[np.uint8], centre: NDArray[np.intp], side: int, base: float) -> NDArray[np.float32]:
