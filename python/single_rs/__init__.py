@@ -66,6 +66,23 @@ _PUBLIC: dict[str, str] = {
     "brownian_rotations": "simulate",
     "simulate_stack": "simulate",
     "simulate_movie": "simulate",
+    "read_poses": "star",
+    "write_poses": "star",
+    "read_tracks": "star",
+    "write_tracks": "star",
+    "Config": "config",
+    "load_config": "config",
+    "ParticleResult": "pipeline",
+    "RunResult": "pipeline",
+    "run": "pipeline",
+    "solve": "pipeline",
+    "AtomScore": "scoring",
+    "PoseScore": "scoring",
+    "score_atoms": "scoring",
+    "score_poses": "scoring",
+    "flip_map": "hand",
+    "flip_positions": "hand",
+    "flip_rotations": "hand",
 }
 
 __all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604
