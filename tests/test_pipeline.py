@@ -182,12 +182,16 @@ def test_a_particle_that_fails_is_a_result(tmp_path, made, calls, monkeypatch, e
     write_stack(tmp_path / "in.mrcs", made.images, PIXEL)
     code = main(["solve", str(tmp_path / "in.mrcs"), "--element", "Pt", "--out", str(tmp_path / "out")])
     assert code == 0
-    assert "particle_00: failed" in capsys.readouterr().out
+    out, err = capsys.readouterr()
+    assert "particle_00: failed" in out
+    assert "Traceback" not in err
     summary = json.loads((tmp_path / "out" / "particle_00" / "summary.json").read_text())
     assert summary["verdict"] == "failed"
     assert reason in summary["reasons"][0]
     assert (tmp_path / "out" / "report.html").exists()
-    assert str(error) in (tmp_path / "out" / "run.log").read_text()
+    trace = (tmp_path / "out" / "run.log").read_text()
+    assert str(error) in trace
+    assert ("Traceback" in trace) == isinstance(error, ZeroDivisionError)
 
 
 def test_a_movie_without_particles_ends_in_one_line(tmp_path, monkeypatch, capsys):

@@ -103,7 +103,7 @@ def solve_particle(
         return work.failed(str(error))
     except Exception as error:
         # A defect of ours or of a library on one particle must not cost the user the others; the log has the trace.
-        log.exception("%s: failed", folder.name)
+        log.exception("%s: failed: %s", folder.name, error)
         return work.failed(f"internal error in a stage, see run.log: {type(error).__name__}: {error}")
 
 

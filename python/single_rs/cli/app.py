@@ -76,7 +76,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     from single_rs.cli import commands, tools  # noqa: F401  (they register themselves)
 
-    logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
+    warnings = logging.StreamHandler(sys.stderr)
+    warnings.setLevel(logging.WARNING)
+    warnings.setFormatter(_OneLine())
+    logging.getLogger("single_rs").addHandler(warnings)
     try:
         tokens, flags = _take_settings(sys.argv[1:] if argv is None else argv)
         _flags.clear()
@@ -93,7 +96,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # The reader, e.g. head, has gone: nothing is left to say, and flushing at exit must not complain either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    finally:
+        logging.getLogger("single_rs").removeHandler(warnings)
     return 0
+
+
+class _OneLine(logging.Formatter):
+    """Warnings on the terminal in one line; traces of errors go to run.log only."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the message."""
+        return f"single-rs: {' '.join(record.getMessage().split())}"
 
 
 def _complain(message: str) -> int:
