@@ -167,6 +167,17 @@ def test_particle_without_lattice_still_has_its_files(tmp_path):
     assert json.loads(json.dumps(summarise(model), allow_nan=False))["lattice"] is None
 
 
+def test_a_cluster_of_six_atoms_is_exported_without_lattice(particle, tmp_path):
+    model = analyse(particle.atoms.positions[:6], element="Pt")
+    assert "13 are needed" in model.notes[0]
+    assert [p.name for p in write_formats(tmp_path, model, ["poscar"])] == ["POSCAR"]
+    assert len(ase.io.read(tmp_path / "POSCAR", format="vasp")) == 6
+
+
+def test_the_surface_column_is_that_of_the_strain(particle):
+    np.testing.assert_array_equal(particle.surface, particle.strain.surface)
+
+
 def test_analysis_writes_everything_in_seconds(particle, tmp_path):
     start = time.process_time()
     steps = []

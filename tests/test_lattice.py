@@ -1,12 +1,15 @@
 """The lattice fit: known crystals in random orientation come back within their stated errors."""
 
+import doctest
 import json
 
 import numpy as np
 import pytest
+import spglib
 from ase.cluster import Decahedron
 from scipy.spatial.transform import Rotation
 
+import single_rs.lattice
 from single_rs.crystal import STRUCTURES, bulk_reference, prototype
 from single_rs.errors import ConvergenceError, DataFileError, InputError
 from single_rs.lattice import fit_lattice
@@ -248,3 +251,17 @@ def test_operations_of_the_prototypes_are_the_proper_rotations_of_their_groups()
             moved = kind.motif @ w.T + t
             difference = moved[:, None] - kind.motif[None]
             assert np.all(np.any(np.all(np.abs(difference - np.rint(difference)) < 1e-9, axis=2), axis=1))
+
+
+def test_prototypes_have_the_space_groups_of_spglib():
+    """spglib as the outside referee: number, and as many proper operations per lattice point as ours."""
+    for name, number in (("fcc", 225), ("bcc", 229), ("hcp", 194), ("diamond", 227)):
+        kind = prototype(name)
+        found = spglib.get_symmetry_dataset((kind.cell, kind.motif, [1] * len(kind.motif)))
+        assert found.number == number
+        proper = {r.tobytes() for r in found.rotations if np.linalg.det(r) > 0}
+        assert proper == {np.rint(w).astype(found.rotations.dtype).tobytes() for w in kind.operations[0]}
+
+
+def test_the_example_in_the_docstring_runs():
+    assert doctest.testmod(single_rs.lattice).failed == 0

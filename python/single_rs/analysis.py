@@ -20,10 +20,16 @@ from single_rs.crystal import prototype
 from single_rs.errors import ConvergenceError, InputError
 from single_rs.export import ParticleModel, write_xyz
 from single_rs.export_dft import write_formats
-from single_rs.lattice import Lattice, fit_lattice
+from single_rs.lattice import SMALLEST_DOMAIN, Lattice, fit_lattice
 from single_rs.lattice_io import expansion, write_lattice
 from single_rs.strain import COMPONENTS, Strain, StrainConfig, compute_strain, strain_maps
-from single_rs.structure import STRUCTURE_NAMES, analyse_structure, check_positions, surface_by_coordination
+from single_rs.structure import (
+    STRUCTURE_NAMES,
+    analyse_structure,
+    check_positions,
+    surface_by_coordination,
+    surface_by_radius,
+)
 
 __all__ = ["analyse", "summarise", "write_analysis"]
 
@@ -81,10 +87,13 @@ def analyse(
         atoms, local.coordination, local.structure_type, local.surface, box=box, pixel_size=pixel_size
     )
     report(1)
+    if len(x) < SMALLEST_DOMAIN:
+        return replace(model, notes=(f"no lattice, no strain: {len(x)} atoms, {SMALLEST_DOMAIN} are needed",))
     try:
         lattice = fit_lattice(x, structure, known, element)
         full = prototype(lattice.structure).coordination
-        model = replace(model, lattice=lattice, surface=surface_by_coordination(local.coordination, full))
+        surface = surface_by_coordination(local.coordination, full) | surface_by_radius(x, lattice.layer_spacing)
+        model = replace(model, lattice=lattice, surface=surface)
         report(2)
         if settings.reference == "bulk" and lattice.bulk is None:
             note = f"no strain: the bulk of {element or 'this mixture'} as {lattice.structure} is not known; use 'fit'"

@@ -57,7 +57,7 @@ class ParticleModel:
     structure_type
         (n,) int, OVITO's codes.
     surface
-        (n,) bool.
+        (n,) bool: too few neighbours, or r > R − d with d the spacing of the densest planes; see `structure`.
     lattice, strain
         None where no lattice was found.
     box, pixel_size

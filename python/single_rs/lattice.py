@@ -27,14 +27,14 @@ from single_rs.indexing import Neighbours, Seed, find_seeds, grow
 from single_rs.lattice_fit import AffineFit, CellParameters, cell_parameters, fit_affine, fit_rigid
 from single_rs.structure import check_positions, neighbour_cutoff
 
-__all__ = ["Domain", "Lattice", "fit_lattice"]
+__all__ = ["SMALLEST_DOMAIN", "Domain", "Lattice", "fit_lattice"]
 
 # An atom is on its site when nearer than this part of the nearest-neighbour distance.
 _ON_SITE = 0.25
 # Seeds grown to the end; the one that reaches most atoms wins.
 _SEEDS = 4
 # One atom and its shell is the least that tells a lattice from chance.
-_SMALLEST_DOMAIN = 13
+SMALLEST_DOMAIN = 13
 # A further domain is fitted with its own cell from this number of atoms, below it only turned and shifted: the
 # 12 parameters of 20 atoms would follow the surface relaxation.
 _AFFINE_DOMAIN = 60
@@ -207,7 +207,7 @@ def fit_lattice(
     >>> lattice.structure, round(lattice.a, 3), round(lattice.alpha, 2)
     ('fcc', 3.92, 90.0)
     """
-    x = check_positions(positions, _SMALLEST_DOMAIN)
+    x = check_positions(positions, SMALLEST_DOMAIN)
     s = None if sigma is None else np.asarray(sigma, dtype=np.float64)
     if s is not None and (s.shape != (len(x),) or not np.all(np.isfinite(s)) or np.any(s < 0)):
         raise InputError(f"sigma has shape {s.shape}; ({len(x)},) finite values in Å, none negative, are needed")
@@ -219,13 +219,13 @@ def fit_lattice(
     held = [(_gain(member, kind, len(x)), kind, member) for kind, member in found if member is not None]
     if not held:
         raise ConvergenceError(
-            f"no lattice ({structure or ', '.join(STRUCTURES)}) holds {_SMALLEST_DOMAIN} of the {len(x)} atoms "
+            f"no lattice ({structure or ', '.join(STRUCTURES)}) holds {SMALLEST_DOMAIN} of the {len(x)} atoms "
             f"(nearest neighbours {nearest:.2f} Å); check the tracing or name the structure"
         )
     _, kind, main = max(held, key=lambda h: h[0])
     members = [_canonical(main, kind, x)]
     free = everyone & ~members[0].indexed
-    while len(members) < _MAX_DOMAINS and free.sum() >= _SMALLEST_DOMAIN:
+    while len(members) < _MAX_DOMAINS and free.sum() >= SMALLEST_DOMAIN:
         further = _find_domain(x, s, kind, nearest, free, members[0].fit.cell)
         if further is None:
             break
@@ -274,7 +274,7 @@ def _find_domain(
     # Atoms that stray from the fitted lattice leave it, once or twice until all are within reach of their sites.
     for _ in range(3):
         known = np.isfinite(sites[:, 0])
-        if known.sum() < _SMALLEST_DOMAIN:
+        if known.sum() < SMALLEST_DOMAIN:
             return None
         weight = None if sigma is None else sigma[known]
         affine = shape is None or _is_thick(sites[known], shape)
