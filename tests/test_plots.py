@@ -6,9 +6,9 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
-from report_run import LATTICE_CONSTANT, ball, rendered, walk
 from scipy.spatial.transform import Rotation
 
+from report_run import LATTICE_CONSTANT, ball, rendered, walk
 from single_rs import plots
 from single_rs.plots.maps import zone_frame
 from single_rs.plots.style import SERIES

@@ -19,6 +19,7 @@ from __future__ import annotations
 from single_rs.plots.atoms import (
     neighbour_distances,
     plot_atom_heights,
+    plot_coordination,
     plot_neighbour_distances,
     plot_radial_strain,
     plot_strain_components,
@@ -32,6 +33,7 @@ from single_rs.plots.poses import plot_orientation_coverage, plot_pose_steps, pl
 __all__ = [
     "neighbour_distances",
     "plot_atom_heights",
+    "plot_coordination",
     "plot_drift",
     "plot_frames",
     "plot_fsc",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "neighbour_distances",
     "plot_atom_heights",
+    "plot_coordination",
     "plot_neighbour_distances",
     "plot_radial_strain",
     "plot_strain_components",
@@ -74,10 +75,7 @@ def plot_uncertainty(sigma: np.ndarray, surface: np.ndarray | None = None, *, ax
     _stacked(ax, picometre, surface)
     middle = float(np.nanmedian(picometre)) if np.isfinite(picometre).any() else float("nan")
     if np.isfinite(middle):
-        ax.axvline(middle, color=INK, lw=1.0, ls="--")
-        ax.annotate(f"median {middle:.1f} pm", (middle, 1), xycoords=("data", "axes fraction"), xytext=(4, -2),
-                    textcoords="offset points", va="top", color=INK)  # fmt: skip
-        ax.get_legend() and ax.legend(loc="center right")
+        _mark(ax, middle, f"median {middle:.1f} pm")
     ax.set_xlabel("Position uncertainty σ per axis (pm)")
     ax.set_ylabel("Atoms")
     return ax
@@ -112,7 +110,50 @@ def _stacked(ax: Axes, values: np.ndarray, surface: np.ndarray | None) -> None:
         alpha=0.9,
         label=["core", "surface"],
     )
-    ax.legend(loc="best")
+    # Room above the bars keeps the legend off the data.
+    ax.set_ylim(top=ax.get_ylim()[1] * 1.25)
+    ax.legend(loc="upper right", ncols=2, handlelength=1.2)
+
+
+def _mark(ax: Axes, value: float, text: str) -> None:
+    """Draw a vertical line at a value, with its name above the axes, where no bar can hide it."""
+    ax.axvline(value, color=INK, lw=1.0, ls="--")
+    ax.text(value, 1.02, text, transform=ax.get_xaxis_transform(), ha="center", fontsize=7.5, color=INK)
+
+
+@styled
+def plot_coordination(coordination: np.ndarray, surface: np.ndarray | None = None, *, ax: Axes | None = None) -> Axes:
+    """Plot how many atoms have each number of neighbours.
+
+    Parameters
+    ----------
+    coordination
+        (n,) int, neighbours of each atom.
+    surface
+        (n,) bool; core and surface are stacked when given.
+    ax
+        Axes to draw in; new ones without it.
+
+    Returns
+    -------
+    The axes.
+    """
+    ax = new_axes(size=(3.5, 2.4)) if ax is None else ax
+    number = np.asarray(coordination, int)
+    surface = np.zeros(len(number), bool) if surface is None else np.asarray(surface, bool)
+    core, outer = (np.bincount(number[chosen], minlength=13) for chosen in (~surface, surface))
+    core, outer = (np.pad(c, (0, max(len(core), len(outer)) - len(c))) for c in (core, outer))
+    first = int(np.flatnonzero(core + outer)[0]) if len(number) else 0
+    ticks = np.arange(first, len(core))
+    ax.bar(ticks, core[first:], width=0.8, color=BLUE, alpha=0.9, label="core")
+    if outer.any():
+        ax.bar(ticks, outer[first:], width=0.8, bottom=core[first:], color=ORANGE, alpha=0.9, label="surface")
+        ax.legend(loc="upper left", handlelength=1.2)
+    ax.set_xticks(ticks)
+    ax.grid(axis="x", visible=False)
+    ax.set_xlabel("Neighbours")
+    ax.set_ylabel("Atoms")
+    return ax
 
 
 @styled
@@ -317,10 +358,7 @@ def plot_neighbour_distances(
     outer = None if surface is None else np.asarray(surface, bool)[pairs].any(axis=1)
     _stacked(ax, distance, outer)
     if reference:
-        ax.axvline(reference, color=INK, lw=1.0, ls="--")
-        ax.annotate(f"lattice {reference:.3f} Å", (reference, 1), xycoords=("data", "axes fraction"), xytext=(3, -2),
-                    textcoords="offset points", va="top", fontsize=7, color=INK)  # fmt: skip
-        ax.set_ylim(top=ax.get_ylim()[1] * 1.2)
+        _mark(ax, reference, f"lattice {reference:.3f} Å")
     ax.set_xlabel("Nearest-neighbour distance (Å)")
     ax.set_ylabel("Bonds")
     return ax

@@ -152,7 +152,7 @@ def plot_pose_steps(rotations: np.ndarray, frames: np.ndarray, *, axes: np.ndarr
         from scipy.ndimage import median_filter
 
         axes[0].plot(frames[pair], median_filter(step, 51, mode="nearest"), color=ORANGE, label="median of 51")
-        axes[0].legend(loc="upper right", ncols=2)
+        axes[0].legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, markerscale=3)
     axes[0].set_xlabel("Frame")
     axes[0].set_ylabel("Turn per frame (°)")
     axes[0].set_ylim(bottom=0)

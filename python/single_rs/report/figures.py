@@ -172,8 +172,8 @@ def atom_figures(particle: ParticleFiles) -> Iterator[ReportFigure]:
     if radial is not None:
         yield _drawn(
             plots.plot_strain_histogram(radial, surface), f"{key}-strain", "Radial strain",
-            "∂u/∂r along the radius, against the best-fit lattice; mean ± standard deviation. Outliers count in the "
-            "end bins.",
+            f"∂u/∂r along the radius, against {_reference(particle)}; mean ± standard deviation. Outliers count in "
+            "the end bins.",
         )  # fmt: skip
         yield _drawn(
             plots.plot_radial_strain(atoms.positions, radial, surface), f"{key}-radial", "Radial strain against radius",
@@ -197,11 +197,35 @@ def atom_figures(particle: ParticleFiles) -> Iterator[ReportFigure]:
             plots.plot_atom_heights(height, surface), f"{key}-heights", "Atom heights",
             "Fitted peak heights. A tail to the left holds partly occupied or moving atoms.",
         )  # fmt: skip
+    number = atoms.get("cn")
+    if number is not None:
+        yield _drawn(
+            plots.plot_coordination(number, surface), f"{key}-neighbours", "Coordination",
+            "Neighbours of each atom: 12 in the bulk of close-packed crystals, 9 on their (111) facets, 8 on (100).",
+        )  # fmt: skip
     if strain is not None and strain.ndim == 2 and strain.shape[1] == 6:
         yield _drawn(
             plots.plot_strain_components(strain, surface), f"{key}-components", "Strain components",
-            "The six components in the particle's frame (tensor shear).", wide=True, height=3.8,
+            f"The six components (tensor shear) against {_reference(particle)}{_axes(particle)}.",
+            wide=True, height=3.8,
         )  # fmt: skip
+
+
+def _stated(particle: ParticleFiles, key: str) -> str:
+    """Return what the summary says of the strain, or an empty text."""
+    strain = particle.summary.get("strain")
+    return str(strain.get(key) or "") if isinstance(strain, dict) else ""
+
+
+def _reference(particle: ParticleFiles) -> str:
+    """Return what strain is measured from."""
+    return "the bulk lattice" if _stated(particle, "reference") == "bulk" else "the best-fit lattice"
+
+
+def _axes(particle: ParticleFiles) -> str:
+    """Return the axes of the strain components, when the run says them."""
+    names = {"crystal": ", along the axes a, b, c of the lattice", "lab": ", along x, y, z of the map"}
+    return names.get(_stated(particle, "frame"), "")
 
 
 def unit_cell(particle: ParticleFiles) -> np.ndarray | None:

@@ -183,7 +183,8 @@ def _particle(particle: ParticleFiles) -> str:
         grid = _grid(drawn)
         if grid:
             parts.append(f'<h3 class="group">{name}</h3>{grid}')
-    parts.append(_gaps(particle.gaps))
+    notes = particle.summary.get("notes")
+    parts.append(_gaps([*particle.gaps, *(notes if isinstance(notes, list) else [])]))
     return "".join(parts)
 
 
@@ -206,6 +207,8 @@ def _facts(particle: ParticleFiles) -> str:
         ("Resolution, FSC 0.143", tables.number(summary.get("resolution"), 2, "Å")),
         ("Frames used", f"{tables.number(used, 0)} of {tables.number(total, 0)}"),
     ]
+    if particle.poses is not None and len(particle.poses.confidence):
+        rows.append(("Mean pose confidence", tables.number(float(np.mean(particle.poses.confidence)), 3)))
     sigma = atoms.get("sigma") if atoms is not None else None
     if sigma is not None:
         rows.append(("Median σ per axis", tables.number(100 * float(np.nanmedian(sigma)), 1, "pm")))
@@ -293,5 +296,5 @@ def _footer(run: RunFiles, version: str) -> str:
     return (
         f"Made by single_rs {tables.text(version)} from <code>{tables.text(run.folder.resolve().name)}</code>. "
         "Positions are in the particle's own frame. σ is one standard deviation per axis as stated by the program; "
-        "strain is relative to the best-fit lattice; resolution is where the half maps' correlation falls to 0.143."
+        "resolution is where the half maps' correlation falls to 0.143."
     )

@@ -79,7 +79,8 @@ class Scene {
     const stops = c.kind === "category"
       ? c.classes.flatMap((kind, k) => [[k / c.classes.length, kind.colour], [(k + 1) / c.classes.length, kind.colour]])
       : this.scale(c);
-    return [[0, GREY], [UNKNOWN, GREY], ...stops.map(([at, colour]) => [UNKNOWN + (1 - UNKNOWN) * at, colour])];
+    // The step from grey lies below the first colour: at a double stop plotly may take either side.
+    return [[0, GREY], [0.6 * UNKNOWN, GREY], ...stops.map(([at, colour]) => [UNKNOWN + (1 - UNKNOWN) * at, colour])];
   }
   camera() {
     const current = this.div._fullLayout && this.div._fullLayout.scene ? this.div._fullLayout.scene._scene.getCamera() : null;
@@ -158,7 +159,9 @@ class Scene {
     const unit = c.unit ? " " + c.unit : "", sign = v => ((c.kind === "diverging" && v > 0 ? "+" : "") + Number(v.toPrecision(3))).replace("-", "−");
     this.legend.append(add("span", c.name), add("span", sign(c.range[0]) + unit), add("span", "", { background: `linear-gradient(90deg, ${stops})` }), add("span", sign(c.range[1]) + unit));
     this.legend.children[2].className = "ramp";
+    const unknown = c.values.filter(v => v === null).length;
     if (c.kind === "diverging") this.legend.append(add("span", "blue: compressed, red: stretched"));
+    if (unknown) this.legend.append(add("span", `grey: unknown (${unknown})`));
   }
   recolour() { if (this.div._fullLayout) this.draw(); }
 }

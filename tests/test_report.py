@@ -1,0 +1,222 @@
+"""The report holds what the run wrote, says what is missing, and loads nothing from anywhere."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from report_run import BOX, PIXEL, ball, write_run
+from single_rs.errors import DataFileError
+from single_rs.report import write_report
+from single_rs.report.files import read_run
+from single_rs.report.tables import concise, number
+
+CHROMIUM = next(
+    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
+)
+MAX_BYTES = 12_000_000
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_run(tmp_path_factory.mktemp("report") / "run")
+
+
+@pytest.fixture(scope="module")
+def page(run: Path) -> str:
+    return write_report(run).read_text(encoding="utf-8")
+
+
+class Elements(HTMLParser):
+    """Collect ids, resource addresses, and the balance of elements."""
+
+    VOID = frozenset(("meta", "link", "input", "br", "image", "use", "path", "circle"))
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.addresses: list[str] = []
+        self.targets: list[str] = []
+        self.open: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in self.VOID:
+            self.open.append(tag)
+        for name, value in attrs:
+            if name == "id":
+                self.ids.append(str(value))
+            if name == "href" and tag == "a":
+                self.targets.append(str(value))
+            elif name in ("src", "href", "xlink:href", "srcset", "data", "action"):
+                self.addresses.append(str(value))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in self.VOID:
+            assert self.open
+            assert self.open.pop() == tag
+
+
+def test_page_loads_nothing_from_outside(page: str) -> None:
+    elements = Elements(page)
+    assert all(a.startswith(("data:", "#")) for a in elements.addresses)
+    assert all(t.startswith("#") for t in elements.targets)
+    style = "".join(re.findall(r"<style>(.*?)</style>", page, re.DOTALL))
+    assert "@import" not in style
+    assert not re.search(r"url\((?!#)", style)
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', page)
+    assert policy
+    assert "default-src 'none'" in policy.group(1)
+    assert "http" not in policy.group(1)
+
+
+def test_page_is_well_formed_and_small(page: str) -> None:
+    elements = Elements(page)
+    assert not elements.open
+    assert len(elements.ids) == len(set(elements.ids))
+    assert {t[1:] for t in elements.targets} <= set(elements.ids)
+    assert len(page.encode()) < MAX_BYTES
+
+
+def test_page_has_all_sections_and_verdicts(page: str) -> None:
+    for section in ("summary", "movie", "particle-0", "particle-1", "timing", "settings"):
+        assert f'<section id="{section}"' in page
+    assert 'class="badge solved"' in page
+    assert 'class="badge failed"' in page
+    assert "the half maps do not agree beyond 2.4 Å" in page
+    for title in (
+        "Tracks", "Motion", "Typical frames", "Radial strain", "Radial strain against radius",
+        "Nearest-neighbour distances", "Uncertainty of positions", "Atom heights", "Coordination", "Strain components", "Orthogonal slices", "Zone axes",
+        "Fourier shell correlation", "Orientation coverage", "Turn between frames", "Score and confidence",
+    ):  # fmt: skip
+        assert f"<h3>{title}</h3>" in page
+
+
+def test_every_figure_has_a_description(page: str) -> None:
+    figures = re.findall(r"<figure.*?</figure>", page, re.DOTALL)
+    assert len(figures) == 17  # all 16 of the solved particle and its movie, and frames of the failed one
+    for figure in figures:
+        label = re.search(r'<svg [^>]*aria-label="([^"]{30,})"', figure)
+        assert label
+        assert "<figcaption>" in figure
+
+
+def test_figures_follow_the_theme(page: str) -> None:
+    drawings = "".join(re.findall(r"<figure.*?</figure>", page, re.DOTALL))
+    assert "var(--fig-ink)" in drawings
+    assert "#1f2328" not in drawings
+
+
+def test_text_from_files_is_escaped(page: str) -> None:
+    assert "confidence 0.97 &amp; &lt;rising&gt;" in page
+    assert "<rising>" not in page
+
+
+def test_view_has_the_atoms_and_what_to_colour_them_by(page: str, run: Path) -> None:
+    assert page.count("plotly.js v") == 1
+    data = json.loads(re.search(r'<script type="application/json">(.*?)</script>', page, re.DOTALL).group(1))
+    truth = ball()
+    np.testing.assert_allclose(data["positions"], truth - truth.mean(axis=0), atol=2e-3)
+    names = [c["name"] for c in data["colourings"]]
+    assert names[:4] == ["Radial strain", "Volume strain (trace)", "Coordination", "Structure type"]
+    assert "Uncertainty σ" in names
+    assert all(len(c["values"]) == len(truth) for c in data["colourings"])
+    assert [v["name"] for v in data["views"]] == ["[100]", "[110]", "[111]"]
+
+
+def test_files_are_read_back_in_library_frame(run: Path) -> None:
+    particle = read_run(run).particles[0]
+    np.testing.assert_allclose(particle.atoms.positions, ball(), atol=1e-5)
+    assert particle.density.shape == (BOX,) * 3
+    assert particle.pixel_size == pytest.approx(PIXEL)
+    assert particle.raw.shape == particle.cleaned.shape == (4, BOX, BOX)
+    assert particle.verdict == "solved"
+
+
+def test_lattice_and_times_are_in_the_tables(page: str, run: Path) -> None:
+    cell = json.loads((run / "particle_00" / "lattice.json").read_text(encoding="utf-8"))["cell"]
+    assert concise(cell["a"], cell["a_err"], 4) in page
+    assert "particle 00 · orient" in page
+    assert "157.0 s" in page  # the sum of the four stages
+
+
+def test_same_run_gives_the_same_page(page: str, run: Path) -> None:
+    assert write_report(run).read_text(encoding="utf-8") == page
+
+
+def test_missing_and_broken_files_are_named(run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(run, folder)
+    particle = folder / "particle_00"
+    for name in ("fsc.csv", "clean_examples.npy", "summary.json"):
+        (particle / name).unlink()
+    (particle / "atoms.xyz").write_text("not atoms\n", encoding="utf-8")
+    (particle / "poses.star").write_bytes((particle / "poses.star").read_bytes()[:500])
+    (folder / "run.json").write_text("{", encoding="utf-8")
+    page = html.unescape(write_report(folder).read_text(encoding="utf-8"))
+    for gap in (
+        "fsc.csv is missing",
+        "atoms.xyz cannot be read",
+        "poses.star cannot be read",
+        "run.json cannot be read",
+    ):
+        assert gap in page
+    # Without a summary nothing is called solved, and a frame that was not cleaned is not called cleaned.
+    assert 'class="badge solved"' not in page
+    assert "band-passed" in page
+
+
+def test_run_without_particles_says_so(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text('{"status": "finished", "stages": {}}', encoding="utf-8")
+    page = write_report(tmp_path).read_text(encoding="utf-8")
+    assert "No particle was found." in page
+    assert "plotly.js v" not in page
+
+
+def test_other_folders_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataFileError, match=r"run\.json"):
+        write_report(tmp_path)
+    with pytest.raises(DataFileError, match="not a directory"):
+        write_report(tmp_path / "nowhere")
+    assert not list(tmp_path.iterdir())
+
+
+def test_errors_stand_in_the_last_digits() -> None:
+    assert concise(3.92314, 0.0014, 4) == "3.9231(14)"
+    assert concise(3.92314, 0.00004, 4) == "3.92314(4)"
+    assert concise(90.0, None, 2) == "90.00"
+    assert concise(None, None, 2) == number(float("nan")) == "–"
+    assert number(-1.5, 1, "%") == "−1.5%"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+def test_browser_draws_the_atoms_without_errors_or_requests(run: Path) -> None:
+    api = pytest.importorskip("playwright.sync_api")
+    path, requests, errors = write_report(run), [], []
+    flags = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        tab = browser.new_page(viewport={"width": 1280, "height": 800})
+        tab.set_default_timeout(120_000)
+        tab.on("pageerror", lambda error: errors.append(str(error)))
+        tab.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        tab.on("request", lambda request: requests.append(request.url))
+        tab.goto(path.as_uri())
+        tab.locator(".viewer").scroll_into_view_if_needed()
+        tab.wait_for_selector(".viewer canvas")
+        tab.select_option(".viewer .colour", label="Structure type")
+        assert "fcc" in tab.inner_text(".viewer .legend")
+        assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        tab.click("#theme")
+        assert tab.evaluate("document.documentElement.dataset.theme") in ("dark", "light")
+        browser.close()
+    assert not errors
+    assert [url for url in requests if not url.startswith(("data:", "blob:"))] == [path.as_uri()]
