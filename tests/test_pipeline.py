@@ -139,6 +139,15 @@ def test_a_finished_run_is_loaded_and_a_change_redoes_what_depends_on_it(tmp_pat
     assert (calls["orient"], calls["reconstruct"], calls["trace"]) == (3, 4, 5)
 
 
+def test_particles_of_an_earlier_run_are_put_aside(tmp_path, made, calls):
+    _solve(tmp_path, made)
+    (tmp_path / "out" / "particle_01").mkdir()
+    (tmp_path / "out" / "particle_01" / "atoms.xyz").write_text("precious")
+    _solve(tmp_path, made)
+    assert sorted(p.name for p in (tmp_path / "out").glob("*particle*")) == ["earlier_particle_01", "particle_00"]
+    assert (tmp_path / "out" / "earlier_particle_01" / "atoms.xyz").read_text() == "precious"
+
+
 def test_another_input_in_the_same_folder_is_computed_anew(tmp_path, made, calls):
     _solve(tmp_path, made)
     other = made.images.copy()

@@ -143,6 +143,8 @@ class _Particle:
     def solve(self) -> ParticleResult:
         """Do what is not done yet and judge."""
         if self._done("analyze"):
+            for name in self.keys:
+                self._done(name)  # so that the record of what was reused is whole
             summary = json.loads((self.folder / stages.SUMMARY).read_text(encoding="utf-8"))
             return ParticleResult.from_summary(self.folder, summary)
         poses = self._poses()

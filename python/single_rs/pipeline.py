@@ -6,6 +6,7 @@ movie → motion → tracks → stacks → per particle (background → poses �
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 from collections.abc import Iterator
@@ -203,15 +204,25 @@ def _particle_folder(folder: Path, number: int) -> Path:
 def _finished(folder: Path, record: RunLog, results: list[ParticleResult], config: Config) -> RunResult:
     """Write the verdicts and the report."""
     verdicts: dict[str, Any] = {r.folder.name: {"verdict": r.verdict, "reasons": list(r.reasons)} for r in results}
-    record.note(status="finished", verdicts=verdicts)
+    for leftover in sorted(folder.glob("particle_*"))[len(results) :]:
+        # Of an earlier run that found more particles; the report must not show them.
+        leftover.rename(_free_name(folder / f"earlier_{leftover.name}"))
+    record.note(verdicts=verdicts)
     if config.report.enabled:
         from single_rs.report import write_report
 
         with record.stage("report", stage_key(verdicts), [folder / "report.html"]):
             write_report(folder)
+    record.finish()
     for result in results:
         log.info("%s: %s: %s", result.folder.name, result.verdict, "; ".join(result.reasons))
     return RunResult(folder, tuple(results))
+
+
+def _free_name(path: Path) -> Path:
+    """Return `path`, or the first of path_1, path_2 … that does not exist."""
+    names = itertools.chain([path], (path.with_name(f"{path.name}_{i}") for i in itertools.count(1)))
+    return next(p for p in names if not p.exists())
 
 
 def check_element(element: str) -> None:

@@ -16,6 +16,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -64,10 +65,11 @@ class RunLog:
     def __init__(self, folder: Path, resume: bool) -> None:
         self.folder = folder
         self.data: dict[str, Any] = {"versions": versions(), "argv": sys.argv[1:], "status": "running", "stages": {}}
-        if resume:
-            self.data["stages"] = self._earlier()
+        self.data["started"] = _now()
+        # Kept in the file until this run has finished, so that two interruptions lose no more than one.
+        self._earlier = self._read() if resume else {}
 
-    def _earlier(self) -> dict[str, Any]:
+    def _read(self) -> dict[str, Any]:
         path = self.folder / "run.json"
         try:
             earlier = json.loads(path.read_text(encoding="utf-8"))
@@ -87,20 +89,26 @@ class RunLog:
         self.data.update(values)
         self.save()
 
+    def finish(self, **values: Any) -> None:
+        """Put the last facts into run.json and drop what earlier runs left and this one did not use."""
+        self._earlier = {}
+        self.note(status="finished", finished=_now(), **values)
+
     def save(self) -> None:
         """Write run.json."""
+        content = {**self.data, "stages": {**self._earlier, **self.data["stages"]}}
         with atomic(self.folder / "run.json") as partial:
-            partial.write_text(json.dumps(self.data, indent=1, default=float) + "\n", encoding="utf-8")
+            partial.write_text(json.dumps(content, indent=1, default=float) + "\n", encoding="utf-8")
 
     def done(self, name: str, key: str) -> bool:
         """Return whether stage `name` was finished with this key and its files are still there."""
-        entry = self.data["stages"].get(name)
+        entry = self._earlier.get(name)
         if not entry or entry.get("key") != key or entry.get("failed"):
             return False
         if not all((self.folder / f).exists() for f in entry.get("files", [])):
             return False
         log.info("%s: done before, loaded", name)
-        entry["reused"] = True
+        self.data["stages"][name] = {**entry, "reused": True}
         return True
 
     @contextlib.contextmanager
@@ -139,6 +147,10 @@ class RunLog:
     def times(self) -> Mapping[str, float]:
         """Return the seconds of every stage."""
         return {name: entry["seconds"] for name, entry in self.data["stages"].items()}
+
+
+def _now() -> str:
+    return datetime.now().astimezone().isoformat(timespec="seconds")
 
 
 def _reset_peak() -> None:
