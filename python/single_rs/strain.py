@@ -21,8 +21,8 @@ times in the core. G is linear in u, so the errors of the positions propagate to
 normal strains of Pt good to 0.16% in the core and 0.27% on the surface (w = 2 Å, order 1; measured on 600 atoms).
 
 The reference sets the sign of the conclusions, and is stated in every result. The best fit weighs atoms by their
-distance from the centre, so the mean strain against it is not zero in a particle whose strain grows outwards: u_r = β r³
-on a ball of radius R leaves a mean dilation of 0.29 β R² per axis.
+distance from the centre, so the mean strain against it is not zero where strain grows outwards: u_r = β r³ on a ball of
+radius R leaves a mean dilation of 0.29 β R² per axis.
 
 References: Gaussian smoothing of the displacement field at 2 Å: B. H. Kim et al., Science 368, 60 (2020),
 doi:10.1126/science.aax3233; local linear regression: J. Fan, Ann. Statist. 21, 196 (1993), doi:10.1214/aos/1176349022.
