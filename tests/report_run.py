@@ -18,7 +18,7 @@ from single_rs.lattice import fit_lattice
 from single_rs.lattice_io import write_lattice
 from single_rs.motion import Motion, write_motion
 from single_rs.star import write_poses, write_tracks
-from single_rs.strain import compute_strain
+from single_rs.strain import compute_strain, strain_maps
 from single_rs.structure import analyse_structure
 
 BOX, PIXEL, FRAMES = 64, 0.5, 120  # px, Å, frames
@@ -51,7 +51,7 @@ def walk(count: int, step_deg: float, seed: int) -> np.ndarray:
     return Rotation.concatenate(poses).as_matrix()
 
 
-def write_atoms(path: Path, positions: np.ndarray) -> dict[str, float]:
+def write_atoms(path: Path, positions: np.ndarray) -> dict[str, str]:
     """Write atoms.xyz and lattice.json beside it; return statistics for the summary."""
     lattice = fit_lattice(positions, "fcc")
     strain = compute_strain(positions, lattice)
@@ -66,7 +66,9 @@ def write_atoms(path: Path, positions: np.ndarray) -> dict[str, float]:
         path,
         ParticleModel(atoms, local.coordination, local.structure_type, strain.surface, lattice, strain, BOX, PIXEL),
     )
-    return {"radial_mean": float(np.nanmean(strain.radial))}
+    for name, volume in strain_maps(positions, strain, BOX, PIXEL, lattice.nearest_neighbour).items():
+        write_map(path.with_name(f"strain_{name}.mrc"), volume, PIXEL)
+    return {"reference": strain.reference, "frame": strain.frame}
 
 
 def write_particle(folder: Path, seed: int = 0) -> None:

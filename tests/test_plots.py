@@ -176,3 +176,20 @@ def test_walk_has_the_asked_step() -> None:
     steps = np.einsum("nij,nij->n", walk(400, 8.0, 0)[1:], walk(400, 8.0, 0)[:-1])
     angle = np.degrees(np.arccos((steps - 1) / 2))
     assert np.sqrt(np.mean(angle**2)) == pytest.approx(8, rel=0.1)
+
+
+def test_strain_slices_are_in_percent_and_empty_outside() -> None:
+    volume = np.zeros((16, 16, 16), np.float32)
+    volume[6:11, 6:11, 6:11] = 0.02
+    axes = plots.plot_strain_slices({"xx": volume, "radial": -volume}, 0.5)
+    first, second = (np.asarray(ax.images[0].get_array(), float) for ax in axes)
+    assert np.nanmax(first) == pytest.approx(2, rel=1e-6)
+    assert np.nanmin(second) == pytest.approx(-2, rel=1e-6)
+    assert np.ma.getmaskarray(axes[0].images[0].get_array()).sum() == first.size - 25
+    assert axes[0].images[0].get_clim() == axes[1].images[0].get_clim()
+
+
+def test_coordination_counts_every_atom() -> None:
+    ax = plots.plot_coordination(np.array([12, 12, 9, 6, 12]), np.array([0, 0, 1, 1, 0], bool))
+    assert sum(bar.get_height() for bar in ax.patches) == 5
+    assert {round(bar.get_x() + 0.4): bar.get_height() for bar in ax.patches[:7]}[12] == 3

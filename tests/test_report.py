@@ -22,6 +22,25 @@ CHROMIUM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
 )
 MAX_BYTES = 12_000_000
+TITLES = (
+    "Tracks",
+    "Motion",
+    "Typical frames",
+    "Radial strain",
+    "Radial strain against radius",
+    "Nearest-neighbour distances",
+    "Uncertainty of positions",
+    "Atom heights",
+    "Coordination",
+    "Strain components",
+    "Strain maps",
+    "Orthogonal slices",
+    "Zone axes",
+    "Fourier shell correlation",
+    "Orientation coverage",
+    "Turn between frames",
+    "Score and confidence",
+)
 
 
 @pytest.fixture(scope="module")
@@ -91,17 +110,13 @@ def test_page_has_all_sections_and_verdicts(page: str) -> None:
     assert 'class="badge solved"' in page
     assert 'class="badge failed"' in page
     assert "the half maps do not agree beyond 2.4 Å" in page
-    for title in (
-        "Tracks", "Motion", "Typical frames", "Radial strain", "Radial strain against radius",
-        "Nearest-neighbour distances", "Uncertainty of positions", "Atom heights", "Coordination", "Strain components", "Orthogonal slices", "Zone axes",
-        "Fourier shell correlation", "Orientation coverage", "Turn between frames", "Score and confidence",
-    ):  # fmt: skip
+    for title in TITLES:
         assert f"<h3>{title}</h3>" in page
 
 
 def test_every_figure_has_a_description(page: str) -> None:
     figures = re.findall(r"<figure.*?</figure>", page, re.DOTALL)
-    assert len(figures) == 17  # all 16 of the solved particle and its movie, and frames of the failed one
+    assert len(figures) == 18  # all 17 of the solved particle and its movie, and frames of the failed one
     for figure in figures:
         label = re.search(r'<svg [^>]*aria-label="([^"]{30,})"', figure)
         assert label
@@ -178,6 +193,14 @@ def test_run_without_particles_says_so(tmp_path: Path) -> None:
     page = write_report(tmp_path).read_text(encoding="utf-8")
     assert "No particle was found." in page
     assert "plotly.js v" not in page
+
+
+def test_run_from_a_stack_misses_no_movie(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run / "particle_01", tmp_path / "particle_00")
+    (tmp_path / "run.json").write_text('{"command": "solve"}', encoding="utf-8")
+    page = write_report(tmp_path).read_text(encoding="utf-8")
+    assert "motion.csv" not in page
+    assert 'id="movie"' not in page
 
 
 def test_other_folders_are_refused(tmp_path: Path) -> None:

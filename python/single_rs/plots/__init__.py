@@ -26,7 +26,7 @@ from single_rs.plots.atoms import (
     plot_strain_histogram,
     plot_uncertainty,
 )
-from single_rs.plots.maps import plot_fsc, plot_map_slices, plot_zone_axes
+from single_rs.plots.maps import plot_fsc, plot_map_slices, plot_strain_slices, plot_zone_axes
 from single_rs.plots.movie import plot_drift, plot_frames, plot_tracks
 from single_rs.plots.poses import plot_orientation_coverage, plot_pose_steps, plot_scores, view_coverage
 
@@ -45,6 +45,7 @@ __all__ = [
     "plot_scores",
     "plot_strain_components",
     "plot_strain_histogram",
+    "plot_strain_slices",
     "plot_tracks",
     "plot_uncertainty",
     "plot_zone_axes",

@@ -12,12 +12,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from single_rs.plots.style import BLUE, INK, MUTED, ORANGE, image_axes, limits, new_axes, scale_bar, styled
+from single_rs.plots.style import (
+    BLUE,
+    INK,
+    MUTED,
+    ORANGE,
+    image_axes,
+    limits,
+    new_axes,
+    quiet_colorbar,
+    scale_bar,
+    styled,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["FSC_CRITERION", "plot_fsc", "plot_map_slices", "plot_zone_axes"]
+__all__ = ["FSC_CRITERION", "plot_fsc", "plot_map_slices", "plot_strain_slices", "plot_zone_axes"]
 
 FSC_CRITERION = 0.143  # half-map correlation at which the full map correlates 0.5 with the truth (Rosenthal, Henderson)
 # View, right and up of each picture as lattice directions; orthogonal in cubic lattices, made so in others.
@@ -135,6 +146,49 @@ def plot_map_slices(
             ax.set_xlim(-0.5, image.shape[1] - 0.5)
             ax.set_ylim(-0.5, image.shape[0] - 0.5)
     scale_bar(axes[0], pixel_size, 2 * half + 1)
+    return axes
+
+
+@styled
+def plot_strain_slices(
+    maps: dict[str, np.ndarray],
+    pixel_size: float,
+    *,
+    diameter: float | None = None,
+    axes: np.ndarray | None = None,
+) -> np.ndarray:
+    """Show the central xy slice of strain maps on one colour scale; blue is compressed, red stretched.
+
+    Parameters
+    ----------
+    maps
+        Name and map (z, y, x) of each strain, fraction; exactly 0 or NaN where there is no atom.
+    pixel_size
+        Å per voxel.
+    diameter
+        Å; the field is cropped to 1.2 diameters when given.
+    axes
+        One axes per map; new ones without it.
+
+    Returns
+    -------
+    The axes, in per cent; the scale is symmetric, up to the 98th percentile.
+    """
+    axes = np.ravel(new_axes(1, len(maps), size=(1.65 * len(maps) + 0.6, 1.9)) if axes is None else axes)
+    slices = {}
+    for name, volume in maps.items():
+        centre, half = volume.shape[0] // 2, _half_field(volume.shape[0], pixel_size, diameter)
+        inside = slice(centre - half, centre + half + 1)
+        image = 100 * np.asarray(volume[centre, inside, inside], float)
+        slices[name] = np.where(image == 0, np.nan, image)
+    values = np.abs(np.concatenate([image[np.isfinite(image)] for image in slices.values()]))
+    top = float(np.percentile(values, 98)) if len(values) else 1.0
+    for ax, (name, image) in zip(axes, slices.items()):
+        shown = ax.imshow(image, cmap="RdBu_r", vmin=-top, vmax=top, origin="lower", interpolation="none")
+        image_axes(ax)
+        ax.set_title("radial" if name == "radial" else f"$\\varepsilon_{{{name}}}$")
+    quiet_colorbar(axes[0].figure.colorbar(shown, ax=list(axes), fraction=0.03, pad=0.02), "Strain (%)")
+    scale_bar(axes[0], pixel_size, image.shape[1])
     return axes
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from single_rs.plots.style import BLUE, INK, MUTED, ORANGE, image_axes, limits, new_axes, scale_bar, styled
+from single_rs.plots.style import BLUE, MUTED, ORANGE, image_axes, limits, new_axes, quiet_colorbar, scale_bar, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -106,19 +106,10 @@ def plot_tracks(
         ax.patch.set(facecolor="#30363d", alpha=1.0)
     if lines is not None:
         bar = ax.figure.colorbar(lines, ax=ax, fraction=0.04, pad=0.02)
-        _quiet_colorbar(bar, "Frame")
+        quiet_colorbar(bar, "Frame")
     if pixel_size:
         scale_bar(ax, pixel_size, shape[1])
     return ax
-
-
-def _quiet_colorbar(bar: object, label: str) -> None:
-    """Label a colour bar in the common colours, which a caller's settings would otherwise choose."""
-    axis = bar.ax  # type: ignore[attr-defined]
-    axis.set_ylabel(label, color=INK, fontsize=8)
-    axis.tick_params(color=MUTED, labelcolor=INK, labelsize=7.5)
-    axis.grid(False)
-    bar.outline.set_visible(False)  # type: ignore[attr-defined]
 
 
 @styled

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from single_rs.plots.movie import _quiet_colorbar
-from single_rs.plots.style import BLUE, GREEN, INK, MUTED, ORANGE, new_axes, styled
+from single_rs.plots.style import BLUE, GREEN, INK, MUTED, ORANGE, new_axes, quiet_colorbar, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -90,7 +89,7 @@ def plot_orientation_coverage(rotations: np.ndarray, *, cell: np.ndarray | None 
     density *= 2 * kappa / max(len(beams), 1)
     mesh = ax.pcolormesh(longitude, latitude, density, cmap="viridis", vmin=0, rasterized=True, shading="flat")
     bar = ax.figure.colorbar(mesh, ax=ax, fraction=0.05, pad=0.03, shrink=0.75)
-    _quiet_colorbar(bar, "Views relative to uniform")
+    quiet_colorbar(bar, "Views relative to uniform")
     ax.set_xticks([])
     ax.set_yticks([])
     ax.grid(False)

@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.colorbar import Colorbar
 
 __all__ = [
     "BLUE",
@@ -127,6 +128,15 @@ def image_axes(ax: Axes) -> None:
     ax.grid(False)
     for spine in ax.spines.values():
         spine.set_visible(False)
+
+
+def quiet_colorbar(bar: Colorbar, label: str) -> None:
+    """Label a colour bar in the common colours, which a caller's settings would otherwise choose."""
+    axis = bar.ax
+    axis.set_ylabel(label, color=INK, fontsize=8)
+    axis.tick_params(color=MUTED, labelcolor=INK, labelsize=7.5)
+    axis.grid(False)
+    bar.outline.set_visible(False)
 
 
 def scale_bar(ax: Axes, pixel_size: float, width: int) -> None:

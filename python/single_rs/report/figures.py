@@ -17,7 +17,16 @@ from single_rs.report.svg import figure_svg
 if TYPE_CHECKING:
     from single_rs.report.files import ParticleFiles, RunFiles
 
-__all__ = ["ReportFigure", "atom_figures", "frame_figures", "map_figures", "movie_figures", "pose_figures", "unit_cell"]
+__all__ = [
+    "ReportFigure",
+    "atom_figures",
+    "frame_figures",
+    "map_figures",
+    "movie_figures",
+    "pose_figures",
+    "strain_figures",
+    "unit_cell",
+]
 
 # Band kept for the display of a frame that the pipeline left no cleaned example of, 1/Å: below are slow background
 # and shot noise of large areas, above is noise alone in a single frame.
@@ -226,6 +235,18 @@ def _axes(particle: ParticleFiles) -> str:
     """Return the axes of the strain components, when the run says them."""
     names = {"crystal": ", along the axes a, b, c of the lattice", "lab": ", along x, y, z of the map"}
     return names.get(_stated(particle, "frame"), "")
+
+
+def strain_figures(particle: ParticleFiles) -> Iterator[ReportFigure]:
+    """Give slices of the strain maps."""
+    if particle.strain_maps and particle.pixel_size:
+        axes = plots.plot_strain_slices(
+            particle.strain_maps, particle.pixel_size, diameter=particle.summary.get("diameter")
+        )
+        yield _drawn(
+            axes, f"p{particle.number}-strainmap", "Strain maps", "Central slice of the strain on the grid of the map; "
+            "blue is compressed, red stretched.", wide=True, height=2.7,
+        )  # fmt: skip
 
 
 def unit_cell(particle: ParticleFiles) -> np.ndarray | None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["AtomTable", "ParticleFiles", "RunFiles", "read_run"]
 
 T = TypeVar("T")
+STRAIN_MAPS = ("xx", "yy", "zz", "radial")  # of the seven that a run writes, those that are shown
 VERDICTS = ("solved", "doubtful", "failed")
 
 
@@ -64,6 +65,7 @@ class ParticleFiles:
     frames: int | None = None
     poses: Poses | None = None
     density: np.ndarray | None = None
+    strain_maps: dict[str, np.ndarray] = field(default_factory=dict)
     fsc: tuple[np.ndarray, np.ndarray] | None = None
     atoms: AtomTable | None = None
     gaps: list[str] = field(default_factory=list)
@@ -121,10 +123,12 @@ def read_run(out_dir: str | Path) -> RunFiles:
         )
     run = RunFiles(folder)
     run.info = _attempt(folder / "run.json", _json, run.gaps) or {}
-    motion = _attempt(folder / "motion.csv", _motion, run.gaps)
-    if motion is not None:
-        run.shifts, run.bad_frames = motion
-    run.tracks = _attempt(folder / "tracks.star", _tracks, run.gaps) or []
+    # A run that began with a particle stack has no movie to miss anything of.
+    if run.info.get("command") != "solve":
+        motion = _attempt(folder / "motion.csv", _motion, run.gaps)
+        if motion is not None:
+            run.shifts, run.bad_frames = motion
+        run.tracks = _attempt(folder / "tracks.star", _tracks, run.gaps) or []
     if (folder / "mean.mrc").exists():
         image = _attempt(folder / "mean.mrc", _image, run.gaps)
         if image is not None:
@@ -161,6 +165,11 @@ def _particle(number: int, folder: Path) -> ParticleFiles:
     density = _attempt(folder / "map.mrc", _map, gaps)
     if density is not None:
         particle.density, particle.pixel_size = density
+    for name in STRAIN_MAPS:
+        path = folder / f"strain_{name}.mrc"
+        volume = _attempt(path, _map, gaps) if path.exists() else None
+        if volume is not None:
+            particle.strain_maps[name] = volume[0]
     particle.fsc = _attempt(folder / "fsc.csv", _fsc, gaps)
     particle.atoms = _attempt(folder / "atoms.xyz", lambda path: _atoms(path, density), gaps)
     return particle
@@ -227,12 +236,15 @@ def _poses(path: Path) -> Poses:
 
 
 def _atoms(path: Path, density: tuple[np.ndarray, float] | None) -> AtomTable:
-    """Read atoms and their columns; without a map the middle of the atoms stands for the box centre."""
+    """Read atoms and their columns; without a box the middle of the atoms stands for its centre."""
     from ase.io import read
 
     model = read(path, format="extxyz", index=0)
     positions = np.asarray(model.positions, float)
-    middle = positions.mean(axis=0) if density is None else (density[0].shape[0] // 2) * density[1]
+    box, pixel_size = model.info.get("box"), model.info.get("pixel_size")
+    if (not box or not pixel_size) and density is not None:
+        box, pixel_size = density[0].shape[0], density[1]
+    middle = (int(box) // 2) * float(pixel_size) if box and pixel_size else positions.mean(axis=0)
     columns = {name: values for name, values in model.arrays.items() if name not in ("numbers", "positions")}
     return AtomTable(positions - middle, np.array(model.get_chemical_symbols()), columns)
 

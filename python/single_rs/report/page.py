@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable
 from importlib import resources
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,9 @@ def render(run: RunFiles) -> str:
     """
     from single_rs import __version__
 
-    sections = [("summary", "Summary", _summary(run)), ("movie", "Movie", _movie(run))]
+    sections = [("summary", "Summary", _summary(run))]
+    if run.info.get("command") != "solve":
+        sections.append(("movie", "Movie", _movie(run)))
     sections += [(f"particle-{p.number}", f"Particle {p.number}", _particle(p)) for p in run.particles]
     sections += [("timing", "Timing", _timing(run)), ("settings", "Settings", _settings(run))]
     slots = {
@@ -175,7 +178,7 @@ def _particle(particle: ParticleFiles) -> str:
     parts.append(_stage(particle))
     groups = (
         ("Frames", figures.frame_figures(particle)),
-        ("Atoms", figures.atom_figures(particle)),
+        ("Atoms", chain(figures.atom_figures(particle), figures.strain_figures(particle))),
         ("Map", figures.map_figures(particle)),
         ("Poses and resolution", figures.pose_figures(particle)),
     )
@@ -193,7 +196,7 @@ def _stage(particle: ParticleFiles) -> str:
     data = view_data(particle, figures.unit_cell(particle))
     sides = f'<div class="card facts">{_facts(particle)}</div>'
     if data is None:
-        return f'{sides}<p class="gaps">No 3D view: there are no atoms to show.</p>'
+        return f'<div class="lone">{sides}</div><p class="gaps">No 3D view: there are no atoms to show.</p>'
     return f'<div class="stage">{_viewer(particle, data)}{sides}</div>'
 
 
@@ -217,10 +220,16 @@ def _facts(particle: ParticleFiles) -> str:
         parts = [("Mean radial strain", np.ones(len(radial), bool))]
         if atoms.surface is not None:
             parts += [("of the core", ~atoms.surface), ("of the surface", atoms.surface)]
-        rows += [(n, tables.number(100 * float(np.nanmean(radial[m])), 2, "%")) for n, m in parts if m.any()]
+        rows += [(n, tables.number(100 * _mean(radial[m]), 2, "%")) for n, m in parts]
     hand = summary.get("hand") or getattr(particle.poses, "hand", None) or "undetermined"
     rows.append(("Hand", tables.text(hand)))
     return f"<h3>Particle</h3>{tables.facts(rows)}{tables.lattice_facts(particle)}"
+
+
+def _mean(values: np.ndarray) -> float:
+    """Return the mean of the finite values, NaN without any."""
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if len(finite) else float("nan")
 
 
 def _viewer(particle: ParticleFiles, data: dict[str, Any]) -> str:
