@@ -27,7 +27,7 @@ def ball(count=400):
 @pytest.mark.parametrize("order", [1, 2])
 def test_uniform_strain_comes_back_exactly_at_every_atom_and_in_every_orientation(order):
     x = ball() @ (np.eye(3) + UNIFORM).T @ TURN.T
-    lattice = fit_lattice(x, element="Pt")
+    lattice = fit_lattice(x, "fcc", element="Pt")
     crystal = compute_strain(x, lattice, StrainConfig(reference="bulk", order=order))
     np.testing.assert_allclose(crystal.matrix, np.broadcast_to(UNIFORM, crystal.matrix.shape), atol=1e-12)
     np.testing.assert_allclose(crystal.axes, TURN.T, atol=1e-12)
@@ -39,7 +39,7 @@ def test_uniform_strain_comes_back_exactly_at_every_atom_and_in_every_orientatio
 
 def test_components_are_xx_yy_zz_xy_xz_yz_with_tensor_shear():
     x = ball() @ (np.eye(3) + UNIFORM).T
-    tensor = compute_strain(x, fit_lattice(x, element="Pt"), BULK).tensor[0]
+    tensor = compute_strain(x, fit_lattice(x, "fcc", element="Pt"), BULK).tensor[0]
     assert COMPONENTS == ("xx", "yy", "zz", "xy", "xz", "yz")
     np.testing.assert_allclose(tensor, [0.012, -0.008, 0.005, 0.004, -0.003, 0.002], atol=1e-12)
 
@@ -47,7 +47,7 @@ def test_components_are_xx_yy_zz_xy_xz_yz_with_tensor_shear():
 def test_rotating_one_half_adds_no_strain_away_from_the_joint():
     """U − I is free of rotation: 2° between the halves would look like 0.06% of strain in a linear theory."""
     x = ball(600)
-    lattice = fit_lattice(x, element="Pt")
+    lattice = fit_lattice(x, "fcc", element="Pt")
     upper = x[:, 2] > 0
     angle = np.deg2rad(2.0)
     x[upper] = x[upper] @ Rotation.from_rotvec([0, 0, angle]).as_matrix().T
@@ -139,7 +139,7 @@ def test_atoms_off_the_lattice_get_the_strain_around_them_or_nan():
 
 
 def test_surface_of_a_ball():
-    strain = compute_strain(ball(600), fit_lattice(ball(600)))
+    strain = compute_strain(ball(600), fit_lattice(ball(600), "fcc"))
     r = np.linalg.norm(ball(600), axis=1)
     assert strain.surface[r > r.max() - A / np.sqrt(3)].all()
     assert not strain.surface[r < r.max() - 2 * A / np.sqrt(3)].any()
@@ -148,7 +148,7 @@ def test_surface_of_a_ball():
 def test_maps_are_zyx_with_the_centre_at_half_the_box():
     x = ball(300) @ (np.eye(3) + UNIFORM).T
     x += [4.0, 0.0, -2.0]
-    strain = compute_strain(x, fit_lattice(x, element="Pt"), BULK)
+    strain = compute_strain(x, fit_lattice(x, "fcc", element="Pt"), BULK)
     maps = strain_maps(x, strain, 64, 0.6, 2.77)
     assert set(maps) == {*COMPONENTS, "radial"}
     for name, value in zip(COMPONENTS, strain.tensor[0], strict=True):

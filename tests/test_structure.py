@@ -22,8 +22,8 @@ def blocks():
     """Name, code, positions and bulk coordination of three crystals."""
     return [
         ("fcc", 1, FaceCenteredCubic("Pt", size=(5, 5, 5), latticeconstant=3.92).positions, 12),
-        ("hcp", 2, HexagonalClosedPacked("Co", size=(7, 7, 5), latticeconstant=(2.51, 4.07)).positions, 12),
-        ("bcc", 3, BodyCenteredCubic("Fe", size=(7, 7, 7), latticeconstant=2.87).positions, 14),
+        ("hcp", 2, HexagonalClosedPacked("Co", size=(6, 6, 5), latticeconstant=(2.51, 4.07)).positions, 12),
+        ("bcc", 3, BodyCenteredCubic("Fe", size=(6, 6, 6), latticeconstant=2.87).positions, 14),
     ]
 
 
@@ -58,7 +58,7 @@ def test_icosahedron_of_147_atoms():
 
 
 def test_strain_of_ten_percent_does_not_change_the_code():
-    x = FaceCenteredCubic("Pt", size=(5, 5, 5), latticeconstant=3.92).positions
+    x = FaceCenteredCubic("Pt", size=(4, 4, 4), latticeconstant=3.92).positions
     for scale in (0.9, 1.0, 1.1):
         assert np.sum(common_neighbours(scale * x) == 1) == np.sum(coordination(x) == 12)
 

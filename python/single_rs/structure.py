@@ -44,6 +44,8 @@ _MINIMUM_RANGE = (1.18, 1.45)
 _SURFACE_FRACTION = 0.85
 # Midway between the first and second shells of fcc, in first-shell distances (Stukowski 2012, equation 2).
 _ADAPTIVE = (1 + np.sqrt(2.0)) / 2
+# Atoms worked on together: 500 with 14 neighbours take 14³ × 500 × 4 bytes = 5 MB.
+_CHUNK = 500
 # Neighbours within the first minimum: diamond, bcc (first shell alone), fcc or hcp or ico, bcc (both shells).
 _FULL_SHELLS = (4, 8, 12, 14)
 
@@ -148,47 +150,47 @@ def surface_by_radius(positions: ArrayLike, layer: float) -> NDArray[np.bool_]:
     return np.asarray(r > r.max() - layer)
 
 
-def _signature(bonds: NDArray[np.bool_], common: NDArray[np.int64]) -> tuple[int, int, int]:
-    """(common neighbours, bonds among them, longest chain of bonds) of one pair."""
-    edges = [(a, b) for k, a in enumerate(common) for b in common[k + 1 :] if bonds[a, b]]
-    remaining, longest = set(edges), 0
-    # The longest chain counts the bonds of the largest connected cluster of bonds.
-    while remaining:
-        reached, chain = set(remaining.pop()), 1
-        grown = True
-        while grown:
-            touching = [e for e in remaining if e[0] in reached or e[1] in reached]
-            grown = bool(touching)
-            remaining.difference_update(touching)
-            chain += len(touching)
-            reached.update(v for e in touching for v in e)
-        longest = max(longest, chain)
-    return len(common), len(edges), longest
+def _signature_counts(vectors: NDArray[np.float64], cutoff: NDArray[np.float64]) -> dict[str, NDArray[np.int64]]:
+    """How many bonds of each atom have each signature, from its neighbours (n, k, 3) and its cutoff (n,).
+
+    The chain length follows from the degrees, the number of bonds that each common neighbour has with the others. Four
+    neighbours with two bonds: 421 if no degree is 2, else 422. All degrees 2: a closed ring, 444 or 555; six could also
+    be two triangles, which 666 must not have.
+    """
+    distance = np.linalg.norm(vectors[:, :, None] - vectors[:, None], axis=3)
+    bonded = (distance < cutoff[:, None, None]) & ~np.eye(vectors.shape[1], dtype=bool)
+    # graph[n, j] holds the bonds among the common neighbours of atom n and its neighbour j.
+    graph = bonded[:, None] & bonded[:, :, :, None] & bonded[:, :, None, :]
+    degree = graph.sum(axis=3)
+    common, bonds = bonded.sum(axis=2), degree.sum(axis=2) // 2
+    ring = np.all(degree == 2 * bonded, axis=2)
+    # Products of float32 matrices count paths exactly (at most 14³) and are fast, unlike those of integers.
+    links = graph.astype(np.float32)
+    triangle = np.any((links @ links) * links > 0, axis=(2, 3))
+    pair = (common == 4) & (bonds == 2)
+    kinds = {
+        "421": pair & (degree.max(axis=2) == 1),
+        "422": pair & (degree.max(axis=2) == 2),
+        "444": ring & (common == 4),
+        "555": ring & (common == 5),
+        "666": ring & (common == 6) & ~triangle,
+    }
+    return {name: found.sum(axis=1) for name, found in kinds.items()}
 
 
-def _signatures(vectors: NDArray[np.float64], cutoff: float) -> dict[tuple[int, int, int], int]:
-    """Signatures of the bonds from one atom to the neighbours at `vectors` (k, 3), with their counts."""
-    bonds = np.linalg.norm(vectors[:, None] - vectors[None], axis=2) < cutoff
-    np.fill_diagonal(bonds, False)
-    counts: dict[tuple[int, int, int], int] = {}
-    for row in bonds:
-        s = _signature(bonds, np.flatnonzero(row))
-        counts[s] = counts.get(s, 0) + 1
-    return counts
-
-
-def _classify_twelve(counts: dict[tuple[int, int, int], int]) -> int:
-    if counts.get((4, 2, 1)) == 12:
-        return 1
-    if counts.get((4, 2, 1)) == 6 and counts.get((4, 2, 2)) == 6:
-        return 2
-    if counts.get((5, 5, 5)) == 12:
-        return 4
-    return 0
-
-
-def _is_bcc(counts: dict[tuple[int, int, int], int]) -> bool:
-    return counts.get((6, 6, 6)) == 8 and counts.get((4, 4, 4)) == 6
+def _classify(vectors: NDArray[np.float64], cutoff: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Code of each atom from its 12 (fcc, hcp, ico) or 14 (bcc) neighbours (n, k, 3) and its cutoff (n,)."""
+    codes = np.zeros(len(vectors), dtype=np.int64)
+    for start in range(0, len(vectors), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        n = _signature_counts(vectors[part], cutoff[part])
+        if vectors.shape[1] == 12:
+            codes[part][n["421"] == 12] = 1
+            codes[part][(n["421"] == 6) & (n["422"] == 6)] = 2
+            codes[part][n["555"] == 12] = 4
+        else:
+            codes[part][(n["666"] == 8) & (n["444"] == 6)] = 3
+    return codes
 
 
 def common_neighbours(positions: ArrayLike, cutoff: float | None = None) -> NDArray[np.int64]:
@@ -213,21 +215,19 @@ def common_neighbours(positions: ArrayLike, cutoff: float | None = None) -> NDAr
         return codes
     tree = cKDTree(x)
     if cutoff is not None:
-        for a, near in enumerate(tree.query_ball_point(x, cutoff)):
-            vectors = x[[b for b in near if b != a]] - x[a]
-            if len(vectors) == 12:
-                codes[a] = _classify_twelve(_signatures(vectors, cutoff))
-            elif len(vectors) == 14 and _is_bcc(_signatures(vectors, cutoff)):
-                codes[a] = 3
+        near = tree.query_ball_point(x, cutoff)
+        for k in (12, 14):
+            atoms = np.array([a for a, found in enumerate(near) if len(found) == k + 1], dtype=np.int64)
+            if len(atoms):
+                others = np.array([[b for b in near[a] if b != a] for a in atoms])
+                codes[atoms] = _classify(x[others] - x[atoms][:, None], np.full(len(atoms), cutoff))
         return codes
     distance, index = tree.query(x, k=min(15, len(x)))
-    for a in range(len(x)):
-        d, vectors = distance[a, 1:], x[index[a, 1:]] - x[a]
-        codes[a] = _classify_twelve(_signatures(vectors[:12], _ADAPTIVE * float(d[:12].mean())))
-        if codes[a] == 0 and len(d) == 14:
-            second_shell = (d[:8].mean() * 2 / np.sqrt(3.0) + d[8:].mean()) / 2
-            if _is_bcc(_signatures(vectors, _ADAPTIVE * float(second_shell))):
-                codes[a] = 3
+    distance, vectors = distance[:, 1:], x[index[:, 1:]] - x[:, None]
+    codes = _classify(vectors[:, :12], _ADAPTIVE * distance[:, :12].mean(axis=1))
+    if distance.shape[1] == 14:
+        both = (distance[:, :8].mean(axis=1) * 2 / np.sqrt(3.0) + distance[:, 8:].mean(axis=1)) / 2
+        codes = np.where(codes == 0, _classify(vectors, _ADAPTIVE * both), codes)
     return codes
 
 
