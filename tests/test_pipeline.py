@@ -23,8 +23,8 @@ from single_rs.io import read_map, read_stack, write_stack
 from single_rs.orient import Poses
 from single_rs.reconstruct import Reconstruction
 from single_rs.scoring import score_atoms, score_poses
-from single_rs.simulate import nanocrystal, simulate_stack
-from single_rs.star import read_poses
+from single_rs.simulate import nanocrystal, simulate_movie, simulate_stack
+from single_rs.star import read_poses, read_tracks
 
 BOX, PIXEL, FRAMES = 64, 0.4, 30
 QUIET = {"report.enabled": "false"}
@@ -49,9 +49,10 @@ def calls(made, monkeypatch):
         return wrapped
 
     def find_poses(clean, element, config, progress=None, seed=0):
-        n = len(clean.images)
+        n = len(clean.images)  # not those simulated when they come from a movie; then the poses are not looked at
         half = np.where(np.arange(n) < n // 2, 1, 2).astype(np.int8)
-        return Poses(made.rotations, made.shifts, np.ones(n), np.ones(n), half, np.ones(n), clean.frames)
+        rotations, shifts = np.resize(made.rotations, (n, 3, 3)), np.resize(made.shifts, (n, 2))
+        return Poses(rotations, shifts, np.ones(n), np.ones(n), half, np.ones(n), clean.frames)
 
     def reconstruct(clean, poses, config=None, progress=None):
         axis = (np.arange(BOX) - BOX // 2) * PIXEL
@@ -201,6 +202,29 @@ def test_a_particle_that_fails_is_a_result(tmp_path, made, calls, monkeypatch, e
     trace = (tmp_path / "out" / "run.log").read_text()
     assert str(error) in trace
     assert ("Traceback" in trace) == isinstance(error, ZeroDivisionError)
+
+
+def test_a_movie_goes_from_frames_to_atoms(tmp_path, made, calls):
+    """The front end is real here: motion, tracks and cutting; what they measure is tested with them."""
+    truth = simulate_movie(
+        tmp_path / "m.mrc", [made.crystal], 80, shape=(176, 192), pixel_size=PIXEL, dose=20.0, seed=3
+    )
+    config = load_config(None, QUIET)
+    result = pipeline.run(truth.path, None, "Pt", tmp_path / "out", config, seed=3)
+    assert [p.verdict for p in result.particles] == ["solved"]
+    written = {p.name for p in (tmp_path / "out").iterdir()}
+    assert written == {"run.json", "run.log", "motion.csv", "mean.mrc", "tracks.star", "particle_00"}
+    (track,) = read_tracks(tmp_path / "out" / "tracks.star")
+    stack = stages.load_stack(tmp_path / "out" / "particle_00" / "stack.mrcs")
+    assert set(stack.frames) <= set(track.frames)
+    assert stack.diameter == track.diameter
+    # Cut at whole pixels: the offsets are what is left of the tracked centre.
+    assert np.abs(stack.offsets).max() <= PIXEL / 2 + 1e-9
+    before = dict(calls)
+    again = pipeline.run(truth.path, None, "Pt", tmp_path / "out", config, seed=3)
+    assert calls == before
+    assert again.particles[0].summary == result.particles[0].summary
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["stages"]["motion"]["reused"]
 
 
 def test_a_movie_without_particles_ends_in_one_line(tmp_path, monkeypatch, capsys):
