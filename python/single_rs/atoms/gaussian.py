@@ -141,13 +141,14 @@ def _gauss_newton(data: np.ndarray, index: np.ndarray, fit: Fit, profile: Profil
     weighted = (jacobian * weight[..., None]).transpose(0, 2, 1)
     normal = weighted @ jacobian
     gradient = (weighted @ (data - height * shape - fit.background[:, None])[..., None])[..., 0]
-    level = max(float(np.median(np.abs(fit.height))), 1e-30)
+    top = max(float(np.abs(data).max()), 1e-30)
+    level = max(float(np.median(np.abs(fit.height))), 1e-3 * top)
     log_scale = np.log(fit.scale)
     normal[:, 4, 4] += noise / SCALE_PRIOR**2
     gradient[:, 4] -= noise * log_scale / SCALE_PRIOR**2
     normal[:, 5, 5] += noise / (BACKGROUND_PRIOR * level) ** 2
     gradient[:, 5] -= noise * fit.background / (BACKGROUND_PRIOR * level) ** 2
-    # Keeps the matrix regular for an atom whose height has gone to zero.
+    # Keeps the matrix regular for an atom whose height has gone to its lower bound.
     diagonal = np.einsum("aii->ai", normal)
     diagonal += 1e-6 * diagonal.max(axis=0)
     step = np.linalg.solve(normal, gradient[..., None])[..., 0]
@@ -155,7 +156,7 @@ def _gauss_newton(data: np.ndarray, index: np.ndarray, fit: Fit, profile: Profil
     move = step[:, 1:4] * np.minimum(1.0, MAX_MOVE / np.maximum(length, 1e-12))
     return Fit(
         positions=np.clip(fit.positions + move, 0.0, float(index.max())),
-        height=fit.height + step[:, 0],
+        height=np.clip(fit.height + step[:, 0], 1e-3 * top, 2.0 * top),
         scale=np.exp(np.clip(log_scale + np.clip(step[:, 4], -0.2, 0.2), np.log(MIN_SCALE), np.log(MAX_SCALE))),
-        background=fit.background + step[:, 5],
+        background=np.clip(fit.background + step[:, 5], -top, top),
     )

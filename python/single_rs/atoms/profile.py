@@ -27,7 +27,7 @@ REACH = 6
 # Step of the radial table in voxels: linear interpolation is then exact to 1e−4 of the height.
 TABLE_STEP = 0.02
 # Beyond this (cycles per voxel) the spreading is not exact, and the map holds next to nothing.
-LAST_FREQUENCY = 0.47
+LAST_FREQUENCY = 0.49
 
 
 @dataclass(frozen=True)

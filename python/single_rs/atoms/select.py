@@ -4,20 +4,37 @@ With ρ the height of a peak over the typical height at its radius, atoms follow
 
     f_atom(ρ) = 0.9 N(median, 1.48 MAD) + 0.1 U(0, median)
 
-(the flat part is for atoms that move or are partly occupied), and the peaks left in the residual map a logistic law,
-whose exponential tail is wider than that of Gaussian noise, as rings and streaks need. The odds of a peak are
+(the flat part is for atoms that move or are partly occupied), and the peaks and wells left in the residual map a
+logistic law, whose exponential tail is wider than that of Gaussian noise, as rings and streaks need. The odds of a peak
+are
 
     n_atom f_atom(ρ) / n_false f_false(ρ) × (odds from its neighbours) × (odds from the half maps).
+
+The two laws are learnt once, while all candidates are present: learnt again after each removal they would sharpen
+themselves on their own choice.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-__all__ = ["count_neighbours", "half_map_odds", "height_odds", "in_largest_cluster", "neighbour_odds", "typical_height"]
+__all__ = [
+    "HeightLaw",
+    "bond_order",
+    "count_neighbours",
+    "half_map_odds",
+    "in_largest_cluster",
+    "neighbour_odds",
+    "typical_height",
+]
+
+# In neighbour distances: between an interstice (0.71) and the shortest strained bond (0.9).
+SHORTEST_BOND = 0.82
 
 
 def typical_height(positions: np.ndarray, heights: np.ndarray) -> np.ndarray:
@@ -55,29 +72,47 @@ def typical_height(positions: np.ndarray, heights: np.ndarray) -> np.ndarray:
     return np.exp(line[0] + line[1] * r2)
 
 
-def height_odds(ratio: np.ndarray, false_ratio: np.ndarray) -> np.ndarray:
-    """Odds that peaks are atoms by their heights alone.
+@dataclass(frozen=True)
+class HeightLaw:
+    """How high atoms and false peaks are, as ratios ρ to the typical height.
 
-    Parameters
+    Attributes
     ----------
-    ratio
-        (n,) ρ of the peaks.
-    false_ratio
-        (m,) ρ of all peaks of the residual map; noise and rings, at most a few atoms.
+    centre, width
+        Median and standard deviation (from the MAD) of the atoms.
+    false_centre, false_scale
+        Logistic law of the false peaks.
+    prior
+        Number of candidates over number of false peaks.
     """
-    centre = float(np.median(ratio))
-    width = max(1.4826 * float(np.median(np.abs(ratio - centre))), 0.05 * centre)
-    # An atom higher than the median is not less of an atom.
-    low = np.minimum(ratio, centre)
-    atom = 0.9 * np.exp(-0.5 * ((low - centre) / width) ** 2) / (width * np.sqrt(2.0 * np.pi)) + 0.1 / centre
-    if len(false_ratio) < 8:
-        return np.full(len(ratio), 1e3)
-    quartiles = np.quantile(false_ratio, [0.25, 0.5, 0.75])
-    # The quartiles of the logistic law are 2 ln 3 scales apart.
-    scale = max(float(quartiles[2] - quartiles[0]) / (2.0 * np.log(3.0)), 0.01 * centre)
-    t = np.exp(-np.abs(ratio - quartiles[1]) / scale)
-    false = t / (scale * (1.0 + t) ** 2)
-    return len(ratio) * atom / np.maximum(len(false_ratio) * false, 1e-12)
+
+    centre: float
+    width: float
+    false_centre: float
+    false_scale: float
+    prior: float
+
+    @classmethod
+    def learn(cls, ratio: np.ndarray, false_ratio: np.ndarray) -> HeightLaw:
+        """Learn from the ρ of the candidates (n,) and of the peaks and wells of the residual map (m,)."""
+        centre = float(np.median(ratio))
+        width = max(1.4826 * float(np.median(np.abs(ratio - centre))), 0.05 * centre)
+        if len(false_ratio) < 8:
+            return cls(centre, width, 0.0, 0.01 * centre, float(len(ratio)))
+        low, middle, high = np.quantile(false_ratio, [0.25, 0.5, 0.75])
+        # The quartiles of the logistic law are 2 ln 3 scales apart.
+        scale = max(float(high - low) / (2.0 * np.log(3.0)), 0.01 * centre)
+        return cls(centre, width, float(middle), scale, len(ratio) / len(false_ratio))
+
+    def odds(self, ratio: np.ndarray) -> np.ndarray:
+        """Odds (n,) that peaks of height ρ are atoms."""
+        # An atom higher than the median is not less of an atom.
+        low = np.minimum(ratio, self.centre)
+        normal = np.exp(-0.5 * ((low - self.centre) / self.width) ** 2) / (self.width * np.sqrt(2.0 * np.pi))
+        atom = 0.9 * normal + 0.1 / self.centre
+        t = np.exp(-np.abs(ratio - self.false_centre) / self.false_scale)
+        false = t / (self.false_scale * (1.0 + t) ** 2)
+        return self.prior * atom / np.maximum(false, 1e-12)
 
 
 def count_neighbours(positions: np.ndarray, cutoff: float) -> np.ndarray:
@@ -87,8 +122,12 @@ def count_neighbours(positions: np.ndarray, cutoff: float) -> np.ndarray:
     return cKDTree(positions).query_ball_point(positions, cutoff, return_length=True) - 1
 
 
-def neighbour_odds(positions: np.ndarray, distance: float, reach: float, min_neighbours: int) -> np.ndarray:
-    """Odds from the surroundings: few neighbours, or some far too close, speak against an atom.
+def neighbour_odds(positions: np.ndarray, distance: float, reach: float) -> np.ndarray:
+    """Odds from the surroundings: bonds of the right length speak for an atom, neighbours far too close against it.
+
+    False peaks inside a crystal sit in its interstices, 0.61 or 0.71 neighbour distances from several atoms; there is
+    no other room. A peak with a full shell of bonds and nobody too close is therefore an atom, while one at the rim
+    of the particle may be either.
 
     Parameters
     ----------
@@ -98,15 +137,33 @@ def neighbour_odds(positions: np.ndarray, distance: float, reach: float, min_nei
         Nearest-neighbour distance of the element.
     reach
         Neighbours are within reach · distance.
-    min_neighbours
-        Fewer make the peak an impossible atom.
     """
-    count = count_neighbours(positions, reach * distance)
-    odds = np.where(count < min_neighbours, 0.0, np.minimum(1.0, 0.3 * (count - min_neighbours + 1)))
-    # Interstices of close packing are at 0.61 and 0.71 neighbour distances from atoms; no metal bond is so short.
-    nearest = cKDTree(positions).query(positions, k=min(4, len(positions)))[0]
-    crowd = (nearest[:, 1:] < 0.82 * distance).sum(1)
-    return odds * np.where(crowd >= 3, 0.02, 1.0)
+    close = count_neighbours(positions, SHORTEST_BOND * distance)
+    bonds = count_neighbours(positions, reach * distance) - close
+    odds = np.select([bonds < 2, bonds < 6, bonds < 9], [0.05, 0.5, 3.0], 20.0)
+    return odds * np.select([close == 0, close < 3], [1.0, 0.3], 0.02)
+
+
+def bond_order(positions: np.ndarray, distance: float) -> float:
+    """Share of the distances below 1.35 bulk bonds that lie within 12 % of one common length.
+
+    In metals the first shell stands alone (the next is at 1.41 bonds in close packing, at 1.15 in bcc, still within the
+    range): the share is near 1. Points that only keep their minimum distance fill the range evenly and reach 0.6.
+
+    Parameters
+    ----------
+    positions
+        (n, 3), same unit as `distance`.
+    distance
+        Nearest-neighbour distance of the element; the common length itself is free.
+    """
+    pairs = cKDTree(positions).query_pairs(1.35 * distance, output_type="ndarray")
+    length = np.sort(np.linalg.norm(positions[pairs[:, 0]] - positions[pairs[:, 1]], axis=1))
+    if not len(length):
+        return 0.0
+    centre = np.linspace(0.8, 1.25, 46) * distance
+    inside = np.searchsorted(length, 1.12 * centre) - np.searchsorted(length, 0.88 * centre)
+    return float(inside.max()) / len(length)
 
 
 def half_map_odds(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -11,9 +11,10 @@ from single_rs.atoms.gaussian import Fit, fit_atoms, start_fit
 from single_rs.atoms.peaks import find_peaks, keep_highest
 from single_rs.atoms.profile import FourierMap, Profile
 from single_rs.atoms.select import (
+    HeightLaw,
+    bond_order,
     count_neighbours,
     half_map_odds,
-    height_odds,
     in_largest_cluster,
     neighbour_odds,
     typical_height,
@@ -29,6 +30,8 @@ __all__ = ["trace_atoms"]
 NOISE_LEVEL = 3.0
 # Noise has wells as deep as its peaks are high; the wells between atoms are at most half as deep.
 MIN_ASYMMETRY = 1.35
+# Between 0.6, which noise and the shells of a particle with random poses reach, and 0.9, of any real particle.
+MIN_BOND_ORDER = 0.72
 # Bulk coordination of close packing is 12; fewer than 10 neighbours within reach mark the surface for the errors.
 CORE_NEIGHBOURS = 10
 
@@ -146,6 +149,16 @@ def _crop(mask: np.ndarray, margin: int) -> tuple[np.ndarray, int]:
     return np.clip(corner, 0, n - side), side
 
 
+def _high_pass(volume: np.ndarray, distance: float) -> np.ndarray:
+    """Take off the local mean: the map minus its Gaussian average of standard deviation 0.6 · `distance` (voxels)."""
+    n = volume.shape[0]
+    full, half = fft.fftfreq(n), fft.rfftfreq(n)
+    width = 0.6 * distance
+    low, low_half = (np.exp(-2.0 * (np.pi * width * f) ** 2) for f in (full, half))
+    factor = 1.0 - (low[:, None] * low)[:, :, None] * low_half
+    return fft.irfftn(fft.rfftn(volume, workers=1) * factor, s=volume.shape, workers=1)
+
+
 class _Scene:
     """The cropped maps and what the steps of the tracing share; lengths in voxels."""
 
@@ -159,25 +172,28 @@ class _Scene:
         support: Support,
         config: TraceConfig,
     ) -> None:
-        self.volume, self.mask, self.halves = volume, mask, halves
+        # What varies over more than a bond (shape of the particle, liquid) would lift noise to the height of atoms.
+        self.volume, self.mask = _high_pass(volume, distance), mask
+        self.halves = [_high_pass(h, distance) for h in halves]
         self.pixel_size, self.distance, self.config = pixel_size, distance, config
-        self.target = FourierMap(volume)
-        self.smooth = self._smooth(volume)
+        self.target = FourierMap(self.volume)
+        self.smooth = self._smooth(self.volume)
         outside = self.smooth[~mask]
         self.noise = 1.4826 * float(np.median(np.abs(outside - np.median(outside)))) if outside.size > 1000 else 0.0
+        self.smooth_halves = [self._smooth(h) for h in self.halves]
         if halves:
             # Half the difference of the halves is the noise of their mean.
-            self.noise = max(self.noise, float(np.std(self._smooth(0.5 * (halves[0] - halves[1]))[mask])))
+            self.noise = max(self.noise, float(np.std(0.5 * (self.smooth_halves[0] - self.smooth_halves[1])[mask])))
 
     def _smooth(self, volume: np.ndarray) -> np.ndarray:
         """Low-pass near the matched filter of an atom, which merges peaks that noise has split."""
-        return ndimage.gaussian_filter(volume, ATOM_SCALE / self.pixel_size)
+        return ndimage.gaussian_filter(volume.astype(np.float32), ATOM_SCALE / self.pixel_size)
 
     def _peaks(self, volume: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:
         return find_peaks(volume, threshold, self.config.min_distance * self.distance, self.mask)
 
     def _value(self, positions: np.ndarray, volume: np.ndarray) -> np.ndarray:
-        return ndimage.map_coordinates(volume, positions.T, order=3, mode="nearest", prefilter=True)
+        return ndimage.map_coordinates(volume, positions.T, order=1, mode="nearest")
 
     def first_peaks(self) -> Fit:
         """Peaks that stand out of the noise and out of the wells, as the start of the fit."""
@@ -203,12 +219,14 @@ class _Scene:
 
     def improve(self, fit: Fit) -> tuple[Fit, bool]:
         """Fit, remove what cannot be an atom, and add peaks of the residual; True when the atoms changed."""
+        if not len(fit):
+            return fit, False
         start = fit
         fit, _, residual = fit_atoms(self.target, self.pixel_size, fit, 2)
         keep = self._plausible(fit, start)
         fit = fit.take(keep)
         if not len(fit):
-            return fit, False
+            return fit, True
         smooth_height = float(np.median(self._value(fit.positions, self.smooth)))
         position, value = self._peaks(
             self._smooth(residual), max(NOISE_LEVEL * self.noise, self.config.min_height * smooth_height)
@@ -240,6 +258,7 @@ class _Scene:
     def decide(self, fit: Fit) -> tuple[Fit, np.ndarray, Profile, np.ndarray]:
         """Final fit and the probability of each atom; the improbable ones are removed, the rest fitted again."""
         config = self.config
+        law = None
         while True:
             if len(fit) < config.min_atoms:
                 raise NoParticleError(
@@ -247,33 +266,44 @@ class _Scene:
                     f"at least {config.min_atoms} are needed; check the poses and the resolution"
                 )
             fit, profile, residual = fit_atoms(self.target, self.pixel_size, fit, config.sweeps)
-            probability = self._probability(fit, residual)
+            ratio = fit.height / typical_height(fit.positions, fit.height)
+            if law is None:
+                law = self._learn(ratio, fit, residual)
+                # Kept from here on: judged anew, each atom lost at the rim would condemn the next.
+                surroundings = neighbour_odds(fit.positions, self.distance, config.reach)
+            odds = law.odds(ratio) * surroundings
+            if self.halves:
+                odds *= half_map_odds(*(self._value(fit.positions, h) for h in self.smooth_halves))
+            lonely = count_neighbours(fit.positions, config.reach * self.distance) < config.min_neighbours
+            odds[lonely | (ratio < config.min_height)] = 0.0
+            probability = odds / (1.0 + odds)
             keep = probability >= config.min_probability
             keep[keep] = in_largest_cluster(fit.positions[keep], config.reach * self.distance)
             if keep.all():
-                return fit, probability, profile, residual
-            fit = fit.take(keep)
+                break
+            fit, surroundings = fit.take(keep), surroundings[keep]
+        order = bond_order(fit.positions, self.distance)
+        if order < MIN_BOND_ORDER:
+            raise NoParticleError(
+                f"no particle in the map: only {order:.0%} of the {len(fit)} peaks' distances share one bond length, "
+                f"at least {MIN_BOND_ORDER:.0%} do in a solid; check the poses, the pixel size and the element"
+            )
+        return fit, probability, profile, residual
 
-    def _probability(self, fit: Fit, residual: np.ndarray) -> np.ndarray:
-        ratio = fit.height / typical_height(fit.positions, fit.height)
-        smooth_height = float(np.median(self._value(fit.positions, self.smooth)))
-        _, left = self._peaks(self._smooth(residual), 0.0)
-        odds = height_odds(ratio, left / smooth_height)
-        odds = odds * neighbour_odds(fit.positions, self.distance, self.config.reach, self.config.min_neighbours)
-        if self.halves:
-            first, second = (self._value(fit.positions, self._smooth(h)) for h in self.halves)
-            odds = odds * half_map_odds(first, second)
-        odds = np.where(ratio < self.config.min_height, 0.0, odds)
-        return odds / (1.0 + odds)
+    def _learn(self, ratio: np.ndarray, fit: Fit, residual: np.ndarray) -> HeightLaw:
+        """Learn the heights of atoms from the candidates and those of false peaks from the residual, both signs."""
+        smooth = self._smooth(residual) / np.median(self._value(fit.positions, self.smooth))
+        return HeightLaw.learn(ratio, np.concatenate([self._peaks(sign * smooth, 0.0)[1] for sign in (1.0, -1.0)]))
 
     def errors(self, fit: Fit, profile: Profile, residual: np.ndarray) -> np.ndarray:
         """(n,) standard error per axis, voxels."""
         sigma = noise_sigma(residual, self.mask, fit, profile.width, self.distance)
         if not self.halves:
             return sigma
-        first, second = (
-            fit_atoms(FourierMap(h), self.pixel_size, fit, self.config.sweeps, profile)[0].positions
-            for h in self.halves
-        )
+        positions, variance = [], []
+        for half in self.halves:
+            own, own_profile, left = fit_atoms(FourierMap(half), self.pixel_size, fit, 2)
+            positions.append(own.positions)
+            variance.append(noise_sigma(left, self.mask, own, own_profile.width, self.distance) ** 2)
         surface = count_neighbours(fit.positions, self.config.reach * self.distance) < CORE_NEIGHBOURS
-        return pool_with_halves(sigma, first - second, surface)
+        return pool_with_halves(sigma, positions[0] - positions[1], variance[0] + variance[1], surface)

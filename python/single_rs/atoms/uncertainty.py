@@ -5,9 +5,14 @@ A least-squares Gaussian of height h and width w in noise n is off by
     δx = Σ n ∂g/∂x / (h Σ (∂g/∂x)²),    g = exp(−r²/2w²),   Σ (∂g/∂x)² = π^{3/2} w / 2   (in voxels)
 
 whatever the spectrum of the noise, so its spread is the local spread of the residual map filtered with ∂g/∂x: this is
-the Fisher information of the fit for the noise as it is. Half maps measure the error itself: the full map is their
-mean, so σ = |x₁ − x₂| / 2 per axis; three numbers per atom are few, so they correct the first estimate as a whole, by core and
-surface, and each atom's own only in part.
+the Fisher information of the fit for the noise as it is. Half maps measure errors themselves, and so correct this
+estimate:
+
+    σ² = σ_full² · ⟨|x₁ − x₂|²⟩ / (σ₁² + σ₂²)
+
+with all three σ on the right from the residuals. In pure noise this is the familiar |x₁ − x₂| / 2; where the halves
+also suffer from gaps in their views that the full map does not have, it blames the full map less for them. Three
+numbers per atom are few, so they correct the estimate as a whole, by core and surface, and an atom's own only in part.
 """
 
 from __future__ import annotations
@@ -41,6 +46,7 @@ def noise_sigma(residual: np.ndarray, mask: np.ndarray, fit: Fit, width: float, 
     distance
         Nearest-neighbour distance in voxels; the noise is averaged over about one.
     """
+    residual = residual.astype(np.float32)
     square = np.zeros_like(residual)
     for axis in range(3):
         order = [int(a == axis) for a in range(3)]
@@ -51,22 +57,28 @@ def noise_sigma(residual: np.ndarray, mask: np.ndarray, fit: Fit, width: float, 
     index = np.rint(fit.positions).astype(np.intp)
     free[tuple(index.T)] = False
     free = ndimage.binary_erosion(free, iterations=1, border_value=1) & mask
-    blur = 0.8 * distance
-    weight = ndimage.gaussian_filter(free.astype(np.float64), blur)
-    local = ndimage.gaussian_filter(np.where(free, square, 0.0), blur) / np.maximum(weight, 1e-6)
-    variance = ndimage.map_coordinates(local, fit.positions.T, order=1, mode="nearest")
+    # The average over a bond length needs every second voxel only.
+    blur = 0.4 * distance
+    weight = ndimage.gaussian_filter(free[::2, ::2, ::2].astype(np.float32), blur)
+    local = ndimage.gaussian_filter(np.where(free, square, 0.0)[::2, ::2, ::2].astype(np.float32), blur)
+    local /= np.maximum(weight, 1e-6)
+    variance = ndimage.map_coordinates(local, 0.5 * fit.positions.T, order=1, mode="nearest").astype(np.float64)
     return np.sqrt(np.maximum(variance, 0.0)) / np.maximum(fit.height, 1e-30)
 
 
-def pool_with_halves(sigma: np.ndarray, difference: np.ndarray, surface: np.ndarray) -> np.ndarray:
+def pool_with_halves(
+    sigma: np.ndarray, difference: np.ndarray, variance: np.ndarray, surface: np.ndarray
+) -> np.ndarray:
     """Correct the noise estimate by the difference of the half maps.
 
     Parameters
     ----------
     sigma
-        (n,) from `noise_sigma`.
+        (n,) from `noise_sigma` of the full map.
     difference
         (n, 3) position in one half minus position in the other, same unit.
+    variance
+        (n,) variance of that difference per axis as expected from `noise_sigma` of the halves.
     surface
         (n,) bool, the atoms pooled apart from the rest.
 
@@ -74,10 +86,9 @@ def pool_with_halves(sigma: np.ndarray, difference: np.ndarray, surface: np.ndar
     -------
     (n,) standard error per axis of the positions in the full map.
     """
-    own = (difference**2).mean(1) / 4.0
+    own = (difference**2).mean(1) / np.maximum(variance, 1e-30)
     pooled = np.empty_like(sigma)
     for group in (surface, ~surface):
         if group.any():
-            ratio = np.median(own[group] / sigma[group] ** 2) / CHI3_MEDIAN
-            pooled[group] = sigma[group] ** 2 * ratio
-    return np.sqrt((POOL_DEGREES * pooled + 3.0 * own) / (POOL_DEGREES + 3.0))
+            pooled[group] = np.median(own[group]) / CHI3_MEDIAN
+    return sigma * np.sqrt((POOL_DEGREES * pooled + 3.0 * own) / (POOL_DEGREES + 3.0))
