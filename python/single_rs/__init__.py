@@ -59,6 +59,7 @@ _PUBLIC: dict[str, str] = {
     "analyse": "analysis",
     "summarise": "analysis",
     "write_analysis": "analysis",
+    "write_report": "report",
     "Crystal": "simulate",
     "SimulateConfig": "simulate",
     "nanocrystal": "simulate",
@@ -85,7 +86,7 @@ _PUBLIC: dict[str, str] = {
     "flip_rotations": "hand",
 }
 
-__all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604
+__all__ = ["__version__", *_PUBLIC]
 
 
 def __getattr__(name: str) -> Any:

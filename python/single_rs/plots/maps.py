@@ -134,7 +134,7 @@ def plot_map_slices(
         ("yz", density[inside, inside, centre], (1, 2, 0)),
     )
     # One grey scale for the three, so that they can be compared.
-    low, high = limits(np.concatenate([image.ravel() for _, image, _ in planes]), 2.0, 99.8)
+    low, high = _levels(np.stack([image for _, image, _ in planes]))
     for ax, (name, image, (across, up, through)) in zip(axes, planes):
         ax.imshow(image, cmap="magma", vmin=low, vmax=high, origin="lower", interpolation="bilinear")
         image_axes(ax)
@@ -190,6 +190,16 @@ def plot_strain_slices(
     quiet_colorbar(axes[0].figure.colorbar(shown, ax=list(axes), fraction=0.03, pad=0.02), "Strain (%)")
     scale_bar(axes[0], pixel_size, image.shape[1])
     return axes
+
+
+def _levels(images: np.ndarray) -> tuple[float, float]:
+    """Return the colour limits of pictures of a map: from the level at their rims, outside the particle, to the peaks.
+
+    Troughs below that level are the rings of a sharp resolution limit; shown, they would make empty space look full.
+    """
+    rim = np.concatenate([images[..., 0, :], images[..., -1, :], images[..., :, 0], images[..., :, -1]], axis=-1)
+    low, (_, high) = float(np.median(rim)), limits(images, 0.0, 99.8)
+    return low, high if high > low else low + 1.0
 
 
 def _half_field(size: int, pixel_size: float, diameter: float | None) -> int:
@@ -267,7 +277,7 @@ def plot_zone_axes(
         chosen = np.abs(steps * pixel_size - offset) <= max(thickness, pixel_size) / 2
         label = "[" + "".join(str(v) for v in view) + "]"
         for ax, image in ((axes[0, index], turned.mean(axis=0)), (axes[1, index], turned[chosen].mean(axis=0))):
-            low, high = limits(image, 2.0, 99.8)
+            low, high = _levels(image)
             ax.imshow(image, cmap="magma", vmin=low, vmax=high, origin="lower", interpolation="bilinear")
             image_axes(ax)
         axes[0, index].set_title(label)

@@ -22,10 +22,21 @@ __all__ = ["plot_drift", "plot_frames", "plot_tracks"]
 class TrackLike(Protocol):
     """What a trajectory needs for a figure; `single_rs.Track` has it."""
 
-    frames: np.ndarray
-    x: np.ndarray
-    y: np.ndarray
-    diameter: float
+    @property
+    def frames(self) -> np.ndarray:
+        """(m,) movie frames."""
+
+    @property
+    def x(self) -> np.ndarray:
+        """(m,) px, column in the raw movie."""
+
+    @property
+    def y(self) -> np.ndarray:
+        """(m,) px, row in the raw movie."""
+
+    @property
+    def diameter(self) -> float:
+        """Å."""
 
 
 @styled
@@ -146,7 +157,7 @@ def plot_drift(
     ax.plot(frame, good[:, 0], color=BLUE, label="x")
     ax.plot(frame, good[:, 1], color=ORANGE, label="y")
     for number, index in enumerate(np.flatnonzero(bad)):
-        ax.axvline(index, color=MUTED, lw=0.8, ls=":", label="bad frame" if number == 0 else None)
+        ax.axvline(float(index), color=MUTED, lw=0.8, ls=":", label="bad frame" if number == 0 else None)
     ax.set_xlabel("Frame")
     ax.set_ylabel(f"Drift ({unit})")
     ax.margins(x=0.01)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import matplotlib as mpl
 import numpy as np
+from cycler import cycler
 from matplotlib.figure import Figure
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ PURPLE = "#cc79a7"
 SKY = "#56b4e9"
 SERIES = (BLUE, ORANGE, GREEN, PURPLE, SKY)
 
-STYLE: dict[str, Any] = {
+# Typed loosely: matplotlib types the keys as literals.
+STYLE: Any = {
     "font.size": 8.0,  # pt, as journals print at column width
     "axes.titlesize": 8.5,
     "axes.labelsize": 8.0,
@@ -73,7 +75,7 @@ STYLE: dict[str, Any] = {
     "grid.color": GRID,
     "grid.linewidth": 0.6,
     "axes.axisbelow": True,
-    "axes.prop_cycle": mpl.cycler(color=SERIES),
+    "axes.prop_cycle": cycler(color=SERIES),
     "lines.linewidth": 1.3,
     "axes.facecolor": "none",
     "figure.facecolor": "none",

@@ -157,7 +157,12 @@ def map_figures(particle: ParticleFiles) -> Iterator[ReportFigure]:
     axes = plots.plot_map_slices(particle.density, particle.pixel_size, diameter=diameter, positions=positions)
     circled = "; circles are atoms within 0.7 Å of the slice" if positions is not None else ""
     yield _drawn(
-        axes, f"{key}-slices", "Orthogonal slices", f"Central slices of the map{circled}.", wide=True, height=3.4
+        axes,
+        f"{key}-slices",
+        "Orthogonal slices",
+        f"Central slices of the map{circled}. Black is the level outside.",
+        wide=True,
+        height=3.4,
     )
     if cell is not None:
         origin = particle.lattice.get("origin")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,7 +101,7 @@ class RunFiles:
     gaps: list[str] = field(default_factory=list)
 
 
-def read_run(out_dir: str | Path) -> RunFiles:
+def read_run(out_dir: str | os.PathLike[str]) -> RunFiles:
     """Read all that a report shows from a run directory.
 
     Parameters
@@ -187,8 +188,8 @@ def _choose_frames(particle: ParticleFiles, images: np.ndarray, pixel_size: floa
         if examples is not None and len(chosen) == len(examples) and (chosen < len(images)).all():
             particle.cleaned, index = examples[:count], chosen[:count]
     particle.raw = np.asarray(images[index], np.float32)
-    known = particle.poses is not None and len(particle.poses.frames) == len(images)
-    particle.raw_frames = particle.poses.frames[index] if known else index
+    poses = particle.poses
+    particle.raw_frames = poses.frames[index] if poses is not None and len(poses.frames) == len(images) else index
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -239,8 +240,8 @@ def _atoms(path: Path, density: tuple[np.ndarray, float] | None) -> AtomTable:
     """Read atoms and their columns; without a box the middle of the atoms stands for its centre."""
     from ase.io import read
 
-    model = read(path, format="extxyz", index=0)
-    positions = np.asarray(model.positions, float)
+    model: Any = read(path, format="extxyz", index=0)
+    positions = np.array(model.positions, np.float64)
     box, pixel_size = model.info.get("box"), model.info.get("pixel_size")
     if (not box or not pixel_size) and density is not None:
         box, pixel_size = density[0].shape[0], density[1]
