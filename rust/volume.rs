@@ -14,6 +14,7 @@
 use crate::error::{Error, Result};
 use crate::fourier::HalfPlane;
 use num_complex::Complex32;
+use rayon::prelude::*;
 
 /// Rotation as rows: `r[i]` is laboratory axis i seen in the particle's frame.
 pub type Rotation = [[f32; 3]; 3];
@@ -147,6 +148,14 @@ impl<'a> FourierVolume<'a> {
         let (x, y) = (kx as f32 * self.pad, ky as f32 * self.pad);
         [x * r[0][0] + y * r[1][0], x * r[0][1] + y * r[1][1], x * r[0][2] + y * r[1][2]]
     }
+}
+
+/// Central slices of many rotations, n · `plane.len()` values.
+#[must_use]
+pub fn project(volume: &FourierVolume<'_>, plane: &HalfPlane, rotations: &[Rotation]) -> Vec<Complex32> {
+    let mut out = vec![Complex32::default(); rotations.len() * plane.len()];
+    out.par_chunks_mut(plane.len()).zip(rotations).for_each(|(slice, r)| volume.slice(r, plane, slice));
+    out
 }
 
 /// Insert one spectrum into `numerator` and `denominator` (same layout as [`FourierVolume`]).

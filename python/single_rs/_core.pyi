@@ -45,3 +45,84 @@ def motion_track_bins(
 def motion_smooth(
     measured: npt.NDArray[np.float64], information: npt.NDArray[np.float64]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], float, float]: ...
+
+class HalfPlane:
+    def __init__(self, size: int, min_shell: int, max_shell: int) -> None: ...
+    def __len__(self) -> int: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def max_shell(self) -> int: ...
+    def frequencies(self) -> npt.NDArray[np.int32]: ...
+    def pack(
+        self, images: npt.NDArray[np.float32], centres: npt.NDArray[np.float32], radius: float, edge: float
+    ) -> npt.NDArray[np.complex64]: ...
+
+def polar_power(
+    images: npt.NDArray[np.float32],
+    centres: npt.NDArray[np.float32],
+    radius: float,
+    padded: int,
+    radii: list[float],
+    weights: npt.NDArray[np.float32],
+) -> npt.NDArray[np.float32]: ...
+def index_frames(
+    polar: npt.NDArray[np.float32],
+    radii: list[float],
+    spots: npt.NDArray[np.float32],
+    power: list[float],
+    diameter: float,
+    directions: npt.NDArray[np.float32],
+    count: int,
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]: ...
+def smooth_candidates(
+    states: npt.NDArray[np.float32],
+    emission: npt.NDArray[np.float32],
+    left: npt.NDArray[np.float32],
+    right: npt.NDArray[np.float32],
+    sigma: float,
+    jump: float,
+    volume: float,
+) -> tuple[npt.NDArray[np.float32], float, float]: ...
+def score_poses(
+    spectra: npt.NDArray[np.complex64],
+    plane: HalfPlane,
+    weights: npt.NDArray[np.float32],
+    volumes: npt.NDArray[np.complex64],
+    pad: int,
+    volume_of: npt.NDArray[np.int32],
+    rotations: npt.NDArray[np.float32],
+    frame_of: npt.NDArray[np.int32],
+    steps: int,
+    spacing: float,
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]: ...
+def project_slices(
+    volume: npt.NDArray[np.complex64], plane: HalfPlane, pad: int, rotations: npt.NDArray[np.float32]
+) -> npt.NDArray[np.complex64]: ...
+def polish_poses(
+    spectra: npt.NDArray[np.complex64],
+    plane: HalfPlane,
+    weights: npt.NDArray[np.float32],
+    volumes: npt.NDArray[np.complex64],
+    pad: int,
+    volume_of: npt.NDArray[np.int32],
+    rotations: npt.NDArray[np.float32],
+    shifts: npt.NDArray[np.float32],
+    frame_of: npt.NDArray[np.int32],
+    iterations: int,
+    max_turn: float,
+    max_shift: float,
+) -> tuple[
+    npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]
+]: ...
+def insert_slices(
+    spectra: npt.NDArray[np.complex64],
+    plane: HalfPlane,
+    weights: npt.NDArray[np.float32],
+    frame_weights: npt.NDArray[np.float32],
+    rotations: npt.NDArray[np.float32],
+    shifts: npt.NDArray[np.float32],
+    groups: npt.NDArray[np.int32],
+    group_count: int,
+    pad: int,
+) -> list[tuple[npt.NDArray[np.complex64], npt.NDArray[np.float32]]]: ...

@@ -3,13 +3,14 @@
 use super::agree;
 use super::convert::{contiguous, rotations, rows};
 use super::fourier::PyHalfPlane;
+use crate::error::Error;
 use crate::orient::hmm::{Step, forward_backward};
 use crate::orient::index::{Indexer, LatticeSpots, RING, Rings, polar_spectra};
 use crate::orient::polish::{PolishLimits, polish};
 use crate::orient::score::{ShiftWindow, score_candidates};
-use crate::volume::{FourierVolume, Rotation};
+use crate::volume::{FourierVolume, Rotation, project};
 use num_complex::Complex32;
-use numpy::{IntoPyArray, PyArray2, PyArray3, PyArray4, PyArrayMethods, PyReadonlyArrayDyn};
+use numpy::{IntoPyArray, PyArray1, PyArray2, PyArray3, PyArray4, PyArrayMethods, PyReadonlyArrayDyn};
 use pyo3::prelude::*;
 
 #[pyfunction]
@@ -93,21 +94,25 @@ fn volumes<'a>(data: &'a [Complex32], shape: &[usize], pad: usize) -> PyResult<V
     Ok(data.chunks(len.max(1)).map(|v| FourierVolume::new(v, reach, pad)).collect::<Result<_, _>>()?)
 }
 
-/// Check that every frame's volume exists and reaches the plane's last shell.
-fn check_volumes(volumes: &[FourierVolume<'_>], volume_of: &[i32], max_shell: usize) -> PyResult<Vec<usize>> {
-    for v in volumes {
-        if v.max_shell() < max_shell {
-            let given = format!("up to shell {}", v.max_shell());
-            return Err(crate::error::Error::bad_input("volumes", given, format!("shell {max_shell} is needed")).into());
+/// Check that every volume reaches the plane's last shell.
+fn check_reach(volumes: &[FourierVolume<'_>], max_shell: usize) -> PyResult<()> {
+    match volumes.iter().map(FourierVolume::max_shell).min() {
+        Some(reach) if reach < max_shell => {
+            let given = format!("up to shell {reach}");
+            Err(Error::bad_input("volumes", given, format!("shell {max_shell} is needed")).into())
         }
+        _ => Ok(()),
     }
-    let inside = |&v: &i32| usize::try_from(v).ok().filter(|&v| v < volumes.len());
-    volume_of.iter().map(inside).collect::<Option<Vec<_>>>().ok_or_else(|| {
-        crate::error::Error::bad_input("volume_of", "out of range", format!("0 to {}", volumes.len() - 1)).into()
-    })
 }
 
-type Scores<'py> = (Bound<'py, PyArray2<f32>>, Bound<'py, PyArray2<f32>>, Bound<'py, PyArray3<f32>>);
+/// Indices below `count`.
+fn indices(values: &[i32], name: &'static str, count: usize) -> PyResult<Vec<usize>> {
+    let inside = |&v: &i32| usize::try_from(v).ok().filter(|&v| v < count);
+    let all: Option<Vec<usize>> = values.iter().map(inside).collect();
+    Ok(all.ok_or_else(|| Error::bad_input(name, "out of range", format!("0 to {} are there", count - 1)))?)
+}
+
+type Scores<'py> = (Bound<'py, PyArray1<f32>>, Bound<'py, PyArray1<f32>>, Bound<'py, PyArray2<f32>>);
 
 #[pyfunction]
 fn score_poses<'py>(
@@ -119,39 +124,41 @@ fn score_poses<'py>(
     pad: usize,
     volume_of: PyReadonlyArrayDyn<'py, i32>,
     rotations: PyReadonlyArrayDyn<'py, f32>,
+    frame_of: PyReadonlyArrayDyn<'py, i32>,
     steps: usize,
     spacing: f32,
 ) -> PyResult<Scores<'py>> {
     let plane = &plane.0;
-    let (frames, count) = (rotations.as_array().shape()[0], rotations.as_array().shape()[1]);
     let spectra = contiguous(&spectra, "spectra", 2)?;
+    let frames = spectra.len() / plane.len();
     let weights = contiguous(&weights, "weights", 1)?;
-    agree("spectra", spectra.len(), frames * plane.len())?;
     agree("weights", weights.len(), plane.len())?;
-    let candidates = self::rotations(contiguous(&rotations, "rotations", 4)?, "rotations")?;
+    let candidates = self::rotations(contiguous(&rotations, "rotations", 3)?, "rotations")?;
     let shape = volumes.as_array().shape().to_vec();
     let views = self::volumes(contiguous(&volumes, "volumes", 4)?, &shape, pad)?;
-    let volume_of = check_volumes(&views, contiguous(&volume_of, "volume_of", 1)?, plane.max_shell)?;
+    check_reach(&views, plane.max_shell)?;
+    let volume_of = indices(contiguous(&volume_of, "volume_of", 1)?, "volume_of", views.len())?;
+    let frame_of = indices(contiguous(&frame_of, "frame_of", 1)?, "frame_of", frames)?;
     agree("volume_of", volume_of.len(), frames)?;
+    agree("frame_of", frame_of.len(), candidates.len())?;
     let window = ShiftWindow { steps, spacing };
     let found = py.detach(|| {
-        score_candidates(spectra, plane, weights, &views, &volume_of, candidates, count, window)
+        score_candidates(spectra, plane, weights, &views, &volume_of, candidates, &frame_of, window)
     });
-    let flat = |f: fn(&crate::orient::score::Match) -> f32| found.iter().map(f).collect::<Vec<f32>>();
     let shifts: Vec<f32> = found.iter().flat_map(|m| m.shift).collect();
     Ok((
-        flat(|m| m.overlap).into_pyarray(py).reshape([frames, count])?,
-        flat(|m| m.power).into_pyarray(py).reshape([frames, count])?,
-        shifts.into_pyarray(py).reshape([frames, count, 2])?,
+        found.iter().map(|m| m.overlap).collect::<Vec<_>>().into_pyarray(py),
+        found.iter().map(|m| m.power).collect::<Vec<_>>().into_pyarray(py),
+        shifts.into_pyarray(py).reshape([found.len(), 2])?,
     ))
 }
 
 type PolishedPoses<'py> = (
-    Bound<'py, PyArray4<f32>>,
     Bound<'py, PyArray3<f32>>,
     Bound<'py, PyArray2<f32>>,
+    Bound<'py, PyArray1<f32>>,
+    Bound<'py, PyArray1<f32>>,
     Bound<'py, PyArray2<f32>>,
-    Bound<'py, PyArray3<f32>>,
 );
 
 #[pyfunction]
@@ -165,39 +172,59 @@ fn polish_poses<'py>(
     volume_of: PyReadonlyArrayDyn<'py, i32>,
     rotations: PyReadonlyArrayDyn<'py, f32>,
     shifts: PyReadonlyArrayDyn<'py, f32>,
+    frame_of: PyReadonlyArrayDyn<'py, i32>,
     iterations: usize,
     max_turn: f32,
     max_shift: f32,
 ) -> PyResult<PolishedPoses<'py>> {
     let plane = &plane.0;
-    let (frames, count) = (rotations.as_array().shape()[0], rotations.as_array().shape()[1]);
     let spectra = contiguous(&spectra, "spectra", 2)?;
+    let frames = spectra.len() / plane.len();
     let weights = contiguous(&weights, "weights", 1)?;
-    agree("spectra", spectra.len(), frames * plane.len())?;
     agree("weights", weights.len(), plane.len())?;
-    let start: &[Rotation] = self::rotations(contiguous(&rotations, "rotations", 4)?, "rotations")?;
-    let shifts = rows(contiguous(&shifts, "shifts", 3)?, "shifts")?;
+    let start: &[Rotation] = self::rotations(contiguous(&rotations, "rotations", 3)?, "rotations")?;
+    let shifts = rows(contiguous(&shifts, "shifts", 2)?, "shifts")?;
     agree("shifts", shifts.len(), start.len())?;
     let shape = volumes.as_array().shape().to_vec();
     let views = self::volumes(contiguous(&volumes, "volumes", 4)?, &shape, pad)?;
-    let volume_of = check_volumes(&views, contiguous(&volume_of, "volume_of", 1)?, plane.max_shell)?;
+    check_reach(&views, plane.max_shell)?;
+    let volume_of = indices(contiguous(&volume_of, "volume_of", 1)?, "volume_of", views.len())?;
+    let frame_of = indices(contiguous(&frame_of, "frame_of", 1)?, "frame_of", frames)?;
     agree("volume_of", volume_of.len(), frames)?;
+    agree("frame_of", frame_of.len(), start.len())?;
     let limits = PolishLimits { iterations, max_turn, max_shift };
     let found = py.detach(|| {
-        polish(spectra, plane, weights, &views, &volume_of, start, shifts, count, limits)
+        polish(spectra, plane, weights, &views, &volume_of, start, shifts, &frame_of, limits)
     });
+    let count = found.len();
     let matrices: Vec<f32> = found.iter().flat_map(|p| p.rotation.into_iter().flatten()).collect();
     let moved: Vec<f32> = found.iter().flat_map(|p| p.shift).collect();
-    let overlap: Vec<f32> = found.iter().map(|p| p.overlap).collect();
-    let power: Vec<f32> = found.iter().map(|p| p.power).collect();
     let errors: Vec<f32> = found.iter().flat_map(|p| p.error).collect();
     Ok((
-        matrices.into_pyarray(py).reshape([frames, count, 3, 3])?,
-        moved.into_pyarray(py).reshape([frames, count, 2])?,
-        overlap.into_pyarray(py).reshape([frames, count])?,
-        power.into_pyarray(py).reshape([frames, count])?,
-        errors.into_pyarray(py).reshape([frames, count, 5])?,
+        matrices.into_pyarray(py).reshape([count, 3, 3])?,
+        moved.into_pyarray(py).reshape([count, 2])?,
+        found.iter().map(|p| p.overlap).collect::<Vec<_>>().into_pyarray(py),
+        found.iter().map(|p| p.power).collect::<Vec<_>>().into_pyarray(py),
+        errors.into_pyarray(py).reshape([count, 5])?,
     ))
+}
+
+#[pyfunction]
+fn project_slices<'py>(
+    py: Python<'py>,
+    volume: PyReadonlyArrayDyn<'py, Complex32>,
+    plane: &PyHalfPlane,
+    pad: usize,
+    rotations: PyReadonlyArrayDyn<'py, f32>,
+) -> PyResult<Bound<'py, PyArray2<Complex32>>> {
+    let plane = &plane.0;
+    let poses = self::rotations(contiguous(&rotations, "rotations", 3)?, "rotations")?;
+    let shape = volume.as_array().shape().to_vec();
+    let reach = shape.last().copied().unwrap_or(1).saturating_sub(1);
+    let view = FourierVolume::new(contiguous(&volume, "volume", 3)?, reach, pad)?;
+    check_reach(std::slice::from_ref(&view), plane.max_shell)?;
+    let slices = py.detach(|| project(&view, plane, poses));
+    slices.into_pyarray(py).reshape([poses.len(), plane.len()])
 }
 
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -205,5 +232,6 @@ pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(index_frames, m)?)?;
     m.add_function(wrap_pyfunction!(smooth_candidates, m)?)?;
     m.add_function(wrap_pyfunction!(score_poses, m)?)?;
+    m.add_function(wrap_pyfunction!(project_slices, m)?)?;
     m.add_function(wrap_pyfunction!(polish_poses, m)?)
 }

@@ -42,7 +42,7 @@ pub struct PolishLimits {
     pub max_shift: f32,
 }
 
-/// Refine `count` poses a frame; `volume_of` names each frame's volume. Order is kept.
+/// Refine poses; `frame_of` names the frame of each, `volume_of` the volume of each frame. Order is kept.
 #[must_use]
 pub fn polish(
     spectra: &[Complex32],
@@ -52,7 +52,7 @@ pub fn polish(
     volume_of: &[usize],
     rotations: &[Rotation],
     shifts: &[[f32; 2]],
-    count: usize,
+    frame_of: &[usize],
     limits: PolishLimits,
 ) -> Vec<Polished> {
     let m = plane.len();
@@ -64,14 +64,12 @@ pub fn polish(
         error: [f32::INFINITY; 5],
     };
     let mut out = vec![blank; rotations.len()];
-    out.par_chunks_mut(count).enumerate().for_each_init(
+    out.par_iter_mut().enumerate().for_each_init(
         || vec![[Complex32::default(); 4]; m],
-        |scratch, (i, results)| {
-            let frame = Frame { spectrum: &spectra[i * m..(i + 1) * m], plane, weights };
-            for (j, result) in results.iter_mut().enumerate() {
-                let at = i * count + j;
-                *result = refine(&frame, &volumes[volume_of[i]], rotations[at], shifts[at], limits, scratch);
-            }
+        |scratch, (i, result)| {
+            let at = frame_of[i];
+            let frame = Frame { spectrum: &spectra[at * m..(at + 1) * m], plane, weights };
+            *result = refine(&frame, &volumes[volume_of[at]], rotations[i], shifts[i], limits, scratch);
         },
     );
     out

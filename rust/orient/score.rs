@@ -35,9 +35,9 @@ pub struct Match {
     pub shift: [f32; 2],
 }
 
-/// Score `count` candidate rotations a frame; `volume_of` names each frame's volume.
+/// Score candidate `rotations`; `frame_of` names the frame of each, `volume_of` the volume of each frame.
 ///
-/// Returns n · `count` matches in the order given.
+/// Returns one match per candidate, in the order given.
 #[must_use]
 pub fn score_candidates(
     spectra: &[Complex32],
@@ -45,32 +45,27 @@ pub fn score_candidates(
     weights: &[f32],
     volumes: &[FourierVolume<'_>],
     volume_of: &[usize],
-    candidates: &[Rotation],
-    count: usize,
+    rotations: &[Rotation],
+    frame_of: &[usize],
     window: ShiftWindow,
 ) -> Vec<Match> {
     let m = plane.len();
     let twiddles = Twiddles::new(plane, window);
-    let mut out = vec![Match::default(); candidates.len()];
-    out.par_chunks_mut(count)
-        .zip(spectra.par_chunks(m))
-        .zip(candidates.par_chunks(count))
-        .zip(volume_of)
-        .for_each_init(
-            || (vec![Complex32::default(); m], twiddles.scratch()),
-            |(slice, scratch), (((matches, frame), candidates), &volume)| {
-                for (best, r) in matches.iter_mut().zip(candidates) {
-                    volumes[volume].slice(r, plane, slice);
-                    let mut power = 0.0;
-                    for ((p, x), &w) in slice.iter_mut().zip(frame).zip(weights) {
-                        power += w * p.norm_sqr();
-                        *p = x * p.conj() * w;
-                    }
-                    twiddles.correlate(plane, slice, scratch);
-                    *best = twiddles.peak(scratch, power);
-                }
-            },
-        );
+    let mut out = vec![Match::default(); rotations.len()];
+    out.par_iter_mut().zip(rotations).zip(frame_of).with_min_len(8).for_each_init(
+        || (vec![Complex32::default(); m], twiddles.scratch()),
+        |(slice, scratch), ((best, r), &frame)| {
+            let spectrum = &spectra[frame * m..(frame + 1) * m];
+            volumes[volume_of[frame]].slice(r, plane, slice);
+            let mut power = 0.0;
+            for ((p, x), &w) in slice.iter_mut().zip(spectrum).zip(weights) {
+                power += w * p.norm_sqr();
+                *p = x * p.conj() * w;
+            }
+            twiddles.correlate(plane, slice, scratch);
+            *best = twiddles.peak(scratch, power);
+        },
+    );
     out
 }
 

@@ -1,0 +1,159 @@
+"""The frames of one particle as the kernels want them: time blocks, packed spectra, weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from single_rs import _core
+from single_rs.background import CleanStack
+from single_rs.errors import InputError
+from single_rs.orient.types import OrientConfig
+
+__all__ = ["FrameSet", "TimeBlocks", "shell_of", "time_blocks"]
+
+MASK_MARGIN = 3.0  # Å beyond the ball of equal variance: corners of the particle stick out of it
+MASK_EDGE = 2.0  # Å, soft edge of the mask
+FEWEST_BLOCKS = 4  # two halves, each of two folds
+
+
+@dataclass(frozen=True)
+class TimeBlocks:
+    """Contiguous time blocks, dealt to the halves in turn and within each half to two folds.
+
+    Attributes
+    ----------
+    block
+        (n,) number of the block of each image.
+    half
+        (n,) 0 or 1.
+    fold
+        (n,) 0 or 1, within its half.
+    guard
+        (n,) whether the image is within the guard gap of a block's ends.
+    """
+
+    block: NDArray[np.int64]
+    half: NDArray[np.int64]
+    fold: NDArray[np.int64]
+    guard: NDArray[np.bool_]
+
+
+def time_blocks(frames: NDArray[np.int64], length: int, guard: int) -> TimeBlocks:
+    """Cut frames (n,) (0-based, ascending) into blocks of about `length` images each.
+
+    Raises
+    ------
+    InputError
+        Fewer images than four blocks of ten.
+    """
+    n = len(frames)
+    if n < 10 * FEWEST_BLOCKS:
+        raise InputError(f"the stack has {n} frames; at least {10 * FEWEST_BLOCKS} are needed for two half sets")
+    count = FEWEST_BLOCKS * max(1, round(n / (FEWEST_BLOCKS * length)))
+    edges = np.rint(np.linspace(0, n, count + 1)).astype(int)
+    block = np.repeat(np.arange(count), np.diff(edges))
+    from_start = np.arange(n) - edges[block]
+    from_end = edges[block + 1] - 1 - np.arange(n)
+    near = np.minimum(from_start, from_end) < guard
+    near[: edges[0] + guard] = False  # the movie's own ends border on nothing
+    near[n - guard :] = False
+    return TimeBlocks(block, block % 2, block // 2 % 2, near)
+
+
+def shell_of(resolution: float, size: int, pixel_size: float) -> int:
+    """Image shell of a period of `resolution` Å, kept below Nyquist."""
+    return int(min(np.floor(size * pixel_size / resolution), size // 2 - 2))
+
+
+@dataclass(frozen=True)
+class FrameSet:
+    """Packed spectra of frames, each referred to its particle's measured centre.
+
+    Attributes
+    ----------
+    spectra
+        (n, m) complex64.
+    plane
+        The m frequencies.
+    weights
+        (m,) 1/σ² of each frequency, 0 where graphene was removed.
+    gain
+        (n,) factor on `weights` of each frame: inverse relative noise, 0 for bad frames.
+    centres
+        (n, 2) px, particle's centre from the box centre that the phases refer to.
+    pixel_size
+        Å.
+    """
+
+    spectra: NDArray[np.complex64]
+    plane: _core.HalfPlane
+    weights: NDArray[np.float32]
+    gain: NDArray[np.float32]
+    centres: NDArray[np.float64]
+    pixel_size: float
+
+    @classmethod
+    def pack(
+        cls, clean: CleanStack, select: NDArray[np.int64], centres: NDArray[np.float64], config: OrientConfig, period: float
+    ) -> FrameSet:
+        """Pack frames `select` with periods from `config.low_resolution` down to `period` Å; `centres` in px."""
+        radius = (clean.diameter / 2 + MASK_MARGIN) / clean.pixel_size
+        edge = MASK_EDGE / clean.pixel_size
+        images, residual = _crop(clean.images, select, centres, 2 * (radius + edge))
+        size = images.shape[-1]
+        plane = _core.HalfPlane(
+            size,
+            max(1, shell_of(config.low_resolution, size, clean.pixel_size)),
+            shell_of(period, size, clean.pixel_size),
+        )
+        spectra = plane.pack(images, np.ascontiguousarray(residual, np.float32), radius, edge)
+        # The noise and the graphene mask are told on the grid of the whole box.
+        whole = clean.images.shape[-1]
+        k = plane.frequencies() * (whole / size)
+        row, column = (np.rint(k[:, i]).astype(int) for i in (1, 0))
+        noise = np.interp(np.hypot(k[:, 0], k[:, 1]), np.arange(len(clean.noise)), clean.noise)
+        weights = clean.weights[row % whole, column] / noise
+        gain = np.where(clean.bad[select], 0.0, 1.0 / clean.frame_noise[select])
+        return cls(spectra, plane, weights.astype(np.float32), gain.astype(np.float32), centres, clean.pixel_size)
+
+    @property
+    def size(self) -> int:
+        """Box, px."""
+        return self.plane.size
+
+    @property
+    def box(self) -> float:
+        """Box, Å."""
+        return self.size * self.pixel_size
+
+    def take(self, select: NDArray[np.int64]) -> FrameSet:
+        """Return the frames `select` only."""
+        return FrameSet(
+            np.ascontiguousarray(self.spectra[select]),
+            self.plane,
+            self.weights,
+            self.gain[select],
+            self.centres[select],
+            self.pixel_size,
+        )
+
+
+def _crop(
+    images: NDArray[np.float32], select: NDArray[np.int64], centres: NDArray[np.float64], width: float
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Cut `width` px round the particle out of each image; returns the cuts and the centres left over (px).
+
+    A slice has no detail finer than one over the particle's width, so a tight box loses nothing, and the cost of
+    everything that follows falls with its square (images) and cube (volumes).
+    """
+    box = images.shape[-1]
+    size = min(box, 2 * int(np.ceil(width / 2)))
+    whole = np.rint(centres).astype(int)
+    start = np.clip(whole + box // 2 - size // 2, 0, box - size)
+    cuts = np.empty((len(select), size, size), np.float32)
+    for cut, i, (x, y) in zip(cuts, select, start, strict=True):
+        cut[:] = images[i, y : y + size, x : x + size]
+    return cuts, centres - (start + size // 2 - box // 2)

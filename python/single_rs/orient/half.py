@@ -1,0 +1,347 @@
+"""Solve one half of the frames: from quotient states to full poses, knowing nothing of the other half.
+
+1. *Seed.* The longest unambiguous segments each give a site model of their own (`occupancy`), after a vote on where
+   the lattice's origin lies in the particle: its centre of mass may be far from any atom.
+2. *Grow.* Score all mates of all frames against the site model, a hidden Markov model picks, the sites are solved
+   again from the confident frames; from the second round on each frame is scored against sites solved from the
+   other fold's time blocks only.
+3. *Volumes.* The same against held-out Fourier volumes, which need no lattice; the best mates of each frame are
+   polished before they are compared, since a polished pose always beats an unpolished rival.
+4. *Polish* at full resolution against held-out volumes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from single_rs import _core
+from single_rs.background import CleanStack
+from single_rs.orient.frames import FrameSet
+from single_rs.orient.mates import Candidates, best_of, choose, unfold
+from single_rs.orient.occupancy import SiteModel, solve_occupancy
+from single_rs.orient.quotient import (
+    States,
+    ball_model,
+    refine_states,
+    site_amplitude,
+)
+from single_rs.orient.template import LatticeTemplate
+from single_rs.orient.types import OrientConfig
+from single_rs.orient.volumes import PAD, ball_mask, fourier_volume, grid_size, map_from_sums, shell_correlation, shell_index
+
+__all__ = ["HalfPoses", "solve_half"]
+
+SEEDS = 3  # segments tried
+SEED_ROUNDS = 4
+SITE_MARGIN = 3.5  # Å of empty lattice round the ball: the particle is no ball
+CONFIDENT = 0.9  # posterior of the frames that models are built from
+CHAIN = 24  # best candidates of each frame that enter the hidden Markov model
+LEAST_STATE = 0.01  # probability of a quotient state whose mates are still compared
+POLISH_REACH = np.radians(4.0)  # farthest a polish may turn a pose
+FINALISTS = 4  # mates polished against a volume before they are compared
+QUARTER_WAVE = 0.25  # spacing of the shift search, of the shortest period
+
+
+@dataclass(frozen=True)
+class HalfPoses:
+    """Poses of the frames of one half, in the half's own frame and hand.
+
+    rotations (n, 3, 3); shifts (n, 2) px from the measured centres; score (n,) nats; confidence (n,); step and jump of
+    the chain; trail: named numbers of each round.
+    """
+
+    rotations: NDArray[np.float64]
+    shifts: NDArray[np.float64]
+    score: NDArray[np.float64]
+    confidence: NDArray[np.float64]
+    step: float
+    jump: float
+    trail: dict[str, float]
+
+
+@dataclass
+class _Half:
+    """What all steps share: frames at search resolution, folds, and the settings."""
+
+    frames: FrameSet
+    fold: NDArray[np.int64]
+    block: NDArray[np.int64]
+    template: LatticeTemplate
+    diameter: float
+    config: OrientConfig
+    step: float
+    jump: float
+
+    def __post_init__(self) -> None:
+        plane = self.frames.plane
+        self.reach = plane.max_shell * PAD + 2
+        self.spacing = QUARTER_WAVE * plane.size / plane.max_shell
+        self.window = int(np.ceil(self.config.shift_window / self.frames.pixel_size / self.spacing))
+        self.amplitude = site_amplitude(self.template, self.reach, self.frames.box)
+
+    def score(
+        self,
+        frames: FrameSet,
+        volumes: list[NDArray[np.complex64]],
+        of: NDArray[np.int64],
+        rotations: NDArray[np.float64],
+        frame: NDArray[np.int64],
+    ) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+        """Log-likelihood (c,) and best shift (c, 2) of rotations (c, 3, 3) of the frames `frame` (c,), ascending."""
+        overlap, power, shifts = _core.score_poses(
+            frames.spectra,
+            frames.plane,
+            frames.weights,
+            np.stack(volumes),
+            PAD,
+            of.astype(np.int32),
+            np.ascontiguousarray(rotations, np.float32),
+            frame.astype(np.int32),
+            self.window,
+            self.spacing,
+        )
+        return self.likelihood(overlap, power, frame, frames.gain), shifts
+
+    @staticmethod
+    def likelihood(
+        overlap: NDArray[np.float32], power: NDArray[np.float32], frame: NDArray[np.int64], gain: NDArray[np.float32]
+    ) -> NDArray[np.float64]:
+        """2 s b − s² a with one scale s for all frames: the one that the best candidate of each asks for."""
+        best = best_of(frame, 2.0 * overlap - power, 1)[0][:, 0]
+        s = max(float(overlap[best].sum() / power[best].sum()), 1e-6)
+        return (2 * s * overlap.astype(float) - s * s * power) * gain[frame]
+
+    def polish(
+        self,
+        frames: FrameSet,
+        volumes: list[NDArray[np.complex64]],
+        of: NDArray[np.int64],
+        rotations: NDArray[np.float64],
+        shifts: NDArray[np.floating],
+        frame: NDArray[np.int64],
+        iterations: int = 8,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Refined rotations (c, 3, 3) and shifts (c, 2) of poses of the frames `frame`, and their log-likelihood."""
+        r, t, overlap, power, _ = _core.polish_poses(
+            frames.spectra,
+            frames.plane,
+            frames.weights,
+            np.stack(volumes),
+            PAD,
+            of.astype(np.int32),
+            np.ascontiguousarray(rotations, np.float32),
+            np.ascontiguousarray(shifts, np.float32),
+            frame.astype(np.int32),
+            iterations,
+            POLISH_REACH,
+            2 * self.spacing,
+        )
+        return r.astype(float), t.astype(float), self.likelihood(overlap, power, frame, frames.gain)
+
+    def insert(
+        self,
+        frames: FrameSet,
+        weight: NDArray[np.floating],
+        rotations: NDArray[np.float64],
+        shifts: NDArray[np.floating],
+        group: NDArray[np.int64],
+        groups: int,
+    ) -> list[tuple[NDArray[np.complex64], NDArray[np.float32]]]:
+        """Accumulate posed frames, one pair of sums per group."""
+        return _core.insert_slices(
+            frames.spectra,
+            frames.plane,
+            frames.weights,
+            np.ascontiguousarray(weight * frames.gain, np.float32),
+            np.ascontiguousarray(rotations, np.float32),
+            np.ascontiguousarray(shifts, np.float32),
+            group.astype(np.int32),
+            groups,
+            PAD,
+        )
+
+
+def solve_half(
+    clean: CleanStack,
+    select: NDArray[np.int64],
+    states: States,
+    fold: NDArray[np.int64],
+    block: NDArray[np.int64],
+    template: LatticeTemplate,
+    config: OrientConfig,
+    report: Callable[[str], None],
+) -> HalfPoses:
+    """Poses of frames `select` from their quotient `states`; `fold` and `block` are per selected frame."""
+    centres = clean.offsets[select] / clean.pixel_size
+    frames = FrameSet.pack(clean, select, centres, config, config.search_resolution)
+    half = _Half(frames, fold, block, template, clean.diameter, config, states.step, states.jump)
+    report("refine states")
+    refined = refine_states(frames, states, template, clean.diameter, half.window, half.spacing)
+    candidates = Candidates.mates(refined, states.probability, template.group, LEAST_STATE)
+    trail: dict[str, float] = {}
+    report("seed")
+    model = _seed(half, refined[:, 0], trail)
+    rotations, shifts, confidence = _grow(half, model, candidates, trail, report)
+    score = np.zeros(len(select))
+    for number in range(config.volume_rounds):
+        report("volumes")
+        volumes, correlation = _held_out(half, frames, rotations, shifts, confidence)
+        rotations, shifts, confidence, score = _compare(half, volumes, candidates.joined(rotations))
+        trail[f"volume_{number}_fsc"] = float(np.mean(correlation[frames.plane.max_shell // 3 :]))
+        trail[f"volume_{number}_confident"] = float((confidence > CONFIDENT).mean())
+        trail[f"volume_{number}_score"] = float(score.mean())
+    fine = FrameSet.pack(clean, select, centres, config, config.polish_resolution)
+    polished = _Half(fine, fold, block, template, clean.diameter, config, states.step, states.jump)
+    for _ in range(config.polish_rounds):
+        report("polish")
+        volumes, _ = _held_out(polished, fine, rotations, shifts, confidence)
+        rotations, shifts, score = polished.polish(
+            fine, volumes, fold, rotations, shifts, np.arange(len(select)), iterations=10
+        )
+    trail["final_score"] = float(score.mean())
+    return HalfPoses(rotations, shifts, score, confidence, states.step, states.jump, trail)
+
+
+def _seed(half: _Half, rotations: NDArray[np.float64], trail: dict[str, float]) -> SiteModel:
+    """Site model of the segment that explains its own frames best."""
+    unfolded, segment = unfold(rotations, half.template.group, half.block, half.step)
+    lengths = np.bincount(segment)
+    best: tuple[float, SiteModel] | None = None
+    for number in np.argsort(-lengths, kind="stable")[:SEEDS]:
+        members = np.flatnonzero(segment == number)
+        model, gain = _segment_model(half, half.frames.take(members), unfolded[members])
+        # Longer segments determine the sites better: the sum over frames of what the shape explains decides.
+        if best is None or gain * len(members) > best[0]:
+            best = (gain * len(members), model)
+            trail["seed_frames"], trail["seed_gain"] = float(len(members)), gain
+    assert best is not None  # lengths has at least one entry
+    return best[1]
+
+
+def _segment_model(half: _Half, frames: FrameSet, rotations: NDArray[np.float64]) -> tuple[SiteModel, float]:
+    """Sites solved from one segment, and the mean log-likelihood ratio per frame of its model over the ball's."""
+    n = len(rotations)
+    of, every = np.zeros(n, np.int64), np.arange(n)
+    origin = _vote_origin(half, frames, rotations)
+    ball = ball_model(half.template, half.diameter, origin)
+    volume = ball.volume(half.amplitude, half.reach, frames.box)
+    sites = half.template.sites(half.diameter / 2 + SITE_MARGIN + float(np.linalg.norm(origin)))
+    model = SiteModel(sites, half.template.grid_step, origin, np.ones(len(sites)))
+    start = 0.0
+    gain = 0.0
+    for number in range(SEED_ROUNDS):
+        _, shifts = half.score(frames, [volume], of, rotations, every)
+        rotations, shifts, likelihood = half.polish(frames, [volume], of, rotations, shifts, every)
+        gain = float(likelihood.mean())
+        start = gain if number == 0 else start
+        sums = half.insert(frames, np.ones(n), rotations, shifts, of, 1)
+        model = solve_occupancy(*sums[0], model, half.amplitude, frames.box)
+        model = replace(model, origin=model.origin - model.centre())
+        volume = model.volume(half.amplitude, half.reach, frames.box)
+    return model, gain - start
+
+
+def _vote_origin(half: _Half, frames: FrameSet, rotations: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Where the lattice's origin lies from the particle's centre, Å: all frames of a segment vote.
+
+    For every trial origin x the lattice of frame i must sit at (R_i x)_xy; the overlaps with the ball of lattice are
+    summed over frames. One frame alone cannot tell one lattice row from the next.
+    """
+    ball = ball_model(half.template, half.diameter)
+    volume = ball.volume(half.amplitude, half.reach, frames.box)
+    slices = _core.project_slices(volume, frames.plane, PAD, np.ascontiguousarray(rotations, np.float32))
+    product = frames.spectra * slices.conj() * frames.weights
+    spacing = half.template.spacing
+    grid = np.arange(-6, 7) * (spacing / 8)
+    trial = np.stack(np.meshgrid(grid, grid, grid, indexing="ij"), -1).reshape(-1, 3)
+    trial = trial[np.linalg.norm(trial, axis=1) <= 0.75 * spacing]
+    frequency = frames.plane.frequencies().T.astype(np.float32) * (2 * np.pi / frames.box)
+    vote = np.zeros(len(trial))
+    for rotation, values in zip(rotations, product, strict=True):
+        phase = (trial @ rotation[:2].T).astype(np.float32) @ frequency
+        vote += np.cos(phase) @ values.real - np.sin(phase) @ values.imag
+    return trial[vote.argmax()]
+
+
+def _grow(
+    half: _Half,
+    model: SiteModel,
+    candidates: Candidates,
+    trail: dict[str, float],
+    report: Callable[[str], None],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Break the mates against the site model, solved anew each round from the confident frames of the other fold."""
+    frames, frame = half.frames, candidates.frame
+    every = np.arange(len(half.fold))
+    models, of = [model], np.zeros(len(every), np.int64)
+    for number in range(half.config.growth_rounds):
+        report("grow")
+        volumes = [m.volume(half.amplitude, half.reach, frames.box) for m in models]
+        likelihood, shifts = half.score(frames, volumes, of, candidates.rotations, frame)
+        emission = half.config.temper * likelihood + candidates.prior
+        top, there = best_of(frame, emission, CHAIN)
+        pick, confidence = choose(
+            candidates.rotations[top], emission[top], there, half.block, half.step, half.jump
+        )
+        best = top[every, pick]
+        rotations, moved, _ = half.polish(frames, volumes, of, candidates.rotations[best], shifts[best], every)
+        trail[f"growth_{number}_confident"] = float((confidence > CONFIDENT).mean())
+        trail[f"growth_{number}_score"] = float(likelihood[best].mean())
+        sums = half.insert(frames, confidence > CONFIDENT, rotations, moved, half.fold, 2)
+        # A frame of fold 0 is scored against the sites that fold 1 gave, and the other way round.
+        models = [_recentred(half, sums[other], model) for other in (1, 0)]
+        of = half.fold
+    return rotations, moved, confidence
+
+
+def _recentred(half: _Half, sums: tuple[NDArray[np.complex64], NDArray[np.float32]], model: SiteModel) -> SiteModel:
+    solved = solve_occupancy(*sums, model, half.amplitude, half.frames.box)
+    if solved.weight.max() <= 0:
+        return model
+    solved = solved.sharpened()
+    return replace(solved, origin=solved.origin - solved.centre())
+
+
+def _held_out(
+    half: _Half,
+    frames: FrameSet,
+    rotations: NDArray[np.float64],
+    shifts: NDArray[np.float64],
+    confidence: NDArray[np.float64],
+) -> tuple[list[NDArray[np.complex64]], NDArray[np.float64]]:
+    """Volume for each fold, made of the other's confident frames, and the correlation between the two per shell."""
+    sums = half.insert(frames, confidence * (confidence > 0.5), rotations, shifts, half.fold, 2)
+    shell = frames.plane.max_shell
+    size = grid_size(shell)
+    voxel = frames.box / size
+    mask = ball_mask(size, (half.diameter / 2 + SITE_MARGIN) / voxel, 2.0 / voxel)
+    reach = shell * PAD + 2
+    volumes = [fourier_volume(map_from_sums(n, d, 0.1, size) * mask, reach) for n, d in sums]
+    correlation = shell_correlation(*volumes)
+    # Wiener filter of a volume whose signal-to-noise ratio the correlation tells: SSNR / (1 + SSNR) = FSC.
+    smooth = np.convolve(np.pad(correlation, 2, mode="edge"), np.full(5, 0.2), mode="valid")
+    gain = np.interp(np.arange(int(np.sqrt(3) * reach) + 2) / PAD, np.arange(len(smooth)), np.clip(smooth, 0, 1))
+    weight = gain.astype(np.float32)[shell_index(reach)]
+    return [volumes[1] * weight, volumes[0] * weight], correlation
+
+
+def _compare(
+    half: _Half, volumes: list[NDArray[np.complex64]], candidates: Candidates
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Score all candidates, polish the best few of each frame, let the chain decide."""
+    frames, n = half.frames, len(half.fold)
+    likelihood, shifts = half.score(frames, volumes, half.fold, candidates.rotations, candidates.frame)
+    total = likelihood + candidates.prior / half.config.temper
+    top, there = best_of(candidates.frame, total, FINALISTS)
+    flat = top.ravel()
+    r, t, likelihood = half.polish(
+        frames, volumes, half.fold, candidates.rotations[flat], shifts[flat], np.repeat(np.arange(n), FINALISTS)
+    )
+    r, t, likelihood = r.reshape(n, -1, 3, 3), t.reshape(n, -1, 2), likelihood.reshape(n, -1)
+    pick, confidence = choose(r, half.config.temper * likelihood, there, half.block, half.step, half.jump)
+    at = (np.arange(n), pick)
+    return r[at], t[at], confidence, likelihood[at]

@@ -1,0 +1,202 @@
+"""Poses modulo the lattice's mates: index every frame, pool over time, refine against a ball of lattice.
+
+A power spectrum of a frame fixes its rotation up to 2·|group| mates {f · R · o}: o in the Laue class of the
+lattice, f the identity or half a turn about the beam (Friedel's law). Here the quotient is found:
+
+1. correlate each frame with the ideal crystal (`_core.index_frames`); the lattice constant is the one that fits best;
+2. forward-backward over the candidates of neighbouring frames, block by block, step size learnt on the way;
+3. merge the candidates into a few distinct states per frame and refine each against a ball of ideal lattice,
+   which has all the mates' symmetry and so prefers none of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from single_rs import _core
+from single_rs.background import CleanStack
+from single_rs.orient.frames import FrameSet, shell_of
+from single_rs.orient.occupancy import SiteModel
+from single_rs.orient.template import LatticeTemplate, beam_directions
+from single_rs.orient.types import OrientConfig
+from single_rs.orient.volumes import PAD
+
+__all__ = ["FRIEDEL", "Index", "States", "ball_model", "index_frames", "refine_states", "smooth_states", "to_quaternions"]
+
+FRIEDEL = np.stack([np.eye(3), np.diag([-1.0, -1.0, 1.0])])  # identity, half a turn about the beam
+
+# Periods the index looks at, Å: below, spots are weak; above, shape and liquid speak instead of the lattice.
+INDEX_PERIODS = (3.8, 0.92)
+PADDED = 256  # px the masked frame is padded to: 3 samples across a spot
+SPOT_TO_PARTICLE = 0.85  # the ball that widens the spots, as part of the diameter: real particles are no balls
+SPOT_POWER = 60.0  # power of the strongest reflection over the noise; only its logarithm matters
+SCAN_FRAMES = 160  # frames that the lattice constant is measured on
+BELIEF = 3.0  # log-likelihood per unit of index score; 2 to 4 give the same poses between 0.4 and 8 e/px
+STATES = 3  # distinct states kept per frame
+SAME_STATE = np.radians(8.0)  # candidates nearer than this are one state
+
+
+@dataclass(frozen=True)
+class Index:
+    """Candidates of single frames: rotations (n, k, 3, 3), scores (n, k) in spreads over all states."""
+
+    template: LatticeTemplate
+    rotations: NDArray[np.float64]
+    scores: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class States:
+    """Distinct states per frame, most probable first: rotations (n, q, 3, 3), probability (n, q), step (rad per axis)."""
+
+    rotations: NDArray[np.float64]
+    probability: NDArray[np.float64]
+    step: float
+    jump: float
+
+
+def to_quaternions(matrices: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Rotations (..., 3, 3) to unit quaternions (..., 4) in order (w, x, y, z)."""
+    flat = Rotation.from_matrix(np.asarray(matrices, float).reshape(-1, 3, 3)).as_quat()
+    return np.ascontiguousarray(np.roll(flat, 1, axis=1), np.float32).reshape(*matrices.shape[:-2], 4)
+
+
+def index_frames(clean: CleanStack, template: LatticeTemplate, config: OrientConfig) -> Index:
+    """Index every frame on its own; the lattice constant is scanned first, unless the scan is one point."""
+    size, pixel = clean.images.shape[-1], clean.pixel_size
+    first, last = (shell_of(period, size, pixel) for period in INDEX_PERIODS)
+    radii = [shell / size for shell in range(first, last + 1)]
+    polar = _core.polar_power(
+        np.ascontiguousarray(clean.images, np.float32),
+        np.ascontiguousarray(clean.offsets / pixel, np.float32),
+        (clean.diameter / 2 + 0.7) / pixel,
+        max(PADDED, 2 * round(1.25 * clean.diameter / pixel)),
+        radii,
+        np.ascontiguousarray(clean.weights, np.float32),
+    )
+    directions = beam_directions(template.group, config.direction_step).astype(np.float32)
+
+    def run(crystal: LatticeTemplate, spectra: NDArray[np.float32], count: int) -> tuple[NDArray, NDArray]:
+        g, power = crystal.reflections((last + 2) / (size * pixel))
+        return _core.index_frames(
+            spectra,
+            radii,
+            np.ascontiguousarray(g * pixel, np.float32),
+            (SPOT_POWER * power).tolist(),
+            SPOT_TO_PARTICLE * clean.diameter / pixel,
+            directions,
+            count,
+        )
+
+    sample = np.ascontiguousarray(polar[:: max(1, len(polar) // SCAN_FRAMES)])
+    best = template
+    for half_width, steps in ((config.lattice_scan, 9), (config.lattice_scan / 5, 7)):
+        factors = 1 + half_width * np.linspace(-1, 1, steps)
+        fit = [run(best.scaled(f), sample, 1)[1].mean() for f in factors]
+        top = int(np.clip(np.argmax(fit), 1, steps - 2))
+        low, mid, high = fit[top - 1 : top + 2]
+        bend = low - 2 * mid + high
+        offset = np.clip(0.5 * (low - high) / bend, -1, 1) if bend < 0 else 0.0
+        best = best.scaled(factors[top] + offset * (factors[1] - factors[0]))
+    rotations, scores = run(best, polar, config.candidates)
+    return Index(best, rotations.astype(float), scores.astype(float))
+
+
+def smooth_states(index: Index, select: NDArray[np.int64], block: NDArray[np.int64]) -> States:
+    """Pool the candidates of frames `select` over time and merge them into distinct states.
+
+    Chains do not cross `block` (one number per selected frame). The step size and the share of jumps are learnt by
+    three rounds of expectation and maximisation over all chains of the selection.
+    """
+    scores = index.scores[select]
+    quaternions = to_quaternions(index.rotations[select])
+    emission = (BELIEF * scores).astype(np.float32)
+    left, right = to_quaternions(FRIEDEL), to_quaternions(index.template.group)
+    volume = 8 * np.pi**2 / (len(left) * len(right))
+    chains = [np.flatnonzero(block == b) for b in np.unique(block)]
+    step, jump = np.radians(4.0), 0.05
+    probability = np.zeros_like(scores)
+    for _ in range(3):
+        square, jumps = 0.0, 0.0
+        for chain in chains:
+            probability[chain], s, j = _core.smooth_candidates(
+                np.ascontiguousarray(quaternions[chain]), emission[chain], left, right, step, jump, volume
+            )
+            square, jumps = square + s * len(chain), jumps + j * len(chain)
+        step = float(np.clip(np.sqrt(square / len(select)), np.radians(0.3), np.radians(15)))
+        jump = float(np.clip(jumps / len(select), 0.005, 0.5))
+    merged, mass = _merge(quaternions, probability, left, right)
+    return States(merged, mass, step, jump)
+
+
+def _product(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Hamilton product of quaternions (..., 4), order (w, x, y, z), broadcast."""
+    aw, av, bw, bv = a[..., :1], a[..., 1:], b[..., :1], b[..., 1:]
+    scalar = aw * bw - (av * bv).sum(axis=-1, keepdims=True)
+    return np.concatenate([scalar, aw * bv + bw * av + np.cross(av, bv)], axis=-1)
+
+
+def _merge(
+    quaternions: NDArray[np.float32], probability: NDArray[np.float64], left: NDArray, right: NDArray
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Merge candidates (n, k, 4) within `SAME_STATE` of the most probable one, `STATES` times over.
+
+    `left` and `right` (·, 4) are the mates' factors. |⟨l c r, t⟩| = |⟨c, l⁻¹ t r⁻¹⟩| lets the mates of the one target
+    be compared with all candidates by a product of matrices.
+    """
+    n = len(quaternions)
+    remaining = probability.copy()
+    out, mass = np.zeros((n, STATES, 3, 3)), np.zeros((n, STATES))
+    rows = np.arange(n)
+    conjugate = np.array([1, -1, -1, -1], np.float32)
+    for q in range(STATES):
+        top = quaternions[rows, remaining.argmax(axis=1)]
+        targets = _product(_product(left[:, None], top[:, None, None]), right).reshape(n, -1, 4)
+        overlap = np.einsum("nkc,nmc->nkm", quaternions, targets)
+        mate = np.abs(overlap).argmax(axis=2)
+        nearest = np.take_along_axis(overlap, mate[..., None], axis=2)[..., 0]
+        near = 2 * np.arccos(np.clip(np.abs(nearest), 0, 1)) < SAME_STATE
+        weight = np.where(near, remaining, 0.0)
+        mass[:, q] = weight.sum(axis=1)
+        turn_left = left[mate // len(right)] * conjugate
+        turn_right = right[mate % len(right)] * conjugate
+        aligned = _product(_product(turn_left, quaternions), turn_right) * np.sign(nearest)[..., None]
+        # Within a few degrees the sum of like-signed quaternions is the chordal mean.
+        mean = (aligned * (weight + 1e-9 * near)[..., None]).sum(axis=1)
+        out[:, q] = Rotation.from_quat(np.roll(mean, -1, axis=1)).as_matrix()
+        remaining[near] = 0.0
+    return out, mass
+
+
+def ball_model(template: LatticeTemplate, diameter: float, origin: NDArray[np.float64] | None = None) -> SiteModel:
+    """A ball of ideal crystal with a soft rim, its lattice origin at `origin` Å from the ball's centre."""
+    shift = np.zeros(3) if origin is None else origin
+    index = template.sites(diameter / 2 + 3.0 + float(np.linalg.norm(shift)))
+    radius = np.linalg.norm(index * template.grid_step + shift, axis=1)
+    weight = 1 / (1 + np.exp((radius - diameter / 2 + 1.0) / 0.8))
+    return SiteModel(index, template.grid_step, shift, weight)
+
+
+def refine_states(
+    frames: FrameSet, states: States, template: LatticeTemplate, diameter: float, window: int, spacing: float
+) -> NDArray[np.float64]:
+    """Refine all states (n, q, 3, 3) of all frames against a ball of lattice; spacing of the shift search in px."""
+    reach = frames.plane.max_shell * PAD + 2
+    volume = ball_model(template, diameter).volume(site_amplitude(template, reach, frames.box), reach, frames.box)
+    n, q = states.rotations.shape[:2]
+    start = np.ascontiguousarray(states.rotations.reshape(-1, 3, 3), np.float32)
+    frame, of = np.repeat(np.arange(n, dtype=np.int32), q), np.zeros(n, np.int32)
+    data = (frames.spectra, frames.plane, frames.weights, volume[None], PAD, of, start)
+    _, _, shifts = _core.score_poses(*data, frame, window, spacing)
+    refined, *_ = _core.polish_poses(*data, shifts, frame, 12, np.radians(6), 2 * spacing)
+    return refined.astype(float).reshape(n, q, 3, 3)
+
+
+def site_amplitude(template: LatticeTemplate, reach: int, box: float) -> NDArray[np.float64]:
+    """Amplitude of one atom per grid shell, up to the corner of the volume."""
+    corner = int(np.ceil(np.sqrt(3) * reach)) + 1
+    return template.amplitude(np.arange(corner + 1) / (PAD * box))

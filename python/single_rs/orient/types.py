@@ -1,0 +1,79 @@
+"""Settings and result of the orientation search."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from single_rs.settings import Settings, setting
+
+__all__ = ["OrientConfig", "Poses"]
+
+
+@dataclass(frozen=True)
+class OrientConfig(Settings):
+    """Settings of `find_poses`."""
+
+    engine: str = setting(
+        "lattice",
+        "lattice: index the lattice's spots, then break its symmetry; climb: stochastic hill climb from random poses",
+        choices=("lattice", "climb"),
+    )
+    structure: str | None = setting(
+        None, "lattice type of the seed; that of the element when not given", choices=("fcc", "bcc", "hcp", "diamond")
+    )
+    lattice_constant: float | None = setting(
+        None, "centre of the scan for the lattice constant; that of the bulk when not given", "Å", gt=1.0, le=20.0
+    )
+    lattice_scan: float = setting(0.06, "lattice constants tried to each side, as a fraction", gt=0.0, le=0.2)
+    direction_step: float = setting(3.0, "distance of the view directions of the index", "deg", ge=1.0, le=10.0)
+    candidates: int = setting(48, "index states kept for each frame", ge=4, le=512)
+    low_resolution: float = setting(6.0, "longest period used", "Å", gt=2.0)
+    search_resolution: float = setting(1.0, "shortest period used while poses are searched", "Å", gt=0.3, le=3.0)
+    polish_resolution: float = setting(0.76, "shortest period used while poses are polished", "Å", gt=0.3, le=3.0)
+    shift_window: float = setting(1.25, "shifts searched to each side of the measured centre", "Å", gt=0.0, le=10.0)
+    block: int = setting(150, "frames of a time block; blocks go to the two halves in turn", "frames", ge=20)
+    guard: int = setting(2, "frames on each side of a block that enter no half map", "frames", ge=0, le=50)
+    temper: float = setting(0.1, "share of a log-likelihood that is believed (model error)", gt=0.0, le=1.0)
+    growth_rounds: int = setting(3, "rounds of mate breaking against the site model", ge=1, le=20)
+    volume_rounds: int = setting(3, "rounds of scoring against held-out Fourier volumes", ge=0, le=20)
+    polish_rounds: int = setting(3, "rounds of polishing at full resolution", ge=0, le=20)
+
+
+@dataclass(frozen=True)
+class Poses:
+    """Pose of every frame.
+
+    Attributes
+    ----------
+    rotations
+        (n, 3, 3), x_lab = R · x_particle.
+    shifts
+        (n, 2) Å (x, y), particle's centre from the box centre.
+    score
+        (n,) log-likelihood gained over an empty frame, nats.
+    confidence
+        (n,) posterior probability of the pose among the candidates of its frame, in [0, 1].
+    half
+        (n,) half set, 1 or 2; 0 for frames of neither (guards, bad frames).
+    weight
+        (n,) weight in the reconstruction.
+    frames
+        (n,) 0-based frame of the movie.
+    hand
+        Always "undetermined": projections cannot tell it.
+    evidence
+        Named numbers that the verdict is judged by.
+    """
+
+    rotations: NDArray[np.float64]
+    shifts: NDArray[np.float64]
+    score: NDArray[np.float64]
+    confidence: NDArray[np.float64]
+    half: NDArray[np.int8]
+    weight: NDArray[np.float64]
+    frames: NDArray[np.int64]
+    hand: str = "undetermined"
+    evidence: dict[str, float] = field(default_factory=dict)

@@ -1,0 +1,114 @@
+"""Fourier volumes of a particle: from accumulated slices to a masked, filtered volume and back.
+
+A volume holds F(k) = 1/N Σ_r map(r) exp(−2πi k·r/N), N being the images' box, on a grid of 1/(PAD·N·pixel), z and y
+from −K to K, x from 0 to K (see ``rust/volume.rs``). The maps here are F's own inverse transform: N times smaller
+than contrast per voxel. Slices are read, and frames inserted, by trilinear
+interpolation, whose kernel multiplies the map by sinc²(x/(PAD·N·pixel)) along each axis; maps are divided by it.
+"""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import scipy.fft
+from numpy.typing import NDArray
+
+__all__ = [
+    "PAD",
+    "ball_mask",
+    "fourier_volume",
+    "grid_size",
+    "map_from_sums",
+    "shell_correlation",
+    "shell_index",
+    "sinc_squared",
+]
+
+PAD = 2  # Fourier grid steps per image frequency: keeps the trilinear kernel's aliases out of the box
+
+WORKERS = int(os.environ.get("RAYON_NUM_THREADS", 0)) or -1  # the transforms use as many threads as the kernels
+
+
+def grid_size(max_shell: int) -> int:
+    """Smallest even number of voxels per side that holds all shells up to `max_shell` and transforms fast."""
+    size = scipy.fft.next_fast_len(2 * max_shell + 4, real=True)
+    while size % 2:
+        size = scipy.fft.next_fast_len(size + 1, real=True)
+    return int(size)
+
+
+def sinc_squared(size: int) -> NDArray[np.float32]:
+    """Along one axis of a map of `size` voxels: what trilinear interpolation multiplies it by."""
+    x = (np.arange(size) - size // 2) / (PAD * size)
+    return (np.sinc(x) ** 2).astype(np.float32)
+
+
+def _divide_by_kernel(map: NDArray[np.float32]) -> NDArray[np.float32]:
+    s = sinc_squared(map.shape[0])
+    return map / (s[:, None, None] * s[None, :, None] * s[None, None, :])
+
+
+def ball_mask(size: int, radius: float, edge: float) -> NDArray[np.float32]:
+    """(z, y, x) mask: 1 within `radius` voxels of the centre, 0 beyond `radius + edge`, half a cosine between."""
+    x = np.arange(size, dtype=np.float32) - size // 2
+    r = np.sqrt(x[:, None, None] ** 2 + x[None, :, None] ** 2 + x[None, None, :] ** 2)
+    return (0.5 + 0.5 * np.cos(np.pi * np.clip((r - radius) / edge, 0, 1))).astype(np.float32)
+
+
+def map_from_sums(
+    numerator: NDArray[np.complex64], denominator: NDArray[np.float32], floor: float, size: int
+) -> NDArray[np.float32]:
+    """Map (z, y, x) of `size` voxels from accumulated slices.
+
+    Parameters
+    ----------
+    numerator, denominator
+        Σ w X and Σ w, (2K+1, 2K+1, K+1).
+    floor
+        Added to the denominator, as a share of its mean over each shell: unsampled places stay small.
+    size
+        Voxels per side; the voxel is N·pixel/size, so a coarser grid costs less.
+    """
+    reach = numerator.shape[2] - 1
+    shells = shell_index(reach)
+    mean = np.bincount(shells.ravel(), denominator.ravel()) / np.maximum(np.bincount(shells.ravel()), 1)
+    volume = numerator / (denominator + (floor * mean + 1e-12).astype(np.float32)[shells])
+    volume[shells > reach - 2] = 0
+    padded = PAD * size
+    index = np.arange(-reach, reach + 1) % padded
+    spectrum = np.zeros((padded, padded, padded // 2 + 1), np.complex64)
+    spectrum[np.ix_(index, index, np.arange(reach + 1))] = volume
+    big = scipy.fft.irfftn(spectrum, (padded,) * 3, workers=WORKERS)
+    start = padded // 2 - size // 2
+    cut = np.roll(big, (padded // 2,) * 3, axis=(0, 1, 2))[(slice(start, start + size),) * 3]
+    return _divide_by_kernel(np.ascontiguousarray(cut))
+
+
+def fourier_volume(map: NDArray[np.float32], reach: int) -> NDArray[np.complex64]:
+    """Fourier volume (2K+1, 2K+1, K+1) with K = `reach` of a map made by `map_from_sums`."""
+    size = map.shape[0]
+    padded = PAD * size
+    big = np.zeros((padded,) * 3, np.float32)
+    start = padded // 2 - size // 2
+    big[(slice(start, start + size),) * 3] = _divide_by_kernel(map)
+    spectrum = scipy.fft.rfftn(np.fft.ifftshift(big), workers=WORKERS)
+    index = np.arange(-reach, reach + 1) % padded
+    volume = spectrum[np.ix_(index, index, np.arange(reach + 1))]
+    return np.ascontiguousarray(volume.astype(np.complex64))
+
+
+def shell_index(reach: int) -> NDArray[np.intp]:
+    """Shell of each value of a volume, in grid steps, rounded: (2K+1, 2K+1, K+1)."""
+    q = np.arange(-reach, reach + 1, dtype=np.float32) ** 2
+    x = np.arange(reach + 1, dtype=np.float32) ** 2
+    return np.rint(np.sqrt(q[:, None, None] + q[None, :, None] + x[None, None, :])).astype(np.intp)
+
+
+def shell_correlation(a: NDArray[np.complex64], b: NDArray[np.complex64]) -> NDArray[np.float64]:
+    """Fourier shell correlation of two volumes per image shell (PAD grid steps), half-complex sums."""
+    shells = (shell_index(a.shape[2] - 1) + PAD // 2) // PAD
+    flat = shells.ravel()
+    cross = np.bincount(flat, (a.real * b.real + a.imag * b.imag).ravel().astype(np.float64))
+    power = [np.bincount(flat, (v.real**2 + v.imag**2).ravel().astype(np.float64)) for v in (a, b)]
+    return cross / np.maximum(np.sqrt(power[0] * power[1]), 1e-30)
