@@ -94,19 +94,23 @@ def fit_atoms(
         The residual (n, n, n) is the map minus the images of all atoms.
     """
     offsets = _ball(WINDOW / pixel_size)
-    fixed = profile
-    for sweep in range(sweeps + 1):
-        factor = structure_factor(fit.positions, fit.height, target.side)
-        profile = fixed or target.measure(factor, reach=MAX_SCALE * (WINDOW / pixel_size + 2.0))
-        residual = target.volume - target.render(factor, profile)
-        if sweep == sweeps:
-            break
-        data, index = _windows(residual, fit, offsets, profile)
+    current, residual = _remove(target, pixel_size, fit, profile)
+    for _ in range(sweeps):
+        data, index = _windows(residual, fit, offsets, current)
         # A band-limited map has fewer independent voxels than voxels.
-        noise = float(np.mean(residual[tuple(index.reshape(-1, 3).T)] ** 2)) / max(profile.bandwidth, 0.01)
+        noise = float(np.mean(residual[tuple(index.reshape(-1, 3).T)] ** 2)) / max(current.bandwidth, 0.01)
         for _ in range(2):
-            fit = _gauss_newton(data, index, fit, profile, noise, WINDOW_WIDTH / pixel_size)
-    return fit, profile, residual
+            fit = _gauss_newton(data, index, fit, current, noise, WINDOW_WIDTH / pixel_size)
+        current, residual = _remove(target, pixel_size, fit, profile)
+    return fit, current, residual
+
+
+def _remove(target: FourierMap, pixel_size: float, fit: Fit, profile: Profile | None) -> tuple[Profile, np.ndarray]:
+    """Image of one atom, measured if not given, and the map minus the images of all atoms."""
+    factor = structure_factor(fit.positions, fit.height, target.side)
+    if profile is None:
+        profile = target.measure(factor, reach=MAX_SCALE * (WINDOW / pixel_size + 2.0))
+    return profile, target.volume - target.render(factor, profile)
 
 
 def _ball(radius: float) -> np.ndarray:

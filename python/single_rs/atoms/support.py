@@ -8,6 +8,7 @@ support is the connected region above the geometric mean of that floor and the l
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
@@ -65,7 +66,7 @@ def nearest_neighbour_distance(element: str) -> float:
     number = atomic_numbers.get(element) if isinstance(element, str) else None
     if not number:
         raise InputError(f"element is {element!r}; a chemical symbol such as 'Pt' is needed")
-    state = reference_states[number] or {}
+    state: dict[str, Any] = reference_states[number] or {}
     share = {"fcc": 0.5**0.5, "bcc": 0.75**0.5, "diamond": 0.1875**0.5, "hcp": 1.0}.get(state.get("symmetry", ""))
     if share is None:
         return 2.0 * float(covalent_radii[number])
