@@ -37,6 +37,8 @@ BLOCK = 64
 SAMPLE = 768
 # Below this frequency, 1/Å, liquid dominates and the particle's lattice has nothing (its first reflection is 0.44).
 LOWEST_SIGNAL = 0.18
+# Smallest thing, Å, that has a lattice: two unit cells.
+MIN_DIAMETER = 6.0
 
 
 @dataclass(frozen=True)
@@ -166,6 +168,11 @@ def clean_stack(
     survey = survey_energy(
         images, good, gain, outline, pixel, config.max_offset, lambda done: tell("background", count + done, steps)
     )
+    if survey.diameter < MIN_DIAMETER:
+        raise NoParticleError(
+            f"what stands out in the middle of the box is {survey.diameter:.1f} Å wide, less than {MIN_DIAMETER:g} Å; "
+            "it is no crystal, check for hot pixels"
+        )
     frames = np.asarray(stack.frames, dtype=np.int64)
     frame_noise = np.ones(count)
     frame_noise[good] = spread[good] / spread[good].mean()

@@ -138,7 +138,7 @@ def smooth_offsets(
         about = known
     else:
         known = np.zeros((len(frames), 2))
-        pooled = gaussian_filter1d(surfaces * usable[:, None, None], START_FRAMES if ordered else 0.0, axis=0)
+        pooled = gaussian_filter1d(surfaces * usable[:, None, None], START_FRAMES, axis=0) if ordered else surfaces
         side = surfaces.shape[-1]
         best = pooled.reshape(len(pooled), -1).argmax(axis=1)
         about = np.stack([best % side, best // side], axis=1) - float(side // 2)

@@ -56,7 +56,7 @@ def find_outline(sample: NDArray[np.float32], diameter: float | None, pixel_size
         Å.
     """
     size = sample.shape[-1]
-    soft = MARGIN_A / pixel_size
+    soft = min(MARGIN_A / pixel_size, 0.08 * size)
     gain = _band(size, pixel_size)
     energy = np.zeros((size, size))
     for start in range(0, len(sample), BLOCK):
@@ -96,7 +96,7 @@ def find_outline(sample: NDArray[np.float32], diameter: float | None, pixel_size
     if strange.any():
         distance_to = ndimage.distance_transform_edt(~strange)
         outside *= np.clip((distance_to - soft) / soft, 0.0, 1.0).astype(np.float32)
-    if float(outside.sum()) < 0.1 * size**2:  # nothing quiet is left: better a full ring than no background
+    if float((outside > 0.5).mean()) < 0.06:  # nothing quiet is left: better a full ring than no background
         outside = annulus(radius_map(size, centre), min(radius, 0.36 * size) + soft, soft)
     return Outline(radius=radius, centre=centre, outside=outside)
 

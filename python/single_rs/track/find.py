@@ -28,10 +28,14 @@ from single_rs.track.model import MotionLike, MovieLike, Progress, Track, TrackC
 
 __all__ = ["find_tracks"]
 
+# Blobs this fraction of the significance asked for extend a chain; one full blob must be in it.
+WEAK = 0.55
 # Frames in which a track is checked for a particle and its diameter measured.
 CHECKED_FRAMES = 160
 # Box of the check in units of the diameter, wanted and least: surroundings are needed for a noise spectrum.
 CHECK_BOX = (1.8, 1.25)
+# A path whose distance to a longer track is below this fraction of that one's radius is a part of the same particle.
+INSIDE = 0.8
 # Ends of a track at which the height, averaged over a window, is below this many standard errors are cut off.
 END_SIGMA = 5.0
 
@@ -75,13 +79,15 @@ def find_tracks(
     first = first_look(movie, motion, good, config)
     if first is None:
         return []
-    gain, level = first
-    maps = energy_maps(movie, motion, gain, good, level, progress)
+    config = replace(config, window=first.window)
+    maps = energy_maps(movie, motion, first.gain, good, first.level, progress)
     tracks = []
-    for chain in _chains(maps, shifts, config, movie.pixel_size):
+    for chain in sorted(_chains(maps, shifts, config, movie.pixel_size), key=lambda c: -len(c.windows)):
         path = _path(maps, chain, shifts, config)
+        if path is None or any(_within(path, track, movie.pixel_size) for track in tracks):
+            continue
         radius = maps.bin * movie.pixel_size * float(np.median([blob.radius for blob in chain.blobs]))
-        track = _checked(movie, motion, path, 2 * radius) if path is not None else None
+        track = _checked(movie, motion, path, 2 * radius)
         if track is not None:
             tracks.append(track)
     kept = [_apart(track, tracks, movie, config) for track in tracks]
@@ -101,9 +107,10 @@ def _chains(maps: EnergyMaps, shifts: NDArray[np.float64], config: TrackConfig, 
         mean = maps.values[members].mean(axis=0, dtype=np.float64) / 255
         scatter = maps.scatter / 255 / np.sqrt(len(members))
         dx, dy = shifts[maps.frames[members]].mean(axis=0) / maps.bin
-        found = find_blobs(mean, scatter, radii, config.min_significance)
+        found = find_blobs(mean, scatter, radii, WEAK * config.min_significance)
         windows.append([replace(blob, x=blob.x - dx, y=blob.y - dy) for blob in found])
-    return link(windows, config.max_gap)
+    chains = link(windows, config.max_gap)
+    return [c for c in chains if max(blob.sigma for blob in c.blobs) >= config.min_significance]
 
 
 def _path(maps: EnergyMaps, chain: Chain, shifts: NDArray[np.float64], config: TrackConfig) -> Path | None:
@@ -151,6 +158,13 @@ def _checked(movie: MovieLike, motion: MotionLike, path: Path, diameter: float) 
     except (NoParticleError, InputError):
         return None
     return replace(track, diameter=clean.diameter)
+
+
+def _within(path: Path, track: Track, pixel_size: float) -> bool:
+    """Tell whether a path runs inside the disc of a longer track for most of the frames they share."""
+    _, mine, theirs = np.intersect1d(path.frames, track.frames, assume_unique=True, return_indices=True)
+    apart = np.hypot(path.position[mine, 0] - track.x[theirs], path.position[mine, 1] - track.y[theirs])
+    return len(mine) > 0 and float(np.median(apart)) < INSIDE * 0.5 * track.diameter / pixel_size
 
 
 def _apart(track: Track, tracks: list[Track], movie: MovieLike, config: TrackConfig) -> Track:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,11 +18,14 @@ from single_rs.track.detect import Blob, find_blobs
 from single_rs.track.energy import cell_size, flat_gain, matched_gain, mean_energy, read_contrast
 from single_rs.track.model import MotionLike, MovieLike, TrackConfig
 
-__all__ = ["first_look", "radii_in_cells"]
+__all__ = ["FirstLook", "first_look", "radii_in_cells"]
 
-# Windows of the sample, and the most frames taken of each.
+# Windows of the sample, and the most frames taken of each, at first and when nothing was found in fewer.
 WINDOWS = 6
 WINDOW_FRAMES = 16
+LONGER = (1, 4)
+# Pixels of the sample, 400 MB in float32.
+LARGEST_SAMPLE = 1e8
 # Edge, px, of the middle of the frame in which graphene is looked for; 90 Å resolve two sheets 1.5° apart.
 SHEET_FIELD = 256
 MAX_SHEETS = 4
@@ -32,25 +37,37 @@ CANDIDATES = 3
 CROP = 3.4
 
 
-def first_look(
-    movie: MovieLike, motion: MotionLike, good: NDArray[np.int64], config: TrackConfig
-) -> tuple[NDArray[np.float32], float] | None:
-    """Matched filter for the whole frame and the energy of the noise behind it; None when there is no particle."""
-    windows = [_window(good, at, config.window) for at in np.linspace(0.0, 1.0, WINDOWS)]
-    samples = [read_contrast(movie, motion, frames) for frames in windows]
+@dataclass(frozen=True)
+class FirstLook:
+    """Matched filter for the whole frame, the energy of the noise behind it, and frames averaged for detection."""
+
+    gain: NDArray[np.float32]
+    level: float
+    window: int
+
+
+def first_look(movie: MovieLike, motion: MotionLike, good: NDArray[np.int64], config: TrackConfig) -> FirstLook | None:
+    """Find a particle in a sample of windows, short ones first; None when there is none."""
     shape = (movie.shape[1], movie.shape[2])
-    sheets = _sheets(np.concatenate(samples), movie.pixel_size)
-    flat = flat_gain(shape, movie.pixel_size, sheets)
     cell = cell_size(movie.pixel_size)
-    energies = [mean_energy(sample, flat, cell) for sample in samples]
-    level = _level(energies)
-    found = [_blobs(energy, level, movie.pixel_size, config) for energy in energies]
-    for rank in range(CANDIDATES):
-        clean = _spectra(samples, [blobs[rank : rank + 1] for blobs in found], cell, movie.pixel_size)
-        if clean is not None:
-            frequency = np.arange(len(clean.noise)) / (clean.images.shape[-1] * movie.pixel_size)
-            gain = matched_gain(shape, movie.pixel_size, sheets, (frequency, clean.signal, clean.noise))
-            return gain, _level([mean_energy(sample, gain, cell) for sample in samples])
+    most = max(int(LARGEST_SAMPLE / (WINDOWS * shape[0] * shape[1])), WINDOW_FRAMES)
+    sheets: list[Graphene] | None = None
+    for longer in LONGER:
+        length = min(longer * min(config.window, WINDOW_FRAMES), most)
+        samples = [read_contrast(movie, motion, _window(good, at, length)) for at in np.linspace(0.0, 1.0, WINDOWS)]
+        if sheets is None:
+            sheets = _sheets(np.concatenate(samples), movie.pixel_size)
+        flat = flat_gain(shape, movie.pixel_size, sheets)
+        energies = [mean_energy(sample, flat, cell) for sample in samples]
+        level = _level(energies)
+        found = [_blobs(energy, level, movie.pixel_size, config) for energy in energies]
+        for rank in range(CANDIDATES):
+            clean = _spectra(samples, [blobs[rank : rank + 1] for blobs in found], cell, movie.pixel_size)
+            if clean is not None:
+                frequency = np.arange(len(clean.noise)) / (clean.images.shape[-1] * movie.pixel_size)
+                gain = matched_gain(shape, movie.pixel_size, sheets, (frequency, clean.signal, clean.noise))
+                level = _level([mean_energy(sample, gain, cell) for sample in samples])
+                return FirstLook(gain, level, longer * config.window)
     return None
 
 
@@ -62,7 +79,7 @@ def radii_in_cells(pixel_size: float, config: TrackConfig) -> tuple[float, float
 
 def _window(good: NDArray[np.int64], at: float, length: int) -> NDArray[np.int64]:
     """Successive good frames at the fraction `at` of the movie."""
-    count = min(length, WINDOW_FRAMES, len(good))
+    count = min(length, len(good))
     start = round(at * (len(good) - count))
     return good[start : start + count]
 
