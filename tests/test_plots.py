@@ -71,6 +71,14 @@ def test_pose_steps_are_those_of_the_walk() -> None:
     np.testing.assert_allclose(steps, 5, atol=1e-6)
 
 
+def test_jumps_are_counted_and_do_not_flatten_the_rest() -> None:
+    small = Rotation.from_rotvec(np.arange(100)[:, None] * np.radians(5) * np.array([[0.6, 0.0, 0.8]])).as_matrix()
+    small[60:] = small[60:] @ Rotation.from_euler("x", 170, degrees=True).as_matrix()
+    axes = plots.plot_pose_steps(small, np.arange(100))
+    assert axes[0].get_ylim()[1] < 20
+    assert "1 beyond 9°" in [t.get_text() for t in axes[0].get_legend().get_texts()]
+
+
 def test_zone_frame_is_a_rotation_that_looks_along_the_axis() -> None:
     cell = LATTICE_CONSTANT * Rotation.from_euler("xyz", [10, 20, 30], degrees=True).as_matrix()
     for view, right in (((1, 0, 0), (0, 1, 0)), ((1, 1, 0), (1, -1, 0)), ((1, 1, 1), (1, -1, 0))):

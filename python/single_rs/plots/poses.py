@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from single_rs.plots.style import BLUE, GREEN, INK, MUTED, ORANGE, new_axes, quiet_colorbar, styled
+from single_rs.plots.style import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, new_axes, quiet_colorbar, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -146,18 +146,27 @@ def plot_pose_steps(rotations: np.ndarray, frames: np.ndarray, *, axes: np.ndarr
     pair = np.flatnonzero(np.diff(frames) == 1)
     trace = np.einsum("nij,nij->n", rotations[pair + 1], rotations[pair])
     step = np.degrees(np.arccos(np.clip((trace - 1) / 2, -1, 1)))
-    axes[0].plot(frames[pair], step, ".", ms=2, color=BLUE, alpha=0.5, rasterized=True, label="step")
+    # A few jumps of up to 180 degrees would flatten all else: they are counted, and marked at the upper edge.
+    top = min(180.0, 1.8 * float(np.percentile(step, 98))) if len(step) else 1.0
+    beyond = step > top
+    axes[0].plot(frames[pair], step, ".", ms=2, color=BLUE, alpha=0.7, rasterized=True, label="step")
     if len(step) >= 51:
         from scipy.ndimage import median_filter
 
         axes[0].plot(frames[pair], median_filter(step, 51, mode="nearest"), color=ORANGE, label="median of 51")
-        axes[0].legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, markerscale=3)
+    if beyond.any():
+        edge = np.full(int(beyond.sum()), 0.97 * top)
+        label = f"{len(edge)} beyond {top:.0f}°"
+        axes[0].plot(frames[pair][beyond], edge, "^", ms=3, color=PURPLE, label=label)
+    axes[0].legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, handletextpad=0.3, columnspacing=1.0)
     axes[0].set_xlabel("Frame")
     axes[0].set_ylabel("Turn per frame (°)")
-    axes[0].set_ylim(bottom=0)
+    axes[0].set_ylim(0, top if top > 0 else 1.0)
     axes[0].margins(x=0.01)
     if len(step):
-        axes[1].hist(step, bins=40, orientation="horizontal", histtype="stepfilled", color=BLUE, alpha=0.85)
+        axes[1].hist(
+            step[~beyond], bins=40, range=(0, top or 1.0), orientation="horizontal", histtype="stepfilled", color=BLUE
+        )
         axes[1].axhline(float(np.median(step)), color=ORANGE, lw=1.3)
     axes[1].set_xlabel("Frames")
     return axes
