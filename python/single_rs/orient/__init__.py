@@ -1,0 +1,68 @@
+"""Orientation: the pose of the particle in every frame, from the frames alone.
+
+Rotation R: x_lab = R · x_particle, the beam along lab z. The default engine indexes the lattice's spots in single
+frames, pools neighbouring frames by a hidden Markov model, breaks the lattice's symmetry with held-out models and
+polishes (`lattice_engine`); ``engine = "climb"`` is the published stochastic hill climb from random poses, which
+needs no lattice (`climb`; Reboul et al., Science Advances 7, eabe6679 (2021), doi:10.1126/sciadv.abe6679). Both solve
+the two half sets apart from the first step on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from single_rs.background import CleanStack
+from single_rs.errors import InputError
+from single_rs.orient.lattice_engine import solve_by_lattice
+from single_rs.orient.types import OrientConfig, Poses
+
+__all__ = ["OrientConfig", "Poses", "find_poses"]
+
+
+def find_poses(
+    clean: CleanStack,
+    element: str,
+    config: OrientConfig | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+    seed: int = 0,
+) -> Poses:
+    """Find the pose of the particle in every frame.
+
+    Parameters
+    ----------
+    clean
+        Cleaned single frames, see `single_rs.background.clean_stack`.
+    element
+        Chemical symbol; its bulk lattice is where the lattice engine starts.
+    config
+        Settings.
+    progress
+        Called as progress("orient", done, total).
+    seed
+        Seed of the climb; the lattice engine draws no random numbers.
+
+    Returns
+    -------
+    Poses
+        One per frame, in the order of the stack; both halves in one frame, hand undetermined.
+
+    Raises
+    ------
+    InputError
+        Too few frames, not a stack of square images, or an element without a known lattice.
+    """
+    config = config or OrientConfig()
+    n = len(clean.images)
+    if clean.images.ndim != 3 or clean.images.shape[1] != clean.images.shape[2]:
+        raise InputError(f"images have shape {clean.images.shape}; (n, y, x) with y = x is needed")
+    if not np.isfinite(clean.images).all():
+        raise InputError("the images hold NaN or infinite values; repair or drop those frames")
+    if len(clean.offsets) != n or len(clean.frame_noise) != n:
+        raise InputError(f"{n} images come with {len(clean.offsets)} offsets and {len(clean.frame_noise)} noise levels")
+    if config.engine == "climb":
+        from single_rs.orient.climb import solve_by_climb
+
+        return solve_by_climb(clean, config, progress, seed)
+    return solve_by_lattice(clean, element, config, progress)

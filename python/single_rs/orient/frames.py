@@ -97,7 +97,12 @@ class FrameSet:
 
     @classmethod
     def pack(
-        cls, clean: CleanStack, select: NDArray[np.int64], centres: NDArray[np.float64], config: OrientConfig, period: float
+        cls,
+        clean: CleanStack,
+        select: NDArray[np.int64],
+        centres: NDArray[np.float64],
+        config: OrientConfig,
+        period: float,
     ) -> FrameSet:
         """Pack frames `select` with periods from `config.low_resolution` down to `period` Å; `centres` in px."""
         radius = (clean.diameter / 2 + MASK_MARGIN) / clean.pixel_size

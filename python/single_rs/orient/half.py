@@ -31,18 +31,30 @@ from single_rs.orient.quotient import (
 )
 from single_rs.orient.template import LatticeTemplate
 from single_rs.orient.types import OrientConfig
-from single_rs.orient.volumes import PAD, ball_mask, fourier_volume, grid_size, map_from_sums, shell_correlation, shell_index
+from single_rs.orient.volumes import (
+    PAD,
+    ball_mask,
+    fourier_volume,
+    grid_size,
+    map_from_sums,
+    shell_correlation,
+    shell_index,
+)
 
-__all__ = ["HalfPoses", "solve_half"]
+__all__ = ["HalfPoses", "HalfSolver", "half_solver", "solve_half"]
 
 SEEDS = 3  # segments tried
 SEED_ROUNDS = 4
 SITE_MARGIN = 3.5  # Å of empty lattice round the ball: the particle is no ball
+DOUBTFUL = 0.3  # posterior below which a frame enters no volume: it weighs by its posterior above
+UNSAMPLED = 0.1  # added to the sampling density, as a share of its shell's mean
+MAP_EDGE = 2.0  # Å, soft edge of the map's mask
 CONFIDENT = 0.9  # posterior of the frames that models are built from
 CHAIN = 24  # best candidates of each frame that enter the hidden Markov model
 LEAST_STATE = 0.01  # probability of a quotient state whose mates are still compared
 POLISH_REACH = np.radians(4.0)  # farthest a polish may turn a pose
-FINALISTS = 4  # mates polished against a volume before they are compared
+SAME_POSE = np.radians(3.0)  # poses nearer than this are one
+FINALISTS = 6  # mates polished against a volume before they are compared
 QUARTER_WAVE = 0.25  # spacing of the shift search, of the shortest period
 
 
@@ -64,7 +76,7 @@ class HalfPoses:
 
 
 @dataclass
-class _Half:
+class HalfSolver:
     """What all steps share: frames at search resolution, folds, and the settings."""
 
     frames: FrameSet
@@ -142,6 +154,23 @@ class _Half:
         )
         return r.astype(float), t.astype(float), self.likelihood(overlap, power, frame, frames.gain)
 
+    def whole_volume(self, poses: HalfPoses) -> NDArray[np.complex64]:
+        """Fourier volume of all confident frames, at search resolution."""
+        weight = poses.confidence * (poses.confidence > DOUBTFUL)
+        group = np.zeros(len(weight), np.int64)
+        sums = self.insert(self.frames, weight, poses.rotations, poses.shifts, group, 1)
+        return self.masked_volume(self.frames, sums[0])
+
+    def masked_volume(
+        self, frames: FrameSet, sums: tuple[NDArray[np.complex64], NDArray[np.float32]]
+    ) -> NDArray[np.complex64]:
+        """Fourier volume of accumulated slices, with nothing outside the particle's ball."""
+        shell = frames.plane.max_shell
+        size = grid_size(shell)
+        voxel = frames.box / size
+        mask = ball_mask(size, (self.diameter / 2 + SITE_MARGIN) / voxel, MAP_EDGE / voxel)
+        return fourier_volume(map_from_sums(*sums, UNSAMPLED, size) * mask, shell * PAD + 2)
+
     def insert(
         self,
         frames: FrameSet,
@@ -165,7 +194,7 @@ class _Half:
         )
 
 
-def solve_half(
+def half_solver(
     clean: CleanStack,
     select: NDArray[np.int64],
     states: States,
@@ -173,20 +202,25 @@ def solve_half(
     block: NDArray[np.int64],
     template: LatticeTemplate,
     config: OrientConfig,
-    report: Callable[[str], None],
-) -> HalfPoses:
-    """Poses of frames `select` from their quotient `states`; `fold` and `block` are per selected frame."""
+    period: float,
+) -> HalfSolver:
+    """Solver of the frames `select` with periods down to `period` Å; `fold` and `block` are per selected frame."""
     centres = clean.offsets[select] / clean.pixel_size
-    frames = FrameSet.pack(clean, select, centres, config, config.search_resolution)
-    half = _Half(frames, fold, block, template, clean.diameter, config, states.step, states.jump)
+    frames = FrameSet.pack(clean, select, centres, config, period)
+    return HalfSolver(frames, fold, block, template, clean.diameter, config, states.step, states.jump)
+
+
+def solve_half(half: HalfSolver, fine: HalfSolver, states: States, report: Callable[[str], None]) -> HalfPoses:
+    """Poses of one half's frames from their quotient `states`; `fine` holds the same frames at full resolution."""
+    frames, config, template = half.frames, half.config, half.template
     report("refine states")
-    refined = refine_states(frames, states, template, clean.diameter, half.window, half.spacing)
+    refined = refine_states(frames, states, template, half.diameter, half.window, half.spacing)
     candidates = Candidates.mates(refined, states.probability, template.group, LEAST_STATE)
     trail: dict[str, float] = {}
     report("seed")
     model = _seed(half, refined[:, 0], trail)
     rotations, shifts, confidence = _grow(half, model, candidates, trail, report)
-    score = np.zeros(len(select))
+    score = np.zeros(len(confidence))
     for number in range(config.volume_rounds):
         report("volumes")
         volumes, correlation = _held_out(half, frames, rotations, shifts, confidence)
@@ -194,19 +228,16 @@ def solve_half(
         trail[f"volume_{number}_fsc"] = float(np.mean(correlation[frames.plane.max_shell // 3 :]))
         trail[f"volume_{number}_confident"] = float((confidence > CONFIDENT).mean())
         trail[f"volume_{number}_score"] = float(score.mean())
-    fine = FrameSet.pack(clean, select, centres, config, config.polish_resolution)
-    polished = _Half(fine, fold, block, template, clean.diameter, config, states.step, states.jump)
+    every = np.arange(len(confidence))
     for _ in range(config.polish_rounds):
         report("polish")
-        volumes, _ = _held_out(polished, fine, rotations, shifts, confidence)
-        rotations, shifts, score = polished.polish(
-            fine, volumes, fold, rotations, shifts, np.arange(len(select)), iterations=10
-        )
+        volumes, _ = _held_out(fine, fine.frames, rotations, shifts, confidence)
+        rotations, shifts, score = fine.polish(fine.frames, volumes, fine.fold, rotations, shifts, every, 10)
     trail["final_score"] = float(score.mean())
-    return HalfPoses(rotations, shifts, score, confidence, states.step, states.jump, trail)
+    return HalfPoses(rotations, shifts, score, confidence, half.step, half.jump, trail)
 
 
-def _seed(half: _Half, rotations: NDArray[np.float64], trail: dict[str, float]) -> SiteModel:
+def _seed(half: HalfSolver, rotations: NDArray[np.float64], trail: dict[str, float]) -> SiteModel:
     """Site model of the segment that explains its own frames best."""
     unfolded, segment = unfold(rotations, half.template.group, half.block, half.step)
     lengths = np.bincount(segment)
@@ -222,7 +253,7 @@ def _seed(half: _Half, rotations: NDArray[np.float64], trail: dict[str, float]) 
     return best[1]
 
 
-def _segment_model(half: _Half, frames: FrameSet, rotations: NDArray[np.float64]) -> tuple[SiteModel, float]:
+def _segment_model(half: HalfSolver, frames: FrameSet, rotations: NDArray[np.float64]) -> tuple[SiteModel, float]:
     """Sites solved from one segment, and the mean log-likelihood ratio per frame of its model over the ball's."""
     n = len(rotations)
     of, every = np.zeros(n, np.int64), np.arange(n)
@@ -245,7 +276,7 @@ def _segment_model(half: _Half, frames: FrameSet, rotations: NDArray[np.float64]
     return model, gain - start
 
 
-def _vote_origin(half: _Half, frames: FrameSet, rotations: NDArray[np.float64]) -> NDArray[np.float64]:
+def _vote_origin(half: HalfSolver, frames: FrameSet, rotations: NDArray[np.float64]) -> NDArray[np.float64]:
     """Where the lattice's origin lies from the particle's centre, Å: all frames of a segment vote.
 
     For every trial origin x the lattice of frame i must sit at (R_i x)_xy; the overlaps with the ball of lattice are
@@ -268,7 +299,7 @@ def _vote_origin(half: _Half, frames: FrameSet, rotations: NDArray[np.float64]) 
 
 
 def _grow(
-    half: _Half,
+    half: HalfSolver,
     model: SiteModel,
     candidates: Candidates,
     trail: dict[str, float],
@@ -284,9 +315,7 @@ def _grow(
         likelihood, shifts = half.score(frames, volumes, of, candidates.rotations, frame)
         emission = half.config.temper * likelihood + candidates.prior
         top, there = best_of(frame, emission, CHAIN)
-        pick, confidence = choose(
-            candidates.rotations[top], emission[top], there, half.block, half.step, half.jump
-        )
+        pick, confidence = choose(candidates.rotations[top], emission[top], there, half.block, half.step, half.jump)
         best = top[every, pick]
         rotations, moved, _ = half.polish(frames, volumes, of, candidates.rotations[best], shifts[best], every)
         trail[f"growth_{number}_confident"] = float((confidence > CONFIDENT).mean())
@@ -298,7 +327,9 @@ def _grow(
     return rotations, moved, confidence
 
 
-def _recentred(half: _Half, sums: tuple[NDArray[np.complex64], NDArray[np.float32]], model: SiteModel) -> SiteModel:
+def _recentred(
+    half: HalfSolver, sums: tuple[NDArray[np.complex64], NDArray[np.float32]], model: SiteModel
+) -> SiteModel:
     solved = solve_occupancy(*sums, model, half.amplitude, half.frames.box)
     if solved.weight.max() <= 0:
         return model
@@ -307,20 +338,16 @@ def _recentred(half: _Half, sums: tuple[NDArray[np.complex64], NDArray[np.float3
 
 
 def _held_out(
-    half: _Half,
+    half: HalfSolver,
     frames: FrameSet,
     rotations: NDArray[np.float64],
     shifts: NDArray[np.float64],
     confidence: NDArray[np.float64],
 ) -> tuple[list[NDArray[np.complex64]], NDArray[np.float64]]:
     """Volume for each fold, made of the other's confident frames, and the correlation between the two per shell."""
-    sums = half.insert(frames, confidence * (confidence > 0.5), rotations, shifts, half.fold, 2)
-    shell = frames.plane.max_shell
-    size = grid_size(shell)
-    voxel = frames.box / size
-    mask = ball_mask(size, (half.diameter / 2 + SITE_MARGIN) / voxel, 2.0 / voxel)
-    reach = shell * PAD + 2
-    volumes = [fourier_volume(map_from_sums(n, d, 0.1, size) * mask, reach) for n, d in sums]
+    sums = half.insert(frames, confidence * (confidence > DOUBTFUL), rotations, shifts, half.fold, 2)
+    reach = frames.plane.max_shell * PAD + 2
+    volumes = [half.masked_volume(frames, s) for s in sums]
     correlation = shell_correlation(*volumes)
     # Wiener filter of a volume whose signal-to-noise ratio the correlation tells: SSNR / (1 + SSNR) = FSC.
     smooth = np.convolve(np.pad(correlation, 2, mode="edge"), np.full(5, 0.2), mode="valid")
@@ -330,7 +357,7 @@ def _held_out(
 
 
 def _compare(
-    half: _Half, volumes: list[NDArray[np.complex64]], candidates: Candidates
+    half: HalfSolver, volumes: list[NDArray[np.complex64]], candidates: Candidates
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Score all candidates, polish the best few of each frame, let the chain decide."""
     frames, n = half.frames, len(half.fold)
@@ -342,6 +369,10 @@ def _compare(
         frames, volumes, half.fold, candidates.rotations[flat], shifts[flat], np.repeat(np.arange(n), FINALISTS)
     )
     r, t, likelihood = r.reshape(n, -1, 3, 3), t.reshape(n, -1, 2), likelihood.reshape(n, -1)
+    # Finalists that polishing brought together are one pose: the best of them stands for all.
+    trace = np.einsum("naij,nbij->nab", r, r)
+    same = np.triu(trace > 1 + 2 * np.cos(SAME_POSE), k=1).any(axis=1)
+    there = there & ~same
     pick, confidence = choose(r, half.config.temper * likelihood, there, half.block, half.step, half.jump)
     at = (np.arange(n), pick)
     return r[at], t[at], confidence, likelihood[at]

@@ -25,7 +25,16 @@ from single_rs.orient.template import LatticeTemplate, beam_directions
 from single_rs.orient.types import OrientConfig
 from single_rs.orient.volumes import PAD
 
-__all__ = ["FRIEDEL", "Index", "States", "ball_model", "index_frames", "refine_states", "smooth_states", "to_quaternions"]
+__all__ = [
+    "FRIEDEL",
+    "Index",
+    "States",
+    "ball_model",
+    "index_frames",
+    "refine_states",
+    "smooth_states",
+    "to_quaternions",
+]
 
 FRIEDEL = np.stack([np.eye(3), np.diag([-1.0, -1.0, 1.0])])  # identity, half a turn about the beam
 
@@ -36,17 +45,43 @@ SPOT_TO_PARTICLE = 0.85  # the ball that widens the spots, as part of the diamet
 SPOT_POWER = 60.0  # power of the strongest reflection over the noise; only its logarithm matters
 SCAN_FRAMES = 160  # frames that the lattice constant is measured on
 BELIEF = 3.0  # log-likelihood per unit of index score; 2 to 4 give the same poses between 0.4 and 8 e/px
+NULL_KEY = 20201  # of the random turns that make the null
 STATES = 3  # distinct states kept per frame
+NEIGHBOUR = np.radians(12.0)  # states nearer than this count as a small step
 SAME_STATE = np.radians(8.0)  # candidates nearer than this are one state
 
 
 @dataclass(frozen=True)
 class Index:
-    """Candidates of single frames: rotations (n, k, 3, 3), scores (n, k) in spreads over all states."""
+    """Candidates of single frames: rotations (n, k, 3, 3), scores (n, k) in spreads over all states.
+
+    null (m,) are the best scores of sample frames whose rings were turned at random against each other: what a frame
+    without any lattice would score.
+    """
 
     template: LatticeTemplate
     rotations: NDArray[np.float64]
     scores: NDArray[np.float64]
+    null: NDArray[np.float64]
+
+    def significance(self) -> dict[str, float]:
+        """How far the frames' scores stand out of the null, and how far neighbours agree more than strangers."""
+        best = self.scores[:, 0]
+        spread = max(float(self.null.std()), 1e-6)
+        return {
+            "index_score": float(best.mean()),
+            "index_null": float(self.null.mean()),
+            "index_sigma": float((best.mean() - self.null.mean()) / spread),
+            "continuity": self._agreement(1) - self._agreement(max(2, len(best) // 3)),
+        }
+
+    def _agreement(self, lag: int) -> float:
+        """Share of frames whose best state is within `NEIGHBOUR` of that of the frame `lag` later, modulo mates."""
+        q = to_quaternions(self.rotations[:, 0])
+        left, right = to_quaternions(FRIEDEL), to_quaternions(self.template.group)
+        targets = _product(_product(left[:, None], q[lag:, None, None]), right).reshape(len(q) - lag, -1, 4)
+        overlap = np.abs(np.einsum("nc,nmc->nm", q[:-lag], targets)).max(axis=1)
+        return float((2 * np.arccos(np.clip(overlap, 0, 1)) < NEIGHBOUR).mean())
 
 
 @dataclass(frozen=True)
@@ -103,7 +138,12 @@ def index_frames(clean: CleanStack, template: LatticeTemplate, config: OrientCon
         offset = np.clip(0.5 * (low - high) / bend, -1, 1) if bend < 0 else 0.0
         best = best.scaled(factors[top] + offset * (factors[1] - factors[0]))
     rotations, scores = run(best, polar, config.candidates)
-    return Index(best, rotations.astype(float), scores.astype(float))
+    # A fixed key: the null is part of the measurement, not of the solution.
+    turns = np.random.Generator(np.random.Philox(key=NULL_KEY)).integers(0, polar.shape[2], sample.shape[:2])
+    angle = (np.arange(polar.shape[2]) + turns[..., None]) % polar.shape[2]
+    scrambled = np.ascontiguousarray(np.take_along_axis(sample, angle, axis=2))
+    null = run(best, scrambled, 1)[1][:, 0]
+    return Index(best, rotations.astype(float), scores.astype(float), null.astype(float))
 
 
 def smooth_states(index: Index, select: NDArray[np.int64], block: NDArray[np.int64]) -> States:

@@ -97,7 +97,9 @@ class LatticeTemplate:
         return np.rint(points / self.grid_step).astype(np.int64)
 
 
-def lattice_template(element: str, structure: str | None = None, lattice_constant: float | None = None) -> LatticeTemplate:
+def lattice_template(
+    element: str, structure: str | None = None, lattice_constant: float | None = None
+) -> LatticeTemplate:
     """Template of `element`; structure and lattice constant (Å) from ASE's bulk table where not given.
 
     Raises

@@ -1,0 +1,78 @@
+"""Bring two independently solved halves into one frame.
+
+Each half has its own choice of the lattice's mate, hand and origin. All frames of the second half together choose
+the mate {f · o} under which they fit the first half's volume best; then one rotation and one translation of the
+particle remain, read from the mean of what polishing asks for. Nothing else passes between the halves, so their maps
+stay independent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from single_rs.orient.half import HalfPoses, HalfSolver
+from single_rs.orient.mates import all_mates
+from single_rs.orient.quotient import FRIEDEL
+
+__all__ = ["Merged", "merge_halves"]
+
+SAMPLE = 240  # frames of the second half that choose the mate
+ROUNDS = 2
+
+
+@dataclass(frozen=True)
+class Merged:
+    """Second half in the frame of the first; gap: mean log-likelihood per frame by which the best mate leads."""
+
+    second: HalfPoses
+    gap: float
+
+
+def merge_halves(first: HalfSolver, first_poses: HalfPoses, second: HalfSolver, second_poses: HalfPoses) -> Merged:
+    """Align the poses of the second half with the first half's volume."""
+    volume = first.whole_volume(first_poses)
+    best = np.argsort(-second_poses.confidence, kind="stable")[:SAMPLE]
+    sample = np.sort(best)
+    frames = second.frames.take(sample)
+    n = len(sample)
+    of, every = np.zeros(n, np.int64), np.arange(n)
+    mates = all_mates(second_poses.rotations[sample][:, None], first.template.group)
+    count = mates.shape[1]
+    likelihood, _ = second.score(frames, [volume], of, mates.reshape(-1, 3, 3), np.repeat(every, count))
+    total = likelihood.reshape(n, count).mean(axis=0)
+    order = np.argsort(-total, kind="stable")
+    f, o = divmod(int(order[0]), len(first.template.group))
+    rotations = FRIEDEL[f] @ second_poses.rotations @ first.template.group[o]
+    shifts = second_poses.shifts
+    for _ in range(ROUNDS):
+        start = rotations[sample]
+        _, found = second.score(frames, [volume], of, start, every)
+        r, t, _ = second.polish(frames, [volume], of, start, found, every)
+        turn = _robust_mean(np.einsum("nji,njk->nik", start, r))
+        moved = _translation(r, t - shifts[sample])
+        rotations = rotations @ turn
+        shifts = shifts + (rotations @ moved)[:, :2]
+    return Merged(replace(second_poses, rotations=rotations, shifts=shifts), float(total[order[0]] - total[order[1]]))
+
+
+def _robust_mean(rotations: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean of rotations near the identity without the farthest quarter."""
+    vectors = Rotation.from_matrix(rotations).as_rotvec()
+    distance = np.linalg.norm(vectors - np.median(vectors, axis=0), axis=1)
+    return Rotation.from_rotvec(vectors[distance <= np.quantile(distance, 0.75)].mean(axis=0)).as_matrix()
+
+
+def _translation(rotations: NDArray[np.float64], change: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Translation of the particle (3,) whose images explain the changes of shift (n, 2), least squares, outliers cut."""
+    rows = rotations[:, :2].reshape(-1, 3)
+    keep = np.ones(len(change), bool)
+    moved = np.zeros(3)
+    for _ in range(3):
+        moved = np.linalg.lstsq(rows[np.repeat(keep, 2)], change[keep].ravel(), rcond=None)[0]
+        rest = np.linalg.norm(change - (rows @ moved).reshape(-1, 2), axis=1)
+        keep = rest <= np.quantile(rest, 0.75)
+    return moved

@@ -1,0 +1,120 @@
+"""Solved, doubtful or failed: a particle is judged by numbers that noise, bare graphene or a wrong crystal cannot fake.
+
+Every test compares the data with a null that was measured on the same data, or two results that never met:
+
+- the frames' spots against the same spectra with their rings turned at random (is there a lattice at all?);
+- neighbouring frames against distant ones (does it tumble as one body?);
+- the two half sets, solved apart (FSC; the lead of the mate that joins them);
+- the traced atoms against the lattice of the element (is it what it is said to be?).
+
+One failed test fails the particle; else one doubtful test makes it doubtful.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from single_rs.crystal import bulk_reference
+
+if TYPE_CHECKING:
+    from single_rs.background import CleanStack
+    from single_rs.export import ParticleModel
+    from single_rs.orient import Poses
+    from single_rs.reconstruct import Reconstruction
+
+__all__ = ["Verdict", "judge"]
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What a number must reach: below `failed` it fails the particle, below `doubtful` it makes it doubtful."""
+
+    name: str
+    text: str
+    failed: float
+    doubtful: float
+
+
+# A null frame scatters by one sigma; the mean over many frames of a lattice stands well above.
+LIMITS = (
+    Limit("index_sigma", "lattice spots stand {value:.1f} sigma above scrambled spectra", 1.0, 2.0),
+    Limit("continuity", "neighbouring frames agree by {value:.2f} more than distant ones", 0.05, 0.15),
+    Limit("confident", "{value:.2f} of the frames have a clear pose", 0.3, 0.6),
+    Limit("mate_gap", "the half sets join with a lead of {value:.1f} nats per frame", 0.5, 2.0),
+    Limit("detail", "the half maps agree to {period:.2f} Å", 1 / 1.9, 1 / 1.2),
+)
+# Strained particles of 2 to 4 nm deviate by up to 3 % from bulk; other elements begin beyond.
+EXPANSION_DOUBTFUL, EXPANSION_FAILED = 0.035, 0.055
+FEWEST_ATOMS = 30
+CLEAR_POSE = 0.5  # posterior
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Judgement of one particle: verdict (solved, doubtful or failed) and its reasons, the worst first."""
+
+    verdict: str
+    reasons: tuple[str, ...]
+
+
+def judge(
+    clean: CleanStack,
+    poses: Poses,
+    density: Reconstruction,
+    model: ParticleModel | None,
+    element: str,
+) -> Verdict:
+    """Judge a particle from all its stages.
+
+    Parameters
+    ----------
+    clean, poses, density
+        Results of background, orient and reconstruct.
+    model
+        Analysed atoms, or None when no atom was found.
+    element
+        What the user says the particle is made of.
+    """
+    used = ~np.asarray(clean.bad, bool)
+    numbers = dict(poses.evidence)
+    numbers["confident"] = float((poses.confidence[used] > CLEAR_POSE).mean()) if used.any() else 0.0
+    numbers["detail"] = 1 / density.resolution if np.isfinite(density.resolution) else 0.0
+    failed: list[str] = []
+    doubtful: list[str] = []
+    passed: list[str] = []
+    for limit in LIMITS:
+        if limit.name not in numbers:
+            continue
+        value = numbers[limit.name]
+        text = limit.text.format(value=value, period=1 / max(value, 1e-6))
+        into = failed if value < limit.failed else doubtful if value < limit.doubtful else passed
+        into.append(text)
+    _judge_atoms(model, numbers, element, failed, doubtful, passed)
+    verdict = "failed" if failed else "doubtful" if doubtful else "solved"
+    return Verdict(verdict, (*failed, *doubtful) if failed or doubtful else tuple(passed))
+
+
+def _judge_atoms(
+    model: ParticleModel | None,
+    numbers: dict[str, float],
+    element: str,
+    failed: list[str],
+    doubtful: list[str],
+    passed: list[str],
+) -> None:
+    """Judge the number of atoms and the lattice against the element's."""
+    count = 0 if model is None else len(model.atoms.positions)
+    if count < FEWEST_ATOMS:
+        failed.append(f"only {count} atoms stand out of the map; {FEWEST_ATOMS} are needed")
+        return
+    bulk = bulk_reference(element)
+    constant = numbers.get("lattice_constant")
+    if bulk is None or constant is None:
+        return
+    expansion = constant / bulk.a - 1
+    text = f"lattice constant {constant:.3f} Å, {100 * expansion:+.1f} % from bulk {element}"
+    wrong, odd = abs(expansion) > EXPANSION_FAILED, abs(expansion) > EXPANSION_DOUBTFUL
+    (failed if wrong else doubtful if odd else passed).append(text)
