@@ -17,7 +17,7 @@ from single_rs import pipeline, stages
 from single_rs.background import clean_stack
 from single_rs.cli import main
 from single_rs.config import Config, load_config
-from single_rs.errors import ConvergenceError
+from single_rs.errors import ConvergenceError, NoParticleError
 from single_rs.export import read_xyz
 from single_rs.io import read_map, read_stack, write_stack
 from single_rs.orient import Poses
@@ -134,10 +134,12 @@ def test_a_finished_run_is_loaded_and_a_change_redoes_what_depends_on_it(tmp_pat
     assert (calls["orient"], calls["reconstruct"], calls["trace"]) == (2, 2, 3)
     (tmp_path / "out" / "particle_00" / "map.mrc").unlink()
     (tmp_path / "out" / "particle_00" / "summary.json").unlink()
+    (tmp_path / "out" / "particle_00" / "notes.txt").write_text("the user's own")
     _solve(tmp_path, made, {"trace.rounds": "4"}, seed=1)
     assert (calls["orient"], calls["reconstruct"], calls["trace"]) == (2, 3, 4)
     _solve(tmp_path, made, {"trace.rounds": "4"}, seed=1, resume=False)
     assert (calls["orient"], calls["reconstruct"], calls["trace"]) == (3, 4, 5)
+    assert (tmp_path / "out" / "particle_00" / "notes.txt").exists()
 
 
 def test_particles_of_an_earlier_run_are_put_aside(tmp_path, made, calls):
@@ -204,11 +206,40 @@ def test_a_particle_that_fails_is_a_result(tmp_path, made, calls, monkeypatch, e
     assert ("Traceback" in trace) == isinstance(error, ZeroDivisionError)
 
 
+def test_results_of_an_earlier_run_do_not_outlive_a_failure(tmp_path, made, calls, monkeypatch):
+    _solve(tmp_path, made)
+
+    def fails(*args, **keywords):
+        raise ConvergenceError("no mate wins")
+
+    monkeypatch.setattr(single_rs.orient, "find_poses", fails)
+    assert _solve(tmp_path, made, seed=5).particles[0].verdict == "failed"
+    left = {p.name for p in (tmp_path / "out" / "particle_00").iterdir()}
+    assert left == {"stack.mrcs", "stack.star", "clean_examples.npy", "clean_examples.json", "summary.json"}
+
+
+def test_a_map_without_atoms_is_judged(tmp_path, made, calls, monkeypatch):
+    seen = []
+
+    def judge(clean, poses, density, model, element):
+        seen.append(model)
+        return SimpleNamespace(verdict="failed", reasons=("only 0 atoms",))
+
+    def trace(*args, **keywords):
+        raise NoParticleError("the map holds no atoms")
+
+    monkeypatch.setattr("single_rs.verdict.judge", judge)
+    monkeypatch.setattr(stages, "trace", trace)
+    (particle,) = _solve(tmp_path, made).particles
+    assert seen == [None]
+    assert particle.reasons == ("only 0 atoms", "the map holds no atoms")
+    assert particle.summary["frames_used"] == FRAMES
+
+
 def test_a_movie_goes_from_frames_to_atoms(tmp_path, made, calls):
     """The front end is real here: motion, tracks and cutting; what they measure is tested with them."""
-    truth = simulate_movie(
-        tmp_path / "m.mrc", [made.crystal], 80, shape=(176, 192), pixel_size=PIXEL, dose=20.0, seed=3
-    )
+    crystal = nanocrystal("Pt", 18.0, seed=3)
+    truth = simulate_movie(tmp_path / "m.mrc", [crystal], 80, shape=(176, 192), pixel_size=PIXEL, dose=20.0, seed=3)
     config = load_config(None, QUIET)
     result = pipeline.run(truth.path, None, "Pt", tmp_path / "out", config, seed=3)
     assert [p.verdict for p in result.particles] == ["solved"]

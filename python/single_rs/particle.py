@@ -18,11 +18,12 @@ import numpy as np
 
 from single_rs import stages
 from single_rs.config import Config, settings_to_dict
-from single_rs.errors import ConvergenceError, SingleError
+from single_rs.errors import ConvergenceError, NoParticleError, SingleError
 from single_rs.run_log import Progress, RunLog, stage_key
 from single_rs.star import read_poses
 
 if TYPE_CHECKING:
+    from single_rs.atoms import Atoms
     from single_rs.background import CleanStack
     from single_rs.export import ParticleModel
     from single_rs.io import ParticleStack
@@ -131,6 +132,13 @@ class _Particle:
         self.keys["analyze"] = stage_key(self.keys["trace"], of["lattice"], of["strain"], of["export"])
 
     def _stage(self, name: str, files: Sequence[str]) -> Any:
+        # What an earlier run derived from what is about to change must not survive a failure on the way. Cleaning is
+        # repeated whenever a stage needs it, with the same result: nothing follows from that.
+        order = list(self.keys)
+        for later in order[order.index(name) :] if name != "background" else []:
+            for pattern in stages.RESULTS.get(later, ()):
+                for old in self.folder.glob(pattern):
+                    old.unlink()
         return self.record.stage(f"{self.folder.name}/{name}", self.keys[name], [self.folder / f for f in files])
 
     def _done(self, name: str) -> bool:
@@ -149,17 +157,31 @@ class _Particle:
             return ParticleResult.from_summary(self.folder, summary)
         poses = self._poses()
         density = self._density(poses)
-        with self._stage("trace", []):
-            atoms = stages.trace(density, self.element, self._diameter(), self.config.trace, self._tell)
-        with self._stage("analyze", ["atoms.xyz", stages.SUMMARY]) as entry:
+        atoms, note = self._atoms(density)
+        with self._stage("analyze", [stages.SUMMARY] + [stages.ATOMS] * (atoms is not None)) as entry:
             frame = (len(density.map), density.pixel_size)
-            model = stages.analyze(atoms, self.element, self.folder, self.config, frame, self._tell)
-            summary = self._summary(poses, density, model)
+            model = None
+            if atoms is not None:
+                model = stages.analyze(atoms, self.element, self.folder, self.config, frame, self._tell)
+            summary = self._summary(poses, density, model, note)
             stages.write_json(self.folder / stages.SUMMARY, summary)
             entry["verdict"] = summary["verdict"]
         return ParticleResult.from_summary(self.folder, summary)
 
-    def _summary(self, poses: Poses, density: Reconstruction, model: ParticleModel) -> dict[str, Any]:
+    def _atoms(self, density: Reconstruction) -> tuple[Atoms | None, list[str]]:
+        """Return the atoms; or, where the map holds none, the reason why, which the verdict then names."""
+        with self._stage("trace", []) as entry:
+            try:
+                atoms = stages.trace(density, self.element, self._diameter(), self.config.trace, self._tell)
+            except NoParticleError as error:
+                entry["atoms"] = 0
+                return None, [str(error)]
+            entry["atoms"] = len(atoms.positions)
+            return atoms, []
+
+    def _summary(
+        self, poses: Poses, density: Reconstruction, model: ParticleModel | None, notes: list[str]
+    ) -> dict[str, Any]:
         """Return the content of summary.json: the verdict first, then the numbers it rests on."""
         from single_rs.analysis import summarise
         from single_rs.verdict import judge
@@ -168,7 +190,7 @@ class _Particle:
         verdict = judge(clean, poses, density, model, self.element)
         return {
             "verdict": verdict.verdict,
-            "reasons": list(verdict.reasons),
+            "reasons": [*verdict.reasons, *notes],
             "element": self.element,
             "frames": len(self.stack),
             "frames_used": int(np.sum(np.asarray(poses.weight) > 0)),
@@ -176,7 +198,7 @@ class _Particle:
             "diameter": float(clean.diameter),
             "pixel_size": float(clean.pixel_size),
             "resolution": float(density.resolution),
-            **summarise(model),
+            **(summarise(model) if model is not None else {"atoms": 0, "hand": "undetermined"}),
             "evidence": dict(poses.evidence),
             "seconds": self.seconds(),
         }
@@ -228,6 +250,6 @@ class _Particle:
             return stages.load_reconstruction(self.folder)
         clean = self.clean()
         with self._stage("reconstruct", [*stages.MAPS, stages.FSC]) as entry:
-            density = stages.rebuild(clean, poses, self.folder, self.config.reconstruct)
+            density = stages.rebuild(clean, poses, self.folder, self.config.reconstruct, self._tell)
             entry["resolution"] = float(density.resolution)
         return density

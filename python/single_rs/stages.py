@@ -59,6 +59,21 @@ STACK, POSES, FSC, ATOMS, SUMMARY = "stack.mrcs", "poses.star", "fsc.csv", "atom
 MAPS = ("map.mrc", "half1.mrc", "half2.mrc")
 MOTION_FILES, TRACK_FILE = ("motion.csv", "mean.mrc"), "tracks.star"
 STACK_FRAMES = "stack.star"
+# Stage of a particle → patterns of the files it writes.
+RESULTS: dict[str, tuple[str, ...]] = {
+    "orient": (POSES,),
+    "reconstruct": (*MAPS, FSC),
+    "analyze": (
+        "atoms.*",
+        SUMMARY,
+        "lattice.json",
+        "strain_*.mrc",
+        "POSCAR*",
+        "qe.in",
+        "gpaw_particle.*",
+        "lammps.data",
+    ),
+}
 BOX_PER_DIAMETER = 1.8  # leaves a ring round the particle for the background and the delocalised fringes
 BOX_MARGIN = 16.0  # Å, the least of that ring for small particles
 BOX_LEAST = 1.4  # diameters that background cleaning needs
@@ -144,11 +159,13 @@ def orient(
     return read_poses(folder / POSES)
 
 
-def rebuild(clean: CleanStack, poses: Poses, folder: Path, config: Any) -> Reconstruction:
+def rebuild(
+    clean: CleanStack, poses: Poses, folder: Path, config: Any, progress: Progress | None = None
+) -> Reconstruction:
     """Reconstruct the density; write the map, its halves and ``fsc.csv``."""
     from single_rs.reconstruct import reconstruct
 
-    result = reconstruct(clean, poses, config)
+    result = reconstruct(clean, poses, config, progress)
     for name, density in zip(MAPS, (result.map, result.half1, result.half2), strict=True):
         write_map(folder / name, density, result.pixel_size)
     with atomic(folder / FSC) as partial, open(partial, "w", newline="", encoding="utf-8") as f:
