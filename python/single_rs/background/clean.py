@@ -12,14 +12,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
+from scipy.ndimage import gaussian_filter1d
 
 from single_rs.background.envelope import detection_filter
 from single_rs.background.graphene import Graphene, spot_weights, wave_basis
-from single_rs.background.nuisance import contrast, find_sheets, slow_basis, subtract
+from single_rs.background.nuisance import contrast, find_sheets, kept_fraction, slow_basis, subtract
 from single_rs.background.offsets import smooth_offsets, survey_energy
 from single_rs.background.outline import find_outline
 from single_rs.background.spectrum import annulus, disc, radius_map, rfft_shells, shell_mean
@@ -35,8 +37,14 @@ Progress = Callable[[str, int, int], None]
 BLOCK = 64
 # Frames, evenly spaced, from which outline and graphene are found; more do not change either.
 SAMPLE = 768
+# Frames whose mean differs by this fraction of the usual dose are not taken into that sample.
+SAMPLE_TOLERANCE = 0.25
 # Below this frequency, 1/Å, liquid dominates and the particle's lattice has nothing (its first reflection is 0.44).
 LOWEST_SIGNAL = 0.18
+# Shells (standard deviation) over which the signal's spectrum is smeared for the centring filter.
+RING_WIDTH = 2.0
+# Shells of which the polynomial leaves less than this fraction are given the noise of the first that keeps more.
+LEAST_KEPT = 0.5
 # Smallest thing, Å, that has a lattice: two unit cells.
 MIN_DIAMETER = 6.0
 
@@ -136,10 +144,7 @@ def clean_stack(
     steps = 2 * count
     tell = progress or (lambda stage, done, total: None)
     pixel = float(stack.pixel_size)
-    chosen = np.unique(np.linspace(0, count - 1, min(count, SAMPLE)).astype(np.intp))
-    sample, _ = contrast(
-        np.asarray(stack.images[chosen], dtype=np.float32), annulus(radius_map(size), 0.42 * size, 2.0)
-    )
+    sample = _sample(stack.images, min(count, SAMPLE))
     outline = find_outline(sample, stack.diameter, pixel)
     sheets = find_sheets(sample, outline.outside, pixel, config.max_sheets, config.order)
     weights = spot_weights(sheets, size, pixel, config.spot_reach)
@@ -161,10 +166,13 @@ def clean_stack(
 
     inside = disc(radius_map(size, outline.centre), 0.8 * outline.radius, 0.2 * outline.radius)
     noise, within = _shell_powers(images, good, (outline.outside, inside), weights)
+    # The fit took some noise with it; the solver must not take that for knowledge.
+    kept = shell_mean(kept_fraction(basis, outline.outside), shells, weights)
+    noise /= np.maximum(kept, LEAST_KEPT)
+    noise[kept < LEAST_KEPT] = noise[kept >= LEAST_KEPT][0]
     signal = _significant_signal(noise, within, inside, outline.outside, size, len(good), pixel, config)
-    # The polynomial took the power of the lowest shells away; the solver must not take that for knowledge.
-    noise[:2] = noise[2]
-    gain = detection_filter(signal, noise, size, weights)
+    # Sharp rings would make a filter whose response is as long as the particle and smear its edge.
+    gain = detection_filter(gaussian_filter1d(signal, RING_WIDTH), noise, size, weights)
     survey = survey_energy(
         images, good, gain, outline, pixel, config.max_offset, lambda done: tell("background", count + done, steps)
     )
@@ -189,6 +197,20 @@ def clean_stack(
         bad=bad,
         signal=signal.astype(np.float32),
     )
+
+
+def _sample(images: NDArray[Any], number: int) -> NDArray[np.float32]:
+    """Contrast of frames spread evenly over the stack, without those whose dose is no number or far from the others."""
+    chosen = np.unique(np.linspace(0, len(images) - 1, number).astype(np.intp))
+    block = np.asarray(images[chosen], dtype=np.float32)
+    size = block.shape[-1]
+    rim = annulus(radius_map(size), 0.42 * size, 2.0) > 0.5
+    block = block[np.isfinite(block).all(axis=(1, 2))]
+    mean, width = (getattr(block[:, rim], name)(axis=1, dtype=np.float64) for name in ("mean", "std"))
+    usual = np.abs(mean - np.median(mean)) <= SAMPLE_TOLERANCE * max(abs(np.median(mean)), np.median(width))
+    if usual.sum() < 2:
+        raise InputError("the images of the stack hold no finite values of a common dose; check the file")
+    return contrast(block[usual], rim.astype(np.float32))[0]
 
 
 def _power(images: NDArray[np.float32], mask: NDArray[np.float32]) -> NDArray[np.float32]:

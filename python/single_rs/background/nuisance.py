@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import fft
 
 from single_rs.background.graphene import Graphene, find_sheet, padded_power, wave_basis
 
-__all__ = ["contrast", "find_sheets", "slow_basis", "subtract"]
+__all__ = ["contrast", "find_sheets", "kept_fraction", "slow_basis", "subtract"]
 
 # Counts further than this from the mean, in standard deviations, are clipped when the dose is measured.
 CLIP_SIGMA = 4.0
@@ -47,10 +48,32 @@ def slow_basis(size: int, order: int, waves: NDArray[np.float32]) -> NDArray[np.
 
 def subtract(images: NDArray[np.float32], basis: NDArray[np.float32], outside: NDArray[np.float32]) -> None:
     """Fit `basis` (size², m) to each image (n, y, x) outside the particle and subtract it everywhere, in place."""
-    weighted = (basis * outside.reshape(-1, 1)).astype(np.float64)
-    projector = np.linalg.solve(basis.T.astype(np.float64) @ weighted, weighted.T).astype(np.float32)
     flat = images.reshape(len(images), -1)
-    flat -= (flat @ projector.T) @ basis.T
+    flat -= (flat @ _projector(basis, outside).astype(np.float32).T) @ basis.T
+
+
+def kept_fraction(basis: NDArray[np.float32], outside: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Fraction (y, x // 2 + 1) of white noise that `subtract` leaves at each coefficient under the mask `outside`.
+
+    With c = P n the fitted coefficients of noise n, FFT(m (n - B c)) has the expected power
+    Σm² - 2 Re Σ_j conj(Φ_j) Ψ_j + Φ P Pᵀ Φᴴ, where Φ_j = FFT(m B_j) and Ψ_j = FFT(m P_j).
+    """
+    size = outside.shape[0]
+    projector = _projector(basis, outside)
+    shape = (-1, size, size)
+    phi = fft.rfft2(basis.T.reshape(shape) * outside).reshape(basis.shape[1], -1).astype(np.complex128)
+    psi = fft.rfft2(projector.reshape(shape) * outside).reshape(basis.shape[1], -1)
+    covariance = projector @ projector.T
+    cross = 2 * np.sum(phi.conj() * psi, axis=0).real
+    square = np.sum(phi.conj() * (covariance @ phi), axis=0).real
+    whole = float(np.sum(outside.astype(np.float64) ** 2))
+    return (1 - (cross - square) / whole).reshape(size, -1)
+
+
+def _projector(basis: NDArray[np.float32], outside: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Matrix (m, size²) from an image to its least-squares coefficients over the mask."""
+    weighted = (basis * outside.reshape(-1, 1)).astype(np.float64)
+    return np.linalg.solve(basis.T.astype(np.float64) @ weighted, weighted.T)
 
 
 def find_sheets(
