@@ -294,7 +294,6 @@ def score_poses(found: ArrayLike, frames: ArrayLike, true: ArrayLike) -> PoseSco
         if inliers > best[0]:
             best = (inliers, error, hand)
     _, error, hand = best
-    share = {f"within_{d}deg": float((error < d).sum() / len(truth)) for d in (1, 2, 3, 10)}
+    within = {d: float((error < d).sum() / len(truth)) for d in (1, 2, 3, 10)}
     median = float(np.median(error[error < 10])) if (error < 10).any() else float("nan")
-    counts = {"frames": len(truth), "placed": len(frame), "hand": hand}
-    return PoseScore(**share, median_deg=median, **counts)
+    return PoseScore(within[1], within[2], within[3], within[10], median, len(truth), len(frame), hand)

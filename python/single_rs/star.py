@@ -352,8 +352,9 @@ def _read(path: str | os.PathLike[str]) -> dict[str, dict[str, list[str]]]:
     for block in document:
         table = blocks.setdefault(block.name, {})
         for item in block:
-            if item.pair is not None:
-                table[item.pair[0].lstrip("_")] = [cif.as_string(item.pair[1])]
+            pair: Any = item.pair  # typed as object in gemmi's stubs; it is (tag, value)
+            if pair is not None:
+                table[pair[0].lstrip("_")] = [cif.as_string(pair[1])]
             elif item.loop is not None:
                 for tag in item.loop.tags:
                     words = [cif.as_string(word) for word in block.find_loop(tag)]
