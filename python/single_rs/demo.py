@@ -21,7 +21,8 @@ from single_rs.star import read_poses, read_tracks
 
 __all__ = ["DemoParticle", "DemoResult", "print_table", "run_demo"]
 
-FIELD = (288, 224)  # px, x and y: room for two boxes
+FIELD = (344, 200)  # px, x and y: room for two boxes that wander
+CENTRES = ((96.0, 100.0), (248.0, 100.0))  # px, (x, y)
 DIAMETERS = (21.0, 25.0)  # Å
 DOSE = 10.0  # e/px/frame
 
@@ -73,7 +74,14 @@ def run_demo(
     start = time.perf_counter()
     crystals = [nanocrystal("Pt", d, seed=seed, item=i) for i, d in enumerate(DIAMETERS)]
     truth = simulate_movie(
-        folder / "movie.mrc", crystals, frames, shape=FIELD[::-1], dose=DOSE, seed=seed, progress=progress
+        folder / "movie.mrc",
+        crystals,
+        frames,
+        shape=FIELD[::-1],
+        dose=DOSE,
+        centres=CENTRES,
+        seed=seed,
+        progress=progress,
     )
     middle = time.perf_counter()
     result = run(truth.path, None, "Pt", folder, config, seed, progress=progress)
