@@ -168,6 +168,13 @@ def test_links_cross_gaps_and_never_swap() -> None:
     assert len(link([[a[0]], [], [], [], [a[1]]], max_gap=2)) == 2
 
 
+def test_a_false_blob_far_away_does_not_break_a_link() -> None:
+    steady = [Blob(20.0, 20.0, 8.0, 0.1, 20.0) for _ in range(4)]
+    false = [Blob(90.0, 90.0, 8.0, 0.1, 9.0), Blob(20.0, 150.0, 8.0, 0.1, 9.0)]
+    chains = link([[steady[0], false[0]], [steady[1], false[1]], [false[0], steady[2]], [steady[3]]], max_gap=3)
+    assert max(len(c.blobs) for c in chains if c.blobs[0].x == 20 and c.blobs[0].y == 20) == 4
+
+
 def test_settings_and_motion_are_checked(world: World) -> None:
     with pytest.raises(InputError, match="max_diameter"):
         TrackConfig(min_diameter=50.0, max_diameter=20.0)

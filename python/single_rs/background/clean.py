@@ -45,6 +45,8 @@ LOWEST_SIGNAL = 0.18
 RING_WIDTH = 2.0
 # Shells of which the polynomial leaves less than this fraction are given the noise of the first that keeps more.
 LEAST_KEPT = 0.5
+# Least power, over that of the noise, of the strongest shell: platinum of 2.5 nm at 0.25 e/px has 0.2.
+LEAST_RATIO = 0.03
 # Smallest thing, Å, that has a lattice: two unit cells.
 MIN_DIAMETER = 6.0
 
@@ -267,7 +269,7 @@ def _significant_signal(
     ratio = np.where(band, (within - noise) / error, 0.0)
     total = float(ratio.sum() / np.sqrt(band.sum()))
     strongest = float(np.max(np.where(band, within / noise - 1, 0.0)))
-    if total < config.min_significance or strongest < 0.01:
+    if total < config.min_significance or strongest < LEAST_RATIO:
         raise NoParticleError(
             f"no particle in the middle of the box: its power stands {total:.1f} sigma over the surroundings, "
             f"{config.min_significance:g} are needed; check box and track, or lower background.min_significance"

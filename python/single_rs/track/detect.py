@@ -23,6 +23,7 @@ RING = (1.15, 1.6)
 MIN_CONTRAST = 0.012
 # A link costs distance / reach plus |ln of the radii's ratio|; above this it is not made.
 MAX_COST = 1.5
+FORBIDDEN = 1e3
 
 
 @dataclass(frozen=True)
@@ -106,8 +107,8 @@ def link(windows: list[list[Blob]], max_gap: int) -> list[Chain]:
                 cost[a, b] = distance / reach + abs(np.log(blob.radius / last.radius))
         taken = set()
         if cost.size:
-            # A finite ceiling keeps the assignment feasible; links at the ceiling are not made.
-            rows, columns = linear_sum_assignment(np.minimum(cost, 1e3))
+            # All forbidden links cost the same, or the solver would trade a good link for two less forbidden ones.
+            rows, columns = linear_sum_assignment(np.where(cost <= MAX_COST, cost, FORBIDDEN))
             for a, b in zip(rows, columns):
                 if cost[a, b] <= MAX_COST:
                     active[a].windows.append(now)

@@ -34,6 +34,8 @@ WEAK = 0.55
 CHECKED_FRAMES = 160
 # Box of the check in units of the diameter, wanted and least: surroundings are needed for a noise spectrum.
 CHECK_BOX = (1.8, 1.25)
+# Least mean height, in sigma of one frame: at 0.5 e/px a particle of 2.5 nm has 6, a false one 1 to 2.
+LEAST_HEIGHT = 3.0
 # A path whose distance to a longer track is below this fraction of that one's radius is a part of the same particle.
 INSIDE = 0.8
 # Ends of a track at which the height, averaged over a window, is below this many standard errors are cut off.
@@ -127,7 +129,7 @@ def _path(maps: EnergyMaps, chain: Chain, shifts: NDArray[np.float64], config: T
     path = follow(maps, select, predicted, shifts[frames], radius)
     width = min(config.window, len(frames))
     there = np.flatnonzero(uniform_filter1d(path.height, width, mode="nearest") * np.sqrt(width) > END_SIGMA)
-    if len(there) < config.min_frames:
+    if len(there) < config.min_frames or float(path.height[there].mean()) < LEAST_HEIGHT:
         return None
     part = slice(int(there[0]), int(there[-1]) + 1)
     return Path(path.frames[part], path.position[part], path.sigma[part], path.height[part])

@@ -77,7 +77,8 @@ def follow(
             measured = maps.to_pixel(centre + offset) - shifts
             step, noise = walk_variances(frames, measured, relative)
             aligned, variance = smooth_path(frames, measured, noise * relative, step)
-    unit = maps.scatter * float(np.sqrt(np.sum(template.astype(np.float64) ** 2)))
+    # An envelope of zeros, where nothing stands out on average, gives heights of zero.
+    unit = max(maps.scatter * float(np.sqrt(np.sum(template.astype(np.float64) ** 2))), 1e-12)
     return Path(frames, aligned + shifts, np.sqrt(variance), height / unit)
 
 
