@@ -73,7 +73,7 @@ def kept_fraction(basis: NDArray[np.float32], outside: NDArray[np.float32]) -> N
 def _projector(basis: NDArray[np.float32], outside: NDArray[np.float32]) -> NDArray[np.float64]:
     """Matrix (m, size²) from an image to its least-squares coefficients over the mask."""
     weighted = (basis * outside.reshape(-1, 1)).astype(np.float64)
-    return np.linalg.solve(basis.T.astype(np.float64) @ weighted, weighted.T)
+    return np.asarray(np.linalg.solve(basis.T.astype(np.float64) @ weighted, weighted.T), dtype=np.float64)
 
 
 def find_sheets(

@@ -75,7 +75,8 @@ def read_contrast(movie: MovieLike, motion: MotionLike, frames: NDArray[np.integ
 def frequencies(shape: tuple[int, int], pixel_size: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Frequencies ky (y, 1) and kx (1, x // 2 + 1), 1/Å, of the rfft2 grid of frames padded to a fast length."""
     fast_y, fast_x = fast_shape(shape)
-    return np.fft.fftfreq(fast_y, pixel_size)[:, None], np.fft.rfftfreq(fast_x, pixel_size)[None, :]
+    ky, kx = np.fft.fftfreq(fast_y, pixel_size), np.fft.rfftfreq(fast_x, pixel_size)
+    return ky.astype(np.float64)[:, None], kx.astype(np.float64)[None, :]
 
 
 def fast_shape(shape: tuple[int, int]) -> tuple[int, int]:

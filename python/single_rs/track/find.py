@@ -83,7 +83,7 @@ def find_tracks(
         return []
     config = replace(config, window=first.window)
     maps = energy_maps(movie, motion, first.gain, good, first.level, progress)
-    tracks = []
+    tracks: list[Track] = []
     for chain in sorted(_chains(maps, shifts, config, movie.pixel_size), key=lambda c: -len(c.windows)):
         path = _path(maps, chain, shifts, config)
         if path is None or any(_within(path, track, movie.pixel_size) for track in tracks):
