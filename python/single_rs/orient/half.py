@@ -20,8 +20,10 @@ from numpy.typing import NDArray
 
 from single_rs import _core
 from single_rs.background import CleanStack
+from single_rs.crystal import prototype
+from single_rs.orient.atomic_volume import atomic_volume
 from single_rs.orient.frames import FrameSet
-from single_rs.orient.mates import Candidates, best_of, choose, unfold
+from single_rs.orient.mates import Candidates, all_mates, best_of, choose, unfold
 from single_rs.orient.occupancy import SiteModel, solve_occupancy
 from single_rs.orient.quotient import (
     States,
@@ -34,11 +36,9 @@ from single_rs.orient.types import OrientConfig
 from single_rs.orient.volumes import (
     PAD,
     ball_mask,
-    fourier_volume,
     grid_size,
     map_from_sums,
     shell_correlation,
-    shell_index,
 )
 
 __all__ = ["HalfPoses", "HalfSolver", "half_solver", "solve_half"]
@@ -49,11 +49,13 @@ SITE_MARGIN = 3.5  # Å of empty lattice round the ball: the particle is no ball
 DOUBTFUL = 0.3  # posterior below which a frame enters no volume: it weighs by its posterior above
 UNSAMPLED = 0.1  # added to the sampling density, as a share of its shell's mean
 MAP_EDGE = 2.0  # Å, soft edge of the map's mask
+FINE_GRID = 1.25  # finer than Nyquist, so that peaks are found where they are
 CONFIDENT = 0.9  # posterior of the frames that models are built from
 CHAIN = 24  # best candidates of each frame that enter the hidden Markov model
 LEAST_STATE = 0.01  # probability of a quotient state whose mates are still compared
 POLISH_REACH = np.radians(4.0)  # farthest a polish may turn a pose
 SAME_POSE = np.radians(3.0)  # poses nearer than this are one
+OUTLIER = 3.0  # widths below the median that make a frame unexplained
 FINALISTS = 6  # mates polished against a volume before they are compared
 QUARTER_WAVE = 0.25  # spacing of the shift search, of the shortest period
 
@@ -127,6 +129,19 @@ class HalfSolver:
         s = max(float(overlap[best].sum() / power[best].sum()), 1e-6)
         return (2 * s * overlap.astype(float) - s * s * power) * gain[frame]
 
+    def gains(
+        self, frames: FrameSet, volumes: list[NDArray[np.complex64]], rotations: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Power (n,) of each frame's own slice over the noise, at the scale that fits all frames."""
+        every = np.arange(len(rotations))
+        slices = np.empty((len(rotations), len(frames.plane)), np.complex64)
+        for number, volume in enumerate(volumes):
+            here = self.fold == number
+            turned = np.ascontiguousarray(rotations[here], np.float32)
+            slices[here] = _core.project_slices(volume, frames.plane, PAD, turned)
+        power = (slices.real**2 + slices.imag**2) @ frames.weights
+        return power.astype(float) * frames.gain
+
     def polish(
         self,
         frames: FrameSet,
@@ -164,12 +179,18 @@ class HalfSolver:
     def masked_volume(
         self, frames: FrameSet, sums: tuple[NDArray[np.complex64], NDArray[np.float32]]
     ) -> NDArray[np.complex64]:
-        """Fourier volume of accumulated slices, with nothing outside the particle's ball."""
+        """Fourier volume of the atoms that accumulated slices show within the particle's ball."""
         shell = frames.plane.max_shell
-        size = grid_size(shell)
+        size = grid_size(round(FINE_GRID * shell))
         voxel = frames.box / size
-        mask = ball_mask(size, (self.diameter / 2 + SITE_MARGIN) / voxel, MAP_EDGE / voxel)
-        return fourier_volume(map_from_sums(*sums, UNSAMPLED, size) * mask, shell * PAD + 2)
+        radius = self.diameter / 2 + SITE_MARGIN
+        mask = ball_mask(size, radius / voxel, MAP_EDGE / voxel)
+        density = map_from_sums(*sums, UNSAMPLED, size) * mask
+        spacing = self.template.spacing
+        expected = (
+            4 / 3 * np.pi * (self.diameter / 2) ** 3 / (prototype(self.template.structure).site_volume * spacing**3)
+        )
+        return atomic_volume(density, shell * PAD + 2, voxel, spacing, expected)
 
     def insert(
         self,
@@ -210,8 +231,14 @@ def half_solver(
     return HalfSolver(frames, fold, block, template, clean.diameter, config, states.step, states.jump)
 
 
-def solve_half(half: HalfSolver, fine: HalfSolver, states: States, report: Callable[[str], None]) -> HalfPoses:
-    """Poses of one half's frames from their quotient `states`; `fine` holds the same frames at full resolution."""
+def solve_half(
+    half: HalfSolver, fine: HalfSolver, states: States, spare: NDArray[np.float64], report: Callable[[str], None]
+) -> HalfPoses:
+    """Poses of one half's frames from their quotient `states`.
+
+    `fine` holds the same frames at full resolution, `spare` (n, k, 3, 3) index candidates for the frames that no state
+    explains.
+    """
     frames, config, template = half.frames, half.config, half.template
     report("refine states")
     refined = refine_states(frames, states, template, half.diameter, half.window, half.spacing)
@@ -224,7 +251,12 @@ def solve_half(half: HalfSolver, fine: HalfSolver, states: States, report: Calla
     for number in range(config.volume_rounds):
         report("volumes")
         volumes, correlation = _held_out(half, frames, rotations, shifts, confidence)
-        rotations, shifts, confidence, score = _compare(half, volumes, candidates.joined(rotations))
+        if number == 1:
+            lost = _unexplained(score, half.gains(frames, volumes, rotations))
+            trail["searched_again"] = float(len(lost) / len(score))
+            candidates = _search_again(half, candidates, lost, spare)
+        rotations, shifts, confidence, score, few = _compare(half, volumes, candidates.joined(rotations))
+        candidates = few if number else candidates
         trail[f"volume_{number}_fsc"] = float(np.mean(correlation[frames.plane.max_shell // 3 :]))
         trail[f"volume_{number}_confident"] = float((confidence > CONFIDENT).mean())
         trail[f"volume_{number}_score"] = float(score.mean())
@@ -346,20 +378,36 @@ def _held_out(
 ) -> tuple[list[NDArray[np.complex64]], NDArray[np.float64]]:
     """Volume for each fold, made of the other's confident frames, and the correlation between the two per shell."""
     sums = half.insert(frames, confidence * (confidence > DOUBTFUL), rotations, shifts, half.fold, 2)
-    reach = frames.plane.max_shell * PAD + 2
     volumes = [half.masked_volume(frames, s) for s in sums]
-    correlation = shell_correlation(*volumes)
-    # Wiener filter of a volume whose signal-to-noise ratio the correlation tells: SSNR / (1 + SSNR) = FSC.
-    smooth = np.convolve(np.pad(correlation, 2, mode="edge"), np.full(5, 0.2), mode="valid")
-    gain = np.interp(np.arange(int(np.sqrt(3) * reach) + 2) / PAD, np.arange(len(smooth)), np.clip(smooth, 0, 1))
-    weight = gain.astype(np.float32)[shell_index(reach)]
-    return [volumes[1] * weight, volumes[0] * weight], correlation
+    return [volumes[1], volumes[0]], shell_correlation(*volumes)
+
+
+def _unexplained(score: NDArray[np.float64], power: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Frames whose log-likelihood falls far short of the power their slice should explain.
+
+    A right pose gains about the power s² a of its own slice, whatever the zone axis; a wrong one pays for half of it.
+    """
+    ratio = score / np.maximum(power, 1e-9)
+    middle = np.median(ratio)
+    width = 1.4826 * np.median(np.abs(ratio - middle))
+    return np.flatnonzero(ratio < middle - OUTLIER * width)
+
+
+def _search_again(
+    half: HalfSolver, candidates: Candidates, lost: NDArray[np.int64], spare: NDArray[np.float64]
+) -> Candidates:
+    """Add all mates of all index candidates of the frames `lost`."""
+    if not len(lost):
+        return candidates
+    mates = all_mates(spare[lost], half.template.group)
+    frame = np.repeat(lost, mates.shape[1])
+    return candidates.joined(mates.reshape(-1, 3, 3), frame, prior=float(np.log(LEAST_STATE)))
 
 
 def _compare(
     half: HalfSolver, volumes: list[NDArray[np.complex64]], candidates: Candidates
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Score all candidates, polish the best few of each frame, let the chain decide."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], Candidates]:
+    """Score all candidates, polish the best few of each frame, let the chain decide; also returns those few."""
     frames, n = half.frames, len(half.fold)
     likelihood, shifts = half.score(frames, volumes, half.fold, candidates.rotations, candidates.frame)
     total = likelihood + candidates.prior / half.config.temper
@@ -375,4 +423,4 @@ def _compare(
     there = there & ~same
     pick, confidence = choose(r, half.config.temper * likelihood, there, half.block, half.step, half.jump)
     at = (np.arange(n), pick)
-    return r[at], t[at], confidence, likelihood[at]
+    return r[at], t[at], confidence, likelihood[at], candidates.only(top)

@@ -11,7 +11,7 @@ from single_rs.background import CleanStack
 from single_rs.orient.frames import TimeBlocks, time_blocks
 from single_rs.orient.half import HalfPoses, HalfSolver, half_solver, solve_half
 from single_rs.orient.merge import merge_halves
-from single_rs.orient.quotient import Index, index_frames, smooth_states
+from single_rs.orient.quotient import index_frames, smooth_states
 from single_rs.orient.template import lattice_template
 from single_rs.orient.types import OrientConfig, Poses
 
@@ -45,7 +45,7 @@ def solve_by_lattice(
             )
             for period in (config.search_resolution, config.polish_resolution)
         )
-        solved.append((select, coarse, solve_half(coarse, fine, states, report)))
+        solved.append((select, coarse, solve_half(coarse, fine, states, index.rotations[select], report)))
     report("merge")
     (first, solver, poses), (second, other, others) = solved
     merged = merge_halves(solver, poses, other, others)

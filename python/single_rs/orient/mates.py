@@ -40,14 +40,23 @@ class Candidates:
         prior = np.log(np.maximum(probability[frame, state], least))
         return cls(np.repeat(frame, count), mates.reshape(-1, 3, 3), np.repeat(prior, count))
 
-    def joined(self, rotations: NDArray[np.float64]) -> Candidates:
-        """Return the candidates with one more pose (n, 3, 3) per frame, as likely as the likeliest."""
-        n = len(rotations)
-        frame = np.concatenate([self.frame, np.arange(n)])
-        order = np.argsort(frame, kind="stable")
+    def only(self, index: NDArray[np.int64]) -> Candidates:
+        """Return the candidates `index` of all frames, any shape, each once and in order."""
+        kept = np.unique(index)
+        return Candidates(self.frame[kept], self.rotations[kept], self.prior[kept])
+
+    def joined(
+        self, rotations: NDArray[np.float64], frame: NDArray[np.int64] | None = None, prior: float | None = None
+    ) -> Candidates:
+        """Return the candidates and more: rotations (c, 3, 3) of `frame` (c,), one of each frame when not given.
+
+        `prior` is that of the likeliest candidate when not given.
+        """
+        frames = np.concatenate([self.frame, np.arange(len(rotations)) if frame is None else frame])
+        order = np.argsort(frames, kind="stable")
         every = np.concatenate([self.rotations, rotations])
-        prior = np.concatenate([self.prior, np.full(n, self.prior.max())])
-        return Candidates(frame[order], every[order], prior[order])
+        priors = np.concatenate([self.prior, np.full(len(rotations), self.prior.max() if prior is None else prior)])
+        return Candidates(frames[order], every[order], priors[order])
 
 
 def best_of(
