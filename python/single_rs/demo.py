@@ -51,7 +51,7 @@ class DemoResult:
 
 
 def run_demo(
-    out: str | Path, frames: int = 800, seed: int = 1, config: Config | None = None, progress: Progress | None = None
+    out: str | Path, frames: int = 600, seed: int = 1, config: Config | None = None, progress: Progress | None = None
 ) -> DemoResult:
     """Simulate a short movie, solve it, and score every particle.
 

@@ -209,10 +209,12 @@ def _finished(folder: Path, record: RunLog, results: list[ParticleResult], confi
         leftover.rename(_free_name(folder / f"earlier_{leftover.name}"))
     record.note(verdicts=verdicts)
     if config.report.enabled:
-        from single_rs.report import write_report
+        key = stage_key(verdicts, record.keys())
+        if not record.done("report", key):
+            from single_rs.report import write_report
 
-        with record.stage("report", stage_key(verdicts), [folder / "report.html"]):
-            write_report(folder)
+            with record.stage("report", key, [folder / "report.html"]):
+                write_report(folder)
     record.finish()
     for result in results:
         log.info("%s: %s: %s", result.folder.name, result.verdict, "; ".join(result.reasons))

@@ -144,6 +144,10 @@ class RunLog:
             how = "failed" if "failed" in entry else "finished"
             log.info("%s: %s in %.1f s, peak memory %.0f MB", name, how, entry["seconds"], entry["peak_memory_mb"])
 
+    def keys(self) -> Mapping[str, str]:
+        """Return the keys of all stages of this run, by which its results are known."""
+        return {name: entry["key"] for name, entry in self.data["stages"].items()}
+
     def times(self) -> Mapping[str, float]:
         """Return the seconds of every stage."""
         return {name: entry["seconds"] for name, entry in self.data["stages"].items()}
