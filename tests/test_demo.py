@@ -85,7 +85,7 @@ def test_the_demo_scores_each_particle_against_its_own_truth(tmp_path, truth, mo
         assert p.poses.within_1deg == (FRAMES - 2) / FRAMES
     demo.print_table(result)
     text = capsys.readouterr().out
-    for words in ("2 particles found of 2", "solved", "0.50", "0.70", "3.920", "report.html"):
+    for words in ("2 particles found of 2", "solved", "(px)", "(pm)", "0.50", "0.70", "3.920", "report.html"):
         assert words in text
 
 

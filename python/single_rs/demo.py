@@ -51,7 +51,7 @@ class DemoResult:
 
 
 def run_demo(
-    out: str | Path, frames: int = 600, seed: int = 1, config: Config | None = None, progress: Progress | None = None
+    out: str | Path, frames: int = 400, seed: int = 1, config: Config | None = None, progress: Progress | None = None
 ) -> DemoResult:
     """Simulate a short movie, solve it, and score every particle.
 
@@ -122,15 +122,15 @@ def print_table(result: DemoResult) -> None:
         "particle",
         "verdict",
         "frames used",
-        "track error\n[px]",
-        "poses within 3°\n[% of frames]",
-        "resolution\n[Å]",
+        "track error\n(px)",
+        "poses within 3°\n(% of frames)",
+        "resolution\n(Å)",
         "atoms\nfound / true",
         "recall",
         "precision",
-        "RMSD\n[pm]",
-        "a b c\n[Å]",
-        "time\n[s]",
+        "RMSD\n(pm)",
+        "a b c\n(Å)",
+        "time\n(s)",
     ):
         table.add_column(name, justify="right")
     for p in result.particles:

@@ -19,7 +19,7 @@ def demo(
     *,
     out: Out = Path("single_rs_demo"),
     seed: Seed = 1,
-    frames: int = 600,
+    frames: int = 400,
     config: ConfigFile = None,
     threads: Threads = None,
 ) -> None:
