@@ -36,8 +36,16 @@ def motion_shift_score(
     frequency: npt.NDArray[np.float32],
     filter: npt.NDArray[np.complex64],
 ) -> npt.NDArray[np.float64]: ...
-def motion_track_bins(
+def motion_chunk_velocity(
     spectra: npt.NDArray[np.complex64],
+    times: npt.NDArray[np.int64],
+    frequency: npt.NDArray[np.float32],
+    weight: npt.NDArray[np.float32],
+    fastest: float,
+) -> tuple[float, float, float]: ...
+def motion_track_chunks(
+    spectra: npt.NDArray[np.complex64],
+    step: npt.NDArray[np.float64],
     frequency: npt.NDArray[np.float32],
     weight: npt.NDArray[np.float32],
     radius: float,

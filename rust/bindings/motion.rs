@@ -93,15 +93,32 @@ fn motion_shift_score<'py>(
 }
 
 #[pyfunction]
-fn motion_track_bins<'py>(
+fn motion_chunk_velocity(
+    py: Python<'_>,
+    spectra: PyReadonlyArray2<'_, Complex32>,
+    times: PyReadonlyArray1<'_, i64>,
+    frequency: PyReadonlyArray2<'_, f32>,
+    weight: PyReadonlyArray1<'_, f32>,
+    fastest: f64,
+) -> PyResult<(f64, f64, f64)> {
+    let (spectra, times, frequency, weight) =
+        (spectra.as_array(), times.as_array(), frequency.as_array(), weight.as_array());
+    let [x, y, clarity] = py.detach(|| motion::chunk_velocity(spectra, times, frequency, weight, fastest))?;
+    Ok((x, y, clarity))
+}
+
+#[pyfunction]
+fn motion_track_chunks<'py>(
     py: Python<'py>,
     spectra: PyReadonlyArray2<'py, Complex32>,
+    step: PyReadonlyArray2<'py, f64>,
     frequency: PyReadonlyArray2<'py, f32>,
     weight: PyReadonlyArray1<'py, f32>,
     radius: f64,
 ) -> PyResult<Bound<'py, PyArray2<f64>>> {
-    let (spectra, frequency, weight) = (spectra.as_array(), frequency.as_array(), weight.as_array());
-    Ok(py.detach(|| motion::track_bins(spectra, frequency, weight, radius))?.into_pyarray(py))
+    let (spectra, step, frequency, weight) =
+        (spectra.as_array(), step.as_array(), frequency.as_array(), weight.as_array());
+    Ok(py.detach(|| motion::track_chunks(spectra, step, frequency, weight, radius))?.into_pyarray(py))
 }
 
 type PyDrift<'py> = (Bound<'py, PyArray2<f64>>, Bound<'py, PyArray2<f64>>, f64, f64);
@@ -124,6 +141,7 @@ pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(motion_tile_spectra, m)?)?;
     m.add_function(wrap_pyfunction!(motion_accumulate_reference, m)?)?;
     m.add_function(wrap_pyfunction!(motion_shift_score, m)?)?;
-    m.add_function(wrap_pyfunction!(motion_track_bins, m)?)?;
+    m.add_function(wrap_pyfunction!(motion_chunk_velocity, m)?)?;
+    m.add_function(wrap_pyfunction!(motion_track_chunks, m)?)?;
     m.add_function(wrap_pyfunction!(motion_smooth, m)?)
 }

@@ -15,8 +15,10 @@ mod align;
 mod smooth;
 mod spectra;
 mod statistics;
+mod track;
 
-pub use align::{accumulate_reference, shift_score, track_bins};
+pub use align::{accumulate_reference, shift_score};
 pub use smooth::{Drift, best_drift, smooth_drift};
 pub use spectra::{TileTransform, tile_spectra};
 pub use statistics::{accumulate_pixels, frame_statistics, repair_frame};
+pub use track::{chunk_velocity, track_chunks};

@@ -1,9 +1,9 @@
 """Motion correction: per-frame global and local shifts, bad frames and pixels, aligned window averages.
 
 The movie is read in blocks, never as a whole: once for pixel and frame statistics, once for a first trajectory in
-time bins and twice for the final one, every frame against the aligned mean of all. The graphene and whatever else
+chunks and twice for the final one, every frame against the aligned mean of all. The graphene and whatever else
 moves with the cell give the evidence; particles that move by themselves count as noise. Conventions in `model`,
-method in `drift`. Memory: one block of frames and some numbers per frame.
+methods in `first` and `drift`. Memory: one block of frames and some numbers per frame.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import numpy as np
 
 from single_rs import _core
 from single_rs.errors import InputError
-from single_rs.motion.drift import GRAPHENE, Band, DriftFit, coarse_drift, fine_drift
+from single_rs.motion.drift import GRAPHENE, Band, DriftFit, fine_drift
+from single_rs.motion.first import coarse_drift
 from single_rs.motion.local import local_shifts
 from single_rs.motion.model import Motion
 from single_rs.motion.pixels import PixelReport, Progress, read_float, survey
@@ -24,14 +25,10 @@ from single_rs.settings import Settings, setting
 
 __all__ = ["Motion", "MotionConfig", "correct_motion", "read_motion", "window_average", "write_motion"]
 
-TRUSTED_ERROR = 0.15
-"""Frames are judged by the specimen's amplitude only if one frame measures it this well."""
-SMEARED = 0.4
-"""Amplitude of the specimen, over its mean, below which a well-measured frame is smeared."""
 ROUNDS = 3
 """Most rounds of the final trajectory; another follows only if the last moved a frame by more than `SETTLED`."""
 SETTLED = 0.3
-"""Change of the trajectory, px, within which its linear correction is exact to about 0.01 px."""
+"""Change of the trajectory, px, within which its linear correction is good to a few hundredths of a pixel."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +42,9 @@ class MotionConfig(Settings):
         None, "finest detail that is registered; None: 0.42 cycles per pixel", "Å", gt=0
     )
     search: float | None = setting(
-        None, "largest surprise between neighbouring time bins; None: 0.4 of the graphene spacing", "px", gt=0
+        None, "largest surprise between chunks of 32 frames; None: 0.4 of the graphene spacing", "px", gt=0
     )
+    fastest: float = setting(0.8, "fastest drift that is looked for", "px/frame", gt=0, le=3)
     bad_pixel_sigma: float = setting(10.0, "deviation that makes a pixel hot or dead", "standard deviations", gt=0)
     bad_frame_sigma: float = setting(8.0, "deviation that makes a frame bad", "standard deviations", gt=0)
 
@@ -66,7 +64,8 @@ def correct_motion(movie: Any, config: MotionConfig | None = None, progress: Pro
     Returns
     -------
     Motion
-        Shifts with zero mean over the good frames. Bad frames have the shift of the smooth trajectory.
+        Shifts with zero mean over the good frames. Bad frames have the shift of the smooth trajectory. When nothing in
+        the movie is coherent in time, the shifts are zero and their sigma is infinite.
 
     Raises
     ------
@@ -86,15 +85,15 @@ def correct_motion(movie: Any, config: MotionConfig | None = None, progress: Pro
     band = _band(config, float(movie.pixel_size))
     patches = config.patches if min(ny, nx) >= 96 else 1
     shifts = coarse_drift(read, (n, ny, nx), good, band, progress)
+    if shifts is None:
+        return _assemble(None, report, reasons, patches, config.local, (ny, nx))
     fit = None
     for _ in range(ROUNDS):
         before = shifts if fit is None else fit.shifts
         fit = fine_drift(read, (n, ny, nx), good, band, patches, before, progress)
-        smeared = good & _smeared(fit)
-        reasons[smeared] = "smeared"
-        good &= ~smeared
-        if np.abs(fit.shifts - before).max() < SETTLED and not smeared.any():
+        if np.abs(fit.shifts - before)[good & ~fit.smeared].max(initial=0.0) < SETTLED:
             break
+    reasons[fit.smeared] = "smeared"
     return _assemble(fit, report, reasons, patches, config.local, (ny, nx))
 
 
@@ -112,18 +111,16 @@ def _band(config: MotionConfig, pixel: float) -> Band:
     high = min(0.42, pixel / config.high_resolution) if config.high_resolution else 0.42
     low = min(pixel / config.low_resolution, 0.5 * high)
     radius = config.search or float(np.clip(0.4 * GRAPHENE / pixel, 1.0, 8.0))
-    return Band(low, high, radius)
-
-
-def _smeared(fit: DriftFit) -> np.ndarray:
-    """Frames that hold clearly less of the specimen than the others."""
-    if fit.quality_error > TRUSTED_ERROR:
-        return np.zeros(len(fit.quality), bool)
-    return (fit.quality < SMEARED) & (fit.quality < 1 - 5 * fit.quality_error)
+    return Band(low, high, radius, config.fastest)
 
 
 def _assemble(
-    fit: DriftFit, report: PixelReport, reasons: np.ndarray, patches: int, want_local: bool, shape: tuple[int, int]
+    fit: DriftFit | None,
+    report: PixelReport,
+    reasons: np.ndarray,
+    patches: int,
+    want_local: bool,
+    shape: tuple[int, int],
 ) -> Motion:
     good = reasons == ""
     n = len(good)
@@ -131,20 +128,20 @@ def _assemble(
         raise InputError(f"all {n} frames are bad; check the movie")
     local = np.zeros((n, 0, 0, 2))
     patch_x, patch_y = np.zeros(0), np.zeros(0)
-    if want_local and patches > 1:
+    if fit is not None and want_local and patches > 1:
         found = local_shifts(fit.gradient, fit.information, fit.centres, good)
         if found.any():
             local = found.reshape(n, patches, patches, 2)
             grid = fit.centres.reshape(patches, patches, 2)
             patch_x, patch_y = grid[0, :, 0], grid[:, 0, 1]
     return Motion(
-        shifts=fit.shifts - fit.shifts[good].mean(axis=0),
+        shifts=np.zeros((n, 2)) if fit is None else fit.shifts - fit.shifts[good].mean(axis=0),
         bad_frames=~good,
         hot_pixels=report.hot,
         dead_pixels=report.dead,
         shape=shape,
-        quality=np.where(good, fit.quality, 0.0),
-        sigma=np.sqrt(fit.variance),
+        quality=np.zeros(n) if fit is None else np.where(good, fit.quality, 0.0),
+        sigma=np.full((n, 2), np.inf) if fit is None else np.sqrt(fit.variance),
         reasons=reasons,
         ceiling=report.ceiling,
         mean=report.mean,

@@ -1,11 +1,10 @@
-"""Drift of the specimen from tile spectra: coarse tracking in time bins, then every frame against the aligned mean.
+"""Drift of the specimen from tile spectra: every frame against the aligned mean of all.
 
 A frame at time t is ``X_t(k) = A(k) exp(-2 pi i k.s_t) + noise`` of power N(k); all that does not move with the
-specimen (shot noise, tumbling particles, liquid) is in N. The gradient of the log-likelihood with the filter F =
-2A/N, divided by the information H = 2 sum (2 pi)^2 k k^T |A|^2/N, gives the shift (Gauss-Newton); the sequence of
-shifts is smoothed by a Kalman smoother whose noise levels are those of the largest likelihood. Register slips of the
-periodic graphene are excluded because the first trajectory may only move by less than half a lattice period between
-bins. References: doi:10.1364/OL.33.000156 (registration), doi:10.2514/3.3166 (smoother).
+specimen (shot noise, tumbling particles, liquid) is in N. The gradient of the log-likelihood with the filter ``F =
+2A/N``, divided by the information ``H = 2 sum (2 pi)^2 k k^T |A|^2/N``, gives the shift (Gauss-Newton); the sequence
+of shifts is smoothed by a Kalman smoother whose noise levels are those of the largest likelihood. References:
+doi:10.1364/OL.33.000156 (registration), doi:10.2514/3.3166 (smoother).
 """
 
 from __future__ import annotations
@@ -23,20 +22,17 @@ Reader = Callable[[int, int], np.ndarray]
 
 TILE_SIZES = (16, 24, 32, 48, 64, 80, 96, 128, 160, 192, 240, 256, 288, 320, 384, 448, 512)
 """Tile edges with fast transforms, px."""
-COARSE_TILE = 512
-"""Largest tile of the first trajectory, px: a few hundred Å of graphene are evidence enough."""
 FINE_TILE = 384
 """Largest tile of the final trajectory, px."""
-KEPT_COARSE, KEPT_FINE = 1024, 2048
+KEPT_FINE = 2048
 """Coefficients per tile: more than the reflections of several graphene sheets need."""
-PAIRS = 128
-"""Neighbouring frames that are compared to choose the coefficients of the first trajectory."""
-BINS = 1024
-"""Most time bins of the first trajectory: bounds its memory."""
-BIN_EVIDENCE = 60.0
-"""Signal over noise power, summed over coefficients, that a time bin should have; 60 gives a tenth of a pixel."""
-MOST_FRAMES_PER_BIN = 16
-"""At 0.1 px per frame the specimen then moves 1.6 px, a quarter of a graphene period."""
+FAINT = 0.05
+"""Coefficients below this share of the strongest ones are left out. The residual gain pattern of the detector is spread
+thinly over all of them and would hold the specimen to the detector."""
+TRUSTED_ERROR = 0.15
+"""Frames are judged by the specimen's amplitude only if one frame measures it this well."""
+SMEARED = 0.4
+"""Amplitude of the specimen, over its mean, below which a well-measured frame is smeared."""
 GRAPHENE = 2.13
 """Graphene (100) spacing, Å."""
 HANN_EXCESS = 35 / 18
@@ -47,11 +43,12 @@ SPECTRA_BYTES = 64 * 2**20
 
 @dataclass(frozen=True)
 class Band:
-    """Pass band in cycles per pixel and search radius in px."""
+    """Pass band in cycles per pixel, largest surprise in px, largest speed in px per frame."""
 
     low: float
     high: float
     radius: float
+    fastest: float
 
 
 @dataclass(frozen=True)
@@ -62,8 +59,8 @@ class DriftFit:
     ----------
     shifts, variance : (n, 2) px and px^2, order (x, y).
     quality : (n,) amplitude of the specimen in the frame over its mean, 1 for a good frame; 0 where not measured.
-    quality_error : its expected standard deviation.
-    gradient : (n, tiles, 2) 1/px, of the log-likelihood at `shifts`; zero in bad frames.
+    smeared : (n,) bool, frames that hold clearly less of the specimen than the others; they have no part in `shifts`.
+    gradient : (n, tiles, 2) 1/px, of the log-likelihood at `shifts`; zero in bad and smeared frames.
     information : (tiles, 3) px^-2, order xx, xy, yy.
     centres : (tiles, 2) px, tile centres (x, y) in the aligned frame.
     evidence : summed signal over noise power of one frame.
@@ -72,7 +69,7 @@ class DriftFit:
     shifts: np.ndarray
     variance: np.ndarray
     quality: np.ndarray
-    quality_error: float
+    smeared: np.ndarray
     gradient: np.ndarray
     information: np.ndarray
     centres: np.ndarray
@@ -100,12 +97,17 @@ def band_index(size: int, band: Band) -> np.ndarray:
     return index[keep].astype(np.uint32)
 
 
-def _best(rank: np.ndarray, kept: int) -> np.ndarray:
+def best(rank: np.ndarray, kept: int) -> np.ndarray:
     """Indices (tiles, kept) of the largest values per tile, ascending; stable for ties."""
     return np.sort(np.argsort(-rank, axis=1, kind="stable")[:, :kept], axis=1)
 
 
-def _filter(total: np.ndarray, power: np.ndarray, n: float) -> tuple[np.ndarray, np.ndarray]:
+def strongest(snr: np.ndarray) -> float:
+    """Signal over noise of the strongest reflections: mean of the dozen largest values (six of each of two sheets)."""
+    return float(np.sort(snr)[-12:].mean())
+
+
+def matched_filter(total: np.ndarray, power: np.ndarray, n: float) -> tuple[np.ndarray, np.ndarray]:
     """Matched filter 2A/N (shrunk where the reference is noise) and signal over noise power, both (tiles, k)."""
     mean = total / n
     noise = np.maximum(power / n - np.abs(mean) ** 2, 1e-30 + 1e-6 * power / n)
@@ -114,89 +116,20 @@ def _filter(total: np.ndarray, power: np.ndarray, n: float) -> tuple[np.ndarray,
     return (2 * mean * trust / noise).astype(np.complex64), snr * trust
 
 
-def _information(snr: np.ndarray, k: np.ndarray) -> np.ndarray:
+def fisher_information(snr: np.ndarray, k: np.ndarray) -> np.ndarray:
     """Fisher information (tiles, 3: xx, xy, yy) px^-2 of one frame."""
     w = 2 * (2 * np.pi) ** 2 * snr
     kx, ky = k[..., 0].astype(np.float64), k[..., 1].astype(np.float64)
     return np.stack([(w * kx * kx).sum(1), (w * kx * ky).sum(1), (w * ky * ky).sum(1)], axis=1)
 
 
-def _newton(gradient: np.ndarray, information: np.ndarray, limit: float) -> np.ndarray:
+def newton(gradient: np.ndarray, information: np.ndarray, limit: float) -> np.ndarray:
     """Solve information . step = gradient for (n, 2) gradients; steps longer than `limit` px are cut."""
     h = np.array([[information[0], information[1]], [information[1], information[2]]])
     ridge = 1e-6 * np.trace(h) + 1e-12
     step = np.linalg.solve(h + ridge * np.eye(2), gradient.T).T
     length = np.maximum(np.hypot(step[:, 0], step[:, 1]), 1e-12)
     return step * np.minimum(1.0, limit / length)[:, None]
-
-
-def coarse_drift(
-    read: Reader, shape: tuple[int, int, int], good: np.ndarray, band: Band, progress: Progress = None
-) -> np.ndarray:
-    """First trajectory (n, 2) px, interpolated from time bins; zeros when nothing is coherent in time."""
-    n, ny, nx = shape
-    size = tile_size(min(ny, nx, COARSE_TILE))
-    origin = np.array([(nx - size) // 2, (ny - size) // 2])
-    every = band_index(size, band)[None]
-    pairs = np.flatnonzero(good[:-1] & good[1:]) if n > 1 else np.array([], int)
-    if len(pairs) < 2:
-        return np.zeros((n, 2))
-    pairs = pairs[np.unique(np.linspace(0, len(pairs) - 1, PAIRS).astype(int))]
-    cross, power = np.zeros(every.shape, np.complex128), np.zeros(every.shape)
-    for t in pairs:
-        two = _core.motion_tile_spectra(read(int(t), int(t) + 2), np.tile(origin, (2, 1, 1)), size, every)
-        cross += two[1].astype(np.complex128) * two[0].conj()
-        power += 0.5 * (np.abs(two[0]) ** 2 + np.abs(two[1]) ** 2)
-    coherent = np.abs(cross)
-    snr = coherent / np.maximum(power - coherent, 1e-6 * power + 1e-30)
-    k = frequencies(size, every)
-    chosen = _best(snr * (k**2).sum(-1), KEPT_COARSE)
-    snr = np.take_along_axis(snr, chosen, 1)
-    keep = np.take_along_axis(every, chosen, 1)
-    k = np.take_along_axis(k, chosen[..., None], 1)
-    # A pair count of M leaves chance coherence of 1/sqrt(M); only what exceeds three times that is evidence.
-    evidence = float(snr[snr > 3 / np.sqrt(len(pairs))].sum())
-    wanted = min(MOST_FRAMES_PER_BIN, int(np.ceil(BIN_EVIDENCE / max(evidence, 1e-3))))
-    width = max(int(np.ceil(n / BINS)), wanted)
-    bins = np.arange(n) // width
-    count = np.bincount(bins[good], minlength=bins[-1] + 1)
-    spectra = np.zeros((len(count), 1, keep.shape[1]), np.complex64)
-    for start, stop in blocks(n, 4 * ny * nx):
-        if good[start:stop].any():
-            x = _core.motion_tile_spectra(read(start, stop), np.tile(origin, (stop - start, 1, 1)), size, keep)
-            np.add.at(spectra, bins[start:stop][good[start:stop]], x[good[start:stop]])
-        if progress:
-            progress("motion: first trajectory", stop, n)
-    spectra /= np.maximum(count, 1)[:, None, None].astype(np.float32)
-    noise = np.take_along_axis(np.maximum(power - coherent, 1e-6 * power + 1e-30), chosen, 1)[0] / len(pairs)
-    weight = (snr[0] / (snr[0] + 3 / np.sqrt(len(pairs))) / noise).astype(np.float32)
-    shifts = _core.motion_track_bins(spectra[:, 0], k[0], weight, band.radius)
-    shifts = _refine_bins(spectra, k, (count > 0).astype(np.float64), shifts, band.radius)
-    centre = np.bincount(bins[good], np.flatnonzero(good), len(count)) / np.maximum(count, 1)
-    seen = count > 0
-    return np.stack([np.interp(np.arange(n), centre[seen], shifts[seen, i]) for i in (0, 1)], axis=1)
-
-
-def _refine_bins(
-    spectra: np.ndarray, k: np.ndarray, weight: np.ndarray, shifts: np.ndarray, radius: float
-) -> np.ndarray:
-    """Register all bins with their common mean until no bin moves by more than 0.01 px (at most 20 times)."""
-    n = float(weight.sum())
-    for _ in range(20):
-        total = np.zeros(spectra.shape[1:], np.complex128)
-        power = np.zeros(spectra.shape[1:])
-        _core.motion_accumulate_reference(spectra, shifts, k, weight, total, power)
-        matched, snr = _filter(total, power, n)
-        information = _information(snr, k)[0]
-        score = _core.motion_shift_score(spectra, shifts, k, matched)[:, 0, 1:]
-        measured = shifts + _newton(score, information, 0.5 * radius)
-        new = _core.motion_smooth(measured, weight[:, None] * information / HANN_EXCESS**2)[0]
-        new -= new.mean(axis=0)
-        moved = np.abs(new - shifts + shifts.mean(axis=0)).max()
-        shifts = new
-        if moved < 0.01:
-            break
-    return shifts
 
 
 class _Tiles:
@@ -252,13 +185,14 @@ def fine_drift(
         if progress:
             progress("motion: reference", stop, n)
     count = float(good.sum())
-    _, snr = _filter(total, power, count)
-    chosen = _best(np.where(snr > 4 / count, snr, 0.0) * (k**2).sum(-1), KEPT_FINE)
+    _, snr = matched_filter(total, power, count)
+    faint = np.array([max(4 / count, FAINT * strongest(tile)) for tile in snr])[:, None]
+    chosen = best(np.where(snr > faint, snr, 0.0) * (k**2).sum(-1), KEPT_FINE)
     every, k = np.take_along_axis(every, chosen, 1), np.take_along_axis(k, chosen[..., None], 1)
-    matched, snr = _filter(np.take_along_axis(total, chosen, 1), np.take_along_axis(power, chosen, 1), count)
-    snr = np.where(snr > 4 / count, snr, 0.0)
+    matched, snr = matched_filter(np.take_along_axis(total, chosen, 1), np.take_along_axis(power, chosen, 1), count)
+    snr = np.where(snr > faint, snr, 0.0)
     matched = np.where(snr > 0, matched, 0).astype(np.complex64)
-    information = _information(snr, k)
+    information = fisher_information(snr, k)
     score = np.zeros((n, len(tiles.corner), 3))
     for start, stop in blocks(n, 4 * ny * nx, limit):
         if good[start:stop].any():
@@ -271,10 +205,15 @@ def fine_drift(
     excess = _excess(score[good][:, :, 1:], information, patches)
     gradient, information = score[:, :, 1:] / excess, information / excess
     h = information.sum(axis=0)
-    measured = shifts + _newton(gradient.sum(axis=1), h, band.radius)
-    smoothed, variance, _, _ = _core.motion_smooth(measured, good[:, None] * h[None])
-    expected = 2 * snr.sum()
-    quality = score[:, :, 0].sum(axis=1) / max(expected, 1e-30)
+    step = newton(gradient.sum(axis=1), h, band.radius)
+    expected = max(2 * snr.sum(), 1e-30)
+    # The score at the maximum, which the step leads to: c + s.H.s/2.
+    rise = 0.5 * (h[0] * step[:, 0] ** 2 + 2 * h[1] * step[:, 0] * step[:, 1] + h[2] * step[:, 1] ** 2)
+    quality = (score[:, :, 0].sum(axis=1) + excess * rise) / expected
+    quality_error = float(np.sqrt(excess / expected))
+    smeared = good & (quality < min(SMEARED, 1 - 5 * quality_error)) & (quality_error < TRUSTED_ERROR)
+    good = good & ~smeared
+    smoothed, variance, _, _ = _core.motion_smooth(shifts + step, good[:, None] * h[None])
     # The gradient is linear in the shift near the maximum, so it is carried over to the new trajectory.
     moved = (smoothed - shifts)[:, None]
     change = np.stack(
@@ -288,7 +227,7 @@ def fine_drift(
         smoothed,
         variance,
         quality,
-        float(np.sqrt(excess / max(expected, 1e-30))),
+        smeared,
         np.where(good[:, None, None], gradient - change, 0.0),
         information,
         tiles.centres.astype(np.float64),

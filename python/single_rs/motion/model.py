@@ -27,7 +27,7 @@ class Motion:
     shape : (y, x) px of a frame.
     quality : (n,) amplitude of the specimen over its mean, about 1 in a good frame; 0 in bad frames and where
         the movie has nothing that moves with the frame.
-    sigma : (n, 2) px, one standard deviation of `shifts`.
+    sigma : (n, 2) px, one standard deviation of `shifts`; infinite when the drift could not be measured.
     reasons : (n,) str, why a frame is bad, else empty.
     ceiling : counts; single values above it are X-rays and are repaired.
     mean : (y, x) float32 mean of the good frames in counts with bad pixels repaired, or None when read from a file.
