@@ -27,7 +27,7 @@ __all__ = ["Motion", "MotionConfig", "correct_motion", "read_motion", "window_av
 
 ROUNDS = 3
 """Most rounds of the final trajectory; another follows only if the last moved a frame by more than `SETTLED`."""
-SETTLED = 0.3
+SETTLED = 0.4
 """Change of the trajectory, px, within which its linear correction is good to a few hundredths of a pixel."""
 
 
