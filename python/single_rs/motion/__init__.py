@@ -87,11 +87,11 @@ def correct_motion(movie: Any, config: MotionConfig | None = None, progress: Pro
     shifts = coarse_drift(read, (n, ny, nx), good, band, progress)
     if shifts is None:
         return _assemble(None, report, reasons, patches, config.local, (ny, nx))
-    fit = None
     for _ in range(ROUNDS):
-        before = shifts if fit is None else fit.shifts
+        before = shifts
         fit = fine_drift(read, (n, ny, nx), good, band, patches, before, progress)
-        if np.abs(fit.shifts - before)[good & ~fit.smeared].max(initial=0.0) < SETTLED:
+        shifts = fit.shifts
+        if np.abs(shifts - before)[good & ~fit.smeared].max(initial=0.0) < SETTLED:
             break
     reasons[fit.smeared] = "smeared"
     return _assemble(fit, report, reasons, patches, config.local, (ny, nx))
