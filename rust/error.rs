@@ -30,11 +30,7 @@ pub enum Error {
 impl Error {
     /// A [`Error::BadInput`] from anything printable.
     pub fn bad_input(name: &'static str, given: impl ToString, accepted: impl ToString) -> Self {
-        Self::BadInput {
-            name,
-            given: given.to_string(),
-            accepted: accepted.to_string(),
-        }
+        Self::BadInput { name, given: given.to_string(), accepted: accepted.to_string() }
     }
 }
 

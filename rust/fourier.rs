@@ -49,7 +49,11 @@ impl HalfPlane {
     /// An odd or tiny box, or shells beyond Nyquist.
     pub fn new(size: usize, min_shell: usize, max_shell: usize) -> Result<Self> {
         if size < 16 || !size.is_multiple_of(2) {
-            return Err(Error::bad_input("box", format!("{size} px"), "an even box of at least 16 px is needed"));
+            return Err(Error::bad_input(
+                "box",
+                format!("{size} px"),
+                "an even box of at least 16 px is needed",
+            ));
         }
         if max_shell == 0 || max_shell >= size / 2 || min_shell > max_shell {
             return Err(Error::bad_input(

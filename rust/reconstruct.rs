@@ -61,7 +61,11 @@ pub fn insert(
         ));
     }
     if [frame_weights.len(), shifts.len(), groups.len()] != [n, n, n] {
-        return Err(Error::bad_input("poses", "lists of different lengths", format!("{n} of each are needed")));
+        return Err(Error::bad_input(
+            "poses",
+            "lists of different lengths",
+            format!("{n} of each are needed"),
+        ));
     }
     let reach = reach_for(plane.max_shell, pad);
     Ok((0..group_count)

@@ -110,11 +110,7 @@ impl<'a> FourierVolume<'a> {
         let gy = lerp(x10 - x00, x11 - x01, f[2]);
         let gz = y1 - y0;
         // F(−k) = F*(k): the gradient of the conjugate, seen from −k, changes sign.
-        if flip {
-            (out.conj(), [-gx.conj(), -gy.conj(), -gz.conj()])
-        } else {
-            (out, [gx, gy, gz])
-        }
+        if flip { (out.conj(), [-gx.conj(), -gy.conj(), -gz.conj()]) } else { (out, [gx, gy, gz]) }
     }
 
     /// Central slice at rotation `r` into `out`, in packed order.

@@ -1,14 +1,16 @@
 """Types of the Rust extension; the meaning of each function is told in the Python module of its stage."""
 
+from typing import final
+
 import numpy as np
 import numpy.typing as npt
 
+__all__: list[str]
 __version__: str
 
 class ConvergenceError(RuntimeError): ...
 
 def threads() -> int: ...
-
 def motion_frame_statistics(
     frames: npt.NDArray[np.float32], skip: npt.NDArray[np.bool_], low: float, high: float
 ) -> npt.NDArray[np.float64]: ...
@@ -54,8 +56,9 @@ def motion_smooth(
     measured: npt.NDArray[np.float64], information: npt.NDArray[np.float64]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], float, float]: ...
 
+@final
 class HalfPlane:
-    def __init__(self, size: int, min_shell: int, max_shell: int) -> None: ...
+    def __new__(cls, size: int, min_shell: int, max_shell: int) -> HalfPlane: ...
     def __len__(self) -> int: ...
     @property
     def size(self) -> int: ...
@@ -121,7 +124,11 @@ def polish_poses(
     max_turn: float,
     max_shift: float,
 ) -> tuple[
-    npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]
+    npt.NDArray[np.float32],
+    npt.NDArray[np.float32],
+    npt.NDArray[np.float32],
+    npt.NDArray[np.float32],
+    npt.NDArray[np.float32],
 ]: ...
 def insert_slices(
     spectra: npt.NDArray[np.complex64],

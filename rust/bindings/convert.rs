@@ -13,7 +13,9 @@ pub(super) fn contiguous<'a, T: Element>(
 ) -> PyResult<&'a [T]> {
     let shape = array.as_array().shape().to_vec();
     if shape.len() != axes {
-        return Err(Error::bad_input(name, format!("of shape {shape:?}"), format!("{axes} axes are needed")).into());
+        return Err(
+            Error::bad_input(name, format!("of shape {shape:?}"), format!("{axes} axes are needed")).into()
+        );
     }
     Ok(array
         .as_slice()

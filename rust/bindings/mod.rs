@@ -33,5 +33,6 @@ fn agree(name: &'static str, given: usize, needed: usize) -> PyResult<()> {
     if given == needed {
         return Ok(());
     }
-    Err(crate::error::Error::bad_input(name, format!("{given} values"), format!("{needed} are needed")).into())
+    Err(crate::error::Error::bad_input(name, format!("{given} values"), format!("{needed} are needed"))
+        .into())
 }

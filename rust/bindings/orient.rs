@@ -54,8 +54,7 @@ fn index_frames<'py>(
     agree("power", power.len(), points.len())?;
     let directions = rows(contiguous(&directions, "directions", 2)?, "directions")?;
     let spots = LatticeSpots { points: points.to_vec(), power, diameter };
-    let found =
-        py.detach(|| Indexer::new(&spots, directions, &Rings { radii }).candidates(polar, count));
+    let found = py.detach(|| Indexer::new(&spots, directions, &Rings { radii }).candidates(polar, count));
     let matrices: Vec<f32> = found.iter().flat_map(|c| c.rotation.into_iter().flatten()).collect();
     let scores: Vec<f32> = found.iter().map(|c| c.score).collect();
     Ok((
@@ -193,9 +192,8 @@ fn polish_poses<'py>(
     agree("volume_of", volume_of.len(), frames)?;
     agree("frame_of", frame_of.len(), start.len())?;
     let limits = PolishLimits { iterations, max_turn, max_shift };
-    let found = py.detach(|| {
-        polish(spectra, plane, weights, &views, &volume_of, start, shifts, &frame_of, limits)
-    });
+    let found =
+        py.detach(|| polish(spectra, plane, weights, &views, &volume_of, start, shifts, &frame_of, limits));
     let count = found.len();
     let matrices: Vec<f32> = found.iter().flat_map(|p| p.rotation.into_iter().flatten()).collect();
     let moved: Vec<f32> = found.iter().flat_map(|p| p.shift).collect();

@@ -31,9 +31,8 @@ fn insert_slices<'py>(
     let shifts = rows(contiguous(&shifts, "shifts", 2)?, "shifts")?;
     let groups = contiguous(&groups, "groups", 1)?;
     let plane = &plane.0;
-    let sums = py.detach(|| {
-        insert(spectra, plane, weights, frame_weights, poses, shifts, groups, group_count, pad)
-    })?;
+    let sums = py
+        .detach(|| insert(spectra, plane, weights, frame_weights, poses, shifts, groups, group_count, pad))?;
     let reach = reach_for(plane.max_shell, pad);
     let shape = [2 * reach + 1, 2 * reach + 1, reach + 1];
     sums.into_iter()

@@ -52,7 +52,11 @@ pub fn polar_spectra(
         return Err(Error::bad_input("padded", padded, format!("more than {} px are needed", 2 * reach)));
     }
     if rings.radii.last().is_none_or(|&k| k >= 0.5) {
-        return Err(Error::bad_input("radii", format!("{:?}", rings.radii.last()), "below 0.5 cycles per px"));
+        return Err(Error::bad_input(
+            "radii",
+            format!("{:?}", rings.radii.last()),
+            "below 0.5 cycles per px",
+        ));
     }
     let rows_fft = RealFftPlanner::<f32>::new().plan_fft_forward(padded);
     let columns_fft = rustfft::FftPlanner::<f32>::new().plan_fft_forward(padded);
@@ -249,8 +253,7 @@ impl Indexer {
             }
             // Rings count in proportion to k: the number of independent samples on them.
             let scale = 1.0 / (norm.sqrt().max(f32::MIN_POSITIVE) * RING as f32);
-            for ((values, &k), bins_out) in
-                image.chunks_mut(RING).zip(&rings.radii).zip(out.chunks_mut(bins))
+            for ((values, &k), bins_out) in image.chunks_mut(RING).zip(&rings.radii).zip(out.chunks_mut(bins))
             {
                 values.iter_mut().for_each(|v| *v *= k * scale);
                 fft.process(values, bins_out).expect("the rings have the planned length");

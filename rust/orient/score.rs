@@ -140,10 +140,8 @@ impl Twiddles {
             }
             _ => (0.0, 0.0),
         };
-        let (dx, gain_x) =
-            refine((x > 0).then(|| map[at - 1]), (x + 1 < side).then(|| map[at + 1]));
-        let (dy, gain_y) =
-            refine((y > 0).then(|| map[at - side]), (y + 1 < side).then(|| map[at + side]));
+        let (dx, gain_x) = refine((x > 0).then(|| map[at - 1]), (x + 1 < side).then(|| map[at + 1]));
+        let (dy, gain_y) = refine((y > 0).then(|| map[at - side]), (y + 1 < side).then(|| map[at + side]));
         let to_px = |i: usize, d: f32| (i as f32 + d - self.window.steps as f32) * self.window.spacing;
         Match { overlap: top + gain_x + gain_y, power, shift: [to_px(x, dx), to_px(y, dy)] }
     }

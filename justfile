@@ -1,0 +1,34 @@
+# Everyday commands; `just --list` shows them. CI runs .ci/run, which needs neither just nor anything installed before.
+
+# build in release and install, editable, with the test extras
+develop:
+    pip install maturin && maturin develop --release --extras test,io
+
+# Rust and Python tests
+test:
+    cargo test --release
+    pytest
+
+# only what takes seconds
+quick:
+    pytest -m "not slow"
+
+# formats and lints, mending what can be mended
+lint:
+    cargo fmt
+    cargo clippy --all-targets --features python -- -D warnings
+    ruff format python tests benches docs
+    ruff check --fix python tests benches docs
+    python -m mypy.stubtest single_rs._core
+
+# criterion, one group per kernel
+bench:
+    cargo bench
+
+# the picture of the README, from a simulated particle
+picture:
+    python docs/picture.py docs/images/particle.png
+
+# all that CI does
+ci:
+    .ci/run
