@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 from single_rs import _core
 from single_rs.background import CleanStack
@@ -28,8 +29,10 @@ from single_rs.orient.occupancy import SiteModel, solve_occupancy
 from single_rs.orient.quotient import (
     States,
     ball_model,
+    nearest_mates,
     refine_states,
     site_amplitude,
+    to_quaternions,
 )
 from single_rs.orient.template import LatticeTemplate
 from single_rs.orient.types import OrientConfig
@@ -55,7 +58,8 @@ CHAIN = 24  # best candidates of each frame that enter the hidden Markov model
 LEAST_STATE = 0.01  # probability of a quotient state whose mates are still compared
 POLISH_REACH = np.radians(4.0)  # farthest a polish may turn a pose
 SAME_POSE = np.radians(3.0)  # poses nearer than this are one
-OUTLIER = 3.0  # widths below the median that make a frame unexplained
+NEAR_POSE = np.radians(14.0)  # how far from the present pose the index's other states are tried again
+OUTLIER = 2.5  # widths below the median that make a frame unexplained
 FINALISTS = 6  # mates polished against a volume before they are compared
 QUARTER_WAVE = 0.25  # spacing of the shift search, of the shortest period
 
@@ -133,7 +137,6 @@ class HalfSolver:
         self, frames: FrameSet, volumes: list[NDArray[np.complex64]], rotations: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         """Power (n,) of each frame's own slice over the noise, at the scale that fits all frames."""
-        every = np.arange(len(rotations))
         slices = np.empty((len(rotations), len(frames.plane)), np.complex64)
         for number, volume in enumerate(volumes):
             here = self.fold == number
@@ -252,11 +255,11 @@ def solve_half(
         report("volumes")
         volumes, correlation = _held_out(half, frames, rotations, shifts, confidence)
         if number == 1:
-            lost = _unexplained(score, half.gains(frames, volumes, rotations))
-            trail["searched_again"] = float(len(lost) / len(score))
-            candidates = _search_again(half, candidates, lost, spare)
-        rotations, shifts, confidence, score, few = _compare(half, volumes, candidates.joined(rotations))
-        candidates = few if number else candidates
+            lost = _unexplained(score, half.gains(frames, volumes, rotations)) | (confidence < CONFIDENT)
+            trail["searched_again"] = float(lost.mean())
+            candidates = _search_again(candidates, rotations, np.flatnonzero(lost), spare, template.group)
+        pool = candidates.joined(rotations)
+        rotations, shifts, confidence, score, candidates = _compare(half, volumes, pool)
         trail[f"volume_{number}_fsc"] = float(np.mean(correlation[frames.plane.max_shell // 3 :]))
         trail[f"volume_{number}_confident"] = float((confidence > CONFIDENT).mean())
         trail[f"volume_{number}_score"] = float(score.mean())
@@ -382,26 +385,37 @@ def _held_out(
     return [volumes[1], volumes[0]], shell_correlation(*volumes)
 
 
-def _unexplained(score: NDArray[np.float64], power: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Frames whose log-likelihood falls far short of the power their slice should explain.
+def _unexplained(score: NDArray[np.float64], power: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Frames (n,) whose log-likelihood falls far short of the power their slice should explain.
 
     A right pose gains about the power s² a of its own slice, whatever the zone axis; a wrong one pays for half of it.
     """
     ratio = score / np.maximum(power, 1e-9)
     middle = np.median(ratio)
     width = 1.4826 * np.median(np.abs(ratio - middle))
-    return np.flatnonzero(ratio < middle - OUTLIER * width)
+    return np.asarray(ratio < middle - OUTLIER * width)
 
 
 def _search_again(
-    half: HalfSolver, candidates: Candidates, lost: NDArray[np.int64], spare: NDArray[np.float64]
+    candidates: Candidates,
+    rotations: NDArray[np.float64],
+    lost: NDArray[np.int64],
+    spare: NDArray[np.float64],
+    group: NDArray[np.float64],
 ) -> Candidates:
-    """Add all mates of all index candidates of the frames `lost`."""
+    """Add what the index knows: for every frame its candidates near the present pose, for lost ones all their mates.
+
+    Near zone axes the chain may have settled on a neighbouring state some degrees off, which polishing cannot leave.
+    """
+    aligned, angle = nearest_mates(to_quaternions(spare), to_quaternions(rotations), group)
+    frame, place = np.nonzero((angle > SAME_POSE) & (angle < NEAR_POSE))
+    near = Rotation.from_quat(np.roll(aligned[frame, place], -1, axis=1)).as_matrix()
+    prior = float(np.log(LEAST_STATE))
+    candidates = candidates.joined(near, frame, prior)
     if not len(lost):
         return candidates
-    mates = all_mates(spare[lost], half.template.group)
-    frame = np.repeat(lost, mates.shape[1])
-    return candidates.joined(mates.reshape(-1, 3, 3), frame, prior=float(np.log(LEAST_STATE)))
+    mates = all_mates(spare[lost], group)
+    return candidates.joined(mates.reshape(-1, 3, 3), np.repeat(lost, mates.shape[1]), prior)
 
 
 def _compare(

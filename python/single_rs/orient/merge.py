@@ -67,7 +67,7 @@ def _robust_mean(rotations: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _translation(rotations: NDArray[np.float64], change: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Translation of the particle (3,) whose images explain the changes of shift (n, 2), least squares, outliers cut."""
+    """Translation (3,) of the particle whose images explain the changes of shift (n, 2); outliers are cut."""
     rows = rotations[:, :2].reshape(-1, 3)
     keep = np.ones(len(change), bool)
     moved = np.zeros(3)

@@ -31,6 +31,7 @@ __all__ = [
     "States",
     "ball_model",
     "index_frames",
+    "nearest_mates",
     "refine_states",
     "smooth_states",
     "to_quaternions",
@@ -86,7 +87,10 @@ class Index:
 
 @dataclass(frozen=True)
 class States:
-    """Distinct states per frame, most probable first: rotations (n, q, 3, 3), probability (n, q), step (rad per axis)."""
+    """Distinct states per frame, most probable first.
+
+    rotations (n, q, 3, 3), probability (n, q), step in rad per axis, share of jumps.
+    """
 
     rotations: NDArray[np.float64]
     probability: NDArray[np.float64]
@@ -169,7 +173,7 @@ def smooth_states(index: Index, select: NDArray[np.int64], block: NDArray[np.int
             square, jumps = square + s * len(chain), jumps + j * len(chain)
         step = float(np.clip(np.sqrt(square / len(select)), np.radians(0.3), np.radians(15)))
         jump = float(np.clip(jumps / len(select), 0.005, 0.5))
-    merged, mass = _merge(quaternions, probability, left, right)
+    merged, mass = _merge(quaternions, probability, index.template.group)
     return States(merged, mass, step, jump)
 
 
@@ -180,31 +184,39 @@ def _product(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.flo
     return np.concatenate([scalar, aw * bv + bw * av + np.cross(av, bv)], axis=-1)
 
 
-def _merge(
-    quaternions: NDArray[np.float32], probability: NDArray[np.float64], left: NDArray, right: NDArray
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Merge candidates (n, k, 4) within `SAME_STATE` of the most probable one, `STATES` times over.
+def nearest_mates(
+    quaternions: NDArray[np.float32], target: NDArray[np.float32], group: NDArray[np.float64]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Of each candidate (n, k, 4) the mate nearest to its frame's target (n, 4), same sign, and its angle (n, k), rad.
 
-    `left` and `right` (·, 4) are the mates' factors. |⟨l c r, t⟩| = |⟨c, l⁻¹ t r⁻¹⟩| lets the mates of the one target
-    be compared with all candidates by a product of matrices.
+    |⟨l c r, t⟩| = |⟨c, l⁻¹ t r⁻¹⟩| lets the mates of the one target be compared with all candidates by a product of
+    matrices.
     """
+    left, right = to_quaternions(FRIEDEL), to_quaternions(group)
+    conjugate = np.array([1, -1, -1, -1], np.float32)
+    targets = _product(_product(left[:, None], target[:, None, None]), right).reshape(len(target), -1, 4)
+    overlap = np.einsum("nkc,nmc->nkm", quaternions, targets)
+    mate = np.abs(overlap).argmax(axis=2)
+    nearest = np.take_along_axis(overlap, mate[..., None], axis=2)[..., 0]
+    turn_left = left[mate // len(right)] * conjugate
+    turn_right = right[mate % len(right)] * conjugate
+    aligned = _product(_product(turn_left, quaternions), turn_right) * np.sign(nearest)[..., None]
+    return aligned, 2 * np.arccos(np.clip(np.abs(nearest), 0, 1))
+
+
+def _merge(
+    quaternions: NDArray[np.float32], probability: NDArray[np.float64], group: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Merge candidates (n, k, 4) within `SAME_STATE` of the most probable one, `STATES` times over."""
     n = len(quaternions)
     remaining = probability.copy()
     out, mass = np.zeros((n, STATES, 3, 3)), np.zeros((n, STATES))
-    rows = np.arange(n)
-    conjugate = np.array([1, -1, -1, -1], np.float32)
     for q in range(STATES):
-        top = quaternions[rows, remaining.argmax(axis=1)]
-        targets = _product(_product(left[:, None], top[:, None, None]), right).reshape(n, -1, 4)
-        overlap = np.einsum("nkc,nmc->nkm", quaternions, targets)
-        mate = np.abs(overlap).argmax(axis=2)
-        nearest = np.take_along_axis(overlap, mate[..., None], axis=2)[..., 0]
-        near = 2 * np.arccos(np.clip(np.abs(nearest), 0, 1)) < SAME_STATE
+        top = quaternions[np.arange(n), remaining.argmax(axis=1)]
+        aligned, angle = nearest_mates(quaternions, top, group)
+        near = angle < SAME_STATE
         weight = np.where(near, remaining, 0.0)
         mass[:, q] = weight.sum(axis=1)
-        turn_left = left[mate // len(right)] * conjugate
-        turn_right = right[mate % len(right)] * conjugate
-        aligned = _product(_product(turn_left, quaternions), turn_right) * np.sign(nearest)[..., None]
         # Within a few degrees the sum of like-signed quaternions is the chordal mean.
         mean = (aligned * (weight + 1e-9 * near)[..., None]).sum(axis=1)
         out[:, q] = Rotation.from_quat(np.roll(mean, -1, axis=1)).as_matrix()
