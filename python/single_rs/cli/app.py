@@ -23,7 +23,7 @@ EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 SETTING_FLAG = re.compile(r"--([a-z][a-z0-9_-]*(?:\.[a-z][a-z0-9_-]*)+)(?:=(.*))?", re.DOTALL)
 
 EPILOGUE = """\
-Any setting of any stage can be given as --STAGE.SETTING VALUE, e.g. --orient.resolution 0.8; 'single-rs config' lists
+Any setting of any stage can be given as --STAGE.SETTING VALUE, e.g. --trace.rounds 4; 'single-rs config' lists
 them with units and meaning, and its output, edited, is what --config FILE.toml takes."""
 
 app = App(
