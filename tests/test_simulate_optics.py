@@ -116,7 +116,7 @@ def test_atoms_are_bright_and_contrast_is_that_of_the_experiment() -> None:
     assert scope.image(np.zeros((1, 3)), ONE_PT)[64, 64] > 1.4
     turns = Rotation.random(20, random_state=1).as_matrix()
     spread = np.mean([scope.image(c.positions @ r.T, c.symbols).std() for r in turns])
-    assert 0.11 < spread < 0.20  # 0.18 over particle and surroundings, DESIGN section 4; 0.3 over the disc alone
+    assert 0.11 < spread < 0.20  # 0.18 by multislice over particle and surroundings; 0.3 over the disc alone
     assert scope.image(c.positions, c.symbols).std() > 0.9 * spread
     under = Microscope(128, PX, OpticsConfig(defocus=-44.0, c3=7.5e4))
     assert under.image(np.zeros((1, 3)), ONE_PT)[64, 64] < 0.8

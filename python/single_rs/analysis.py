@@ -148,7 +148,13 @@ def _lattice_summary(lattice: Lattice) -> dict[str, Any]:
 
 
 def summarise(model: ParticleModel) -> dict[str, Any]:
-    """Return the numbers for summary.json: atoms, bonds, structure types, lattice, strain (Å, degrees, fractions)."""
+    """Return the numbers for summary.json: atoms, bonds, structure types, lattice, strain (Å, degrees, fractions).
+
+    Parameters
+    ----------
+    model
+        Result of `analyse`.
+    """
     local = analyse_structure(model.atoms.positions)
     counts = np.bincount(model.structure_type, minlength=len(STRUCTURE_NAMES))
     return {
@@ -170,7 +176,19 @@ def write_analysis(
     formats: tuple[str, ...] = ("pdb", "cif", "poscar"),
     vacuum: float = 10.0,
 ) -> list[Path]:
-    """Write atoms.xyz, lattice.json, strain_*.mrc (with a box) and the formats into a folder; returns the files."""
+    """Write atoms.xyz, lattice.json, strain_*.mrc (with a box) and the formats into a folder; returns the files.
+
+    Parameters
+    ----------
+    folder
+        Made if needed.
+    model
+        Result of `analyse`.
+    formats
+        Names in `export_dft.FORMATS`.
+    vacuum
+        Å round the particle in periodic formats.
+    """
     from single_rs.io import write_map
 
     target = Path(folder)

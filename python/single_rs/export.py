@@ -117,6 +117,13 @@ def _header(model: ParticleModel) -> str:
 def write_xyz(path: str | os.PathLike[str], model: ParticleModel) -> None:
     """Write atoms.xyz (extended XYZ), see the module for columns and frame.
 
+    Parameters
+    ----------
+    path
+        File; replaced if it exists.
+    model
+        Atoms with what is known of each.
+
     Raises
     ------
     DataFileError
@@ -225,6 +232,11 @@ def read_xyz(path: str | os.PathLike[str]) -> Atoms:
 
     Positions are returned from the box centre when the file carries box and pixel_size (as ours do), else as they are.
     What a file does not hold (height, bfactor, sigma, probability) is NaN.
+
+    Parameters
+    ----------
+    path
+        File; its suffix tells the format.
 
     Raises
     ------

@@ -185,6 +185,17 @@ def write_formats(
 ) -> list[Path]:
     """Write the particle in several formats, by their names in `FORMATS`, into a folder; returns the files.
 
+    Parameters
+    ----------
+    folder
+        Made if needed.
+    model
+        Atoms with what is known of each.
+    formats
+        Names in `FORMATS`.
+    vacuum
+        Å round the particle in periodic formats.
+
     Raises
     ------
     InputError

@@ -32,19 +32,37 @@ FLIP = np.diag([-1.0, -1.0, 1.0])
 
 
 def flip_map(map: NDArray[Any]) -> NDArray[Any]:
-    """Return a map (z, y, x) inverted about its centre, voxel N//2 of each even axis."""
+    """Return a map (z, y, x) inverted about its centre, voxel N//2 of each even axis.
+
+    Parameters
+    ----------
+    map
+        (z, y, x), any type.
+    """
     # Index 0 of an even axis is its own image, so reversing must be followed by a step of one.
     axes = (0, 1, 2)
     return np.roll(np.flip(map, axes), (1, 1, 1), axes)
 
 
 def flip_positions(positions: ArrayLike) -> NDArray[np.float64]:
-    """Return positions (n, 3), Å from the box centre, inverted."""
+    """Return positions (n, 3), Å from the box centre, inverted.
+
+    Parameters
+    ----------
+    positions
+        (n, 3) Å from the box centre.
+    """
     return 0.0 - np.asarray(positions, np.float64)
 
 
 def flip_rotations(rotations: ArrayLike) -> NDArray[np.float64]:
-    """Return the rotations (n, 3, 3) that show the inverted particle in the same images."""
+    """Return the rotations (n, 3, 3) that show the inverted particle in the same images.
+
+    Parameters
+    ----------
+    rotations
+        (n, 3, 3), x_lab = R · x_particle.
+    """
     return FLIP @ np.asarray(rotations, np.float64)
 
 

@@ -137,7 +137,15 @@ def lattice_from_dict(content: dict[str, Any]) -> Lattice:
 
 
 def write_lattice(path: str | os.PathLike[str], lattice: Lattice) -> None:
-    """Write lattice.json, whole or not at all."""
+    """Write lattice.json, whole or not at all.
+
+    Parameters
+    ----------
+    path
+        File; replaced if it exists.
+    lattice
+        Result of `fit_lattice`; lengths in Å, angles in degrees.
+    """
     from single_rs.io import atomic
 
     # Indented for people, but one row per line for the long lists of atoms.
@@ -151,6 +159,11 @@ def write_lattice(path: str | os.PathLike[str], lattice: Lattice) -> None:
 
 def read_lattice(path: str | os.PathLike[str]) -> Lattice:
     """Read lattice.json.
+
+    Parameters
+    ----------
+    path
+        File.
 
     Raises
     ------

@@ -35,7 +35,7 @@ class RunResult:
     Attributes
     ----------
     folder
-        OUT, see DESIGN section 6 for its files.
+        OUT; docs/conventions.md lists its files.
     particles
         One result per particle found.
     """

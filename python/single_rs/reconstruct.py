@@ -52,7 +52,7 @@ class Reconstruction:
     Attributes
     ----------
     map, half1, half2
-        (z, y, x) float32 contrast per voxel; centre at voxel N // 2; the map is filtered by its FSC, the halves are not.
+        (z, y, x) float32 contrast per voxel; centre at voxel N // 2; only the map is filtered by its FSC.
     pixel_size
         Å.
     fsc

@@ -68,6 +68,10 @@ class PoseScore:
         Fraction of all frames.
     median_deg : float
         Of those within 10°.
+    frames, placed : int
+        All frames, and those that have a pose.
+    hand : int
+        1 or -1: the hand that fits better.
     """
 
     within_1deg: float

@@ -1,7 +1,7 @@
 """Each stage on files: what it reads, the one call that does the work, what it writes.
 
 The pipeline and the command line share these, so that ``single-rs orient`` does exactly what ``single-rs run`` does.
-Files are those of DESIGN section 6; all are written aside and renamed.
+Files are those of docs/conventions.md; all are written aside and renamed.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 VERSION_LINE = "# version 30001"  # tells RELION that the file has optics groups (3.1 and later)
-# RELION refuses an optics group without them. Negative-Cs imaging, DESIGN section 4; our own stages do not read them.
+# RELION refuses an optics group without them. Negative-Cs imaging; our own stages do not read them.
 VOLTAGE_KV = 300.0
 SPHERICAL_ABERRATION_MM = -0.0075
 AMPLITUDE_CONTRAST = 0.1
@@ -221,6 +221,11 @@ def write_tracks(path: str | os.PathLike[str], tracks: Sequence[Track], pixel_si
 
 def read_tracks(path: str | os.PathLike[str]) -> list[Track]:
     """Read the trajectories that `write_tracks` wrote.
+
+    Parameters
+    ----------
+    path
+        File.
 
     Returns
     -------

@@ -121,7 +121,15 @@ def neighbour_cutoff(positions: ArrayLike) -> tuple[float, float]:
 
 
 def coordination(positions: ArrayLike, cutoff: float | None = None) -> NDArray[np.int64]:
-    """Number of atoms within `cutoff` (Å; None: first minimum of the pair distances) of each atom, (n,) int."""
+    """Number of atoms within `cutoff` (Å; None: first minimum of the pair distances) of each atom, (n,) int.
+
+    Parameters
+    ----------
+    positions
+        (n, 3) Å, any frame.
+    cutoff
+        Å.
+    """
     x = check_positions(positions)
     if cutoff is None:
         cutoff = neighbour_cutoff(x)[1]

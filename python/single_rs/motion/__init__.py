@@ -157,6 +157,17 @@ def window_average(movie: Any, motion: Motion, centre: int, half_width: int) -> 
     Pixel (x, y) is the position in the aligned frame, raw position minus shift. Whole pixels are moved exactly and
     the rest (half a pixel at most) by a Fourier shift; local shifts are not applied. Pixels that no frame covers have
     the mean of the others. If all frames of the window are bad, the result is the average of the bad ones.
+
+    Parameters
+    ----------
+    movie
+        `Movie` or what `open_movie` accepts as a path.
+    motion
+        Of that movie.
+    centre
+        Middle frame of the window, 0-based.
+    half_width
+        Frames on each side of it.
     """
     n, ny, nx = movie.shape
     if n != len(motion) or (ny, nx) != motion.shape:

@@ -33,6 +33,7 @@ class Motion:
     mean : (y, x) float32 mean of the good frames in counts with bad pixels repaired, or None when read from a file.
     local : (n, py, px, 2) px, shift of each patch beyond `shifts`; (n, 0, 0, 2) when there is none.
     patch_x, patch_y : (px,) and (py,) px, patch centres in the aligned frame.
+    mask : (y, x) bool, the hot and dead pixels.
     """
 
     shifts: np.ndarray

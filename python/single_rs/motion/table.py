@@ -24,6 +24,13 @@ def write_motion(path: str | os.PathLike[str], motion: Motion) -> None:
     """Write `motion` to a CSV file, whole or not at all; the mean image is not written.
 
     Numbers are written with all their digits, so that reading gives the same motion back.
+
+    Parameters
+    ----------
+    path
+        File; replaced if it exists.
+    motion
+        What to write.
     """
     _, py, px, _ = motion.local.shape
     local = [f"local_{j}_{i}_{c}" for j in range(py) for i in range(px) for c in "xy"]
@@ -46,6 +53,11 @@ def write_motion(path: str | os.PathLike[str], motion: Motion) -> None:
 
 def read_motion(path: str | os.PathLike[str]) -> Motion:
     """Read what `write_motion` wrote; `mean` is None.
+
+    Parameters
+    ----------
+    path
+        File.
 
     Raises
     ------

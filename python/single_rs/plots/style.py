@@ -194,5 +194,5 @@ def limits(image: np.ndarray, low: float = 1.0, high: float = 99.5) -> tuple[flo
 
 
 def centres(shape: int, pixel_size: float) -> np.ndarray:
-    """Return coordinates of pixel centres in Å, zero at index ``shape // 2`` (DESIGN conventions)."""
+    """Return coordinates of pixel centres in Å, zero at index ``shape // 2``, as everywhere."""
     return (np.arange(shape) - shape // 2) * pixel_size

@@ -1,7 +1,7 @@
 """Read the files of a run directory; what is missing or unreadable becomes a stated gap, not an error.
 
 Positions in files are (x, y, z) = index x pixel; here they are Å from the box centre, file - (N // 2) pixel, as
-everywhere in the library. The layout of the directory is that of DESIGN section 6.
+everywhere in the library. Its files are those of docs/conventions.md.
 """
 
 from __future__ import annotations

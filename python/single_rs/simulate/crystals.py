@@ -160,6 +160,11 @@ def nanocrystal(
 def read_crystal(path: str | Path) -> Crystal:
     """Read atoms from any file ASE knows (xyz, cif, POSCAR, pdb, …), centred on their mean.
 
+    Parameters
+    ----------
+    path
+        File; its suffix tells the format.
+
     Raises
     ------
     DataFileError
