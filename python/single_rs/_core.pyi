@@ -5,8 +5,30 @@ from typing import final
 import numpy as np
 import numpy.typing as npt
 
-__all__: list[str]
 __version__: str
+
+__all__ = [
+    "ConvergenceError",
+    "HalfPlane",
+    "__version__",
+    "index_frames",
+    "insert_slices",
+    "motion_accumulate_pixels",
+    "motion_accumulate_reference",
+    "motion_chunk_velocity",
+    "motion_frame_statistics",
+    "motion_repair",
+    "motion_shift_score",
+    "motion_smooth",
+    "motion_tile_spectra",
+    "motion_track_chunks",
+    "polar_power",
+    "polish_poses",
+    "project_slices",
+    "score_poses",
+    "smooth_candidates",
+    "threads",
+]
 
 class ConvergenceError(RuntimeError): ...
 
