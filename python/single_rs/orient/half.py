@@ -60,6 +60,7 @@ POLISH_REACH = np.radians(4.0)  # farthest a polish may turn a pose
 SAME_POSE = np.radians(3.0)  # poses nearer than this are one
 NEAR_POSE = np.radians(14.0)  # how far from the present pose the index's other states are tried again
 OUTLIER = 2.5  # widths below the median that make a frame unexplained
+HOPELESS = 20.0  # tempered nats behind the best at which a candidate is not polished
 FINALISTS = 6  # mates polished against a volume before they are compared
 QUARTER_WAVE = 0.25  # spacing of the shift search, of the shortest period
 
@@ -426,11 +427,13 @@ def _compare(
     likelihood, shifts = half.score(frames, volumes, half.fold, candidates.rotations, candidates.frame)
     total = likelihood + candidates.prior / half.config.temper
     top, there = best_of(candidates.frame, total, FINALISTS)
-    flat = top.ravel()
-    r, t, likelihood = half.polish(
-        frames, volumes, half.fold, candidates.rotations[flat], shifts[flat], np.repeat(np.arange(n), FINALISTS)
-    )
-    r, t, likelihood = r.reshape(n, -1, 3, 3), t.reshape(n, -1, 2), likelihood.reshape(n, -1)
+    there &= total[top] > total[top[:, :1]] - HOPELESS / half.config.temper
+    frame, place = np.nonzero(there)
+    flat = top[frame, place]
+    refined = half.polish(frames, volumes, half.fold, candidates.rotations[flat], shifts[flat], frame)
+    r, t = np.tile(np.eye(3), (n, FINALISTS, 1, 1)), np.zeros((n, FINALISTS, 2))
+    likelihood = np.full((n, FINALISTS), -np.inf)
+    r[frame, place], t[frame, place], likelihood[frame, place] = refined
     # Finalists that polishing brought together are one pose: the best of them stands for all.
     trace = np.einsum("naij,nbij->nab", r, r)
     same = np.triu(trace > 1 + 2 * np.cos(SAME_POSE), k=1).any(axis=1)

@@ -111,7 +111,8 @@ def choose(
     `candidates` (n, c, 3, 3) are full rotations, `emission` (n, c) tempered log-likelihoods, `there` (n, c) tells
     whether the place holds a candidate.
     """
-    emission = np.where(there, emission - emission.max(axis=1, keepdims=True), IMPOSSIBLE)
+    top = np.where(there, emission, -np.inf).max(axis=1, keepdims=True)
+    emission = np.where(there, emission - top, IMPOSSIBLE)
     quaternions = to_quaternions(candidates)
     identity = np.array([[1, 0, 0, 0]], np.float32)
     posterior = np.zeros_like(emission, dtype=np.float32)

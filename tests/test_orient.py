@@ -1,0 +1,274 @@
+"""Orientation search: its parts against known answers, and the whole on a simulated particle."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from single_rs import _core
+from single_rs.background import clean_stack
+from single_rs.errors import InputError
+from single_rs.io import ParticleStack
+from single_rs.orient import OrientConfig, find_poses
+from single_rs.orient.frames import FrameSet, time_blocks
+from single_rs.orient.mates import Candidates, all_mates, best_of, unfold
+from single_rs.orient.occupancy import SiteModel, solve_occupancy
+from single_rs.orient.quotient import index_frames, nearest_mates, site_amplitude, to_quaternions
+from single_rs.orient.template import beam_directions, lattice_template
+from single_rs.orient.volumes import PAD, fourier_volume, grid_size, map_from_sums, shell_correlation
+from single_rs.reconstruct import reconstruct
+from single_rs.scoring import score_atoms, score_poses
+from single_rs.simulate import nanocrystal, simulate_stack
+from single_rs.verdict import judge
+
+PIXEL = 0.4  # Å
+BOX = 96
+
+
+@pytest.fixture(scope="module")
+def particle():
+    """A 2 nm particle in 400 frames, its cleaned stack, poses and density."""
+    crystal = nanocrystal("Pt", 20.0, seed=11)
+    stack = simulate_stack(crystal, 400, box=BOX, pixel_size=PIXEL, dose=12.0, step=8.0, jump_rate=0.01, seed=11)
+    clean = clean_stack(ParticleStack(stack.images, PIXEL, np.arange(400), None))
+    poses = find_poses(clean, "Pt")
+    return stack, clean, poses, reconstruct(clean, poses)
+
+
+# --- the whole ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_poses_of_a_simulated_particle_agree_with_the_truth(particle):
+    stack, _, poses, _ = particle
+    score = score_poses(poses.rotations, poses.frames, stack.rotations)
+    assert score.within_3deg > 0.85
+    assert score.median_deg < 1.0
+
+
+@pytest.mark.slow
+def test_poses_are_proper_rotations_with_probabilities(particle):
+    _, clean, poses, _ = particle
+    np.testing.assert_allclose(
+        poses.rotations @ poses.rotations.transpose(0, 2, 1), np.eye(3)[None].repeat(400, 0), atol=1e-9
+    )
+    assert (np.linalg.det(poses.rotations) > 0).all()
+    assert ((poses.confidence >= 0) & (poses.confidence <= 1 + 1e-6)).all()
+    assert set(np.unique(poses.half)) <= {0, 1, 2}
+    assert poses.hand == "undetermined"
+    assert np.abs(poses.shifts - clean.offsets).max() < 3.0
+
+
+@pytest.mark.slow
+def test_atoms_of_the_reconstruction_are_those_of_the_particle(particle):
+    from single_rs.atoms import trace_atoms
+
+    stack, clean, _, density = particle
+    atoms = trace_atoms(density.map, PIXEL, "Pt", clean.diameter, density.half1, density.half2)
+    score = score_atoms(atoms.positions, stack.crystal.positions)
+    assert score.recall > 0.98
+    assert score.precision > 0.98
+    assert score.rmsd < 8.0  # pm
+
+
+@pytest.mark.slow
+def test_half_maps_agree_where_the_truth_does(particle):
+    _, clean, poses, density = particle
+    assert density.map.shape == (BOX, BOX, BOX)
+    assert density.resolution < 1.1
+    assert 0.9 < density.fsc[np.searchsorted(density.frequency, 0.44)] <= 1.0  # {111} of Pt
+    shuffled = replace(poses, rotations=poses.rotations[np.random.default_rng(0).permutation(400)])
+    assert reconstruct(clean, shuffled).resolution > density.resolution
+
+
+@pytest.mark.slow
+def test_a_solved_particle_is_judged_solved_and_a_wrong_element_is_not(particle):
+    from single_rs.analysis import analyse
+    from single_rs.atoms import trace_atoms
+
+    _, clean, poses, density = particle
+    atoms = trace_atoms(density.map, PIXEL, "Pt", clean.diameter, density.half1, density.half2)
+    model = analyse(atoms, "Pt", box=BOX, pixel_size=PIXEL)
+    assert judge(clean, poses, density, model, "Pt").verdict == "solved"
+    assert judge(clean, poses, density, model, "Pb").verdict == "failed"
+    assert judge(clean, poses, density, None, "Pt").verdict == "failed"
+
+
+def test_noise_has_no_lattice_and_no_continuity(particle):
+    _, clean, _, _ = particle
+    random = np.random.default_rng(1)
+    noise = replace(clean, images=random.normal(0, 0.3, clean.images.shape).astype(np.float32))
+    numbers = index_frames(noise, lattice_template("Pt"), OrientConfig()).significance()
+    assert abs(numbers["index_sigma"]) < 0.5
+    assert abs(numbers["continuity"]) < 0.05
+
+
+# --- the parts ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("element", "size"), [("Pt", 24), ("Fe", 24), ("Si", 24), ("Co", 12)])
+def test_view_directions_fill_the_sphere_once(element, size):
+    group = lattice_template(element).group
+    assert len(group) == size
+    directions = beam_directions(group, 5.0)
+    orbit = np.einsum("gij,nj->gni", group, directions).reshape(-1, 3)
+    everywhere = Rotation.random(500, random_state=0).as_matrix()[:, 0]
+    assert np.degrees(np.arccos(np.clip((everywhere @ orbit.T).max(axis=1), -1, 1))).max() < 5.0
+    assert len(orbit) == pytest.approx(4 * np.pi / np.radians(5.0) ** 2, rel=0.1)
+
+
+def test_strongest_reflections_of_platinum_are_111_and_its_power_spectrum_has_its_symmetry():
+    template = lattice_template("Pt")
+    g, power = template.reflections(1.0)
+    k = np.linalg.norm(g, axis=1)
+    np.testing.assert_allclose(1 / k[power > 0.999], 3.924 / np.sqrt(3), rtol=2e-3)
+    assert (power > 0.999).sum() == 8
+    for o in template.group:
+        turned = g @ o.T
+        nearest = np.linalg.norm(turned[:, None] - g[None], axis=2).argmin(axis=1)
+        np.testing.assert_allclose(power[nearest], power, rtol=1e-9)
+
+
+def test_time_blocks_alternate_and_keep_guards():
+    blocks = time_blocks(np.arange(1200), 150, 2)
+    assert len(np.unique(blocks.block)) == 8
+    assert (np.diff(blocks.block) >= 0).all()
+    for half in (0, 1):
+        assert set(blocks.fold[blocks.half == half]) == {0, 1}
+    assert blocks.guard.sum() == 2 * 2 * 7  # both sides of seven borders
+    with pytest.raises(InputError, match="the stack has 30 frames"):
+        time_blocks(np.arange(30), 150, 2)
+
+
+def test_a_map_survives_its_fourier_volume():
+    size = grid_size(20)
+    x = np.arange(size) - size // 2
+    r2 = (x[:, None, None] - 2.3) ** 2 + (x[None, :, None] + 1.1) ** 2 + (x[None, None, :] - 3.7) ** 2
+    blob = np.exp(-r2 / (2 * 2.0**2)).astype(np.float32)
+    volume = fourier_volume(blob, 20 * PAD + 2)
+    again = map_from_sums(volume, np.ones(volume.shape, np.float32), 0.0, size)
+    # Reading and inserting each count the interpolation kernel once, so the round trip divides by it twice.
+    from single_rs.orient.volumes import sinc_squared
+
+    s = sinc_squared(size)
+    again *= (s[:, None, None] * s[None, :, None] * s[None, None, :]) ** 2
+    np.testing.assert_allclose(again, blob, atol=2e-3)
+    assert shell_correlation(volume, volume)[1:15] == pytest.approx(1.0)
+
+
+def test_occupancies_come_back_from_slices():
+    template = lattice_template("Pt")
+    random = np.random.default_rng(3)
+    index = template.sites(8.0)
+    truth = SiteModel(
+        index, template.grid_step, np.array([0.4, -0.3, 0.2]), (random.random(len(index)) < 0.7).astype(float)
+    )
+    size, pixel, shell = 64, 0.4, 24
+    box, reach = size * pixel, shell * PAD + 2
+    amplitude = site_amplitude(template, reach, box)
+    plane = _core.HalfPlane(size, 2, shell)
+    rotations = Rotation.random(150, random_state=0).as_matrix().astype(np.float32)
+    slices = _core.project_slices(truth.volume(amplitude, reach, box), plane, PAD, rotations)
+    n, m = slices.shape
+    sums = _core.insert_slices(
+        slices, plane, np.ones(m, np.float32), np.ones(n, np.float32), rotations,
+        np.zeros((n, 2), np.float32), np.zeros(n, np.int32), 1, PAD,
+    )  # fmt: skip
+    solved = solve_occupancy(*sums[0], truth, amplitude, box)
+    assert np.abs(solved.weight - truth.weight).max() < 0.2
+    assert ((solved.sharpened().weight > 0.5) == (truth.weight > 0.5)).all()
+
+
+def test_unfolding_follows_a_slow_rotation_through_its_mates():
+    group = lattice_template("Pt").group
+    random = np.random.default_rng(2)
+    steps = Rotation.from_rotvec(random.normal(0, np.radians(2), (60, 3)))
+    path = [Rotation.from_euler("xyz", [20, 35, 50], degrees=True)]
+    for step in steps:
+        path.append(step * path[-1])
+    truth = np.stack([r.as_matrix() for r in path])
+    mixed = all_mates(truth[:, None], group)[np.arange(61), random.integers(0, 48, 61)]
+    followed, segment = unfold(mixed, group, np.zeros(61, np.int64), np.radians(2.0))
+    longest = np.bincount(segment).argmax()
+    members = segment == longest
+    # Within a segment one and the same mate takes the true path to the followed one.
+    for f in (np.eye(3), np.diag([-1.0, -1.0, 1.0])):
+        relation = np.einsum("nji,njk->nik", f @ truth[members], followed[members])
+        if np.allclose(relation, relation[0], atol=1e-6):
+            break
+    else:
+        pytest.fail("the segment changes its mate")
+
+
+def test_nearest_mate_undoes_any_mate():
+    group = lattice_template("Pt").group
+    truth = Rotation.random(20, random_state=5).as_matrix()
+    near = truth @ Rotation.from_rotvec([0.05, -0.02, 0.03]).as_matrix()
+    mixed = all_mates(near[:, None], group)[:, ::7]
+    aligned, angle = nearest_mates(to_quaternions(mixed), to_quaternions(truth), group)
+    np.testing.assert_allclose(angle, np.linalg.norm([0.05, -0.02, 0.03]), atol=2e-3)
+    assert (np.einsum("nkc,nc->nk", aligned, to_quaternions(truth)) > 0.99).all()
+
+
+def test_best_of_sorts_within_each_frame():
+    frame = np.array([0, 0, 0, 1, 2, 2])
+    index, there = best_of(frame, np.array([1.0, 3, 2, 5, 0, 4]), 2)
+    assert index.tolist() == [[1, 2], [3, 3], [5, 4]]
+    assert there.tolist() == [[True, True], [True, False], [True, True]]
+    candidates = Candidates(frame, np.eye(3)[None].repeat(6, 0), np.zeros(6)).only(index)
+    assert candidates.frame.tolist() == [0, 0, 1, 2, 2]
+
+
+def test_packing_about_a_shifted_centre_gives_the_phases_of_a_centred_particle():
+    crystal = nanocrystal("Pt", 14.0, seed=4)
+    rotations = Rotation.random(1, random_state=1).as_matrix().repeat(2, 0)
+    shifts = np.array([[0.0, 0.0], [1.3, -0.7]])
+    stack = simulate_stack(crystal, 2, box=80, pixel_size=PIXEL, dose=1e4, rotations=rotations, shifts=shifts, seed=4)
+    images = stack.images / stack.images.mean() - 1
+    clean = _bare(images.astype(np.float32))
+    frames = FrameSet.pack(clean, np.arange(2), shifts / PIXEL, OrientConfig(), 1.0)
+    a, b = frames.spectra
+    assert np.real(np.vdot(a, b)) / np.sqrt(np.vdot(a, a).real * np.vdot(b, b).real) > 0.98
+
+
+def test_bad_input_is_named():
+    clean = _bare(np.zeros((60, 64, 64), np.float32))
+    with pytest.raises(InputError, match="NaN"):
+        find_poses(replace(clean, images=np.full((60, 64, 64), np.nan, np.float32)), "Pt")
+    with pytest.raises(InputError, match="shape"):
+        find_poses(replace(clean, images=np.zeros((60, 64, 32), np.float32)), "Pt")
+    with pytest.raises(InputError, match="no tabulated"):
+        lattice_template("Ga")
+    with pytest.raises(InputError, match="poses for"):
+        reconstruct(clean, _no_poses(10))
+
+
+def _bare(images):
+    from single_rs.background import CleanStack
+
+    n, box = images.shape[:2]
+    return CleanStack(
+        images=images,
+        pixel_size=PIXEL,
+        frames=np.arange(n),
+        diameter=14.0,
+        noise=np.full(box, 0.1, np.float32),
+        frame_noise=np.ones(n, np.float32),
+        weights=np.ones((box, box // 2 + 1), np.float32),
+        graphene=[],
+        offsets=np.zeros((n, 2)),
+        bad=np.zeros(n, bool),
+        signal=np.ones(box, np.float32),
+    )
+
+
+def _no_poses(n):
+    from single_rs.orient import Poses
+
+    return Poses(
+        np.eye(3)[None].repeat(n, 0), np.zeros((n, 2)), np.zeros(n), np.ones(n),
+        np.ones(n, np.int8), np.ones(n), np.arange(n),
+    )  # fmt: skip
