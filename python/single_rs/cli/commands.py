@@ -33,13 +33,18 @@ def _settings(path: Path | None) -> Config:
 
 
 def _use_threads(threads: int | None) -> None:
-    """Set the size of rayon's pool and of the BLAS; both read it when they are first used."""
+    """Set the size of rayon's pool, and one thread for the BLAS; both read it when they are first used.
+
+    The kernels add in a fixed order. A BLAS cuts its matrices by the number of threads, and so rounds differently: with
+    one thread of its own the result is the same for any number of ours.
+    """
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = "1"
     if threads is None:
         return
     if threads < 1:
         raise InputError(f"--threads is {threads}; at least 1 is needed")
-    for name in ("RAYON_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[name] = str(threads)
+    os.environ["RAYON_NUM_THREADS"] = str(threads)
 
 
 def _tell(result: RunResult) -> None:
