@@ -43,7 +43,9 @@ class OrientConfig(Settings):
     climb_resolution: float = setting(1.9, "shortest period used while poses climb", "Å", gt=0.5, le=6.0)
     climb_rounds: int = setting(40, "rounds of climbing from random poses", ge=1, le=1000)
     climb_batch: int = setting(60, "random rotations offered to each frame in a round of the climb", ge=4, le=5000)
-    search_rounds: int = setting(5, "rounds of searching one cell modulo the symmetries of the climbed map", ge=0, le=50)
+    search_rounds: int = setting(
+        5, "rounds of searching one cell modulo the symmetries of the climbed map", ge=0, le=50
+    )
     break_rounds: int = setting(12, "rounds of breaking those symmetries", ge=0, le=100)
 
 
