@@ -47,7 +47,8 @@ from single_rs.orient.volumes import (
 __all__ = ["HalfPoses", "HalfSolver", "half_solver", "solve_half"]
 
 SEEDS = 3  # segments tried
-SEED_ROUNDS = 4
+SEED_ROUNDS = 3
+VOTERS = 48  # frames of a segment that vote on the lattice's origin
 SITE_MARGIN = 3.5  # Å of empty lattice round the ball: the particle is no ball
 DOUBTFUL = 0.3  # posterior below which a frame enters no volume: it weighs by its posterior above
 UNSAMPLED = 0.1  # added to the sampling density, as a share of its shell's mean
@@ -318,12 +319,14 @@ def _vote_origin(half: HalfSolver, frames: FrameSet, rotations: NDArray[np.float
     For every trial origin x the lattice of frame i must sit at (R_i x)_xy; the overlaps with the ball of lattice are
     summed over frames. One frame alone cannot tell one lattice row from the next.
     """
+    voters = np.unique(np.linspace(0, len(rotations) - 1, VOTERS).astype(int))
+    frames, rotations = frames.take(voters), rotations[voters]
     ball = ball_model(half.template, half.diameter)
     volume = ball.volume(half.amplitude, half.reach, frames.box)
     slices = _core.project_slices(volume, frames.plane, PAD, np.ascontiguousarray(rotations, np.float32))
     product = frames.spectra * slices.conj() * frames.weights
     spacing = half.template.spacing
-    grid = np.arange(-6, 7) * (spacing / 8)
+    grid = np.arange(-5, 6) * (spacing / 6.5)
     trial = np.stack(np.meshgrid(grid, grid, grid, indexing="ij"), -1).reshape(-1, 3)
     trial = trial[np.linalg.norm(trial, axis=1) <= 0.75 * spacing]
     frequency = frames.plane.frequencies().T.astype(np.float32) * (2 * np.pi / frames.box)

@@ -22,7 +22,8 @@ from single_rs.orient.volumes import PAD, shell_index
 __all__ = ["SiteModel", "solve_occupancy"]
 
 SHARPNESS = 0.1  # width of the step from empty to occupied, in occupancies
-ITERATIONS = 300  # of the projected gradient; 100 more change no occupancy by 0.01
+ITERATIONS = 200  # of the projected gradient, at most
+CONVERGED = 1e-3  # change of an occupancy per iteration, as a share of the largest, at which to stop
 
 
 @dataclass(frozen=True)
@@ -129,13 +130,18 @@ def solve_occupancy(
     gaps = tuple(np.arange(-span[a], span[a] + 1) * model.step[a] for a in range(3))
     table = _at_grid((denominator * c**2).astype(np.complex64), extent, gaps)
     d = at[:, None, :] - at[None, :, :] + span
-    normal = table[d[..., 2], d[..., 1], d[..., 0]]
-    largest = float(np.abs(normal).sum(axis=1).max())  # bounds the largest eigenvalue
-    w = np.zeros(len(at))
+    # Single precision halves the traffic of the product that all the time goes to; the noise is far above it.
+    normal = table.astype(np.float32)[d[..., 2], d[..., 1], d[..., 0]]
+    right = right.astype(np.float32)
+    largest = np.abs(normal).sum(axis=1).max()  # bounds the largest eigenvalue
+    w = np.zeros(len(at), np.float32)
     y, momentum = w.copy(), 1.0
     for _ in range(ITERATIONS):  # accelerated projected gradient (Beck and Teboulle 2009, doi:10.1137/080716542)
         new = np.maximum(y - (normal @ y - right) / largest, 0)
         faster = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
-        y = new + (momentum - 1) / faster * (new - w)
+        step = new - w
+        y = new + np.float32((momentum - 1) / faster) * step
         w, momentum = new, faster
-    return SiteModel(model.index, model.step, model.origin, w)
+        if np.abs(step).max() < CONVERGED * w.max():
+            break
+    return SiteModel(model.index, model.step, model.origin, w.astype(float))
