@@ -87,8 +87,8 @@ class ClimbSolver:
     def held_out(self, state: State) -> Volumes:
         """Volume for each fold, made of all the other folds."""
         sums = self._insert(state, self.fold, FOLDS)
-        total = [sum(s[i] for s in sums) for i in (0, 1)]
-        return [self._volume(total[0] - numerator, total[1] - denominator) for numerator, denominator in sums]
+        above, below = (np.sum([s[0] for s in sums], axis=0), np.sum([s[1] for s in sums], axis=0))
+        return [self._volume(above - numerator, below - denominator) for numerator, denominator in sums]
 
     def whole(self, state: State) -> NDArray[np.complex64]:
         """Volume of all frames."""
