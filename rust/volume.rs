@@ -124,7 +124,7 @@ impl<'a> FourierVolume<'a> {
     }
 
     /// Central slice and its derivatives by a small rotation (lx, ly, lz) of the laboratory axes (per
-    /// radian): R → exp([l]×) · R, so that dk = lx(−ky R₂) + ly(kx R₂) + lz(ky R₀ − kx R₁).
+    /// radian): `R → exp([l]×) · R`, so that `dk = lx(−ky R₂) + ly(kx R₂) + lz(ky R₀ − kx R₁)`.
     pub fn slice_and_derivatives(&self, r: &Rotation, plane: &HalfPlane, out: &mut [[Complex32; 4]]) {
         let pad = self.pad;
         for row in &plane.rows {

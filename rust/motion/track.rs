@@ -113,7 +113,7 @@ pub fn chunk_velocity(
 ///
 /// The maximum of `Re Σ w R* X exp(2πi k·s)` is sought within `radius` px of the shift that `step` (n, 2; the way from the
 /// chunk before, px) predicts. With a radius below half the lattice period the neighbouring register is out of reach,
-/// so smoothness in time settles the ambiguity of a periodic specimen; a Gaussian of [`SURPRISE`] favours small surprises. `spectra` (n, k), `frequency` (k, 2),
+/// so smoothness in time settles the ambiguity of a periodic specimen; a Gaussian of `SURPRISE` favours small surprises. `spectra` (n, k), `frequency` (k, 2),
 /// `weight` (k); chunks of zeros (no good frame) take the prediction. Returns (n, 2) px, zero before the first chunk with data.
 pub fn track_chunks(
     spectra: ArrayView2<Complex32>,
