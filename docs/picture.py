@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 
 import single_rs as sr
-from single_rs.orient import find_poses
 from single_rs.plots.style import new_axes, styled
 from single_rs.reconstruct import reconstruct
 
@@ -30,7 +29,7 @@ def solve(seed: int) -> dict[str, np.ndarray]:
     crystal = sr.nanocrystal("Pt", DIAMETER, seed=seed)
     made = sr.simulate_stack(crystal, FRAMES, box=BOX, pixel_size=PIXEL, dose=DOSE, seed=seed)
     clean = sr.clean_stack(sr.ParticleStack(made.images, PIXEL, np.arange(FRAMES)))
-    poses = find_poses(clean, "Pt")
+    poses = sr.find_poses(clean, "Pt")
     density = reconstruct(clean, poses)
     atoms = sr.trace_atoms(density.map, PIXEL, "Pt", clean.diameter, density.half1, density.half2)
     lattice = sr.fit_lattice(atoms.positions)
