@@ -92,6 +92,8 @@ def judge(
         text = limit.text.format(value=value, period=1 / max(value, 1e-6))
         into = failed if value < limit.failed else doubtful if value < limit.doubtful else passed
         into.append(text)
+    if "index_sigma" not in numbers:
+        doubtful.append("poses of a lattice-free search, which no null of scrambled spectra was measured for")
     _judge_atoms(model, numbers, element, failed, doubtful, passed)
     verdict = "failed" if failed else "doubtful" if doubtful else "solved"
     return Verdict(verdict, (*failed, *doubtful) if failed or doubtful else tuple(passed))

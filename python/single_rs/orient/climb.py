@@ -36,7 +36,7 @@ from single_rs.background import CleanStack
 from single_rs.orient.climb_solver import ClimbSolver, State
 from single_rs.orient.frames import TimeBlocks, time_blocks
 from single_rs.orient.mates import all_mates, best_of
-from single_rs.orient.merge import _robust_mean, _translation
+from single_rs.orient.merge import particle_translation, robust_mean
 from single_rs.orient.quotient import FRIEDEL
 from single_rs.orient.rotation_search import laying_rotations, rotation_grid, unit_rotations
 from single_rs.orient.types import OrientConfig, Poses
@@ -324,8 +324,8 @@ def _join(first: _Half, second: _Half) -> tuple[State, float]:
         start = rotations[sample]
         found = solver.score([volume], start, sample).shifts
         turned, fit = solver.polish([volume], start, found, sample)
-        turn = _robust_mean(np.einsum("nji,njk->nik", start, turned))
-        moved = _translation(turned, fit.shifts - shifts[sample])
+        turn = robust_mean(np.einsum("nji,njk->nik", start, turned))
+        moved = particle_translation(turned, fit.shifts - shifts[sample])
         rotations = rotations @ turn
         shifts = shifts + (rotations @ moved)[:, :2]
     gap = float(total[order[0]] - total[order[1]]) if len(order) > 1 else 0.0

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from single_rs.background import CleanStack
 from single_rs.orient.frames import TimeBlocks, time_blocks
-from single_rs.orient.half import HalfPoses, HalfSolver, half_solver, solve_half
+from single_rs.orient.half import solve_half
 from single_rs.orient.merge import merge_halves
 from single_rs.orient.quotient import index_frames, smooth_states
+from single_rs.orient.solver import HalfPoses, HalfSolver, half_solver
 from single_rs.orient.template import lattice_template
 from single_rs.orient.types import OrientConfig, Poses
 

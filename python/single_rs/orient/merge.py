@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from single_rs.orient.half import HalfPoses, HalfSolver
 from single_rs.orient.mates import all_mates
 from single_rs.orient.quotient import FRIEDEL
+from single_rs.orient.solver import HalfPoses, HalfSolver
 
-__all__ = ["Merged", "merge_halves"]
+__all__ = ["Merged", "merge_halves", "particle_translation", "robust_mean"]
 
 SAMPLE = 240  # frames of the second half that choose the mate
 ROUNDS = 2
@@ -52,21 +52,21 @@ def merge_halves(first: HalfSolver, first_poses: HalfPoses, second: HalfSolver, 
         start = rotations[sample]
         _, found = second.score(frames, [volume], of, start, every)
         r, t, _ = second.polish(frames, [volume], of, start, found, every)
-        turn = _robust_mean(np.einsum("nji,njk->nik", start, r))
-        moved = _translation(r, t - shifts[sample])
+        turn = robust_mean(np.einsum("nji,njk->nik", start, r))
+        moved = particle_translation(r, t - shifts[sample])
         rotations = rotations @ turn
         shifts = shifts + (rotations @ moved)[:, :2]
     return Merged(replace(second_poses, rotations=rotations, shifts=shifts), float(total[order[0]] - total[order[1]]))
 
 
-def _robust_mean(rotations: NDArray[np.float64]) -> NDArray[np.float64]:
+def robust_mean(rotations: NDArray[np.float64]) -> NDArray[np.float64]:
     """Mean of rotations near the identity without the farthest quarter."""
     vectors = Rotation.from_matrix(rotations).as_rotvec()
     distance = np.linalg.norm(vectors - np.median(vectors, axis=0), axis=1)
     return Rotation.from_rotvec(vectors[distance <= np.quantile(distance, 0.75)].mean(axis=0)).as_matrix()
 
 
-def _translation(rotations: NDArray[np.float64], change: NDArray[np.float64]) -> NDArray[np.float64]:
+def particle_translation(rotations: NDArray[np.float64], change: NDArray[np.float64]) -> NDArray[np.float64]:
     """Translation (3,) of the particle whose images explain the changes of shift (n, 2); outliers are cut."""
     rows = rotations[:, :2].reshape(-1, 3)
     keep = np.ones(len(change), bool)

@@ -1,0 +1,133 @@
+"""Break the lattice's symmetry with a model of its sites: a seed from one segment, grown over all frames.
+
+1. *Seed.* The longest unambiguous segments each give a site model of their own (`occupancy`), after a vote on where
+   the lattice's origin lies in the particle: its centre of mass may be far from any atom.
+2. *Grow.* Score all mates of all frames against the site model, a hidden Markov model picks, the sites are solved
+   again from the confident frames; from the second round on each frame is scored against sites solved from the
+   other fold's time blocks only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from single_rs import _core
+from single_rs.orient.frames import FrameSet
+from single_rs.orient.mates import Candidates, best_of, choose, unfold
+from single_rs.orient.occupancy import SiteModel, solve_occupancy
+from single_rs.orient.quotient import ball_model
+from single_rs.orient.solver import CONFIDENT, SITE_MARGIN, HalfSolver
+from single_rs.orient.volumes import PAD
+
+__all__ = ["grow", "seed_model"]
+
+SEEDS = 3  # segments tried
+SEED_ROUNDS = 3
+VOTERS = 48  # frames of a segment that vote on the lattice's origin
+CHAIN = 24  # best candidates of each frame that enter the hidden Markov model
+
+
+def seed_model(half: HalfSolver, rotations: NDArray[np.float64], trail: dict[str, float]) -> SiteModel:
+    """Site model of the segment that explains its own frames best."""
+    unfolded, segment = unfold(rotations, half.template.group, half.block, half.step)
+    lengths = np.bincount(segment)
+    best: tuple[float, SiteModel] | None = None
+    for number in np.argsort(-lengths, kind="stable")[:SEEDS]:
+        members = np.flatnonzero(segment == number)
+        model, gain = _segment_model(half, half.frames.take(members), unfolded[members])
+        # Longer segments determine the sites better: the sum over frames of what the shape explains decides.
+        if best is None or gain * len(members) > best[0]:
+            best = (gain * len(members), model)
+            trail["seed_frames"], trail["seed_gain"] = float(len(members)), gain
+    assert best is not None  # lengths has at least one entry
+    return best[1]
+
+
+def _segment_model(half: HalfSolver, frames: FrameSet, rotations: NDArray[np.float64]) -> tuple[SiteModel, float]:
+    """Sites solved from one segment, and the mean log-likelihood ratio per frame of its model over the ball's."""
+    n = len(rotations)
+    of, every = np.zeros(n, np.int64), np.arange(n)
+    origin = _vote_origin(half, frames, rotations)
+    ball = ball_model(half.template, half.diameter, origin)
+    volume = ball.volume(half.amplitude, half.reach, frames.box)
+    sites = half.template.sites(half.diameter / 2 + SITE_MARGIN + float(np.linalg.norm(origin)))
+    model = SiteModel(sites, half.template.grid_step, origin, np.ones(len(sites)))
+    start = 0.0
+    gain = 0.0
+    for number in range(SEED_ROUNDS):
+        _, shifts = half.score(frames, [volume], of, rotations, every)
+        rotations, shifts, likelihood = half.polish(frames, [volume], of, rotations, shifts, every)
+        gain = float(likelihood.mean())
+        start = gain if number == 0 else start
+        sums = half.insert(frames, np.ones(n), rotations, shifts, of, 1)
+        model = solve_occupancy(*sums[0], model, half.amplitude, frames.box)
+        model = replace(model, origin=model.origin - model.centre())
+        volume = model.volume(half.amplitude, half.reach, frames.box)
+    return model, gain - start
+
+
+def _vote_origin(half: HalfSolver, frames: FrameSet, rotations: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Where the lattice's origin lies from the particle's centre, Å: all frames of a segment vote.
+
+    For every trial origin x the lattice of frame i must sit at (R_i x)_xy; the overlaps with the ball of lattice are
+    summed over frames. One frame alone cannot tell one lattice row from the next.
+    """
+    voters = np.unique(np.linspace(0, len(rotations) - 1, VOTERS).astype(int))
+    frames, rotations = frames.take(voters), rotations[voters]
+    ball = ball_model(half.template, half.diameter)
+    volume = ball.volume(half.amplitude, half.reach, frames.box)
+    slices = _core.project_slices(volume, frames.plane, PAD, np.ascontiguousarray(rotations, np.float32))
+    product = frames.spectra * slices.conj() * frames.weights
+    spacing = half.template.spacing
+    grid = np.arange(-5, 6) * (spacing / 6.5)
+    trial = np.stack(np.meshgrid(grid, grid, grid, indexing="ij"), -1).reshape(-1, 3)
+    trial = trial[np.linalg.norm(trial, axis=1) <= 0.75 * spacing]
+    frequency = frames.plane.frequencies().T.astype(np.float32) * (2 * np.pi / frames.box)
+    vote = np.zeros(len(trial))
+    for rotation, values in zip(rotations, product, strict=True):
+        phase = (trial @ rotation[:2].T).astype(np.float32) @ frequency
+        vote += np.cos(phase) @ values.real - np.sin(phase) @ values.imag
+    return trial[vote.argmax()]
+
+
+def grow(
+    half: HalfSolver,
+    model: SiteModel,
+    candidates: Candidates,
+    trail: dict[str, float],
+    report: Callable[[str], None],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Break the mates against the site model, solved anew each round from the confident frames of the other fold."""
+    frames, frame = half.frames, candidates.frame
+    every = np.arange(len(half.fold))
+    models, of = [model], np.zeros(len(every), np.int64)
+    for number in range(half.config.growth_rounds):
+        report("grow")
+        volumes = [m.volume(half.amplitude, half.reach, frames.box) for m in models]
+        likelihood, shifts = half.score(frames, volumes, of, candidates.rotations, frame)
+        emission = half.config.temper * likelihood + candidates.prior
+        top, there = best_of(frame, emission, CHAIN)
+        pick, confidence = choose(candidates.rotations[top], emission[top], there, half.block, half.step, half.jump)
+        best = top[every, pick]
+        rotations, moved, _ = half.polish(frames, volumes, of, candidates.rotations[best], shifts[best], every)
+        trail[f"growth_{number}_confident"] = float((confidence > CONFIDENT).mean())
+        trail[f"growth_{number}_score"] = float(likelihood[best].mean())
+        sums = half.insert(frames, confidence > CONFIDENT, rotations, moved, half.fold, 2)
+        # A frame of fold 0 is scored against the sites that fold 1 gave, and the other way round.
+        models = [_recentred(half, sums[other], model) for other in (1, 0)]
+        of = half.fold
+    return rotations, moved, confidence
+
+
+def _recentred(
+    half: HalfSolver, sums: tuple[NDArray[np.complex64], NDArray[np.float32]], model: SiteModel
+) -> SiteModel:
+    solved = solve_occupancy(*sums, model, half.amplitude, half.frames.box)
+    if solved.weight.max() <= 0:
+        return model
+    solved = solved.sharpened()
+    return replace(solved, origin=solved.origin - solved.centre())

@@ -1,0 +1,204 @@
+"""What every step on one half set needs: its frames, its folds, and the kernels bound to them.
+
+A frame is scored by the log-likelihood gained over an empty frame, 2 s b − s² a (``rust/orient/score.rs``), with one
+scale s for all frames; volumes are given per fold, so that a frame never meets a volume that it is part of.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from single_rs import _core
+from single_rs.background import CleanStack
+from single_rs.crystal import prototype
+from single_rs.orient.atomic_volume import atomic_volume
+from single_rs.orient.frames import FrameSet
+from single_rs.orient.mates import best_of
+from single_rs.orient.quotient import States, site_amplitude
+from single_rs.orient.template import LatticeTemplate
+from single_rs.orient.types import OrientConfig
+from single_rs.orient.volumes import PAD, ball_mask, grid_size, map_from_sums
+
+__all__ = ["CONFIDENT", "DOUBTFUL", "SITE_MARGIN", "HalfPoses", "HalfSolver", "half_solver"]
+
+SITE_MARGIN = 3.5  # Å of empty lattice round the ball: the particle is no ball
+CONFIDENT = 0.9  # posterior of the frames that models are built from
+DOUBTFUL = 0.3  # posterior below which a frame enters no volume: it weighs by its posterior above
+UNSAMPLED = 0.1  # added to the sampling density, as a share of its shell's mean
+MAP_EDGE = 2.0  # Å, soft edge of the map's mask
+FINE_GRID = 1.25  # finer than Nyquist, so that peaks are found where they are
+POLISH_REACH = np.radians(4.0)  # farthest a polish may turn a pose
+QUARTER_WAVE = 0.25  # spacing of the shift search, of the shortest period
+
+
+@dataclass(frozen=True)
+class HalfPoses:
+    """Poses of the frames of one half, in the half's own frame and hand.
+
+    rotations (n, 3, 3); shifts (n, 2) px from the measured centres; score (n,) nats; confidence (n,); step and jump of
+    the chain; trail: named numbers of each round.
+    """
+
+    rotations: NDArray[np.float64]
+    shifts: NDArray[np.float64]
+    score: NDArray[np.float64]
+    confidence: NDArray[np.float64]
+    step: float
+    jump: float
+    trail: dict[str, float]
+
+
+@dataclass
+class HalfSolver:
+    """What all steps share: frames at search resolution, folds, and the settings."""
+
+    frames: FrameSet
+    fold: NDArray[np.int64]
+    block: NDArray[np.int64]
+    template: LatticeTemplate
+    diameter: float
+    config: OrientConfig
+    step: float
+    jump: float
+
+    def __post_init__(self) -> None:
+        plane = self.frames.plane
+        self.reach = plane.max_shell * PAD + 2
+        self.spacing = QUARTER_WAVE * plane.size / plane.max_shell
+        self.window = int(np.ceil(self.config.shift_window / self.frames.pixel_size / self.spacing))
+        self.amplitude = site_amplitude(self.template, self.reach, self.frames.box)
+
+    def score(
+        self,
+        frames: FrameSet,
+        volumes: list[NDArray[np.complex64]],
+        of: NDArray[np.int64],
+        rotations: NDArray[np.float64],
+        frame: NDArray[np.int64],
+    ) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+        """Log-likelihood (c,) and best shift (c, 2) of rotations (c, 3, 3) of the frames `frame` (c,), ascending."""
+        overlap, power, shifts = _core.score_poses(
+            frames.spectra,
+            frames.plane,
+            frames.weights,
+            np.stack(volumes),
+            PAD,
+            of.astype(np.int32),
+            np.ascontiguousarray(rotations, np.float32),
+            frame.astype(np.int32),
+            self.window,
+            self.spacing,
+        )
+        return self.likelihood(overlap, power, frame, frames.gain), shifts
+
+    @staticmethod
+    def likelihood(
+        overlap: NDArray[np.float32], power: NDArray[np.float32], frame: NDArray[np.int64], gain: NDArray[np.float32]
+    ) -> NDArray[np.float64]:
+        """2 s b − s² a with one scale s for all frames: the one that the best candidate of each asks for."""
+        best = best_of(frame, 2.0 * overlap - power, 1)[0][:, 0]
+        s = max(float(overlap[best].sum() / power[best].sum()), 1e-6)
+        return (2 * s * overlap.astype(float) - s * s * power) * gain[frame]
+
+    def gains(
+        self, frames: FrameSet, volumes: list[NDArray[np.complex64]], rotations: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Power (n,) of each frame's own slice over the noise, at the scale that fits all frames."""
+        slices = np.empty((len(rotations), len(frames.plane)), np.complex64)
+        for number, volume in enumerate(volumes):
+            here = self.fold == number
+            turned = np.ascontiguousarray(rotations[here], np.float32)
+            slices[here] = _core.project_slices(volume, frames.plane, PAD, turned)
+        power = (slices.real**2 + slices.imag**2) @ frames.weights
+        return power.astype(float) * frames.gain
+
+    def polish(
+        self,
+        frames: FrameSet,
+        volumes: list[NDArray[np.complex64]],
+        of: NDArray[np.int64],
+        rotations: NDArray[np.float64],
+        shifts: NDArray[np.floating],
+        frame: NDArray[np.int64],
+        iterations: int = 8,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Refined rotations (c, 3, 3) and shifts (c, 2) of poses of the frames `frame`, and their log-likelihood."""
+        r, t, overlap, power, _ = _core.polish_poses(
+            frames.spectra,
+            frames.plane,
+            frames.weights,
+            np.stack(volumes),
+            PAD,
+            of.astype(np.int32),
+            np.ascontiguousarray(rotations, np.float32),
+            np.ascontiguousarray(shifts, np.float32),
+            frame.astype(np.int32),
+            iterations,
+            POLISH_REACH,
+            2 * self.spacing,
+        )
+        return r.astype(float), t.astype(float), self.likelihood(overlap, power, frame, frames.gain)
+
+    def whole_volume(self, poses: HalfPoses) -> NDArray[np.complex64]:
+        """Fourier volume of all confident frames, at search resolution."""
+        weight = poses.confidence * (poses.confidence > DOUBTFUL)
+        group = np.zeros(len(weight), np.int64)
+        sums = self.insert(self.frames, weight, poses.rotations, poses.shifts, group, 1)
+        return self.masked_volume(self.frames, sums[0])
+
+    def masked_volume(
+        self, frames: FrameSet, sums: tuple[NDArray[np.complex64], NDArray[np.float32]]
+    ) -> NDArray[np.complex64]:
+        """Fourier volume of the atoms that accumulated slices show within the particle's ball."""
+        shell = frames.plane.max_shell
+        size = grid_size(round(FINE_GRID * shell))
+        voxel = frames.box / size
+        radius = self.diameter / 2 + SITE_MARGIN
+        mask = ball_mask(size, radius / voxel, MAP_EDGE / voxel)
+        density = map_from_sums(*sums, UNSAMPLED, size) * mask
+        spacing = self.template.spacing
+        expected = (
+            4 / 3 * np.pi * (self.diameter / 2) ** 3 / (prototype(self.template.structure).site_volume * spacing**3)
+        )
+        return atomic_volume(density, shell * PAD + 2, voxel, spacing, expected)
+
+    def insert(
+        self,
+        frames: FrameSet,
+        weight: NDArray[np.floating],
+        rotations: NDArray[np.float64],
+        shifts: NDArray[np.floating],
+        group: NDArray[np.int64],
+        groups: int,
+    ) -> list[tuple[NDArray[np.complex64], NDArray[np.float32]]]:
+        """Accumulate posed frames, one pair of sums per group."""
+        return _core.insert_slices(
+            frames.spectra,
+            frames.plane,
+            frames.weights,
+            np.ascontiguousarray(weight * frames.gain, np.float32),
+            np.ascontiguousarray(rotations, np.float32),
+            np.ascontiguousarray(shifts, np.float32),
+            group.astype(np.int32),
+            groups,
+            PAD,
+        )
+
+
+def half_solver(
+    clean: CleanStack,
+    select: NDArray[np.int64],
+    states: States,
+    fold: NDArray[np.int64],
+    block: NDArray[np.int64],
+    template: LatticeTemplate,
+    config: OrientConfig,
+    period: float,
+) -> HalfSolver:
+    """Solver of the frames `select` with periods down to `period` Å; `fold` and `block` are per selected frame."""
+    centres = clean.offsets[select] / clean.pixel_size
+    frames = FrameSet.pack(clean, select, centres, config, period)
+    return HalfSolver(frames, fold, block, template, clean.diameter, config, states.step, states.jump)
