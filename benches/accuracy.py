@@ -34,7 +34,7 @@ from single_rs.simulate.optics import OpticsConfig
 # name, nanocrystal keywords, simulate_stack keywords
 MATRIX = (
     ("Pt 22 Å", {"diameter": 22.0, "seed": 101}, {"frames": 1200, "dose": 10.0, "step": 6.0, "seed": 101}),
-    ("Pt 30 Å", {"diameter": 30.0, "seed": 102}, {"frames": 1200, "dose": 3.0, "step": 8.0, "seed": 102}),
+    ("Pt 30 Å", {"diameter": 30.0, "seed": 102}, {"frames": 1200, "dose": 3.0, "step": 8.0, "box": 144, "seed": 102}),
     ("Pt 25 Å, 1 e/px", {"diameter": 25.0, "seed": 103}, {"frames": 2000, "dose": 1.0, "step": 8.0, "seed": 103}),
     ("Au 26 Å, fault", {"element": "Au", "diameter": 26.0, "defect": "stacking_fault", "seed": 104},
      {"frames": 1200, "dose": 8.0, "step": 8.0, "seed": 104}),
