@@ -43,8 +43,15 @@ impl<'a> FourierVolume<'a> {
     /// Wrap `data` of a volume that reaches `reach` grid steps of 1/(`pad`·N·pixel).
     ///
     /// # Errors
-    /// A length that does not fit.
+    /// A length that does not fit, or a volume too small to hold one shell.
     pub fn new(data: &'a [Complex32], reach: usize, pad: usize) -> Result<Self> {
+        if pad == 0 || reach < reach_for(1, pad) {
+            return Err(Error::bad_input(
+                "volume",
+                format!("of reach {reach} at padding {pad}"),
+                "padding ≥ 1 and reach ≥ padding + 2 are needed to hold one shell",
+            ));
+        }
         if data.len() != volume_len(reach) {
             return Err(Error::bad_input(
                 "volume",

@@ -47,20 +47,19 @@ pub fn polar_spectra(
     rings: &Rings,
     weights: &[f32],
 ) -> Result<Vec<f32>> {
-    let reach = (radius * 1.2).ceil() as i32;
-    if (2 * reach) as usize >= padded {
-        return Err(Error::bad_input("padded", padded, format!("more than {} px are needed", 2 * reach)));
+    // The mask begins and ends between pixels: one more on each side.
+    let least = 2 * ((radius * 1.2).ceil() as usize + 1);
+    if padded < least {
+        return Err(Error::bad_input("padded", padded, format!("{least} px or more are needed")));
     }
-    if rings.radii.last().is_none_or(|&k| k >= 0.5) {
-        return Err(Error::bad_input(
-            "radii",
-            format!("{:?}", rings.radii.last()),
-            "below 0.5 cycles per px",
-        ));
+    // Bilinear reading takes the column beyond each sample.
+    if rings.radii.last().is_none_or(|&k| (k * padded as f32) as usize + 1 > padded / 2) {
+        let limit = format!("rings up to 0.5 − 1/{padded} cycles per px are needed, ascending");
+        return Err(Error::bad_input("radii", format!("{:?}", rings.radii.last()), limit));
     }
     let rows_fft = RealFftPlanner::<f32>::new().plan_fft_forward(padded);
     let columns_fft = rustfft::FftPlanner::<f32>::new().plan_fft_forward(padded);
-    let half = (rings.radii.last().unwrap_or(&0.0) * padded as f32).ceil() as usize + 2;
+    let half = (rings.radii.last().unwrap_or(&0.0) * padded as f32) as usize + 2;
     let ring_count = rings.radii.len();
     let mut out = vec![0.0; centres.len() * ring_count * RING];
     out.par_chunks_mut(ring_count * RING).zip(images.par_chunks(size * size)).zip(centres).for_each(
