@@ -6,7 +6,7 @@ develop:
 
 # Rust and Python tests
 test:
-    cargo test --release
+    cargo test --profile checked
     pytest
 
 # only what takes seconds
