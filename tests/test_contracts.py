@@ -175,7 +175,7 @@ def test_kernels_name_the_argument_that_does_not_fit():
     with pytest.raises(ValueError, match=r"weights.*needed"):
         _core.score_poses(spectra, plane, weights[:-1], volume, 2, zero, eyes, three, 1, 1.0)
     with pytest.raises(ValueError, match=r"volumes.*shell 12 is needed"):
-        _core.score_poses(spectra, plane, weights, np.zeros((1, 5, 5, 3), np.complex64), 2, zero, eyes, three, 1, 1.0)
+        _core.score_poses(spectra, plane, weights, np.zeros((1, 13, 13, 7), np.complex64), 2, zero, eyes, three, 1, 1.0)
     with pytest.raises(ValueError, match="rotations"):
         _core.project_slices(volume[0], plane, 2, np.zeros((2, 2), np.float32))
 
