@@ -7,7 +7,8 @@ icosahedron 12 × 555. Codes as OVITO's: other 0, fcc 1, hcp 2, bcc 3, ico 4. At
 surface atoms, are "other", and so is diamond, whose first shell has no common neighbours.
 
 References: J. D. Honeycutt and H. C. Andersen, J. Phys. Chem. 91, 4950 (1987), doi:10.1021/j100303a014;
-adaptive cutoff: A. Stukowski, Modelling Simul. Mater. Sci. Eng. 20, 045021 (2012), doi:10.1088/0965-0393/20/4/045021.
+adaptive cutoff: A. Stukowski, Modelling Simul. Mater. Sci. Eng. 20, 045021 (2012), doi:10.1088/0965-0393/20/4/045021;
+generalised coordination: F. Calle-Vallejo et al., Angew. Chem. Int. Ed. 53, 8316 (2014), doi:10.1002/anie.201402958.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ __all__ = [
     "check_positions",
     "common_neighbours",
     "coordination",
+    "generalised_coordination",
     "neighbour_cutoff",
     "surface_by_coordination",
     "surface_by_radius",
@@ -136,6 +138,33 @@ def coordination(positions: ArrayLike, cutoff: float | None = None) -> NDArray[n
     if not cutoff > 0:
         raise InputError(f"cutoff is {cutoff} Å; it must be more than 0 Å")
     return np.asarray(cKDTree(x).query_ball_point(x, cutoff, return_length=True), dtype=np.int64) - 1
+
+
+def generalised_coordination(positions: ArrayLike, cutoff: float | None = None, full: int = 12) -> NDArray[np.float64]:
+    """Coordination weighted by that of the neighbours, Σ_j cn(j) / cn_max over the neighbours j of each atom.
+
+    It orders surface sites by their adsorption energies: 7.5 on a terrace of fcc (111), 6.67 on (100), 12 in the bulk.
+
+    Parameters
+    ----------
+    positions
+        (n, 3) Å, any frame.
+    cutoff
+        Å; None: the first minimum of the pair distances.
+    full
+        cn_max, the coordination of the bulk: 12 for fcc and hcp, 14 for bcc (both first shells), 4 for diamond.
+
+    Returns
+    -------
+    values
+        (n,) pure number (Calle-Vallejo 2014).
+    """
+    x = check_positions(positions)
+    counts = coordination(x, cutoff)
+    reach = neighbour_cutoff(x)[1] if cutoff is None else cutoff
+    i, j = cKDTree(x).query_pairs(reach, output_type="ndarray").T
+    total = np.bincount(i, counts[j], minlength=len(x)) + np.bincount(j, counts[i], minlength=len(x))
+    return np.asarray(total / full)
 
 
 def surface_by_coordination(counts: ArrayLike, full: int | None = None) -> NDArray[np.bool_]:
