@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from single_rs.errors import InputError
 
-__all__ = ["AtomScore", "PoseScore", "score_atoms", "score_poses"]
+__all__ = ["AtomScore", "PoseAlignment", "PoseScore", "align_poses", "score_atoms", "score_poses"]
 
 Array = NDArray[np.float64]
 
@@ -82,6 +82,34 @@ class PoseScore:
     frames: int
     placed: int
     hand: int
+
+
+@dataclass(frozen=True)
+class PoseAlignment:
+    """The frame in which found rotations were compared with true ones: found = F · true · rotation.
+
+    Attributes
+    ----------
+    rotation
+        (3, 3); particle coordinates of the truth are rotation · found ones.
+    hand
+        1 or -1: the hand that fits better. F turns by 180° about the beam when it is -1, else it does nothing.
+    error_deg
+        (n,) angle of each found rotation to the true one in that frame.
+    """
+
+    rotation: Array
+    hand: int
+    error_deg: Array
+
+    @property
+    def flip(self) -> Array:
+        """F, (3, 3)."""
+        return np.eye(3) if self.hand > 0 else np.diag([-1.0, -1.0, 1.0])
+
+    def in_true_frame(self, found: ArrayLike) -> Array:
+        """Return found rotations (n, 3, 3) as they read for the true particle: F · found · rotationᵀ."""
+        return np.asarray(self.flip @ np.asarray(found, np.float64) @ self.rotation.T)
 
 
 def score_atoms(found: ArrayLike, true: ArrayLike, cutoff: float = CUTOFF) -> AtomScore:
@@ -261,8 +289,8 @@ def _refine(x: Array, truth: Array, tree: Any, q: Array, t: Array) -> tuple[floa
     return float(np.exp(-np.square(d / SOFT)).sum()), aligned
 
 
-def score_poses(found: ArrayLike, frames: ArrayLike, true: ArrayLike) -> PoseScore:
-    """Score rotations after one global rotation G and hand F: found = F · true · G.
+def align_poses(found: ArrayLike, frames: ArrayLike, true: ArrayLike) -> PoseAlignment:
+    """Find the global rotation G and hand F that bring most found rotations near the true ones, found = F · true · G.
 
     Parameters
     ----------
@@ -284,7 +312,7 @@ def score_poses(found: ArrayLike, frames: ArrayLike, true: ArrayLike) -> PoseSco
     if r.shape != (len(frame), 3, 3) or truth.ndim != 3 or not len(frame) or frame.max() >= len(truth):
         raise InputError(f"rotations {r.shape}, frames {frame.shape}, truth {truth.shape}: they do not fit together")
     truth_of_found = truth[frame]
-    best: tuple[int, Array, int] = (-1, np.empty(0), 1)
+    best: tuple[int, PoseAlignment | None] = (-1, None)
     # The image of a mirrored particle is that of the particle seen from behind: a turn of 180° about the beam.
     for hand, flip in ((1, np.eye(3)), (-1, np.diag([-1.0, -1.0, 1.0]))):
         votes = Rotation.from_matrix(np.swapaxes(flip @ truth_of_found, 1, 2) @ r).as_quat()
@@ -296,8 +324,15 @@ def score_poses(found: ArrayLike, frames: ArrayLike, true: ArrayLike) -> PoseSco
         error = np.degrees(2 * np.arccos(np.clip(np.abs(votes @ mean), 0, 1)))
         inliers = int((error < 10).sum())
         if inliers > best[0]:
-            best = (inliers, error, hand)
-    _, error, hand = best
-    within = {d: float((error < d).sum() / len(truth)) for d in (1, 2, 3, 10)}
+            best = (inliers, PoseAlignment(Rotation.from_quat(mean).as_matrix(), hand, error))
+    assert best[1] is not None  # both hands were tried, and any count is above -1
+    return best[1]
+
+
+def score_poses(found: ArrayLike, frames: ArrayLike, true: ArrayLike) -> PoseScore:
+    """Score rotations after one global rotation G and hand F: found = F · true · G; arguments as `align_poses`."""
+    alignment = align_poses(found, frames, true)
+    error, count = alignment.error_deg, len(np.asarray(true))
+    within = {d: float((error < d).sum() / count) for d in (1, 2, 3, 10)}
     median = float(np.median(error[error < 10])) if (error < 10).any() else float("nan")
-    return PoseScore(within[1], within[2], within[3], within[10], median, len(truth), len(frame), hand)
+    return PoseScore(within[1], within[2], within[3], within[10], median, count, len(error), alignment.hand)

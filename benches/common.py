@@ -1,0 +1,305 @@
+"""What the benches of the whole solver share: a particle of known truth, simulate → solve → score.
+
+A `Case` names a particle and its movie. It is simulated once (multislice, 10 e/px/frame) and thinned binomially to the
+dose of the row: a thinned Poisson count is a Poisson count, and rows of one particle see the same motion. The solver
+gets counts and a pixel size and nothing else; the truth is opened after it has ended.
+
+Errors modulo lattice mates are the least angle over A ≈ f R T_j O T_k⁻¹, with R the truth, f in {1, 180° about the
+beam}, O the 24 rotations of the cube and T the orientations of the grains: what spots alone cannot tell apart.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from single_rs.atoms import Atoms, trace_atoms
+from single_rs.background import CleanStack, clean_stack
+from single_rs.errors import SingleError
+from single_rs.io import ParticleStack, read_stack
+from single_rs.orient import Poses, find_poses
+from single_rs.orient.volumes import fourier_volume, shell_correlation
+from single_rs.reconstruct import Reconstruction, _resolution, reconstruct
+from single_rs.scoring import align_poses
+from single_rs.simulate import nanocrystal, simulate_stack
+from single_rs.simulate.optics import OpticsConfig
+
+if TYPE_CHECKING:
+    from single_rs.verdict import Verdict
+
+Array = NDArray[np.float64]
+
+FULL_DOSE = 10.0  # e/px/frame of every simulated stack, thinned to what a row asks for
+BOX_STEP = 16  # px; boxes are multiples of it
+PIXEL = 0.358  # Å
+JUMP_RATE = 0.01  # per frame
+BLOCK = 50  # frames of a block of the half sets with true poses
+THINNING_KEY = 1  # of the random numbers of the thinning
+KINDS: dict[str, dict[str, Any]] = {
+    "single": {},
+    "bent": {"bend": 0.02},
+    "fault": {"defect": "stacking_fault"},
+    "fivefold": {"defect": "decahedron"},
+}
+FLIP = np.diag([-1.0, -1.0, 1.0])
+
+
+@dataclass(frozen=True)
+class Case:
+    """One particle and its movie; `crystal` and `movie` are keywords of `nanocrystal` and `simulate_stack`."""
+
+    name: str
+    dose: float
+    crystal: dict[str, Any]
+    movie: dict[str, Any]
+
+
+def case(kind: str, diameter: int, dose: float, step: float) -> Case:
+    """Return a row of a matrix; particles of one kind and size are the same in all rows."""
+    seed = 1000 + 10 * diameter + list(KINDS).index(kind)
+    crystal = {"element": "Pt", "diameter": float(diameter), "seed": seed, **KINDS[kind]}
+    return Case(f"{kind}-{diameter}A-{dose:g}e-{step:g}deg", dose, crystal, {"step": float(step), "seed": seed})
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Counts for the solver, and the truth (`R`, `shift`, `atoms`) for the score."""
+
+    name: str
+    element: str
+    images: NDArray[Any]
+    pixel_size: float
+    dose: float
+    truth: dict[str, Array]
+    defect: str = "none"
+
+
+def simulated(row: Case, frames: int, cache: Path | None) -> Scene:
+    """Simulate a case, or read it from the cache folder, and thin it to its dose."""
+    element, defect = row.crystal.get("element", "Pt"), row.crystal.get("defect", "none")
+    movie = {"jump_rate": JUMP_RATE, "dose": FULL_DOSE, **row.movie, "frames": frames}
+    if cache is None:
+        made = _simulate(row.crystal, movie)
+        truth = {"R": made.rotations, "shift": made.shifts, "atoms": made.crystal.positions}
+        return thinned(Scene(row.name, element, made.images, made.pixel_size, made.dose, truth, defect), row.dose)
+    words = json.dumps([row.crystal, movie, PIXEL], sort_keys=True)
+    prefix = cache / f"{row.name.split('-')[0]}_{hashlib.sha256(words.encode()).hexdigest()[:16]}"
+    if not prefix.with_name(prefix.name + "_truth.xyz").exists():  # the last that is written
+        cache.mkdir(parents=True, exist_ok=True)
+        _simulate(row.crystal, movie).write(prefix)
+    scene = from_files(prefix.with_suffix(".mrcs"), prefix.with_name(prefix.name + "_truth.npz"), element)
+    return thinned(replace(scene, name=row.name, defect=defect), row.dose)
+
+
+def _simulate(of_crystal: dict[str, Any], of_movie: dict[str, Any]) -> Any:
+    crystal = nanocrystal(**of_crystal)
+    # A box of 1.4 diameters and room for the delocalised image, at least the usual 128 px.
+    wanted = max(1.5 * of_crystal["diameter"], 2 * crystal.radius + 12.5) / PIXEL
+    of_movie = {"box": max(128, BOX_STEP * int(np.ceil(wanted / BOX_STEP))), "pixel_size": PIXEL, **of_movie}
+    return simulate_stack(crystal, optics=OpticsConfig(scattering="multislice"), **of_movie)
+
+
+def from_files(stack: Path, truth: Path, element: str, frames: int | None = None) -> Scene:
+    """Open a stack of counts and its truth; only the first `frames` when given."""
+    opened = read_stack(stack)
+    with np.load(truth) as data:
+        known, dose = {k: np.asarray(data[k]) for k in ("R", "shift", "atoms")}, float(data["dose"])
+    known["R"], known["shift"] = known["R"][:frames], known["shift"][:frames]
+    return Scene(stack.stem, element, np.asarray(opened.images[:frames]), opened.pixel_size, dose, known)
+
+
+def thinned(scene: Scene, dose: float) -> Scene:
+    """Keep each electron with probability dose / scene.dose."""
+    if dose >= scene.dose:
+        return scene
+    random = np.random.Generator(np.random.Philox(key=THINNING_KEY))
+    kept = np.empty_like(scene.images)
+    for i, image in enumerate(scene.images):
+        kept[i] = random.binomial(image.astype(np.int64), dose / scene.dose)
+    return replace(scene, images=kept, dose=dose)
+
+
+@dataclass
+class Clock:
+    """Processor and wall seconds of each stage."""
+
+    cpu: dict[str, float] = field(default_factory=dict)
+    wall: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        cpu, wall = time.process_time(), time.perf_counter()
+        try:
+            yield
+        finally:
+            self.cpu[name], self.wall[name] = time.process_time() - cpu, time.perf_counter() - wall
+
+
+@dataclass
+class Solution:
+    """What the solver found; stages after a failure are None and `failure` says why."""
+
+    clock: Clock
+    clean: CleanStack | None = None
+    poses: Poses | None = None
+    density: Reconstruction | None = None
+    atoms: Atoms | None = None
+    verdict: Verdict | None = None
+    failure: str = ""
+    memory: float = 0.0  # GB, peak of the process when the solver ended
+
+
+def solve(scene: Scene, *, poses_only: bool = False, until_atoms: bool = False) -> Solution:
+    """Run the stages with default settings, as `single_rs.pipeline` does; knows nothing of the truth."""
+    found = Solution(Clock())
+    clock, element = found.clock, scene.element
+    stack = ParticleStack(scene.images, scene.pixel_size, np.arange(len(scene.images)), None)
+    try:
+        with clock.stage("background"):
+            found.clean = clean_stack(stack)
+        with clock.stage("orient"):
+            found.poses = find_poses(found.clean, element)
+        if not poses_only:
+            with clock.stage("reconstruct"):
+                found.density = reconstruct(found.clean, found.poses)
+            with clock.stage("trace"):
+                d = found.density
+                found.atoms = trace_atoms(d.map, d.pixel_size, element, found.clean.diameter, d.half1, d.half2)
+            if not until_atoms:
+                from single_rs.analysis import analyse
+                from single_rs.verdict import judge
+
+                with clock.stage("analyse"):
+                    model = analyse(found.atoms, element)
+                    found.verdict = judge(found.clean, found.poses, found.density, model, element)
+    except SingleError as error:
+        found.failure = f"{type(error).__name__}: {error}"
+    found.memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    return found
+
+
+def true_poses(poses: Poses, truth: dict[str, Array]) -> Poses:
+    """Return the truth as poses: every frame counts, half sets of contiguous blocks."""
+    n = len(truth["R"])
+    half = (np.arange(n) // BLOCK % 2 + 1).astype(np.int8)
+    return replace(poses, rotations=truth["R"], shifts=truth["shift"], weight=np.ones(n), half=half)
+
+
+def map_resolution(found: Solution, scene: Scene, truth: Reconstruction) -> float:
+    """Return the resolution in Å at which the found map and that of true poses correlate to 0.143.
+
+    The found poses are turned into the frame of the truth and their centre is moved onto the true one.
+    """
+    assert found.clean is not None
+    assert found.poses is not None
+    alignment = align_poses(found.poses.rotations, found.poses.frames, scene.truth["R"])
+    rotations = alignment.in_true_frame(found.poses.rotations)
+    # Centres differ by one vector d of the particle: shift - true shift = (R d)xy; bad frames must not count.
+    good = alignment.error_deg < 3
+    if good.sum() < 10:
+        return float("inf")
+    residual = found.poses.shifts - scene.truth["shift"][found.poses.frames]
+    rows = rotations[:, :2].reshape(-1, 3)
+    use = np.repeat(good, 2)
+    for _ in range(3):
+        d = np.linalg.lstsq(rows[use], residual.reshape(-1)[use], rcond=None)[0]
+        left = np.abs(residual.reshape(-1) - rows @ d)
+        use = np.repeat(good, 2) & (left < max(0.1, 3 * float(np.median(left[use]))))
+    moved = replace(found.poses, rotations=rotations, shifts=found.poses.shifts - (rows @ d).reshape(-1, 2))
+    mine = reconstruct(found.clean, moved)
+    reach = 2 * (len(mine.fsc) - 1)
+    fsc = shell_correlation(*(fourier_volume(r.half1 + r.half2, reach) for r in (mine, truth)))[: len(mine.fsc)]
+    return _resolution(fsc, mine.frequency)
+
+
+def cube_rotations() -> Array:
+    """Return the 24 rotations of the cube, (24, 3, 3)."""
+    from scipy.spatial.transform import Rotation
+
+    return np.asarray(Rotation.create_group("O").as_matrix())
+
+
+def grain_orientations(defect: str) -> Array:
+    """Return T (g, 3, 3), x_particle = T x_crystal, of the fcc grains of `nanocrystal`."""
+    if defect == "twin":
+        return np.stack([np.eye(3), 2 / 3 * np.ones((3, 3)) - np.eye(3)])  # 180° about [111]
+    if defect != "decahedron":
+        return np.eye(3)[None]
+    # [1-10] is the common axis z; [001] halves each wedge, whose twin planes are at 18° + 72° j.
+    angle = np.deg2rad(54 + 72 * np.arange(5))
+    zero = np.zeros(5)
+    bisector = np.stack([np.cos(angle), np.sin(angle), zero], axis=1)
+    axis = np.tile([0.0, 0.0, 1.0], (5, 1))
+    own = np.array([[0, 0, 1.0], [1 / np.sqrt(2), -1 / np.sqrt(2), 0]])
+    frame = np.stack([*own, np.cross(own[0], own[1])], axis=1)
+    turned = np.stack([bisector, axis, np.cross(bisector, axis)], axis=2)
+    return np.asarray(turned @ frame.T)
+
+
+def mate_errors(found: Poses, truth: Array, defect: str) -> Array:
+    """Return the angle in degrees of each frame to the nearest mate of its true pose."""
+    alignment = align_poses(found.rotations, found.frames, truth)
+    aligned, true = alignment.in_true_frame(found.rotations), truth[found.frames]
+    grains = grain_orientations(defect)
+    mates = np.einsum("aij,ojk,blk->aboil", grains, cube_rotations(), grains).reshape(-1, 9)
+    best = np.full(len(true), -1.0)
+    for flip in (np.eye(3), FLIP):
+        apart = np.swapaxes(true, 1, 2) @ flip @ aligned  # trace(apart · mateᵀ) is 1 + 2 cos of the angle
+        best = np.maximum(best, (apart.reshape(-1, 9) @ mates.T).max(axis=1))
+    return np.degrees(np.arccos(np.clip((best - 1) / 2, -1, 1)))
+
+
+def within(error: Array, frames: int) -> list[float]:
+    """Return the fractions of all frames within 1, 2 and 3 degrees."""
+    return [float((error < limit).sum() / frames) for limit in (1, 2, 3)]
+
+
+def commit() -> str:
+    """Return the commit that is measured, with + when files differ from it."""
+    words = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty=+", "--exclude=*"]
+    return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
+
+
+def chosen(words: list[str], rows: list[Case]) -> list[int]:
+    """Return the numbers of the rows named by number, name or part of a name; all rows for no words."""
+    out: list[int] = []
+    for word in words:
+        if word.isdigit():
+            hits = [int(word)] if int(word) < len(rows) else []
+        else:
+            hits = [i for i, row in enumerate(rows) if word in row.name]
+        if not hits:
+            raise SystemExit(f"no row {word!r}; --list shows them")
+        out += [i for i in hits if i not in out]
+    return out or list(range(len(rows)))
+
+
+def append_line(path: Path | None, head: str, line: str) -> None:
+    """Append a table row to a file; a new file gets the head first."""
+    if path is None:
+        return
+    fresh = not path.exists()
+    with open(path, "a", encoding="utf-8") as file:
+        file.write((head if fresh else "") + line + "\n")
+
+
+def apart(function: Callable[..., None], *arguments: Any) -> None:
+    """Run a function in a process of its own: peak memory is the row's, and what fails costs one row."""
+    process = multiprocessing.get_context("spawn").Process(target=function, args=arguments)
+    process.start()
+    process.join()
+    if process.exitcode:
+        print(f"the row ended with exit code {process.exitcode}", file=sys.stderr)
