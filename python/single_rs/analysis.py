@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from single_rs.atoms import Atoms
 from single_rs.crystal import prototype
+from single_rs.dft import DftSettings
 from single_rs.errors import ConvergenceError, InputError
 from single_rs.export import ParticleModel, write_xyz
 from single_rs.export_dft import write_formats
@@ -175,6 +176,7 @@ def write_analysis(
     model: ParticleModel,
     formats: tuple[str, ...] = ("pdb", "cif", "poscar"),
     vacuum: float = 10.0,
+    dft: DftSettings | None = None,
 ) -> list[Path]:
     """Write atoms.xyz, lattice.json, strain_*.mrc (with a box) and the formats into a folder; returns the files.
 
@@ -188,6 +190,8 @@ def write_analysis(
         Names in `export_dft.FORMATS`.
     vacuum
         Å round the particle in periodic formats.
+    dft
+        Settings of the calculations among the formats; None: the defaults.
     """
     from single_rs.io import write_map
 
@@ -204,4 +208,4 @@ def write_analysis(
             for name, volume in maps.items():
                 written.append(target / f"strain_{name}.mrc")
                 write_map(written[-1], volume, model.pixel_size)
-    return written + write_formats(target, model, [f for f in formats if f != "xyz"], vacuum)
+    return written + write_formats(target, model, [f for f in formats if f != "xyz"], vacuum, dft)

@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from single_rs.dft.settings import DftSettings
 from single_rs.errors import DataFileError, InputError
 from single_rs.settings import Settings, setting
 
@@ -61,7 +62,7 @@ STAGES: dict[str, tuple[str, str]] = {
     "export": ("single_rs.config", "ExportConfig"),
     "report": ("single_rs.config", "ReportConfig"),
 }
-EXPORT_FORMATS = ("xyz", "pdb", "cif", "poscar", "qe", "gpaw", "lammps")
+EXPORT_FORMATS = ("xyz", "pdb", "cif", "poscar", "vasp", "qe", "gpaw", "cp2k", "lammps")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +70,9 @@ class LatticeConfig(Settings):
     """Settings of the lattice fit."""
 
     structure: str | None = setting(
-        None, "Lattice type; the best of all when not given.", choices=("fcc", "bcc", "hcp", "diamond")
+        None,
+        "Lattice type; the best of all when not given.",
+        choices=("fcc", "bcc", "hcp", "diamond", "rocksalt", "zincblende", "wurtzite"),
     )
 
 
@@ -81,6 +84,7 @@ class ExportConfig(Settings):
         ("pdb", "cif", "poscar"), f"Files written besides atoms.xyz; any of {', '.join(EXPORT_FORMATS)}."
     )
     vacuum: float = setting(10.0, "Vacuum round the particle in periodic formats.", "Å", ge=0)
+    dft: DftSettings = dataclasses.field(default_factory=DftSettings)
 
     def __post_init__(self) -> None:
         """Check the formats as well."""

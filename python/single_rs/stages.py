@@ -69,9 +69,12 @@ RESULTS: dict[str, tuple[str, ...]] = {
         "lattice.json",
         "strain_*.mrc",
         "POSCAR*",
-        "qe.in",
-        "gpaw_particle.*",
-        "lammps.data",
+        "vasp*/*",
+        "qe*.in",
+        "gpaw_*",
+        "cp2k*.inp",
+        "lammps*",
+        "README_dft.md",
     ),
 }
 BOX_PER_DIAMETER = 1.8  # leaves a ring round the particle for the background and the delocalised fringes
@@ -259,7 +262,7 @@ def analyze(
 
     box, pixel_size = frame or (None, None)
     model = analyse(atoms, element, config.lattice.structure, config.strain, box, pixel_size, progress)
-    write_analysis(folder, model, config.export.formats, config.export.vacuum)
+    write_analysis(folder, model, config.export.formats, config.export.vacuum, config.export.dft)
     return model
 
 
@@ -269,7 +272,8 @@ def export(atoms: Atoms, folder: Path, config: Any, frame: tuple[int, float] | N
     from single_rs.export_dft import write_formats
 
     box, pixel_size = frame or (None, None)
-    return write_formats(folder, analyse(atoms, box=box, pixel_size=pixel_size), config.formats, config.vacuum)
+    model = analyse(atoms, box=box, pixel_size=pixel_size)
+    return write_formats(folder, model, config.formats, config.vacuum, config.dft)
 
 
 def frame_of(path: Path) -> tuple[int, float] | None:

@@ -297,7 +297,7 @@ def export(atoms: Path, *, out: Out, format: list[str] | None = None, config: Co
     atoms
         extxyz, xyz, PDB, CIF, POSCAR.
     format
-        Any of xyz, pdb, cif, poscar, qe, gpaw, lammps; may be repeated. Those of [export] when not given.
+        Any of xyz, pdb, cif, poscar, vasp, qe, gpaw, cp2k, lammps; may be repeated. Those of [export] when not given.
     """
     from dataclasses import replace
 
