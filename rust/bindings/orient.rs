@@ -6,6 +6,7 @@ use super::fourier::PyHalfPlane;
 use crate::error::Error;
 use crate::orient::hmm::{Step, forward_backward};
 use crate::orient::index::{Indexer, LatticeSpots, RING, Rings, polar_spectra};
+use crate::orient::lookup::{AtomModel, MOST_STEPS, look_up, shift_spacing};
 use crate::orient::polish::{PolishLimits, polish};
 use crate::orient::score::{ShiftWindow, score_candidates};
 use crate::volume::{FourierVolume, Rotation, project};
@@ -152,6 +153,68 @@ fn score_poses<'py>(
     ))
 }
 
+type Looks<'py> = (Bound<'py, PyArray1<f32>>, Bound<'py, PyArray2<f32>>);
+
+#[pyfunction]
+fn look_up_poses<'py>(
+    py: Python<'py>,
+    spectra: PyReadonlyArrayDyn<'py, Complex32>,
+    plane: &PyHalfPlane,
+    filters: PyReadonlyArrayDyn<'py, f32>,
+    positions: PyReadonlyArrayDyn<'py, f32>,
+    heights: PyReadonlyArrayDyn<'py, f32>,
+    atoms: Vec<usize>,
+    model_of: PyReadonlyArrayDyn<'py, i32>,
+    rotations: PyReadonlyArrayDyn<'py, f32>,
+    frame_of: PyReadonlyArrayDyn<'py, i32>,
+    starts: PyReadonlyArrayDyn<'py, f32>,
+    steps: usize,
+) -> PyResult<Looks<'py>> {
+    let plane = &plane.0;
+    let spectra = contiguous(&spectra, "spectra", 2)?;
+    let frames = spectra.len() / plane.len();
+    let filters: Vec<&[f32]> = contiguous(&filters, "filters", 2)?.chunks(plane.len()).collect();
+    agree("filters", filters.len(), atoms.len())?;
+    agree("filters", filters.iter().map(|f| f.len()).sum(), atoms.len() * plane.len())?;
+    let mut positions: &[[f32; 3]] = rows(contiguous(&positions, "positions", 2)?, "positions")?;
+    let mut heights = contiguous(&heights, "heights", 1)?;
+    agree("positions", positions.len(), atoms.iter().sum())?;
+    agree("heights", heights.len(), positions.len())?;
+    let mut models = Vec::with_capacity(atoms.len());
+    for &count in &atoms {
+        let ((p, more), (h, further)) = (positions.split_at(count), heights.split_at(count));
+        models.push(AtomModel { positions: p, heights: h });
+        (positions, heights) = (more, further);
+    }
+    let model_of = indices(contiguous(&model_of, "model_of", 1)?, "model_of", models.len())?;
+    agree("model_of", model_of.len(), frames)?;
+    let candidates = self::rotations(contiguous(&rotations, "rotations", 3)?, "rotations")?;
+    let frame_of = indices(contiguous(&frame_of, "frame_of", 1)?, "frame_of", frames)?;
+    agree("frame_of", frame_of.len(), candidates.len())?;
+    if !frame_of.is_sorted() {
+        return Err(Error::bad_input("frame_of", "not ascending", "sort the candidates by frame").into());
+    }
+    let starts = rows(contiguous(&starts, "starts", 2)?, "starts")?;
+    agree("starts", starts.len(), candidates.len())?;
+    if steps > MOST_STEPS {
+        return Err(Error::bad_input("steps", steps.to_string(), format!("at most {MOST_STEPS}")).into());
+    }
+    let found = py.detach(|| {
+        look_up(spectra, plane, &filters, &models, &model_of, candidates, &frame_of, starts, steps)
+    });
+    let shifts: Vec<f32> = found.iter().flat_map(|m| m.shift).collect();
+    Ok((
+        found.iter().map(|m| m.overlap).collect::<Vec<_>>().into_pyarray(py),
+        shifts.into_pyarray(py).reshape([found.len(), 2])?,
+    ))
+}
+
+/// Distance (px) of the shifts that `look_up_poses` tries.
+#[pyfunction]
+fn look_up_spacing(plane: &PyHalfPlane) -> f32 {
+    shift_spacing(&plane.0)
+}
+
 type PolishedPoses<'py> = (
     Bound<'py, PyArray3<f32>>,
     Bound<'py, PyArray2<f32>>,
@@ -230,6 +293,8 @@ pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(index_frames, m)?)?;
     m.add_function(wrap_pyfunction!(smooth_candidates, m)?)?;
     m.add_function(wrap_pyfunction!(score_poses, m)?)?;
+    m.add_function(wrap_pyfunction!(look_up_poses, m)?)?;
+    m.add_function(wrap_pyfunction!(look_up_spacing, m)?)?;
     m.add_function(wrap_pyfunction!(project_slices, m)?)?;
     m.add_function(wrap_pyfunction!(polish_poses, m)?)
 }

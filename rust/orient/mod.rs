@@ -3,9 +3,11 @@
 //! - [`index`]: every frame on its own against the spots of a lattice, pose known up to the lattice's mates;
 //! - [`hmm`]: the same evidence pooled over neighbouring frames by a hidden Markov model;
 //! - [`score`]: candidate poses against a Fourier volume, the shift searched;
+//! - [`lookup`]: candidate poses against the atoms of a model, the shift searched;
 //! - [`polish`]: rotation and shift refined continuously against a Fourier volume.
 
 pub mod hmm;
 pub mod index;
+pub mod lookup;
 pub mod polish;
 pub mod score;

@@ -63,7 +63,7 @@ pub fn score_candidates(
                 *p = x * p.conj() * w;
             }
             twiddles.correlate(plane, slice, scratch);
-            *best = twiddles.peak(scratch, power);
+            *best = window_peak(&scratch.map, window.steps, window.spacing, power);
         },
     );
     out
@@ -71,7 +71,6 @@ pub fn score_candidates(
 
 /// Phase factors of the shift window.
 struct Twiddles {
-    window: ShiftWindow,
     side: usize,
     /// exp(2πi kx tx/N), `[kx][tx]`.
     x: Vec<Complex32>,
@@ -95,7 +94,7 @@ impl Twiddles {
             let ky = row.ky as f32;
             shifts().map(move |t| Complex32::cis(ky * t))
         });
-        Self { window, side, x: x.collect(), y: y.collect() }
+        Self { side, x: x.collect(), y: y.collect() }
     }
 
     fn scratch(&self) -> Scratch {
@@ -122,27 +121,23 @@ impl Twiddles {
             }
         }
     }
+}
 
-    /// Highest point of the window, refined by a parabola along each axis.
-    fn peak(&self, scratch: &Scratch, power: f32) -> Match {
-        let side = self.side;
-        let map = &scratch.map;
-        let (at, &top) = map
-            .iter()
-            .enumerate()
-            .max_by(|a, b| a.1.total_cmp(b.1))
-            .expect("a window has at least one point");
-        let (y, x) = (at / side, at % side);
-        let refine = |low: Option<f32>, high: Option<f32>| match (low, high) {
-            (Some(a), Some(c)) if a + c < 2.0 * top => {
-                let offset = 0.5 * (a - c) / (a - 2.0 * top + c);
-                (offset, -0.25 * (a - c) * offset)
-            }
-            _ => (0.0, 0.0),
-        };
-        let (dx, gain_x) = refine((x > 0).then(|| map[at - 1]), (x + 1 < side).then(|| map[at + 1]));
-        let (dy, gain_y) = refine((y > 0).then(|| map[at - side]), (y + 1 < side).then(|| map[at + side]));
-        let to_px = |i: usize, d: f32| (i as f32 + d - self.window.steps as f32) * self.window.spacing;
-        Match { overlap: top + gain_x + gain_y, power, shift: [to_px(x, dx), to_px(y, dy)] }
-    }
+/// Highest point of a window of (2·`steps` + 1)² overlaps, refined by a parabola along each axis.
+pub(super) fn window_peak(map: &[f32], steps: usize, spacing: f32, power: f32) -> Match {
+    let side = 2 * steps + 1;
+    let (at, &top) =
+        map.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).expect("a window has at least one point");
+    let (y, x) = (at / side, at % side);
+    let refine = |low: Option<f32>, high: Option<f32>| match (low, high) {
+        (Some(a), Some(c)) if a + c < 2.0 * top => {
+            let offset = 0.5 * (a - c) / (a - 2.0 * top + c);
+            (offset, -0.25 * (a - c) * offset)
+        }
+        _ => (0.0, 0.0),
+    };
+    let (dx, gain_x) = refine((x > 0).then(|| map[at - 1]), (x + 1 < side).then(|| map[at + 1]));
+    let (dy, gain_y) = refine((y > 0).then(|| map[at - side]), (y + 1 < side).then(|| map[at + side]));
+    let to_px = |i: usize, d: f32| (i as f32 + d - steps as f32) * spacing;
+    Match { overlap: top + gain_x + gain_y, power, shift: [to_px(x, dx), to_px(y, dy)] }
 }
