@@ -34,7 +34,7 @@ from single_rs.orient import Poses, find_poses
 from single_rs.orient.volumes import fourier_volume, shell_correlation
 from single_rs.reconstruct import Reconstruction, _resolution, reconstruct
 from single_rs.scoring import align_poses
-from single_rs.simulate import nanocrystal, simulate_stack
+from single_rs.simulate import Crystal, SimulatedStack, nanocrystal, simulate_stack
 from single_rs.simulate.optics import OpticsConfig
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ Array = NDArray[np.float64]
 FULL_DOSE = 10.0  # e/px/frame of every simulated stack, thinned to what a row asks for
 BOX_STEP = 16  # px; boxes are multiples of it
 PIXEL = 0.358  # Å
+SIMULATION = 2  # counted up when the simulation changes, so that cached stacks are made anew
 JUMP_RATE = 0.01  # per frame
 BLOCK = 50  # frames of a block of the half sets with true poses
 THINNING_KEY = 1  # of the random numbers of the thinning
@@ -52,7 +53,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "single": {},
     "bent": {"bend": 0.02},
     "fault": {"defect": "stacking_fault"},
-    "fivefold": {"defect": "decahedron"},
+    "fivefold": {"defect": "marks_decahedron"},
 }
 FLIP = np.diag([-1.0, -1.0, 1.0])
 
@@ -84,30 +85,30 @@ class Scene:
     pixel_size: float
     dose: float
     truth: dict[str, Array]
-    defect: str = "none"
+    grains: Array = field(default_factory=lambda: np.eye(3)[None])  # (g, 3, 3) orientations of the fcc grains
 
 
 def simulated(row: Case, frames: int, cache: Path | None) -> Scene:
     """Simulate a case, or read it from the cache folder, and thin it to its dose."""
-    element, defect = row.crystal.get("element", "Pt"), row.crystal.get("defect", "none")
+    element, crystal = row.crystal.get("element", "Pt"), nanocrystal(**row.crystal)
+    assert crystal.frames is not None  # every built crystal knows its grains
     movie = {"jump_rate": JUMP_RATE, "dose": FULL_DOSE, **row.movie, "frames": frames}
     if cache is None:
-        made = _simulate(row.crystal, movie)
+        made = _simulate(crystal, movie)
         truth = {"R": made.rotations, "shift": made.shifts, "atoms": made.crystal.positions}
-        return thinned(Scene(row.name, element, made.images, made.pixel_size, made.dose, truth, defect), row.dose)
-    words = json.dumps([row.crystal, movie, PIXEL], sort_keys=True)
+        scene = Scene(row.name, element, made.images, made.pixel_size, made.dose, truth, crystal.frames)
+        return thinned(scene, row.dose)
+    words = json.dumps([row.crystal, movie, PIXEL, SIMULATION], sort_keys=True)
     prefix = cache / f"{row.name.split('-')[0]}_{hashlib.sha256(words.encode()).hexdigest()[:16]}"
     if not prefix.with_name(prefix.name + "_truth.xyz").exists():  # the last that is written
         cache.mkdir(parents=True, exist_ok=True)
-        _simulate(row.crystal, movie).write(prefix)
+        _simulate(crystal, movie).write(prefix)
     scene = from_files(prefix.with_suffix(".mrcs"), prefix.with_name(prefix.name + "_truth.npz"), element)
-    return thinned(replace(scene, name=row.name, defect=defect), row.dose)
+    return thinned(replace(scene, name=row.name, grains=crystal.frames), row.dose)
 
 
-def _simulate(of_crystal: dict[str, Any], of_movie: dict[str, Any]) -> Any:
-    crystal = nanocrystal(**of_crystal)
-    # A box of 1.4 diameters and room for the delocalised image, at least the usual 128 px.
-    wanted = max(1.5 * of_crystal["diameter"], 2 * crystal.radius + 12.5) / PIXEL
+def _simulate(crystal: Crystal, of_movie: dict[str, Any]) -> SimulatedStack:
+    wanted = (2 * crystal.radius + 12.5) / PIXEL  # room for the delocalised image
     of_movie = {"box": max(128, BOX_STEP * int(np.ceil(wanted / BOX_STEP))), "pixel_size": PIXEL, **of_movie}
     return simulate_stack(crystal, optics=OpticsConfig(scattering="multislice"), **of_movie)
 
@@ -232,28 +233,10 @@ def cube_rotations() -> Array:
     return np.asarray(Rotation.create_group("O").as_matrix())
 
 
-def grain_orientations(defect: str) -> Array:
-    """Return T (g, 3, 3), x_particle = T x_crystal, of the fcc grains of `nanocrystal`."""
-    if defect == "twin":
-        return np.stack([np.eye(3), 2 / 3 * np.ones((3, 3)) - np.eye(3)])  # 180° about [111]
-    if defect != "decahedron":
-        return np.eye(3)[None]
-    # [1-10] is the common axis z; [001] halves each wedge, whose twin planes are at 18° + 72° j.
-    angle = np.deg2rad(54 + 72 * np.arange(5))
-    zero = np.zeros(5)
-    bisector = np.stack([np.cos(angle), np.sin(angle), zero], axis=1)
-    axis = np.tile([0.0, 0.0, 1.0], (5, 1))
-    own = np.array([[0, 0, 1.0], [1 / np.sqrt(2), -1 / np.sqrt(2), 0]])
-    frame = np.stack([*own, np.cross(own[0], own[1])], axis=1)
-    turned = np.stack([bisector, axis, np.cross(bisector, axis)], axis=2)
-    return np.asarray(turned @ frame.T)
-
-
-def mate_errors(found: Poses, truth: Array, defect: str) -> Array:
+def mate_errors(found: Poses, truth: Array, grains: Array) -> Array:
     """Return the angle in degrees of each frame to the nearest mate of its true pose."""
     alignment = align_poses(found.rotations, found.frames, truth)
     aligned, true = alignment.in_true_frame(found.rotations), truth[found.frames]
-    grains = grain_orientations(defect)
     mates = np.einsum("aij,ojk,blk->aboil", grains, cube_rotations(), grains).reshape(-1, 9)
     best = np.full(len(true), -1.0)
     for flip in (np.eye(3), FLIP):

@@ -76,7 +76,7 @@ def pose_cells(found: Solution, scene: Scene) -> list[str]:
     assert found.poses is not None
     truth, n = scene.truth["R"], len(scene.truth["R"])
     error = align_poses(found.poses.rotations, found.poses.frames, truth).error_deg
-    modulo = mate_errors(found.poses, truth, scene.defect)
+    modulo = mate_errors(found.poses, truth, scene.grains)
     median = float(np.median(error[error < 10])) if (error < 10).any() else float("nan")
     return [f"{x:.3f}" for x in within(error, n) + within(modulo, n)] + [f"{median:.2f}"]
 

@@ -1,8 +1,8 @@
 """Simulated crystals, stacks and movies of known truth, made by fast phase-object physics.
 
-Modules in the order of the light: `crystals` (on `lattices`), `tumbling`, `scattering`, `optics`,
-`surroundings`, `detector`; `stack` and `movie` put them together, `run` is the command line's entry. All
-randomness comes from `streams`, keyed by (seed, stage, item).
+Modules in the order of the light: `crystals` (on `lattices`, `blocks`, `surfaces`, `amorphous`, `alloys`), `tumbling`,
+`scattering`, `optics`, `surroundings`, `detector`; `stack` and `movie` put them together, `run` is the command line's
+entry. All randomness comes from `streams`, keyed by (seed, stage, item).
 """
 
 from single_rs.simulate.crystals import Crystal, CrystalConfig, nanocrystal, read_crystal

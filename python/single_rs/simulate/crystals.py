@@ -1,8 +1,9 @@
-"""Nanocrystals of known positions: shape, defects, rough surface, strain, disorder.
+"""Nanoparticles of known positions: shape, grains, defects, rough surface, strain, disorder, one or two elements.
 
-Built in this order, each step optional: a block of lattice; a planar defect in it (or five twins, or
-an icosahedron); the cut to a shape of given volume; islands and pits on the surface; a smooth strain
-field; random displacements, larger at the surface. The result is centred on the mean of its atoms.
+Built in this order, each step optional: a block of lattice, of one or more grains (`blocks`); the cut to a shape of
+given volume; islands and pits on the surface (`surfaces`); a smooth strain field; random displacements, larger at
+the surface; a disordered shell (`amorphous`); the second element (`alloys`). An amorphous particle has no lattice and
+takes only the last step. The result is centred on the mean of its atoms.
 
 Smooth shapes have several equal poses, which no method could tell apart; the default roughness gives
 every particle a shape of its own.
@@ -19,19 +20,19 @@ from numpy.typing import ArrayLike, NDArray
 
 from single_rs.errors import DataFileError, InputError
 from single_rs.settings import Settings, setting
-from single_rs.simulate.lattices import LATTICES, SHAPES, atomic_volume, gauge, lattice_block, reference_lattice
+from single_rs.simulate.alloys import MIXINGS, mixed_constant, mixed_symbols
+from single_rs.simulate.amorphous import melted_shell, random_packing
+from single_rs.simulate.blocks import DEFECTS, Block, Lattice, make_block
+from single_rs.simulate.lattices import LATTICES, SHAPES, atomic_volume, reference_lattice
 from single_rs.simulate.streams import Stage, stream
+from single_rs.simulate.surfaces import FULL_SHELL, neighbour_table, roughen
 
 __all__ = ["DEFECTS", "Crystal", "CrystalConfig", "nanocrystal", "read_crystal"]
 
-DEFECTS = ("none", "stacking_fault", "twin", "decahedron", "icosahedron")
-
+AMORPHOUS = "amorphous"
+STRUCTURES = (*LATTICES, AMORPHOUS)
 BULK_DISORDER_RATIO = 0.3  # random displacement in the bulk relative to the surface's
-NEIGHBOUR_CUTOFF_RATIO = 1.2  # of the shortest distance; after the first shell (bcc: the second)
-FULL_SHELL = {"fcc": 12, "hcp": 12, "bcc": 14, "diamond": 4}  # neighbours of a bulk atom within the cutoff
-NEIGHBOUR_WORTH = 0.05  # of one neighbour, in cosine from the axis of a pit or island
-ISLANDS = 3  # islands and as many pits, each a patch of the surface
-BLOCK_MARGIN = 8.0  # Å of block beyond the particle, for islands and off-centre cuts
+NO_GRAIN = -1  # of atoms without lattice
 
 
 @dataclass(frozen=True)
@@ -44,10 +45,16 @@ class Crystal:
         (n, 3) Å, (x, y, z) in the particle's frame, mean zero.
     symbols
         (n,) chemical symbols.
+    grain
+        (n,) grain of each atom, -1 where there is no lattice; None when not known (atoms from a file).
+    frames
+        (g, 3, 3) orientation of each grain, x_particle = frames[g] · x_crystal; None when not known.
     """
 
     positions: NDArray[np.float64]
     symbols: NDArray[np.str_]
+    grain: NDArray[np.int64] | None = None
+    frames: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         """Return the number of atoms."""
@@ -76,12 +83,19 @@ class CrystalConfig(Settings):
     element: str = setting("Pt", "Chemical symbol")
     diameter: float = setting(25.0, "Diameter of the sphere of equal volume", "Å", gt=3, le=150)
     shape: str = setting("wulff", "Shape cut from the lattice", choices=SHAPES)
-    defect: str = setting("none", "Planar defect or multiple twin (fcc only)", choices=DEFECTS)
-    structure: str | None = setting(None, "Lattice; from the element when not given", choices=LATTICES)
+    defect: str = setting("none", "Planar defect, multiple twin (fcc only) or grain boundary", choices=DEFECTS)
+    structure: str | None = setting(None, "Lattice, or amorphous; from the element when not given", choices=STRUCTURES)
     lattice_constant: float | None = setting(None, "Lattice constant a; from the element when not given", "Å", gt=1)
     ragged: float = setting(0.3, "Share of surface atoms moved into islands and out of pits", ge=0, le=1)
     disorder: float = setting(0.05, "Random displacement of surface atoms, rms per axis", "Å", ge=0, le=1)
     bend: float = setting(0.0, "Bending strain at the surface", "", ge=-0.2, le=0.2)
+    shell: float = setting(0.0, "Thickness of a disordered shell", "Å", ge=0)
+    misorientation: float | None = setting(
+        None, "Angle between the grains of a grain boundary; random when not given", "°", gt=0, le=180
+    )
+    second: str | None = setting(None, "Second element of a bimetallic particle")
+    fraction: float = setting(0.5, "Share of the atoms that are of the second element", ge=0, le=1)
+    mixing: str = setting("random", "Where the second element is: anywhere, or in the shell", choices=MIXINGS)
 
 
 def nanocrystal(
@@ -95,11 +109,16 @@ def nanocrystal(
     ragged: float = 0.3,
     disorder: float = 0.05,
     bend: float = 0.0,
+    shell: float = 0.0,
+    misorientation: float | None = None,
+    second: str | None = None,
+    fraction: float = 0.5,
+    mixing: str = "random",
     strain: ArrayLike | None = None,
     seed: int = 0,
     item: int = 0,
 ) -> Crystal:
-    """Build a nanocrystal.
+    """Build a nanoparticle.
 
     Parameters
     ----------
@@ -108,18 +127,27 @@ def nanocrystal(
     diameter
         Diameter in Å of the sphere of equal volume.
     shape
-        ``"wulff"``, ``"sphere"``, ``"octahedron"`` or ``"cube"``; five-fold twins and icosahedra use a sphere.
+        ``"wulff"``, ``"sphere"``, ``"octahedron"`` or ``"cube"``; for multiple twins ``"wulff"`` is the shape they are
+        named for.
     defect
-        ``"none"``, ``"stacking_fault"``, ``"twin"`` (one {111} plane near the middle), ``"decahedron"`` or
-        ``"icosahedron"``; all but the first need an fcc element.
+        ``"none"``; ``"stacking_fault"`` or ``"twin"``, one {111} plane near the middle; ``"decahedron"`` (Ino's),
+        ``"marks_decahedron"`` or ``"icosahedron"`` (Mackay's); ``"grain_boundary"``, two grains turned at random on a
+        random plane near the middle. All but the first and the last need an fcc element.
     structure, lattice_constant
-        Lattice, and its constant a in Å; of the element when not given.
+        Lattice (``"fcc"``, ``"bcc"``, ``"hcp"``, ``"diamond"``) or ``"amorphous"``, a random close packing in a ball;
+        and the lattice constant a in Å. Of the element when not given; of both elements' volumes in an alloy.
     ragged
         Share of the surface atoms that islands and pits move, 0 to 1; 0 keeps the ideal shape, centred on a site.
     disorder
         Rms displacement per axis of surface atoms in Å; atoms inside get 0.3 of it.
     bend
         Strain at the surface of a particle bent in its x-z plane: ε_xx = bend · z / r.
+    shell
+        Thickness in Å of the outer part whose atoms are packed at random on the crystal; 0 for none.
+    misorientation
+        Angle in degrees between the two grains of a grain boundary; a uniformly random rotation when not given.
+    second, fraction, mixing
+        Second element, its share of the atoms, and whether it is ``"random"`` or outside (``"core_shell"``).
     strain
         Homogeneous displacement gradient (3, 3), x → (1 + strain) x.
     seed, item
@@ -131,30 +159,50 @@ def nanocrystal(
         When a value is not accepted.
     """
     # The settings hold the accepted ranges; building them checks the arguments.
-    CrystalConfig(element, diameter, shape, defect, structure, lattice_constant, ragged, disorder, bend)
-    lattice, a, covera = _lattice(element, structure, lattice_constant)
-    if defect != "none" and lattice != "fcc":
-        raise InputError(f"defect is {defect!r}; only fcc crystals can have it, and the lattice is {lattice}")
-    generator = stream(seed, Stage.CRYSTAL, item)
-    block = _defective_block(element, lattice, a, covera, diameter, defect)
-    # A random cut centre gives an unsymmetrical particle; the ideal one is centred on a site.
-    centre = generator.uniform(-0.25, 0.25, 3) * a if ragged > 0 else np.zeros(3)
-    outline = "sphere" if defect in ("decahedron", "icosahedron") else shape
-    level = gauge(block - centre, outline, lattice, covera)
-    count = max(2, round(np.pi / 6 * diameter**3 / atomic_volume(lattice, a, covera)))
-    # Sites of equal gauge come or stay together; the cut whose number of atoms is nearest to the volume's is taken.
+    CrystalConfig(
+        element, diameter, shape, defect, structure, lattice_constant, ragged, disorder, bend, shell, misorientation,
+        second, fraction, mixing,
+    )  # fmt: skip
+    lattice = _lattice(element, structure, lattice_constant, second, fraction)
+    count = max(2, round(np.pi / 6 * diameter**3 / atomic_volume(lattice.structure, lattice.a, lattice.covera)))
+    if structure == AMORPHOUS:
+        if defect != "none":
+            raise InputError(f"defect is {defect!r}; an amorphous particle has no lattice that could have it")
+        atoms = random_packing(count, diameter, lattice.bond, stream(seed, Stage.PACKING, item))
+        atoms = _deform(atoms - atoms.mean(axis=0), bend, strain)
+        depth, grain, frames = -np.linalg.norm(atoms, axis=1), np.full(len(atoms), NO_GRAIN), np.empty((0, 3, 3))
+    else:
+        generator = stream(seed, Stage.CRYSTAL, item)
+        block = make_block(element, lattice, diameter, defect, misorientation, stream(seed, Stage.GRAINS, item))
+        # A random cut centre gives an unsymmetrical particle; the ideal one is centred on a site.
+        centre = generator.uniform(-0.25, 0.25, 3) * lattice.a if ragged > 0 else np.zeros(3)
+        inside, depth = _cut(block, centre, shape, count)
+        if ragged > 0:
+            inside = roughen(block.sites, inside, ragged, FULL_SHELL[lattice.structure], generator)
+        atoms, depth, grain, frames = block.sites[inside], depth[inside], block.grain[inside], block.frames
+        atoms = atoms - atoms.mean(axis=0)
+        surface = neighbour_table(atoms).sum(axis=1) < FULL_SHELL[lattice.structure]
+        atoms = _deform(atoms, bend, strain)
+        spread = np.where(surface, disorder, BULK_DISORDER_RATIO * disorder)
+        atoms = atoms + spread[:, None] * generator.standard_normal(atoms.shape)
+        if shell > 0:
+            loose = depth < shell
+            atoms, kept = melted_shell(atoms, loose, lattice.bond, stream(seed, Stage.PACKING, item))
+            depth, grain = depth[kept], np.where(loose, NO_GRAIN, grain)[kept]
+    symbols = mixed_symbols(depth, element, second, fraction, mixing, stream(seed, Stage.SPECIES, item))
+    return Crystal(atoms - atoms.mean(axis=0), symbols, grain, frames)
+
+
+def _cut(
+    block: Block, centre: NDArray[np.float64], shape: str, count: int
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Return which sites (n,) make the particle whose number of atoms is nearest to `count`, and their depth in Å."""
+    level = block.level(centre, shape)
+    # Sites of equal gauge come or stay together.
     ordered = np.sort(level)
     cuts = np.append(np.flatnonzero(np.diff(ordered) > 1e-6) + 1, len(ordered))
-    inside = level <= ordered[cuts[np.argmin(np.abs(cuts - count))] - 1] + 1e-6
-    if ragged > 0:
-        inside = _roughen(block, inside, ragged, FULL_SHELL[lattice], generator)
-    atoms = block[inside]
-    atoms = atoms - atoms.mean(axis=0)
-    surface = _neighbours(atoms).sum(axis=1) < FULL_SHELL[lattice]
-    moved = _deform(atoms, bend, strain)
-    spread = np.where(surface, disorder, BULK_DISORDER_RATIO * disorder)
-    moved = moved + spread[:, None] * generator.standard_normal(moved.shape)
-    return Crystal(moved - moved.mean(axis=0), np.full(len(moved), element))
+    outermost = ordered[cuts[np.argmin(np.abs(cuts - count))] - 1]
+    return level <= outermost + 1e-6, outermost - level
 
 
 def read_crystal(path: str | Path) -> Crystal:
@@ -182,90 +230,18 @@ def read_crystal(path: str | Path) -> Crystal:
     return Crystal(positions - positions.mean(axis=0), np.array(atoms.get_chemical_symbols()))
 
 
-def _lattice(element: str, structure: str | None, constant: float | None) -> tuple[str, float, float]:
-    """Return (structure, a in Å, c/a) from the element and what overrides it."""
-    if structure is not None and constant is not None:
-        return structure, constant, float(np.sqrt(8 / 3))
+def _lattice(
+    element: str, structure: str | None, constant: float | None, second: str | None, fraction: float
+) -> Lattice:
+    """Return the lattice of the element, changed by what overrides it and by the second element."""
+    if structure not in (None, AMORPHOUS) and constant is not None:
+        return Lattice(str(structure), constant, float(np.sqrt(8 / 3)))
     own, a, covera = reference_lattice(element)
-    if structure is not None and structure != own:
+    if structure not in (None, AMORPHOUS, own):
         raise InputError(f"{element} is {own}; to build it as {structure} give lattice_constant too")
-    return own, constant or a, covera
-
-
-def _defective_block(
-    element: str, lattice: str, a: float, covera: float, diameter: float, defect: str
-) -> NDArray[np.float64]:
-    """Return the sites (n, 3) from which the particle is cut, with its planar defect."""
-    radius = 0.9 * diameter + BLOCK_MARGIN  # a cube's or octahedron's corner is at most 0.81 (1.1 for sharp tips) d
-    if defect == "decahedron":
-        from ase.cluster import Decahedron
-
-        half = int(np.ceil(radius / (a / np.sqrt(2)))) + 1
-        sites = Decahedron(element, half, 2 * half, 0, latticeconstant=a).get_positions()
-    elif defect == "icosahedron":
-        from ase.cluster import Icosahedron
-
-        shells = int(np.ceil(radius / (0.95 * a / np.sqrt(2)))) + 2  # a vertex is 0.95 neighbour distances per shell
-        sites = Icosahedron(element, shells, latticeconstant=a).get_positions()
-    else:
-        radius = max(radius, 1.15 * diameter + 0.5 * BLOCK_MARGIN)
-        sites = lattice_block(lattice, a, covera, radius)
-    if defect in ("twin", "stacking_fault"):
-        normal = np.ones(3) / np.sqrt(3)
-        height = sites @ normal
-        above = height > 0.5 * a / np.sqrt(3)
-        if defect == "twin":
-            # Mirror the lower half in the (111) layer through the origin: layers …cba|A|bca… become …ACB A BCA….
-            lower = sites[height <= 1e-6 * a]
-            mirrored = lower - 2 * np.outer(lower @ normal, normal)
-            return np.concatenate([lower, mirrored[mirrored @ normal > 0.5 * a / np.sqrt(3)]])
-        # Shockley partial a/6 [11-2] lies in the plane and turns …ABCABC… into …ABC|BCA….
-        sites = sites + np.where(above[:, None], a / 6 * np.array([1.0, 1.0, -2.0]), 0.0)
-    centre = sites.mean(axis=0) if defect in ("decahedron", "icosahedron") else 0.0
-    return sites - centre
-
-
-def _neighbours(points: NDArray[np.float64]) -> Any:
-    """Return the nearest-neighbour table of points (n, 3) as a sparse (n, n) matrix of ones."""
-    from scipy.sparse import csr_array
-    from scipy.spatial import cKDTree
-
-    tree = cKDTree(points)
-    shortest = np.median(tree.query(points, k=2)[0][:, 1])
-    pairs = tree.query_pairs(NEIGHBOUR_CUTOFF_RATIO * shortest, output_type="ndarray")
-    both = np.concatenate([pairs, pairs[:, ::-1]])
-    return csr_array((np.ones(len(both), dtype=np.int64), (both[:, 0], both[:, 1])), shape=(len(points), len(points)))
-
-
-def _roughen(
-    block: NDArray[np.float64], inside: NDArray[np.bool_], ragged: float, full: int, generator: np.random.Generator
-) -> NDArray[np.bool_]:
-    """Take surface atoms out of pits and put as many on islands; the number of atoms is kept.
-
-    Pits and islands are patches about random directions. A pit takes the least coordinated atoms first and an
-    island grows on sites with a quarter of a full shell or more, so that no atom is left without support.
-    """
-    inside = inside.copy()
-    centre = block[inside].mean(axis=0)
-    table = _neighbours(block)
-    coordination = table @ inside.astype(np.int64)
-    surface = int(np.sum(inside & (coordination < full)))
-    patch = max(1, round(ragged * surface / (2 * ISLANDS)))
-    direction = (block - centre) / np.maximum(np.linalg.norm(block - centre, axis=1, keepdims=True), 1e-9)
-    for number in range(2 * ISLANDS):
-        axis = generator.standard_normal(3)
-        facing = direction @ (axis / np.linalg.norm(axis))
-        adding = number % 2 == 1
-        for _ in range(patch):
-            supported = coordination >= max(2, full // 4)
-            allowed = ~inside & supported if adding else inside & (coordination < full)
-            # Neighbours count too: patches stay compact instead of growing as spikes.
-            worth = facing + (NEIGHBOUR_WORTH if adding else -NEIGHBOUR_WORTH) * coordination
-            site = int(np.argmax(np.where(allowed, worth, -np.inf)))
-            inside[site] = adding
-            around = table.indices[table.indptr[site] : table.indptr[site + 1]]
-            coordination[around] += 1 if adding else -1
-    return inside
+    if constant is None and second is not None:
+        constant = mixed_constant(own, a, covera, second, fraction)
+    return Lattice(own, constant or a, covera)
 
 
 def _deform(atoms: NDArray[np.float64], bend: float, strain: ArrayLike | None) -> NDArray[np.float64]:

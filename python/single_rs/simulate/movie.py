@@ -24,7 +24,7 @@ from single_rs.simulate.detector import Detector, DetectorConfig
 from single_rs.simulate.optics import Microscope, OpticsConfig, intensity
 from single_rs.simulate.streams import Stage, stream
 from single_rs.simulate.surroundings import Graphene, Liquid, SurroundingsConfig
-from single_rs.simulate.tumbling import brownian_rotations, ornstein_uhlenbeck, stage_drift
+from single_rs.simulate.tumbling import MOTIONS, brownian_rotations, ornstein_uhlenbeck, stage_drift
 
 __all__ = ["MovementConfig", "SimulatedMovie", "simulate_movie"]
 
@@ -38,6 +38,8 @@ class MovementConfig(Settings):
 
     step: float = setting(8.0, "Rotation between frames, rms", "°", ge=0)
     jump_rate: float = setting(0.0, "Probability per frame of a fresh random pose", "", ge=0, le=1)
+    motion: str = setting("brownian", "Kind of rotation", choices=MOTIONS)
+    motion_time: float = setting(20.0, "Memory of a drifting rotation, mean length of a burst", "frames", ge=1)
     wander: float = setting(2.0, "Wandering of a particle's centre, standard deviation per axis", "Å", ge=0)
     wander_time: float = setting(300.0, "Memory of the wandering", "frames", ge=0)
     drift_speed: float = setting(0.02, "Drift of the stage, rms per axis", "px/frame", ge=0)
@@ -174,7 +176,15 @@ def simulate_movie(
     for p in range(len(crystals)):
         walk = ornstein_uhlenbeck(stream(seed, Stage.WANDER, p), frames, movement.wander, movement.wander_time)
         walks[:, p] = means[p] + walk / pixel_size
-        rotations[p] = brownian_rotations(frames, movement.step, movement.jump_rate, seed, item=p)
+        rotations[p] = brownian_rotations(
+            frames,
+            movement.step,
+            movement.jump_rate,
+            seed,
+            item=p,
+            motion=movement.motion,
+            motion_time=movement.motion_time,
+        )
     scopes = [Microscope(_patch(c, pixel_size), pixel_size, optics) for c in crystals]
     sheets = Graphene(shape, pixel_size, optics, surroundings, seed)
     liquid = Liquid(shape, pixel_size, surroundings, seed)

@@ -71,6 +71,8 @@ def simulate(
             dose=config.detector.dose,
             step=config.movement.step,
             jump_rate=config.movement.jump_rate,
+            motion=config.movement.motion,
+            motion_time=config.movement.motion_time,
             optics=config.optics,
             detector=config.detector,
             seed=config.seed,
@@ -98,17 +100,5 @@ def _crystal(config: SimulateConfig, particle: int) -> Crystal:
     """Return the crystal of a particle: from the file, or built with a stream of its own."""
     if config.atoms is not None:
         return read_crystal(config.atoms)
-    c = config.crystal
-    return nanocrystal(
-        c.element,
-        c.diameter,
-        c.shape,
-        defect=c.defect,
-        structure=c.structure,
-        lattice_constant=c.lattice_constant,
-        ragged=c.ragged,
-        disorder=c.disorder,
-        bend=c.bend,
-        seed=config.seed,
-        item=particle,
-    )
+    # The settings are the arguments of `nanocrystal`, name by name.
+    return nanocrystal(**vars(config.crystal), seed=config.seed, item=particle)

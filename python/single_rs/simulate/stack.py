@@ -90,6 +90,8 @@ def simulate_stack(
     dose: float = 8.0,
     step: float = 8.0,
     jump_rate: float = 0.0,
+    motion: str = "brownian",
+    motion_time: float = 20.0,
     shift_sigma: float = 0.45,
     shift_time: float = 20.0,
     rotations: ArrayLike | None = None,
@@ -114,6 +116,8 @@ def simulate_stack(
         Mean electrons per px and frame; it replaces the detector's.
     step, jump_rate
         Rms rotation between frames in degrees, and probability per frame of a fresh pose.
+    motion, motion_time
+        Kind of rotation and its time in frames, see `brownian_rotations`.
     shift_sigma, shift_time
         Wandering of the centre: standard deviation per axis in Å, memory in frames.
     rotations, shifts
@@ -141,7 +145,7 @@ def simulate_stack(
     camera = Detector((box, box), frames, replace(detector or DetectorConfig(), dose=dose), seed)
     poses = _given(rotations, (frames, 3, 3), "rotations")
     if poses is None:
-        poses = brownian_rotations(frames, step, jump_rate, seed, item=item)
+        poses = brownian_rotations(frames, step, jump_rate, seed, item=item, motion=motion, motion_time=motion_time)
     offsets = _given(shifts, (frames, 2), "shifts")
     if offsets is None:
         offsets = ornstein_uhlenbeck(stream(seed, Stage.WANDER, item), frames, shift_sigma, shift_time)

@@ -30,6 +30,10 @@ class Stage(IntEnum):
     BAD_FRAMES = 9
     COUNTS = 10
     PLACEMENT = 11
+    GRAINS = 12
+    PACKING = 13
+    SPECIES = 14
+    TUMBLING = 15
 
 
 def stream(seed: int, stage: Stage, item: int = 0) -> np.random.Generator:
