@@ -7,7 +7,8 @@ from scipy.spatial.transform import Rotation
 from single_rs.crystal import prototype
 from single_rs.errors import InputError
 from single_rs.lattice import fit_lattice
-from single_rs.strain import COMPONENTS, StrainConfig, compute_strain, strain_maps
+from single_rs.strain import COMPONENTS, StrainConfig, compute_strain
+from single_rs.strain_volumes import MAPS, strain_maps
 
 A = 3.92  # Å, the bulk lattice constant of Pt that the reference uses
 UNIFORM = np.array([[0.012, 0.004, -0.003], [0.004, -0.008, 0.002], [-0.003, 0.002, 0.005]])
@@ -67,8 +68,10 @@ def test_linear_gradient_of_strain():
     np.testing.assert_allclose(exact.tensor[:, 0], slope * x[:, 0], atol=1e-9)
     np.testing.assert_allclose(exact.tensor[:, 1:], 0, atol=1e-9)
     plane = compute_strain(moved, lattice, BULK)
-    assert np.abs(plane.tensor[:, 0] - slope * x[:, 0]).max() < slope * 2.0
-    assert np.abs(plane.tensor[:, 0] - slope * x[:, 0])[~plane.surface].max() < slope * 1.0
+    assert np.abs(plane.tensor[:, 0] - slope * x[:, 0]).max() < slope * 2.5
+    narrow = compute_strain(moved, lattice, StrainConfig(reference="bulk", widening=1.0))
+    assert np.abs(narrow.tensor[:, 0] - slope * x[:, 0]).max() < slope * 2.0
+    assert np.abs(plane.tensor[:, 0] - slope * x[:, 0])[~plane.surface].max() < slope * 1.25
 
 
 def test_radial_strain_is_the_derivative_of_the_gaussian_convolution():
@@ -109,20 +112,22 @@ def test_stated_errors_match_the_scatter(order):
             assert np.sqrt(np.mean(spread[part] ** 2)) == pytest.approx(1, abs=0.15)
 
 
-def test_noise_on_the_surface_is_what_the_docstring_says():
+def test_three_picometres_of_noise_give_three_permille_of_strain():
+    """The bar: components good to 0.3% per atom, in the core and on the surface, at 3 pm; σ stated to within 10%."""
     rng = np.random.default_rng(0)
-    x = ball(600)
-    noisy = x + rng.normal(0, 0.02, x.shape)
-    lattice = fit_lattice(noisy, "fcc", element="Pt")
-    sigma = np.full(len(x), 0.02)
-    one = compute_strain(noisy, lattice, BULK, sigma)
-    two = compute_strain(noisy, lattice, StrainConfig(reference="bulk", order=2), sigma)
-    normal = slice(0, 3)
-    core, rim = ~one.surface, one.surface
-    assert one.error[rim, normal].mean() == pytest.approx(0.0027, abs=0.0002)
-    assert one.error[core, normal].mean() == pytest.approx(0.0016, abs=0.0001)
-    assert two.error[rim, normal].mean() / one.error[rim, normal].mean() == pytest.approx(2.2, abs=0.2)
-    assert two.error[core, normal].mean() / one.error[core, normal].mean() == pytest.approx(1.1, abs=0.1)
+    x = ball(600) @ (np.eye(3) + UNIFORM).T
+    errors = []
+    for _ in range(3):
+        noisy = x + rng.normal(0, 0.03, x.shape)
+        strain = compute_strain(noisy, fit_lattice(noisy, "fcc", element="Pt"), BULK, np.full(len(x), 0.03))
+        errors.append(strain.tensor - UNIFORM[[0, 1, 2, 0, 0, 1], [0, 1, 2, 1, 2, 2]])
+    for part, six, normal in ((~strain.surface, 0.0020, 0.0023), (strain.surface, 0.0025, 0.0029)):
+        found = np.array(errors)[:, part]
+        rms = np.sqrt(np.mean(found**2))
+        assert rms == pytest.approx(six, rel=0.08)
+        assert np.sqrt(np.mean(found[..., :3] ** 2)) == pytest.approx(normal, rel=0.08)
+        assert np.sqrt(np.mean(found**2, axis=(0, 1))).max() < 0.0031
+        assert np.sqrt(np.mean(strain.error[part] ** 2)) == pytest.approx(rms, rel=0.1)
 
 
 def test_atoms_off_the_lattice_get_the_strain_around_them_or_nan():
@@ -150,7 +155,7 @@ def test_maps_are_zyx_with_the_centre_at_half_the_box():
     x += [4.0, 0.0, -2.0]
     strain = compute_strain(x, fit_lattice(x, "fcc", element="Pt"), BULK)
     maps = strain_maps(x, strain, 64, 0.6, 2.77)
-    assert set(maps) == {*COMPONENTS, "radial"}
+    assert tuple(maps) == MAPS
     for name, value in zip(COMPONENTS, strain.tensor[0], strict=True):
         volume = maps[name]
         assert volume.shape == (64, 64, 64)

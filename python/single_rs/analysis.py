@@ -23,7 +23,8 @@ from single_rs.export import ParticleModel, write_xyz
 from single_rs.export_dft import write_formats
 from single_rs.lattice import SMALLEST_DOMAIN, Lattice, fit_lattice
 from single_rs.lattice_io import expansion, write_lattice
-from single_rs.strain import COMPONENTS, Strain, StrainConfig, compute_strain, strain_maps
+from single_rs.strain import COMPONENTS, Strain, StrainConfig, compute_strain
+from single_rs.strain_volumes import strain_maps
 from single_rs.structure import (
     STRUCTURE_NAMES,
     analyse_structure,
