@@ -23,7 +23,7 @@ from scipy.spatial import cKDTree
 
 from single_rs.crystal import Prototype
 
-__all__ = ["Neighbours", "Seed", "find_seeds", "grow", "kabsch"]
+__all__ = ["PARTS", "Neighbours", "Seed", "find_seeds", "grow", "kabsch"]
 
 # Seeds: a bond may be off by this part of the nearest-neighbour distance. The bonds of a twin are 0.58 off.
 _SEED_TOLERANCE = 0.3
@@ -32,6 +32,9 @@ _SEED_ANGLE = np.deg2rad(17.0)
 # A bond vector may differ by this part of the nearest-neighbour distance from the shell's: half of what separates
 # the two stackings of close-packed layers.
 _GROWTH_TOLERANCE = 0.29
+# Every site of the prototypes is a whole number of these parts (halves, thirds, quarters, eighths) of the cell, so that
+# equal sites compare equal as integers.
+PARTS = 24
 # Refit the cell only from so many atoms that a shell is complete in three dimensions.
 _REFIT_ATOMS = 13
 
@@ -245,8 +248,7 @@ def _elect(
     i: NDArray[np.int64], proposed: NDArray[np.float64], target: NDArray[np.int64], deviation: NDArray[np.float64]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
     """For each atom the site with most votes (then least misfit); atoms with two votes or more go first, if any."""
-    # Twelfths hold every site of the prototypes (halves, thirds, quarters) exactly, so that equal sites compare equal.
-    key = np.column_stack([i, np.rint(12 * proposed).astype(np.int64)])
+    key = np.column_stack([i, np.rint(PARTS * proposed).astype(np.int64)])
     _, inverse, votes = np.unique(key, axis=0, return_inverse=True, return_counts=True)
     inverse = inverse.ravel()
     misfit = np.bincount(inverse, deviation) / votes
@@ -257,14 +259,14 @@ def _elect(
         first = first[strong]
     # Best first, so that of two atoms that claim one site the better one gets it.
     first = first[np.lexsort((misfit[inverse[first]], -votes[inverse[first]]))]
-    return i[first], np.rint(12 * proposed[first]) / 12, target[first]
+    return i[first], np.rint(PARTS * proposed[first]) / PARTS, target[first]
 
 
 def _first_of_each_site(sites: NDArray[np.float64], proposed: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Which proposed sites are free, counting each only once."""
-    taken = {tuple(n) for n in np.rint(12 * sites[np.isfinite(sites[:, 0])]).astype(int).tolist()}
+    taken = {tuple(n) for n in np.rint(PARTS * sites[np.isfinite(sites[:, 0])]).astype(int).tolist()}
     free = np.zeros(len(proposed), dtype=bool)
-    for k, n in enumerate(np.rint(12 * proposed).astype(int).tolist()):
+    for k, n in enumerate(np.rint(PARTS * proposed).astype(int).tolist()):
         if tuple(n) not in taken:
             free[k] = True
             taken.add(tuple(n))

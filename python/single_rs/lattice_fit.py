@@ -14,7 +14,8 @@ M-estimator with the leverage correction HC3,
 
 with ψ' the derivative of w(|r|) r averaged over directions: an atom far out pulls less the further it moves. So surface
 atoms may scatter more than the core. Residuals of different atoms are taken as independent; a smooth strain field is
-not, and its effect on the best-fit cell is a property of the particle rather than an error.
+not, and its effect on the best-fit cell is a property of the particle rather than an error. Two sublattices that may
+shift against each other (wurtzite, whose u no symmetry fixes) take one more row of θ, the shift of the second in Å.
 
 References: biweight: A. E. Beaton and J. W. Tukey, Technometrics 16, 147 (1974), doi:10.1080/00401706.1974.10489171;
 HC3: J. G. MacKinnon and H. White, J. Econometrics 29, 305 (1985), doi:10.1016/0304-4076(85)90158-7.
@@ -22,7 +23,7 @@ HC3: J. G. MacKinnon and H. White, J. Econometrics 29, 305 (1985), doi:10.1016/0
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +58,8 @@ class AffineFit:
         (n, 3) Å, atom minus site.
     scatter
         Å per axis, robust standard deviation of the residuals.
+    shift, shift_covariance
+        (3,) Å of the atoms marked as second sublattice against their sites, and its (3, 3) covariance, Å²; else 0.
     """
 
     origin: NDArray[np.float64]
@@ -64,6 +67,8 @@ class AffineFit:
     covariance: NDArray[np.float64]
     residual: NDArray[np.float64]
     scatter: float
+    shift: NDArray[np.float64] = field(default_factory=lambda: np.zeros(3))
+    shift_covariance: NDArray[np.float64] = field(default_factory=lambda: np.zeros((3, 3)))
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,10 @@ def _scatter(residual: NDArray[np.float64]) -> float:
 
 
 def fit_affine(
-    sites: NDArray[np.float64], positions: NDArray[np.float64], sigma: NDArray[np.float64] | None = None
+    sites: NDArray[np.float64],
+    positions: NDArray[np.float64],
+    sigma: NDArray[np.float64] | None = None,
+    second: NDArray[np.bool_] | None = None,
 ) -> AffineFit:
     """Fit origin and cell to atoms of known sites.
 
@@ -103,6 +111,8 @@ def fit_affine(
         (n, 3) Å.
     sigma
         (n,) Å per axis, stated standard error of each position; None: all alike.
+    second
+        (n,) bool, atoms of a sublattice that is free to shift as a whole; None or no atom: all are fixed to the cell.
 
     Raises
     ------
@@ -113,9 +123,12 @@ def fit_affine(
     design = np.column_stack([np.ones(count), sites])
     if count < 8 or np.linalg.matrix_rank(design - design.mean(axis=0), tol=1e-6) < 3:
         raise ConvergenceError(f"{count} atoms on the lattice do not span three dimensions; at least 8 are needed")
+    if second is not None and 0 < second.sum() < count:
+        design = np.column_stack([design, second])
     variance = np.zeros(count) if sigma is None else np.asarray(sigma, dtype=np.float64) ** 2
     weight = np.ones(count)
-    theta = np.zeros((4, 3))
+    rows = design.shape[1]
+    theta = np.zeros((rows, 3))
     for _ in range(_ITERATIONS):
         root = np.sqrt(weight)[:, None]
         previous, theta = theta, np.linalg.lstsq(design * root, positions * root, rcond=None)[0]
@@ -132,8 +145,10 @@ def fit_affine(
     influence = np.linalg.solve((design * slope[:, None]).T @ design, (design * weight[:, None]).T).T
     leverage = np.sum(design * influence, axis=1)
     moved = influence[:, :, None] * (residual / (1 - np.clip(leverage, 0, 0.9))[:, None])[:, None, :]
-    moved = moved.reshape(count, 12)
-    return AffineFit(theta[0], theta[1:], moved.T @ moved, residual, scatter)
+    moved = moved.reshape(count, 3 * rows)
+    covariance = moved.T @ moved
+    fit = AffineFit(theta[0], theta[1:4], covariance[:12, :12], residual, scatter)
+    return fit if rows == 4 else replace(fit, shift=theta[4], shift_covariance=covariance[12:, 12:])
 
 
 def fit_rigid(sites: NDArray[np.float64], positions: NDArray[np.float64], shape: NDArray[np.float64]) -> AffineFit:

@@ -1,7 +1,8 @@
 """lattice.json: the best-fit lattice of a particle, for people and for later stages.
 
 ``{"structure", "cell": {a, b, c (Å), alpha, beta, gamma (degrees), volume (Å³) and *_err, "vectors"}, "origin",
-"fraction_on_sites", "fraction_off_lattice", "domains": […], "reference": {…}, "expansion": {…}, "atoms": {…}}``;
+"fraction_on_sites", "fraction_off_lattice", "species", "antisites", "u", "u_err", "domains": […], "reference": {…},
+"expansion": {…}, "atoms": {…}}``;
 positions and vectors in the particle frame, Å, from the box centre. NaN has no place in JSON and is written as null.
 """
 
@@ -32,6 +33,10 @@ def _numbers(values: NDArray[np.float64], digits: int) -> list[Any]:
     return [float(v) if np.isfinite(v) else None for v in rounded]
 
 
+def _number(value: float) -> float | None:
+    return round(float(value), 6) if np.isfinite(value) else None
+
+
 def _cell(parameters: CellParameters, vectors: NDArray[np.float64]) -> dict[str, Any]:
     values = {k: round(v, 6) for k, v in dataclasses.asdict(parameters).items()}
     return {**values, "vectors": _numbers(vectors, 8)}
@@ -40,8 +45,9 @@ def _cell(parameters: CellParameters, vectors: NDArray[np.float64]) -> dict[str,
 def expansion(lattice: Lattice) -> dict[str, float] | None:
     """Relative change of a, b, c and of the mean length (cube root of the volume) against the bulk, with errors.
 
-    Fractions, with standard errors of the fit; the bulk constants themselves are known to ±0.005 Å (0.1%). None when
-    the element is unknown or its bulk has another structure.
+    Fractions, with standard errors of the fit (`*_err`); "reference_err" is the uncertainty of the bulk constants
+    themselves (±0.005 Å, 0.1%), the same for all particles of the element. None when the element is unknown or its bulk
+    has another structure.
     """
     if lattice.bulk is None:
         return None
@@ -54,6 +60,7 @@ def expansion(lattice: Lattice) -> dict[str, float] | None:
         out[f"{name}_err"] = getattr(p, f"{name}_err") / float(bulk)
     out["mean"] = ratio ** (1 / 3) - 1
     out["mean_err"] = ratio ** (1 / 3) * p.volume_err / p.volume / 3
+    out["reference_err"] = lattice.bulk.error / lattice.bulk.a
     return {k: round(v, 7) for k, v in out.items()}
 
 
@@ -83,6 +90,10 @@ def lattice_to_dict(lattice: Lattice) -> dict[str, Any]:
         "nearest_neighbour": round(lattice.nearest_neighbour, 6),
         "fraction_on_sites": round(lattice.fraction, 6),
         "fraction_off_lattice": round(lattice.off_lattice, 6),
+        "species": list(lattice.species),
+        "antisites": _number(lattice.antisites),
+        "u": _number(lattice.u),
+        "u_err": _number(lattice.u_err),
         "domains": domains,
         "reference": reference,
         "expansion": expansion(lattice),
@@ -119,6 +130,10 @@ def lattice_from_dict(content: dict[str, Any]) -> Lattice:
         )
         for d in content["domains"]
     )
+
+    def number(name: str) -> float:
+        return float("nan") if content.get(name) is None else float(content[name])
+
     bulk = content["reference"].get("bulk")
     atoms = content["atoms"]
     return Lattice(
@@ -133,6 +148,10 @@ def lattice_from_dict(content: dict[str, Any]) -> Lattice:
         domains=domains,
         nearest_neighbour=float(content["nearest_neighbour"]),
         bulk=None if bulk is None else Bulk(**bulk),
+        species=tuple(str(e) for e in content.get("species", ())),
+        antisites=number("antisites"),
+        u=number("u"),
+        u_err=number("u_err"),
     )
 
 
