@@ -103,6 +103,21 @@ def test_zone_axis_slice_finds_the_columns_of_the_crystal(atoms: np.ndarray) -> 
     assert contrast[0] > 2 * contrast[1]
 
 
+def test_atoms_of_a_zone_axis_stand_on_the_columns_of_the_map(atoms: np.ndarray) -> None:
+    from report_run import PIXEL
+
+    own = Rotation.from_euler("xyz", [20, 35, 10], degrees=True).as_matrix().T * LATTICE_CONSTANT
+    axes = plots.plot_zone_axes(
+        rendered(atoms, 3), PIXEL, own, diameter=23.0, positions=atoms, radial=np.linspace(-0.01, 0.01, len(atoms))
+    )
+    assert axes.shape == (3, 3)
+    discs, image = axes[2, 1].collections[0], np.asarray(axes[0, 1].images[0].get_array())
+    assert len(discs.get_paths()) == len(atoms)
+    centres = np.array([path.get_extents().get_points().mean(axis=0) for path in discs.get_paths()])
+    column, row = (np.rint(centres / PIXEL) + image.shape[0] // 2).astype(int).T
+    assert np.median(image[row, column]) > 3 * np.median(image)
+
+
 def test_slices_circle_the_atoms_where_the_map_has_them(atoms: np.ndarray) -> None:
     from report_run import PIXEL
 

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import base64
 import html
+import io
 import json
 import re
 import shutil
+import zlib
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+from scipy.ndimage import label
 
-from report_run import BOX, PIXEL, ball, write_run
+from report_run import BOX, FRAMES, LATTICE_CONSTANT, PIXEL, ball, rendered, walk, write_run
 from single_rs.errors import DataFileError
 from single_rs.report import write_report
+from single_rs.report.density import density_data
 from single_rs.report.files import read_run
 from single_rs.report.tables import concise, number
+from single_rs.report.tumbling import project_map, tumbling_data
 
 CHROMIUM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
@@ -146,6 +153,47 @@ def test_view_has_the_atoms_and_what_to_colour_them_by(page: str, run: Path) -> 
     assert [v["name"] for v in data["views"]] == ["[100]", "[110]", "[111]"]
 
 
+def test_projection_of_the_map_is_the_image_of_the_turned_and_shifted_atoms() -> None:
+    atoms, rotations = ball(), walk(5, 40.0, 2)
+    shifts = np.array([(0, 0), (1.5, 0), (0, -2.0), (0.8, 1.1), (-1.2, 0.4)])
+    images = project_map(rendered(atoms, 3), PIXEL, rotations, shifts, BOX)
+    moved = [atoms @ r.T + (*shift, 0) for r, shift in zip(rotations, shifts, strict=True)]
+    for image, points in zip(images, moved, strict=True):
+        # 0.97, not 1: the atoms of `rendered` stand on whole voxels, up to half a voxel from their places.
+        assert np.corrcoef(image.ravel(), rendered(points, 2).ravel())[0, 1] > 0.97
+
+
+def test_movie_of_the_particle_has_its_frames_poses_and_projections(run: Path) -> None:
+    particle = read_run(run).particles[0]
+    data = tumbling_data(particle, 50)
+    assert len(data["frames"]) == len(data["rotations"]) == len(data["agreement"]) == 50
+    assert np.array_equal(np.diff(data["frames"]), np.ones(49))
+    first = data["frames"][0]
+    np.testing.assert_allclose(np.reshape(data["rotations"][0], (3, 3)), walk(FRAMES, 8.0, 0)[first], atol=1e-4)
+    # The frames are those of the atoms at these poses with 8 e/px of shot noise.
+    assert np.median(data["agreement"]) > 0.8
+    with Image.open(io.BytesIO(base64.b64decode(data["sheet"].split(",")[1]))) as sheet:
+        pictures = np.asarray(sheet)
+    side, columns = data["side"], data["columns"]
+    assert pictures.shape == (-(-50 // columns) * side, columns * 3 * side)
+    cell = pictures[side : 2 * side, 3 * side : 6 * side].astype(float)  # frame columns + 1
+    denoised, projected = cell[:, side : 2 * side].ravel(), cell[:, 2 * side :].ravel()
+    assert np.corrcoef(denoised, projected)[0, 1] == pytest.approx(data["agreement"][columns + 1], abs=0.1)
+
+
+def test_isosurface_has_a_peak_at_every_atom(run: Path) -> None:
+    particle = read_run(run).particles[0]
+    middle = particle.atoms.positions.mean(axis=0)
+    data = density_data(particle, middle)
+    values = np.frombuffer(zlib.decompress(base64.b64decode(data["values"])), np.uint8).reshape((data["side"],) * 3)
+    index = np.rint((particle.atoms.positions - middle) / data["voxel"]).astype(int) + data["side"] // 2
+    assert (values[tuple(index.T[::-1])] > 255 * data["level"]).mean() > 0.97
+    # Atoms are apart: at this level each is a body of its own, as a surface of the crystal should show.
+    bodies = label(values > 255 * data["level"])[1]
+    assert 0.9 < bodies / len(index) <= 1.02
+    assert LATTICE_CONSTANT / data["voxel"] > 8
+
+
 def test_files_are_read_back_in_library_frame(run: Path) -> None:
     particle = read_run(run).particles[0]
     np.testing.assert_allclose(particle.atoms.positions, ball(), atol=1e-5)
@@ -237,6 +285,15 @@ def test_browser_draws_the_atoms_without_errors_or_requests(run: Path) -> None:
         tab.wait_for_selector(".viewer canvas")
         tab.select_option(".viewer .colour", label="Structure type")
         assert "fcc" in tab.inner_text(".viewer .legend")
+        tab.select_option(".viewer .form", label="density")
+        tab.wait_for_function("document.querySelector('.viewer .legend').textContent.includes('density at')")
+        tab.locator(".player").scroll_into_view_if_needed()
+        tab.wait_for_function("document.querySelector('.player .said').textContent.includes('frame')")
+        for name in ("raw", "projected", "atoms"):
+            painted = f"new Set(document.querySelector('.player canvas.{name}').getContext('2d')"
+            assert tab.evaluate(f"{painted}.getImageData(0, 0, 99, 99).data).size") > 5
+        at = tab.input_value(".player .at")
+        tab.wait_for_function(f"document.querySelector('.player .at').value !== '{at}'")  # it plays by itself in sight
         assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
         tab.click("#theme")
         assert tab.evaluate("document.documentElement.dataset.theme") in ("dark", "light")

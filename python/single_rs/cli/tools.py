@@ -1,4 +1,4 @@
-"""Commands beside the pipeline: simulate, demo, config, doctor, flip-hand."""
+"""Commands beside the pipeline: simulate, demo, config, doctor, flip-hand, compare."""
 
 from __future__ import annotations
 
@@ -146,3 +146,27 @@ def flip_hand(folder: Path, *, out: Out, config: ConfigFile = None) -> None:
 
     for path in flip_folder(folder, out, _settings(config)):
         print(path)
+
+
+@app.command(group=TOOLS)
+def compare(*folders: Path, out: Out, doubtful: bool = False) -> None:
+    """Particles of many runs → compare.csv, compare.json, compare.html: lattice, strain and energy against size.
+
+    Parameters
+    ----------
+    folders
+        Folders of particles, of runs, or of runs within them.
+    doubtful
+        Let doubtful particles take part in the trends.
+    """
+    from single_rs.compare import compare_particles, write_comparison
+
+    found = compare_particles(folders, doubtful=doubtful)
+    files = write_comparison(found, out)
+    print(f"{len(found.particles)} particles, {len(found.particles) - len(found.left_out)} in the trends")
+    for trend in found.trends:
+        line = trend.line
+        print(
+            f"{trend.quantity}: {line.value:.5g} ± {line.value_err:.2g} + ({line.slope:.4g} ± {line.slope_err:.2g})/d"
+        )
+    print(f"files: {', '.join(str(path) for path in files)}")

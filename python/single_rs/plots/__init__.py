@@ -26,17 +26,20 @@ from single_rs.plots.atoms import (
     plot_strain_histogram,
     plot_uncertainty,
 )
+from single_rs.plots.compare import plot_against_size, plot_gallery, plot_strain_distributions
 from single_rs.plots.maps import plot_fsc, plot_map_slices, plot_strain_slices, plot_zone_axes
 from single_rs.plots.movie import plot_drift, plot_frames, plot_tracks
 from single_rs.plots.poses import plot_orientation_coverage, plot_pose_steps, plot_scores, view_coverage
 
 __all__ = [
     "neighbour_distances",
+    "plot_against_size",
     "plot_atom_heights",
     "plot_coordination",
     "plot_drift",
     "plot_frames",
     "plot_fsc",
+    "plot_gallery",
     "plot_map_slices",
     "plot_neighbour_distances",
     "plot_orientation_coverage",
@@ -44,6 +47,7 @@ __all__ = [
     "plot_radial_strain",
     "plot_scores",
     "plot_strain_components",
+    "plot_strain_distributions",
     "plot_strain_histogram",
     "plot_strain_slices",
     "plot_tracks",

@@ -27,6 +27,7 @@ from single_rs.plots.style import (
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.collections import PatchCollection
 
 __all__ = ["FSC_CRITERION", "plot_fsc", "plot_map_slices", "plot_strain_slices", "plot_zone_axes"]
 
@@ -235,9 +236,11 @@ def plot_zone_axes(
     origin: np.ndarray | None = None,
     diameter: float | None = None,
     thickness: float = 1.0,
+    positions: np.ndarray | None = None,
+    radial: np.ndarray | None = None,
     axes: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Show the map along [100], [110] and [111] of its lattice: projected above, a thin slice below.
+    """Show map and atoms along [100], [110] and [111] of the lattice: projection, thin slice, and the atoms.
 
     Parameters
     ----------
@@ -253,16 +256,21 @@ def plot_zone_axes(
         Å; the field is cropped to 1.2 diameters when given.
     thickness
         Å, thickness of the slices.
+    positions
+        Atoms (n, 3) (x, y, z) in Å from the map's centre; a third row shows them, the nearest on top.
+    radial
+        (n,) radial strain of the atoms, fraction, as their colour.
     axes
-        Array (2, 3) of axes; new ones without it.
+        Array (2, 3) of axes, (3, 3) with atoms; new ones without it.
 
     Returns
     -------
-    The axes, (2, 3).
+    The axes, (2, 3) or (3, 3).
     """
     from scipy.ndimage import map_coordinates
 
-    axes = new_axes(2, 3, size=(6.6, 4.5)) if axes is None else axes
+    rows = 2 if positions is None else 3
+    axes = new_axes(rows, 3, size=(6.6, 2.25 * rows)) if axes is None else axes
     cell = np.asarray(cell, float)
     centre = density.shape[0] // 2
     half = _half_field(density.shape[0], pixel_size, diameter)
@@ -281,10 +289,59 @@ def plot_zone_axes(
             ax.imshow(image, cmap="magma", vmin=low, vmax=high, origin="lower", interpolation="bilinear")
             image_axes(ax)
         axes[0, index].set_title(label)
+        if positions is not None:
+            turned_atoms = np.asarray(positions, float) @ frame.T
+            draw_atoms(axes[2, index], turned_atoms, (half + 0.5) * pixel_size, radial)
     axes[0, 0].set_ylabel("projection", color=INK)
     axes[1, 0].set_ylabel(f"{thickness:g} Å slice", color=INK)
+    if positions is not None:
+        axes[2, 0].set_ylabel("atoms" if radial is None else "atoms, radial strain", color=INK)
     scale_bar(axes[0, 0], pixel_size, 2 * half + 1)
     return axes
+
+
+def draw_atoms(
+    ax: Axes, turned: np.ndarray, reach: float, radial: np.ndarray | None, top: float | None = None
+) -> PatchCollection:
+    """Draw atoms as shaded-by-strain discs of 0.4 bonds, the nearest to the viewer on top.
+
+    Parameters
+    ----------
+    ax
+        Axes to draw in.
+    turned
+        (n, 3) right, up, towards the viewer, Å.
+    reach
+        Å, half the field.
+    radial
+        (n,) radial strain, fraction, as colour.
+    top
+        Per cent at the ends of the colours; the 97th percentile without it.
+    """
+    from matplotlib.collections import PatchCollection
+    from matplotlib.patches import Circle
+    from scipy.spatial import cKDTree
+
+    radius = 0.4 * float(np.median(cKDTree(turned).query(turned, k=2)[0][:, 1])) if len(turned) > 1 else 1.0
+    order = np.argsort(turned[:, 2], kind="stable")
+    discs = PatchCollection([Circle((x, y), radius) for x, y in turned[order, :2]], lw=0.3, edgecolor="#30363d")
+    if radial is None:
+        discs.set_facecolor("#9aa4b2")
+    else:
+        percent = 100 * np.asarray(radial, float)[order]
+        if top is None:
+            top = float(np.nanpercentile(np.abs(percent), 97)) if np.isfinite(percent).any() else 1.0
+        discs.set_array(np.ma.masked_invalid(percent))
+        discs.set_cmap("RdBu_r")
+        discs.set_clim(-(top or 1.0), top or 1.0)
+    # Hundreds of discs per view are a picture; as outlines they would make a vector file of megabytes.
+    discs.set_rasterized(True)
+    ax.add_collection(discs)
+    ax.set_xlim(-reach, reach)
+    ax.set_ylim(-reach, reach)
+    ax.set_aspect("equal")
+    image_axes(ax)
+    return discs
 
 
 def _nearest_plane(cell: np.ndarray, origin: np.ndarray, view: tuple[int, int, int]) -> float:

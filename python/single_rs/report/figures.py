@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ReportFigure",
     "atom_figures",
+    "drawn",
     "frame_figures",
     "map_figures",
     "movie_figures",
@@ -51,7 +52,7 @@ class ReportFigure:
     wide: bool = False
 
 
-def _drawn(axes: Any, name: str, title: str, caption: str, *, wide: bool = False, height: float = 2.7) -> ReportFigure:
+def drawn(axes: Any, name: str, title: str, caption: str, *, wide: bool = False, height: float = 2.7) -> ReportFigure:
     """Draw the figure that owns axes, laid out anew for a half or the full width of the page (height in inches)."""
     figure = np.ravel(axes)[0].figure
     figure.set_size_inches(_WIDE if wide else _HALF, height)
@@ -63,7 +64,7 @@ def movie_figures(run: RunFiles) -> Iterator[ReportFigure]:
     if run.tracks:
         axes = plots.plot_tracks(run.tracks, run.mean, pixel_size=run.pixel_size, shifts=run.shifts)
         base = "over the mean of the aligned frames" if run.mean is not None else "(the run kept no mean image)"
-        yield _drawn(
+        yield drawn(
             axes, "tracks", "Tracks", f"Path of {_count(len(run.tracks), 'particle')} {base}; "
             "dashed circles have the particles' diameters.", height=4.2,
         )  # fmt: skip
@@ -73,7 +74,7 @@ def movie_figures(run: RunFiles) -> Iterator[ReportFigure]:
         bad = np.flatnonzero(run.bad_frames)
         listed = f": {', '.join(map(str, bad[:12]))}{' …' if len(bad) > 12 else ''}" if len(bad) else ""
         axes = plots.plot_drift(run.shifts, bad_frames=run.bad_frames, pixel_size=run.pixel_size)
-        yield _drawn(
+        yield drawn(
             axes, "drift", "Motion",
             f"Drift of the field over {_count(len(run.shifts), 'frame')}, {reach[0]:.1f} × {reach[1]:.1f} px in all. "
             f"{_count(len(bad), 'bad frame')} left out{listed}.", height=4.2,
@@ -97,7 +98,7 @@ def frame_figures(particle: ParticleFiles) -> Iterator[ReportFigure]:
         particle.raw, cleaned, particle.raw_frames, pixel_size=particle.pixel_size, cleaned_name=name
     )
     height = 2 * _WIDE / len(particle.raw) * particle.raw.shape[1] / particle.raw.shape[2] + 0.3
-    yield _drawn(axes, f"p{particle.number}-frames", "Typical frames", caption, wide=True, height=min(height, 5.5))
+    yield drawn(axes, f"p{particle.number}-frames", "Typical frames", caption, wide=True, height=min(height, 5.5))
 
 
 def band_pass(images: np.ndarray, pixel_size: float) -> np.ndarray:
@@ -119,16 +120,16 @@ def pose_figures(particle: ParticleFiles) -> Iterator[ReportFigure]:
     used = poses.half > 0 if (poses.half > 0).any() else np.ones(len(poses.frames), bool)
     cell = unit_cell(particle)
     covered = 100 * plots.view_coverage(poses.rotations[used])
-    yield _drawn(
+    yield drawn(
         plots.plot_orientation_coverage(poses.rotations[used], cell=cell), f"{key}-coverage", "Orientation coverage",
         f"Beam directions of {_count(int(used.sum()), 'frame')} in the particle's frame, equal-area map. "
         f"{covered:.0f}% of all views have a frame within 6°.",
     )  # fmt: skip
-    yield _drawn(
+    yield drawn(
         plots.plot_pose_steps(poses.rotations, poses.frames), f"{key}-steps", "Turn between frames",
         "Angle between the poses of consecutive frames. A lone large step is a jump of the particle or a wrong pose.",
     )  # fmt: skip
-    yield _drawn(
+    yield drawn(
         plots.plot_scores(poses.frames, poses.score, poses.confidence, poses.half), f"{key}-scores",
         "Score and confidence", "Fit of the best pose and its posterior probability, frame by frame. Half sets are "
         "contiguous blocks with guard gaps, so that they share no electrons.", height=3.2,
@@ -142,7 +143,7 @@ def _fsc_figure(particle: ParticleFiles) -> Iterator[ReportFigure]:
     resolution = particle.summary.get("resolution")
     said = f"Falls to 0.143 at {resolution:.2f} Å." if resolution else "No resolution was stated."
     axes = plots.plot_fsc(*particle.fsc, resolution=resolution, reflections=_reflections(particle))
-    yield _drawn(
+    yield drawn(
         axes, f"p{particle.number}-fsc", "Fourier shell correlation",
         f"Agreement of two maps made from independent halves of the frames. {said}",
     )  # fmt: skip
@@ -156,7 +157,7 @@ def map_figures(particle: ParticleFiles) -> Iterator[ReportFigure]:
     positions = None if particle.atoms is None else particle.atoms.positions
     axes = plots.plot_map_slices(particle.density, particle.pixel_size, diameter=diameter, positions=positions)
     circled = "; circles are atoms within 0.7 Å of the slice" if positions is not None else ""
-    yield _drawn(
+    yield drawn(
         axes,
         f"{key}-slices",
         "Orthogonal slices",
@@ -168,11 +169,15 @@ def map_figures(particle: ParticleFiles) -> Iterator[ReportFigure]:
         origin = particle.lattice.get("origin")
         axes = plots.plot_zone_axes(
             particle.density, particle.pixel_size, cell, diameter=diameter,
-            origin=None if origin is None else np.asarray(origin, float),
+            origin=None if origin is None else np.asarray(origin, float), positions=positions,
+            radial=None if particle.atoms is None else particle.atoms.get("radial_strain"),
         )  # fmt: skip
-        yield _drawn(
-            axes, f"{key}-zones", "Zone axes", "The map along directions of its own lattice: projected through the "
-            "whole particle (top) and a slice through one plane of atoms (bottom).", wide=True, height=6.4,
+        rows = len(axes)
+        below = "" if rows < 3 else "; the atoms, blue where compressed along the radius and red where stretched"
+        yield drawn(
+            axes, f"{key}-zones", "Zone axes", "Along directions of the particle's own lattice: the map projected "
+            f"through the whole particle; a slice of it through one plane of atoms{below}.", wide=True,
+            height=3.2 * rows,
         )  # fmt: skip
 
 
@@ -184,41 +189,41 @@ def atom_figures(particle: ParticleFiles) -> Iterator[ReportFigure]:
     surface = atoms.surface
     radial, strain, sigma, height = (atoms.get(name) for name in ("radial_strain", "strain", "sigma", "height"))
     if radial is not None:
-        yield _drawn(
+        yield drawn(
             plots.plot_strain_histogram(radial, surface), f"{key}-strain", "Radial strain",
             f"∂u/∂r along the radius, against {_reference(particle)}; mean ± standard deviation. Outliers count in "
             "the end bins.",
         )  # fmt: skip
-        yield _drawn(
+        yield drawn(
             plots.plot_radial_strain(atoms.positions, radial, surface), f"{key}-radial", "Radial strain against radius",
             "Every atom, and means of equal groups with their standard errors.",
         )  # fmt: skip
     distances = plots.neighbour_distances(atoms.positions)[1]
     if len(distances):
         fitted = particle.lattice.get("nearest_neighbour")
-        yield _drawn(
+        yield drawn(
             plots.plot_neighbour_distances(atoms.positions, surface, reference=fitted),
             f"{key}-bonds", "Nearest-neighbour distances", f"{_count(len(distances), 'bond')}, "
             f"mean {distances.mean():.3f} Å, standard deviation {distances.std() * 100:.1f} pm.",
         )  # fmt: skip
     if sigma is not None:
-        yield _drawn(
+        yield drawn(
             plots.plot_uncertainty(sigma, surface), f"{key}-sigma", "Uncertainty of positions",
             "Stated standard deviation of each position, per axis.",
         )  # fmt: skip
     if height is not None:
-        yield _drawn(
+        yield drawn(
             plots.plot_atom_heights(height, surface), f"{key}-heights", "Atom heights",
             "Fitted peak heights. A tail to the left holds partly occupied or moving atoms.",
         )  # fmt: skip
     number = atoms.get("cn")
     if number is not None:
-        yield _drawn(
+        yield drawn(
             plots.plot_coordination(number, surface), f"{key}-neighbours", "Coordination",
             "Neighbours of each atom: 12 in the bulk of close-packed crystals, 9 on their (111) facets, 8 on (100).",
         )  # fmt: skip
     if strain is not None and strain.ndim == 2 and strain.shape[1] == 6:
-        yield _drawn(
+        yield drawn(
             plots.plot_strain_components(strain, surface), f"{key}-components", "Strain components",
             f"The six components (tensor shear) against {_reference(particle)}{_axes(particle)}.",
             wide=True, height=3.8,
@@ -248,7 +253,7 @@ def strain_figures(particle: ParticleFiles) -> Iterator[ReportFigure]:
         axes = plots.plot_strain_slices(
             particle.strain_maps, particle.pixel_size, diameter=particle.summary.get("diameter")
         )
-        yield _drawn(
+        yield drawn(
             axes, f"p{particle.number}-strainmap", "Strain maps", "Central slice of the strain on the grid of the map; "
             "blue is compressed, red stretched.", wide=True, height=2.7,
         )  # fmt: skip

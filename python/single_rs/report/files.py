@@ -59,6 +59,7 @@ class ParticleFiles:
     folder: Path
     summary: dict[str, Any] = field(default_factory=dict)
     lattice: dict[str, Any] = field(default_factory=dict)
+    stack: np.ndarray | None = None
     raw: np.ndarray | None = None
     raw_frames: np.ndarray | None = None
     cleaned: np.ndarray | None = None
@@ -162,6 +163,7 @@ def _particle(number: int, folder: Path) -> ParticleFiles:
     particle.poses = _attempt(folder / "poses.star", _poses, gaps)
     stack = _attempt(folder / "stack.mrcs", _stack, gaps)
     if stack is not None:
+        particle.stack = stack[0]
         _choose_frames(particle, *stack)
     density = _attempt(folder / "map.mrc", _map, gaps)
     if density is not None:

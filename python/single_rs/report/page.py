@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable
 from importlib import resources
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from single_rs.report import figures, tables
 from single_rs.report.files import ParticleFiles, RunFiles
+from single_rs.report.interactive import MOVIE_FRAMES, player, viewer
+from single_rs.report.tumbling import tumbling_data
 from single_rs.report.view3d import view_data
 
-__all__ = ["render"]
+__all__ = ["asset", "grid", "heading", "render"]
 
 
 def render(run: RunFiles) -> str:
@@ -32,7 +32,8 @@ def render(run: RunFiles) -> str:
     sections = [("summary", "Summary", _summary(run))]
     if run.info.get("command") != "solve":
         sections.append(("movie", "Movie", _movie(run)))
-    sections += [(f"particle-{p.number}", f"Particle {p.number}", _particle(p)) for p in run.particles]
+    frames = max(30, MOVIE_FRAMES // max(1, len(run.particles)))
+    sections += [(f"particle-{p.number}", f"Particle {p.number}", _particle(p, frames)) for p in run.particles]
     sections += [("timing", "Timing", _timing(run)), ("settings", "Settings", _settings(run))]
     slots = {
         "version": tables.text(__version__),
@@ -46,14 +47,14 @@ def render(run: RunFiles) -> str:
         ),
         "footer": _footer(run, __version__),
         "plotly": _plotly() if 'class="card viewer"' in "".join(content for *_, content in sections) else "",
-        "css": _asset("report.css"),
-        "js": _asset("report.js"),
+        "css": asset("report.css"),
+        "js": "\n".join(asset(name) for name in ("density.js", "report.js", "player.js")),
     }
     # One pass, so that braces in the content are never taken for slots.
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: slots[found.group(1)], _asset("page.html"))
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: slots[found.group(1)], asset("page.html"))
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
     """Return a file that ships with the package."""
     return (resources.files("single_rs.report") / "assets" / name).read_text(encoding="utf-8")
 
@@ -123,7 +124,7 @@ def _duration(seconds: float | None) -> str:
     return f"{int(seconds // 60)}<small>min</small> {int(seconds % 60)}<small>s</small>"
 
 
-def _heading(key: str, title: str, extra: str = "") -> str:
+def heading(key: str, title: str, extra: str = "") -> str:
     """Return the heading of a section."""
     return f'<div class="head"><h2 id="h-{key}">{tables.text(title)}</h2>{extra}</div>'
 
@@ -134,7 +135,7 @@ def _gaps(gaps: Iterable[str]) -> str:
     return f'<div class="gaps"><b>Not shown</b><ul>{listed}</ul></div>' if listed else ""
 
 
-def _grid(drawn: Iterable[figures.ReportFigure]) -> str:
+def grid(drawn: Iterable[figures.ReportFigure]) -> str:
     """Return figures as cards; empty without any."""
     drawn = list(drawn)
     cards = [
@@ -159,23 +160,26 @@ def _alone(drawn: list[figures.ReportFigure]) -> set[int]:
 def _summary(run: RunFiles) -> str:
     """Return the table of particles."""
     body = tables.summary_table(run.particles) if run.particles else '<p class="card">No particle was found.</p>'
-    return _heading("summary", "Summary") + body + _gaps(run.gaps)
+    return heading("summary", "Summary") + body + _gaps(run.gaps)
 
 
 def _movie(run: RunFiles) -> str:
     """Return tracks and motion."""
-    body = _grid(figures.movie_figures(run))
-    return _heading("movie", "Movie") + (body or '<p class="card">The run kept no tracks and no motion.</p>')
+    body = grid(figures.movie_figures(run))
+    return heading("movie", "Movie") + (body or '<p class="card">The run kept no tracks and no motion.</p>')
 
 
-def _particle(particle: ParticleFiles) -> str:
-    """Return the section of one particle."""
+def _particle(particle: ParticleFiles, frames: int) -> str:
+    """Return the section of one particle, with so many frames in its movie."""
     key = f"particle-{particle.number}"
     reasons = "".join(f"<li>{tables.text(reason)}</li>" for reason in particle.reasons)
-    parts = [_heading(key, f"Particle {particle.number}", tables.badge(particle.verdict))]
+    parts = [heading(key, f"Particle {particle.number}", tables.badge(particle.verdict))]
     if reasons:
         parts.append(f'<ul class="reasons {particle.verdict}" aria-label="Reasons of the verdict">{reasons}</ul>')
     parts.append(_stage(particle))
+    tumbling = tumbling_data(particle, frames)
+    if tumbling is not None:
+        parts.append(player(particle, tumbling))
     groups = (
         ("Frames", figures.frame_figures(particle)),
         ("Atoms", chain(figures.atom_figures(particle), figures.strain_figures(particle))),
@@ -183,9 +187,9 @@ def _particle(particle: ParticleFiles) -> str:
         ("Poses and resolution", figures.pose_figures(particle)),
     )
     for name, drawn in groups:
-        grid = _grid(drawn)
-        if grid:
-            parts.append(f'<h3 class="group">{name}</h3>{grid}')
+        cards = grid(drawn)
+        if cards:
+            parts.append(f'<h3 class="group">{name}</h3>{cards}')
     notes = particle.summary.get("notes")
     parts.append(_gaps([*particle.gaps, *(notes if isinstance(notes, list) else [])]))
     return "".join(parts)
@@ -196,8 +200,8 @@ def _stage(particle: ParticleFiles) -> str:
     data = view_data(particle, figures.unit_cell(particle))
     sides = f'<div class="card facts">{_facts(particle)}</div>'
     if data is None:
-        return f'<div class="lone">{sides}</div><p class="gaps">No 3D view: there are no atoms to show.</p>'
-    return f'<div class="stage">{_viewer(particle, data)}{sides}</div>'
+        return f'<div class="lone">{sides}</div><p class="gaps">No 3D view: there are neither atoms nor a map.</p>'
+    return f'<div class="stage">{viewer(particle, data)}{sides}</div>'
 
 
 def _facts(particle: ParticleFiles) -> str:
@@ -232,39 +236,12 @@ def _mean(values: np.ndarray) -> float:
     return float(finite.mean()) if len(finite) else float("nan")
 
 
-def _viewer(particle: ParticleFiles, data: dict[str, Any]) -> str:
-    """Return the 3D view with its controls; the script of the page brings it to life."""
-    key = f"view-{particle.number}"
-    colours = "".join(
-        f'<option value="{k}">{tables.text(c["name"])}</option>' for k, c in enumerate(data["colourings"])
-    )
-    kinds = (("all", "all atoms"), ("core", "core"), ("surface", "surface"))
-    shows = "".join(f'<option value="{k}">{n}</option>' for k, n in (kinds if data["surface"] else kinds[:1]))
-    views = "".join(
-        f'<button type="button" data-view="{k}" aria-label="Look along {v["name"]}">{v["name"]}</button>'
-        for k, v in enumerate(data["views"])
-    )
-    # "<" cannot end the script element early when it is written as an escape.
-    content = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
-    return (
-        f'<div class="card viewer" id="{key}" role="group" aria-label="3D view of particle {particle.number}">'
-        f'<div class="controls"><label>Colour <select class="colour">{colours}</select></label>'
-        f'<label>Show <select class="show">{shows}</select></label>'
-        '<label>Cut <input class="cut" type="range" min="0" max="95" value="0" step="1"></label>'
-        f'<span class="views">{views}</span></div>'
-        f'<div class="scene" role="img" aria-label="{len(data["positions"])} atoms; drag to turn, scroll to zoom">'
-        "<p>The 3D view needs JavaScript and WebGL.</p></div>"
-        '<div class="legend" aria-live="polite"></div>'
-        f'<script type="application/json">{content}</script></div>'
-    )
-
-
 def _timing(run: RunFiles) -> str:
     """Return the times of the stages."""
     stages = run.info.get("stages")
     if not isinstance(stages, dict) or not stages:
-        return _heading("timing", "Timing") + '<p class="card">run.json records no times.</p>'
-    return _heading("timing", "Timing") + tables.timing_table(stages)
+        return heading("timing", "Timing") + '<p class="card">run.json records no times.</p>'
+    return heading("timing", "Timing") + tables.timing_table(stages)
 
 
 def _settings(run: RunFiles) -> str:
@@ -289,7 +266,7 @@ def _settings(run: RunFiles) -> str:
     if isinstance(versions, dict):
         listed = ", ".join(f"{k} {v}" for k, v in versions.items())
         rows.append(f'<tr><th scope="row">Versions</th><td>{tables.text(listed)}</td></tr>')
-    parts = [_heading("settings", "Settings")]
+    parts = [heading("settings", "Settings")]
     if rows:
         parts.append(f'<div class="card scroll"><table><tbody>{"".join(rows)}</tbody></table></div>')
     if isinstance(info.get("config"), dict) and info["config"]:

@@ -1,7 +1,8 @@
 """Data of the interactive 3D view: positions and the quantities that atoms can be coloured by.
 
-The page builds one small sphere per atom from these numbers, so that the file stays small. Quantities are continuous
-(a range and a colour scale), diverging (zero in the middle) or categories (names and colours).
+The page builds one small sphere per atom from these numbers, so that the file stays small, and the isosurface of the
+density from `single_rs.report.density`. Quantities are continuous (a range and a colour scale), diverging (zero in the
+middle) or categories (names and colours).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from single_rs.plots.style import BLUE, GREEN, ORANGE, PURPLE, SKY
+from single_rs.report.density import density_data
 
 if TYPE_CHECKING:
     from single_rs.report.files import ParticleFiles
@@ -25,7 +27,7 @@ _MAX_DECIMALS = 4
 
 
 def view_data(particle: ParticleFiles, cell: np.ndarray | None) -> dict[str, Any] | None:
-    """Return what the 3D view of one particle needs, ready for JSON; ``None`` without atoms.
+    """Return what the 3D view of one particle needs, ready for JSON; ``None`` with neither atoms nor a map.
 
     Parameters
     ----------
@@ -34,17 +36,21 @@ def view_data(particle: ParticleFiles, cell: np.ndarray | None) -> dict[str, Any
     cell
         Lattice vectors as rows (3, 3), Å, for the buttons that look along zone axes.
     """
-    atoms = particle.atoms
-    if atoms is None or len(atoms.positions) == 0:
+    atoms = particle.atoms if particle.atoms is not None and len(particle.atoms.positions) else None
+    middle = np.zeros(3) if atoms is None else atoms.positions.mean(axis=0)
+    density = density_data(particle, middle)
+    if atoms is None and density is None:
         return None
-    positions = atoms.positions - atoms.positions.mean(axis=0)
-    surface = atoms.surface
+    positions = np.zeros((0, 3)) if atoms is None else atoms.positions - middle
+    surface = None if atoms is None else atoms.surface
     data: dict[str, Any] = {
         "positions": np.round(positions, 3).tolist(),
-        "symbols": atoms.symbols.tolist(),
+        "middle": np.round(middle, 3).tolist(),
+        "symbols": [] if atoms is None else atoms.symbols.tolist(),
         "surface": None if surface is None else surface.astype(int).tolist(),
         "radius": round(_display_radius(positions), 3),
-        "colourings": _colourings(particle),
+        "colourings": [] if atoms is None else _colourings(particle),
+        "density": density,
         "views": [],
     }
     if cell is not None:

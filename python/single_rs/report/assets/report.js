@@ -61,16 +61,24 @@ class Scene {
     this.show = card.querySelector(".show");
     this.cut = card.querySelector(".cut");
     this.legend = card.querySelector(".legend");
-    this.reach = Math.max(...this.data.positions.map(p => Math.hypot(...p))) + this.data.radius;
+    this.form = card.querySelector(".form");
+    this.level = card.querySelector(".level");
+    const density = this.data.density;
+    this.reach = this.data.positions.length ? Math.max(...this.data.positions.map(p => Math.hypot(...p))) + this.data.radius : density.voxel * density.side / 2;
     this.sphere = sphere(this.data.positions.length > SMOOTH_ATOMS ? 1 : 2);
     this.draw = this.draw.bind(this);
-    [this.colour, this.show].forEach(el => el.addEventListener("change", this.draw));
+    [this.colour, this.show].forEach(el => el && el.addEventListener("change", this.draw));
+    if (this.form) this.form.addEventListener("change", () => {
+      this.level.parentElement.hidden = this.form.value === "atoms";
+      [this.colour, this.show].forEach(el => { el.parentElement.hidden = this.form.value === "density"; });
+      this.draw();
+    });
     let queued = false;
-    this.cut.addEventListener("input", () => {
+    [this.cut, this.level].forEach(slider => slider && slider.addEventListener("input", () => {
       if (queued) return;
       queued = true;
       requestAnimationFrame(() => { queued = false; this.draw(); });
-    });
+    }));
     card.querySelectorAll("[data-view]").forEach(b => b.addEventListener("click", () => this.look(this.data.views[+b.dataset.view])));
   }
   scale(c) { return c.kind === "diverging" ? SCALES.diverging(dark() ? "#c9ced6" : "#e9ebee") : SCALES[c.scale] || SCALES.Viridis; }
@@ -108,7 +116,9 @@ class Scene {
     });
   }
   trace() {
-    const c = this.data.colourings[+this.colour.value], r = this.data.radius, chosen = this.shown();
+    const c = this.data.colourings[+this.colour.value], chosen = this.shown();
+    // Within the density atoms are drawn small, at their places in its peaks.
+    const r = this.data.radius * (this.drawn("density") ? 0.3 : 1);
     const x = [], y = [], z = [], i = [], j = [], k = [], intensity = [], text = [];
     const ramp = c.kind !== "category", classes = c.classes ? c.classes.length : 0;
     chosen.forEach((atom, order) => {
@@ -128,6 +138,34 @@ class Scene {
       lighting: { ambient: 0.42, diffuse: 0.72, specular: 0.45, roughness: 0.35, fresnel: 0.1 }, lightposition: LIGHT,
     };
   }
+  drawn(what) { return !this.form ? what === (this.data.positions.length ? "atoms" : "density") : this.form.value === what || this.form.value === "both"; }
+  // Colour of each atom as CSS takes it, for the movie.
+  colours() {
+    const c = this.data.colourings[+this.colour.value], stops = c.kind === "category" ? null : this.scale(c);
+    const mix = (a, b, t) => [1, 3, 5].map(k => Math.round(parseInt(a.slice(k, k + 2), 16) * (1 - t) + parseInt(b.slice(k, k + 2), 16) * t));
+    return c.values.map(value => {
+      if (value === null) return GREY;
+      if (!stops) return c.classes[value].colour;
+      // In steps, so that few shaded balls are enough.
+      const at = Math.round(24 * Math.min(1, Math.max(0, (value - c.range[0]) / (c.range[1] - c.range[0])))) / 24;
+      const up = Math.max(1, stops.findIndex(([end]) => at <= end)), [[low, from], [high, to]] = [stops[up - 1], stops[up]];
+      return `rgb(${mix(from, to, (at - low) / (high - low))})`;
+    });
+  }
+  surface() {
+    const { side, voxel } = this.data.density, net = surfaceNet(this.values, side, 255 * +this.level.value / 100);
+    const place = v => (v - (side - 1) / 2) * voxel, x = net.x.map(place), y = net.y.map(place), z = net.z.map(place);
+    const eye = this.camera().eye, n = Math.hypot(eye.x, eye.y, eye.z), front = this.reach * (1 - 2 * this.cut.value / 100);
+    const behind = k => (x[k] * eye.x + y[k] * eye.y + z[k] * eye.z) / n <= front;
+    const faces = +this.cut.value ? net.faces.filter(f => behind(f[0])) : net.faces;
+    return {
+      type: "mesh3d", x, y, z, i: faces.map(f => f[0]), j: faces.map(f => f[1]), k: faces.map(f => f[2]),
+      // One colour as a scale: a bare colour is shaded by height.
+      intensity: x.map(() => 0), cmin: 0, cmax: 1, showscale: false, colorscale: [0, 1].map(at => [at, dark() ? "#8fc1f2" : "#6ea6dd"]),
+      opacity: this.drawn("atoms") ? 0.35 : 1, hoverinfo: "skip", flatshading: false, lightposition: LIGHT,
+      lighting: { ambient: 0.3, diffuse: 0.75, specular: 0.25, roughness: 0.5, fresnel: 0.1 },
+    };
+  }
   layout() {
     const reach = this.reach * 1.02, axis = { visible: false, range: [-reach, reach] };
     return {
@@ -138,14 +176,23 @@ class Scene {
     };
   }
   draw() {
+    if (this.drawn("density") && !this.values) {
+      this.fetching ??= inflate(this.data.density.values).then(values => { this.values = values; this.draw(); });
+      return;
+    }
     const config = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["tableRotation", "resetCameraLastSave3d"], toImageButtonOptions: { format: "png", scale: 3, filename: this.card.id } };
     this.div.querySelectorAll("p").forEach(p => p.remove());
-    Plotly.react(this.div, [this.trace()], this.layout(), config);
+    const traces = [];
+    if (this.drawn("atoms")) traces.push(this.trace());
+    if (this.drawn("density")) traces.push(this.surface());
+    Plotly.react(this.div, traces, this.layout(), config);
     this.explain();
   }
   explain() {
-    const c = this.data.colourings[+this.colour.value];
     this.legend.replaceChildren();
+    if (this.drawn("density")) this.legend.append(`density at ${this.level.value}% of its peaks`);
+    if (!this.drawn("atoms")) return;
+    const c = this.data.colourings[+this.colour.value];
     const add = (tag, text, style) => { const el = document.createElement(tag); if (text) el.textContent = text; if (style) Object.assign(el.style, style); return el; };
     if (c.kind === "category") {
       for (const kind of c.classes) if (kind.count) {
@@ -157,8 +204,9 @@ class Scene {
     }
     const stops = this.scale(c).map(([at, colour]) => `${colour} ${100 * at}%`).join(", ");
     const unit = c.unit ? " " + c.unit : "", sign = v => ((c.kind === "diverging" && v > 0 ? "+" : "") + Number(v.toPrecision(3))).replace("-", "−");
-    this.legend.append(add("span", c.name), add("span", sign(c.range[0]) + unit), add("span", "", { background: `linear-gradient(90deg, ${stops})` }), add("span", sign(c.range[1]) + unit));
-    this.legend.children[2].className = "ramp";
+    const ramp = add("span", "", { background: `linear-gradient(90deg, ${stops})` });
+    ramp.className = "ramp";
+    this.legend.append(add("span", c.name), add("span", sign(c.range[0]) + unit), ramp, add("span", sign(c.range[1]) + unit));
     const unknown = c.values.filter(v => v === null).length;
     if (c.kind === "diverging") this.legend.append(add("span", "blue: compressed, red: stretched"));
     if (unknown) this.legend.append(add("span", `grey: unknown (${unknown})`));

@@ -1,0 +1,263 @@
+"""The page of a comparison: gallery, lattice, strain and energy against size, trends and the table of all particles.
+
+Built from the same parts as the report of a run, and as self-contained: it loads nothing from the network.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from single_rs import plots
+from single_rs.report import tables
+from single_rs.report.figures import ReportFigure, drawn
+from single_rs.report.page import asset, grid, heading
+
+if TYPE_CHECKING:
+    from single_rs.compare import Comparison, SizeTrend
+
+__all__ = ["render_comparison"]
+
+_CELL = ("a", "b", "c")
+# Quantity → name, unit, decimals and factor in the tables.
+_SHOWN = {
+    "a": ("a", "Å", 4, 1.0),
+    "b": ("b", "Å", 4, 1.0),
+    "c": ("c", "Å", 4, 1.0),
+    "mean_edge": ("Mean edge", "Å", 4, 1.0),
+    "expansion": ("Mean edge against bulk", "%", 2, 100.0),
+    "radial_strain": ("Mean radial strain", "%", 2, 100.0),
+    "radial_strain_core": ("… of the core", "%", 2, 100.0),
+    "radial_strain_surface": ("… of the surface", "%", 2, 100.0),
+    "radial_strain_std": ("Spread of radial strain", "%", 2, 100.0),
+    "formation_energy": ("Formation energy", "eV/atom", 3, 1.0),
+}
+
+
+def render_comparison(comparison: Comparison) -> str:
+    """Return the whole page as HTML.
+
+    Parameters
+    ----------
+    comparison
+        Result of `single_rs.compare_particles`.
+    """
+    from single_rs import __version__
+
+    count, used = len(comparison.particles), len(comparison.particles) - len(comparison.left_out)
+    sections = [("particles", "Particles", _table(comparison) + grid(_gallery(comparison)))]
+    for key, name, figures in (
+        ("lattice", "Lattice", _lattice(comparison)),
+        ("strain", "Strain", _strain(comparison)),
+        ("energy", "Energy", _energy(comparison)),
+    ):
+        content = grid(figures)
+        if content:
+            sections.append((key, name, content))
+    sections.append(("trends", "Trends", _trend_table(comparison)))
+    slots = {
+        "version": tables.text(__version__),
+        "title": f"{count} particle{'' if count == 1 else 's'} compared",
+        "eyebrow": "Comparison",
+        "lede": f"{used} of them in the trends. Hand undetermined, as always with projections.",
+        "tiles": _tiles(comparison),
+        "nav": "".join(f'<a href="#{key}">{tables.text(name)}</a>' for key, name, _ in sections),
+        "body": "".join(
+            f'<section id="{key}" aria-labelledby="h-{key}">{heading(key, name)}{content}</section>'
+            for key, name, content in sections
+        ),
+        "footer": f"Made by single_rs {tables.text(__version__)}. Diameter: of the sphere of the volume of the atoms. "
+        "Trends are weighted lines in 1/diameter; their errors include the scatter between particles.",
+        "plotly": "",
+        "css": asset("report.css"),
+        "js": asset("report.js"),
+    }
+    # One pass, so that braces in the content are never taken for slots.
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: slots[found.group(1)], asset("page.html"))
+
+
+def _tiles(comparison: Comparison) -> str:
+    """Return the headline numbers."""
+    size, _ = comparison.column("diameter")
+    atoms, _ = comparison.column("atoms")
+    known = size[np.isfinite(size)] / 10
+    span = f"{known.min():.2f} – {known.max():.2f}<small>nm</small>" if len(known) else tables.DASH
+    solved = sum(p.verdict == "solved" for p in comparison.particles)
+    tiles = [
+        tables.tile("Particles solved", f"{solved}<small>of {len(comparison.particles)}</small>"),
+        tables.tile("Diameters", span),
+        tables.tile("Atoms in all", f"{int(np.nansum(atoms)):,}"),
+    ]
+    edge = next((t for t in comparison.trends if t.quantity == "mean_edge"), None)
+    if edge is not None:
+        shown = tables.concise(edge.line.value, edge.line.value_err, 3)
+        tiles.append(tables.tile("Mean edge at 1/d = 0", f"{shown}<small>Å</small>"))
+    return f'<dl class="tiles">{"".join(tiles)}</dl>'
+
+
+def _hollow(comparison: Comparison) -> np.ndarray:
+    return np.array([p.name in comparison.left_out for p in comparison.particles])
+
+
+def _against(comparison: Comparison, series: dict[str, str], trend: str, label: str, **more: object) -> object:
+    """Plot quantities against size, with the trends of one of them; ``None`` when nothing is known."""
+    columns = {name: comparison.column(key) for name, key in series.items()}
+    size, size_err = comparison.column("diameter")
+    if not any((np.isfinite(values) & np.isfinite(size)).any() for values, _ in columns.values()):
+        return None
+    kinds = [t for t in comparison.trends if t.quantity == trend]
+    lines = [("trend" if len(kinds) == 1 else f"{t.element} {t.structure}".strip(), t.line) for t in kinds]
+    return plots.plot_against_size(
+        size, columns, diameter_err=size_err, trends=lines, label=label, hollow=_hollow(comparison), **more
+    )
+
+
+def _said(comparison: Comparison, quantity: str) -> str:
+    """Return the trends of a quantity in words."""
+    parts = []
+    name, unit, decimals, factor = _SHOWN[quantity]
+    for t in (t for t in comparison.trends if t.quantity == quantity):
+        value = tables.concise(factor * t.line.value, factor * t.line.value_err, decimals)
+        ratio = t.line.slope / t.line.slope_err if t.line.slope_err > 0 else np.inf
+        parts.append(f"{value} {unit} at infinite size; the slope is {abs(ratio):.1f} standard errors from none.")
+    return f" {name}: {' '.join(parts)}" if parts else ""
+
+
+def _gallery(comparison: Comparison) -> Iterator[ReportFigure]:
+    """Give the particles at one scale."""
+    shown = [p for p in comparison.particles if len(p.positions)]
+    if not shown:
+        return
+    names = [f"{p.name}, {p.values['diameter'] / 10:.2f} nm" if "diameter" in p.values else p.name for p in shown]
+    axes = plots.plot_gallery([p.positions for p in shown], [p.radial for p in shown], [p.cell for p in shown], names)
+    yield drawn(
+        axes, "gallery", "The particles at one scale",
+        "Along [110] of each lattice, coloured by radial strain on one scale; grey where it is not known.",
+        wide=True, height=2.5 * len(axes),
+    )  # fmt: skip
+
+
+def _lattice(comparison: Comparison) -> Iterator[ReportFigure]:
+    """Give the edges of the cells and the mean edge against the bulk."""
+    bulk = _bulk(comparison)
+    axes = _against(comparison, {k: k for k in _CELL}, "mean_edge", "Edge of the cell (Å)", bulk=bulk)
+    if axes is not None:
+        yield drawn(
+            axes, "cells", "Lattice parameters",
+            f"a, b and c of each particle, and the trend of their mean.{_said(comparison, 'mean_edge')}",
+        )  # fmt: skip
+    label = "Mean edge against bulk (%)"
+    axes = _against(comparison, {"mean edge": "expansion"}, "expansion", label, bulk=0.0, scale=100.0)
+    if axes is not None:
+        yield drawn(
+            axes, "expansion", "Expansion", "Cube root of the volume of the cell against that of the bulk; below 0 the "
+            f"particle is compressed.{_said(comparison, 'expansion')}",
+        )  # fmt: skip
+
+
+def _bulk(comparison: Comparison) -> float | None:
+    """Return the edge of the bulk cell when all particles are of one cubic element."""
+    from single_rs.crystal import bulk_reference
+
+    elements = {p.element for p in comparison.particles if len(p.positions)}
+    bulk = bulk_reference(next(iter(elements))) if len(elements) == 1 else None
+    return bulk.a if bulk is not None and bulk.c == bulk.a else None
+
+
+def _strain(comparison: Comparison) -> Iterator[ReportFigure]:
+    """Give the mean radial strains and the distributions."""
+    series = {"all": "radial_strain", "core": "radial_strain_core", "surface": "radial_strain_surface"}
+    axes = _against(comparison, series, "radial_strain", "Mean radial strain (%)", scale=100.0)
+    if axes is not None:
+        yield drawn(
+            axes, "radial", "Mean radial strain",
+            f"∂u/∂r along the radius, mean over atoms.{_said(comparison, 'radial_strain')}",
+        )  # fmt: skip
+    spread = {"all": "radial_strain_std"}
+    axes = _against(comparison, spread, "radial_strain_std", "Spread of radial strain (%)", scale=100.0)
+    if axes is not None:
+        yield drawn(
+            axes, "spread", "Spread of radial strain",
+            f"Standard deviation over the atoms, errors of positions included.{_said(comparison, 'radial_strain_std')}",
+        )  # fmt: skip
+    shown = [p for p in comparison.particles if np.isfinite(p.radial).any()]
+    if shown:
+        names = [f"{p.values['diameter'] / 10:.2f} nm" if "diameter" in p.values else p.name for p in shown]
+        axes = plots.plot_strain_distributions([p.radial for p in shown], [p.surface for p in shown], names)
+        yield drawn(
+            axes, "distributions", "Strain distributions", "Radial strain of the atoms of each particle, by size: core "
+            "left, surface right, bars at the medians.", wide=True, height=3.6,
+        )  # fmt: skip
+
+
+def _energy(comparison: Comparison) -> Iterator[ReportFigure]:
+    """Give the formation energies where they are known."""
+    label = "Formation energy (eV/atom)"
+    axes = _against(comparison, {"energy": "formation_energy"}, "formation_energy", label)
+    if axes is not None:
+        yield drawn(
+            axes, "energy-size", "Formation energy",
+            f"Energy per atom above that of the bulk.{_said(comparison, 'formation_energy')}", wide=True, height=3.6,
+        )  # fmt: skip
+
+
+def _table(comparison: Comparison) -> str:
+    """Return one line per particle."""
+    heads = ("Particle", "Verdict", "Atoms", "Diameter", "Resolution", "a (Å)", "b (Å)", "c (Å)", "Against bulk",
+             "Radial strain", "Energy (eV/atom)")  # fmt: skip
+    rows = []
+    for p in comparison.particles:
+        v, e = p.values, p.errors
+        cells = [
+            tables.number(v.get("atoms"), 0),
+            tables.number(v.get("diameter", np.nan) / 10, 2, "nm"),
+            tables.number(v.get("resolution"), 2, "Å"),
+            *(tables.concise(v.get(k), e.get(k), 4) for k in _CELL),
+            *(_percent(v.get(k), e.get(k)) for k in ("expansion", "radial_strain")),
+            tables.concise(v.get("formation_energy"), e.get("formation_energy"), 3),
+        ]
+        verdict = tables.badge(p.verdict) if p.verdict in ("solved", "doubtful", "failed") else tables.text(p.verdict)
+        numbers = "".join(f'<td class="num">{cell}</td>' for cell in cells)
+        rows.append(f'<tr><th scope="row">{tables.text(p.name)}</th><td>{verdict}</td>{numbers}</tr>')
+    header = "".join(f'<th scope="col"{" class=num" if k > 1 else ""}>{h}</th>' for k, h in enumerate(heads))
+    return (
+        f'<div class="card scroll"><table><thead><tr>{header}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+    )
+
+
+def _percent(value: float | None, error: float | None) -> str:
+    """Return a fraction in per cent with its error in the last digits."""
+    if value is None:
+        return tables.DASH
+    return tables.concise(100 * value, None if error is None else 100 * error, 2) + "%"
+
+
+def _trend_table(comparison: Comparison) -> str:
+    """Return all trends with their errors."""
+    if not comparison.trends:
+        return '<p class="card">A trend needs three particles of one kind and of different sizes.</p>'
+    heads = ("Quantity", "Particles", "At infinite size", "Slope", "Slope / error", "Scatter", "χ² / freedom")
+    rows = "".join(_trend_row(t) for t in comparison.trends)
+    header = "".join(f'<th scope="col"{" class=num" if k else ""}>{h}</th>' for k, h in enumerate(heads))
+    return f'<div class="card scroll"><table><thead><tr>{header}</tr></thead><tbody>{rows}</tbody></table></div>'
+
+
+def _trend_row(trend: SizeTrend) -> str:
+    """Return one trend; slopes are per 1/nm."""
+    name, unit, decimals, factor = _SHOWN[trend.quantity]
+    line, nm = trend.line, factor / 10
+    kind = " ".join(part for part in (trend.element, trend.structure) if part)
+    ratio = line.slope / line.slope_err if line.slope_err > 0 else np.inf
+    cells = (
+        str(line.count),
+        f"{tables.concise(factor * line.value, factor * line.value_err, decimals)} {unit}",
+        f"{tables.concise(nm * line.slope, nm * line.slope_err, decimals)} {unit} nm",
+        tables.number(ratio, 1),
+        tables.number(factor * line.scatter, decimals, unit),
+        f"{tables.number(line.chi2, 1)} / {line.count - 2}",
+    )
+    numbers = "".join(f'<td class="num">{cell}</td>' for cell in cells)
+    return f'<tr><th scope="row">{tables.text(f"{name}, {kind}" if kind else name)}</th>{numbers}</tr>'

@@ -1,0 +1,218 @@
+"""Particles of known cells, strains and energies: the comparison gives back the laws they were made by."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk
+from ase.io import write
+
+from single_rs import compare_particles, write_comparison
+from single_rs.cli import main
+from single_rs.errors import DataFileError, InputError
+from single_rs.trend import fit_trend
+
+BULK, STRESS = 3.92, 0.35  # Å and Å²: a = BULK - STRESS / d
+ENERGY = (0.0, 11.0)  # eV and eV Å per atom: e = 11 / d, a surface energy
+RADII = (9.0, 10.5, 12.0, 14.0)  # Å
+
+
+def ball(radius: float) -> np.ndarray:
+    """Return the sites (n, 3) of fcc with an edge of 1 within a ball, its radius in units of BULK Å."""
+    cells = bulk("Pt", "fcc", a=BULK, cubic=True).repeat(10)
+    points = cells.positions - BULK * 5  # a site in the middle of the block
+    return points[np.linalg.norm(points, axis=1) < radius] / BULK
+
+
+def diameter(count: int, edge: float) -> float:
+    """Return the diameter of the sphere of n atoms of edge³/4 each: n v = π d³ / 6."""
+    return (6 * count * edge**3 / 4 / np.pi) ** (1 / 3)
+
+
+def write_particle(folder: Path, radius: float, verdict: str | None = "solved", error: float = 1e-4) -> float:
+    """Write a particle that follows the laws exactly; return its diameter in Å."""
+    folder.mkdir(parents=True)
+    sites = ball(radius)
+    edge = BULK
+    for _ in range(50):  # the edge and the diameter depend on each other
+        edge = BULK - STRESS / diameter(len(sites), edge)
+    d = diameter(len(sites), edge)
+    distance = np.linalg.norm(sites, axis=1) * edge
+    surface = distance > distance.max() - 2.3
+    atoms = Atoms("Pt" * len(sites), positions=sites * edge + 25.0)
+    atoms.arrays |= {"radial_strain": np.where(surface, -0.02, 0.004), "surface": surface.astype(int)}
+    atoms.info |= {"box": 100, "pixel_size": 0.5, "strain_kernel": 2.0}
+    write(folder / "atoms.xyz", atoms, format="extxyz")
+    cell = {"volume": edge**3, "volume_err": 3 * edge**2 * error, "vectors": (edge * np.eye(3)).tolist()}
+    for name in "abc":
+        cell |= {name: edge, f"{name}_err": error}
+    expansion = {"mean": edge / BULK - 1, "mean_err": error / BULK}
+    lattice = {"structure": "fcc", "cell": cell, "expansion": expansion}
+    (folder / "lattice.json").write_text(json.dumps(lattice), encoding="utf-8")
+    if verdict is not None:
+        summary = {"verdict": verdict, "reasons": ["<known>"], "resolution": 0.8}
+        (folder / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
+    energy = {"formation_energy_per_atom": ENERGY[0] + ENERGY[1] / d, "formation_energy_per_atom_err": 0.01}
+    (folder / "energy.json").write_text(json.dumps(energy), encoding="utf-8")
+    return d
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write two runs: three solved particles, one doubtful, one failed that has no atoms."""
+    folder = tmp_path_factory.mktemp("compare")
+    write_particle(folder / "monday" / "particle_00", RADII[0])
+    write_particle(folder / "monday" / "particle_01", RADII[2])
+    write_particle(folder / "tuesday" / "particle_00", RADII[1])
+    write_particle(folder / "tuesday" / "particle_01", RADII[3], verdict="doubtful")
+    failed = folder / "tuesday" / "particle_02"
+    failed.mkdir()
+    (failed / "summary.json").write_text('{"verdict": "failed", "reasons": ["noise"]}', encoding="utf-8")
+    return folder
+
+
+def test_line_and_its_errors_are_those_of_the_points() -> None:
+    rng = np.random.default_rng(4)
+    x = np.linspace(0.03, 0.06, 8)
+    pulls, scatters = [], []
+    for _ in range(150):
+        y = 3.92 - 0.35 * x + rng.normal(0, 0.002, 8) + rng.normal(0, 0.004, 8)
+        line = fit_trend(x, y, np.full(8, 0.002))
+        pulls.append(((line.value - 3.92) / line.value_err, (line.slope + 0.35) / line.slope_err))
+        scatters.append(line.scatter)
+    # Student's t of 6 degrees of freedom has a standard deviation of 1.22; the scatter is found from the same points.
+    assert 0.95 < np.std(pulls) < 1.5
+    assert abs(np.mean(pulls)) < 0.2
+    assert np.median(scatters) == pytest.approx(0.004, rel=0.25)
+
+
+def test_errors_that_explain_the_points_leave_no_scatter_and_weigh_them() -> None:
+    x, error = np.array([0.0, 1.0, 2.0, 3.0]), np.array([1.0, 1.0, 1.0, 1e-4])
+    line = fit_trend(x, 2 - 0.5 * x + np.array([0.1, -0.1, 0.1, 0]), error)
+    assert line.scatter == 0
+    at, at_err = line.predict(3.0)
+    assert at == pytest.approx(0.5, abs=1e-6)
+    assert at_err == pytest.approx(1e-4, rel=1e-3)
+    # The error of x counts as slope times itself.
+    wide = fit_trend(x, 2 - 0.5 * x, np.zeros(4), np.full(4, 0.2))
+    same = fit_trend(x, 2 - 0.5 * x, np.full(4, 0.1))
+    assert wide.slope_err == pytest.approx(same.slope_err, rel=1e-6)
+
+
+def test_particles_are_found_named_and_sorted_by_size(runs: Path) -> None:
+    found = compare_particles([runs])
+    assert [p.name for p in found.particles] == [
+        "monday/particle_00", "tuesday/particle_00", "monday/particle_01", "tuesday/particle_01", "tuesday/particle_02",
+    ]  # fmt: skip
+    assert found.left_out == {"tuesday/particle_01": "doubtful", "tuesday/particle_02": "failed"}
+    size, error = found.column("diameter")
+    for row, radius, d, dd in zip(found.particles, RADII, size, error, strict=False):
+        count = len(ball(radius))
+        assert row.values["atoms"] == count
+        assert row.values["a"] == pytest.approx(BULK - STRESS / d, abs=1e-9)
+        assert d == pytest.approx(2 * radius, rel=0.06)  # a ball that starts at an atom holds whole shells
+        assert dd == pytest.approx(d * 2 * count ** (-2 / 3) / 3)
+    # The same folder twice is one particle.
+    assert len(compare_particles([runs, runs / "monday"]).particles) == 5
+
+
+def test_trends_give_back_the_laws(runs: Path) -> None:
+    found = compare_particles([runs], doubtful=True)
+    lines = {t.quantity: t.line for t in found.trends}
+    assert lines["a"].count == 4
+    for key in ("a", "b", "c", "mean_edge"):
+        assert lines[key].value == pytest.approx(BULK, abs=1e-6)
+        assert lines[key].slope == pytest.approx(-STRESS, abs=1e-5)
+        assert lines[key].scatter == 0
+        assert 0 < lines[key].slope_err < 0.05
+    assert lines["expansion"].slope == pytest.approx(-STRESS / BULK, abs=1e-5)
+    assert lines["formation_energy"].value == pytest.approx(ENERGY[0], abs=1e-6)
+    assert lines["formation_energy"].slope == pytest.approx(ENERGY[1], abs=1e-4)
+    assert lines["radial_strain_core"].value == pytest.approx(0.004, abs=1e-9)
+    assert lines["radial_strain_surface"].slope == pytest.approx(0, abs=1e-7)
+    # The smaller the particle, the more of it is surface, and the more negative the mean strain.
+    assert lines["radial_strain"].slope < 0
+    # Doubtful particles stay out unless they are asked for.
+    assert {t.line.count for t in compare_particles([runs]).trends} == {3}
+
+
+def test_error_of_the_mean_strain_counts_what_the_kernel_ties_together(runs: Path) -> None:
+    row = compare_particles([runs / "monday"]).particles[0]
+    tied = (4 * np.pi * 2.0**2) ** 1.5 / (row.values["a"] ** 3 / 4)
+    expected = row.values["radial_strain_std"] * np.sqrt(tied / row.values["atoms"])
+    assert row.errors["radial_strain"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_folders_of_analyses_have_no_verdict_and_take_part(tmp_path: Path) -> None:
+    for number, radius in enumerate(RADII[:3]):
+        write_particle(tmp_path / f"p{number}", radius, verdict=None)
+    found = compare_particles(sorted(tmp_path.iterdir()))
+    assert [p.name for p in found.particles] == ["p0", "p1", "p2"]
+    assert {p.verdict for p in found.particles} == {"not judged"}
+    assert not found.left_out
+    assert found.trends[0].particles == ("p0", "p1", "p2")
+
+
+def test_kinds_are_never_mixed_in_one_trend(tmp_path: Path) -> None:
+    for number, radius in enumerate(RADII[:3]):
+        write_particle(tmp_path / f"p{number}", radius)
+    path = tmp_path / "p0" / "atoms.xyz"
+    path.write_text(path.read_text(encoding="utf-8").replace("Pt ", "Au "), encoding="utf-8")
+    assert not compare_particles([tmp_path]).trends
+
+
+def test_command_writes_table_json_and_page(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    out = tmp_path / "out"
+    assert main(["compare", str(runs / "monday"), str(runs / "tuesday"), "--doubtful", "--out", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert "5 particles, 4 in the trends" in said
+    with (out / "compare.csv").open(encoding="utf-8", newline="") as file:
+        table = list(csv.DictReader(file))
+    assert [row["verdict"] for row in table] == ["solved", "solved", "solved", "doubtful", "failed"]
+    assert float(table[0]["a"]) == pytest.approx(BULK - STRESS / float(table[0]["diameter"]), abs=1e-6)
+    assert table[4]["a"] == table[4]["diameter_err"] == ""
+    content = json.loads((out / "compare.json").read_text(encoding="utf-8"))
+    assert len(content["particles"]) == 5
+    trend = next(t for t in content["trends"] if t["quantity"] == "formation_energy")
+    assert trend["slope"] == pytest.approx(ENERGY[1], abs=1e-3)
+    assert content["units"]["formation_energy"] == "eV/atom"
+    page = (out / "compare.html").read_text(encoding="utf-8")
+    for title in ("The particles at one scale", "Lattice parameters", "Expansion", "Mean radial strain",
+                  "Strain distributions", "Formation energy"):  # fmt: skip
+        assert f"<h3>{title}</h3>" in page
+    assert not re.search(r'(src|href)="(https?:)?//', page)
+    # The same particles give the same files.
+    again = write_comparison(compare_particles([runs / "monday", runs / "tuesday"], doubtful=True), tmp_path / "again")
+    assert [p.read_bytes() for p in again] == [(out / p.name).read_bytes() for p in again]
+
+
+def test_one_particle_is_compared_with_no_trend(runs: Path, tmp_path: Path) -> None:
+    found = compare_particles([runs / "monday" / "particle_00"])
+    assert not found.trends
+    page = write_comparison(found, tmp_path)[2].read_text(encoding="utf-8")
+    assert "A trend needs three particles" in page
+
+
+def test_wrong_input_is_named(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(InputError, match="no folder"):
+        compare_particles([])
+    with pytest.raises(DataFileError, match="holds no particle"):
+        compare_particles([tmp_path])
+    assert main(["compare", str(tmp_path / "nowhere"), "--out", str(tmp_path / "out")]) == 2
+    assert "nowhere is not a folder" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    shutil.copytree(runs / "monday" / "particle_00", tmp_path / "broken")
+    (tmp_path / "broken" / "lattice.json").write_text("{", encoding="utf-8")
+    with pytest.raises(DataFileError, match=r"lattice\.json cannot be read"):
+        compare_particles([tmp_path / "broken"])
+    with pytest.raises(InputError, match="at two or more places"):
+        fit_trend([1, 1, 1], [1, 2, 3], [1, 1, 1])
+    with pytest.raises(InputError, match="quantity is 'colour'"):
+        compare_particles([runs]).column("colour")
