@@ -1,4 +1,4 @@
-//! Kernels of `single_rs`: motion correction, orientation search and Fourier reconstruction.
+//! Kernels of `single_rs`: motion correction, orientation search, Fourier reconstruction and the atomic model.
 //!
 //! The kernels know nothing of Python; the `python` feature adds `bindings`, which only converts,
 //! releases the interpreter, calls and converts back. Conventions that hold everywhere:
@@ -11,6 +11,7 @@
 
 pub mod error;
 pub mod fourier;
+pub mod model;
 pub mod motion;
 pub mod orient;
 pub mod reconstruct;

@@ -40,3 +40,10 @@ pub(super) fn rotations<'a>(flat: &'a [f32], name: &'static str) -> PyResult<&'a
     }
     Err(Error::bad_input(name, format!("{} numbers", flat.len()), "3 × 3 matrices are needed").into())
 }
+
+/// Indices below `count`.
+pub(super) fn indices(values: &[i32], name: &'static str, count: usize) -> PyResult<Vec<usize>> {
+    let inside = |&v: &i32| usize::try_from(v).ok().filter(|&v| v < count);
+    let all: Option<Vec<usize>> = values.iter().map(inside).collect();
+    Ok(all.ok_or_else(|| Error::bad_input(name, "out of range", format!("0 to {} are there", count - 1)))?)
+}

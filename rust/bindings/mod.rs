@@ -3,6 +3,7 @@
 mod convert;
 mod errors;
 mod fourier;
+mod model;
 mod motion;
 mod orient;
 mod reconstruct;
@@ -14,6 +15,7 @@ use pyo3::prelude::*;
 fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     errors::register(m)?;
     fourier::register(m)?;
+    model::register(m)?;
     motion::register(m)?;
     orient::register(m)?;
     reconstruct::register(m)?;

@@ -1,7 +1,7 @@
 //! Orientation search.
 
 use super::agree;
-use super::convert::{contiguous, rotations, rows};
+use super::convert::{contiguous, indices, rotations, rows};
 use super::fourier::PyHalfPlane;
 use crate::error::Error;
 use crate::orient::hmm::{Step, forward_backward};
@@ -103,13 +103,6 @@ fn check_reach(volumes: &[FourierVolume<'_>], max_shell: usize) -> PyResult<()> 
         }
         _ => Ok(()),
     }
-}
-
-/// Indices below `count`.
-fn indices(values: &[i32], name: &'static str, count: usize) -> PyResult<Vec<usize>> {
-    let inside = |&v: &i32| usize::try_from(v).ok().filter(|&v| v < count);
-    let all: Option<Vec<usize>> = values.iter().map(inside).collect();
-    Ok(all.ok_or_else(|| Error::bad_input(name, "out of range", format!("0 to {} are there", count - 1)))?)
 }
 
 type Scores<'py> = (Bound<'py, PyArray1<f32>>, Bound<'py, PyArray1<f32>>, Bound<'py, PyArray2<f32>>);

@@ -228,7 +228,7 @@ fn refine(
 }
 
 /// exp([l]×) · `r`, orthonormalised: hundreds of small steps in f32 must not shear a rotation.
-fn rotate(l: [f32; 3], r: &Rotation) -> Rotation {
+pub(crate) fn rotate(l: [f32; 3], r: &Rotation) -> Rotation {
     let turn = nalgebra::Rotation3::new(nalgebra::Vector3::new(l[0], l[1], l[2]));
     let mut columns = [nalgebra::Vector3::zeros(); 2];
     let matrix = nalgebra::Matrix3::from_fn(|a, b| r[a][b]);
@@ -242,7 +242,7 @@ fn rotate(l: [f32; 3], r: &Rotation) -> Rotation {
 }
 
 /// Angle (rad) between two rotations.
-fn angle_between(a: &Rotation, b: &Rotation) -> f32 {
+pub(crate) fn angle_between(a: &Rotation, b: &Rotation) -> f32 {
     let trace: f32 = (0..3).flat_map(|i| (0..3).map(move |j| (i, j))).map(|(i, j)| a[i][j] * b[i][j]).sum();
     ((trace - 1.0) / 2.0).clamp(-1.0, 1.0).acos()
 }

@@ -70,7 +70,7 @@ pub fn score_candidates(
 }
 
 /// Phase factors of the shift window.
-struct Twiddles {
+pub(crate) struct Twiddles {
     side: usize,
     /// exp(2πi kx tx/N), `[kx][tx]`.
     x: Vec<Complex32>,
@@ -79,13 +79,13 @@ struct Twiddles {
 }
 
 /// Working memory of one thread.
-struct Scratch {
+pub(crate) struct Scratch {
     line: Vec<Complex32>,
-    map: Vec<f32>,
+    pub(crate) map: Vec<f32>,
 }
 
 impl Twiddles {
-    fn new(plane: &HalfPlane, window: ShiftWindow) -> Self {
+    pub(crate) fn new(plane: &HalfPlane, window: ShiftWindow) -> Self {
         let side = 2 * window.steps + 1;
         let step = 2.0 * PI * window.spacing / plane.size as f32;
         let shifts = move || (0..side).map(move |i| (i as f32 - window.steps as f32) * step);
@@ -97,12 +97,12 @@ impl Twiddles {
         Self { side, x: x.collect(), y: y.collect() }
     }
 
-    fn scratch(&self) -> Scratch {
+    pub(crate) fn scratch(&self) -> Scratch {
         Scratch { line: vec![Complex32::default(); self.side], map: vec![0.0; self.side * self.side] }
     }
 
     /// b on the whole window: sum along kx for every tx, then along ky for every ty.
-    fn correlate(&self, plane: &HalfPlane, product: &[Complex32], scratch: &mut Scratch) {
+    pub(crate) fn correlate(&self, plane: &HalfPlane, product: &[Complex32], scratch: &mut Scratch) {
         let side = self.side;
         scratch.map.fill(0.0);
         for (row, y) in plane.rows.iter().zip(self.y.chunks(side)) {
@@ -124,7 +124,7 @@ impl Twiddles {
 }
 
 /// Highest point of a window of (2·`steps` + 1)² overlaps, refined by a parabola along each axis.
-pub(super) fn window_peak(map: &[f32], steps: usize, spacing: f32, power: f32) -> Match {
+pub(crate) fn window_peak(map: &[f32], steps: usize, spacing: f32, power: f32) -> Match {
     let side = 2 * steps + 1;
     let (at, &top) =
         map.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).expect("a window has at least one point");

@@ -1,0 +1,259 @@
+//! Sums of plane waves at arbitrary points of an image, and their exact adjoint.
+//!
+//! Forward and adjoint, with r_a in px from the image's centre and k on the half plane of [`HalfPlane`]:
+//!
+//! ```text
+//! S(k) = Σ_a v_a exp(−2πi k·r_a / N),      A(r_a) = Re Σ_k Y(k) exp(+2πi k·r_a / N)
+//! ```
+//!
+//! Points are spread with the window φ on a grid of M × M, transformed, and divided by the transform of φ; the adjoint
+//! runs the same steps backwards, so ⟨S(v), Y⟩ = ⟨v, A(Y)⟩ to rounding. The slopes ∂A/∂r are those of φ.
+
+use super::window::{LANES, WIDTH, Window};
+use crate::fourier::HalfPlane;
+use num_complex::Complex32;
+use realfft::{ComplexToReal, RealFftPlanner, RealToComplex};
+use rustfft::{Fft, FftPlanner};
+use std::sync::Arc;
+
+/// Least oversampling of the grid; errors are then about 1e−4 of a wave's amplitude.
+const OVERSAMPLING: f64 = 1.33;
+/// Grid points before the first row and column that windows may reach.
+const BEFORE: usize = 2;
+
+/// Transform between points and one half plane; shared by threads.
+pub struct Grid {
+    /// Half plane.
+    pub plane: HalfPlane,
+    side: usize,
+    stride: usize,
+    scale: f32,
+    window: Window,
+    /// (−1)^k / φ̂(k) for k = −K..=K.
+    correction: Vec<f32>,
+    rows: Arc<dyn RealToComplex<f32>>,
+    rows_back: Arc<dyn ComplexToReal<f32>>,
+    columns: Arc<dyn Fft<f32>>,
+    columns_back: Arc<dyn Fft<f32>>,
+}
+
+/// Points on the grid with their windows.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Spot {
+    corner: usize,
+    x: [[f32; LANES]; 2],
+    y: [[f32; LANES]; 2],
+}
+
+/// Working memory of one thread.
+pub struct Memory {
+    cells: Vec<f32>,
+    columns: Vec<Complex32>,
+    line: Vec<Complex32>,
+    scratch: Vec<Complex32>,
+}
+
+impl Grid {
+    /// Transform for spectra on `plane`.
+    #[must_use]
+    pub fn new(plane: &HalfPlane) -> Self {
+        let reach = plane.max_shell;
+        let side = good_length((2.0 * reach as f64 * OVERSAMPLING).ceil() as usize + 2);
+        let window = Window::new(side as f64 / (2.0 * reach as f64 + 1.0));
+        let correction = (-(reach as i32)..=reach as i32)
+            .map(|k| {
+                let sign = if k % 2 == 0 { 1.0 } else { -1.0 };
+                (sign / window.transform(f64::from(k) / side as f64)) as f32
+            })
+            .collect();
+        let mut real = RealFftPlanner::new();
+        let mut complex = FftPlanner::new();
+        Self {
+            plane: plane.clone(),
+            side,
+            stride: side + LANES,
+            scale: side as f32 / plane.size as f32,
+            window,
+            correction,
+            rows: real.plan_fft_forward(side),
+            rows_back: real.plan_fft_inverse(side),
+            columns: complex.plan_fft_forward(side),
+            columns_back: complex.plan_fft_inverse(side),
+        }
+    }
+
+    /// Working memory.
+    #[must_use]
+    pub fn memory(&self) -> Memory {
+        let need = [
+            self.rows.get_scratch_len(),
+            self.rows_back.get_scratch_len(),
+            self.columns.get_inplace_scratch_len(),
+            self.columns_back.get_inplace_scratch_len(),
+        ];
+        Memory {
+            cells: vec![0.0; self.stride * self.stride],
+            columns: vec![Complex32::default(); (self.plane.max_shell + 1) * self.side],
+            line: vec![Complex32::default(); self.side / 2 + 1],
+            scratch: vec![Complex32::default(); need.into_iter().max().unwrap_or(0)],
+        }
+    }
+
+    /// Place of a point at (x, y) px from the image's centre; points outside the image come in on the other side.
+    #[inline]
+    #[must_use]
+    pub fn spot(&self, x: f32, y: f32) -> Spot {
+        let centre = (self.side / 2) as f32;
+        let place = |v: f32| {
+            let g = (v * self.scale + centre).rem_euclid(self.side as f32);
+            // rem_euclid of a tiny negative number rounds to the side itself.
+            let whole = (g as usize).min(self.side - 1);
+            (whole, self.window.at(g - whole as f32))
+        };
+        let ((ix, x), (iy, y)) = (place(x), place(y));
+        Spot { corner: iy * self.stride + ix, x, y }
+    }
+
+    /// S into `out`, in packed order.
+    pub fn forward(&self, spots: &[Spot], values: &[f32], memory: &mut Memory, out: &mut [Complex32]) {
+        memory.cells.fill(0.0);
+        for (spot, &value) in spots.iter().zip(values) {
+            for j in 0..WIDTH {
+                let from = spot.corner + j * self.stride;
+                let weight = spot.y[0][j] * value;
+                let row: &mut [f32; LANES] =
+                    (&mut memory.cells[from..from + LANES]).try_into().expect("the slice has that length");
+                for (cell, x) in row.iter_mut().zip(&spot.x[0]) {
+                    *cell += weight * x;
+                }
+            }
+        }
+        self.fold(&mut memory.cells);
+        let (m, reach) = (self.side, self.plane.max_shell);
+        for y in 0..m {
+            let from = (y + BEFORE) * self.stride + BEFORE;
+            let row = &mut memory.cells[from..from + m];
+            self.rows
+                .process_with_scratch(row, &mut memory.line, &mut memory.scratch)
+                .expect("the lines have the planned length");
+            for (x, value) in memory.line[..=reach].iter().enumerate() {
+                memory.columns[x * m + y] = *value;
+            }
+        }
+        self.columns.process_with_scratch(&mut memory.columns, &mut memory.scratch);
+        for row in &self.plane.rows {
+            let y = row.ky.rem_euclid(m as i32) as usize;
+            let cy = self.correction[(row.ky + reach as i32) as usize];
+            let first = row.first as usize;
+            for (i, value) in out[row.start..row.start + row.len].iter_mut().enumerate() {
+                *value = memory.columns[(first + i) * m + y] * (cy * self.correction[reach + first + i]);
+            }
+        }
+    }
+
+    /// Make A of `values` (packed, weighted by what the caller wants) ready to be [`Grid::gather`]ed.
+    pub fn adjoint(&self, values: &[Complex32], memory: &mut Memory) {
+        let (m, reach) = (self.side, self.plane.max_shell);
+        memory.columns.fill(Complex32::default());
+        for row in &self.plane.rows {
+            let y = row.ky.rem_euclid(m as i32) as usize;
+            let cy = 0.5 * self.correction[(row.ky + reach as i32) as usize];
+            let first = row.first as usize;
+            for (i, value) in values[row.start..row.start + row.len].iter().enumerate() {
+                let v = value * (cy * self.correction[reach + first + i]);
+                memory.columns[(first + i) * m + y] = v;
+                if first + i == 0 {
+                    // The half plane holds (0, ky) for ky > 0 only; a real image needs its mate.
+                    memory.columns[m - y] = v.conj();
+                }
+            }
+        }
+        self.columns_back.process_with_scratch(&mut memory.columns, &mut memory.scratch);
+        for y in 0..m {
+            memory.line.fill(Complex32::default());
+            for (x, value) in memory.line[..=reach].iter_mut().enumerate() {
+                *value = memory.columns[x * m + y];
+            }
+            memory.line[0].im = 0.0;
+            let from = (y + BEFORE) * self.stride + BEFORE;
+            let row = &mut memory.cells[from..from + m];
+            self.rows_back
+                .process_with_scratch(&mut memory.line, row, &mut memory.scratch)
+                .expect("the lines have the planned length and a real first element");
+        }
+        self.unfold(&mut memory.cells);
+    }
+
+    /// A and its slopes by x and y (per px) at a spot.
+    #[inline]
+    #[must_use]
+    pub fn gather(&self, spot: &Spot, memory: &Memory) -> [f32; 3] {
+        let mut out = [0.0f32; 3];
+        for j in 0..WIDTH {
+            let from = spot.corner + j * self.stride;
+            let row: &[f32; LANES] =
+                memory.cells[from..from + LANES].try_into().expect("the slice has that length");
+            let mut products = [[0.0f32; LANES]; 2];
+            for i in 0..LANES {
+                products[0][i] = row[i] * spot.x[0][i];
+                products[1][i] = row[i] * spot.x[1][i];
+            }
+            let [value, slope] =
+                products.map(|p| ((p[0] + p[4]) + (p[1] + p[5])) + ((p[2] + p[6]) + (p[3] + p[7])));
+            out[0] += spot.y[0][j] * value;
+            out[1] += spot.y[0][j] * slope;
+            out[2] += spot.y[1][j] * value;
+        }
+        [out[0], out[1] * self.scale, out[2] * self.scale]
+    }
+
+    /// Add what was spread beyond the edges to the other side.
+    fn fold(&self, cells: &mut [f32]) {
+        let (m, stride) = (self.side, self.stride);
+        for (outer, inner) in self.edges() {
+            for x in 0..stride {
+                cells[inner * stride + x] += cells[outer * stride + x];
+            }
+        }
+        for y in BEFORE..BEFORE + m {
+            for (outer, inner) in self.edges() {
+                cells[y * stride + inner] += cells[y * stride + outer];
+            }
+        }
+    }
+
+    /// Repeat the grid beyond its edges: the adjoint of [`Grid::fold`].
+    fn unfold(&self, cells: &mut [f32]) {
+        let (m, stride) = (self.side, self.stride);
+        for y in BEFORE..BEFORE + m {
+            for (outer, inner) in self.edges() {
+                cells[y * stride + outer] = cells[y * stride + inner];
+            }
+        }
+        for (outer, inner) in self.edges() {
+            cells.copy_within(inner * stride..(inner + 1) * stride, outer * stride);
+        }
+    }
+
+    /// Rows (or columns) outside the grid and the ones inside that they stand for.
+    fn edges(&self) -> impl Iterator<Item = (usize, usize)> {
+        let m = self.side;
+        (0..BEFORE).map(move |i| (i, i + m)).chain((BEFORE + m..m + LANES).map(move |i| (i, i - m)))
+    }
+}
+
+/// Smallest even length ≥ `least` with no prime factor above 5.
+fn good_length(least: usize) -> usize {
+    (least.div_ceil(2)..)
+        .map(|h| 2 * h)
+        .find(|&n| {
+            let rest = [2, 3, 5].iter().fold(n, |mut rest, p| {
+                while rest % p == 0 {
+                    rest /= p;
+                }
+                rest
+            });
+            rest == 1
+        })
+        .expect("powers of two have no end")
+}

@@ -1,0 +1,19 @@
+//! The atomic model in the frames' own Fourier planes: spectra of projected atoms, and their adjoint.
+//!
+//! - [`window`]: the spreading window of the non-uniform transform;
+//! - [`grid`]: sums of plane waves at arbitrary points, and their exact adjoint;
+//! - [`atoms`]: atoms, their projection and the channels of the model;
+//! - [`pose`]: candidate poses scored and refined against atoms.
+//!
+//! Everywhere the spectrum of a frame at pose (R, t) is
+//!
+//! ```text
+//! P(k) = Σ_c f_c(k) Σ_a v_ca exp(−2πi k·(R x_a + t)_xy / N),    X(k) ≈ s · P(k)
+//! ```
+//!
+//! with the channels c of [`atoms::Model`]: heights, widths, and powers of the depth along the beam.
+
+pub mod atoms;
+pub mod grid;
+pub mod pose;
+pub mod window;

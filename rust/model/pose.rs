@@ -1,0 +1,315 @@
+//! Candidate poses scored and refined against atoms, as `orient::score` and `orient::polish` do against a volume.
+//!
+//! The misfit Σ_k w |X − s P(R, t)|² with its best scale s = b/a is minimised by Gauss-Newton steps over three turns of
+//! the laboratory's axes and the shift. The gradient is the adjoint of the full model. The 5 × 5 normal matrix is that
+//! of the first channel, from the moments S[h x], S[h y], S[h z]: ∂P/∂(l_x, l_y, l_z) is
+//!
+//! ```text
+//! −2πi f₀/N · (−k_y S[h z], k_x S[h z], k_y S[h x] − k_x S[h y])
+//! ```
+//!
+//! and is made anew only after steps long enough to change it.
+
+use super::atoms::{Model, View};
+use super::grid::Grid;
+use crate::orient::polish::{PolishLimits, Polished, angle_between, rotate};
+use crate::orient::score::{Match, ShiftWindow, Twiddles, window_peak};
+use crate::volume::Rotation;
+use nalgebra::{SMatrix, SVector};
+use num_complex::Complex32;
+use rayon::prelude::*;
+use std::f32::consts::PI;
+
+/// Steps longer than this share of the finest detail (rad of its phase at the rim) renew the normal matrix.
+const RENEW: f32 = 0.5;
+
+/// Spectra of the atoms at many poses, n · `plane.len()` values.
+#[must_use]
+pub fn project_model(
+    grid: &Grid,
+    model: &Model<'_>,
+    rotations: &[Rotation],
+    shifts: &[[f32; 2]],
+) -> Vec<Complex32> {
+    let m = grid.plane.len();
+    let mut out = vec![Complex32::default(); rotations.len() * m];
+    out.par_chunks_mut(m).zip(rotations).zip(shifts).for_each_init(
+        || model.view(grid),
+        |view, ((image, r), &t)| {
+            model.place(grid, r, t, view);
+            model.project(grid, view);
+            image.copy_from_slice(&view.image);
+        },
+    );
+    out
+}
+
+/// Score candidate `rotations` against atoms; `frame_of` names the frame of each. Order is kept.
+///
+/// `shifts` are the centres (px) of the windows searched.
+#[must_use]
+pub fn score_model(
+    spectra: &[Complex32],
+    grid: &Grid,
+    weights: &[f32],
+    model: &Model<'_>,
+    rotations: &[Rotation],
+    shifts: &[[f32; 2]],
+    frame_of: &[usize],
+    window: ShiftWindow,
+) -> Vec<Match> {
+    let m = grid.plane.len();
+    let twiddles = Twiddles::new(&grid.plane, window);
+    let mut out = vec![Match::default(); rotations.len()];
+    out.par_iter_mut().enumerate().with_min_len(8).for_each_init(
+        || (model.view(grid), twiddles.scratch()),
+        |(view, scratch), (i, best)| {
+            let spectrum = &spectra[frame_of[i] * m..(frame_of[i] + 1) * m];
+            model.place(grid, &rotations[i], shifts[i], view);
+            model.project(grid, view);
+            let mut power = 0.0;
+            for ((p, x), &w) in view.image.iter_mut().zip(spectrum).zip(weights) {
+                power += w * p.norm_sqr();
+                *p = x * p.conj() * w;
+            }
+            twiddles.correlate(&grid.plane, &view.image, scratch);
+            *best = window_peak(&scratch.map, window.steps, window.spacing, power);
+            best.shift = [best.shift[0] + shifts[i][0], best.shift[1] + shifts[i][1]];
+        },
+    );
+    out
+}
+
+/// Refine poses against atoms; `frame_of` names the frame of each. Order is kept.
+#[must_use]
+pub fn polish_to_model(
+    spectra: &[Complex32],
+    grid: &Grid,
+    weights: &[f32],
+    model: &Model<'_>,
+    rotations: &[Rotation],
+    shifts: &[[f32; 2]],
+    frame_of: &[usize],
+    limits: PolishLimits,
+) -> Vec<Polished> {
+    let m = grid.plane.len();
+    let blank = Polished {
+        rotation: [[0.0; 3]; 3],
+        shift: [0.0; 2],
+        overlap: 0.0,
+        power: 0.0,
+        error: [f32::INFINITY; 5],
+    };
+    let mut out = vec![blank; rotations.len()];
+    out.par_iter_mut().enumerate().for_each_init(
+        || Work {
+            view: model.view(grid),
+            moments: vec![Complex32::default(); 3 * m],
+            gradient: vec![[0.0; 5]; model.positions.len()],
+        },
+        |work, (i, result)| {
+            let spectrum = &spectra[frame_of[i] * m..(frame_of[i] + 1) * m];
+            let fit = Fit { spectrum, grid, weights, model };
+            *result = fit.refine(rotations[i], shifts[i], limits, work);
+        },
+    );
+    out
+}
+
+struct Work {
+    view: View,
+    moments: Vec<Complex32>,
+    gradient: Vec<[f32; 5]>,
+}
+
+/// One frame against the model.
+struct Fit<'a> {
+    spectrum: &'a [Complex32],
+    grid: &'a Grid,
+    weights: &'a [f32],
+    model: &'a Model<'a>,
+}
+
+/// b = Re Σ w P* X and a = Σ w |P|².
+#[derive(Clone, Copy)]
+struct Agreement {
+    overlap: f64,
+    power: f64,
+}
+
+impl Agreement {
+    fn gain(self) -> f64 {
+        if self.power > 0.0 && self.overlap > 0.0 { self.overlap * self.overlap / self.power } else { 0.0 }
+    }
+
+    fn scale(self) -> f64 {
+        (self.overlap / self.power).max(1e-6)
+    }
+}
+
+impl Fit<'_> {
+    /// Image at a pose and its agreement with the frame.
+    fn evaluate(&self, r: &Rotation, t: [f32; 2], view: &mut View) -> Agreement {
+        self.model.place(self.grid, r, t, view);
+        self.model.project(self.grid, view);
+        let mut sums = [0.0f64; 2];
+        for row in &self.grid.plane.rows {
+            let span = row.start..row.start + row.len;
+            let mut part = [0.0f32; 2];
+            for ((p, x), &w) in
+                view.image[span.clone()].iter().zip(&self.spectrum[span.clone()]).zip(&self.weights[span])
+            {
+                part[0] += w * (p.re * x.re + p.im * x.im);
+                part[1] += w * p.norm_sqr();
+            }
+            sums[0] += f64::from(part[0]);
+            sums[1] += f64::from(part[1]);
+        }
+        Agreement { overlap: sums[0], power: sums[1] }
+    }
+
+    /// Re Σ w (X − s P)* ∂P by (lx, ly, lz, tx, ty); leaves the weighted residual in `view.image`.
+    fn gradient(&self, scale: f64, work: &mut Work) -> SVector<f64, 5> {
+        let s = scale as f32;
+        for ((p, x), &w) in work.view.image.iter_mut().zip(self.spectrum).zip(self.weights) {
+            *p = (x - *p * s) * w;
+        }
+        work.gradient.fill([0.0; 5]);
+        self.model.pull_back(self.grid, &mut work.view, 1.0, &mut work.gradient);
+        let mut out = SVector::zeros();
+        for (g, x) in work.gradient.iter().zip(&work.view.lab) {
+            let [x, g] = [[x[0], x[1], x[2]], [g[0], g[1], g[2]]].map(|v| v.map(f64::from));
+            out[0] += x[1] * g[2] - x[2] * g[1];
+            out[1] += x[2] * g[0] - x[0] * g[2];
+            out[2] += x[0] * g[1] - x[1] * g[0];
+            out[3] += g[0];
+            out[4] += g[1];
+        }
+        out
+    }
+
+    /// Re Σ w ∂P* ∂P without what the scale can take up.
+    fn normal(&self, work: &mut Work) -> SMatrix<f64, 5, 5> {
+        self.model.moments(self.grid, &mut work.view, &mut work.moments);
+        let derivatives = Derivatives::new(self.grid, self.model, &work.view, &work.moments);
+        let full = derivatives.products(self.weights);
+        let with_image = full.fixed_view::<5, 1>(0, 5).into_owned();
+        let square = full.fixed_view::<5, 5>(0, 0).into_owned();
+        square - with_image * with_image.transpose() / full[(5, 5)].max(1e-30)
+    }
+
+    fn refine(
+        &self,
+        start: Rotation,
+        start_shift: [f32; 2],
+        limits: PolishLimits,
+        work: &mut Work,
+    ) -> Polished {
+        let (mut r, mut t) = (start, start_shift);
+        let mut at = self.evaluate(&r, t, &mut work.view);
+        let mut hessian = self.normal(work);
+        let detail = 2.0 * PI * self.grid.plane.max_shell as f32 / self.grid.plane.size as f32;
+        let extent =
+            self.model.positions.iter().map(|x| x.iter().map(|v| v * v).sum::<f32>()).fold(1.0, f32::max);
+        let mut damping = 1e-3;
+        let mut gradient = self.gradient(at.scale(), work);
+        let mut count = 0;
+        while count < limits.iterations && at.power > 0.0 && damping < 1e5 {
+            let mut damped = hessian;
+            for a in 0..5 {
+                damped[(a, a)] += damping * hessian[(a, a)].max(1e-12);
+            }
+            let Some(step) = damped.cholesky().map(|c| c.solve(&gradient) / at.scale()) else {
+                damping *= 10.0;
+                continue;
+            };
+            let next_r = rotate([step[0] as f32, step[1] as f32, step[2] as f32], &r);
+            let next_t = [t[0] + step[3] as f32, t[1] + step[4] as f32];
+            let moved = (next_t[0] - start_shift[0]).hypot(next_t[1] - start_shift[1]);
+            if angle_between(&next_r, &start) > limits.max_turn || moved > limits.max_shift {
+                damping *= 10.0;
+                continue;
+            }
+            count += 1;
+            let next = self.evaluate(&next_r, next_t, &mut work.view);
+            if next.gain() <= at.gain() {
+                damping *= 10.0;
+                continue;
+            }
+            let (turn, push) = (step.rows(0, 3).norm() as f32, step.rows(3, 2).norm() as f32);
+            (r, t, at) = (next_r, next_t, next);
+            damping = (damping * 0.2).max(1e-6);
+            if (turn < 1e-4 && push < 1e-3) || count == limits.iterations {
+                break;
+            }
+            if detail * (turn * extent.sqrt() + push) > RENEW {
+                hessian = self.normal(work);
+            }
+            gradient = self.gradient(at.scale(), work);
+        }
+        let mut error = [f32::INFINITY; 5];
+        if at.power > 0.0
+            && at.overlap > 0.0
+            && let Some(inverse) = (hessian * (2.0 * at.scale() * at.scale())).try_inverse()
+        {
+            // −log L = Σ w |residual|² on the half plane: its second derivative is 2 s² times the matrix.
+            error = std::array::from_fn(|a| inverse[(a, a)].max(0.0).sqrt() as f32);
+        }
+        Polished { rotation: r, shift: t, overlap: at.overlap as f32, power: at.power as f32, error }
+    }
+}
+
+/// Derivatives of the first channel's image by (lx, ly, lz, tx, ty) and by the logarithm of the scale.
+pub(super) struct Derivatives<'a> {
+    grid: &'a Grid,
+    filter: &'a [f32],
+    waves: &'a [Complex32],
+    moments: &'a [Complex32],
+}
+
+impl<'a> Derivatives<'a> {
+    pub(super) fn new(grid: &'a Grid, model: &Model<'a>, view: &'a View, moments: &'a [Complex32]) -> Self {
+        let m = grid.plane.len();
+        Self { grid, filter: &model.filters[..m], waves: &view.waves[..m], moments }
+    }
+
+    /// The six derivatives at packed index `at` with frequency (kx, ky).
+    #[inline(always)]
+    pub(super) fn at(&self, at: usize, kx: f32, ky: f32) -> [Complex32; 6] {
+        let m = self.waves.len();
+        let (s, sx, sy, sz) =
+            (self.waves[at], self.moments[at], self.moments[m + at], self.moments[2 * m + at]);
+        let f = self.filter[at];
+        let unit = 2.0 * PI / self.grid.plane.size as f32 * f;
+        let minus_i = |z: Complex32| Complex32::new(z.im * unit, -z.re * unit);
+        let (dz, dx) = (minus_i(sz), minus_i(s));
+        [dz * -ky, dz * kx, minus_i(sx * ky - sy * kx), dx * kx, dx * ky, s * f]
+    }
+
+    /// Re Σ w ∂P* ∂P of all pairs.
+    pub(super) fn products(&self, weights: &[f32]) -> SMatrix<f64, 6, 6> {
+        let mut total = SMatrix::<f64, 6, 6>::zeros();
+        for row in &self.grid.plane.rows {
+            // Sums of one row in f32 (at most a few dozen terms), rows in f64.
+            let mut sum = [[0.0f32; 6]; 6];
+            for i in 0..row.len {
+                let at = row.start + i;
+                let d = self.at(at, (row.first + i as i32) as f32, row.ky as f32);
+                let w = weights[at];
+                for a in 0..6 {
+                    let (re, im) = (w * d[a].re, w * d[a].im);
+                    for b in a..6 {
+                        sum[a][b] += re * d[b].re + im * d[b].im;
+                    }
+                }
+            }
+            for a in 0..6 {
+                for b in a..6 {
+                    total[(a, b)] += f64::from(sum[a][b]);
+                }
+            }
+        }
+        total.fill_lower_triangle_with_upper_triangle();
+        total
+    }
+}

@@ -1,0 +1,192 @@
+//! Projected atoms against direct sums, adjoints, finite differences, and poses that come back.
+
+mod common;
+
+use common::{Random, between, turned, with_threads};
+use num_complex::Complex32;
+use single_rs::fourier::HalfPlane;
+use single_rs::model::atoms::Model;
+use single_rs::model::grid::Grid;
+use single_rs::model::pose::{polish_to_model, project_model, score_model};
+use single_rs::orient::polish::PolishLimits;
+use single_rs::orient::score::ShiftWindow;
+use single_rs::volume::Rotation;
+use std::f64::consts::TAU;
+
+const SIZE: usize = 72;
+const SHELL: usize = 33;
+
+struct Scene {
+    grid: Grid,
+    positions: Vec<[f32; 3]>,
+    heights: Vec<f32>,
+    widths: Vec<f32>,
+    filters: Vec<f32>,
+    random: Random,
+}
+
+impl Scene {
+    /// Atoms in a ball, with widths and `depth` powers of the depth.
+    fn new(count: usize, depth: usize) -> Self {
+        let plane = HalfPlane::new(SIZE, 2, SHELL).unwrap();
+        let mut random = Random(5);
+        let positions = (0..count).map(|_| random.in_ball(22.0).map(|v| v as f32)).collect();
+        let heights = (0..count).map(|_| (0.7 + 0.6 * random.uniform()) as f32).collect();
+        let widths = (0..count).map(|_| (0.4 * random.normal()) as f32).collect();
+        let k2: Vec<f32> = plane
+            .frequencies()
+            .iter()
+            .map(|&(x, y)| (x * x + y * y) as f32 / (SHELL * SHELL) as f32)
+            .collect();
+        let mut filters: Vec<f32> = k2.iter().map(|k| (-2.0 * k).exp()).collect();
+        filters.extend(k2.iter().map(|k| -0.3 * k * (-2.0 * k).exp()));
+        for power in 1..=depth as i32 {
+            filters.extend(k2.iter().map(|k| 0.5 * (-0.8 * k).powi(power) * (-2.0 * k).exp()));
+        }
+        Self { grid: Grid::new(&plane), positions, heights, widths, filters, random }
+    }
+
+    fn model(&self) -> Model<'_> {
+        let m = self.grid.plane.len();
+        Model::new(&self.positions, &self.heights, &self.widths, &self.filters, m).unwrap()
+    }
+
+    /// The module's equation, term by term, in double precision.
+    fn image(&self, r: &Rotation, t: [f32; 2]) -> Vec<Complex32> {
+        let m = self.grid.plane.len();
+        let n = SIZE as f64;
+        let frequencies = self.grid.plane.frequencies();
+        let image = frequencies.iter().enumerate().map(|(i, &(kx, ky))| {
+            let (mut re, mut im) = (0.0, 0.0);
+            for ((x, h), b) in self.positions.iter().zip(&self.heights).zip(&self.widths) {
+                let lab: [f64; 3] =
+                    std::array::from_fn(|a| (0..3).map(|c| f64::from(r[a][c]) * f64::from(x[c])).sum());
+                let depth = 2.0 * lab[2] / n;
+                let mut factor = f64::from(self.filters[i]) + f64::from(self.filters[m + i]) * f64::from(*b);
+                for (power, f) in self.filters[2 * m..].chunks(m).enumerate() {
+                    factor += f64::from(f[i]) * depth.powi(power as i32 + 1);
+                }
+                let phase = -TAU / n
+                    * (f64::from(kx) * (lab[0] + f64::from(t[0]))
+                        + f64::from(ky) * (lab[1] + f64::from(t[1])));
+                re += f64::from(*h) * factor * phase.cos();
+                im += f64::from(*h) * factor * phase.sin();
+            }
+            Complex32::new(re as f32, im as f32)
+        });
+        image.collect()
+    }
+}
+
+fn dot(a: &[Complex32], b: &[Complex32]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| f64::from(a.re * b.re + a.im * b.im)).sum()
+}
+
+#[test]
+fn projection_is_the_sum_of_plane_waves() {
+    let mut scene = Scene::new(40, 2);
+    let r = scene.random.rotation();
+    // The second shift sends the particle over the edge of the image, where points come in again.
+    for t in [[0.4, -1.3], [30.0, -25.0]] {
+        let exact = scene.image(&r, t);
+        let found = project_model(&scene.grid, &scene.model(), &[r], &[t]);
+        let error: f64 = exact.iter().zip(&found).map(|(a, b)| f64::from((a - b).norm_sqr())).sum();
+        // The window's own error at this oversampling is about 1e−4.
+        assert!((error / dot(&exact, &exact)).sqrt() < 3e-4, "{}", (error / dot(&exact, &exact)).sqrt());
+    }
+}
+
+#[test]
+fn pull_back_is_the_adjoint_and_the_gradient() {
+    let mut scene = Scene::new(30, 2);
+    let r = scene.random.rotation();
+    let t = [0.3f32, 0.8];
+    let y: Vec<Complex32> = (0..scene.grid.plane.len()).map(|_| scene.random.complex()).collect();
+    let model = scene.model();
+    let mut view = model.view(&scene.grid);
+    model.place(&scene.grid, &r, t, &mut view);
+    model.project(&scene.grid, &mut view);
+    let forward = dot(&y, &view.image);
+    view.image.copy_from_slice(&y);
+    let mut gradient = vec![[0.0f32; 5]; 30];
+    model.pull_back(&scene.grid, &mut view, 1.0, &mut gradient);
+    // P is linear in the heights: Σ h ∂/∂h gives the product itself.
+    let back: f64 = gradient.iter().zip(&scene.heights).map(|(g, h)| f64::from(g[3] * h)).sum();
+    assert!((forward - back).abs() < 1e-4 * forward.abs().max(1.0), "{forward} {back}");
+    let value = |scene: &Scene| dot(&y, &project_model(&scene.grid, &scene.model(), &[r], &[t]));
+    let step = 0.02f32;
+    for atom in [0, 7, 19] {
+        for axis in 0..5 {
+            let mut ends = [0.0; 2];
+            for (end, sign) in ends.iter_mut().zip([1.0f32, -1.0]) {
+                let mut moved = Scene::new(30, 2);
+                match axis {
+                    // A step along a laboratory axis is R's row in the particle's frame.
+                    0..3 => (0..3).for_each(|c| moved.positions[atom][c] += sign * step * r[axis][c]),
+                    3 => moved.heights[atom] += sign * step,
+                    _ => moved.widths[atom] += sign * step,
+                }
+                *end = value(&moved);
+            }
+            let difference = (ends[0] - ends[1]) / f64::from(2.0 * step);
+            let given = f64::from(gradient[atom][axis]);
+            // Third derivatives at this step, and f32 sums.
+            assert!(
+                (difference - given).abs() < 0.01 * given.abs() + 0.05,
+                "{atom} {axis}: {difference} {given}"
+            );
+        }
+    }
+}
+
+#[test]
+fn disturbed_poses_come_back_and_errors_are_right() {
+    let mut scene = Scene::new(40, 1);
+    let poses: Vec<Rotation> = (0..60).map(|_| scene.random.rotation()).collect();
+    let shifts: Vec<[f32; 2]> =
+        (0..60).map(|_| [scene.random.normal() as f32, scene.random.normal() as f32]).collect();
+    let mut spectra = project_model(&scene.grid, &scene.model(), &poses, &shifts);
+    let noise = 0.3 * (dot(&spectra, &spectra) / spectra.len() as f64).sqrt() as f32;
+    spectra.iter_mut().for_each(|v| *v += scene.random.complex() * noise);
+    let weights = vec![1.0 / (noise * noise); scene.grid.plane.len()];
+    let start: Vec<Rotation> = poses.iter().map(|r| turned(r, [0.02, -0.015, 0.02])).collect();
+    let moved: Vec<[f32; 2]> = shifts.iter().map(|t| [t[0] + 0.3, t[1] - 0.3]).collect();
+    let every: Vec<usize> = (0..poses.len()).collect();
+    let limits = PolishLimits { iterations: 20, max_turn: 0.1, max_shift: 2.0 };
+    let run = || {
+        let model = scene.model();
+        polish_to_model(&spectra, &scene.grid, &weights, &model, &start, &moved, &every, limits)
+    };
+    let found = run();
+    let mut chi = [0.0; 5];
+    for ((p, r), t) in found.iter().zip(&poses).zip(&shifts) {
+        let turn = between(r, &p.rotation);
+        for a in 0..3 {
+            chi[a] += (turn[a] / f64::from(p.error[a])).powi(2) / 60.0;
+        }
+        for a in 0..2 {
+            chi[3 + a] += f64::from((p.shift[a] - t[a]) / p.error[3 + a]).powi(2) / 60.0;
+        }
+    }
+    // A mean of 60 squares of unit normals is within 1 ± 0.55 at three standard deviations.
+    assert!(chi.iter().all(|c| (0.45..1.55).contains(c)), "{chi:?}");
+    let alone = with_threads(1, run);
+    assert!(found.iter().zip(&alone).all(|(a, b)| a.rotation == b.rotation && a.shift == b.shift));
+}
+
+#[test]
+fn scores_are_overlap_and_power_at_the_best_shift() {
+    let mut scene = Scene::new(30, 1);
+    let r = scene.random.rotation();
+    let t = [1.2f32, -0.7];
+    let spectrum = scene.image(&r, t);
+    let weights = vec![2.0; scene.grid.plane.len()];
+    let window = ShiftWindow { steps: 4, spacing: 0.4 };
+    let found =
+        score_model(&spectrum, &scene.grid, &weights, &scene.model(), &[r], &[[0.9, -0.9]], &[0], window);
+    let power = 2.0 * dot(&spectrum, &spectrum);
+    assert!((f64::from(found[0].power) / power - 1.0).abs() < 1e-3);
+    // Peaks of b are parabolas only near their tops.
+    assert!((f64::from(found[0].overlap) / power - 1.0).abs() < 0.03, "{}", found[0].overlap);
+    assert!((0..2).all(|a| (found[0].shift[a] - t[a]).abs() < 0.05), "{:?}", found[0].shift);
+}
