@@ -18,7 +18,8 @@ from single_rs.lattice import fit_lattice
 from single_rs.lattice_io import write_lattice
 from single_rs.motion import Motion, write_motion
 from single_rs.star import write_poses, write_tracks
-from single_rs.strain import compute_strain, strain_maps
+from single_rs.strain import compute_strain
+from single_rs.strain_volumes import strain_maps
 from single_rs.structure import analyse_structure
 
 BOX, PIXEL, FRAMES = 64, 0.5, 120  # px, Å, frames

@@ -23,16 +23,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import brentq
 
 from single_rs.crystal import prototype
 from single_rs.errors import InputError
 from single_rs.lattice import Lattice
+from single_rs.trend import fit_trend
 
 __all__ = ["CellAgainstSize", "cell_against_size", "volume_diameter", "write_cell_against_size"]
 
 _NAMES = ("a", "b", "c", "alpha", "beta", "gamma", "volume")
-_ITERATIONS = 100
 
 
 @dataclass(frozen=True)
@@ -168,52 +167,20 @@ def cell_against_size(
         raise InputError(f"{quantity} is not known for {int(np.sum(~np.isfinite(y)))} particles; give their element")
     if np.ptp(1 / d) < 1e-6 / d.max():
         raise InputError(f"all diameters are {d[0]:.1f} Å; particles of different size are needed")
-    bulk, slope, covariance, scatter, chi2 = _line(1 / d, y, y_err, d_err / d**2)
+    line = fit_trend(1 / d, y, y_err, d_err / d**2)
     return CellAgainstSize(
         d,
         d_err,
         table,
         quantity,
-        bulk,
-        float(np.sqrt(covariance[0, 0])),
-        slope,
-        float(np.sqrt(covariance[1, 1])),
-        covariance,
-        scatter,
-        chi2,
+        line.value,
+        line.value_err,
+        line.slope,
+        line.slope_err,
+        line.covariance,
+        line.scatter,
+        line.chi2,
     )
-
-
-def _line(
-    x: NDArray[np.float64], y: NDArray[np.float64], y_err: NDArray[np.float64], x_err: NDArray[np.float64]
-) -> tuple[float, float, NDArray[np.float64], float, float]:
-    """Intercept, slope, covariance, scatter beyond the errors, and χ² of a weighted line with errors on both axes."""
-    design = np.column_stack([np.ones(len(x)), x])
-
-    def solve(variance: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-        covariance = np.linalg.inv(design.T @ (design / variance[:, None]))
-        theta = covariance @ design.T @ (y / variance)
-        return theta, covariance, float(np.sum((y - design @ theta) ** 2 / variance))
-
-    # Perfect crystals have errors of zero; a relative 1e-9 keeps the weights finite and is far below any measurement.
-    floor = (1e-9 * np.abs(y).max()) ** 2
-    theta = solve(np.ones(len(x)))[0]
-    scatter, freedom = 0.0, len(x) - 2
-    for _ in range(_ITERATIONS):
-        stated = y_err**2 + (theta[1] * x_err) ** 2 + floor
-        chi2 = solve(stated)[2]
-        extra = 0.0
-        if chi2 > freedom:
-            # χ² falls with the common variance; the spread of y is certainly enough of it.
-            top = float(np.var(y)) * len(y) + floor
-            extra = brentq(lambda s, v=stated: solve(v + s)[2] - freedom, 0.0, top)
-        new, covariance, _ = solve(stated + extra)
-        scatter = float(np.sqrt(extra))
-        done = np.allclose(new, theta, rtol=1e-10, atol=0)
-        theta = new
-        if done:
-            break
-    return float(theta[0]), float(theta[1]), covariance, scatter, chi2
 
 
 def write_cell_against_size(path: str | os.PathLike[str], result: CellAgainstSize) -> None:

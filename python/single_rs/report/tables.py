@@ -71,7 +71,7 @@ def concise(value: Any, error: Any, decimals: int) -> str:
     if not (math.isfinite(value) and math.isfinite(error) and error > 0):
         return number(value, decimals)
     digits = max(decimals, math.ceil(-math.log10(error)))
-    return f"{value:.{digits}f}({round(error * 10**digits)})"
+    return f"{value:.{digits}f}({round(error * 10**digits)})".replace("-", "−")
 
 
 def tile(name: str, value: str) -> str:
