@@ -49,7 +49,15 @@ from single_rs.strain_algebra import (
 from single_rs.strain_kernel import local_slopes
 from single_rs.structure import check_positions, coordination, surface_by_coordination, surface_by_radius
 
-__all__ = ["COMPONENTS", "Strain", "StrainConfig", "assemble", "compute_strain", "reference_cells"]
+__all__ = [
+    "COMPONENTS",
+    "Strain",
+    "StrainConfig",
+    "assemble",
+    "compute_strain",
+    "reference_cells",
+    "reference_positions",
+]
 
 
 @dataclass(frozen=True)
@@ -245,9 +253,7 @@ def assemble(
     """Strain, rotation and radial strain from gradients (n, 3, 3) with covariance (n, 3, 3, 3, 3), for any method."""
     cells = reference_cells(lattice, config.reference)
     if displacement is None:
-        ideal = _reference_positions(x, lattice, cells)
-        ideal[~lattice.on_site] = np.nan
-        displacement = x - ideal
+        displacement = x - reference_positions(x, lattice, cells)
     stretch, rotation = np.full_like(gradient, np.nan), np.full((len(x), 3), np.nan)
     known = np.isfinite(gradient).all(axis=(1, 2))
     # A gradient that turns space inside out, as of two atoms exchanged, is no deformation of a crystal.
@@ -291,10 +297,13 @@ def assemble(
     )
 
 
-def _reference_positions(
+def reference_positions(
     x: NDArray[np.float64], lattice: Lattice, cells: list[NDArray[np.float64]]
 ) -> NDArray[np.float64]:
-    """Reference site (n, 3) of each atom; a cell that was not fitted is put where the mean displacement is zero."""
+    """Reference site (n, 3) Å of each atom, NaN off the lattice.
+
+    A cell that was not fitted is put where the mean displacement is zero.
+    """
     out = np.full((len(x), 3), np.nan)
     for k, (domain, cell) in enumerate(zip(lattice.domains, cells, strict=True)):
         mine = (lattice.domain == k) & lattice.on_site
