@@ -31,6 +31,7 @@ from single_rs.structure import (
     check_positions,
     surface_by_coordination,
     surface_by_radius,
+    survey_structure,
 )
 
 __all__ = ["analyse", "summarise", "write_analysis"]
@@ -179,7 +180,7 @@ def write_analysis(
     vacuum: float = 10.0,
     dft: DftSettings | None = None,
 ) -> list[Path]:
-    """Write atoms.xyz, lattice.json, strain_*.mrc (with a box) and the formats into a folder; returns the files.
+    """Write atoms.xyz, structure.csv and .json, lattice.json, strain_*.mrc (with a box), the formats; return the files.
 
     Parameters
     ----------
@@ -195,11 +196,13 @@ def write_analysis(
         Settings of the calculations among the formats; None: the defaults.
     """
     from single_rs.io import write_map
+    from single_rs.structure.files import write_structure
 
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     written = [target / "atoms.xyz"]
     write_xyz(written[0], model)
+    written += write_structure(target, model.atoms.positions, survey_structure(model.atoms.positions))
     if model.lattice is not None:
         write_lattice(target / "lattice.json", model.lattice)
         written.append(target / "lattice.json")

@@ -18,12 +18,15 @@ from single_rs.structure.local import (
     surface_by_coordination,
     surface_by_radius,
 )
-from single_rs.structure.matching import TemplateMatch, match_templates
+from single_rs.structure.matching import TemplateMatch, adopt_orientations, match_templates
+from single_rs.structure.survey import StructureSurvey, survey_structure
 
 __all__ = [
     "STRUCTURE_NAMES",
     "LocalStructure",
+    "StructureSurvey",
     "TemplateMatch",
+    "adopt_orientations",
     "analyse_structure",
     "check_positions",
     "common_neighbours",
@@ -33,4 +36,5 @@ __all__ = [
     "neighbour_cutoff",
     "surface_by_coordination",
     "surface_by_radius",
+    "survey_structure",
 ]

@@ -16,7 +16,7 @@ Sites of fcc and hcp by coordination, and by common neighbours where that is amb
     step           10 or 11 neighbours: at the foot of a step, or below a missing atom
     edge           other atoms with 7, 8 or 9 neighbours
     corner         6 neighbours or fewer: corners, kinks, ends of rows
-    adatom         5 or fewer, and standing on atoms that have 8 or more on average
+    adatom         4 or fewer, and standing on atoms that have 8 or more on average
 
 References: H. Wadell, J. Geol. 43, 250 (1935), doi:10.1086/624298; surface signatures: C. L. Cleveland, W. D. Luedtke,
 U. Landman, Phys. Rev. B 60, 5065 (1999), doi:10.1103/PhysRevB.60.5065.
@@ -44,7 +44,7 @@ DIRECTIONS = ("100", "110", "111")
 _FACET_ANGLE = 10.0
 # Neighbours of a bulk atom, and how many an adatom's support has on average.
 _FULL, _SUPPORT = 12, 8.0
-_ADATOM_NEIGHBOURS = 5
+_ADATOM_NEIGHBOURS = 4
 
 
 @dataclass(frozen=True)
