@@ -57,7 +57,7 @@ def simulate(
 ) -> None:
     """Simulate a movie or a stack with its truth beside it: OUT.mrc(s), OUT_truth.npz, OUT_truth*.xyz.
 
-    Everything else is set as in --crystal.defect twin, --motion.step 5, --detector.hot-pixels 20; see
+    Everything else is set as in --crystal.defect twin, --movement.step 5, --detector.hot-pixels 20; see
     'single-rs config --simulate'.
 
     Parameters

@@ -20,8 +20,8 @@ __all__ = ["melted_shell", "random_packing"]
 
 SMALLEST_DISTANCE = 0.8  # of the bond length; random packings of metals have none shorter
 DENSITY = 0.95  # of the crystal's; metallic glasses are a few per cent less dense
-MELT = 0.3  # bond lengths, random displacement per axis that erases the lattice
-PULL = 3e-3  # p; two layers of atoms press each other by some per cent of a bond
+MELT = 0.45  # bond lengths, random displacement per axis that erases the lattice
+PULL = 1e-3  # p; some layers of atoms press each other by a per cent of a bond
 ITERATIONS = 150
 
 
