@@ -23,8 +23,9 @@ from single_rs.export import ParticleModel, write_xyz
 from single_rs.export_dft import write_formats
 from single_rs.lattice import SMALLEST_DOMAIN, Lattice, fit_lattice
 from single_rs.lattice_io import expansion, write_lattice
-from single_rs.strain import COMPONENTS, Strain, StrainConfig, compute_strain
-from single_rs.strain_volumes import strain_maps
+from single_rs.strain import StrainConfig
+from single_rs.strain_files import strain_summary, write_strain
+from single_rs.strain_methods import compare_strain_methods
 from single_rs.structure import (
     STRUCTURE_NAMES,
     analyse_structure,
@@ -45,6 +46,8 @@ def analyse(
     box: int | None = None,
     pixel_size: float | None = None,
     progress: Callable[[str, int, int], None] | None = None,
+    density: NDArray[np.float32] | None = None,
+    noise: NDArray[np.float32] | None = None,
 ) -> ParticleModel:
     """Lattice, strain and local structure of one particle.
 
@@ -63,6 +66,9 @@ def analyse(
         Of the map that the atoms were traced in, for files that overlay it.
     progress
         Called as progress(stage, done, total).
+    density, noise
+        (z, y, x) map that the atoms were traced in, and its noise (half the difference of the half maps), for the
+        strain from its phases; None leaves that out.
 
     Returns
     -------
@@ -101,7 +107,14 @@ def analyse(
         if settings.reference == "bulk" and lattice.bulk is None:
             note = f"no strain: the bulk of {element or 'this mixture'} as {lattice.structure} is not known; use 'fit'"
             return replace(model, notes=(note,))
-        model = replace(model, strain=compute_strain(x, lattice, settings, known))
+        try:
+            compared = compare_strain_methods(x, lattice, settings, known, None, density, pixel_size, noise)
+        except InputError as error:
+            if density is None:
+                raise
+            model = replace(model, notes=(f"no strain from the phases of the map: {error}",))
+            compared = compare_strain_methods(x, lattice, settings, known)
+        model = replace(model, strain=compared.strains["kernel"], comparison=compared)
     except ConvergenceError as error:
         model = replace(model, notes=(f"no lattice, no strain: {error}",))
     report(3)
@@ -117,23 +130,6 @@ def _spread(values: NDArray[np.float64]) -> dict[str, float] | None:
     """Mean and standard deviation of the finite values, None without any."""
     finite = values[np.isfinite(values)]
     return {"mean": float(finite.mean()), "std": float(finite.std())} if len(finite) else None
-
-
-def _strain_summary(strain: Strain) -> dict[str, Any]:
-    surface = strain.surface
-    return {
-        "reference": strain.reference,
-        "frame": strain.frame,
-        "kernel_width": strain.kernel_width,
-        "components": {name: _spread(strain.tensor[:, k]) for k, name in enumerate(COMPONENTS)},
-        "radial": {
-            "all": _spread(strain.radial),
-            "core": _spread(strain.radial[~surface]),
-            "surface": _spread(strain.radial[surface]),
-        },
-        "median_error": float(np.nanmedian(strain.error)) if np.isfinite(strain.error).any() else None,
-        "atoms_without": int(np.isnan(strain.tensor[:, 0]).sum()),
-    }
 
 
 def _lattice_summary(lattice: Lattice) -> dict[str, Any]:
@@ -167,7 +163,9 @@ def summarise(model: ParticleModel) -> dict[str, Any]:
         "mean_coordination": float(model.coordination.mean()),
         "structure_types": {name: int(n) for name, n in zip(STRUCTURE_NAMES, counts, strict=True)},
         "lattice": None if model.lattice is None else _lattice_summary(model.lattice),
-        "strain": None if model.strain is None else _strain_summary(model.strain),
+        "strain": None
+        if model.strain is None
+        else strain_summary(model.atoms.positions, model.strain, model.comparison),
         "notes": list(model.notes),
         "hand": "undetermined",
     }
@@ -180,7 +178,7 @@ def write_analysis(
     vacuum: float = 10.0,
     dft: DftSettings | None = None,
 ) -> list[Path]:
-    """Write atoms.xyz, structure.csv and .json, lattice.json, strain_*.mrc (with a box), the formats; return the files.
+    """Write atoms.xyz, structure.csv and .json, lattice.json, those of the strain, the formats; return the files.
 
     Parameters
     ----------
@@ -195,7 +193,6 @@ def write_analysis(
     dft
         Settings of the calculations among the formats; None: the defaults.
     """
-    from single_rs.io import write_map
     from single_rs.structure.files import write_structure
 
     target = Path(folder)
@@ -206,10 +203,5 @@ def write_analysis(
     if model.lattice is not None:
         write_lattice(target / "lattice.json", model.lattice)
         written.append(target / "lattice.json")
-        if model.strain is not None and model.box is not None and model.pixel_size is not None:
-            bond = model.lattice.nearest_neighbour
-            maps = strain_maps(model.atoms.positions, model.strain, model.box, model.pixel_size, bond)
-            for name, volume in maps.items():
-                written.append(target / f"strain_{name}.mrc")
-                write_map(written[-1], volume, model.pixel_size)
+        written += write_strain(target, model)
     return written + write_formats(target, model, [f for f in formats if f != "xyz"], vacuum, dft)

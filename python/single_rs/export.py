@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from single_rs.atoms import Atoms
     from single_rs.lattice import Lattice
     from single_rs.strain import Strain
+    from single_rs.strain_methods import StrainComparison
 
 __all__ = ["ParticleModel", "file_offset", "read_xyz", "to_ase", "write_cif", "write_pdb", "write_xyz"]
 
@@ -64,6 +65,8 @@ class ParticleModel:
         Edge (px) and Å per voxel of the map that the atoms belong to, None without a map.
     notes
         What could not be computed, and why.
+    comparison
+        The strain by the other methods, with the maps of the phases when the map was given; None without.
     """
 
     atoms: Atoms
@@ -75,6 +78,7 @@ class ParticleModel:
     box: int | None = None
     pixel_size: float | None = None
     notes: tuple[str, ...] = ()
+    comparison: StrainComparison | None = None
 
     def __post_init__(self) -> None:
         """Check that all arrays speak of the same atoms."""

@@ -11,13 +11,13 @@ import itertools
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from single_rs.errors import DataFileError
+from single_rs.errors import DataFileError, InputError
 from single_rs.io import Movie, ParticleStack, atomic, read_map, read_stack, write_map, write_stack
 from single_rs.star import read_frames, read_poses, read_tracks, write_frames, write_poses, write_tracks
 
@@ -67,7 +67,10 @@ RESULTS: dict[str, tuple[str, ...]] = {
         "atoms.*",
         SUMMARY,
         "lattice.json",
+        "strain.*",
         "strain_*.mrc",
+        "gpa.vti",
+        "gpa_*.mrc",
         "POSCAR*",
         "vasp*/*",
         "qe*.in",
@@ -253,17 +256,67 @@ def analyze(
     config: Config,
     frame: tuple[int, float] | None = None,
     progress: Progress | None = None,
+    density: Path | None = None,
 ) -> ParticleModel:
     """Fit the lattice, compute strain and structure; write ``atoms.xyz``, ``lattice.json`` and the chosen formats.
 
-    `frame` is the (box in px, pixel size in Å) of the map that the files shall overlay, if there is one.
+    `frame` is the (box in px, pixel size in Å) of the map that the files shall overlay, if there is one. `density` is
+    the file of that map, for the strain from its phases; when not given, ``map.mrc`` in the folder.
     """
     from single_rs.analysis import analyse, write_analysis
 
     box, pixel_size = frame or (None, None)
-    model = analyse(atoms, element, config.lattice.structure, config.strain, box, pixel_size, progress)
+    source = density or (folder / MAPS[0] if (folder / MAPS[0]).exists() else None)
+    maps = None if source is None or frame is None else load_maps(source)
+    if maps is not None and frame is not None and not _same_grid(maps, frame):
+        raise InputError(
+            f"{source} has {len(maps.map)} voxels of {maps.pixel_size:.4g} Å, the atoms were traced in {frame[0]} of "
+            f"{frame[1]:.4g} Å; give the map of these atoms"
+        )
+    model = analyse(
+        atoms,
+        element,
+        config.lattice.structure,
+        config.strain,
+        box,
+        pixel_size,
+        progress,
+        density=None if maps is None else maps.map,
+        noise=None if maps is None or maps.half1 is None or maps.half2 is None else (maps.half1 - maps.half2) / 2,
+    )
     write_analysis(folder, model, config.export.formats, config.export.vacuum, config.export.dft)
     return model
+
+
+def _same_grid(maps: Maps, frame: tuple[int, float]) -> bool:
+    """Whether a map has the box and, to the digits of a header, the pixel size of the atoms' file."""
+    return len(maps.map) == frame[0] and abs(maps.pixel_size / frame[1] - 1) < 1e-3
+
+
+def placed(
+    atoms: Atoms, frame: tuple[int, float] | None, density: Path | None, source: Path
+) -> tuple[Atoms, tuple[int, float] | None, Path | None]:
+    """Return atoms from the box centre, their box and pixel size, and the file of their map.
+
+    Atoms without a box take that of the map; with one and no map, ``map.mrc`` beside their file is theirs.
+    """
+    if density is None:
+        beside = source.with_name(MAPS[0])
+        return atoms, frame, beside if frame is not None and beside.exists() else None
+    if frame is None:
+        volume, pixel_size = read_map(density)
+        frame = len(volume), pixel_size
+        atoms = replace(atoms, positions=atoms.positions - (frame[0] // 2) * pixel_size)
+    return atoms, frame, density
+
+
+def update_summary(folder: Path, model: ParticleModel) -> None:
+    """Write the numbers of `analyse` into ``summary.json``; what a run has written there besides them stays."""
+    from single_rs.analysis import summarise
+
+    path = folder / SUMMARY
+    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    write_json(path, {**before, **summarise(model)})
 
 
 def export(atoms: Atoms, folder: Path, config: Any, frame: tuple[int, float] | None = None) -> list[Path]:

@@ -269,14 +269,18 @@ def analyze(
     *,
     out: Out,
     element: Annotated[str | None, Parameter(help="Symbol whose bulk is the reference; that of the file.")] = None,
+    map: Annotated[Path | None, Parameter(help="Density map, for the strain from its phases.")] = None,
     config: ConfigFile = None,
 ) -> None:
-    """Atoms → lattice.json, and atoms.xyz with strain, neighbours and structure of each atom.
+    """Atoms → lattice.json, strain.csv, summary.json, and atoms.xyz with strain, neighbours and structure of each.
 
     Parameters
     ----------
     atoms
         extxyz, xyz, PDB, CIF, POSCAR.
+    map
+        Map that the atoms were traced in; map.mrc beside a file of ours is found by itself, and half1.mrc and half2.mrc
+        beside the map give the errors. Atoms of other programs must overlay it: position = index × pixel size.
     """
     from single_rs import stages
     from single_rs.export import read_xyz
@@ -284,7 +288,9 @@ def analyze(
 
     settings = _settings(config)
     found = read_xyz(atoms)
-    model = stages.analyze(found, element, writable_folder(out), settings, stages.frame_of(atoms))
+    found, frame, density = stages.placed(found, stages.frame_of(atoms), map, atoms)
+    model = stages.analyze(found, element, writable_folder(out), settings, frame, density=density)
+    stages.update_summary(out, model)
     print(stages.describe(model))
 
 
