@@ -54,6 +54,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "bent": {"bend": 0.02},
     "fault": {"defect": "stacking_fault"},
     "fivefold": {"defect": "marks_decahedron"},
+    "twin": {"defect": "twin"},
 }
 FLIP = np.diag([-1.0, -1.0, 1.0])
 
@@ -66,13 +67,14 @@ class Case:
     dose: float
     crystal: dict[str, Any]
     movie: dict[str, Any]
+    frames: int = 2000
 
 
-def case(kind: str, diameter: int, dose: float, step: float) -> Case:
+def case(kind: str, diameter: int, dose: float, step: float, frames: int = 2000) -> Case:
     """Return a row of a matrix; particles of one kind and size are the same in all rows."""
     seed = 1000 + 10 * diameter + list(KINDS).index(kind)
     crystal = {"element": "Pt", "diameter": float(diameter), "seed": seed, **KINDS[kind]}
-    return Case(f"{kind}-{diameter}A-{dose:g}e-{step:g}deg", dose, crystal, {"step": float(step), "seed": seed})
+    return Case(f"{kind}-{diameter}A-{dose:g}e-{step:g}deg", dose, crystal, {"step": float(step), "seed": seed}, frames)
 
 
 @dataclass(frozen=True)
@@ -88,18 +90,18 @@ class Scene:
     grains: Array = field(default_factory=lambda: np.eye(3)[None])  # (g, 3, 3) orientations of the fcc grains
 
 
-def simulated(row: Case, frames: int, cache: Path | None) -> Scene:
-    """Simulate a case, or read it from the cache folder, and thin it to its dose."""
+def simulated(row: Case, frames: int | None, cache: Path | None) -> Scene:
+    """Simulate a case of its own or another number of frames, or read it from the cache, and thin it to its dose."""
     element, crystal = row.crystal.get("element", "Pt"), nanocrystal(**row.crystal)
     assert crystal.frames is not None  # every built crystal knows its grains
-    movie = {"jump_rate": JUMP_RATE, "dose": FULL_DOSE, **row.movie, "frames": frames}
+    movie = {"jump_rate": JUMP_RATE, "dose": FULL_DOSE, **row.movie, "frames": frames or row.frames}
     if cache is None:
         made = _simulate(crystal, movie)
         truth = {"R": made.rotations, "shift": made.shifts, "atoms": made.crystal.positions}
         scene = Scene(row.name, element, made.images, made.pixel_size, made.dose, truth, crystal.frames)
         return thinned(scene, row.dose)
     words = json.dumps([row.crystal, movie, PIXEL, SIMULATION], sort_keys=True)
-    prefix = cache / f"{row.name.split('-')[0]}_{hashlib.sha256(words.encode()).hexdigest()[:16]}"
+    prefix = cache / f"stack_{hashlib.sha256(words.encode()).hexdigest()[:16]}"
     if not prefix.with_name(prefix.name + "_truth.xyz").exists():  # the last that is written
         cache.mkdir(parents=True, exist_ok=True)
         _simulate(crystal, movie).write(prefix)
@@ -163,8 +165,13 @@ class Solution:
     memory: float = 0.0  # GB, peak of the process when the solver ended
 
 
-def solve(scene: Scene, *, poses_only: bool = False, until_atoms: bool = False) -> Solution:
-    """Run the stages with default settings, as `single_rs.pipeline` does; knows nothing of the truth."""
+def solve(
+    scene: Scene, *, poses_only: bool = False, until_atoms: bool = False, known: Callable[[], Poses] | None = None
+) -> Solution:
+    """Run the stages with default settings, as `single_rs.pipeline` does; knows nothing of the truth.
+
+    `known` gives poses to use instead of searching them, where a later stage is what a bench is about.
+    """
     found = Solution(Clock())
     clock, element = found.clock, scene.element
     stack = ParticleStack(scene.images, scene.pixel_size, np.arange(len(scene.images)), None)
@@ -172,7 +179,7 @@ def solve(scene: Scene, *, poses_only: bool = False, until_atoms: bool = False) 
         with clock.stage("background"):
             found.clean = clean_stack(stack)
         with clock.stage("orient"):
-            found.poses = find_poses(found.clean, element)
+            found.poses = known() if known is not None else find_poses(found.clean, element)
         if not poses_only:
             with clock.stage("reconstruct"):
                 found.density = reconstruct(found.clean, found.poses)
@@ -192,11 +199,25 @@ def solve(scene: Scene, *, poses_only: bool = False, until_atoms: bool = False) 
     return found
 
 
-def true_poses(poses: Poses, truth: dict[str, Array]) -> Poses:
+def true_poses(truth: dict[str, Array]) -> Poses:
     """Return the truth as poses: every frame counts, half sets of contiguous blocks."""
     n = len(truth["R"])
-    half = (np.arange(n) // BLOCK % 2 + 1).astype(np.int8)
-    return replace(poses, rotations=truth["R"], shifts=truth["shift"], weight=np.ones(n), half=half)
+    half, one = (np.arange(n) // BLOCK % 2 + 1).astype(np.int8), np.ones(n)
+    return Poses(truth["R"], truth["shift"], np.zeros(n), one, half, one, np.arange(n))
+
+
+POSE_FIELDS = ("rotations", "shifts", "score", "confidence", "half", "weight", "frames")
+
+
+def write_poses(path: Path, poses: Poses) -> None:
+    """Keep found poses for later runs."""
+    np.savez(path, **{name: getattr(poses, name) for name in POSE_FIELDS})
+
+
+def poses_from_file(path: Path) -> Poses:
+    """Return poses that `write_poses` kept."""
+    with np.load(path) as data:
+        return Poses(**{name: data[name] for name in POSE_FIELDS})
 
 
 def map_resolution(found: Solution, scene: Scene, truth: Reconstruction) -> float:

@@ -44,7 +44,6 @@ from single_rs.errors import SingleError
 from single_rs.reconstruct import reconstruct
 from single_rs.scoring import align_poses, score_atoms
 
-FRAMES = 2000
 # 15 of the 108 combinations: each size meets each dose, and each kind two or more sizes, doses and speeds.
 ROWS = [
     case("single", 22, 10, 6),
@@ -85,7 +84,7 @@ def map_cells(found: Solution, scene: Scene) -> list[str]:
     """Resolution, recall, precision, RMSD, RMSD of true poses, ratio."""
     if found.clean is None or found.poses is None or found.density is None:
         return ["–"] * 6
-    best = reconstruct(found.clean, true_poses(found.poses, scene.truth))
+    best = reconstruct(found.clean, true_poses(scene.truth))
     cells = [f"{map_resolution(found, scene, best):.2f} ({found.density.resolution:.2f})"]
     try:
         ideal = trace_atoms(best.map, best.pixel_size, scene.element, found.clean.diameter, best.half1, best.half2)
@@ -129,17 +128,17 @@ def report(scene: Scene, poses_only: bool, append: Path | None) -> None:
     append_line(append, HEAD, line)
 
 
-def run_row(row: Case, frames: int, cache: Path | None, poses_only: bool, append: Path | None) -> None:
+def run_row(row: Case, frames: int | None, cache: Path | None, poses_only: bool, append: Path | None) -> None:
     """Simulate a row and report on it."""
     report(simulated(row, frames, cache), poses_only, append)
 
 
-def main() -> None:
+def main(rows: list[Case] = ROWS, description: str | None = __doc__) -> None:
     """Run what the command line asks for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("rows", nargs="*", help="numbers or parts of names; all when none is given")
     parser.add_argument("--list", action="store_true", help="print the rows and end")
-    parser.add_argument("--frames", type=int, default=FRAMES)
+    parser.add_argument("--frames", type=int, help="of each row instead of its own number")
     parser.add_argument("--poses-only", action="store_true", help="end after find_poses")
     parser.add_argument("--cache", type=Path, help="folder where simulated stacks are kept and found again")
     parser.add_argument("--append", type=Path, help="file that gets the table row too")
@@ -149,7 +148,7 @@ def main() -> None:
     parser.add_argument("--element", default="Pt", help="of --stack")
     options = parser.parse_args()
     if options.list:
-        print("\n".join(f"{i:2d}  {row.name}" for i, row in enumerate(ROWS)))
+        print("\n".join(f"{i:2d}  {row.name}" for i, row in enumerate(rows)))
         return
     if (options.stack is None) != (options.truth is None):
         parser.error("--stack and --truth go together")
@@ -159,8 +158,8 @@ def main() -> None:
         scene = from_files(options.stack, options.truth, options.element, options.frames)
         report(thinned(scene, options.thin_to or scene.dose), options.poses_only, options.append)
         return
-    for number in chosen(options.rows, ROWS):
-        apart(run_row, ROWS[number], options.frames, options.cache, options.poses_only, options.append)
+    for number in chosen(options.rows, rows):
+        apart(run_row, rows[number], options.frames, options.cache, options.poses_only, options.append)
 
 
 if __name__ == "__main__":

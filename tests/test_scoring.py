@@ -7,7 +7,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from single_rs.errors import InputError
-from single_rs.scoring import score_atoms, score_poses
+from single_rs.scoring import align_poses, match_atoms, score_atoms, score_poses
 from single_rs.simulate import nanocrystal
 
 
@@ -31,6 +31,22 @@ def test_a_moved_copy_with_noise_scores_its_noise(seed, hand):
     # Six fitted parameters take little from 3n coordinates of 5 pm each.
     assert score.rmsd == pytest.approx(5 * np.sqrt(3), rel=0.1)
     assert score.hand == hand
+
+
+@pytest.mark.parametrize("hand", [1, -1])
+def test_errors_are_told_along_the_axes_of_the_found_atoms(hand):
+    truth, rng = _ragged(), np.random.default_rng(1)
+    spread = np.array([0.02, 0.05, 0.1])  # Å along x, y, z of the found atoms
+    noise = spread * rng.standard_normal(truth.shape)
+    found = hand * truth @ Rotation.random(random_state=4).as_matrix().T + noise + [1, 2, 3]
+    match = match_atoms(found, truth)
+    assert len(match.found) == len(truth)
+    np.testing.assert_array_equal(match.found, match.true)
+    # 1/√(2 · 180 atoms) is 5 % of a standard deviation.
+    np.testing.assert_allclose(match.error.std(axis=0), spread, rtol=0.15)
+    np.testing.assert_allclose(match.error, noise[match.found] - noise.mean(axis=0), atol=0.03)
+    assert match.hand == hand
+    assert 0 < match.core.sum() < len(truth)
 
 
 def test_an_exact_copy_has_no_error_and_noise_does_not_match():
@@ -72,3 +88,13 @@ def test_poses_are_compared_up_to_one_rotation_and_the_hand(hand):
     assert score.within_1deg == pytest.approx((right & placed & (error < 1)).mean(), abs=0.002)
     assert score.hand == hand
     assert (score.frames, score.placed) == (n, n // 2)
+
+
+@pytest.mark.parametrize("hand", [1, -1])
+def test_found_poses_are_turned_into_the_frame_of_the_truth(hand):
+    truth = Rotation.random(200, random_state=1).as_matrix()
+    found = np.diag([hand, hand, 1.0]) @ truth @ Rotation.random(random_state=2).as_matrix()
+    alignment = align_poses(found, np.arange(200), truth)
+    assert alignment.hand == hand
+    np.testing.assert_allclose(alignment.in_true_frame(found), truth, atol=1e-7)
+    np.testing.assert_allclose(alignment.error_deg, 0, atol=1e-5)

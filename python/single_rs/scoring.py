@@ -16,7 +16,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from single_rs.errors import InputError
 
-__all__ = ["AtomScore", "PoseAlignment", "PoseScore", "align_poses", "score_atoms", "score_poses"]
+__all__ = [
+    "AtomMatch",
+    "AtomScore",
+    "PoseAlignment",
+    "PoseScore",
+    "align_poses",
+    "match_atoms",
+    "score_atoms",
+    "score_poses",
+]
 
 Array = NDArray[np.float64]
 
@@ -29,6 +38,7 @@ SAME_ROTATION = np.cos(np.deg2rad(3.0))  # half of 6°: |q·q'| of rotations tak
 INLIER = np.cos(np.deg2rad(4.0))  # half of 8°
 POSE_SEEDS = 200
 MIN_ATOMS = 4
+CORE_NEIGHBOURS = 12  # of a bulk atom in close packing
 TRIAL_ATOMS = 150  # enough to rank lattice registers; the best are then compared with all atoms
 
 
@@ -112,8 +122,36 @@ class PoseAlignment:
         return np.asarray(self.flip @ np.asarray(found, np.float64) @ self.rotation.T)
 
 
-def score_atoms(found: ArrayLike, true: ArrayLike, cutoff: float = CUTOFF) -> AtomScore:
-    """Score traced atoms after the best alignment over all rotations, shifts and both hands.
+@dataclass(frozen=True)
+class AtomMatch:
+    """Pairs of found and true atoms after the best alignment.
+
+    Attributes
+    ----------
+    found, true
+        (m,) indices of the pairs.
+    error
+        (m, 3) Å, found less true position, along the axes of the found atoms: errors per axis are compared with these.
+    neighbours
+        (m,) neighbours of the true atom; 12 or more make it core.
+    hand
+        -1 when the found set is the mirror image.
+    """
+
+    found: NDArray[np.int64]
+    true: NDArray[np.int64]
+    error: Array
+    neighbours: NDArray[np.int64]
+    hand: int
+
+    @property
+    def core(self) -> NDArray[np.bool_]:
+        """(m,) whether the true atom has at least 12 neighbours."""
+        return self.neighbours >= CORE_NEIGHBOURS
+
+
+def match_atoms(found: ArrayLike, true: ArrayLike, cutoff: float = CUTOFF) -> AtomMatch:
+    """Pair traced atoms with true ones after the best alignment over all rotations, shifts and both hands.
 
     Parameters
     ----------
@@ -136,9 +174,9 @@ def score_atoms(found: ArrayLike, true: ArrayLike, cutoff: float = CUTOFF) -> At
             raise InputError(f"{name} atoms of shape {a.shape}; (n, 3) is needed")
     if len(truth) < MIN_ATOMS:
         raise InputError(f"{len(truth)} true atoms; at least {MIN_ATOMS} are needed to define a frame")
-    nothing = np.empty(0)
     if len(x) < MIN_ATOMS:
-        return _summary(len(truth), len(x), nothing, nothing, 1)
+        nothing = np.empty(0, np.int64)
+        return AtomMatch(nothing, nothing, np.empty((0, 3)), nothing, 1)
     aligned, hand = _align(x, truth)
     for _ in range(2):
         d = np.linalg.norm(aligned[:, None] - truth, axis=2)
@@ -149,27 +187,47 @@ def score_atoms(found: ArrayLike, true: ArrayLike, cutoff: float = CUTOFF) -> At
             break
         q, t = _kabsch(aligned[i], truth[j])
         aligned = aligned @ q.T + t
-    distance = np.linalg.norm(aligned[i] - truth[j], axis=1)
+    # The whole alignment is aligned = (hand · x) Qᵀ + t: its Q turns errors back into the axes of the found atoms.
+    turn = _kabsch(hand * x, aligned)[0]
+    error = hand * (aligned[i] - truth[j]) @ turn
     tree = cKDTree(truth)
     neighbours = tree.query_ball_point(truth, BOND_SLACK * _bond(tree), return_length=True) - 1
-    return _summary(len(truth), len(x), distance, neighbours[j], hand)
+    return AtomMatch(i, j, error, neighbours[j], hand)
 
 
-def _summary(true: int, found: int, distance: Array, neighbours: NDArray[Any], hand: int) -> AtomScore:
+def score_atoms(found: ArrayLike, true: ArrayLike, cutoff: float = CUTOFF) -> AtomScore:
+    """Score traced atoms after the best alignment over all rotations, shifts and both hands.
+
+    Parameters
+    ----------
+    found, true
+        (n, 3) and (m, 3) positions, Å, in any two frames.
+    cutoff
+        Å; pairs are matched one to one within it.
+
+    Raises
+    ------
+    InputError
+        Shapes other than (n, 3), or fewer than 4 true atoms.
+    """
+    match = match_atoms(found, true, cutoff)
+    distance = np.linalg.norm(match.error, axis=1)
+    count_true, count_found = len(np.asarray(true)), len(np.asarray(found))
+
     def rms(d: Array) -> float:
         return float(np.sqrt(np.square(d).mean()) * PM_PER_ANGSTROM) if len(d) else float("nan")
 
     return AtomScore(
-        true=true,
-        found=found,
+        true=count_true,
+        found=count_found,
         matched=len(distance),
-        recall=len(distance) / true,
-        precision=len(distance) / max(found, 1),
+        recall=len(distance) / count_true,
+        precision=len(distance) / max(count_found, 1),
         rmsd=rms(distance),
-        rmsd_core=rms(distance[neighbours >= 12]),
-        rmsd_surface=rms(distance[neighbours < 12]),
+        rmsd_core=rms(distance[match.core]),
+        rmsd_surface=rms(distance[~match.core]),
         median=float(np.median(distance)) * PM_PER_ANGSTROM if len(distance) else float("nan"),
-        hand=hand,
+        hand=match.hand,
     )
 
 
