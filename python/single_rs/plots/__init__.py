@@ -30,6 +30,13 @@ from single_rs.plots.compare import plot_against_size, plot_gallery, plot_strain
 from single_rs.plots.maps import plot_fsc, plot_map_slices, plot_strain_slices, plot_zone_axes
 from single_rs.plots.movie import plot_drift, plot_frames, plot_tracks
 from single_rs.plots.poses import plot_orientation_coverage, plot_pose_steps, plot_scores, view_coverage
+from single_rs.plots.strain import (
+    plot_strain_measures,
+    plot_strain_methods,
+    plot_strain_plane,
+    plot_strain_planes,
+    plot_strain_statistics,
+)
 
 __all__ = [
     "neighbour_distances",
@@ -49,7 +56,12 @@ __all__ = [
     "plot_strain_components",
     "plot_strain_distributions",
     "plot_strain_histogram",
+    "plot_strain_measures",
+    "plot_strain_methods",
+    "plot_strain_plane",
+    "plot_strain_planes",
     "plot_strain_slices",
+    "plot_strain_statistics",
     "plot_tracks",
     "plot_uncertainty",
     "plot_zone_axes",
