@@ -56,20 +56,38 @@ def twinned(shift=False):
 
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_600_atoms_with_5_pm_noise_give_the_cell_within_3_milliangstrom(structure):
+    """Twelve crystals, so 36 lengths and 36 angles: within ±0.003 Å and ±0.05°, and as far off as they say.
+
+    One length of a free cell of diamond, with its 8 atoms in a cell, is known to 1.05 mÅ, so ±3 mÅ is 2.9 σ of one and
+    one of 36 lengths may be beyond it; the mean edge of a cell is better by √3 and always within 2 mÅ.
+    |error|/σ of a calibrated Gaussian has root mean square 1; six parameters of 12 crystals know it to ±8%, and 68%
+    of them lie within 1 σ (±6%). The bounds are at 3 standard deviations of that.
+    """
     kind = prototype(structure)
-    lengths = np.linalg.norm(kind.cell, axis=1) * BOND
-    angles = (90, 90, 120) if structure == "hcp" else (90, 90, 90)
-    # 5 pm is the length of the displacement, 2.9 pm per axis.
-    lattice = fit_lattice(ball(structure, 600, seed=0, noise=0.05 / np.sqrt(3)))
-    assert lattice.structure == structure
-    assert lattice.fraction == 1.0
-    assert len(lattice.domains) == 1
-    np.testing.assert_allclose([lattice.a, lattice.b, lattice.c], lengths, atol=0.003)
-    np.testing.assert_allclose([lattice.alpha, lattice.beta, lattice.gamma], angles, atol=0.05)
-    assert np.linalg.det(lattice.cell) > 0
-    assert max(lattice.a_err, lattice.b_err, lattice.c_err) < 0.0016
-    assert max(lattice.alpha_err, lattice.beta_err, lattice.gamma_err) < 0.025
-    assert np.sqrt(np.mean(lattice.residual**2)) == pytest.approx(0.05 / np.sqrt(3), rel=0.05)
+    names = ("a", "b", "c", "alpha", "beta", "gamma")
+    truth = [*np.linalg.norm(kind.cell, axis=1) * BOND, 90, 90, 120 if structure == "hcp" else 90]
+    errors, stated = [], []
+    for seed in range(12):
+        # 5 pm is the length of the displacement, 2.9 pm per axis.
+        # The structure is found once, and stated to save time for the others.
+        lattice = fit_lattice(ball(structure, 600, seed, noise=0.05 / np.sqrt(3)), structure if seed else None)
+        assert lattice.structure == structure
+        assert lattice.fraction == 1.0
+        assert len(lattice.domains) == 1
+        assert np.linalg.det(lattice.cell) > 0
+        assert np.sqrt(np.mean(lattice.residual**2)) == pytest.approx(0.05 / np.sqrt(3), rel=0.1)
+        errors.append([getattr(lattice, n) - t for n, t in zip(names, truth, strict=True)])
+        stated.append([getattr(lattice, f"{n}_err") for n in names])
+    lengths, angles = np.abs(errors)[:, :3], np.abs(errors)[:, 3:]
+    assert np.sum(lengths > 0.003) <= 1
+    assert lengths.max() < 0.0035
+    assert np.abs(np.mean(np.array(errors)[:, :3], axis=1)).max() < 0.002
+    assert angles.max() < 0.05
+    assert np.max(stated, axis=0)[:3].max() < 0.0016
+    assert np.max(stated, axis=0)[3:].max() < 0.025
+    pull = np.array(errors) / np.array(stated)
+    assert np.sqrt(np.mean(pull**2)) == pytest.approx(1, abs=0.25)
+    assert np.mean(np.abs(pull) < 1) == pytest.approx(0.68, abs=0.17)
 
 
 @pytest.mark.parametrize("structure", STRUCTURES)
