@@ -47,6 +47,8 @@ BOX_STEP = 16  # px; boxes are multiples of it
 PIXEL = 0.358  # Å
 SIMULATION = 2  # counted up when the simulation changes, so that cached stacks are made anew
 JUMP_RATE = 0.01  # per frame
+LENGTHS = (2000, 2400)  # frames of the benches' rows
+LAST_FILE = "_truth.xyz"  # that a simulated stack is written to
 BLOCK = 50  # frames of a block of the half sets with true poses
 THINNING_KEY = 1  # of the random numbers of the thinning
 KINDS: dict[str, dict[str, Any]] = {
@@ -92,21 +94,30 @@ class Scene:
 
 def simulated(row: Case, frames: int | None, cache: Path | None) -> Scene:
     """Simulate a case of its own or another number of frames, or read it from the cache, and thin it to its dose."""
+    count = frames or row.frames
     element, crystal = row.crystal.get("element", "Pt"), nanocrystal(**row.crystal)
     assert crystal.frames is not None  # every built crystal knows its grains
-    movie = {"jump_rate": JUMP_RATE, "dose": FULL_DOSE, **row.movie, "frames": frames or row.frames}
+    movie = {"jump_rate": JUMP_RATE, "dose": FULL_DOSE, **row.movie}
     if cache is None:
-        made = _simulate(crystal, movie)
+        made = _simulate(crystal, {**movie, "frames": count})
         truth = {"R": made.rotations, "shift": made.shifts, "atoms": made.crystal.positions}
         scene = Scene(row.name, element, made.images, made.pixel_size, made.dose, truth, crystal.frames)
         return thinned(scene, row.dose)
-    words = json.dumps([row.crystal, movie, PIXEL, SIMULATION], sort_keys=True)
-    prefix = cache / f"stack_{hashlib.sha256(words.encode()).hexdigest()[:16]}"
-    if not prefix.with_name(prefix.name + "_truth.xyz").exists():  # the last that is written
+    # A longer movie begins with the shorter one.
+    kept = [_kept(cache, row, movie, n) for n in (count, *(n for n in LENGTHS if n > count))]
+    prefix = next((k for k in kept if k.with_name(k.name + LAST_FILE).exists()), None)
+    if prefix is None:
+        prefix = kept[0]
         cache.mkdir(parents=True, exist_ok=True)
-        _simulate(crystal, movie).write(prefix)
-    scene = from_files(prefix.with_suffix(".mrcs"), prefix.with_name(prefix.name + "_truth.npz"), element)
+        _simulate(crystal, {**movie, "frames": count}).write(prefix)
+    scene = from_files(prefix.with_suffix(".mrcs"), prefix.with_name(prefix.name + "_truth.npz"), element, count)
     return thinned(replace(scene, name=row.name, grains=crystal.frames), row.dose)
+
+
+def _kept(cache: Path, row: Case, movie: dict[str, Any], frames: int) -> Path:
+    """Return the prefix of the files of a simulated stack: a hash of all that it follows from."""
+    words = json.dumps([row.crystal, {**movie, "frames": frames}, PIXEL, SIMULATION], sort_keys=True)
+    return cache / f"stack_{hashlib.sha256(words.encode()).hexdigest()[:16]}"
 
 
 def _simulate(crystal: Crystal, of_movie: dict[str, Any]) -> SimulatedStack:
