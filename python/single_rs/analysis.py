@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from single_rs.analysis_distances import distance_summary, powder_of, powder_summary, write_distances
 from single_rs.atoms import Atoms
 from single_rs.crystal import prototype
 from single_rs.dft import DftSettings
@@ -58,7 +59,8 @@ def analyse(
     element
         Chemical symbol for the bulk reference. None: that of the atoms, if all are alike.
     structure
-        "fcc", "bcc", "hcp", "diamond"; None: the one that explains the atoms best.
+        "fcc", "bcc", "hcp", "diamond", "rocksalt", "zincblende" or "wurtzite"; None: the one that explains the atoms
+        best.
     strain
         Settings of the strain; None: the defaults. With the reference "bulk" where the bulk is not known, the strain
         is left out, with a note.
@@ -99,20 +101,21 @@ def analyse(
     if len(x) < SMALLEST_DOMAIN:
         return replace(model, notes=(f"no lattice, no strain: {len(x)} atoms, {SMALLEST_DOMAIN} are needed",))
     try:
-        lattice = fit_lattice(x, structure, known, element)
+        lattice = fit_lattice(x, structure, known, element, atoms.symbols)
         full = prototype(lattice.structure).coordination
         surface = surface_by_coordination(local.coordination, full) | surface_by_radius(x, lattice.layer_spacing)
-        model = replace(model, lattice=lattice, surface=surface)
+        powder, notes = powder_of(atoms, lattice)
+        model = replace(model, lattice=lattice, surface=surface, powder=powder, notes=notes)
         report(2)
         if settings.reference == "bulk" and lattice.bulk is None:
             note = f"no strain: the bulk of {element or 'this mixture'} as {lattice.structure} is not known; use 'fit'"
-            return replace(model, notes=(note,))
+            return replace(model, notes=(*notes, note))
         try:
             compared = compare_strain_methods(x, lattice, settings, known, None, density, pixel_size, noise)
         except InputError as error:
             if density is None:
                 raise
-            model = replace(model, notes=(f"no strain from the phases of the map: {error}",))
+            model = replace(model, notes=(*notes, f"no strain from the phases of the map: {error}"))
             compared = compare_strain_methods(x, lattice, settings, known)
         model = replace(model, strain=compared.strains["kernel"], comparison=compared)
     except ConvergenceError as error:
@@ -140,6 +143,7 @@ def _lattice_summary(lattice: Lattice) -> dict[str, Any]:
         **{n: getattr(p, n) for n in names},
         **{f"{n}_err": getattr(p, f"{n}_err") for n in names},
         "expansion": expansion(lattice),
+        "species": list(lattice.species),
         "fraction_on_sites": lattice.fraction,
         "fraction_off_lattice": lattice.off_lattice,
         "domains": [{"atoms": d.atoms, "relation": d.relation} for d in lattice.domains],
@@ -163,6 +167,7 @@ def summarise(model: ParticleModel) -> dict[str, Any]:
         "mean_coordination": float(model.coordination.mean()),
         "structure_types": {name: int(n) for name, n in zip(STRUCTURE_NAMES, counts, strict=True)},
         "lattice": None if model.lattice is None else _lattice_summary(model.lattice),
+        "powder": None if model.powder is None else powder_summary(model.powder),
         "strain": None
         if model.strain is None
         else strain_summary(model.atoms.positions, model.strain, model.comparison),
@@ -178,7 +183,7 @@ def write_analysis(
     vacuum: float = 10.0,
     dft: DftSettings | None = None,
 ) -> list[Path]:
-    """Write atoms.xyz, structure.csv and .json, lattice.json, those of the strain, the formats; return the files.
+    """Write atoms.xyz, structure.csv and .json, lattice.json, distances, strain, the formats; return the files.
 
     Parameters
     ----------
@@ -200,8 +205,9 @@ def write_analysis(
     written = [target / "atoms.xyz"]
     write_xyz(written[0], model)
     written += write_structure(target, model.atoms.positions, survey_structure(model.atoms.positions))
+    written += write_distances(target, model)
     if model.lattice is not None:
-        write_lattice(target / "lattice.json", model.lattice)
+        write_lattice(target / "lattice.json", model.lattice, distance_summary(model))
         written.append(target / "lattice.json")
         written += write_strain(target, model)
     return written + write_formats(target, model, [f for f in formats if f != "xyz"], vacuum, dft)

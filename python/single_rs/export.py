@@ -32,6 +32,7 @@ from single_rs.errors import DataFileError, InputError
 if TYPE_CHECKING:
     from single_rs.atoms import Atoms
     from single_rs.lattice import Lattice
+    from single_rs.powder_lattice import PowderLattice
     from single_rs.strain import Strain
     from single_rs.strain_methods import StrainComparison
 
@@ -67,6 +68,8 @@ class ParticleModel:
         What could not be computed, and why.
     comparison
         The strain by the other methods, with the maps of the phases when the map was given; None without.
+    powder
+        The lattice constant that the powder pattern yields; None without a lattice.
     """
 
     atoms: Atoms
@@ -79,6 +82,7 @@ class ParticleModel:
     pixel_size: float | None = None
     notes: tuple[str, ...] = ()
     comparison: StrainComparison | None = None
+    powder: PowderLattice | None = None
 
     def __post_init__(self) -> None:
         """Check that all arrays speak of the same atoms."""

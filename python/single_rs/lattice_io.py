@@ -2,7 +2,7 @@
 
 ``{"structure", "cell": {a, b, c (Å), alpha, beta, gamma (degrees), volume (Å³) and *_err, "vectors"}, "origin",
 "fraction_on_sites", "fraction_off_lattice", "species", "antisites", "u", "u_err", "domains": […], "reference": {…},
-"expansion": {…}, "atoms": {…}}``;
+"expansion": {…}, "atoms": {…}}`` and, of an analysis, "powder" and "bond" with the constants that these yield;
 positions and vectors in the particle frame, Å, from the box centre. NaN has no place in JSON and is written as null.
 """
 
@@ -155,7 +155,7 @@ def lattice_from_dict(content: dict[str, Any]) -> Lattice:
     )
 
 
-def write_lattice(path: str | os.PathLike[str], lattice: Lattice) -> None:
+def write_lattice(path: str | os.PathLike[str], lattice: Lattice, more: dict[str, Any] | None = None) -> None:
     """Write lattice.json, whole or not at all.
 
     Parameters
@@ -164,11 +164,13 @@ def write_lattice(path: str | os.PathLike[str], lattice: Lattice) -> None:
         File; replaced if it exists.
     lattice
         Result of `fit_lattice`; lengths in Å, angles in degrees.
+    more
+        Further entries of the file, without NaN; `read_lattice` passes over them.
     """
     from single_rs.io import atomic
 
     # Indented for people, but one row per line for the long lists of atoms.
-    content = lattice_to_dict(lattice)
+    content = {**lattice_to_dict(lattice), **(more or {})}
     atoms = content.pop("atoms")
     head = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
     rows = ",\n  ".join(f'"{k}": {json.dumps(v, allow_nan=False, separators=(",", ":"))}' for k, v in atoms.items())
