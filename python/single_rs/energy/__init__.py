@@ -1,0 +1,23 @@
+"""Formation energies of particles at their measured positions, with any ASE calculator and with errors.
+
+`formation` holds the equations, `calculators` which programs can be used, `bulk` the reference, `files` what is
+written. Energies are in eV, per atom of the particle unless a name says otherwise.
+"""
+
+from __future__ import annotations
+
+from single_rs.energy.bulk import bulk_energy
+from single_rs.energy.calculators import available_calculators, calculator_factory
+from single_rs.energy.files import energy_inputs, read_atoms, write_energy
+from single_rs.energy.formation import FormationEnergy, formation_energy
+
+__all__ = [
+    "FormationEnergy",
+    "available_calculators",
+    "bulk_energy",
+    "calculator_factory",
+    "energy_inputs",
+    "formation_energy",
+    "read_atoms",
+    "write_energy",
+]

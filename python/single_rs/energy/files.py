@@ -1,0 +1,132 @@
+"""Files of a formation energy: energy.json with the numbers, energy.xyz with the energy of each atom.
+
+energy.xyz is extxyz as ASE and others read it: energy in the header, forces (eV/Å) per atom, and the columns
+formation_energy, formation_energy_bias, formation_energy_sigma (eV) and sigma (Å). Positions are those of the file they
+came from, (box//2)·pixel_size added for a map's atoms, so that it overlays the map as atoms.xyz does.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from single_rs._core import __version__
+from single_rs.atoms import Atoms
+from single_rs.energy.formation import FormationEnergy
+from single_rs.errors import DataFileError
+from single_rs.export import file_offset, read_xyz, to_ase
+from single_rs.io import atomic
+from single_rs.stages import ATOMS, frame_of, write_json
+
+__all__ = ["ENERGY_JSON", "ENERGY_XYZ", "energy_inputs", "read_atoms", "write_energy", "write_figures"]
+
+ENERGY_JSON, ENERGY_XYZ = "energy.json", "energy.xyz"
+FORMULA = "E_form = (E_particle - sum of N_e E_bulk,e) / N, positions as measured, no relaxation"
+
+
+def energy_inputs(path: Path) -> list[Path]:
+    """Return the files of atoms in a run (every particle's atoms.xyz), in a particle's folder, or the file itself."""
+    if not path.is_dir():
+        return [path]
+    found = [path / ATOMS] if (path / ATOMS).is_file() else sorted(path.glob(f"particle_*/{ATOMS}"))
+    if not found:
+        raise DataFileError(f"{path} holds no {ATOMS} and no particle_*/{ATOMS}; give a file of atoms or a run")
+    return found
+
+
+def read_atoms(path: Path) -> tuple[Atoms, tuple[int, float] | None]:
+    """Return the atoms of a file and, of our own files, the (box, pixel size) of their map."""
+    atoms = read_xyz(path)
+    return atoms, frame_of(path)
+
+
+def summarise_energy(result: FormationEnergy, atoms: Atoms, seed: int) -> dict[str, Any]:
+    """Return the numbers of a formation energy as written to energy.json (eV, per atom where it says so)."""
+    from ase import __version__ as ase_version
+
+    symbols, counts = np.unique(np.asarray(atoms.symbols, dtype=str), return_counts=True)
+    return {
+        "calculator": result.calculator,
+        "formula": FORMULA,
+        "atoms": len(atoms),
+        "composition": {str(s): int(n) for s, n in zip(symbols, counts, strict=True)},
+        "energy": result.energy,
+        "bulk": result.bulk,
+        "bulk_lattice_over_experiment": result.lattice_ratio,
+        "formation_energy_per_atom": result.corrected,
+        "formation_energy_per_atom_err": result.error,
+        "formation_energy_as_measured": result.per_atom,
+        "bias": result.bias,
+        "bias_error": result.bias_error,
+        "sigma": result.sigma,
+        "sigma_scale": result.sigma_scale,
+        "largest_force": float(np.linalg.norm(result.forces, axis=1).max()),
+        "draws": result.draws,
+        "seed": seed,
+        "notes": list(result.notes),
+        "units": "eV, per atom except energy; forces eV/Angstrom",
+        "program": f"single_rs {__version__}, ase {ase_version}",
+    }
+
+
+def write_energy(
+    folder: Path, result: FormationEnergy, atoms: Atoms, frame: tuple[int, float] | None = None, seed: int = 0
+) -> list[Path]:
+    """Write energy.json and energy.xyz into a folder; returns them.
+
+    Parameters
+    ----------
+    folder
+        It must exist.
+    result
+        Of `formation_energy`.
+    atoms
+        The atoms it was computed for.
+    frame
+        Box (px) and pixel size (Å) of the map they belong to.
+    seed
+        Of the displacements.
+    """
+    from ase.calculators.singlepoint import SinglePointCalculator
+    from ase.io import write
+
+    written = [folder / ENERGY_JSON, folder / ENERGY_XYZ]
+    write_json(written[0], summarise_energy(result, atoms, seed))
+    particle = to_ase(atoms)
+    particle.positions += file_offset(*(frame or (None, None)))
+    particle.calc = SinglePointCalculator(particle, energy=result.energy, forces=result.forces)
+    columns = {
+        "sigma": atoms.sigma,
+        "formation_energy": result.energies,
+        "formation_energy_bias": result.energies_bias,
+        "formation_energy_sigma": result.energies_sigma,
+    }
+    for name, values in columns.items():
+        if values is not None:
+            particle.arrays[name] = np.asarray(values, dtype=np.float64)
+    particle.info |= {"calculator": result.calculator, "formation_energy_per_atom": result.corrected}
+    if frame is not None:
+        particle.info |= {"box": frame[0], "pixel_size": frame[1]}
+    with atomic(written[1]) as temporary:
+        write(temporary, particle, format="extxyz")
+    return written
+
+
+def write_figures(folder: Path, result: FormationEnergy, atoms: Atoms) -> list[Path]:
+    """Write energy_atoms.png and energy_views.png of the energies of the atoms, if there are any; returns them."""
+    if result.energies is None:
+        return []
+    from single_rs.plots.energy import plot_atom_energies, plot_energy_views
+    from single_rs.structure import analyse_structure
+
+    surface = analyse_structure(atoms.positions).surface if len(atoms) > 1 else None
+    figures = {
+        "energy_atoms.png": plot_atom_energies(atoms.positions, result.energies, result.energies_sigma, surface).figure,
+        "energy_views.png": plot_energy_views(atoms.positions, result.energies)[0].figure,
+    }
+    for name, figure in figures.items():
+        with atomic(folder / name) as temporary:
+            figure.savefig(temporary, facecolor="white")
+    return [folder / name for name in figures]

@@ -1,0 +1,66 @@
+"""Files of a ligand model: ligands.xyz with a column ligand (0: particle), POSCAR, molecule.xyz alone, ligands.json.
+
+Positions in ligands.xyz are those of the particle's file, so that it overlays; POSCAR has its cell with vacuum and
+groups species, with its map of rows. Any of these files goes through ``single-rs export`` for complete inputs of a
+code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from single_rs.dft import write_poscar
+from single_rs.export import ParticleModel, file_offset, to_ase
+from single_rs.io import atomic
+from single_rs.ligands.place import LigandModel
+from single_rs.stages import write_json
+
+__all__ = ["write_ligands"]
+
+
+def write_ligands(
+    folder: Path, model: LigandModel, frame: tuple[int, float] | None = None, vacuum: float = 10.0, seed: int = 0
+) -> list[Path]:
+    """Write ligands.xyz, POSCAR, molecule.xyz and ligands.json into a folder; returns them.
+
+    Parameters
+    ----------
+    folder
+        It must exist.
+    model
+        Result of `place_ligands`.
+    frame
+        Box (px) and pixel size (Å) of the map that the particle belongs to.
+    vacuum
+        Å on each side in POSCAR.
+    seed
+        That the ligands were placed with.
+    """
+    from ase import Atoms as AseAtoms
+    from ase.io import write
+
+    everything = to_ase(model.atoms)
+    everything.positions += file_offset(*(frame or (None, None)))
+    everything.arrays["ligand"] = model.ligand
+    if frame is not None:
+        everything.info |= {"box": frame[0], "pixel_size": frame[1]}
+    alone = AseAtoms(list(model.molecule.symbols), positions=model.molecule.positions)
+    written = [folder / "ligands.xyz", folder / "molecule.xyz", folder / "ligands.json"]
+    for path, atoms in zip(written, (everything, alone), strict=False):
+        with atomic(path) as temporary:
+            write(temporary, atoms, format="extxyz")
+    content = {
+        "ligand": model.molecule.name,
+        "count": len(model.places),
+        "seed": seed,
+        "places": [asdict(place) for place in model.places],
+        "units": "Angstrom, degrees; atom counts from 0 in the order of ligands.xyz",
+        "binding_energy": "(E(ligands.xyz) - E(particle) - count * E(molecule.xyz)) / count, each relaxed or none",
+    }
+    write_json(written[2], content)
+    zero = np.zeros(len(model.atoms), dtype=np.int64)
+    particle = ParticleModel(model.atoms, zero, zero, zero.astype(bool))
+    return written + write_poscar(folder / "POSCAR", particle, vacuum)

@@ -1,0 +1,167 @@
+"""Figures of energies: the atoms of a particle by their formation energy, and formation energy against size.
+
+Energies are in eV in arrays and figures, of the particle at its measured positions, against the bulk.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from single_rs.plots.style import BLUE, INK, MUTED, ORANGE, new_axes, quiet_colorbar, styled
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["plot_atom_energies", "plot_energy_views", "plot_formation_energies"]
+
+# Radius of a drawn atom as a share of the nearest-neighbour distance: neighbours just touch.
+_BALL = 0.5
+_VIEWS = ((0, 1, 2), (1, 2, 0), (2, 0, 1))
+
+
+@styled
+def plot_atom_energies(
+    positions: np.ndarray,
+    energies: np.ndarray,
+    sigma: np.ndarray | None = None,
+    surface: np.ndarray | None = None,
+    *,
+    ax: Axes | None = None,
+) -> Axes:
+    """Plot the formation energy of each atom against its distance from the centre of the particle.
+
+    Parameters
+    ----------
+    positions
+        (n, 3) Å.
+    energies
+        (n,) eV, against the bulk.
+    sigma
+        (n,) standard error of each, eV.
+    surface
+        (n,) bool; core and surface are told apart when given.
+    ax
+        Axes to draw in; new ones without it.
+
+    Returns
+    -------
+    The axes.
+    """
+    ax = new_axes(size=(3.5, 2.6)) if ax is None else ax
+    energy = np.asarray(energies, float)
+    place = np.asarray(positions, float)
+    radius = np.linalg.norm(place - place.mean(axis=0), axis=1)
+    outer = np.zeros(len(energy), bool) if surface is None else np.asarray(surface, bool)
+    for chosen, colour, name in ((~outer, BLUE, "core"), (outer, ORANGE, "surface")):
+        if not chosen.any():
+            continue
+        if sigma is not None:
+            error = np.asarray(sigma, float)[chosen]
+            ax.errorbar(radius[chosen], energy[chosen], error, fmt="none", ecolor=colour, elinewidth=0.6, alpha=0.4)
+        label = f"{name}: {energy[chosen].mean():+.2f} eV" if surface is not None else None
+        ax.plot(radius[chosen], energy[chosen], "o", ms=2.6, mew=0, color=colour, alpha=0.85, label=label)
+    ax.axhline(0, color=MUTED, lw=0.8)
+    ax.axhline(float(energy.mean()), color=INK, lw=1.0, ls="--")
+    where = ax.get_yaxis_transform()
+    ax.text(0.02, float(energy.mean()), f"mean {energy.mean():.3f} eV", transform=where, va="bottom", fontsize=7.5)
+    if surface is not None:
+        ax.legend(loc="upper left", handlelength=1.0)
+    ax.set_xlabel("Distance from the centre (Å)")
+    ax.set_ylabel("Formation energy of the atom (eV)")
+    return ax
+
+
+@styled
+def plot_energy_views(positions: np.ndarray, energies: np.ndarray, *, axes: np.ndarray | None = None) -> np.ndarray:
+    """Draw the atoms along z, x and y, coloured by their formation energy, the nearest in front.
+
+    Parameters
+    ----------
+    positions
+        (n, 3) Å.
+    energies
+        (n,) eV, against the bulk.
+    axes
+        Three axes to draw in; new ones without it.
+
+    Returns
+    -------
+    np.ndarray
+        (3,) the axes.
+    """
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.collections import EllipseCollection
+    from matplotlib.colors import Normalize
+    from scipy.spatial import cKDTree
+
+    axes = new_axes(1, 3, size=(7.2, 2.6)) if axes is None else np.asarray(axes)
+    place = np.asarray(positions, float) - np.mean(positions, axis=0)
+    energy = np.asarray(energies, float)
+    bond = float(np.median(cKDTree(place).query(place, k=2)[0][:, 1])) if len(place) > 1 else 2.0
+    low, high = (float(v) for v in np.percentile(energy, (1, 99)))
+    norm = Normalize(low, high if high > low else low + 1e-3)
+    half = float(np.abs(place).max()) + bond
+    for ax, (u, v, w) in zip(axes, _VIEWS, strict=True):
+        order = np.argsort(place[:, w])
+        size = np.full(len(order), 2 * _BALL * bond)
+        balls = EllipseCollection(
+            size,
+            size,
+            np.zeros(len(order)),
+            units="x",
+            offsets=place[order][:, [u, v]],
+            offset_transform=ax.transData,
+            cmap="cividis",
+            norm=norm,
+            edgecolors="#ffffff",
+            linewidths=0.3,
+        )
+        balls.set_array(energy[order])
+        ax.add_collection(balls)
+        ax.set_xlim(-half, half)
+        ax.set_ylim(-half, half)
+        ax.set_aspect("equal")
+        ax.grid(False)
+        ax.set_xlabel(f"{'xyz'[u]} (Å)")
+        ax.set_ylabel(f"{'xyz'[v]} (Å)")
+    colours = ScalarMappable(norm, "cividis")
+    quiet_colorbar(axes[0].figure.colorbar(colours, ax=list(axes), shrink=0.8), "Formation energy (eV)")
+    return axes
+
+
+@styled
+def plot_formation_energies(
+    diameter: np.ndarray, energy: np.ndarray, sigma: np.ndarray | None = None, *, ax: Axes | None = None
+) -> Axes:
+    """Plot the formation energy per atom of many particles against their size.
+
+    A surface energy γ gives E_form ∝ 1/d: the line through the points is E_form = c/d, by least squares.
+
+    Parameters
+    ----------
+    diameter
+        (m,) Å.
+    energy
+        (m,) eV per atom.
+    sigma
+        (m,) standard errors, eV per atom.
+    ax
+        Axes to draw in; new ones without it.
+
+    Returns
+    -------
+    The axes.
+    """
+    ax = new_axes(size=(3.5, 2.6)) if ax is None else ax
+    size, value = np.asarray(diameter, float), np.asarray(energy, float)
+    ax.errorbar(size / 10, value, sigma, fmt="o", ms=4, color=BLUE, ecolor=BLUE, elinewidth=0.9)
+    if len(size) > 1:
+        slope = float((value / size).sum() / (1 / size**2).sum())
+        line = np.linspace(size.min(), size.max(), 100)
+        ax.plot(line / 10, slope / line, color=MUTED, lw=1.0, label=f"{slope / 10:.2f} eV nm / d")
+        ax.legend(loc="upper right")
+    ax.set_xlabel("Diameter (nm)")
+    ax.set_ylabel("Formation energy (eV per atom)")
+    return ax
