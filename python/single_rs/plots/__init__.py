@@ -27,9 +27,11 @@ from single_rs.plots.atoms import (
     plot_uncertainty,
 )
 from single_rs.plots.compare import plot_against_size, plot_gallery, plot_strain_distributions
+from single_rs.plots.distances import plot_cell_against_size, plot_pair_distribution, plot_row_distances
 from single_rs.plots.maps import plot_fsc, plot_map_slices, plot_strain_slices, plot_zone_axes
 from single_rs.plots.movie import plot_drift, plot_frames, plot_tracks
 from single_rs.plots.poses import plot_orientation_coverage, plot_pose_steps, plot_scores, view_coverage
+from single_rs.plots.powder import plot_powder
 from single_rs.plots.strain import (
     plot_strain_measures,
     plot_strain_methods,
@@ -42,6 +44,7 @@ __all__ = [
     "neighbour_distances",
     "plot_against_size",
     "plot_atom_heights",
+    "plot_cell_against_size",
     "plot_coordination",
     "plot_drift",
     "plot_frames",
@@ -50,8 +53,11 @@ __all__ = [
     "plot_map_slices",
     "plot_neighbour_distances",
     "plot_orientation_coverage",
+    "plot_pair_distribution",
     "plot_pose_steps",
+    "plot_powder",
     "plot_radial_strain",
+    "plot_row_distances",
     "plot_scores",
     "plot_strain_components",
     "plot_strain_distributions",

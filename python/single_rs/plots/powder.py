@@ -1,0 +1,77 @@
+"""Figure of the powder pattern: the Debye equation, the fit of its peaks, and where the peaks of the fitted cell lie.
+
+The pattern is S(q) = I(q)/Σf², which tends to 1 at large q; q = 4π sin θ / λ.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from single_rs.plots.style import BLUE, MUTED, ORANGE, new_axes, styled
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from single_rs.powder import PowderPattern
+    from single_rs.powder_lattice import PowderLattice
+
+__all__ = ["plot_powder"]
+
+
+@styled
+def plot_powder(
+    pattern: PowderPattern,
+    lattice: PowderLattice | None = None,
+    *,
+    cell: np.ndarray | None = None,
+    wavelength: float | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Plot a powder pattern, with the fit that gives the lattice constant.
+
+    Parameters
+    ----------
+    pattern
+        Result of `single_rs.powder.powder_pattern`.
+    lattice
+        Result of `single_rs.powder_lattice.powder_lattice`; its fit and constant are drawn.
+    cell
+        Fitted lattice vectors a, b, c as rows (3, 3), Å; their reflections are marked (those of `lattice`).
+    wavelength
+        Å; the axis is 2θ in degrees when given, else q in 1/Å.
+    ax
+        Axes to draw in; new ones without it.
+
+    Returns
+    -------
+    The axes.
+    """
+    from single_rs.powder import two_theta
+
+    def across(q: np.ndarray) -> np.ndarray:
+        return np.asarray(q) if wavelength is None else two_theta(q, wavelength)
+
+    ax = new_axes(size=(5.0, 2.8)) if ax is None else ax
+    ax.plot(across(pattern.q), pattern.structure, color=BLUE, label=f"Debye equation, {pattern.radiation}")
+    if lattice is not None:
+        error = f" ± {lattice.a_err:.4f}" if np.isfinite(lattice.a_err) else ""
+        label = f"peaks: a = {lattice.a:.4f}{error} Å, without size shift {lattice.corrected:.4f} Å"
+        ax.plot(across(lattice.q), lattice.fitted, color=ORANGE, lw=0.9, ls="--", label=label)
+        if cell is not None:
+            place = 2 * np.pi * np.linalg.norm(lattice.reflections @ np.linalg.inv(np.asarray(cell, float)).T, axis=1)
+            for hkl, x in zip(lattice.reflections.tolist(), across(place)):
+                if np.isfinite(x):
+                    ax.axvline(x, color=MUTED, lw=0.5, ls=":", zorder=0)
+                    name = "".join(f"{abs(v)}\u0305" if v < 0 else str(v) for v in hkl)
+                    top = ax.get_xaxis_transform()
+                    ax.text(x, 1.02, name, transform=top, ha="center", rotation=90, fontsize=6.5, color=MUTED)
+    shown = pattern.structure[pattern.q > (lattice.q[0] if lattice is not None else 0)]
+    ax.set_ylim(0, 1.35 * float(np.max(shown)))
+    finite = across(pattern.q)[np.isfinite(across(pattern.q))]
+    ax.set_xlim(float(finite[0]), float(finite[-1]))
+    ax.legend(loc="upper right")
+    ax.set_xlabel("q = 4π sin θ / λ (1/Å)" if wavelength is None else f"2θ (°), λ = {wavelength:g} Å")
+    ax.set_ylabel("S(q)")
+    return ax
