@@ -189,7 +189,7 @@ def test_agrees_with_ovito():
     from ovito.data import DataCollection
     from ovito.modifiers import PolyhedralTemplateMatchingModifier as Ptm
 
-    for defect in ("none", "twin", "stacking_fault", "decahedron", "icosahedron"):
+    for defect in ("twin", "decahedron", "icosahedron"):
         x = nanocrystal("Pt", 24, defect=defect, disorder=0.07, seed=1).positions @ TURN.T
         data = DataCollection()
         data.create_particles(count=len(x)).create_property("Position", data=x)

@@ -6,7 +6,7 @@ into close-packed layers, the pattern of hexagonal (h) and cubic (c) layers name
     h      twin boundary              …A B C B A…
     hh     intrinsic stacking fault   …A B C | B C A…   (a layer is missing)
     hch    extrinsic stacking fault   …A B C | B | A B C…   (a layer is too many; two twin boundaries two layers apart)
-    hhh…   hcp lamella
+    hhh…   hcp lamella; any other pattern is a multiple fault
 
 Position is that of the fault plane: the layer itself of a twin boundary, the middle of the h layers otherwise. Surface
 atoms have no structure of their own, so `extent` counts fully coordinated atoms.
@@ -50,7 +50,7 @@ class PlanarFault:
     Attributes
     ----------
     kind
-        "twin boundary", "intrinsic stacking fault", "extrinsic stacking fault" or "hcp lamella".
+        "twin boundary", "intrinsic stacking fault", "extrinsic stacking fault", "hcp lamella" or "multiple fault".
     pattern
         Its layers, "h" and "c", from below.
     normal
@@ -145,7 +145,7 @@ def _describe(
         nearest = nearest * np.sign(nearest @ plane)
         plane = nearest if nearest @ plane > np.cos(np.deg2rad(5.0)) else plane
     return PlanarFault(
-        kind=_KINDS.get(pattern, "hcp lamella"),
+        kind=_KINDS.get(pattern, "multiple fault" if "c" in pattern else "hcp lamella"),
         pattern=pattern,
         normal=normal,
         plane=plane,
