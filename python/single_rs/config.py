@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from single_rs.reconstruct import ReconstructConfig
     from single_rs.strain import StrainConfig
     from single_rs.track import TrackConfig
+    from single_rs.validate import ValidateConfig
 
 __all__ = [
     "STAGES",
@@ -61,6 +62,7 @@ STAGES: dict[str, tuple[str, str]] = {
     "strain": ("single_rs.strain", "StrainConfig"),
     "export": ("single_rs.config", "ExportConfig"),
     "report": ("single_rs.config", "ReportConfig"),
+    "validate": ("single_rs.validate.types", "ValidateConfig"),
 }
 EXPORT_FORMATS = ("xyz", "pdb", "cif", "poscar", "vasp", "qe", "gpaw", "cp2k", "lammps")
 
@@ -120,6 +122,7 @@ class Config(Settings):
     strain: StrainConfig = dataclasses.field(default_factory=functools.partial(_default, "strain"))
     export: ExportConfig = dataclasses.field(default_factory=functools.partial(_default, "export"))
     report: ReportConfig = dataclasses.field(default_factory=functools.partial(_default, "report"))
+    validate: ValidateConfig = dataclasses.field(default_factory=functools.partial(_default, "validate"))
 
 
 def load_config(path: str | os.PathLike[str] | None = None, overrides: Mapping[str, str] | None = None) -> Config:

@@ -74,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         Exit code: 0, 2 for bad input, 130 for Ctrl-C.
     """
-    from single_rs.cli import commands, energy, tools  # noqa: F401  (they register themselves)
+    from single_rs.cli import commands, energy, tools, validation  # noqa: F401  (they register themselves)
 
     warnings = logging.StreamHandler(sys.stderr)
     warnings.setLevel(logging.WARNING)

@@ -1,0 +1,48 @@
+"""The command ``single-rs validate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from single_rs.cli.app import app, settings_flags
+from single_rs.cli.commands import STAGES, ConfigFile, Threads, _settings, _use_threads
+from single_rs.errors import DataFileError
+
+NAMES = "reprojection, halves, heldout, coverage, perfect, defocus, resimulation"
+
+
+@app.command(group=STAGES, sort_key=12)
+def validate(
+    folder: Path,
+    *,
+    only: Annotated[str | None, Parameter(help=f"Checks to make, with commas between: {NAMES}.")] = None,
+    resimulate: int | None = None,
+    config: ConfigFile = None,
+    threads: Threads = None,
+) -> None:
+    """Folder of a run or of one particle → validation.json and validation.html: each check with its limit.
+
+    Parameters
+    ----------
+    resimulate
+        Frames to simulate from the atoms by multislice and to solve from scratch; slow, so none without it.
+    """
+    _use_threads(threads)
+    from single_rs.cli.progress import progress_bars
+    from single_rs.validate import validate_folder
+
+    if not folder.is_dir():
+        raise DataFileError(f"{folder} is not a folder; give the --out of a run or one of its particle_NN")
+    chosen = [name.strip() for name in only.split(",") if name.strip()] if only else None
+    every = _settings(config)
+    # The stages that are repeated run with the settings of the run, unless others are given.
+    told = config is not None or any(not name.startswith("validate.") for name in settings_flags())
+    with progress_bars() as progress:
+        results = validate_folder(folder, chosen, resimulate, every.validate, every if told else None, progress)
+    for result in results:
+        print(f"{result.particle}: {result.status}")
+        for check in result.checks:
+            print(f"  {check.status:<8} {check.name}: {check.message}")

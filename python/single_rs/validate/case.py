@@ -1,0 +1,227 @@
+"""One solved particle with all that the checks ask of it; what several checks need is computed once."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+from single_rs import stages
+from single_rs.config import Config, settings_from_dict
+from single_rs.errors import DataFileError, InputError, NoParticleError
+from single_rs.orient.frames import MASK_EDGE, MASK_MARGIN, FrameSet
+from single_rs.orient.types import OrientConfig
+from single_rs.star import read_poses
+
+if TYPE_CHECKING:
+    from single_rs.atoms import Atoms
+    from single_rs.background import CleanStack
+    from single_rs.orient import Poses
+    from single_rs.reconstruct import Reconstruction
+
+__all__ = ["Case", "load_case"]
+
+LOW_RESOLUTION = 6.0  # Å: longer periods hold liquid and little of the particle
+COARSEST = 1.5  # Å: a particle whose atoms are resolved shows at least these periods
+BEYOND_NYQUIST = 2.05  # pixels: shortest period compared
+
+Progress = Callable[[str, int, int], None]
+
+
+class Case:
+    """A solved particle.
+
+    Parameters
+    ----------
+    clean
+        Cleaned frames, (n, y, x).
+    poses
+        One per frame.
+    density
+        Map and half maps.
+    atoms
+        The atomic model, Å from the centre of the box.
+    element
+        Chemical symbol.
+    config
+        Settings of the run.
+    seed
+        Seed of the run.
+    folder
+        Where files may be written; None keeps all in memory.
+    progress
+        Called as progress(stage, done, total).
+    """
+
+    def __init__(
+        self,
+        clean: CleanStack,
+        poses: Poses,
+        density: Reconstruction,
+        atoms: Atoms,
+        element: str,
+        config: Config | None = None,
+        seed: int = 0,
+        folder: Path | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        if len(poses.rotations) != len(clean.images):
+            raise InputError(f"{len(poses.rotations)} poses for {len(clean.images)} frames; one per frame is needed")
+        self.clean, self.poses, self.density, self.atoms = clean, poses, density, atoms
+        self.element, self.seed, self.folder = element, seed, folder
+        self.config = config or Config()
+        self._progress = progress
+        self._halves: dict[int, Atoms | str] = {}
+
+    def changed(self, **changes: Any) -> Case:
+        """Return the same particle with other atoms, poses, frames or maps, named as the arguments of the class.
+
+        Models that were traced in the half maps are kept as long as the maps are.
+        """
+        names = ("clean", "poses", "density", "atoms", "element", "config", "seed", "folder")
+        other = Case(**{**{name: getattr(self, name) for name in names}, **changes})
+        if "density" not in changes and "element" not in changes and "config" not in changes:
+            other._halves = self._halves
+        return other
+
+    def tell(self, check: str, done: int, total: int) -> None:
+        """Report progress of a check."""
+        if self._progress is not None:
+            self._progress(f"validate {check}", done, total)
+
+    @property
+    def pixel_size(self) -> float:
+        """Å."""
+        return self.clean.pixel_size
+
+    @functools.cached_property
+    def period(self) -> float:
+        """Shortest period in Å at which frames and model are compared."""
+        finest = BEYOND_NYQUIST * self.pixel_size
+        resolution = self.density.resolution if np.isfinite(self.density.resolution) else COARSEST
+        return float(max(finest, min(resolution, COARSEST)))
+
+    @functools.cached_property
+    def used(self) -> NDArray[np.int64]:
+        """Frames (n,) that entered the map."""
+        return np.flatnonzero((self.poses.weight > 0) & ~np.asarray(self.clean.bad, bool))
+
+    @property
+    def mask(self) -> tuple[float, float]:
+        """Radius and soft edge in px of the disc about the particle in each frame."""
+        return (self.clean.diameter / 2 + MASK_MARGIN) / self.pixel_size, MASK_EDGE / self.pixel_size
+
+    @functools.cached_property
+    def frames(self) -> FrameSet:
+        """Masked spectra of the used frames, referred to the posed centres."""
+        centres = self.poses.shifts[self.used] / self.pixel_size
+        bounds = OrientConfig(low_resolution=LOW_RESOLUTION)
+        return FrameSet.pack(self.clean, self.used, centres, bounds, self.period)
+
+    @functools.cached_property
+    def electrons(self) -> float:
+        """Electrons per pixel and frame whose shot noise is the measured noise: 1 / (variance of the contrast)."""
+        middle = len(self.clean.images[0]) // 4
+        return float(1 / np.mean(self.clean.noise[middle : 2 * middle]))
+
+    def _filtered(self, half: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Half map with the Wiener filter of a half, which is the FSC itself (the whole map has 2 FSC/(1 + FSC)).
+
+        The same filter of |k| for both halves: nothing else passes from one to the other.
+        """
+        size = half.shape[0]
+        full, last = fft.fftfreq(size, self.pixel_size), fft.rfftfreq(size, self.pixel_size)
+        k = np.sqrt(full[:, None, None] ** 2 + full[None, :, None] ** 2 + last**2)
+        curve = np.clip(np.convolve(np.pad(self.density.fsc, 1, mode="edge"), np.full(3, 1 / 3), mode="valid"), 0, 1)
+        gain = np.interp(k, self.density.frequency, curve, right=0.0).astype(np.float32)
+        return np.asarray(fft.irfftn(fft.rfftn(half) * gain, s=half.shape), np.float32)
+
+    def half_model(self, number: int) -> Atoms:
+        """Atoms traced in half map 1 or 2 alone.
+
+        Raises
+        ------
+        NoParticleError
+            When that half map holds none.
+        """
+        from single_rs.atoms import trace_atoms
+
+        if number not in self._halves:
+            half = (self.density.half1, self.density.half2)[number - 1]
+            try:
+                found: Atoms | str = trace_atoms(
+                    self._filtered(half), self.pixel_size, self.element, self.clean.diameter, config=self.config.trace
+                )
+            except NoParticleError as error:
+                found = str(error)
+            self._halves[number] = found
+        model = self._halves[number]
+        if isinstance(model, str):
+            raise NoParticleError(f"half map {number}: {model}")
+        return model
+
+
+def load_case(folder: Path, config: Config | None = None, progress: Progress | None = None) -> Case:
+    """Read a particle's folder and clean its frames again.
+
+    Parameters
+    ----------
+    folder
+        With stack.mrcs, poses.star, the maps, fsc.csv, atoms.xyz and summary.json.
+    config
+        Settings; those of the run, in run.json of this folder or the one above, when not given.
+    progress
+        Called as progress(stage, done, total).
+
+    Raises
+    ------
+    DataFileError
+        A file that is missing or cannot be read.
+    """
+    from single_rs.background import clean_stack
+    from single_rs.export import read_xyz
+
+    needed = (stages.STACK, stages.POSES, *stages.MAPS, stages.FSC, stages.ATOMS, stages.SUMMARY)
+    missing = [name for name in needed if not (folder / name).exists()]
+    if missing:
+        raise DataFileError(f"{folder} has no {', '.join(missing)}; give the folder of a solved particle")
+    summary = _json(folder / stages.SUMMARY)
+    run = next((_json(p) for p in (folder / "run.json", folder.parent / "run.json") if p.exists()), {})
+    settings = config or _settings(run)
+    stack = stages.load_stack(folder / stages.STACK)
+    clean = clean_stack(stack, settings.background, progress=progress)
+    return Case(
+        clean,
+        read_poses(folder / stages.POSES),
+        stages.load_reconstruction(folder),
+        read_xyz(folder / stages.ATOMS),
+        str(summary.get("element") or run.get("element") or "Pt"),
+        settings,
+        int(run.get("seed", 0)),
+        folder,
+        progress,
+    )
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """Read a JSON object."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataFileError(f"cannot read {path}: {error}") from None
+    if not isinstance(content, dict):
+        raise DataFileError(f"{path} does not hold a JSON object")
+    return content
+
+
+def _settings(run: dict[str, Any]) -> Config:
+    """Return the settings that a run was made with, as far as the record tells them."""
+    told = run.get("config") or {}
+    kept = {name: told[name] for name in ("background", "orient", "reconstruct", "trace") if name in told}
+    return settings_from_dict(Config(), kept)

@@ -1,0 +1,272 @@
+"""All checks of a run: which to make, their order, and the files they leave.
+
+Each particle gets ``validation.json`` and ``validation.html``; the folder of a run gets a ``validation.json`` that
+tells the status of every check of every particle. Checks of an earlier call are kept as long as atoms, poses and map
+are still those they were made of.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import logging
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from single_rs import stages
+from single_rs.config import Config
+from single_rs.errors import ConvergenceError, DataFileError, InputError, SingleError
+from single_rs.io import atomic
+from single_rs.validate.case import Case, Progress, load_case
+from single_rs.validate.types import CHECKS, Check, Criterion, ValidateConfig, Validation
+
+__all__ = ["VALIDATION", "read_validation", "validate_case", "validate_folder"]
+
+VALIDATION, PAGE, PICTURES = "validation.json", "validation.html", "validation_pictures.npy"
+DEFAULT_FRAMES = 400  # resimulated when the check is asked for by name alone
+DIGITS = 6  # significant, of arrays in JSON
+
+log = logging.getLogger(__name__)
+
+
+def validate_folder(
+    folder: str | os.PathLike[str],
+    only: Sequence[str] | None = None,
+    resimulate: int | None = None,
+    settings: ValidateConfig | None = None,
+    config: Config | None = None,
+    progress: Progress | None = None,
+) -> tuple[Validation, ...]:
+    """Validate the particles of a run, or one particle.
+
+    Parameters
+    ----------
+    folder
+        Output folder of a run, or one of its particle_NN.
+    only
+        Names of the checks to make, see `CHECKS`; all but the resimulation when not given.
+    resimulate
+        Frames to simulate by multislice and solve from scratch; none when not given.
+    settings
+        Settings of the validation; the defaults when not given.
+    config
+        Settings of all stages; those of the run when not given.
+    progress
+        Called as progress(stage, done, total).
+
+    Returns
+    -------
+    tuple of Validation
+        One per particle that has atoms.
+
+    Raises
+    ------
+    InputError
+        A check that does not exist, or too few frames to resimulate.
+    DataFileError
+        A folder without a solved particle.
+    """
+    chosen = _chosen(only, resimulate)
+    root = Path(folder)
+    parts = [root] if (root / stages.POSES).exists() else sorted(p for p in root.glob("particle_*") if p.is_dir())
+    if not parts:
+        raise DataFileError(f"{root} holds no particle; give the --out of a run or one of its particle_NN")
+    solved = [p for p in parts if (p / stages.ATOMS).exists()]
+    if not solved:
+        raise DataFileError(f"no particle of {root} has {stages.ATOMS}; there is no model to validate")
+    done = []
+    for part in solved:
+        case = load_case(part, config, progress)
+        inputs = _inputs(part)
+        earlier = _earlier(part / VALIDATION, inputs)
+        result = validate_case(case, chosen, resimulate, settings, earlier)
+        _write(part, result, inputs)
+        done.append(result)
+    if root not in parts:
+        table = {v.particle: {"status": v.status, "checks": {c.name: c.status for c in v.checks}} for v in done}
+        stages.write_json(root / VALIDATION, {"particles": table})
+    return tuple(done)
+
+
+def validate_case(
+    case: Case,
+    only: Sequence[str] | None = None,
+    resimulate: int | None = None,
+    config: ValidateConfig | None = None,
+    earlier: dict[str, Check] | None = None,
+) -> Validation:
+    """Validate a particle in memory.
+
+    Parameters
+    ----------
+    case
+        The particle.
+    only, resimulate
+        As for `validate_folder`.
+    config
+        Settings.
+    earlier
+        Results that stand in for the checks that are not asked for.
+    """
+    chosen = _chosen(only, resimulate)
+    config = config or ValidateConfig()
+    checks = []
+    for name in CHECKS:
+        if name in chosen:
+            checks.append(_timed(name, _function(name, case, config, resimulate or DEFAULT_FRAMES)))
+        elif earlier and name in earlier:
+            checks.append(earlier[name])
+        else:
+            how = "--resimulate N" if name == "resimulation" else f"--only {name}"
+            checks.append(Check(name, (), f"not asked for; {how} makes it"))
+    return Validation(case.folder.name if case.folder is not None else "particle", tuple(checks))
+
+
+def _chosen(only: Sequence[str] | None, resimulate: int | None) -> tuple[str, ...]:
+    """Names of the checks to make."""
+    for name in only or ():
+        if name not in CHECKS:
+            raise InputError(f"check is {name!r}; accepted: {', '.join(CHECKS)}")
+    chosen = list(only) if only else [name for name in CHECKS if name != "resimulation"]
+    if resimulate is not None:
+        from single_rs.validate.resimulation import FEWEST
+
+        if resimulate < FEWEST:
+            raise InputError(f"resimulate is {resimulate} frames; at least {FEWEST} are needed to find poses")
+        if "resimulation" not in chosen:
+            chosen.append("resimulation")
+    return tuple(chosen)
+
+
+def _function(name: str, case: Case, config: ValidateConfig, frames: int) -> Callable[[], Check]:
+    """Return the call that makes a check."""
+    from single_rs.validate.coverage import check_coverage
+    from single_rs.validate.effects import check_effects
+    from single_rs.validate.halves import check_halves
+    from single_rs.validate.heldout import check_heldout
+    from single_rs.validate.perfect import check_perfect
+    from single_rs.validate.reprojection import check_reprojection
+    from single_rs.validate.resimulation import check_resimulation
+
+    simple: dict[str, Callable[[Case], Check]] = {
+        "reprojection": check_reprojection,
+        "halves": check_halves,
+        "heldout": check_heldout,
+        "coverage": check_coverage,
+        "perfect": check_perfect,
+    }
+    if name in simple:
+        return functools.partial(simple[name], case)
+    if name == "defocus":
+        return functools.partial(check_effects, case, config)
+    return functools.partial(check_resimulation, case, frames, config)
+
+
+def _timed(name: str, make: Callable[[], Check]) -> Check:
+    """Make a check; one that cannot be made says why and costs the others nothing."""
+    start = time.monotonic()
+    try:
+        made = make()
+    except (SingleError, ConvergenceError) as error:
+        log.warning("check %s was not run: %s", name, error)
+        made = Check(name, (), str(error))
+    return Check(made.name, made.criteria, made.message, made.numbers, made.data, time.monotonic() - start)
+
+
+def _inputs(part: Path) -> str:
+    """Checksum of what the checks are made of."""
+    digest = hashlib.sha256()
+    for name in (stages.ATOMS, stages.POSES, stages.MAPS[0]):
+        digest.update((part / name).read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _earlier(path: Path, inputs: str) -> dict[str, Check]:
+    """Checks of an earlier call on the same atoms, poses and map."""
+    if not path.exists():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content.get("inputs") != inputs:
+            return {}
+        return {c.name: c for c in _parsed(content, path.parent).checks if c.criteria}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}  # of an older version: made anew
+
+
+def read_validation(folder: str | os.PathLike[str]) -> Validation:
+    """Read the ``validation.json`` of a particle.
+
+    Parameters
+    ----------
+    folder
+        particle_NN of a run.
+
+    Raises
+    ------
+    DataFileError
+        A file that is missing or not one of ours.
+    """
+    path = Path(folder) / VALIDATION
+    try:
+        return _parsed(json.loads(path.read_text(encoding="utf-8")), path.parent)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataFileError(f"cannot read {path}: {error}; 'single-rs validate {folder}' writes it") from None
+
+
+def _parsed(content: dict[str, Any], folder: Path) -> Validation:
+    def number(value: Any) -> float:
+        return float("nan") if value is None else float(value)
+
+    checks = []
+    for c in content["checks"]:
+        criteria = tuple(
+            Criterion(
+                k["name"], number(k["value"]), number(k["limit"]), k["comparison"] == "at least", k["unit"], k["reason"]
+            )
+            for k in c["criteria"]
+        )
+        data = {k: np.asarray(v, float) if _numeric(v) else v for k, v in c["data"].items()}
+        if c["name"] == "reprojection" and (folder / PICTURES).exists():
+            data["pictures"] = np.load(folder / PICTURES, allow_pickle=False)
+        numbers = {k: number(v) for k, v in c["numbers"].items()}
+        checks.append(Check(c["name"], criteria, c["message"], numbers, data, number(c["seconds"])))
+    return Validation(content["particle"], tuple(checks))
+
+
+def _numeric(value: Any) -> bool:
+    """Whether a value of JSON was an array of numbers; null was NaN."""
+    if not isinstance(value, list) or not value:
+        return False
+    return all(v is None or isinstance(v, (int, float)) for v in value) or _numeric(value[0])
+
+
+def _write(part: Path, result: Validation, inputs: str) -> None:
+    """Write validation.json, the pictures beside it, and the page."""
+    from single_rs.validate.page import render
+
+    content = result.as_dict()
+    content["inputs"] = inputs
+    for check in content["checks"]:
+        pictures = check["data"].pop("pictures", None)
+        if pictures is not None:
+            with atomic(part / PICTURES) as partial, open(partial, "wb") as file:
+                np.save(file, np.asarray(pictures, np.float32))
+        check["data"] = {k: _rounded(v) for k, v in check["data"].items()}
+    stages.write_json(part / VALIDATION, content)
+    with atomic(part / PAGE) as partial:
+        partial.write_text(render(result), encoding="utf-8")
+
+
+def _rounded(value: Any) -> Any:
+    """Arrays as lists of numbers of a few digits: full ones are noise and most of the file."""
+    if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+        flat = [float(f"{v:.{DIGITS}g}") for v in value.ravel().tolist()]
+        return np.array(flat).reshape(value.shape)
+    return value

@@ -1,0 +1,199 @@
+"""Settings of the validation, and what a check says.
+
+A check measures something that a wrong result could not pass by luck. It holds one or more criteria, each a number with
+its limit and the reason of that limit; it passes when all of them do. A check that could not be made says why.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from single_rs.settings import Settings, setting
+
+__all__ = ["CHECKS", "FAILED", "NOT_RUN", "PASSED", "Check", "Criterion", "ValidateConfig", "Validation"]
+
+PASSED, FAILED, NOT_RUN = "passed", "failed", "not run"
+
+# Name on the command line → title, in the order of the report.
+CHECKS: dict[str, str] = {
+    "reprojection": "Reprojections of the atoms against the frames",
+    "halves": "Two models from two halves of the frames",
+    "heldout": "Frames that the model of the other half predicts",
+    "coverage": "Directions in which the particle was seen",
+    "perfect": "A perfect crystal in the same poses and noise",
+    "defocus": "Vertical movement, pixel size and binning on a model crystal",
+    "resimulation": "The atoms simulated again by multislice and solved from scratch",
+}
+
+SIMULATORS = ("abtem", "multislice")
+
+
+@dataclass(frozen=True)
+class ValidateConfig(Settings):
+    """Settings of the validation; the optics are those of the simulated frames."""
+
+    model_diameter: float = setting(16.0, "diameter of the model crystal of the check 'defocus'", "Å", ge=10, le=60)
+    model_frames: int = setting(300, "frames of that model crystal", "frames", ge=60, le=20000)
+    simulator: str = setting(
+        "abtem", "multislice program of the resimulation: abTEM, or the one of this package", choices=SIMULATORS
+    )
+    voltage: float = setting(300.0, "acceleration voltage", "kV", ge=20, le=1500)
+    c3: float = setting(-7.5e4, "third-order spherical aberration", "Å")
+    overfocus: float = setting(44.0, "defocus C1 of the particle's centre, positive over focus", "Å")
+    focal_spread: float = setting(15.0, "focal spread, root mean square", "Å", ge=0)
+    b_factor: float = setting(0.6, "Debye-Waller factor B of the atoms", "Å²", ge=0, le=10)
+    phonons: int = setting(
+        0, "number of frozen-phonon configurations per frame; 0 smears the potential by B instead", ge=0, le=100
+    )
+    sampling: float = setting(0.18, "coarsest pixel of the multislice; the images are cropped in Fourier space", "Å",
+                              gt=0.02, le=0.18)  # fmt: skip
+    slice_thickness: float = setting(2.0, "slice of the multislice", "Å", ge=0.25, le=10)
+    mtf: float = setting(0.64, "modulation transfer of the detector at Nyquist, a fraction", gt=0, le=1)
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """One number and what it must reach.
+
+    Attributes
+    ----------
+    name
+        What is measured.
+    value
+        As measured; NaN never passes.
+    limit
+        The least value that passes, or the largest one.
+    at_least
+        Whether the limit is the least value.
+    unit
+        Of both; empty for pure numbers.
+    reason
+        Why the limit lies there.
+    """
+
+    name: str
+    value: float
+    limit: float
+    at_least: bool
+    unit: str
+    reason: str
+
+    @property
+    def passed(self) -> bool:
+        """Whether the value keeps the limit."""
+        return bool(self.value >= self.limit if self.at_least else self.value <= self.limit)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the plain content for JSON."""
+        return {
+            "name": self.name,
+            "value": float(self.value),
+            "limit": float(self.limit),
+            "comparison": "at least" if self.at_least else "at most",
+            "unit": self.unit,
+            "passed": self.passed,
+            "reason": self.reason,
+        }
+
+
+@dataclass(frozen=True)
+class Check:
+    """Result of one check.
+
+    Attributes
+    ----------
+    name
+        One of the names in `CHECKS`.
+    criteria
+        Numbers with their limits; empty when the check was not run.
+    message
+        One sentence on the result, or why there is none.
+    numbers
+        Further measured numbers by name, with the unit in the name.
+    data
+        Arrays and tables for the figures.
+    seconds
+        Time that it took.
+    """
+
+    name: str
+    criteria: tuple[Criterion, ...]
+    message: str
+    numbers: dict[str, float] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def title(self) -> str:
+        """What is checked."""
+        return CHECKS[self.name]
+
+    @property
+    def status(self) -> str:
+        """Whether it passed, failed or was not run."""
+        if not self.criteria:
+            return NOT_RUN
+        return PASSED if all(c.passed for c in self.criteria) else FAILED
+
+    @property
+    def deciding(self) -> Criterion | None:
+        """The first criterion that failed, else the first of all; None when the check was not run."""
+        failed = [c for c in self.criteria if not c.passed]
+        return (failed or list(self.criteria) or [None])[0]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the plain content for JSON; value and limit are those of the deciding criterion."""
+        one = self.deciding
+        return {
+            "name": self.name,
+            "title": self.title,
+            "status": self.status,
+            "message": self.message,
+            "measured": one.name if one is not None else None,
+            "value": float(one.value) if one is not None else None,
+            "unit": one.unit if one is not None else "",
+            "comparison": ("at least" if one.at_least else "at most") if one is not None else None,
+            "limit": float(one.limit) if one is not None else None,
+            "reason": one.reason if one is not None else self.message,
+            "criteria": [c.as_dict() for c in self.criteria],
+            "numbers": dict(self.numbers),
+            "data": dict(self.data),
+            "seconds": self.seconds,
+        }
+
+
+@dataclass(frozen=True)
+class Validation:
+    """All checks of one particle.
+
+    Attributes
+    ----------
+    particle
+        Name of its folder.
+    checks
+        In the order of `CHECKS`.
+    """
+
+    particle: str
+    checks: tuple[Check, ...]
+
+    @property
+    def status(self) -> str:
+        """Failed when any check failed, not run when none was, else passed."""
+        states = {c.status for c in self.checks}
+        return FAILED if FAILED in states else PASSED if PASSED in states else NOT_RUN
+
+    def check(self, name: str) -> Check:
+        """Return the check called `name`.
+
+        Raises
+        ------
+        KeyError
+            When there is none.
+        """
+        return {c.name: c for c in self.checks}[name]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the plain content of ``validation.json``."""
+        return {"particle": self.particle, "status": self.status, "checks": [c.as_dict() for c in self.checks]}
