@@ -200,6 +200,15 @@ def test_one_particle_is_compared_with_no_trend(runs: Path, tmp_path: Path) -> N
     assert "A trend needs three particles" in page
 
 
+def test_the_page_of_the_documentation_runs(capsys: pytest.CaptureFixture) -> None:
+    text = (Path(__file__).parents[1] / "docs" / "compare.md").read_text(encoding="utf-8")
+    (source,) = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    names: dict[str, object] = {}
+    exec(compile(source, "compare.md", "exec"), names)
+    assert len(names["found"].particles) == 3
+    assert re.search(r"a = 3\.9\d\d ± ", capsys.readouterr().out)
+
+
 def test_wrong_input_is_named(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     with pytest.raises(InputError, match="no folder"):
         compare_particles([])

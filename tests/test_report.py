@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 from scipy.ndimage import label
 
-from report_run import BOX, FRAMES, LATTICE_CONSTANT, PIXEL, ball, rendered, walk, write_run
+from report_run import BOX, FRAMES, LATTICE_CONSTANT, PIXEL, ball, walk, write_run
 from single_rs.errors import DataFileError
 from single_rs.report import write_report
 from single_rs.report.density import density_data
@@ -122,7 +122,7 @@ def test_page_has_all_sections_and_verdicts(page: str) -> None:
 
 
 def test_every_figure_has_a_description(page: str) -> None:
-    figures = re.findall(r"<figure.*?</figure>", page, re.DOTALL)
+    figures = re.findall(r'<figure class="card.*?</figure>', page, re.DOTALL)
     assert len(figures) == 18  # all 17 of the solved particle and its movie, and frames of the failed one
     for figure in figures:
         label = re.search(r'<svg [^>]*aria-label="([^"]{30,})"', figure)
@@ -156,11 +156,21 @@ def test_view_has_the_atoms_and_what_to_colour_them_by(page: str, run: Path) -> 
 def test_projection_of_the_map_is_the_image_of_the_turned_and_shifted_atoms() -> None:
     atoms, rotations = ball(), walk(5, 40.0, 2)
     shifts = np.array([(0, 0), (1.5, 0), (0, -2.0), (0.8, 1.1), (-1.2, 0.4)])
-    images = project_map(rendered(atoms, 3), PIXEL, rotations, shifts, BOX)
-    moved = [atoms @ r.T + (*shift, 0) for r, shift in zip(rotations, shifts, strict=True)]
-    for image, points in zip(images, moved, strict=True):
-        # 0.97, not 1: the atoms of `rendered` stand on whole voxels, up to half a voxel from their places.
-        assert np.corrcoef(image.ravel(), rendered(points, 2).ravel())[0, 1] > 0.97
+
+    def profiles(points: np.ndarray) -> list[np.ndarray]:
+        """Return Gaussians of 0.5 Å (atom, voxel) along each axis: their product is the atom, with no rounding."""
+        grid = (np.arange(BOX) - BOX // 2) * PIXEL
+        return [np.exp(-0.5 * ((grid - points[:, k, None]) / 0.5) ** 2) for k in range(3)]
+
+    x, y, z = profiles(atoms)
+    density = np.einsum("nz,ny,nx->zyx", z, y, x).astype(np.float32)
+    images = project_map(density, PIXEL, rotations, shifts, BOX)
+    for image, rotation, shift in zip(images, rotations, shifts, strict=True):
+        x, y, _ = profiles(atoms @ rotation.T + (*shift, 0))
+        expected = np.einsum("ny,nx->yx", y, x)
+        assert np.corrcoef(image.ravel(), expected.ravel())[0, 1] > 0.999
+        # In map units times Å: the line through an atom of height 1 is √(2π) 0.5 Å.
+        assert image.std() == pytest.approx(np.sqrt(2 * np.pi) * 0.5 * expected.std(), rel=0.02)
 
 
 def test_movie_of_the_particle_has_its_frames_poses_and_projections(run: Path) -> None:
@@ -291,7 +301,7 @@ def test_browser_draws_the_atoms_without_errors_or_requests(run: Path) -> None:
         tab.wait_for_function("document.querySelector('.player .said').textContent.includes('frame')")
         for name in ("raw", "projected", "atoms"):
             painted = f"new Set(document.querySelector('.player canvas.{name}').getContext('2d')"
-            assert tab.evaluate(f"{painted}.getImageData(0, 0, 99, 99).data).size") > 5
+            assert tab.evaluate(f"{painted}.getImageData(30, 30, 150, 150).data).size") > 5
         at = tab.input_value(".player .at")
         tab.wait_for_function(f"document.querySelector('.player .at').value !== '{at}'")  # it plays by itself in sight
         assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")

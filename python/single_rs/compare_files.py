@@ -209,8 +209,8 @@ def _strain(
     values: dict[str, float], errors: dict[str, float],
 ) -> None:  # fmt: skip
     """Take the radial strain of all, core and surface atoms; see `single_rs.compare` for its error."""
-    stated = summary.get("strain") or {}
-    stated = stated.get("radial") if isinstance(stated.get("radial"), dict) else {}
+    statistics = (summary.get("strain") or {}).get("statistics") or {}
+    stated = statistics.get("radial") or {}
     finite = np.isfinite(radial)
     groups = {"": finite, "_core": finite & ~surface, "_surface": finite & surface}
     for suffix, chosen in groups.items():
@@ -223,7 +223,9 @@ def _strain(
         spread = float(radial[chosen].std())
         errors[key] = float(error) if error is not None else spread * float(np.sqrt(min(tied / count, 1.0)))
     values["radial_strain_std"] = float(radial[finite].std())
-    errors["radial_strain_std"] = values["radial_strain_std"] * float(np.sqrt(min(tied / (2 * finite.sum()), 0.5)))
+    error = (stated.get("all") or {}).get("std_err")
+    share = float(np.sqrt(min(tied / (2 * finite.sum()), 0.5)))
+    errors["radial_strain_std"] = float(error) if error is not None else values["radial_strain_std"] * share
 
 
 def _energy(folder: Path, values: dict[str, float], errors: dict[str, float]) -> None:

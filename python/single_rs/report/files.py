@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from single_rs.orient import Poses
     from single_rs.track import Track
 
-__all__ = ["AtomTable", "ParticleFiles", "RunFiles", "read_run"]
+__all__ = ["AtomTable", "ParticleFiles", "RunFiles", "attempt", "read_json", "read_run", "read_table"]
 
 T = TypeVar("T")
 STRAIN_MAPS = ("xx", "yy", "zz", "radial")  # of the seven that a run writes, those that are shown
@@ -124,15 +124,15 @@ def read_run(out_dir: str | os.PathLike[str]) -> RunFiles:
             f"{folder} holds neither run.json nor particle_XX folders; give the --out directory of a run"
         )
     run = RunFiles(folder)
-    run.info = _attempt(folder / "run.json", _json, run.gaps) or {}
+    run.info = attempt(folder / "run.json", read_json, run.gaps) or {}
     # A run that began with a particle stack has no movie to miss anything of.
     if run.info.get("command") != "solve":
-        motion = _attempt(folder / "motion.csv", _motion, run.gaps)
+        motion = attempt(folder / "motion.csv", _motion, run.gaps)
         if motion is not None:
             run.shifts, run.bad_frames = motion
-        run.tracks = _attempt(folder / "tracks.star", _tracks, run.gaps) or []
+        run.tracks = attempt(folder / "tracks.star", _tracks, run.gaps) or []
     if (folder / "mean.mrc").exists():
-        image = _attempt(folder / "mean.mrc", _image, run.gaps)
+        image = attempt(folder / "mean.mrc", _image, run.gaps)
         if image is not None:
             run.mean, run.pixel_size = image
     run.particles = [_particle(number, path) for number, path in enumerate(particle_folders)]
@@ -141,7 +141,7 @@ def read_run(out_dir: str | os.PathLike[str]) -> RunFiles:
     return run
 
 
-def _attempt(path: Path, reader: Callable[[Path], T], gaps: list[str]) -> T | None:
+def attempt(path: Path, reader: Callable[[Path], T], gaps: list[str]) -> T | None:
     """Read one file; a missing or unreadable one is noted and gives ``None``."""
     if not path.exists():
         gaps.append(f"{path.name} is missing")
@@ -158,23 +158,23 @@ def _particle(number: int, folder: Path) -> ParticleFiles:
     tail = folder.name.rsplit("_", 1)[-1]
     particle = ParticleFiles(int(tail) if tail.isdigit() else number, folder)
     gaps = particle.gaps
-    particle.summary = _attempt(folder / "summary.json", _json, gaps) or {}
-    particle.lattice = _attempt(folder / "lattice.json", _json, gaps) or {}
-    particle.poses = _attempt(folder / "poses.star", _poses, gaps)
-    stack = _attempt(folder / "stack.mrcs", _stack, gaps)
+    particle.summary = attempt(folder / "summary.json", read_json, gaps) or {}
+    particle.lattice = attempt(folder / "lattice.json", read_json, gaps) or {}
+    particle.poses = attempt(folder / "poses.star", _poses, gaps)
+    stack = attempt(folder / "stack.mrcs", _stack, gaps)
     if stack is not None:
         particle.stack = stack[0]
         _choose_frames(particle, *stack)
-    density = _attempt(folder / "map.mrc", _map, gaps)
+    density = attempt(folder / "map.mrc", _map, gaps)
     if density is not None:
         particle.density, particle.pixel_size = density
     for name in STRAIN_MAPS:
         path = folder / f"strain_{name}.mrc"
-        volume = _attempt(path, _map, gaps) if path.exists() else None
+        volume = attempt(path, _map, gaps) if path.exists() else None
         if volume is not None:
             particle.strain_maps[name] = volume[0]
-    particle.fsc = _attempt(folder / "fsc.csv", _fsc, gaps)
-    particle.atoms = _attempt(folder / "atoms.xyz", lambda path: _atoms(path, density), gaps)
+    particle.fsc = attempt(folder / "fsc.csv", _fsc, gaps)
+    particle.atoms = attempt(folder / "atoms.xyz", lambda path: _atoms(path, density), gaps)
     return particle
 
 
@@ -184,8 +184,8 @@ def _choose_frames(particle: ParticleFiles, images: np.ndarray, pixel_size: floa
     cleaned = particle.folder / "clean_examples.npy"
     index = np.linspace(0, len(images) - 1, min(count, len(images))).astype(int)
     if cleaned.exists() and cleaned.with_suffix(".json").exists():
-        examples = _attempt(cleaned, lambda path: np.load(path, allow_pickle=False), particle.gaps)
-        listed = _attempt(cleaned.with_suffix(".json"), _json, particle.gaps)
+        examples = attempt(cleaned, lambda path: np.load(path, allow_pickle=False), particle.gaps)
+        listed = attempt(cleaned.with_suffix(".json"), read_json, particle.gaps)
         chosen = np.asarray((listed or {}).get("index", []), int)
         if examples is not None and len(chosen) == len(examples) and (chosen < len(images)).all():
             particle.cleaned, index = examples[:count], chosen[:count]
@@ -194,7 +194,7 @@ def _choose_frames(particle: ParticleFiles, images: np.ndarray, pixel_size: floa
     particle.raw_frames = poses.frames[index] if poses is not None and len(poses.frames) == len(images) else index
 
 
-def _json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object."""
     content = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(content, dict):
@@ -202,7 +202,7 @@ def _json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _table(path: Path) -> dict[str, list[str]]:
+def read_table(path: Path) -> dict[str, list[str]]:
     """Read a CSV file with a header, as columns; lines starting with # are comments."""
     with path.open(newline="", encoding="utf-8") as lines:
         rows = list(csv.reader(line for line in lines if line.strip() and not line.startswith("#")))
@@ -211,7 +211,7 @@ def _table(path: Path) -> dict[str, list[str]]:
 
 def _fsc(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Read frequency (1/Å) and FSC."""
-    table = _table(path)
+    table = read_table(path)
     frequency = next((name for name in table if name.startswith("freq")), "frequency")
     return np.array(table[frequency], float), np.array(table["fsc"], float)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from single_rs.report import figures, tables
+from single_rs.report.extras import add_columns, extra_figures, extra_tables
 from single_rs.report.files import ParticleFiles, RunFiles
 from single_rs.report.interactive import MOVIE_FRAMES, player, viewer
 from single_rs.report.tumbling import tumbling_data
@@ -173,6 +174,7 @@ def _particle(particle: ParticleFiles, frames: int) -> str:
     """Return the section of one particle, with so many frames in its movie."""
     key = f"particle-{particle.number}"
     reasons = "".join(f"<li>{tables.text(reason)}</li>" for reason in particle.reasons)
+    add_columns(particle)
     parts = [heading(key, f"Particle {particle.number}", tables.badge(particle.verdict))]
     if reasons:
         parts.append(f'<ul class="reasons {particle.verdict}" aria-label="Reasons of the verdict">{reasons}</ul>')
@@ -183,6 +185,7 @@ def _particle(particle: ParticleFiles, frames: int) -> str:
     groups = (
         ("Frames", figures.frame_figures(particle)),
         ("Atoms", chain(figures.atom_figures(particle), figures.strain_figures(particle))),
+        ("Further analysis", extra_figures(particle)),
         ("Map", figures.map_figures(particle)),
         ("Poses and resolution", figures.pose_figures(particle)),
     )
@@ -190,6 +193,7 @@ def _particle(particle: ParticleFiles, frames: int) -> str:
         cards = grid(drawn)
         if cards:
             parts.append(f'<h3 class="group">{name}</h3>{cards}')
+    parts += [f'<h3 class="group">{tables.text(name)}</h3>{card}' for name, card in extra_tables(particle)]
     notes = particle.summary.get("notes")
     parts.append(_gaps([*particle.gaps, *(notes if isinstance(notes, list) else [])]))
     return "".join(parts)

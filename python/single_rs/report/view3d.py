@@ -24,6 +24,9 @@ _STRUCTURES = (("other", _GREY), ("fcc", BLUE), ("hcp", ORANGE), ("bcc", GREEN),
 # Order of the strain column of atoms.xyz; offered after the radial strain.
 _COMPONENTS = ("xx", "yy", "zz", "xy", "xz", "yz")
 _MAX_DECIMALS = 4
+# Grain −1 is none; those beyond the fifth are small and share a colour.
+_GRAINS = (("none", _GREY), ("grain 0", BLUE), ("grain 1", ORANGE), ("grain 2", GREEN), ("grain 3", PURPLE),
+           ("others", SKY))  # fmt: skip
 
 
 def view_data(particle: ParticleFiles, cell: np.ndarray | None) -> dict[str, Any] | None:
@@ -96,6 +99,18 @@ def _colourings(particle: ParticleFiles) -> list[dict[str, Any]]:
         found.append(_continuous("Uncertainty σ", 100 * np.asarray(atoms.get("sigma"), float), "pm", "Viridis"))
     if atoms.get("height") is not None:
         found.append(_continuous("Peak height", np.asarray(atoms.get("height"), float), "map units", "Viridis"))
+    for key, name, unit, factor in (
+        ("von_mises", "Von Mises strain", "%", 100.0),
+        ("rotation", "Local rotation", "°", 1.0),
+        ("formation_energy", "Formation energy", "eV", 1.0),
+    ):
+        values = atoms.get(key)
+        if values is not None and values.ndim == 1:
+            found.append(_continuous(name, factor * values, unit, "Viridis"))
+    grains = atoms.get("grain")
+    if grains is not None and len(np.unique(grains)) > 1:
+        labels = np.clip(grains.astype(int) + 1, 0, len(_GRAINS) - 1)
+        found.append(_categories("Grain", labels, _GRAINS))
     if strain is not None and strain.ndim == 2 and strain.shape[1] == 6:
         found += [_diverging(f"Strain ε {name}", 100 * strain[:, k], "%") for k, name in enumerate(_COMPONENTS)]
     kinds = sorted(set(atoms.symbols.tolist()))

@@ -1,0 +1,240 @@
+"""Sections of a report that appear when their files are there: strain statistics, defects, energy, validation.
+
+    summary.json    strain.statistics: mean, spread and quantiles of every measure, core and surface
+    strain.csv, structure.csv, energy.xyz    columns per atom that the 3D view can colour by
+    structure.json  grains, faults, dislocations, vacancies, shape
+    distances.csv, pdf.csv, powder.csv       distances along rows, pair distribution, powder pattern
+    energy.json     formation energy; validation.json  each check with its limit
+
+An absent file is no gap: these are steps of their own. An unreadable one is named in the page. Files of other versions
+may lack parts; what is there is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from single_rs.report import tables
+from single_rs.report.figures import ReportFigure, drawn
+from single_rs.report.files import attempt, read_json, read_table
+
+if TYPE_CHECKING:
+    from single_rs.report.files import ParticleFiles
+
+__all__ = ["add_columns", "extra_figures", "extra_tables"]
+
+# File → columns that atoms can be coloured by, with the name they get.
+_COLUMNS = {
+    "strain.csv": {"von_mises": "von_mises", "rotation": "rotation"},
+    "structure.csv": {"grain": "grain", "fault": "fault"},
+}
+_QUANTILES = ("q05", "q25", "q50", "q75", "q95")
+_MOST = 8  # defects of one kind that are listed one by one
+
+
+def add_columns(particle: ParticleFiles) -> None:
+    """Add the columns of strain.csv, structure.csv and energy.xyz to the atoms, where they speak of the same ones."""
+    atoms = particle.atoms
+    if atoms is None:
+        return
+    count = len(atoms.positions)
+    for name, columns in _COLUMNS.items():
+        path = particle.folder / name
+        table = attempt(path, read_table, particle.gaps) if path.exists() else None
+        for column, known in columns.items():
+            texts = (table or {}).get(column, [])
+            if len(texts) == count:
+                atoms.columns[known] = np.array([float(t) if t.strip() else np.nan for t in texts])
+    path = particle.folder / "energy.xyz"
+    model = attempt(path, _energies, particle.gaps) if path.exists() else None
+    if model is not None and len(model) == count:
+        atoms.columns["formation_energy"] = model
+
+
+def _energies(path: Any) -> np.ndarray | None:
+    from ase.io import read
+
+    found: Any = read(path, format="extxyz", index=0)
+    return found.arrays.get("formation_energy")
+
+
+def _content(particle: ParticleFiles, name: str) -> dict[str, Any]:
+    """Return a JSON file of the particle, empty when it is not there."""
+    path = particle.folder / name
+    return (attempt(path, read_json, particle.gaps) or {}) if path.exists() else {}
+
+
+def extra_figures(particle: ParticleFiles) -> Iterator[ReportFigure]:
+    """Give the figures of what is there."""
+    for figures in (_strain, _energy, _validation):
+        yield from _tolerant(particle, figures)
+
+
+def _tolerant(
+    particle: ParticleFiles, figures: Callable[[ParticleFiles], Iterator[ReportFigure]]
+) -> Iterator[ReportFigure]:
+    """Give figures; a file of another version that lacks what they need is named instead."""
+    try:
+        yield from list(figures(particle))
+    except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
+        what = figures.__name__.strip("_")
+        particle.gaps.append(f"the {what} has another form than this version knows: {str(error)[:120]}")
+
+
+def _strain(particle: ParticleFiles) -> Iterator[ReportFigure]:
+    """Give the statistics of all measures of strain."""
+    from single_rs.plots.strain import plot_strain_statistics
+
+    strain = particle.summary.get("strain")
+    table = strain.get("statistics") if isinstance(strain, dict) else None
+    if not table:
+        return
+    rows = [
+        SimpleNamespace(
+            measure=measure, group=group, mean=_float(found["mean"]), mean_error=_float(found.get("mean_err")),
+            quantiles=[_float(found[q]) for q in _QUANTILES],
+        )
+        for measure, groups in table.items()
+        for group, found in groups.items()
+    ]  # fmt: skip
+    yield drawn(
+        plot_strain_statistics(rows), f"p{particle.number}-strain-statistics", "Strain statistics",  # type: ignore[arg-type]
+        "Means with their standard errors, quartiles (thick) and 5 to 95% (thin) of the atoms.", wide=True, height=4.4,
+    )  # fmt: skip
+
+
+def _float(value: Any) -> float:
+    """Return a number, NaN for null."""
+    return float("nan") if value is None else float(value)
+
+
+def _energy(particle: ParticleFiles) -> Iterator[ReportFigure]:
+    """Give the formation energy of each atom."""
+    from single_rs.plots.energy import plot_atom_energies
+
+    atoms = particle.atoms
+    energies = None if atoms is None else atoms.get("formation_energy")
+    if atoms is None or energies is None:
+        return
+    calculator = _content(particle, "energy.json").get("calculator") or "an unnamed calculator"
+    yield drawn(
+        plot_atom_energies(atoms.positions, energies, surface=atoms.surface), f"p{particle.number}-energies",
+        "Formation energy of the atoms",
+        f"Against the bulk, by {calculator}, at the measured positions without relaxation.", wide=True, height=3.4,
+    )  # fmt: skip
+
+
+def _validation(particle: ParticleFiles) -> Iterator[ReportFigure]:
+    """Give the figures of the checks."""
+    if not (particle.folder / "validation.json").exists():
+        return
+    from single_rs.errors import DataFileError
+    from single_rs.plots.validation import plot_check
+    from single_rs.validate import read_validation
+
+    try:
+        found = read_validation(particle.folder)
+    except DataFileError as error:
+        particle.gaps.append(str(error)[:200])
+        return
+    for check in found.checks:
+        for name, figure in plot_check(check).items():
+            width, height = figure.get_size_inches()
+            wide = width > 1.8 * height
+            caption = check.message or "See the table of checks."
+            yield drawn(
+                figure.axes, f"p{particle.number}-check-{check.name}-{name}", f"Check: {check.title}", caption,
+                wide=wide, height=3.4,
+            )  # fmt: skip
+
+
+def extra_tables(particle: ParticleFiles) -> Iterator[tuple[str, str]]:
+    """Give headings and cards (HTML) of structure, energy and validation."""
+    structure = _content(particle, "structure.json")
+    if structure:
+        yield "Structure and defects", _list_card(_structure(structure))
+    energy = _content(particle, "energy.json")
+    if energy.get("formation_energy_per_atom") is not None:
+        yield "Energy", _list_card(_energy_facts(energy))
+    checks = _content(particle, "validation.json").get("checks")
+    if isinstance(checks, list) and checks:
+        yield "Validation", _checks(checks)
+
+
+def _list_card(rows: list[tuple[str, str]]) -> str:
+    return f'<div class="card facts two">{tables.facts(rows)}</div>'
+
+
+def _structure(content: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return grains, defects and shape as names and values."""
+    rows: list[tuple[str, str]] = []
+    types = content.get("structure_types") or {}
+    rows.append(("Structure", tables.text(", ".join(f"{n} {k}" for k, n in types.items() if n)) or tables.DASH))
+    grains = content.get("grains") or []
+    listed = ", ".join(f"{g.get('structure')} {g.get('atoms')}" for g in grains)
+    rows.append(("Grains", tables.text(f"{len(grains)}: {listed}" if grains else "none")))
+    boundaries = content.get("boundaries") or []
+    if boundaries:
+        listed = ", ".join(f"{b.get('relation')} {_float(b.get('angle')):.1f}°" for b in boundaries[:_MOST])
+        rows.append(("Boundaries", tables.text(listed)))
+    for key, name in (("faults", "Planar faults"), ("dislocations", "Dislocations")):
+        found = content.get(key) or []
+        listed = ", ".join(" ".join(str(d[k]) for k in ("kind", "name") if d.get(k)) for d in found[:_MOST])
+        rows.append((name, tables.text(f"{len(found)}: {listed}" if found else "none")))
+    vacancies = content.get("vacancies") or []
+    rows.append(("Vacancies", tables.text(len(vacancies) or "none")))
+    bend = content.get("bend")
+    if isinstance(bend, dict) and isinstance(bend.get("angle"), (int, float)):
+        rows.append(("Bend", tables.number(bend["angle"], 2, "°")))
+    shape = content.get("shape")
+    if isinstance(shape, dict):
+        radii = ", ".join(f"{_float(r):.1f}" for r in shape.get("radii") or [])
+        rows.append(("Principal radii", f"{tables.text(radii)}&nbsp;Å"))
+        rows.append(("Sphericity", tables.number(shape.get("sphericity"), 3)))
+        fractions = shape.get("facet_fractions") or {}
+        if isinstance(fractions, dict):
+            listed = ", ".join(f"{{{k}}} {100 * _float(v):.0f}%" for k, v in fractions.items())
+            rows.append(("Facets", tables.text(listed)))
+    return rows
+
+
+def _energy_facts(content: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the formation energy as names and values."""
+    value, error = content["formation_energy_per_atom"], content.get("formation_energy_per_atom_err")
+    rows = [
+        ("Formation energy per atom", f"{tables.concise(value, error, 3)}&nbsp;eV"),
+        ("Calculator", tables.text(content.get("calculator") or tables.DASH)),
+    ]
+    if content.get("bias") is not None:
+        rows.append(("Bias by position noise, taken off", tables.number(content["bias"], 3, "eV")))
+    notes = content.get("notes")
+    if isinstance(notes, list) and notes:
+        rows.append(("Notes", tables.text("; ".join(map(str, notes)))))
+    return rows
+
+
+def _checks(checks: list[dict[str, Any]]) -> str:
+    """Return one line per check: what was measured, the limit, and the sentence on it."""
+    rows = []
+    for check in checks:
+        status = str(check.get("status"))
+        sign = {"passed": "solved", "failed": "failed"}.get(status)
+        label = f'<span class="badge {sign}">{tables.text(status)}</span>' if sign else tables.text(status)
+        unit = str(check.get("unit") or "")
+        limit = check.get("limit")
+        wanted = (
+            f"{tables.text(check.get('comparison') or '')} {tables.number(limit, 3, unit)}" if limit is not None else ""
+        )
+        rows.append(
+            f'<tr><th scope="row">{tables.text(check.get("title") or check.get("name"))}</th><td>{label}</td>'
+            f'<td class="num">{tables.number(check.get("value"), 3, unit)}</td><td class="num">{wanted}</td>'
+            f"<td>{tables.text(check.get('message') or '')}</td></tr>"
+        )
+    heads = ("Check", "Result", "Measured", "Limit", "What it says")
+    header = "".join(f'<th scope="col"{" class=num" if k in (2, 3) else ""}>{h}</th>' for k, h in enumerate(heads))
+    head, body = f"<thead><tr>{header}</tr></thead>", f"<tbody>{''.join(rows)}</tbody>"
+    return f'<div class="card scroll"><table class="checks">{head}{body}</table></div>'
