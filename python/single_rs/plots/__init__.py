@@ -39,6 +39,7 @@ from single_rs.plots.strain import (
     plot_strain_planes,
     plot_strain_statistics,
 )
+from single_rs.plots.structure import plot_dislocation, plot_grains, plot_shape, plot_site_types, plot_stacking
 
 __all__ = [
     "neighbour_distances",
@@ -46,10 +47,12 @@ __all__ = [
     "plot_atom_heights",
     "plot_cell_against_size",
     "plot_coordination",
+    "plot_dislocation",
     "plot_drift",
     "plot_frames",
     "plot_fsc",
     "plot_gallery",
+    "plot_grains",
     "plot_map_slices",
     "plot_neighbour_distances",
     "plot_orientation_coverage",
@@ -59,6 +62,9 @@ __all__ = [
     "plot_radial_strain",
     "plot_row_distances",
     "plot_scores",
+    "plot_shape",
+    "plot_site_types",
+    "plot_stacking",
     "plot_strain_components",
     "plot_strain_distributions",
     "plot_strain_histogram",
