@@ -17,6 +17,8 @@ from single_rs.orient.frames import FrameSet, time_blocks
 from single_rs.orient.mates import Candidates, all_mates, best_of, unfold
 from single_rs.orient.occupancy import SiteModel, solve_occupancy
 from single_rs.orient.quotient import index_frames, nearest_mates, site_amplitude, to_quaternions
+from single_rs.orient.reference import Reference, look_up
+from single_rs.orient.search import search
 from single_rs.orient.template import beam_directions, lattice_template
 from single_rs.orient.volumes import PAD, fourier_volume, grid_size, map_from_sums, shell_correlation
 from single_rs.reconstruct import reconstruct
@@ -218,8 +220,87 @@ def test_best_of_sorts_within_each_frame():
     index, there = best_of(frame, np.array([1.0, 3, 2, 5, 0, 4]), 2)
     assert index.tolist() == [[1, 2], [3, 3], [5, 4]]
     assert there.tolist() == [[True, True], [True, False], [True, True]]
-    candidates = Candidates(frame, np.eye(3)[None].repeat(6, 0), np.zeros(6)).only(index)
-    assert candidates.frame.tolist() == [0, 0, 1, 2, 2]
+
+
+def test_candidates_are_taken_and_joined_by_frame():
+    candidates = Candidates(np.array([0, 0, 1, 2]), np.eye(3)[None].repeat(4, 0), np.arange(4.0))
+    taken = candidates.of_frames(np.array([True, False, True]))
+    assert taken.frame.tolist() == [0, 0, 2]
+    assert taken.prior.tolist() == [0.0, 1.0, 3.0]
+    joined = taken.joined(np.eye(3)[None].repeat(2, 0), np.array([1, 0]), -7.0)
+    assert joined.frame.tolist() == [0, 0, 0, 1, 2]
+    assert joined.prior.tolist() == [0.0, 1.0, -7.0, -7.0, 3.0]
+
+
+@pytest.fixture(scope="module")
+def ball_frames():
+    """Noisy slices of a cut ball of platinum at known poses: frames, reference, rotations, shifts (px)."""
+    template = lattice_template("Pt")
+    random = np.random.default_rng(4)
+    plane = _core.HalfPlane(64, 3, 22)
+    m = len(plane)
+    count = 12
+    index = template.sites(9.0)
+    positions = index * template.grid_step
+    keep = positions @ [0.3, 0.8, 0.52] < 4.0  # a cap is missing: no mate is alike
+    model = SiteModel(index[keep], template.grid_step, np.zeros(3), np.ones(int(keep.sum())))
+    weights = np.ones(m, np.float32)
+    frames = FrameSet(
+        np.zeros((count, m), np.complex64), plane, weights, np.ones(count, np.float32), np.zeros((count, 2)), 0.4
+    )
+    reach = plane.max_shell * PAD + 2
+    amplitude = site_amplitude(template, reach, frames.box)
+    reference = Reference.of(
+        frames, model.positions, model.weight, amplitude, model.volume(amplitude, reach, frames.box)
+    )
+    rotations = Rotation.random(count, random_state=4).as_matrix()
+    shifts = random.uniform(-1, 1, (count, 2))
+    slices = _core.project_slices(reference.volume, plane, PAD, rotations.astype(np.float32))
+    phase = np.exp(-2j * np.pi / 64 * (shifts @ plane.frequencies().T))
+    signal = (slices * phase).astype(np.complex64)
+    noise = random.normal(0, 1, (2, count, m)) * np.sqrt((np.abs(signal) ** 2).mean())
+    frames = replace(frames, spectra=(signal + noise[0] + 1j * noise[1]).astype(np.complex64))
+    return frames, reference, rotations, shifts, template.group
+
+
+def test_a_reference_knows_the_power_of_its_slices(ball_frames):
+    frames, reference, rotations, _, _ = ball_frames
+    slices = _core.project_slices(reference.volume, frames.plane, PAD, rotations.astype(np.float32))
+    exact = (np.abs(slices) ** 2).sum(axis=1)
+    ratio = reference.power(rotations[:, 2]) / exact
+    # The same view turned in the plane has its spots elsewhere against pixels and the last shell.
+    assert np.abs(ratio - 1).max() < 0.2
+    assert ratio.std() < 0.08
+    np.testing.assert_allclose(reference.power(-rotations[:, 2]), reference.power(rotations[:, 2]), rtol=1e-9)
+
+
+def test_look_ups_are_the_overlaps_with_slices(ball_frames):
+    frames, reference, rotations, _, _ = ball_frames
+    of, every = np.zeros(len(rotations), np.int64), np.arange(len(rotations))
+    overlap, _, shifts = look_up(frames, [reference], of, rotations, every, np.zeros((len(of), 2)), 5)
+    slow, _, found = _core.score_poses(
+        frames.spectra, frames.plane, frames.weights, reference.volume[None], PAD, of.astype(np.int32),
+        rotations.astype(np.float32), every.astype(np.int32), 5, _core.look_up_spacing(frames.plane),
+    )  # fmt: skip
+    np.testing.assert_allclose(overlap, slow, rtol=0.04)
+    np.testing.assert_allclose(shifts, found, atol=0.15)
+
+
+def test_the_search_finds_poses_among_mates_and_climbs_to_them(ball_frames):
+    frames, reference, rotations, shifts, group = ball_frames
+    n = len(rotations)
+    random = np.random.default_rng(9)
+    off = Rotation.from_rotvec(np.radians(random.normal(0, 1.2, (n, 3)))).as_matrix()
+    mates = all_mates((off @ rotations)[:, None], group)
+    frame = np.repeat(np.arange(n), mates.shape[1])
+    candidates = Candidates(frame, mates.reshape(-1, 3, 3), np.zeros(len(frame)))
+    found = search(frames, [reference], np.zeros(n, np.int64), candidates, np.zeros((n, 2)), 5, 1.0)
+    turn = np.einsum("nij,nij->n", found.rotations[:, 0], rotations)
+    error = np.degrees(np.arccos(np.clip((turn - 1) / 2, -1, 1)))
+    assert np.median(error) < 0.6
+    assert (error < 2.0).sum() >= n - 1
+    assert np.median(np.linalg.norm(found.shifts[:, 0] - shifts, axis=1)) < 0.15  # px
+    assert (np.diff(np.where(found.there, found.likelihood, -1e9), axis=1) <= 0).all()
 
 
 def test_packing_about_a_shifted_centre_gives_the_phases_of_a_centred_particle():

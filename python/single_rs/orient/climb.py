@@ -60,6 +60,7 @@ FINALISTS = 6  # poses polished before they are compared
 SAME_POSE = np.radians(3.0)  # poses nearer than this are one
 UNCLEAR = 0.9  # posterior below which a frame is searched again
 DOUBTFUL = 0.3  # posterior below which a frame enters no volume
+BELIEF = 0.1  # share of a log-likelihood that is believed: maps climbed to are wrong in places
 SAMPLE = 160  # frames of the second half that choose how it lies on the first
 JOIN_ROUNDS = 3
 NEIGHBOUR = np.radians(12.0)  # poses nearer than this agree, as in `quotient`
@@ -251,7 +252,7 @@ def _decide(
     same = np.triu(trace > 1 + 2 * np.cos(SAME_POSE), k=1).any(axis=1)
     value = np.where(there & ~same, value, -np.inf)
     at = (half.every, value.argmax(axis=1))
-    share = np.exp(half.config.temper * (value - value[at][:, None]))
+    share = np.exp(BELIEF * (value - value[at][:, None]))
     half.confidence = 1 / share.sum(axis=1)
     weight = half.confidence * (half.confidence > DOUBTFUL)
     if not weight.any():  # noise: every pose is as good, and a volume is still needed to say so

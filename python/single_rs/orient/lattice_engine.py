@@ -23,7 +23,7 @@ def solve_by_lattice(
     clean: CleanStack, element: str, config: OrientConfig, progress: Callable[[str, int, int], None] | None
 ) -> Poses:
     """Poses by the lattice engine; see `single_rs.orient.find_poses`."""
-    steps = 2 * (3 + config.growth_rounds + config.volume_rounds + config.polish_rounds) + 2
+    steps = 2 * (2 + config.growth_rounds + config.volume_rounds + config.polish_rounds) + 2
     done = 0
 
     def report(_: str) -> None:
@@ -41,12 +41,10 @@ def solve_by_lattice(
         report("smooth")
         states = smooth_states(index, select, blocks.block[select])
         coarse, fine = (
-            half_solver(
-                clean, select, states, blocks.fold[select], blocks.block[select], index.template, config, period
-            )
+            half_solver(clean, select, blocks.fold[select], blocks.block[select], index.template, config, period)
             for period in (config.search_resolution, config.polish_resolution)
         )
-        solved.append((select, coarse, solve_half(coarse, fine, states, index.rotations[select], report)))
+        solved.append((select, coarse, solve_half(coarse, fine, states, report)))
     report("merge")
     (first, solver, poses), (second, other, others) = solved
     merged = merge_halves(solver, poses, other, others)
@@ -62,7 +60,7 @@ def solve_by_lattice(
 
 
 def _chain(poses: HalfPoses) -> dict[str, float]:
-    return {"step_deg": float(np.degrees(poses.step) * np.sqrt(3)), "jump_share": poses.jump, **poses.trail}
+    return {"step_deg": float(np.degrees(poses.chain.step) * np.sqrt(3)), "jump_share": poses.chain.jump, **poses.trail}
 
 
 def _gathered(

@@ -7,55 +7,43 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from single_rs import _core
-from single_rs.orient.quotient import FRIEDEL, to_quaternions
+from single_rs.orient.chain import Chain, smooth
+from single_rs.orient.quotient import FRIEDEL, LEAST_STATE, States, to_quaternions
 
 __all__ = ["Candidates", "all_mates", "best_of", "choose", "unfold"]
 
 CLEAR = 8.0  # nats between the nearest and the next mate for a step to be unambiguous
 LONGEST_STEP = 4.5  # in units of the step size; a longer one may be a jump
-
-
 IMPOSSIBLE = -1e4  # log-likelihood of a place without a candidate
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """Poses to be compared: frame (c,) ascending, each frame at least once; rotations (c, 3, 3); prior (c,) nats."""
+    """Poses to be compared: frame (c,) ascending; rotations (c, 3, 3); prior (c,) nats."""
 
     frame: NDArray[np.int64]
     rotations: NDArray[np.float64]
     prior: NDArray[np.float64]
 
     @classmethod
-    def mates(
-        cls, states: NDArray[np.float64], probability: NDArray[np.float64], group: NDArray[np.float64], least: float
-    ) -> Candidates:
-        """All mates of the states (n, q, 3, 3) of at least probability `least`; the first state always counts."""
-        keep = probability >= least
-        keep[:, 0] = True
-        frame, state = np.nonzero(keep)
-        mates = all_mates(states[frame, state][:, None], group)
+    def mates(cls, states: States, group: NDArray[np.float64]) -> Candidates:
+        """All mates of all states."""
+        mates = all_mates(states.rotations[:, None], group)
         count = mates.shape[1]
-        prior = np.log(np.maximum(probability[frame, state], least))
-        return cls(np.repeat(frame, count), mates.reshape(-1, 3, 3), np.repeat(prior, count))
+        prior = np.log(np.maximum(states.probability, LEAST_STATE))
+        return cls(np.repeat(states.frame, count), mates.reshape(-1, 3, 3), np.repeat(prior, count))
 
-    def only(self, index: NDArray[np.int64]) -> Candidates:
-        """Return the candidates `index` of all frames, any shape, each once and in order."""
-        kept = np.unique(index)
-        return Candidates(self.frame[kept], self.rotations[kept], self.prior[kept])
+    def of_frames(self, chosen: NDArray[np.bool_]) -> Candidates:
+        """Return the candidates of the frames `chosen` (n,)."""
+        keep = chosen[self.frame]
+        return Candidates(self.frame[keep], self.rotations[keep], self.prior[keep])
 
-    def joined(
-        self, rotations: NDArray[np.float64], frame: NDArray[np.int64] | None = None, prior: float | None = None
-    ) -> Candidates:
-        """Return the candidates and more: rotations (c, 3, 3) of `frame` (c,), one of each frame when not given.
-
-        `prior` is that of the likeliest candidate when not given.
-        """
-        frames = np.concatenate([self.frame, np.arange(len(rotations)) if frame is None else frame])
+    def joined(self, rotations: NDArray[np.float64], frame: NDArray[np.int64], prior: float) -> Candidates:
+        """Return the candidates and more: rotations (c, 3, 3) of `frame` (c,), all of the same prior."""
+        frames = np.concatenate([self.frame, frame])
         order = np.argsort(frames, kind="stable")
         every = np.concatenate([self.rotations, rotations])
-        priors = np.concatenate([self.prior, np.full(len(rotations), self.prior.max() if prior is None else prior)])
+        priors = np.concatenate([self.prior, np.full(len(rotations), prior)])
         return Candidates(frames[order], every[order], priors[order])
 
 
@@ -103,29 +91,16 @@ def choose(
     emission: NDArray[np.float64],
     there: NDArray[np.bool_],
     block: NDArray[np.int64],
-    step: float,
-    jump: float,
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Most probable candidate (n,) of each frame and its posterior, by forward-backward within each block.
+    chain: Chain,
+) -> tuple[NDArray[np.int64], NDArray[np.float64], Chain]:
+    """Most probable candidate (n,) of each frame, its posterior (n,), and the chain learnt from all steps.
 
     `candidates` (n, c, 3, 3) are full rotations, `emission` (n, c) tempered log-likelihoods, `there` (n, c) tells
     whether the place holds a candidate.
     """
     top = np.where(there, emission, -np.inf).max(axis=1, keepdims=True)
     emission = np.where(there, emission - top, IMPOSSIBLE)
-    quaternions = to_quaternions(candidates)
-    identity = np.array([[1, 0, 0, 0]], np.float32)
-    posterior = np.zeros_like(emission, dtype=np.float32)
-    for b in np.unique(block):
-        chain = np.flatnonzero(block == b)
-        posterior[chain], _, _ = _core.smooth_candidates(
-            np.ascontiguousarray(quaternions[chain]),
-            np.ascontiguousarray(emission[chain], np.float32),
-            identity,
-            identity,
-            step,
-            jump,
-            8 * np.pi**2,
-        )
+    alone = np.array([[1, 0, 0, 0]], np.float32)
+    posterior, learnt = smooth(to_quaternions(candidates), emission, (alone, alone), block, chain)
     pick = posterior.argmax(axis=1)
-    return pick, np.take_along_axis(posterior, pick[:, None], axis=1)[:, 0].astype(float)
+    return pick, np.take_along_axis(posterior, pick[:, None], axis=1)[:, 0].astype(float), learnt

@@ -34,7 +34,7 @@ class Merged:
 
 def merge_halves(first: HalfSolver, first_poses: HalfPoses, second: HalfSolver, second_poses: HalfPoses) -> Merged:
     """Align the poses of the second half with the first half's volume."""
-    volume = first.whole_volume(first_poses)
+    volume = first.whole_reference(first_poses).volume
     best = np.argsort(-second_poses.confidence, kind="stable")[:SAMPLE]
     sample = np.sort(best)
     frames = second.frames.take(sample)
@@ -51,7 +51,8 @@ def merge_halves(first: HalfSolver, first_poses: HalfPoses, second: HalfSolver, 
     for _ in range(ROUNDS):
         start = rotations[sample]
         _, found = second.score(frames, [volume], of, start, every)
-        r, t, _ = second.polish(frames, [volume], of, start, found, every)
+        fitted = second.polish(frames, [volume], of, start, found, every)
+        r, t = fitted.rotations, fitted.shifts
         turn = robust_mean(np.einsum("nji,njk->nik", start, r))
         moved = particle_translation(r, t - shifts[sample])
         rotations = rotations @ turn

@@ -5,8 +5,7 @@ lattice, f the identity or half a turn about the beam (Friedel's law). Here the 
 
 1. correlate each frame with the ideal crystal (`_core.index_frames`); the lattice constant is the one that fits best;
 2. forward-backward over the candidates of neighbouring frames, block by block, step size learnt on the way;
-3. merge the candidates into a few distinct states per frame and refine each against a ball of ideal lattice,
-   which has all the mates' symmetry and so prefers none of them.
+3. keep the candidates that this leaves possible.
 """
 
 from __future__ import annotations
@@ -19,7 +18,8 @@ from scipy.spatial.transform import Rotation
 
 from single_rs import _core
 from single_rs.background import CleanStack
-from single_rs.orient.frames import FrameSet, shell_of
+from single_rs.orient.chain import Chain, smooth
+from single_rs.orient.frames import shell_of
 from single_rs.orient.occupancy import SiteModel
 from single_rs.orient.template import LatticeTemplate, beam_directions
 from single_rs.orient.types import OrientConfig
@@ -32,7 +32,6 @@ __all__ = [
     "ball_model",
     "index_frames",
     "nearest_mates",
-    "refine_states",
     "smooth_states",
     "to_quaternions",
 ]
@@ -45,11 +44,12 @@ PADDED = 256  # px the masked frame is padded to: 3 samples across a spot
 SPOT_TO_PARTICLE = 0.85  # the ball that widens the spots, as part of the diameter: real particles are no balls
 SPOT_POWER = 60.0  # power of the strongest reflection over the noise; only its logarithm matters
 SCAN_FRAMES = 160  # frames that the lattice constant is measured on
+CHAIN_ROUNDS = 3  # of learning the chain
 BELIEF = 3.0  # log-likelihood per unit of index score; 2 to 4 give the same poses between 0.4 and 8 e/px
 NULL_KEY = 20201  # of the random turns that make the null
-STATES = 3  # distinct states kept per frame
+LEAST_STATE = 1e-3  # posterior below which a candidate is excluded: what is right is above it (docs/notebook.md)
 NEIGHBOUR = np.radians(12.0)  # states nearer than this count as a small step
-SAME_STATE = np.radians(8.0)  # candidates nearer than this are one state
+SAME_STATE = np.radians(8.0)  # candidates nearer than this are averaged
 
 
 @dataclass(frozen=True)
@@ -87,15 +87,17 @@ class Index:
 
 @dataclass(frozen=True)
 class States:
-    """Distinct states per frame, most probable first.
+    """What index and time leave of the pose of each frame, modulo mates.
 
-    rotations (n, q, 3, 3), probability (n, q), step in rad per axis, share of jumps.
+    likeliest (n, 3, 3), mean of the most probable candidates; frame (c,) ascending, rotations (c, 3, 3) and probability
+    (c,) of all candidates that are not excluded; the chain learnt from them.
     """
 
+    likeliest: NDArray[np.float64]
+    frame: NDArray[np.int64]
     rotations: NDArray[np.float64]
     probability: NDArray[np.float64]
-    step: float
-    jump: float
+    chain: Chain
 
 
 def to_quaternions(matrices: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -151,30 +153,19 @@ def index_frames(clean: CleanStack, template: LatticeTemplate, config: OrientCon
 
 
 def smooth_states(index: Index, select: NDArray[np.int64], block: NDArray[np.int64]) -> States:
-    """Pool the candidates of frames `select` over time and merge them into distinct states.
-
-    Chains do not cross `block` (one number per selected frame). The step size and the share of jumps are learnt by
-    three rounds of expectation and maximisation over all chains of the selection.
-    """
+    """Pool the candidates of frames `select` over time; chains do not cross `block` (one number per selected frame)."""
     scores = index.scores[select]
     quaternions = to_quaternions(index.rotations[select])
     emission = (BELIEF * scores).astype(np.float32)
-    left, right = to_quaternions(FRIEDEL), to_quaternions(index.template.group)
-    volume = 8 * np.pi**2 / (len(left) * len(right))
-    chains = [np.flatnonzero(block == b) for b in np.unique(block)]
-    step, jump = np.radians(4.0), 0.05
-    probability = np.zeros_like(scores)
-    for _ in range(3):
-        square, jumps = 0.0, 0.0
-        for chain in chains:
-            probability[chain], s, j = _core.smooth_candidates(
-                np.ascontiguousarray(quaternions[chain]), emission[chain], left, right, step, jump, volume
-            )
-            square, jumps = square + s * len(chain), jumps + j * len(chain)
-        step = float(np.clip(np.sqrt(square / len(select)), np.radians(0.3), np.radians(15)))
-        jump = float(np.clip(jumps / len(select), 0.005, 0.5))
-    merged, mass = _merge(quaternions, probability, index.template.group)
-    return States(merged, mass, step, jump)
+    mates = (to_quaternions(FRIEDEL), to_quaternions(index.template.group))
+    chain = Chain(np.radians(4.0), 0.05)
+    for _ in range(CHAIN_ROUNDS):
+        probability, chain = smooth(quaternions, emission, mates, block, chain)
+    keep = probability >= LEAST_STATE
+    keep[np.arange(len(keep)), probability.argmax(axis=1)] = True
+    frame, place = np.nonzero(keep)
+    likeliest = _likeliest(quaternions, probability, index.template.group)
+    return States(likeliest, frame, index.rotations[select][keep], probability[frame, place].astype(float), chain)
 
 
 def _product(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -204,24 +195,16 @@ def nearest_mates(
     return aligned, 2 * np.arccos(np.clip(np.abs(nearest), 0, 1))
 
 
-def _merge(
+def _likeliest(
     quaternions: NDArray[np.float32], probability: NDArray[np.float64], group: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Merge candidates (n, k, 4) within `SAME_STATE` of the most probable one, `STATES` times over."""
-    n = len(quaternions)
-    remaining = probability.copy()
-    out, mass = np.zeros((n, STATES, 3, 3)), np.zeros((n, STATES))
-    for q in range(STATES):
-        top = quaternions[np.arange(n), remaining.argmax(axis=1)]
-        aligned, angle = nearest_mates(quaternions, top, group)
-        near = angle < SAME_STATE
-        weight = np.where(near, remaining, 0.0)
-        mass[:, q] = weight.sum(axis=1)
-        # Within a few degrees the sum of like-signed quaternions is the chordal mean.
-        mean = (aligned * (weight + 1e-9 * near)[..., None]).sum(axis=1)
-        out[:, q] = Rotation.from_quat(np.roll(mean, -1, axis=1)).as_matrix()
-        remaining[near] = 0.0
-    return out, mass
+) -> NDArray[np.float64]:
+    """Mean (n, 3, 3) of the candidates (n, k, 4) within `SAME_STATE` of the most probable one, all in its mate."""
+    top = quaternions[np.arange(len(quaternions)), probability.argmax(axis=1)]
+    aligned, angle = nearest_mates(quaternions, top, group)
+    weight = np.where(angle < SAME_STATE, probability + 1e-9, 0.0)
+    # Within a few degrees the sum of like-signed quaternions is the chordal mean.
+    mean = (aligned * weight[..., None]).sum(axis=1)
+    return Rotation.from_quat(np.roll(mean, -1, axis=1)).as_matrix()
 
 
 def ball_model(template: LatticeTemplate, diameter: float, origin: NDArray[np.float64] | None = None) -> SiteModel:
@@ -231,21 +214,6 @@ def ball_model(template: LatticeTemplate, diameter: float, origin: NDArray[np.fl
     radius = np.linalg.norm(index * template.grid_step + shift, axis=1)
     weight = 1 / (1 + np.exp((radius - diameter / 2 + 1.0) / 0.8))
     return SiteModel(index, template.grid_step, shift, weight)
-
-
-def refine_states(
-    frames: FrameSet, states: States, template: LatticeTemplate, diameter: float, window: int, spacing: float
-) -> NDArray[np.float64]:
-    """Refine all states (n, q, 3, 3) of all frames against a ball of lattice; spacing of the shift search in px."""
-    reach = frames.plane.max_shell * PAD + 2
-    volume = ball_model(template, diameter).volume(site_amplitude(template, reach, frames.box), reach, frames.box)
-    n, q = states.rotations.shape[:2]
-    start = np.ascontiguousarray(states.rotations.reshape(-1, 3, 3), np.float32)
-    frame, of = np.repeat(np.arange(n, dtype=np.int32), q), np.zeros(n, np.int32)
-    data = (frames.spectra, frames.plane, frames.weights, volume[None], PAD, of, start)
-    _, _, shifts = _core.score_poses(*data, frame, window, spacing)
-    refined, *_ = _core.polish_poses(*data, shifts, frame, 12, np.radians(6), 2 * spacing)
-    return refined.astype(float).reshape(n, q, 3, 3)
 
 
 def site_amplitude(template: LatticeTemplate, reach: int, box: float) -> NDArray[np.float64]:

@@ -14,15 +14,17 @@ from numpy.typing import NDArray
 from single_rs import _core
 from single_rs.background import CleanStack
 from single_rs.crystal import prototype
-from single_rs.orient.atomic_volume import atomic_volume
+from single_rs.orient.atomic_model import atomic_reference
+from single_rs.orient.chain import Chain
 from single_rs.orient.frames import FrameSet
-from single_rs.orient.mates import best_of
-from single_rs.orient.quotient import States, site_amplitude
+from single_rs.orient.occupancy import SiteModel
+from single_rs.orient.quotient import site_amplitude
+from single_rs.orient.reference import Reference, likelihood
 from single_rs.orient.template import LatticeTemplate
 from single_rs.orient.types import OrientConfig
 from single_rs.orient.volumes import PAD, ball_mask, grid_size, map_from_sums
 
-__all__ = ["CONFIDENT", "DOUBTFUL", "SITE_MARGIN", "HalfPoses", "HalfSolver", "half_solver"]
+__all__ = ["CONFIDENT", "DOUBTFUL", "SITE_MARGIN", "Fitted", "HalfPoses", "HalfSolver", "half_solver"]
 
 SITE_MARGIN = 3.5  # Å of empty lattice round the ball: the particle is no ball
 CONFIDENT = 0.9  # posterior of the frames that models are built from
@@ -38,17 +40,26 @@ QUARTER_WAVE = 0.25  # spacing of the shift search, of the shortest period
 class HalfPoses:
     """Poses of the frames of one half, in the half's own frame and hand.
 
-    rotations (n, 3, 3); shifts (n, 2) px from the measured centres; score (n,) nats; confidence (n,); step and jump of
-    the chain; trail: named numbers of each round.
+    rotations (n, 3, 3); shifts (n, 2) px from the measured centres; score (n,) nats over an empty frame;
+    confidence (n,); the chain learnt from them; trail: named numbers of each round.
     """
 
     rotations: NDArray[np.float64]
     shifts: NDArray[np.float64]
     score: NDArray[np.float64]
     confidence: NDArray[np.float64]
-    step: float
-    jump: float
+    chain: Chain
     trail: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Refined poses: rotations (c, 3, 3), shifts (c, 2) px, likelihood (c,) nats, power (c,) over the noise."""
+
+    rotations: NDArray[np.float64]
+    shifts: NDArray[np.float64]
+    likelihood: NDArray[np.float64]
+    power: NDArray[np.float64]
 
 
 @dataclass
@@ -61,8 +72,6 @@ class HalfSolver:
     template: LatticeTemplate
     diameter: float
     config: OrientConfig
-    step: float
-    jump: float
 
     def __post_init__(self) -> None:
         plane = self.frames.plane
@@ -92,28 +101,7 @@ class HalfSolver:
             self.window,
             self.spacing,
         )
-        return self.likelihood(overlap, power, frame, frames.gain), shifts
-
-    @staticmethod
-    def likelihood(
-        overlap: NDArray[np.float32], power: NDArray[np.float32], frame: NDArray[np.int64], gain: NDArray[np.float32]
-    ) -> NDArray[np.float64]:
-        """2 s b − s² a with one scale s for all frames: the one that the best candidate of each asks for."""
-        best = best_of(frame, 2.0 * overlap - power, 1)[0][:, 0]
-        s = max(float(overlap[best].sum() / power[best].sum()), 1e-6)
-        return (2 * s * overlap.astype(float) - s * s * power) * gain[frame]
-
-    def gains(
-        self, frames: FrameSet, volumes: list[NDArray[np.complex64]], rotations: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        """Power (n,) of each frame's own slice over the noise, at the scale that fits all frames."""
-        slices = np.empty((len(rotations), len(frames.plane)), np.complex64)
-        for number, volume in enumerate(volumes):
-            here = self.fold == number
-            turned = np.ascontiguousarray(rotations[here], np.float32)
-            slices[here] = _core.project_slices(volume, frames.plane, PAD, turned)
-        power = (slices.real**2 + slices.imag**2) @ frames.weights
-        return power.astype(float) * frames.gain
+        return likelihood(overlap, power, frame, frames.gain), shifts
 
     def polish(
         self,
@@ -124,8 +112,8 @@ class HalfSolver:
         shifts: NDArray[np.floating],
         frame: NDArray[np.int64],
         iterations: int = 8,
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """Refined rotations (c, 3, 3) and shifts (c, 2) of poses of the frames `frame`, and their log-likelihood."""
+    ) -> Fitted:
+        """Refine poses of the frames `frame` (c,) continuously."""
         r, t, overlap, power, _ = _core.polish_poses(
             frames.spectra,
             frames.plane,
@@ -140,19 +128,20 @@ class HalfSolver:
             POLISH_REACH,
             2 * self.spacing,
         )
-        return r.astype(float), t.astype(float), self.likelihood(overlap, power, frame, frames.gain)
+        gain = frames.gain[frame].astype(float)
+        likely = likelihood(overlap, power, frame, frames.gain)
+        return Fitted(r.astype(float), t.astype(float), likely, power * gain)
 
-    def whole_volume(self, poses: HalfPoses) -> NDArray[np.complex64]:
-        """Fourier volume of all confident frames, at search resolution."""
+    def whole_reference(self, poses: HalfPoses) -> Reference:
+        """Reference made of all confident frames, at search resolution."""
         weight = poses.confidence * (poses.confidence > DOUBTFUL)
         group = np.zeros(len(weight), np.int64)
-        sums = self.insert(self.frames, weight, poses.rotations, poses.shifts, group, 1)
-        return self.masked_volume(self.frames, sums[0])
+        return self.map_reference(
+            self.frames, self.insert(self.frames, weight, poses.rotations, poses.shifts, group, 1)[0]
+        )
 
-    def masked_volume(
-        self, frames: FrameSet, sums: tuple[NDArray[np.complex64], NDArray[np.float32]]
-    ) -> NDArray[np.complex64]:
-        """Fourier volume of the atoms that accumulated slices show within the particle's ball."""
+    def map_reference(self, frames: FrameSet, sums: tuple[NDArray[np.complex64], NDArray[np.float32]]) -> Reference:
+        """Reference made of the atoms that accumulated slices show within the particle's ball."""
         shell = frames.plane.max_shell
         size = grid_size(round(FINE_GRID * shell))
         voxel = frames.box / size
@@ -163,7 +152,12 @@ class HalfSolver:
         expected = (
             4 / 3 * np.pi * (self.diameter / 2) ** 3 / (prototype(self.template.structure).site_volume * spacing**3)
         )
-        return atomic_volume(density, shell * PAD + 2, voxel, spacing, expected)
+        return atomic_reference(frames, density, spacing, expected)
+
+    def site_reference(self, model: SiteModel) -> Reference:
+        """Reference made of the occupied sites of a lattice."""
+        volume = model.volume(self.amplitude, self.reach, self.frames.box)
+        return Reference.of(self.frames, model.positions, model.weight, self.amplitude, volume)
 
     def insert(
         self,
@@ -191,7 +185,6 @@ class HalfSolver:
 def half_solver(
     clean: CleanStack,
     select: NDArray[np.int64],
-    states: States,
     fold: NDArray[np.int64],
     block: NDArray[np.int64],
     template: LatticeTemplate,
@@ -201,4 +194,4 @@ def half_solver(
     """Solver of the frames `select` with periods down to `period` Å; `fold` and `block` are per selected frame."""
     centres = clean.offsets[select] / clean.pixel_size
     frames = FrameSet.pack(clean, select, centres, config, period)
-    return HalfSolver(frames, fold, block, template, clean.diameter, config, states.step, states.jump)
+    return HalfSolver(frames, fold, block, template, clean.diameter, config)

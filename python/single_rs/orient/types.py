@@ -36,7 +36,6 @@ class OrientConfig(Settings):
     shift_window: float = setting(1.25, "shifts searched to each side of the measured centre", "Å", gt=0.0, le=10.0)
     block: int = setting(150, "frames of a time block; blocks go to the two halves in turn", "frames", ge=20)
     guard: int = setting(2, "frames on each side of a block that enter no half map", "frames", ge=0, le=50)
-    temper: float = setting(0.1, "share of a log-likelihood that is believed (model error)", gt=0.0, le=1.0)
     growth_rounds: int = setting(2, "rounds of mate breaking against the site model", ge=1, le=20)
     volume_rounds: int = setting(3, "rounds of scoring against held-out Fourier volumes", ge=0, le=20)
     polish_rounds: int = setting(1, "rounds of polishing at full resolution", ge=0, le=20)

@@ -1,15 +1,12 @@
-"""Break the lattice's symmetry with a model of its sites: a seed from one segment, grown over all frames.
+"""A first model that breaks the lattice's symmetry: occupied lattice sites, solved from one segment of frames.
 
-1. *Seed.* The longest unambiguous segments each give a site model of their own (`occupancy`), after a vote on where
-   the lattice's origin lies in the particle: its centre of mass may be far from any atom.
-2. *Grow.* Score all mates of all frames against the site model, a hidden Markov model picks, the sites are solved
-   again from the confident frames; from the second round on each frame is scored against sites solved from the
-   other fold's time blocks only.
+Between ⟨001⟩ and ⟨110⟩ zone axes continuity follows a particle through its mates without doubt. The longest such
+segments each give a site model of their own (`occupancy`), after a vote on where the lattice's origin lies in the
+particle: its centre of mass may be far from any atom.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -17,23 +14,22 @@ from numpy.typing import NDArray
 
 from single_rs import _core
 from single_rs.orient.frames import FrameSet
-from single_rs.orient.mates import Candidates, best_of, choose, unfold
+from single_rs.orient.mates import unfold
 from single_rs.orient.occupancy import SiteModel, solve_occupancy
-from single_rs.orient.quotient import ball_model
-from single_rs.orient.solver import CONFIDENT, SITE_MARGIN, HalfSolver
+from single_rs.orient.quotient import States, ball_model
+from single_rs.orient.solver import SITE_MARGIN, HalfSolver
 from single_rs.orient.volumes import PAD
 
-__all__ = ["grow", "seed_model"]
+__all__ = ["next_model", "seed_model"]
 
 SEEDS = 3  # segments tried
 SEED_ROUNDS = 3
 VOTERS = 48  # frames of a segment that vote on the lattice's origin
-CHAIN = 24  # best candidates of each frame that enter the hidden Markov model
 
 
-def seed_model(half: HalfSolver, rotations: NDArray[np.float64], trail: dict[str, float]) -> SiteModel:
+def seed_model(half: HalfSolver, states: States, trail: dict[str, float]) -> SiteModel:
     """Site model of the segment that explains its own frames best."""
-    unfolded, segment = unfold(rotations, half.template.group, half.block, half.step)
+    unfolded, segment = unfold(states.likeliest, half.template.group, half.block, states.chain.step)
     lengths = np.bincount(segment)
     best: tuple[float, SiteModel] | None = None
     for number in np.argsort(-lengths, kind="stable")[:SEEDS]:
@@ -60,8 +56,9 @@ def _segment_model(half: HalfSolver, frames: FrameSet, rotations: NDArray[np.flo
     gain = 0.0
     for number in range(SEED_ROUNDS):
         _, shifts = half.score(frames, [volume], of, rotations, every)
-        rotations, shifts, likelihood = half.polish(frames, [volume], of, rotations, shifts, every)
-        gain = float(likelihood.mean())
+        fitted = half.polish(frames, [volume], of, rotations, shifts, every)
+        rotations, shifts = fitted.rotations, fitted.shifts
+        gain = float(fitted.likelihood.mean())
         start = gain if number == 0 else start
         sums = half.insert(frames, np.ones(n), rotations, shifts, of, 1)
         model = solve_occupancy(*sums[0], model, half.amplitude, frames.box)
@@ -94,38 +91,10 @@ def _vote_origin(half: HalfSolver, frames: FrameSet, rotations: NDArray[np.float
     return trial[vote.argmax()]
 
 
-def grow(
-    half: HalfSolver,
-    model: SiteModel,
-    candidates: Candidates,
-    trail: dict[str, float],
-    report: Callable[[str], None],
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Break the mates against the site model, solved anew each round from the confident frames of the other fold."""
-    frames, frame = half.frames, candidates.frame
-    every = np.arange(len(half.fold))
-    models, of = [model], np.zeros(len(every), np.int64)
-    for number in range(half.config.growth_rounds):
-        report("grow")
-        volumes = [m.volume(half.amplitude, half.reach, frames.box) for m in models]
-        likelihood, shifts = half.score(frames, volumes, of, candidates.rotations, frame)
-        emission = half.config.temper * likelihood + candidates.prior
-        top, there = best_of(frame, emission, CHAIN)
-        pick, confidence = choose(candidates.rotations[top], emission[top], there, half.block, half.step, half.jump)
-        best = top[every, pick]
-        rotations, moved, _ = half.polish(frames, volumes, of, candidates.rotations[best], shifts[best], every)
-        trail[f"growth_{number}_confident"] = float((confidence > CONFIDENT).mean())
-        trail[f"growth_{number}_score"] = float(likelihood[best].mean())
-        sums = half.insert(frames, confidence > CONFIDENT, rotations, moved, half.fold, 2)
-        # A frame of fold 0 is scored against the sites that fold 1 gave, and the other way round.
-        models = [_recentred(half, sums[other], model) for other in (1, 0)]
-        of = half.fold
-    return rotations, moved, confidence
-
-
-def _recentred(
+def next_model(
     half: HalfSolver, sums: tuple[NDArray[np.complex64], NDArray[np.float32]], model: SiteModel
 ) -> SiteModel:
+    """`model` with the sites solved anew from accumulated slices, each nearly full or nearly empty."""
     solved = solve_occupancy(*sums, model, half.amplitude, half.frames.box)
     if solved.weight.max() <= 0:
         return model

@@ -1,4 +1,4 @@
-"""A map of a few hundred frames turned into the volume of the atoms it shows.
+"""A map of a few hundred frames turned into the atoms it shows.
 
 A map made of few frames is mostly noise between the atoms, and frames in a wrong pose leave a faint ghost there. What
 is known beforehand is that density sits in atoms, each there or not and all alike: keep the peaks above half the
@@ -18,42 +18,41 @@ from numpy.typing import NDArray
 
 from single_rs.atoms.peaks import find_peaks
 from single_rs.atoms.profile import structure_factor
+from single_rs.orient.frames import FrameSet
+from single_rs.orient.reference import Reference
 from single_rs.orient.volumes import PAD, fourier_volume, shell_index
 
-__all__ = ["atomic_volume"]
+__all__ = ["atomic_reference"]
 
 CLOSEST = 0.7  # distance of two atoms, in nearest-neighbour distances
 SHARPNESS = 0.1  # width of the step from empty to occupied, in heights of an atom
 LOWEST_PEAK = 0.15  # of the highest: what lies below is no atom whatever the height of a full one
-FEWEST = 30  # peaks below which a map shows no atoms yet and is used as it is
+LOWEST_ATOM = 0.3  # of a full atom's height, below which a peak weighs nothing
+FEWEST = 30  # peaks whose median height is that of a full atom, at least
 SEEN = 0.05  # least transfer, of the largest, that is trusted
 
 
-def atomic_volume(
-    map: NDArray[np.float32], reach: int, voxel: float, spacing: float, expected: float
-) -> NDArray[np.complex64]:
-    """Fourier volume (2K+1, 2K+1, K+1) of the atoms of a masked map.
+def atomic_reference(frames: FrameSet, map: NDArray[np.float32], spacing: float, expected: float) -> Reference:
+    """Reference made of the atoms of a masked map.
 
     Parameters
     ----------
+    frames
+        The frames that will be compared with it.
     map
         (z, y, x), from `map_from_sums`, masked.
-    reach
-        K, grid steps.
-    voxel
-        Å.
     spacing
         Nearest-neighbour distance, Å.
     expected
         Number of atoms that a ball of the particle's size would hold: sets the height of a full atom.
     """
+    reach = frames.plane.max_shell * PAD + 2
     density = fourier_volume(map, reach)
     size = map.shape[0]
+    voxel = frames.box / size
     positions, values = find_peaks(map, LOWEST_PEAK * float(map.max()), CLOSEST * spacing / voxel)
-    if len(values) < FEWEST:
-        return density
     full = float(np.median(values[: max(FEWEST, int(expected / 2))]))
-    keep = values > 0.3 * full
+    keep = values > LOWEST_ATOM * full
     weight = 1 / (1 + np.exp((0.5 - values[keep] / full) / SHARPNESS))
     centred = positions[keep] - size // 2
     # What trilinear reading multiplies a map by is divided out atom by atom.
@@ -70,4 +69,5 @@ def atomic_volume(
     transfer = np.convolve(cross, width, mode="same") / np.maximum(np.convolve(power, width, mode="same"), 1e-30)
     transfer = np.where(np.abs(transfer) > SEEN * np.abs(transfer).max(), transfer, 0.0)
     transfer[reach - 1 :] = 0.0
-    return np.ascontiguousarray(atoms * transfer.astype(np.float32)[shells])
+    volume = np.ascontiguousarray(atoms * transfer.astype(np.float32)[shells])
+    return Reference.of(frames, centred[:, ::-1] * voxel, weight, transfer, volume)

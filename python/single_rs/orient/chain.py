@@ -1,0 +1,59 @@
+"""Time: neighbouring frames show the same particle a few degrees further on.
+
+Forward-backward over the candidates of each frame (``rust/orient/hmm.rs``), within each time block; what the steps tell
+of the rotation's width and of the share of jumps is learnt on the way (expectation and maximisation).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from single_rs import _core
+
+__all__ = ["Chain", "smooth"]
+
+STEP_LIMITS = np.radians([0.3, 15.0])  # rad per axis
+JUMP_LIMITS = (0.005, 0.5)
+ALL_ROTATIONS = 8 * np.pi**2  # rad³, volume of SO(3)
+
+
+@dataclass(frozen=True)
+class Chain:
+    """How a particle turns from frame to frame: width of a step per axis (rad), share of jumps."""
+
+    step: float
+    jump: float
+
+
+def smooth(
+    states: NDArray[np.float32],
+    emission: NDArray[np.floating],
+    mates: tuple[NDArray[np.float32], NDArray[np.float32]],
+    block: NDArray[np.int64],
+    chain: Chain,
+) -> tuple[NDArray[np.float32], Chain]:
+    """Posterior (n, k) of states (n, k, 4), unit quaternions, and the chain that the steps ask for.
+
+    `emission` (n, k) are log-likelihoods; a state s stands for all l · s · r with l and r of `mates`; chains do not
+    cross `block` (n,).
+    """
+    left, right = mates
+    posterior = np.zeros(emission.shape, np.float32)
+    square, jumps = 0.0, 0.0
+    for b in np.unique(block):
+        part = np.flatnonzero(block == b)
+        posterior[part], s, j = _core.smooth_candidates(
+            np.ascontiguousarray(states[part]),
+            np.ascontiguousarray(emission[part], np.float32),
+            left,
+            right,
+            chain.step,
+            chain.jump,
+            ALL_ROTATIONS / (len(left) * len(right)),
+        )
+        square, jumps = square + s * len(part), jumps + j * len(part)
+    step = np.clip(np.sqrt(square / len(block)), *STEP_LIMITS)
+    return posterior, Chain(float(step), float(np.clip(jumps / len(block), *JUMP_LIMITS)))

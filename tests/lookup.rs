@@ -1,0 +1,140 @@
+//! A look-up is the overlap that its equation states, finds shifts, and does not depend on threads.
+
+mod common;
+
+use common::{Random, with_threads};
+use num_complex::Complex32;
+use proptest::prelude::*;
+use single_rs::fourier::HalfPlane;
+use single_rs::orient::lookup::{AtomModel, look_up, shift_spacing};
+use single_rs::orient::score::Match;
+use single_rs::volume::Rotation;
+use std::f32::consts::TAU;
+
+const SIZE: usize = 64;
+
+/// Atoms, a frequency filter, poses and the frames that the poses make.
+struct Scene {
+    plane: HalfPlane,
+    positions: Vec<[f32; 3]>,
+    heights: Vec<f32>,
+    filter: Vec<f32>,
+    poses: Vec<Rotation>,
+    random: Random,
+}
+
+impl Scene {
+    fn new(seed: u64, count: usize) -> Self {
+        let plane = HalfPlane::new(SIZE, 3, 22).unwrap();
+        let mut random = Random(seed);
+        let positions: Vec<[f32; 3]> = (0..80).map(|_| random.in_ball(16.0).map(|v| v as f32)).collect();
+        let heights = (0..80).map(|_| 0.5 + random.uniform() as f32).collect();
+        let filter =
+            plane.frequencies().iter().map(|&(x, y)| 1.0 - 0.02 * (x as f32).hypot(y as f32)).collect();
+        let poses = (0..count).map(|_| random.rotation()).collect();
+        Self { plane, positions, heights, filter, poses, random }
+    }
+
+    /// Σ_a h_a exp(−2πi k·y_a/N) at all packed frequencies.
+    fn structure(&self, r: &Rotation, t: [f32; 2]) -> Vec<Complex32> {
+        let on_axis = |i: usize, p: &[f32; 3]| r[i][0] * p[0] + r[i][1] * p[1] + r[i][2] * p[2] + t[i];
+        let at = |&(x, y): &(i32, i32)| {
+            self.positions
+                .iter()
+                .zip(&self.heights)
+                .map(|(p, &h)| {
+                    let phase = x as f32 * on_axis(0, p) + y as f32 * on_axis(1, p);
+                    Complex32::cis(-TAU / SIZE as f32 * phase) * h
+                })
+                .sum()
+        };
+        self.plane.frequencies().iter().map(at).collect()
+    }
+
+    fn overlap(&self, spectrum: &[Complex32], r: &Rotation, t: [f32; 2]) -> f32 {
+        let model = self.structure(r, t);
+        spectrum.iter().zip(&model).zip(&self.filter).map(|((x, p), w)| w * (x * p.conj()).re).sum()
+    }
+
+    fn look(
+        &self,
+        spectra: &[Complex32],
+        frame_of: &[usize],
+        starts: &[[f32; 2]],
+        steps: usize,
+    ) -> Vec<Match> {
+        let model = AtomModel { positions: &self.positions, heights: &self.heights };
+        let poses: Vec<Rotation> = (0..frame_of.len()).map(|i| self.poses[i % self.poses.len()]).collect();
+        let of = vec![0; spectra.len() / self.plane.len()];
+        look_up(spectra, &self.plane, &[&self.filter], &[model], &of, &poses, frame_of, starts, steps)
+    }
+
+    fn noise(&mut self, frames: usize) -> Vec<Complex32> {
+        (0..frames * self.plane.len()).map(|_| self.random.complex()).collect()
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn a_look_up_without_a_window_is_the_sum_over_frequencies(seed in 1u64..1000, x in -2.0f32..2.0, y in -2.0f32..2.0) {
+        let mut scene = Scene::new(seed, 3);
+        let spectra = scene.noise(1);
+        let found = scene.look(&spectra, &[0, 0, 0], &[[x, y]; 3], 0);
+        // The spread of such sums over random frames is the scale that an error is small against.
+        let power: f32 = scene.structure(&scene.poses[0], [0.0; 2]).iter().zip(&scene.filter).map(|(p, w)| (w * p).norm_sqr()).sum();
+        for (m, r) in found.iter().zip(&scene.poses) {
+            let direct = scene.overlap(&spectra, r, [x, y]);
+            // Four points a wavelength, read bilinearly: aliases of 10 % at the last shell, 2 % over all shells.
+            prop_assert!((m.overlap - direct).abs() < 0.1 * power.sqrt(), "{} {direct}", m.overlap);
+        }
+    }
+}
+
+#[test]
+fn the_window_finds_the_shift_of_a_frame() {
+    let scene = Scene::new(5, 12);
+    let spacing = shift_spacing(&scene.plane);
+    for steps in [3, 5, 7] {
+        let shift = [1.6 * spacing, -0.7 * spacing];
+        let spectra: Vec<Complex32> = scene.poses.iter().flat_map(|r| scene.structure(r, shift)).collect();
+        let frame_of: Vec<usize> = (0..scene.poses.len()).collect();
+        let found = scene.look(&spectra, &frame_of, &vec![[0.0; 2]; frame_of.len()], steps);
+        for (i, m) in found.iter().enumerate() {
+            let off = (m.shift[0] - shift[0]).hypot(m.shift[1] - shift[1]);
+            assert!(off < 0.12 * spacing, "{steps} steps: {:?} instead of {shift:?}", m.shift);
+            let truth =
+                scene.overlap(&spectra[i * scene.plane.len()..][..scene.plane.len()], &scene.poses[i], shift);
+            assert!((m.overlap / truth - 1.0).abs() < 0.04, "{} {truth}", m.overlap);
+        }
+    }
+}
+
+#[test]
+fn threads_and_neighbours_change_nothing() {
+    let mut scene = Scene::new(8, 7);
+    let spectra = scene.noise(4);
+    let frame_of: Vec<usize> = (0..28).map(|i| i / 7).collect();
+    let starts: Vec<[f32; 2]> = (0..28).map(|i| [0.1 * i as f32, -0.05 * i as f32]).collect();
+    let run = |threads| with_threads(threads, || scene.look(&spectra, &frame_of, &starts, 3));
+    let bits = |m: &Match| [m.overlap, m.shift[0], m.shift[1]].map(f32::to_bits);
+    let (one, four) = (run(1), run(4));
+    assert!(one.iter().zip(&four).all(|(a, b)| bits(a) == bits(b)));
+    let alone = scene.look(&spectra[scene.plane.len()..][..scene.plane.len()], &[0; 7], &starts[7..14], 3);
+    assert!(one[7..14].iter().zip(&alone).all(|(a, b)| bits(a) == bits(b)));
+}
+
+#[test]
+fn atoms_outside_of_the_box_count_nothing() {
+    let mut scene = Scene::new(3, 2);
+    let spectra = scene.noise(1);
+    let near = scene.look(&spectra, &[0, 0], &[[0.0; 2]; 2], 0);
+    scene.positions.push([4000.0, 10.0, 0.0]);
+    scene.positions.push([f32::NAN, 0.0, 0.0]);
+    scene.heights.extend([1.0, 1.0]);
+    let with_far = scene.look(&spectra, &[0, 0], &[[0.0; 2]; 2], 0);
+    for (a, b) in near.iter().zip(&with_far) {
+        assert_eq!(a.overlap.to_bits(), b.overlap.to_bits());
+    }
+}
