@@ -7,10 +7,10 @@ below h and those above are one surface across the core, and
     b = Σ_faces b_f
 
 is the Burgers vector of a circuit in good crystal round the whole core, the same at every height. It is an exact vector
-in units of a/6, counted as b = ∮ du right-handed about the line (Hirth and Lothe; OVITO counts −b). Chains without a net vector (names
-of single strained edges, mostly at the surface) and short ones are left out. A core that holds two partials close
-together is one line with their sum; wider ones are two lines, with the fault between them in `faults`. Lines that meet
-are described by what crosses most heights.
+in units of a/6, counted as b = ∮ du right-handed about the line (Hirth and Lothe; OVITO counts −b). Chains without a
+net vector (names of single strained edges, mostly at the surface) and short ones are left out. A core that holds two
+partials close together is one line with their sum; wider ones are two lines, with the fault between them in `faults`.
+Lines that meet are described by what crosses most heights.
 
 The glide plane is the {111} that holds both b and the line. Without one (Frank partial, stair rod) the line is sessile;
 a screw has two.

@@ -6,8 +6,9 @@ sphericity is that of Wadell, ψ = π^(1/3) (6V)^(2/3) / A (sphere 1, cube 0.806
 direction are the extent of the centres plus one atom, the bond length b.
 
 Facets. Each triangle of the hull belongs to the family of {111}, {100}, {110} that its normal is within 10° of, in the
-axes of the grain that most of its corners are in. Triangles of one direction are one facet. The hull bridges steps and
-missing atoms, so fractions are those of the envelope; the kinds of site count atoms instead.
+axes of the grain that most of its corners are in. Triangles of one direction are one facet, if they are larger than a
+square of bonds. The hull bridges steps and missing atoms, so fractions are those of the envelope; the kinds of site
+count atoms instead.
 
 Sites of fcc and hcp by coordination, and by common neighbours where that is ambiguous:
 
@@ -183,7 +184,7 @@ def describe_shape(positions: ArrayLike, bond: float, grains: Grains) -> Shape:
             size[name] = (float(extent.min()), float(extent.mean()), float(extent.max()))
     corner = centred[hull.simplices]
     areas = np.linalg.norm(np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]), axis=1) / 2
-    facets = _facets(hull, areas, grains)
+    facets = _facets(hull, areas, grains, bond)
     fractions = {name: sum(f.area for f in facets if f.family == name) / hull.area for name in FACETS}
     fractions["other"] = max(0.0, 1 - sum(fractions.values()))
     return Shape(
@@ -198,7 +199,7 @@ def describe_shape(positions: ArrayLike, bond: float, grains: Grains) -> Shape:
     )
 
 
-def _facets(hull: ConvexHull, areas: NDArray[np.float64], grains: Grains) -> tuple[Facet, ...]:
+def _facets(hull: ConvexHull, areas: NDArray[np.float64], grains: Grains, bond: float) -> tuple[Facet, ...]:
     """Triangles of the hull (about the mean of the atoms) collected by grain and ideal direction."""
     names = np.repeat(FACETS, [len(family(h)) for h in FACETS])
     ideal = np.concatenate([family(h) for h in FACETS])
@@ -225,6 +226,6 @@ def _facets(hull: ConvexHull, areas: NDArray[np.float64], grains: Grains) -> tup
             grain=grain,
         )
         for (grain, best), members in parts.items()
-        if areas[members].sum() > 0
+        if areas[members].sum() > bond**2
     ]
     return tuple(sorted(facets, key=lambda f: -f.area))
