@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -161,3 +163,14 @@ def test_command_line_files_and_figures(tmp_path):
     assert sum(bar.get_height() for bar in drawn[3].patches) == np.sum(found.sites > 0)
     assert sum(bar.get_height() for bar in drawn[4].patches) == pytest.approx(100)
     assert plots.plot_site_types is figures.plot_site_types
+
+
+def test_the_page_on_structure_is_true(capsys):
+    page = (Path(__file__).parents[1] / "docs" / "structure.md").read_text(encoding="utf-8")
+    names: dict[str, object] = {}
+    for block in re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL):
+        exec(compile(block, "docs/structure.md", "exec"), names)
+    text = capsys.readouterr().out
+    assert "Shockley partial" in text
+    assert "character 9" in text or "character 8" in text
+    assert "intrinsic stacking fault" in text
