@@ -32,7 +32,7 @@ from single_rs.errors import DataFileError, InputError
 if TYPE_CHECKING:
     from single_rs.atoms import Atoms
     from single_rs.lattice import Lattice
-    from single_rs.powder_lattice import PowderLattice
+    from single_rs.powder_fit import PowderLattice
     from single_rs.strain import Strain
     from single_rs.strain_methods import StrainComparison
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from single_rs.distances import RowDistances
     from single_rs.lattice_size import CellAgainstSize
-    from single_rs.pair_distribution import PairDistribution
+    from single_rs.pdf import PairDistribution
 
 __all__ = ["plot_cell_against_size", "plot_pair_distribution", "plot_row_distances"]
 
@@ -60,7 +60,7 @@ def plot_row_distances(
         colour = _FAMILY_COLOURS.get(name, INK)
         percent = 100 * (rows.distance[mine] / rows.reference[mine] - 1)
         limits.append(np.percentile(percent, (0.5, 99.5)))
-        ax.plot(rows.radius[mine], percent, ".", ms=1.5, color=colour, alpha=0.25, mew=0, rasterized=True)
+        ax.plot(rows.radius[mine], percent, ".", ms=2.5, color=colour, alpha=0.35, mew=0, rasterized=True)
         error = np.where(
             np.isfinite(profile.strain_err),
             profile.strain_err,
@@ -99,7 +99,7 @@ def plot_pair_distribution(
     Parameters
     ----------
     result
-        Result of `single_rs.pair_distribution.pair_distribution`.
+        Result of `single_rs.pdf.pair_distribution`.
     function
         "rdf" (neighbours per Å), "g" (relative to an even body) or "reduced" (G).
     shells

@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from single_rs.powder import PowderPattern
-    from single_rs.powder_lattice import PowderLattice
+    from single_rs.powder_fit import PowderLattice
 
 __all__ = ["plot_powder"]
+
+_NAMES = {"xray": "X-rays", "electron": "electrons"}
 
 
 @styled
@@ -36,7 +38,7 @@ def plot_powder(
     pattern
         Result of `single_rs.powder.powder_pattern`.
     lattice
-        Result of `single_rs.powder_lattice.powder_lattice`; its fit and constant are drawn.
+        Result of `single_rs.powder_fit.powder_lattice`; its fit and constant are drawn.
     cell
         Fitted lattice vectors a, b, c as rows (3, 3), Å; their reflections are marked (those of `lattice`).
     wavelength
@@ -54,7 +56,7 @@ def plot_powder(
         return np.asarray(q) if wavelength is None else two_theta(q, wavelength)
 
     ax = new_axes(size=(5.0, 2.8)) if ax is None else ax
-    ax.plot(across(pattern.q), pattern.structure, color=BLUE, label=f"Debye equation, {pattern.radiation}")
+    ax.plot(across(pattern.q), pattern.structure, color=BLUE, label=f"Debye equation, {_NAMES[pattern.radiation]}")
     if lattice is not None:
         error = f" ± {lattice.a_err:.4f}" if np.isfinite(lattice.a_err) else ""
         label = f"peaks: a = {lattice.a:.4f}{error} Å, without size shift {lattice.corrected:.4f} Å"
