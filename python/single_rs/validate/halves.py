@@ -23,7 +23,6 @@ __all__ = ["check_halves"]
 
 PAPER_PM = 19.0  # pm, the largest error that Kim et al. 2020 state (doi:10.1126/science.aax3233)
 SHARED = 0.95
-CORE_NEIGHBOURS = 12  # of close packing
 LEAST_TOLERANCE_PM = 5.0  # below it the filter of the full map, which the halves lack, moves atoms more than noise
 
 
@@ -61,7 +60,11 @@ def check_halves(case: Case) -> Check:
     # The halves' mean is the model that both together make; the full model must be that one.
     mean = 0.5 * (models[0][match.first] + models[1][match.second])
     own = match_atoms(mean, full)
-    surface = coordination(models[1])[match.second] < CORE_NEIGHBOURS
+    radius = np.linalg.norm(models[1] - models[1].mean(axis=0), axis=1)
+    neighbours = coordination(models[1])
+    # The usual number of the inner half is that of the bulk: 12 in close packing, 14 in bcc, 4 in diamond.
+    full_shell = int(np.bincount(neighbours[radius <= np.median(radius)]).argmax())
+    surface = neighbours[match.second] < full_shell
     between = match.rmsd()
     implied, away = between / 2, own.rmsd()
     stated = float(np.sqrt(3 * np.nanmean(np.square(case.atoms.sigma))) * PM_PER_ANGSTROM)
@@ -117,7 +120,7 @@ def check_halves(case: Case) -> Check:
             "shift_between_halves_A": match.shift,
         },
         data={
-            "radius": np.linalg.norm(models[1][match.second] - models[1].mean(axis=0), axis=1),
+            "radius": radius[match.second],
             "distance": match.distance,
             "surface": surface,
         },

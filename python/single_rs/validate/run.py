@@ -82,12 +82,20 @@ def validate_folder(
         raise DataFileError(f"no particle of {root} has {stages.ATOMS}; there is no model to validate")
     done = []
     for part in solved:
-        case = load_case(part, config, progress)
+        try:
+            case = load_case(part, config, progress)
+        except DataFileError as error:
+            if len(solved) == 1:
+                raise
+            log.warning("%s was not validated: %s", part.name, error)
+            continue
         inputs = _inputs(part)
         earlier = _earlier(part / VALIDATION, inputs)
         result = validate_case(case, chosen, resimulate, settings, earlier)
         _write(part, result, inputs)
         done.append(result)
+    if not done:
+        raise DataFileError(f"no particle of {root} has all the files of a solved one; see the warnings")
     if root not in parts:
         table = {v.particle: {"status": v.status, "checks": {c.name: c.status for c in v.checks}} for v in done}
         stages.write_json(root / VALIDATION, {"particles": table})
