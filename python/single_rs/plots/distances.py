@@ -1,4 +1,4 @@
-"""Figures of distances: along the rows of the lattice against the radius, pair distribution functions, cell and size.
+"""Figures of distances: along the rows of the lattice against the radius, and pair distribution functions.
 
 Families keep their colour in all figures: ⟨100⟩ blue, ⟨110⟩ orange, ⟨111⟩ green, others after them. Bands and bars are
 one standard error.
@@ -16,10 +16,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from single_rs.distances import RowDistances
-    from single_rs.lattice_size import CellAgainstSize
     from single_rs.pdf import PairDistribution
 
-__all__ = ["plot_cell_against_size", "plot_pair_distribution", "plot_row_distances"]
+__all__ = ["plot_pair_distribution", "plot_row_distances"]
 
 _FAMILY_COLOURS = {"100": BLUE, "110": ORANGE, "111": GREEN, "001": PURPLE, "210": SKY}
 # R, g and G of `PairDistribution`, with their names on the axis.
@@ -127,48 +126,4 @@ def plot_pair_distribution(
     ax.set_xlim(0, float(r[-1]))
     ax.set_xlabel("Distance (Å)")
     ax.set_ylabel(_FUNCTIONS[function])
-    return ax
-
-
-@styled
-def plot_cell_against_size(result: CellAgainstSize, *, reference: float | None = None, ax: Axes | None = None) -> Axes:
-    """Plot the cells of many particles against their diameter, with the fitted line and its standard error.
-
-    Parameters
-    ----------
-    result
-        Result of `single_rs.lattice_size.cell_against_size`.
-    reference
-        Value of the bulk to mark, in the unit of the column.
-    ax
-        Axes to draw in; new ones without it.
-
-    Returns
-    -------
-    The axes; the diameter in nm.
-    """
-    ax = new_axes(size=(3.5, 2.5)) if ax is None else ax
-    value, error = result.table[result.quantity], result.table[f"{result.quantity}_err"]
-    d = np.linspace(0.9 * result.diameter.min(), 1.1 * result.diameter.max(), 200)
-    line, band = result.predict(d)
-    ax.fill_between(d / 10, line - band, line + band, color=BLUE, alpha=0.2, lw=0)
-    ax.plot(d / 10, line, color=BLUE, label="bulk + slope/diameter")
-    total = np.hypot(error, result.scatter)
-    ax.errorbar(
-        result.diameter / 10, value, total, result.diameter_err / 10, fmt="o", ms=4, lw=0.9, capsize=2, color=ORANGE
-    )
-    if reference is not None:
-        ax.axhline(reference, color=INK, lw=0.8, ls="--", label="bulk")
-    ax.legend(loc="best")
-    units = {
-        "alpha": "α (°)",
-        "beta": "β (°)",
-        "gamma": "γ (°)",
-        "volume": "Cell volume (Å³)",
-        "mean": "Mean edge a (Å)",
-    }
-    ax.set_xlabel("Diameter (nm)")
-    ax.set_ylabel(
-        units.get(result.quantity, "Expansion" if result.quantity == "expansion" else f"{result.quantity} (Å)")
-    )
     return ax
