@@ -39,12 +39,14 @@ def _screen(direction: np.ndarray, up: np.ndarray | None = None) -> np.ndarray:
     return np.array([np.cross(above, towards), above, towards])
 
 
-def _atoms(ax: Axes, x: np.ndarray, view: np.ndarray, colours: list[str] | np.ndarray, alpha: float = 1.0) -> None:
-    """Draw atoms as discs, the farthest first."""
+def _atoms(
+    ax: Axes, x: np.ndarray, view: np.ndarray, colours: list[str] | np.ndarray, front: np.ndarray | None = None
+) -> None:
+    """Draw atoms as discs, the farthest first, and those in `front` last."""
     seen = (x - x.mean(axis=0)) @ view.T
-    order = np.argsort(seen[:, 2], kind="stable")
+    order = np.lexsort((seen[:, 2], np.zeros(len(x)) if front is None else front))
     chosen = np.asarray(colours, dtype=object)[order].tolist()
-    ax.scatter(*seen[order, :2].T, s=_DISC, c=chosen, alpha=alpha, edgecolors="white", linewidths=0.3)
+    ax.scatter(*seen[order, :2].T, s=_DISC, c=chosen, edgecolors="white", linewidths=0.3)
     ax.set_aspect("equal")
     ax.grid(False)
 
@@ -76,7 +78,7 @@ def plot_grains(
     _atoms(ax, np.asarray(positions, float), view, colours)
     for k, grain in enumerate(grains.grains[: len(SERIES)]):
         ax.scatter([], [], s=_DISC / 2, color=SERIES[k], label=f"grain {k}: {grain.structure}, {grain.atoms} atoms")
-    touching = [b for b in grains.boundaries if b.bonds]
+    touching = sorted((b for b in grains.boundaries if b.bonds), key=lambda b: -b.bonds)
     for b in touching[:4]:
         sigma = f"Σ{b.sigma} " if b.sigma > 1 else ""
         label = f"{b.grains[0]}–{b.grains[1]}: {b.relation} {sigma}{b.angle:.1f}°"
@@ -158,7 +160,7 @@ def plot_dislocation(
     edge = np.linalg.norm(across) > 0.2 * np.linalg.norm(b)
     view = _screen(dislocation.line_vector, np.cross(dislocation.line_vector, across) if edge else None)
     hcp = np.zeros(len(x), bool) if structure_type is None else np.asarray(structure_type) == 2
-    _atoms(ax, x, view, np.where(hcp, ORANGE, BLUE), alpha=0.7)
+    _atoms(ax, x, view, np.where(hcp, ORANGE, SKY), front=hcp)
     core = ((dislocation.path - centre) @ view.T)[:, :2]
     ax.plot(*core.T, color=INK, lw=1.5)
     place = core.mean(axis=0)
