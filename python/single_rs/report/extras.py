@@ -197,7 +197,9 @@ def _structure(content: dict[str, Any]) -> list[tuple[str, str]]:
         rows.append(("Sphericity", tables.number(shape.get("sphericity"), 3)))
         fractions = shape.get("facet_fractions") or {}
         if isinstance(fractions, dict):
-            listed = ", ".join(f"{{{k}}} {100 * _float(v):.0f}%" for k, v in fractions.items())
+            listed = ", ".join(
+                f"{k if k == 'other' else f'{{{k}}}'} {100 * _float(v):.0f}%" for k, v in fractions.items()
+            )
             rows.append(("Facets", tables.text(listed)))
     return rows
 
