@@ -19,6 +19,7 @@ from single_rs.io import read_stack, write_map, write_stack
 
 COMMANDS = (
     *("run", "solve", "demo", "motion", "track", "background", "orient", "reconstruct", "trace", "analyze", "export"),
+    *("energy", "ligand"),
     *("report", "simulate", "doctor", "config", "flip-hand"),
 )
 

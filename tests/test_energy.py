@@ -1,6 +1,8 @@
 """Formation energies: against springs whose answer is algebra, against ASE set up by hand, with errors that hold."""
 
 import json
+import re
+from pathlib import Path
 
 import ase.io
 import numpy as np
@@ -247,6 +249,15 @@ def test_the_command_complains_in_one_line(tmp_path, capsys):
     assert "ELEMENT=eV" in capsys.readouterr().err
     with pytest.raises(DataFileError):
         sr.read_xyz(tmp_path / "none.xyz")
+
+
+def test_the_page_runs(capsys):
+    page = (Path(__file__).parents[1] / "docs" / "energy.md").read_text(encoding="utf-8")
+    (source,) = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    names = {}
+    exec(compile(source, "docs/energy.md", "exec"), names)
+    assert 0.3 < names["found"].corrected < 0.7
+    assert "noise adds" in capsys.readouterr().out
 
 
 def test_figures_show_energies_with_units(lattice_points):
