@@ -46,7 +46,7 @@ def _atoms(
     seen = (x - x.mean(axis=0)) @ view.T
     order = np.lexsort((seen[:, 2], np.zeros(len(x)) if front is None else front))
     chosen = np.asarray(colours, dtype=object)[order].tolist()
-    ax.scatter(*seen[order, :2].T, s=_DISC, c=chosen, edgecolors="white", linewidths=0.3)
+    ax.scatter(seen[order, 0], seen[order, 1], s=_DISC, c=chosen, edgecolors="white", linewidths=0.3)
     ax.set_aspect("equal")
     ax.grid(False)
 
