@@ -119,10 +119,10 @@ def phase_strain(
         Wrong shapes, atoms outside the map, a pixel too large for the spots, or a kernel too narrow to tell them apart.
     """
     x = check_atoms(positions, lattice)
+    if noise is not None and np.shape(noise) != np.shape(density):
+        raise InputError(f"noise has shape {np.shape(noise)}, density {np.shape(density)}; both must be the same")
     rho = _checked(density, pixel_size, x)
     hiss = None if noise is None else _checked(noise, pixel_size, x)
-    if hiss is not None and hiss.shape != rho.shape:
-        raise InputError(f"noise has shape {hiss.shape}, density {rho.shape}; both must be the same")
     length = len(rho) * pixel_size
     hkl, factor = reflections(lattice.structure)
     cells = reference_cells(lattice, config.reference)

@@ -21,8 +21,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from single_rs.strain import Strain
 from single_rs.strain_algebra import COMPONENTS
-from single_rs.strain_measures import MEASURES, strain_measures
-from single_rs.strain_statistics import statistics_table, strain_statistics
+from single_rs.strain_invariants import MEASURES, strain_measures
+from single_rs.strain_stats import statistics_table, strain_statistics
 from single_rs.strain_volumes import MAPS, strain_grid
 from single_rs.vtk import write_vti
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from single_rs.lattice import Lattice
     from single_rs.strain import Strain
     from single_rs.strain_methods import StrainComparison
-    from single_rs.strain_statistics import StrainStatistic
+    from single_rs.strain_stats import StrainStatistic
     from single_rs.strain_volumes import StrainPlane
 
 __all__ = [
@@ -61,7 +61,7 @@ def plot_strain_measures(strain: Strain, *, axes: np.ndarray | None = None) -> n
     -------
     The axes (2, 3), in per cent.
     """
-    from single_rs.strain_measures import strain_measures
+    from single_rs.strain_invariants import strain_measures
 
     axes = new_axes(2, 3, size=(6.9, 4.4)) if axes is None else axes
     table = strain_measures(strain).table(strain)
@@ -152,7 +152,7 @@ def plot_strain_planes(
     lattice
         Result of `fit_lattice`.
     measure
-        One of `single_rs.strain_measures.MEASURES`.
+        One of `single_rs.strain_invariants.MEASURES`.
     planes
         Miller indices of the planes.
     offset
@@ -164,7 +164,7 @@ def plot_strain_planes(
     -------
     The axes, in Å and per cent (degrees for the rotation).
     """
-    from single_rs.strain_measures import strain_measures
+    from single_rs.strain_invariants import strain_measures
     from single_rs.strain_volumes import plane_normal, strain_plane
 
     axes = np.ravel(new_axes(1, len(planes), size=(2.1 * len(planes) + 0.6, 2.2)) if axes is None else axes)
@@ -244,7 +244,7 @@ def plot_strain_methods(
     comparison
         Result of `compare_strain_methods`.
     measure
-        The measure shown on the plane, one of `single_rs.strain_measures.MEASURES`.
+        The measure shown on the plane, one of `single_rs.strain_invariants.MEASURES`.
     axes
         Array (3, methods) of axes; new ones without it.
 
@@ -252,7 +252,7 @@ def plot_strain_methods(
     -------
     The axes (3, methods), in Å and per cent. Planes are perpendicular to z and share a colour scale.
     """
-    from single_rs.strain_measures import strain_measures
+    from single_rs.strain_invariants import strain_measures
     from single_rs.strain_volumes import strain_plane
     from single_rs.structure import neighbour_cutoff
 
