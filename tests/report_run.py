@@ -5,22 +5,21 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
+import ase
+import ase.io
 import numpy as np
 from ase.cluster import Octahedron
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 
+from single_rs.analysis import analyse, summarise, write_analysis
 from single_rs.atoms import Atoms
-from single_rs.export import ParticleModel, write_xyz
 from single_rs.io import write_map, write_stack
-from single_rs.lattice import fit_lattice
-from single_rs.lattice_io import write_lattice
 from single_rs.motion import Motion, write_motion
 from single_rs.star import write_poses, write_tracks
-from single_rs.strain import compute_strain
-from single_rs.strain_volumes import strain_maps
-from single_rs.structure import analyse_structure
+from single_rs.validate import Check, Criterion, Validation
 
 BOX, PIXEL, FRAMES = 64, 0.5, 120  # px, Å, frames
 LATTICE_CONSTANT = 3.92  # Å, Pt
@@ -52,24 +51,25 @@ def walk(count: int, step_deg: float, seed: int) -> np.ndarray:
     return Rotation.concatenate(poses).as_matrix()
 
 
-def write_atoms(path: Path, positions: np.ndarray) -> dict[str, str]:
-    """Write atoms.xyz and lattice.json beside it; return statistics for the summary."""
-    lattice = fit_lattice(positions, "fcc")
-    strain = compute_strain(positions, lattice)
-    local = analyse_structure(positions)
-    write_lattice(path.with_name("lattice.json"), lattice)
+def write_atoms(folder: Path, positions: np.ndarray) -> dict[str, Any]:
+    """Write what an analysis writes of the atoms, and an energy and a check; return the strain of the summary."""
     rng, count = np.random.default_rng(3), len(positions)
     atoms = Atoms(
         positions, np.full(count, "Pt"), rng.normal(10, 1, count), np.full(count, 4.0), 0.03 + 0.01 * rng.random(count),
         np.ones(count),
     )  # fmt: skip
-    write_xyz(
-        path,
-        ParticleModel(atoms, local.coordination, local.structure_type, strain.surface, lattice, strain, BOX, PIXEL),
-    )
-    for name, volume in strain_maps(positions, strain, BOX, PIXEL, lattice.nearest_neighbour).items():
-        write_map(path.with_name(f"strain_{name}.mrc"), volume, PIXEL)
-    return {"reference": strain.reference, "frame": strain.frame}
+    model = analyse(atoms, structure="fcc", box=BOX, pixel_size=PIXEL)
+    write_analysis(folder, model, formats=())
+    energies = ase.Atoms("Pt" * count, positions=positions)
+    energies.arrays["formation_energy"] = np.where(model.surface, 0.6, 0.01)
+    ase.io.write(folder / "energy.xyz", energies, format="extxyz")
+    energy = {"formation_energy_per_atom": 0.412, "formation_energy_per_atom_err": 0.003, "calculator": "emt"}
+    (folder / "energy.json").write_text(json.dumps(energy), encoding="utf-8")
+    good = Criterion("share of directions seen", 0.93, 0.8, True, "", "fewer leave a missing cone")
+    check = Check("coverage", (good,), "Seen from nearly all sides.")
+    checks = Validation(folder.name, (check,)).as_dict()
+    (folder / "validation.json").write_text(json.dumps(checks), encoding="utf-8")
+    return dict(summarise(model)["strain"])
 
 
 def write_particle(folder: Path, seed: int = 0) -> None:
@@ -94,7 +94,7 @@ def write_particle(folder: Path, seed: int = 0) -> None:
     fsc = 1 / (1 + np.exp(14 * (frequency - 0.8)))
     rows = "".join(f"{k:.6f},{v:.6f}\n" for k, v in zip(frequency, fsc))
     (folder / "fsc.csv").write_text("frequency,fsc\n" + rows, encoding="utf-8")
-    strain = write_atoms(folder / "atoms.xyz", positions)
+    strain = write_atoms(folder, positions)
     summary = {
         "verdict": "solved", "reasons": ["both half sets give the same atoms", "confidence 0.97 & <rising>"],
         "atoms": len(positions), "diameter": 23.0, "resolution": 1.07, "frames": FRAMES, "frames_used": 108,

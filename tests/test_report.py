@@ -21,6 +21,7 @@ from report_run import BOX, FRAMES, LATTICE_CONSTANT, PIXEL, ball, walk, write_r
 from single_rs.errors import DataFileError
 from single_rs.report import write_report
 from single_rs.report.density import density_data
+from single_rs.report.extras import add_columns, extra_figures, extra_tables
 from single_rs.report.files import read_run
 from single_rs.report.tables import concise, number
 from single_rs.report.tumbling import project_map, tumbling_data
@@ -41,6 +42,12 @@ TITLES = (
     "Coordination",
     "Strain components",
     "Strain maps",
+    "Strain statistics",
+    "Distances along rows",
+    "Pair distribution",
+    "Powder pattern",
+    "Surface sites",
+    "Formation energy of the atoms",
     "Orthogonal slices",
     "Zone axes",
     "Fourier shell correlation",
@@ -123,7 +130,7 @@ def test_page_has_all_sections_and_verdicts(page: str) -> None:
 
 def test_every_figure_has_a_description(page: str) -> None:
     figures = re.findall(r'<figure class="card.*?</figure>', page, re.DOTALL)
-    assert len(figures) == 18  # all 17 of the solved particle and its movie, and frames of the failed one
+    assert len(figures) == len(TITLES) + 1  # all of the solved particle and its movie, and frames of the failed one
     for figure in figures:
         label = re.search(r'<svg [^>]*aria-label="([^"]{30,})"', figure)
         assert label
@@ -148,7 +155,7 @@ def test_view_has_the_atoms_and_what_to_colour_them_by(page: str, run: Path) -> 
     np.testing.assert_allclose(data["positions"], truth - truth.mean(axis=0), atol=2e-3)
     names = [c["name"] for c in data["colourings"]]
     assert names[:4] == ["Radial strain", "Volume strain (trace)", "Coordination", "Structure type"]
-    assert "Uncertainty σ" in names
+    assert {"Uncertainty σ", "Von Mises strain", "Local rotation", "Formation energy"} <= set(names)
     assert all(len(c["values"]) == len(truth) for c in data["colourings"])
     assert [v["name"] for v in data["views"]] == ["[100]", "[110]", "[111]"]
 
@@ -218,6 +225,35 @@ def test_lattice_and_times_are_in_the_tables(page: str, run: Path) -> None:
     assert concise(cell["a"], cell["a_err"], 4) in page
     assert "particle 00 · orient" in page
     assert "157.0 s" in page  # the sum of the four stages
+
+
+def test_defects_energy_and_checks_are_told_where_their_files_are(page: str) -> None:
+    told = html.unescape(re.sub(r"<[^>]+>", "|", page))
+    assert "|Structure and defects|" in told
+    assert re.search(r"\|Dislocations\|+none\|", told)
+    assert "|0.412(3)\xa0eV|" in told
+    assert "|Seen from nearly all sides.|" in told
+    assert 'class="badge solved">passed' in page
+    # Absent files of further steps are no gaps.
+    assert "validation.json is missing" not in page
+
+
+def test_files_of_another_form_are_named_and_spoil_nothing(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run / "particle_00", tmp_path / "particle_00")
+    folder = tmp_path / "particle_00"
+    (folder / "distances.csv").write_text("family,distance\n110,2.77\n", encoding="utf-8")
+    (folder / "structure.json").write_text("[1]", encoding="utf-8")
+    (folder / "energy.xyz").unlink()
+    particle = read_run(tmp_path).particles[0]
+    add_columns(particle)
+    titles = [figure.title for figure in extra_figures(particle)]
+    cards = dict(extra_tables(particle))
+    assert "Pair distribution" in titles
+    assert "Distances along rows" not in titles
+    assert "Formation energy of the atoms" not in titles
+    assert set(cards) == {"Energy", "Validation"}
+    assert any("distances" in gap for gap in particle.gaps)
+    assert any("structure.json cannot be read" in gap for gap in particle.gaps)
 
 
 def test_same_run_gives_the_same_page(page: str, run: Path) -> None:

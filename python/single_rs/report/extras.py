@@ -12,6 +12,7 @@ may lack parts; what is there is shown.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -70,7 +71,7 @@ def _content(particle: ParticleFiles, name: str) -> dict[str, Any]:
 
 def extra_figures(particle: ParticleFiles) -> Iterator[ReportFigure]:
     """Give the figures of what is there."""
-    for figures in (_strain, _energy, _validation):
+    for figures in (_strain, _distances, _pairs, _powder, _sites, _energy, _validation):
         yield from _tolerant(particle, figures)
 
 
@@ -110,6 +111,92 @@ def _strain(particle: ParticleFiles) -> Iterator[ReportFigure]:
 def _float(value: Any) -> float:
     """Return a number, NaN for null."""
     return float("nan") if value is None else float(value)
+
+
+def _distances(particle: ParticleFiles) -> Iterator[ReportFigure]:
+    """Give the distances along the rows of the lattice."""
+    path = particle.folder / "distances.csv"
+    table = attempt(path, read_table, particle.gaps) if path.exists() else None
+    if not table or not table.get("distance") or particle.atoms is None:
+        return
+    from single_rs.distances import RowDistances
+    from single_rs.plots.distances import plot_row_distances
+
+    def numbers(name: str) -> np.ndarray:
+        return np.array(table[name], float)
+
+    sigma = particle.atoms.get("sigma")
+    positions = particle.atoms.positions
+    rows = RowDistances(
+        i=numbers("i").astype(int), j=numbers("j").astype(int), family=np.array(table["family"]),
+        direction=np.column_stack([numbers(k) for k in "uvw"]).astype(int), distance=numbers("distance"),
+        distance_err=numbers("distance_err"), radius=numbers("radius"), reference=numbers("reference"),
+        positions=positions, sigma=np.full(len(positions), np.nan) if sigma is None else np.asarray(sigma, float),
+    )  # fmt: skip
+    yield drawn(
+        plot_row_distances(rows), f"p{particle.number}-rows", "Distances along rows",
+        "Distance of next neighbours along the rows of the lattice, against the fitted lattice: every pair, and the "
+        "means of shells about the centre with their standard errors.", wide=True, height=3.6,
+    )  # fmt: skip
+
+
+def _columns(particle: ParticleFiles, name: str) -> tuple[dict[str, np.ndarray], str]:
+    """Return the columns of a table of numbers and the comments above it; empty when it is not there."""
+    path = particle.folder / name
+    table = attempt(path, read_table, particle.gaps) if path.exists() else None
+    if not table:
+        return {}, ""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    said = " ".join(line for line in lines[:4] if line.startswith("#"))
+    return {key: np.array(values, float) for key, values in table.items()}, said
+
+
+def _pairs(particle: ParticleFiles) -> Iterator[ReportFigure]:
+    """Give the pair distribution function."""
+    columns, said = _columns(particle, "pdf.csv")
+    if not columns:
+        return
+    from single_rs.plots.distances import plot_pair_distribution
+
+    stated = re.search(r"diameter: ([\d.]+)", said)
+    result: Any = SimpleNamespace(**columns, diameter=float(stated[1]) if stated else float(columns["r"][-1]))
+    yield drawn(
+        plot_pair_distribution(result), f"p{particle.number}-pdf", "Pair distribution",
+        "Pairs at each distance against atoms spread evenly in a body of the same size; the band is a standard error.",
+    )  # fmt: skip
+
+
+def _powder(particle: ParticleFiles) -> Iterator[ReportFigure]:
+    """Give the powder pattern."""
+    columns, said = _columns(particle, "powder.csv")
+    if not columns:
+        return
+    from single_rs.plots.powder import plot_powder
+
+    radiation = "electron" if "electron" in said else "xray"
+    edge = re.search(r"without the shift of the finite size: ([\d.]+ \+- [\d.]+)", said)
+    size = f" Its peaks give a = {edge[1].replace('+-', '±')} Å, the size of the particle allowed for." if edge else ""
+    yield drawn(
+        plot_powder(SimpleNamespace(**columns, radiation=radiation)), f"p{particle.number}-powder", "Powder pattern",  # type: ignore[arg-type]
+        f"What a powder of this particle would scatter, by the Debye equation.{size}",
+    )  # fmt: skip
+
+
+def _sites(particle: ParticleFiles) -> Iterator[ReportFigure]:
+    """Give the kinds of surface site."""
+    path = particle.folder / "structure.csv"
+    table = attempt(path, read_table, particle.gaps) if path.exists() else None
+    if not table or not table.get("site"):
+        return
+    from single_rs.plots.structure import plot_site_types
+    from single_rs.structure.shape import SITES
+
+    kinds = np.array([SITES.index(name) if name in SITES else -1 for name in table["site"]])
+    if (kinds > 0).any():
+        yield drawn(
+            plot_site_types(kinds), f"p{particle.number}-sites", "Surface sites",
+            "Atoms of the surface by the kind of their site, from their neighbours.",
+        )  # fmt: skip
 
 
 def _energy(particle: ParticleFiles) -> Iterator[ReportFigure]:
