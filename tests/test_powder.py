@@ -1,6 +1,8 @@
 """The Debye pattern: exact sums, Bragg's law, form factors against ASE's table, the constant that it yields."""
 
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -213,3 +215,10 @@ def test_wrong_input_is_named():
         powder_lattice(x[:-1], lattice, "Pt")
     with pytest.raises(InputError, match="sigma has shape"):
         powder_lattice(x, lattice, "Pt", [0.1])
+
+
+def test_the_page_on_the_lattice_is_true(capsys):
+    page = (Path(__file__).parents[1] / "docs" / "lattice.md").read_text(encoding="utf-8")
+    (source,) = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    exec(compile(source, "docs/lattice.md", "exec"), {})
+    assert capsys.readouterr().out.startswith("fit 3.9")
