@@ -230,6 +230,23 @@ def test_a_shockley_partial_ends_its_stacking_fault():
     assert np.max(np.abs((found.path - fault.position) @ fault.normal)) < 1.2
 
 
+def test_a_dissociated_edge_is_two_partials_and_a_ribbon_of_fault():
+    """a/2[1-10] = a/6[2-1-1] + a/6[1-21], 10 Å apart: both exact, and hcp atoms between them."""
+    x = dislocated_nanocrystal("edge", diameter=27, shape="sphere", separation=10.0, disorder=0.04).positions
+    match, grains = oriented(x)
+    lines = find_dislocations(x, match, grains)
+    assert [d.kind for d in lines] == ["Shockley partial", "Shockley partial"]
+    direction = np.array([1, 1, -2]) / np.sqrt(6)
+    total = sum(np.sign(d.line_vector @ direction) * d.burgers_vector for d in lines)
+    np.testing.assert_allclose(total, [A / 2, -A / 2, 0], atol=0.1)
+    apart = (lines[1].path.mean(0) - lines[0].path.mean(0)) @ np.array([1, -1, 0]) / np.sqrt(2)
+    assert abs(apart) == pytest.approx(10, abs=1.5)
+    (fault,) = find_faults(x, match, grains)
+    assert fault.kind == "intrinsic stacking fault"
+    ends = sorted(d.path.mean(0) @ np.array([1, -1, 0]) / np.sqrt(2) for d in lines)
+    assert ends[0] < fault.position @ np.array([1, -1, 0]) / np.sqrt(2) < ends[1]
+
+
 @pytest.mark.parametrize("defect", ["twin", "stacking_fault", "decahedron", "icosahedron"])
 def test_planar_defects_are_no_dislocations(defect):
     x = nanocrystal("Pt", 26, defect=defect, disorder=0.07, seed=1).positions @ TURN.T

@@ -9,8 +9,9 @@ along the line ξ, y along the normal of the glide plane, x = y × z, and b = b_
 
 so that u grows by b on a right-handed circuit about ξ (the convention of Hirth and Lothe). The cut lies in the glide
 plane at x < 0, half way between two layers: for a perfect b the crystal beyond it is whole again, for a Shockley
-partial it is an intrinsic stacking fault. The surface is taken as if it were bulk (no image field), and the core is
-that of the elastic field, not relaxed.
+partial it is an intrinsic stacking fault. A perfect dislocation may be dissociated into its partials b/2 ± (n × b)/2√3,
+with the fault between them. The surface is taken as if it were bulk (no image field), and the core is that of the
+elastic field, not relaxed.
 
 Reference: J. P. Hirth and J. Lothe, Theory of Dislocations, 2nd ed., Wiley (1982), equations 3-2, 3-45 and 3-46.
 """
@@ -35,6 +36,9 @@ DISLOCATIONS: dict[str, tuple[tuple[float, float, float], tuple[float, float, fl
     "shockley": ((1 / 6, 1 / 6, -1 / 3), (-1, 1, 0)),
 }
 GLIDE_PLANE = (1.0, 1.0, 1.0)
+# Shockley partials, in a/6, by which the upper half may slide over (111) into a stacking fault; their opposites would
+# put atoms on top of each other.
+_FAULTING = np.array([[1, 1, -2], [-2, 1, 1], [1, -2, 1]]) / 6
 # Poisson's ratio of polycrystalline platinum (Kaye and Laby, Tables of Physical and Chemical Constants, 2.2.2).
 POISSON_PLATINUM = 0.38
 # Å of block beyond the particle.
@@ -80,6 +84,7 @@ def dislocated_nanocrystal(
     *,
     shape: str = "wulff",
     offset: float = 0.0,
+    separation: float = 0.0,
     lattice_constant: float | None = None,
     poisson: float = POISSON_PLATINUM,
     disorder: float = 0.0,
@@ -101,6 +106,8 @@ def dislocated_nanocrystal(
         As for `nanocrystal`.
     offset
         Å that the line lies from the middle of the particle, in the glide plane, away from the cut.
+    separation
+        Å between the two partials of a dissociated edge, screw or mixed dislocation; 0 for a compact core.
     lattice_constant
         a in Å; of the element when not given.
     poisson
@@ -122,6 +129,8 @@ def dislocated_nanocrystal(
         raise InputError(f"{element} is {lattice}; these dislocations are of fcc crystals")
     if not diameter > 8 or not disorder >= 0:
         raise InputError(f"diameter is {diameter} Å and disorder {disorder} Å; more than 8 and at least 0 are needed")
+    if separation < 0 or (separation > 0 and kind == "shockley"):
+        raise InputError(f"separation is {separation} Å for kind {kind!r}; 0 or more, and 0 for a partial, is needed")
     a = own if lattice_constant is None else float(lattice_constant)
     burgers, line = (np.array(v, dtype=np.float64) for v in DISLOCATIONS[kind])
     normal = np.array(GLIDE_PLANE) / np.sqrt(3.0)
@@ -134,8 +143,17 @@ def dislocated_nanocrystal(
     cuts = np.append(np.flatnonzero(np.diff(ordered) > 1e-6) + 1, len(ordered))
     sites = block[level <= ordered[cuts[np.argmin(np.abs(cuts - count))] - 1] + 1e-6]
     # Between the layers at 0 and d111, and an irrational step aside so that the line meets no row of atoms.
-    aside = np.cross(normal, direction) * (offset + 0.11 * a) + normal * a / np.sqrt(12.0)
-    moved = sites + dislocation_field(sites - aside, a * burgers, direction, normal, poisson)
+    along = np.cross(normal, direction)
+    aside = along * (offset + 0.11 * a) + normal * a / np.sqrt(12.0)
+    lines = [(burgers, 0.0)]
+    if separation > 0:
+        halves = [burgers / 2 + sign * np.cross(normal, burgers) / np.sqrt(12.0) for sign in (1, -1)]
+        # The cut of the partial farther on is what lies between the two, so that one must be a faulting one.
+        halves.sort(key=lambda b: float(np.abs(_FAULTING - b).max(axis=1).min()), reverse=True)
+        lines = [(halves[0], -separation / 2), (halves[1], separation / 2)]
+    moved = sites.copy()
+    for b, place in lines:
+        moved += dislocation_field(sites - aside - place * along, a * b, direction, normal, poisson)
     noise = stream(seed, Stage.CRYSTAL, item).standard_normal(moved.shape)
     moved = moved + disorder * noise
     return Crystal(moved - moved.mean(axis=0), np.full(len(moved), element))
