@@ -78,6 +78,8 @@ RESULTS: dict[str, tuple[str, ...]] = {
         "cp2k*.inp",
         "lammps*",
         "README_dft.md",
+        "energy.*",
+        "energy_*.png",
     ),
 }
 BOX_PER_DIAMETER = 1.8  # leaves a ring round the particle for the background and the delocalised fringes
