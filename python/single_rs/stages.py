@@ -67,6 +67,7 @@ RESULTS: dict[str, tuple[str, ...]] = {
         "atoms.*",
         SUMMARY,
         "lattice.json",
+        "structure.*",
         "strain.*",
         "strain_*.mrc",
         "gpa.vti",
