@@ -1,0 +1,238 @@
+"""A good model passes every check of the validation, a spoiled one fails the check that is there for it."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+import single_rs as sr
+from single_rs.cli import main
+from single_rs.errors import InputError
+from single_rs.plots.validation import plot_check
+from single_rs.reconstruct import reconstruct
+from single_rs.stages import rebuild, write_atoms, write_json
+from single_rs.star import write_poses
+from single_rs.validate import CHECKS, Case, ValidateConfig, validate_case, validate_folder
+from single_rs.validate.coverage import check_coverage
+from single_rs.validate.effects import check_effects
+from single_rs.validate.halves import check_halves
+from single_rs.validate.heldout import check_heldout
+from single_rs.validate.matching import match_atoms
+from single_rs.validate.perfect import check_perfect
+from single_rs.validate.reprojection import check_reprojection
+from single_rs.validate.resimulation import FOLDER, simulated_frames
+from single_rs.validate.simulators import make_simulator
+
+FRAMES, BOX, PIXEL, DOSE = 240, 84, 0.4, 40.0
+
+
+@pytest.fixture(scope="module")
+def good() -> Case:
+    """A particle of 16 Å with the poses it was simulated in."""
+    crystal = sr.nanocrystal("Pt", diameter=16.0, seed=1)
+    rotations = Rotation.random(FRAMES, rng=np.random.default_rng(5)).as_matrix()
+    made = sr.simulate_stack(
+        crystal, FRAMES, box=BOX, pixel_size=PIXEL, dose=DOSE, rotations=rotations, seed=1
+    )  # fmt: skip
+    frames = np.arange(FRAMES)
+    clean = sr.clean_stack(sr.ParticleStack(made.images, PIXEL, frames))
+    one, half = np.ones(FRAMES), np.where(frames % 80 < 40, 1, 2).astype(np.int8)
+    poses = sr.Poses(made.rotations, made.shifts, one, one, half, one, frames)
+    density = reconstruct(clean, poses)
+    atoms = sr.trace_atoms(density.map, PIXEL, "Pt", clean.diameter, density.half1, density.half2)
+    assert len(atoms) == len(crystal)
+    return Case(clean, poses, density, atoms, "Pt")
+
+
+def displaced(case: Case, rms: float) -> sr.Atoms:
+    """Atoms moved at random, by `rms` Å per axis."""
+    move = rms * np.random.default_rng(2).standard_normal(case.atoms.positions.shape)
+    return replace(case.atoms, positions=case.atoms.positions + move)
+
+
+def test_reprojections_know_right_atoms_and_poses(good):
+    check = check_reprojection(good)
+    assert check.status == "passed", check.message
+    # Multiple scattering is all that a projection of right atoms leaves out; 0.97 measured.
+    assert check.criteria[0].value > 0.93
+    assert check.data["pictures"].shape[1] == 2
+    # An average of frames shows more of the atoms than the frames do.
+    singles = [
+        r for r, name in zip(check.data["picture_correlation"], check.data["picture_labels"]) if "frame " in name
+    ]
+    groups = [r for r, name in zip(check.data["picture_correlation"], check.data["picture_labels"]) if "frames" in name]
+    assert min(groups) > np.mean(singles)
+    moved = check_reprojection(good.changed(atoms=displaced(good, 0.3)))
+    assert moved.status == "failed"
+    assert not moved.criteria[0].passed
+    turned = replace(good.poses, rotations=np.roll(good.poses.rotations, 7, axis=0))
+    assert check_reprojection(good.changed(poses=turned)).criteria[1].value < 0.3
+
+
+def test_noise_taken_off_leaves_the_correlation_of_the_signal(good):
+    """With frames made by the model itself, plus noise of the told spectrum, nothing is left unexplained."""
+    from single_rs.validate.perfect import predicted_frames
+
+    ideal = sr.Crystal(good.atoms.positions, good.atoms.symbols)
+    images = predicted_frames(good, ideal, 1)
+    check = check_reprojection(good.changed(clean=replace(good.clean, images=images)))
+    assert check.criteria[0].value == pytest.approx(1.0, abs=0.03)
+
+
+def test_halves_agree_and_wrong_ones_do_not(good):
+    check = check_halves(good)
+    assert check.status == "passed", check.message
+    assert check.numbers["pairs"] == len(good.atoms)
+    assert 0 < check.numbers["implied_full_pm"] < 6  # the RMSD of the full model from the true atoms is 2 to 3
+    # A half that was solved in another orientation shares next to no atom.
+    other = good.changed(density=replace(good.density, half2=np.ascontiguousarray(np.rot90(good.density.half2))))
+    assert check_halves(other).status == "failed"
+    assert not check_halves(good.changed(atoms=displaced(good, 0.3))).criteria[2].passed
+
+
+def test_frames_of_one_half_are_predicted_by_the_other(good):
+    check = check_heldout(good)
+    assert check.status == "passed", check.message
+    assert check.numbers["median_over_null_nats"] > 50
+    assert check.criteria[1].value == pytest.approx(1.0, abs=0.15)
+    second = good.poses.half == 2
+    wrong = good.poses.rotations.copy()
+    wrong[second] = np.roll(wrong[second], 7, axis=0)
+    lost = check_heldout(good.changed(poses=replace(good.poses, rotations=wrong)))
+    assert lost.status == "failed"
+    assert lost.criteria[1].value < 0.6
+
+
+def test_a_missing_wedge_is_seen(good):
+    assert check_coverage(good).status == "passed"
+    # Beams within 35° of one axis: the Fourier directions about that axis are crossed by no plane.
+    axis = Rotation.from_rotvec(np.radians(35) * np.random.default_rng(3).uniform(-0.7, 0.7, (FRAMES, 3)) * [1, 1, 0])
+    narrow = check_coverage(good.changed(poses=replace(good.poses, rotations=axis.as_matrix())))
+    assert narrow.status == "failed"
+    assert narrow.criteria[1].value < 0.05
+    assert abs(narrow.data["least_direction"][2]) > 0.9
+
+
+def test_a_perfect_crystal_comes_back_as_one(good):
+    check = check_perfect(good)
+    assert check.status == "passed", check.message
+    assert check.numbers["bulk_distance_A"] == pytest.approx(3.92 / np.sqrt(2), abs=0.005)
+    assert check.numbers["rmsd_pm"] < 5
+    # Poses that are not those of the frames would not show here: the crystal is put in with the same ones. Too little
+    # noise would, so the noise must be that of the data.
+    assert check.numbers["resolution_A"] < 1.1
+
+
+def test_effects_are_of_the_right_size(good):
+    check = check_effects(good, ValidateConfig(model_diameter=14.0, model_frames=200))
+    rows = {row["effect"]: row for row in check.data["rows"]}
+    assert check.status == "passed", check.message
+    wrong = rows["pixel size 1 % too large"]
+    assert wrong["scale"] == pytest.approx(1 / 1.01, abs=1e-3)
+    # A uniform scale of 1 % moves an atom at r by r/100; the best scale takes all of that off.
+    radius = np.sqrt(np.mean(np.sum(sr.nanocrystal("Pt", 14.0).positions ** 2, axis=1)))
+    assert wrong["rmsd_pm"] == pytest.approx(radius, rel=0.15)  # radius in Å times 1 % is radius pm
+    assert wrong["rmsd_scaled_pm"] < 0.5 * wrong["rmsd_pm"]
+    heights = [rows[f"vertical movement of {h} Å rms"] for h in (10, 20)]
+    assert rows["none"]["rmsd_pm"] < heights[1]["rmsd_pm"]
+    assert heights[0]["recall"] == 1
+
+
+def test_matching_takes_the_rigid_motion_off(good):
+    x = good.atoms.positions
+    turn = Rotation.from_rotvec([0.0, 0.01, 0.0]).as_matrix()
+    match = match_atoms(x, x @ turn.T + [0.1, 0.0, 0.0])
+    assert match.shared == 1.0
+    assert match.rmsd() < 1e-6
+    assert match.turn == pytest.approx(np.degrees(0.01))
+    assert match_atoms(x, x + np.array([0.1, 0.0, 0.0]), rigid=False).rmsd() == pytest.approx(10.0)
+
+
+def test_both_multislice_programs_make_the_same_image(good):
+    """Two programs that share no scattering code; without the outside one the error says how to get it."""
+    settings = ValidateConfig(b_factor=0.5, sampling=0.18)
+    radius = float(np.linalg.norm(good.atoms.positions, axis=1).max())
+    box, pixel = 60, 0.4
+    own = make_simulator(replace(settings, simulator="multislice"), box, pixel, radius)
+    atoms, symbols = good.atoms.positions @ good.poses.rotations[0].T, good.atoms.symbols
+    image = own(atoms, symbols, 0)
+    if importlib.util.find_spec("abtem") is None:
+        with pytest.raises(InputError, match=r"pip install single-rs\[validate\]"):
+            make_simulator(settings, box, pixel, radius)
+        return
+    other = make_simulator(settings, box, pixel, radius)(atoms, symbols, 0)
+    assert other.shape == image.shape
+    assert np.corrcoef(image.ravel(), other.ravel())[0, 1] > 0.98
+    assert other.std() == pytest.approx(image.std(), rel=0.15)
+
+
+def test_simulated_frames_are_picked_up_again(good, tmp_path, monkeypatch):
+    settings = ValidateConfig(simulator="multislice", slice_thickness=6.0)
+    case = good.changed(folder=tmp_path)
+    first = simulated_frames(case, case.used[:30], settings)
+    assert first.mean() == pytest.approx(1.0, abs=0.05)
+    files = sorted((tmp_path / FOLDER).iterdir())
+    assert [f.name for f in files] == ["frames_00000.npz", "frames_00025.npz"]
+    files[1].unlink()
+    calls = []
+    whole = make_simulator
+
+    def counting(*arguments):
+        inner = whole(*arguments)
+        return lambda *a: (calls.append(a), inner(*a))[1]
+
+    monkeypatch.setattr("single_rs.validate.resimulation.make_simulator", counting)
+    again = simulated_frames(case, case.used[:30], settings)
+    assert len(calls) == 5  # the chunk that was missing
+    np.testing.assert_array_equal(first, again)
+    simulated_frames(case, case.used[:5], replace(settings, overfocus=50.0))
+    assert len(calls) == 10  # another microscope: none of the chunks is of use
+
+
+def test_the_command_writes_json_and_page_and_keeps_what_was_done(good, tmp_path, capsys):
+    part = tmp_path / "run" / "particle_00"
+    part.mkdir(parents=True)
+    counts = np.maximum(np.rint((good.clean.images + 1) * DOSE), 0).astype(np.uint16)
+    sr.write_stack(part / "stack.mrcs", counts, PIXEL)
+    write_poses(part / "poses.star", good.poses, "stack.mrcs", PIXEL, BOX)
+    density = rebuild(good.clean, good.poses, part, None)
+    write_atoms(good.atoms, density, part)
+    write_json(part / "summary.json", {"element": "Pt", "verdict": "solved", "reasons": []})
+    assert main(["validate", str(tmp_path / "run"), "--only", "reprojection"]) == 0
+    text = capsys.readouterr().out
+    assert "particle_00: passed" in text
+    assert "not run  halves" in text
+    content = json.loads((part / "validation.json").read_text())
+    checks = {c["name"]: c for c in content["checks"]}
+    assert list(checks) == list(CHECKS)
+    assert checks["reprojection"]["status"] == "passed"
+    assert checks["reprojection"]["reason"]
+    assert checks["halves"]["status"] == "not run"
+    assert "--resimulate" in checks["resimulation"]["message"]
+    assert np.load(part / "validation_pictures.npy").shape[1] == 2
+    page = (part / "validation.html").read_text()
+    assert page.count("<svg") == 3
+    assert "http" not in page.replace("http://www.w3.org", "")
+    assert (
+        json.loads((tmp_path / "run" / "validation.json").read_text())["particles"]["particle_00"]["status"] == "passed"
+    )
+    # A later call for another check keeps those that were made of the same atoms.
+    (result,) = validate_folder(part, ["coverage"])
+    assert [c.name for c in result.checks if c.criteria] == ["reprojection", "coverage"]
+    assert set(plot_check(result.check("reprojection"))) == {"pictures", "shells", "frames"}
+    again = sr.read_validation(part)
+    assert again.check("coverage").criteria[1].value == pytest.approx(result.check("coverage").criteria[1].value)
+
+
+def test_bad_input_is_told_in_one_line(good, tmp_path, capsys):
+    with pytest.raises(InputError, match="accepted: reprojection, halves"):
+        validate_case(good, ["nonsense"])
+    with pytest.raises(InputError, match="at least 80"):
+        validate_case(good, ["coverage"], resimulate=5)
+    assert main(["validate", str(tmp_path)]) == 2
+    assert "holds no particle" in capsys.readouterr().err
