@@ -70,6 +70,27 @@ proptest! {
     }
 
     #[test]
+    fn the_path_is_the_best_of_all(seed in any::<u64>(), n in 1usize..6, count in 1usize..5, sigma in 0.1f32..1.0) {
+        let mut random = Random(seed);
+        let states: Vec<Quaternion> = (0..n * count).map(|_| single(random.quaternion())).collect();
+        let emission: Vec<f32> = (0..n * count).map(|_| random.normal() as f32).collect();
+        let step = Step { sigma, jump: 0.1, volume: ALL };
+        let value = |path: &[usize]| -> f64 {
+            let at: Vec<usize> = path.iter().enumerate().map(|(t, i)| t * count + i).collect();
+            let steps = at.windows(2).map(|p| {
+                f64::from(step.density(angle(states[p[0]], states[p[1]], &[ONE], &[ONE]) as f32)).ln()
+            });
+            at.iter().map(|&i| f64::from(emission[i])).sum::<f64>() + steps.sum::<f64>()
+        };
+        let all = (0..count.pow(n as u32)).map(|code| -> Vec<usize> {
+            (0..n).map(|t| code / count.pow(t as u32) % count).collect()
+        });
+        let best = all.map(|p| value(&p)).fold(f64::NEG_INFINITY, f64::max);
+        let found = forward_backward(&states, &emission, count, &[ONE], &[ONE], step);
+        prop_assert!((value(&found.path) - best).abs() < 1e-4, "{} {best}", value(&found.path));
+    }
+
+    #[test]
     fn rows_sum_to_one_and_stay_finite(seed in any::<u64>(), sigma in 0.001f32..0.5, scale in 0.0f32..3000.0) {
         // Emissions of thousands of nats and steps of many sigma must not underflow: the jumps hold the floor.
         let (n, count) = (50, 6);
@@ -85,13 +106,19 @@ proptest! {
     }
 }
 
+/// A step of Student's t with 4 degrees of freedom.
+fn heavy_tailed(random: &mut Random, sigma: f64) -> [f64; 3] {
+    let square: f64 = (0..4).map(|_| random.normal().powi(2)).sum();
+    [0; 3].map(|_| sigma * random.normal() / (square / 4.0).sqrt())
+}
+
 /// A chain of `n` steps of width `sigma`, `share` of them jumps, with three decoys beside every true state.
 fn chain(n: usize, sigma: f64, share: f64, seed: u64) -> (Vec<Quaternion>, Vec<f32>) {
     let mut random = Random(seed);
     let (mut states, mut emission) = (Vec::new(), Vec::new());
     let mut at = single(random.quaternion());
     for _ in 0..n {
-        let step = single(exponential([0; 3].map(|_| sigma * random.normal())));
+        let step = single(exponential(heavy_tailed(&mut random, sigma)));
         at = if random.uniform() < share { single(random.quaternion()) } else { multiply(step, at) };
         states.push(at);
         states.extend((0..3).map(|_| single(random.quaternion())));

@@ -12,6 +12,8 @@ __all__ = [
     "HalfPlane",
     "__version__",
     "index_frames",
+    "look_up_poses",
+    "look_up_spacing",
     "insert_slices",
     "model_gain",
     "model_project",
@@ -119,7 +121,7 @@ def smooth_candidates(
     sigma: float,
     jump: float,
     volume: float,
-) -> tuple[npt.NDArray[np.float32], float, float]: ...
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], float, float]: ...
 def score_poses(
     spectra: npt.NDArray[np.complex64],
     plane: HalfPlane,
@@ -132,6 +134,20 @@ def score_poses(
     steps: int,
     spacing: float,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]: ...
+def look_up_poses(
+    spectra: npt.NDArray[np.complex64],
+    plane: HalfPlane,
+    filters: npt.NDArray[np.float32],
+    positions: npt.NDArray[np.float32],
+    heights: npt.NDArray[np.float32],
+    atoms: list[int],
+    model_of: npt.NDArray[np.int32],
+    rotations: npt.NDArray[np.float32],
+    frame_of: npt.NDArray[np.int32],
+    starts: npt.NDArray[np.float32],
+    steps: int,
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]: ...
+def look_up_spacing(plane: HalfPlane) -> float: ...
 def project_slices(
     volume: npt.NDArray[np.complex64], plane: HalfPlane, pad: int, rotations: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.complex64]: ...

@@ -64,6 +64,8 @@ fn index_frames<'py>(
     ))
 }
 
+type Smoothed<'py> = (Bound<'py, PyArray2<f32>>, Bound<'py, PyArray1<i64>>, f64, f64);
+
 #[pyfunction]
 fn smooth_candidates<'py>(
     py: Python<'py>,
@@ -74,7 +76,7 @@ fn smooth_candidates<'py>(
     sigma: f32,
     jump: f32,
     volume: f32,
-) -> PyResult<(Bound<'py, PyArray2<f32>>, f64, f64)> {
+) -> PyResult<Smoothed<'py>> {
     let count = emission.as_array().shape().last().copied().unwrap_or(0);
     let states = rows(contiguous(&states, "states", 3)?, "states")?;
     let emission = contiguous(&emission, "emission", 2)?;
@@ -84,7 +86,9 @@ fn smooth_candidates<'py>(
     let step = Step { sigma, jump, volume };
     let result = py.detach(|| forward_backward(states, emission, count, left, right, step));
     let frames = emission.len() / count.max(1);
-    Ok((result.probability.into_pyarray(py).reshape([frames, count])?, result.step_square, result.jumps))
+    let path: Vec<i64> = result.path.iter().map(|&i| i as i64).collect();
+    let probability = result.probability.into_pyarray(py).reshape([frames, count])?;
+    Ok((probability, path.into_pyarray(py), result.step_square, result.jumps))
 }
 
 /// Views of several volumes given as one (v, 2K+1, 2K+1, K+1) array.

@@ -4,13 +4,21 @@
 //! t, emissions log e_{t,i} and the angle θ between two candidates modulo the lattice's mates, the step is
 //!
 //! ```text
-//! p(θ) = (1 − ε) · exp(−θ²/2σ²) / (2π σ²)^{3/2} + ε / V
+//! p(θ) = (1 − ε) · t(θ) + ε / V,   t(θ) = c σ⁻³ (1 + θ²/νσ²)^{−(ν+3)/2},   ν = 4
 //! ```
 //!
-//! V being the volume of the quotient (rad³): most steps are small, some are jumps. Forward-backward
-//! (Rabiner 1989, doi:10.1109/5.18626) gives the posterior of every candidate.
+//! V being the volume of the quotient (rad³): Student's t in three dimensions has the bursts of a particle that sticks
+//! and comes loose, ε its jumps. Its width is learnt by reweighted squares (Lange, Little and Taylor 1989,
+//! doi:10.1080/01621459.1989.10478852). Forward-backward and Viterbi (Rabiner 1989, doi:10.1109/5.18626) give the
+//! posterior of every candidate and the most probable path.
 
 use rayon::prelude::*;
+
+/// Degrees of freedom of the step: 4 keeps its variance finite (2σ² per axis) and its tails heavy.
+const FREEDOM: f32 = 4.0;
+
+/// c = Γ((ν+3)/2) / (Γ(ν/2) (νπ)^{3/2}) at ν = 4: Γ(7/2) = 15√π/8, Γ(2) = 1, so that c = 15/(64 π).
+const PEAK: f32 = 15.0 / (64.0 * std::f32::consts::PI);
 
 /// Unit quaternion (w, x, y, z).
 pub type Quaternion = [f32; 4];
@@ -29,7 +37,7 @@ pub fn multiply(a: Quaternion, b: Quaternion) -> Quaternion {
 /// The step of the chain.
 #[derive(Debug, Clone, Copy)]
 pub struct Step {
-    /// Width per axis (rad).
+    /// σ, the width per axis of the middle of the steps (rad); their root mean square is √2 σ.
     pub sigma: f32,
     /// Share of jumps to anywhere.
     pub jump: f32,
@@ -42,8 +50,13 @@ impl Step {
     #[must_use]
     pub fn density(&self, theta: f32) -> f32 {
         let s = self.sigma;
-        let peak = (2.0 * std::f32::consts::PI * s * s).powf(-1.5);
-        (1.0 - self.jump) * peak * (-0.5 * (theta / s).powi(2)).exp() + self.jump / self.volume
+        let tail = 1.0 + (theta / s).powi(2) / FREEDOM;
+        (1.0 - self.jump) * PEAK / s.powi(3) * tail.powf(-0.5 * (FREEDOM + 3.0)) + self.jump / self.volume
+    }
+
+    /// Weight of a step's square when the width is learnt.
+    fn weight(&self, theta: f32) -> f64 {
+        f64::from((FREEDOM + 3.0) / (FREEDOM + (theta / self.sigma).powi(2)))
     }
 }
 
@@ -52,7 +65,9 @@ impl Step {
 pub struct Posterior {
     /// n · count probabilities.
     pub probability: Vec<f32>,
-    /// Expected θ²/3 of the steps that are not jumps (rad²), to learn σ from.
+    /// Candidate of each frame on the most probable path.
+    pub path: Vec<usize>,
+    /// Expected weighted θ²/3 of the steps that are not jumps (rad²): the next σ².
     pub step_square: f64,
     /// Expected share of jumps.
     pub jumps: f64,
@@ -82,7 +97,7 @@ pub fn forward_backward(
 ) -> Posterior {
     let n = states.len() / count;
     if n == 0 {
-        return Posterior { probability: Vec::new(), step_square: 0.0, jumps: 0.0 };
+        return Posterior { probability: Vec::new(), path: Vec::new(), step_square: 0.0, jumps: 0.0 };
     }
     let angles: Vec<f32> = (0..n - 1)
         .into_par_iter()
@@ -154,7 +169,8 @@ pub fn forward_backward(
                 let stay = joint * (1.0 - floor / f64::from(d)).max(0.0);
                 total += joint;
                 kept += stay;
-                bent += stay * f64::from(thetas[i * count + j]).powi(2) / 3.0;
+                let theta = thetas[i * count + j];
+                bent += stay * step.weight(theta) * f64::from(theta).powi(2) / 3.0;
             }
         }
         if total > 0.0 {
@@ -167,7 +183,35 @@ pub fn forward_backward(
     }
     Posterior {
         probability,
+        path: most_probable_path(emission, &density, count),
         step_square: if stays > 0.0 { square / stays } else { 0.0 },
         jumps: if steps > 0.0 { 1.0 - stays / steps } else { 0.0 },
     }
+}
+
+/// Viterbi: the path of the largest product of emissions and step densities (n−1 blocks of count × count).
+fn most_probable_path(emission: &[f32], density: &[f32], count: usize) -> Vec<usize> {
+    let n = emission.len() / count;
+    let mut best = emission[..count].to_vec();
+    let mut came_from = vec![0; n * count];
+    for t in 1..n {
+        let steps = &density[(t - 1) * count * count..t * count * count];
+        let mut next = vec![f32::NEG_INFINITY; count];
+        for i in 0..count {
+            for j in 0..count {
+                let value = best[i] + steps[i * count + j].max(f32::MIN_POSITIVE).ln();
+                if value > next[j] {
+                    next[j] = value;
+                    came_from[t * count + j] = i;
+                }
+            }
+        }
+        best = next.iter().zip(&emission[t * count..]).map(|(v, e)| v + e).collect();
+    }
+    let top = |row: &[f32]| (0..count).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap_or(0);
+    let mut path = vec![top(&best); n];
+    for t in (1..n).rev() {
+        path[t - 1] = came_from[t * count + path[t]];
+    }
+    path
 }

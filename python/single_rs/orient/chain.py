@@ -1,6 +1,6 @@
 """Time: neighbouring frames show the same particle a few degrees further on.
 
-Forward-backward over the candidates of each frame (``rust/orient/hmm.rs``), within each time block; what the steps tell
+Forward-backward and Viterbi over the candidates of each frame (``rust/orient/hmm.rs``), within each time block; what the steps tell
 of the rotation's width and of the share of jumps is learnt on the way (expectation and maximisation).
 """
 
@@ -22,7 +22,10 @@ ALL_ROTATIONS = 8 * np.pi**2  # rad³, volume of SO(3)
 
 @dataclass(frozen=True)
 class Chain:
-    """How a particle turns from frame to frame: width of a step per axis (rad), share of jumps."""
+    """How a particle turns from frame to frame: width σ of a step per axis (rad), share of jumps.
+
+    Steps follow Student's t with 4 degrees of freedom: their root mean square per axis is √2 σ.
+    """
 
     step: float
     jump: float
@@ -34,18 +37,19 @@ def smooth(
     mates: tuple[NDArray[np.float32], NDArray[np.float32]],
     block: NDArray[np.int64],
     chain: Chain,
-) -> tuple[NDArray[np.float32], Chain]:
-    """Posterior (n, k) of states (n, k, 4), unit quaternions, and the chain that the steps ask for.
+) -> tuple[NDArray[np.float32], NDArray[np.int64], Chain]:
+    """Posterior (n, k) of states (n, k, 4), unit quaternions, most probable path (n,), and the chain that the steps ask for.
 
     `emission` (n, k) are log-likelihoods; a state s stands for all l · s · r with l and r of `mates`; chains do not
     cross `block` (n,).
     """
     left, right = mates
     posterior = np.zeros(emission.shape, np.float32)
+    path = np.zeros(len(emission), np.int64)
     square, jumps = 0.0, 0.0
     for b in np.unique(block):
         part = np.flatnonzero(block == b)
-        posterior[part], s, j = _core.smooth_candidates(
+        posterior[part], path[part], s, j = _core.smooth_candidates(
             np.ascontiguousarray(states[part]),
             np.ascontiguousarray(emission[part], np.float32),
             left,
@@ -56,4 +60,4 @@ def smooth(
         )
         square, jumps = square + s * len(part), jumps + j * len(part)
     step = np.clip(np.sqrt(square / len(block)), *STEP_LIMITS)
-    return posterior, Chain(float(step), float(np.clip(jumps / len(block), *JUMP_LIMITS)))
+    return posterior, path, Chain(float(step), float(np.clip(jumps / len(block), *JUMP_LIMITS)))

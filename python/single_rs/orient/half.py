@@ -3,9 +3,10 @@
 1. *Seed.* A few dozen frames give a model of occupied lattice sites (`seed`).
 2. *Grow.* All mates of all possible states of all frames are compared with it (`search`), a hidden Markov model picks,
    and the sites are solved again from the confident frames.
-3. *Map.* The same against the atoms that maps show, which needs no lattice. From the second such round on only frames
-   in doubt are searched as a whole; for them also the neighbourhood of the poses before and after is tried, since near
-   a zone axis, or at a dose of one electron per pixel, the index may miss the right state altogether.
+3. *Map.* The same against the atoms that maps show, which needs no lattice, until the frames are explained no better
+   than the round before. From the second such round on every frame tries all mates of its pose, and only frames in
+   doubt are searched as a whole; for them also the neighbourhood of the poses before and after is tried, since near a
+   zone axis, or at a dose of one electron per pixel, the index may miss the right state altogether.
 4. *Polish* at full resolution.
 
 From the second round of growth on, a frame is compared with models made of the other fold's time blocks only.
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from single_rs.orient.chain import Chain
-from single_rs.orient.mates import Candidates, choose
+from single_rs.orient.mates import Candidates, all_mates, choose
 from single_rs.orient.quotient import States
 from single_rs.orient.reference import Reference
 from single_rs.orient.search import search
@@ -33,6 +34,8 @@ __all__ = ["solve_half"]
 FIRST_TEMPER = 0.1  # belief in the seed's likelihood, whose error is not known yet
 LEAST_TEMPER = 0.02
 POLISH_SEARCH = 3  # iterations that a finalist is polished before it is compared
+LEAST_ROUNDS = 2  # against maps, after which a half may have converged
+CONVERGED = 0.01  # relative gain of log-likelihood in a round below which it has
 ALONE = 3.0  # widths of the step by which a pose must miss both its neighbours' to be doubted
 NEAR_REACH = np.radians(12.0)  # how far from the neighbours' poses a frame in doubt is tried
 NEAR_STEP = np.radians(2.6)  # grid of those trials; climbing closes the rest
@@ -57,14 +60,16 @@ def solve_half(half: HalfSolver, fine: HalfSolver, states: States, report: Calla
             # A frame of fold 0 is compared with the sites that fold 1 gave, and the other way round.
             references, of = [half.site_reference(next_model(half, sums[other], model)) for other in (1, 0)], half.fold
     assert poses is not None  # the configuration asks for one round at least
-    for number in range(config.volume_rounds):
-        report("volumes")
+    for number in range(config.map_rounds):
+        report("map")
         references = _held_out(half, poses)
         pool = candidates if number == 0 else _in_doubt(half, candidates, poses)
-        poses = _round(half, references, half.fold, pool, poses, None, poses.chain)
+        before, poses = poses, _round(half, references, half.fold, pool, poses, None, poses.chain)
         correlation = shell_correlation(*(r.volume for r in references))
-        trail[f"volume_{number}_fsc"] = float(np.mean(correlation[half.frames.plane.max_shell // 3 :]))
-        _note(trail, f"volume_{number}", poses)
+        trail["map_correlation"] = float(np.mean(correlation[half.frames.plane.max_shell // 3 :]))
+        _note(trail, f"map_{number}", poses)
+        if number >= LEAST_ROUNDS and poses.score.mean() < (1 + CONVERGED) * before.score.mean():
+            break
     rotations, shifts, score = poses.rotations, poses.shifts, poses.score
     for _ in range(config.polish_rounds):
         report("polish")
@@ -141,11 +146,16 @@ def _temper(gain: NDArray[np.float64], power: NDArray[np.float64]) -> float:
 
 
 def _in_doubt(half: HalfSolver, candidates: Candidates, poses: HalfPoses) -> Candidates:
-    """Return the candidates of frames in doubt, and for these also what the frames before and after propose."""
+    """All mates of every pose; of frames in doubt all candidates and what the frames before and after propose.
+
+    A coherent part of the frames may sit in one wrong mate, without doubt, until the model is good enough to call it.
+    """
     doubt = (poses.confidence < CONFIDENT) | _alone(half, poses)
     offsets = _ball(NEAR_REACH, NEAR_STEP)
     lost = np.flatnonzero(doubt)
-    out = candidates.of_frames(doubt)
+    mates = all_mates(poses.rotations[:, None], half.template.group)
+    every = np.repeat(np.arange(len(doubt)), mates.shape[1])
+    out = candidates.of_frames(doubt).joined(mates.reshape(-1, 3, 3), every, 0.0)
     for way in (-1, 1):
         beside = lost + way
         inside = (beside >= 0) & (beside < len(doubt))

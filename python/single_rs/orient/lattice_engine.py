@@ -23,7 +23,7 @@ def solve_by_lattice(
     clean: CleanStack, element: str, config: OrientConfig, progress: Callable[[str, int, int], None] | None
 ) -> Poses:
     """Poses by the lattice engine; see `single_rs.orient.find_poses`."""
-    steps = 2 * (2 + config.growth_rounds + config.volume_rounds + config.polish_rounds) + 2
+    steps = 2 * (2 + config.growth_rounds + config.map_rounds + config.polish_rounds) + 2
     done = 0
 
     def report(_: str) -> None:

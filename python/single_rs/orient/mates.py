@@ -93,7 +93,7 @@ def choose(
     block: NDArray[np.int64],
     chain: Chain,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], Chain]:
-    """Most probable candidate (n,) of each frame, its posterior (n,), and the chain learnt from all steps.
+    """Candidate (n,) of each frame on the most probable path, its posterior (n,), and the chain learnt from all steps.
 
     `candidates` (n, c, 3, 3) are full rotations, `emission` (n, c) tempered log-likelihoods, `there` (n, c) tells
     whether the place holds a candidate.
@@ -101,6 +101,5 @@ def choose(
     top = np.where(there, emission, -np.inf).max(axis=1, keepdims=True)
     emission = np.where(there, emission - top, IMPOSSIBLE)
     alone = np.array([[1, 0, 0, 0]], np.float32)
-    posterior, learnt = smooth(to_quaternions(candidates), emission, (alone, alone), block, chain)
-    pick = posterior.argmax(axis=1)
-    return pick, np.take_along_axis(posterior, pick[:, None], axis=1)[:, 0].astype(float), learnt
+    posterior, path, learnt = smooth(to_quaternions(candidates), emission, (alone, alone), block, chain)
+    return path, np.take_along_axis(posterior, path[:, None], axis=1)[:, 0].astype(float), learnt

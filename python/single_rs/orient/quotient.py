@@ -160,7 +160,7 @@ def smooth_states(index: Index, select: NDArray[np.int64], block: NDArray[np.int
     mates = (to_quaternions(FRIEDEL), to_quaternions(index.template.group))
     chain = Chain(np.radians(4.0), 0.05)
     for _ in range(CHAIN_ROUNDS):
-        probability, chain = smooth(quaternions, emission, mates, block, chain)
+        probability, _, chain = smooth(quaternions, emission, mates, block, chain)
     keep = probability >= LEAST_STATE
     keep[np.arange(len(keep)), probability.argmax(axis=1)] = True
     frame, place = np.nonzero(keep)
