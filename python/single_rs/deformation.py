@@ -8,7 +8,7 @@ F = R U, strain = U − I; D² (non-affine) is large where the neighbours do not
 dislocation. The bonds are those within the first shell (bcc: first two), each matched to the nearest bond of the
 lattice of the atom's domain; those that miss it by more than 0.3 of their length are left out. No numbering of sites is
 needed, so a dislocation is no obstacle, but there is no average either: with 3 pm in Pt the components of an atom
-inside have an error of 0.6%, of one on the surface 0.9%, three times those of the 2 Å kernel.
+inside have an error of 0.5%, of one on the surface 0.9% (rms), two and four times those of the 2 Å kernel.
 
 References: M. L. Falk and J. S. Langer, Phys. Rev. E 57, 7192 (1998), doi:10.1103/PhysRevE.57.7192;
 F. Shimizu, S. Ogata and J. Li, Mater. Trans. 48, 2923 (2007), doi:10.2320/matertrans.MJ200769.
