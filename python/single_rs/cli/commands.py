@@ -272,7 +272,7 @@ def analyze(
     map: Annotated[Path | None, Parameter(help="Density map, for the strain from its phases.")] = None,
     config: ConfigFile = None,
 ) -> None:
-    """Atoms → lattice.json, strain.csv, structure.csv, summary.json; atoms.xyz with strain, neighbours and structure of each.
+    """Atoms → lattice.json, strain.csv, structure.csv and .json, summary.json; atoms.xyz with what is known of each.
 
     Parameters
     ----------
