@@ -62,7 +62,15 @@ class StrainPlane:
 
 
 def plane_normal(lattice: Lattice, plane: tuple[int, int, int]) -> NDArray[np.float64]:
-    """Unit normal (3,) of the lattice plane (hkl) of the main domain, in the frame of the positions."""
+    """Unit normal (3,) of a lattice plane of the main domain, in the frame of the positions.
+
+    Parameters
+    ----------
+    lattice
+        Result of `fit_lattice`.
+    plane
+        Miller indices (hkl).
+    """
     if len(plane) != 3 or not np.any(plane):
         raise InputError(f"plane is {plane!r}; three Miller indices, not all 0, are needed")
     normal = np.asarray(plane, dtype=np.float64) @ np.linalg.inv(lattice.cell).T
