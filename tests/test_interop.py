@@ -90,30 +90,35 @@ def particle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     density = reconstruct(clean, poses, ReconstructConfig(resolution=1.05, low_resolution=40.0))
     sr.write_stack(folder / "stack.mrcs", images, PIXEL)
     sr.write_map(folder / "map.mrc", density.map, PIXEL)
+    exact = np.einsum("az,ay,ax->zyx", *(profile(atoms[:, k]) for k in (2, 1, 0)))
+    sr.write_map(folder / "exact.mrc", exact.astype(np.float32), PIXEL)
     write_poses(folder / "poses.star", poses, "stack.mrcs", PIXEL, BOX)
     return folder
 
 
-def test_projections_of_our_map_by_relions_definition_are_our_images(particle: Path) -> None:
+def test_projections_by_relions_definition_of_known_and_reconstructed_maps_are_our_images(particle: Path) -> None:
     table = starfile.read(particle / "poses.star")["particles"]
-    with mrcfile.open(particle / "stack.mrcs") as stack, mrcfile.open(particle / "map.mrc") as map_file:
-        images, volume = np.array(stack.data), np.array(map_file.data)
+    images, exact, made = (np.array(mrcfile.read(particle / n)) for n in ("stack.mrcs", "exact.mrc", "map.mrc"))
+    mistaken = []
     for row in table.iloc[:: FRAMES // 8].itertuples():
         number, name = row.rlnImageName.split("@")
         assert name == "stack.mrcs"
         image = images[int(number) - 1]
         a = relion_matrix(row.rlnAngleRot, row.rlnAngleTilt, row.rlnAnglePsi)
         origin = (row.rlnOriginXAngst / PIXEL, row.rlnOriginYAngst / PIXEL)
-        assert correlation(relion_image(volume, a, origin), image) > 0.99
-        # Each part of the convention matters: the inverse rotation, the other sign, or swapped axes are seen at once.
+        # 0.9996 measured: what is missing is the interpolation of the test.
+        assert correlation(relion_image(exact, a, origin), image) > 0.999
+        # 0.972 to 0.980 measured: 160 images do not fill Fourier space, and the map ends at 1.05 Å.
+        assert correlation(relion_image(made, a, origin), image) > 0.965
         wrong = ((a.T, origin), (a, (-origin[0], -origin[1])), (a, origin[::-1]))
-        assert max(correlation(relion_image(volume, m, o), image) for m, o in wrong) < 0.99
-        assert correlation(relion_image(volume, a.T, origin), image) < 0.8
+        mistaken.append([correlation(relion_image(exact, m, o), image) for m, o in wrong])
+    # Each part of the convention matters: the inverse rotation, the other sign, and swapped axes are seen.
+    assert (np.median(mistaken, axis=0) < 0.6).all()
 
 
 def test_starfile_reads_our_poses_and_we_read_what_it_writes(particle: Path, tmp_path: Path) -> None:
     tables = starfile.read(particle / "poses.star")
-    assert set(tables) == {"optics", "particles"}
+    assert {"optics", "particles"} <= set(tables)
     assert list(tables["optics"]["rlnOpticsGroupName"]) == ["opticsGroup1"]
     assert float(tables["optics"]["rlnImagePixelSize"].iloc[0]) == PIXEL
     assert list(tables["particles"]["rlnImageName"][:2]) == ["000001@stack.mrcs", "000002@stack.mrcs"]
