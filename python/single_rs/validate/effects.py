@@ -29,7 +29,7 @@ from single_rs.validate.case import Case
 from single_rs.validate.matching import match_atoms
 from single_rs.validate.types import Check, Criterion, ValidateConfig
 
-__all__ = ["Effect", "check_effects"]
+__all__ = ["EFFECTS", "Effect", "check_effects"]
 
 MARGIN = 7.0  # Å of box beyond the crystal on each side
 HEIGHT_TIME = 50.0  # frames over which the height is remembered
