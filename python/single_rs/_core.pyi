@@ -15,7 +15,10 @@ __all__ = [
     "look_up_poses",
     "look_up_spacing",
     "insert_slices",
+    "model_filter_sums",
     "model_gain",
+    "model_gradients",
+    "model_normal",
     "model_project",
     "motion_accumulate_pixels",
     "motion_accumulate_reference",
@@ -32,6 +35,7 @@ __all__ = [
     "project_slices",
     "score_poses",
     "smooth_candidates",
+    "solve_normal",
     "threads",
 ]
 
@@ -226,3 +230,45 @@ def polish_poses_to_atoms(
     npt.NDArray[np.float32],
     npt.NDArray[np.float32],
 ]: ...
+def model_gradients(
+    spectra: npt.NDArray[np.complex64],
+    plane: HalfPlane,
+    weights: npt.NDArray[np.float32],
+    gains: npt.NDArray[np.float32],
+    rotations: npt.NDArray[np.float32],
+    shifts: npt.NDArray[np.float32],
+    positions: npt.NDArray[np.float32],
+    heights: npt.NDArray[np.float32],
+    widths: npt.NDArray[np.float32] | None,
+    filters: npt.NDArray[np.float32],
+    groups: npt.NDArray[np.int32],
+    group_count: int,
+    model_error: float,
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]: ...
+def model_filter_sums(
+    spectra: npt.NDArray[np.complex64],
+    plane: HalfPlane,
+    weights: npt.NDArray[np.float32],
+    gains: npt.NDArray[np.float32],
+    rotations: npt.NDArray[np.float32],
+    shifts: npt.NDArray[np.float32],
+    scales: npt.NDArray[np.float32],
+    positions: npt.NDArray[np.float32],
+    heights: npt.NDArray[np.float32],
+    widths: npt.NDArray[np.float32] | None,
+    filters: npt.NDArray[np.float32],
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]: ...
+def model_normal(
+    plane: HalfPlane,
+    positions: npt.NDArray[np.float32],
+    heights: npt.NDArray[np.float32],
+    filters: npt.NDArray[np.float32],
+    rotations: npt.NDArray[np.float32],
+    information: npt.NDArray[np.float32],
+    table: npt.NDArray[np.float32],
+    step: float,
+    free_poses: bool,
+) -> npt.NDArray[np.float64]: ...
+def solve_normal(
+    matrix: npt.NDArray[np.float64], sides: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]: ...

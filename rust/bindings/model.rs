@@ -4,7 +4,9 @@ use super::agree;
 use super::convert::{contiguous, indices, rotations, rows};
 use super::fourier::PyHalfPlane;
 use crate::model::atoms::Model;
+use crate::model::gradient::{Frames, filter_sums, gradients};
 use crate::model::grid::Grid;
+use crate::model::normal::{PairTable, factorise, inverse_blocks, pair_matrix, solve, subtract_poses};
 use crate::model::pose::{polish_to_model, project_model, score_model};
 use crate::orient::polish::PolishLimits;
 use crate::orient::score::ShiftWindow;
@@ -149,8 +151,157 @@ fn polish_poses_to_atoms<'py>(
     ))
 }
 
+/// Posed frames as they come from Python.
+struct Posed<'py> {
+    spectra: PyReadonlyArrayDyn<'py, Complex32>,
+    weights: Floats<'py>,
+    gains: Floats<'py>,
+    rotations: Floats<'py>,
+    shifts: Floats<'py>,
+}
+
+impl Posed<'_> {
+    fn frames(&self, points: usize) -> PyResult<Frames<'_>> {
+        let spectra = contiguous(&self.spectra, "spectra", 2)?;
+        let weights = contiguous(&self.weights, "weights", 1)?;
+        let gains = contiguous(&self.gains, "gains", 1)?;
+        let rotations = self::rotations(contiguous(&self.rotations, "rotations", 3)?, "rotations")?;
+        let shifts = rows(contiguous(&self.shifts, "shifts", 2)?, "shifts")?;
+        agree("weights", weights.len(), points)?;
+        agree("spectra", spectra.len(), points * gains.len())?;
+        agree("rotations", rotations.len(), gains.len())?;
+        agree("shifts", shifts.len(), gains.len())?;
+        Ok(Frames { spectra, weights, gains, rotations, shifts })
+    }
+}
+
+type Sums<'py> = (Bound<'py, PyArray3<f64>>, Bound<'py, PyArray2<f64>>, Bound<'py, PyArray1<f64>>);
+
+#[pyfunction]
+fn model_gradients<'py>(
+    py: Python<'py>,
+    spectra: PyReadonlyArrayDyn<'py, Complex32>,
+    plane: &PyHalfPlane,
+    weights: Floats<'py>,
+    gains: Floats<'py>,
+    rotations: Floats<'py>,
+    shifts: Floats<'py>,
+    positions: Floats<'py>,
+    heights: Floats<'py>,
+    widths: Option<Floats<'py>>,
+    filters: Floats<'py>,
+    groups: PyReadonlyArrayDyn<'py, i32>,
+    group_count: usize,
+    model_error: f32,
+) -> PyResult<Sums<'py>> {
+    let plane = &plane.0;
+    let posed = Posed { spectra, weights, gains, rotations, shifts };
+    let frames = posed.frames(plane.len())?;
+    let parts = Parts { positions, heights, widths, filters };
+    let model = parts.model(plane.len())?;
+    let groups = contiguous(&groups, "groups", 1)?;
+    agree("groups", groups.len(), frames.gains.len())?;
+    let sums = py.detach(|| gradients(&frames, &Grid::new(plane), &model, groups, group_count, model_error));
+    let by_group: Vec<f64> = sums.by_group.into_iter().flatten().collect();
+    let fitness: Vec<f64> = sums.fitness.iter().flat_map(|f| [f.scale, f.power, f.misfit, f.gain]).collect();
+    Ok((
+        by_group.into_pyarray(py).reshape([group_count, model.positions.len(), 5])?,
+        fitness.into_pyarray(py).reshape([groups.len(), 4])?,
+        sums.information.into_pyarray(py),
+    ))
+}
+
+#[pyfunction]
+fn model_filter_sums<'py>(
+    py: Python<'py>,
+    spectra: PyReadonlyArrayDyn<'py, Complex32>,
+    plane: &PyHalfPlane,
+    weights: Floats<'py>,
+    gains: Floats<'py>,
+    rotations: Floats<'py>,
+    shifts: Floats<'py>,
+    scales: Floats<'py>,
+    positions: Floats<'py>,
+    heights: Floats<'py>,
+    widths: Option<Floats<'py>>,
+    filters: Floats<'py>,
+) -> PyResult<(Bound<'py, PyArray3<f64>>, Bound<'py, PyArray2<f64>>)> {
+    let plane = &plane.0;
+    let posed = Posed { spectra, weights, gains, rotations, shifts };
+    let frames = posed.frames(plane.len())?;
+    let parts = Parts { positions, heights, widths, filters };
+    let model = parts.model(plane.len())?;
+    let scales = contiguous(&scales, "scales", 1)?;
+    agree("scales", scales.len(), frames.gains.len())?;
+    let (square, right) = py.detach(|| filter_sums(&frames, scales, &Grid::new(plane), &model));
+    let (shells, channels) = (plane.max_shell + 1, model.channels(plane.len()));
+    Ok((
+        square.into_pyarray(py).reshape([shells, channels, channels])?,
+        right.into_pyarray(py).reshape([shells, channels])?,
+    ))
+}
+
+#[pyfunction]
+fn model_normal<'py>(
+    py: Python<'py>,
+    plane: &PyHalfPlane,
+    positions: Floats<'py>,
+    heights: Floats<'py>,
+    filters: Floats<'py>,
+    rotations: Floats<'py>,
+    information: Floats<'py>,
+    table: Floats<'py>,
+    step: f32,
+    free_poses: bool,
+) -> PyResult<Bound<'py, PyArray2<f64>>> {
+    let plane = &plane.0;
+    let parts = Parts { positions, heights, widths: None, filters };
+    let model = parts.model(plane.len())?;
+    let rotations = self::rotations(contiguous(&rotations, "rotations", 3)?, "rotations")?;
+    let information = contiguous(&information, "information", 1)?;
+    agree("information", information.len(), plane.len())?;
+    let values = rows(contiguous(&table, "table", 2)?, "table")?;
+    agree("table", usize::from(values.len() > 2), 1)?;
+    let width = 3 * model.positions.len();
+    let matrix = py.detach(|| {
+        let table = PairTable { values, step };
+        let mut matrix = pair_matrix(model.positions, model.heights, rotations, table);
+        if free_poses {
+            subtract_poses(&mut matrix, &Grid::new(plane), &model, rotations, information);
+        }
+        matrix
+    });
+    matrix.into_pyarray(py).reshape([width, width])
+}
+
+type Solved<'py> = (Bound<'py, PyArray2<f64>>, Bound<'py, PyArray3<f64>>);
+
+#[pyfunction]
+fn solve_normal<'py>(
+    py: Python<'py>,
+    matrix: PyReadonlyArrayDyn<'py, f64>,
+    sides: PyReadonlyArrayDyn<'py, f64>,
+) -> PyResult<Solved<'py>> {
+    let n = sides.as_array().shape().last().copied().unwrap_or(0);
+    let mut factor = contiguous(&matrix, "matrix", 2)?.to_vec();
+    let mut solutions = contiguous(&sides, "sides", 2)?.to_vec();
+    agree("matrix", factor.len(), n * n)?;
+    agree("sides", n % 3, 0)?;
+    let blocks = py.detach(|| {
+        factorise(&mut factor, n)?;
+        solve(&factor, n, &mut solutions);
+        Ok::<_, crate::error::Error>(inverse_blocks(&factor, n))
+    })?;
+    let count = solutions.len() / n.max(1);
+    Ok((solutions.into_pyarray(py).reshape([count, n])?, blocks.into_pyarray(py).reshape([n / 3, 3, 3])?))
+}
+
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(model_project, m)?)?;
     m.add_function(wrap_pyfunction!(model_gain, m)?)?;
-    m.add_function(wrap_pyfunction!(polish_poses_to_atoms, m)?)
+    m.add_function(wrap_pyfunction!(polish_poses_to_atoms, m)?)?;
+    m.add_function(wrap_pyfunction!(model_gradients, m)?)?;
+    m.add_function(wrap_pyfunction!(model_filter_sums, m)?)?;
+    m.add_function(wrap_pyfunction!(model_normal, m)?)?;
+    m.add_function(wrap_pyfunction!(solve_normal, m)?)
 }

@@ -3,7 +3,9 @@
 //! - [`window`]: the spreading window of the non-uniform transform;
 //! - [`grid`]: sums of plane waves at arbitrary points, and their exact adjoint;
 //! - [`atoms`]: atoms, their projection and the channels of the model;
-//! - [`pose`]: candidate poses scored and refined against atoms.
+//! - [`pose`]: candidate poses scored and refined against atoms;
+//! - [`gradient`]: gradients of the misfit by the atoms, over many frames;
+//! - [`normal`]: the normal matrix of all positions, and what unknown poses take away from it.
 //!
 //! Everywhere the spectrum of a frame at pose (R, t) is
 //!
@@ -14,6 +16,8 @@
 //! with the channels c of [`atoms::Model`]: heights, widths, and powers of the depth along the beam.
 
 pub mod atoms;
+pub mod gradient;
 pub mod grid;
+pub mod normal;
 pub mod pose;
 pub mod window;

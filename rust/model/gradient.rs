@@ -1,0 +1,257 @@
+//! Gradients of the misfit by the atoms, summed over frames, and the sums that the filters are fitted to.
+//!
+//! With the scale s of each frame in closed form, weights g_i w(k) and a share ε of model error,
+//!
+//! ```text
+//! Q = Σ_i g_i Σ_k w_i(k) |X_i − s_i P_i|²,    w_i = w / (1 + g_i w ε² s_i² |P_i|²)
+//! ```
+//!
+//! the gradient is −½ ∂Q/∂θ = Σ_i g_i s_i Re Σ_k w_i (X_i − s_i P_i)* ∂P_i/∂θ with w_i held, in the particle's frame.
+//! Where the model misses a fraction ε of its own amplitude (many-beam scattering does that in zone axes) the weights
+//! stop trusting bright reflections beyond it. Twice Q is −log of the likelihood of the half plane's complex noise.
+
+use super::atoms::{AtomGradient, Model, View};
+use super::grid::Grid;
+use crate::volume::Rotation;
+use num_complex::Complex32;
+use rayon::prelude::*;
+
+/// Frames summed by one task; a constant, so that sums have the same order for any number of threads.
+const CHUNK: usize = 16;
+
+/// Posed frames.
+#[derive(Debug, Clone, Copy)]
+pub struct Frames<'a> {
+    /// n packed spectra.
+    pub spectra: &'a [Complex32],
+    /// w of each frequency.
+    pub weights: &'a [f32],
+    /// g of each frame; frames of gain 0 are left out.
+    pub gains: &'a [f32],
+    /// R of each frame.
+    pub rotations: &'a [Rotation],
+    /// t of each frame, px.
+    pub shifts: &'a [[f32; 2]],
+}
+
+/// What one frame says.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Fitness {
+    /// Best scale s.
+    pub scale: f64,
+    /// g Σ w |P|².
+    pub power: f64,
+    /// g Σ w |X − s P|².
+    pub misfit: f64,
+    /// Log-likelihood gained over an empty frame, g s Re Σ w P* X.
+    pub gain: f64,
+}
+
+/// Sums over frames.
+pub struct Gradients {
+    /// (group, atom) gradient by x, y, z (per px), height and width.
+    pub by_group: Vec<[f64; 5]>,
+    /// One per frame.
+    pub fitness: Vec<Fitness>,
+    /// Σ_i g_i s_i² w_i(k), packed: the information of a unit wave.
+    pub information: Vec<f64>,
+}
+
+struct Part {
+    gradient: Vec<[f64; 5]>,
+    fitness: Vec<Fitness>,
+    information: Vec<f64>,
+}
+
+/// Gradient of each of `group_count` groups of frames; frames of a group outside 0.. enter no sum.
+#[must_use]
+pub fn gradients(
+    frames: &Frames<'_>,
+    grid: &Grid,
+    model: &Model<'_>,
+    group_of: &[i32],
+    group_count: usize,
+    model_error: f32,
+) -> Gradients {
+    let (n, m) = (model.positions.len(), grid.plane.len());
+    // A task has frames of one group only.
+    let mut tasks: Vec<(i32, Vec<usize>)> = Vec::new();
+    for (i, &group) in group_of.iter().enumerate() {
+        match tasks.last_mut() {
+            Some((g, list)) if *g == group && list.len() < CHUNK => list.push(i),
+            _ => tasks.push((group, vec![i])),
+        }
+    }
+    let parts: Vec<Part> = tasks
+        .par_iter()
+        .map_init(
+            || (model.view(grid), vec![[0.0f32; 5]; n]),
+            |(view, lab), (group, list)| {
+                let counted = (0..group_count as i32).contains(group);
+                let mut part = Part {
+                    gradient: vec![[0.0; 5]; if counted { n } else { 0 }],
+                    fitness: Vec::with_capacity(list.len()),
+                    information: vec![0.0; m],
+                };
+                for &i in list {
+                    let fitness =
+                        residual(frames, i, grid, model, model_error, view, counted, &mut part.information);
+                    if counted && frames.gains[i] > 0.0 {
+                        lab.fill([0.0; 5]);
+                        model.pull_back(grid, view, 1.0, lab);
+                        turn_back(lab, &frames.rotations[i], &mut part.gradient);
+                    }
+                    part.fitness.push(fitness);
+                }
+                part
+            },
+        )
+        .collect();
+    let mut out = Gradients {
+        by_group: vec![[0.0; 5]; n * group_count],
+        fitness: vec![Fitness::default(); group_of.len()],
+        information: vec![0.0; m],
+    };
+    for ((group, list), part) in tasks.iter().zip(&parts) {
+        for (&i, fitness) in list.iter().zip(&part.fitness) {
+            out.fitness[i] = *fitness;
+        }
+        if part.gradient.is_empty() {
+            continue;
+        }
+        let sums = &mut out.by_group[*group as usize * n..(*group as usize + 1) * n];
+        for (sum, g) in sums.iter_mut().zip(&part.gradient) {
+            (0..5).for_each(|a| sum[a] += g[a]);
+        }
+        out.information.iter_mut().zip(&part.information).for_each(|(sum, v)| *sum += v);
+    }
+    out
+}
+
+/// Leave g s w_i (X − s P) in `view.image`; add to `information` if the frame is `counted`.
+fn residual(
+    frames: &Frames<'_>,
+    i: usize,
+    grid: &Grid,
+    model: &Model<'_>,
+    model_error: f32,
+    view: &mut View,
+    counted: bool,
+    information: &mut [f64],
+) -> Fitness {
+    let m = grid.plane.len();
+    let gain = frames.gains[i];
+    if gain <= 0.0 {
+        return Fitness::default();
+    }
+    let spectrum = &frames.spectra[i * m..(i + 1) * m];
+    model.place(grid, &frames.rotations[i], frames.shifts[i], view);
+    model.project(grid, view);
+    let sums = |view: &View, error: f32| {
+        let mut total = [0.0f64; 2];
+        for row in &grid.plane.rows {
+            let span = row.start..row.start + row.len;
+            let mut part = [0.0f32; 2];
+            for ((p, x), &w) in
+                view.image[span.clone()].iter().zip(&spectrum[span.clone()]).zip(&frames.weights[span])
+            {
+                let square = p.norm_sqr();
+                let w = gain * w / (1.0 + gain * w * error * square);
+                part[0] += w * (p.re * x.re + p.im * x.im);
+                part[1] += w * square;
+            }
+            total[0] += f64::from(part[0]);
+            total[1] += f64::from(part[1]);
+        }
+        total
+    };
+    let [overlap, power] = sums(view, 0.0);
+    let mut scale = (overlap / power.max(1e-30)).max(0.0);
+    let mut fitness = Fitness { scale, power, misfit: 0.0, gain: overlap * scale };
+    if model_error > 0.0 {
+        let [overlap, power] = sums(view, model_error * model_error * (scale * scale) as f32);
+        scale = (overlap / power.max(1e-30)).max(0.0);
+        fitness.scale = scale;
+    }
+    let s = scale as f32;
+    let error = model_error * model_error * s * s;
+    for (at, ((p, x), &w)) in view.image.iter_mut().zip(spectrum).zip(frames.weights).enumerate() {
+        let rest = x - *p * s;
+        let weight = gain * w / (1.0 + gain * w * error * p.norm_sqr());
+        fitness.misfit += f64::from(gain * w * rest.norm_sqr());
+        if counted {
+            information[at] += f64::from(weight * s * s);
+        }
+        *p = rest * (weight * s);
+    }
+    fitness
+}
+
+/// Laboratory gradients to the particle's frame: Rᵀ g.
+fn turn_back(lab: &[AtomGradient], r: &Rotation, out: &mut [[f64; 5]]) {
+    for (sum, g) in out.iter_mut().zip(lab) {
+        for c in 0..3 {
+            sum[c] += f64::from(r[0][c] * g[0] + r[1][c] * g[1] + r[2][c] * g[2]);
+        }
+        sum[3] += f64::from(g[3]);
+        sum[4] += f64::from(g[4]);
+    }
+}
+
+/// Normal equations of the filters by shell round(|k|): (shell, c, c) of Re S_c* S_c' and (shell, c) of Re S_c* X.
+#[must_use]
+pub fn filter_sums(
+    frames: &Frames<'_>,
+    scales: &[f32],
+    grid: &Grid,
+    model: &Model<'_>,
+) -> (Vec<f64>, Vec<f64>) {
+    let m = grid.plane.len();
+    let channels = model.channels(m);
+    let shells = grid.plane.max_shell + 1;
+    let shell_of: Vec<usize> =
+        grid.plane.frequencies().iter().map(|&(x, y)| (x as f32).hypot(y as f32).round() as usize).collect();
+    let every: Vec<usize> = (0..scales.len()).filter(|&i| frames.gains[i] > 0.0).collect();
+    let parts: Vec<(Vec<f64>, Vec<f64>)> = every
+        .par_chunks(CHUNK)
+        .map_init(
+            || model.view(grid),
+            |view, list| {
+                let mut square = vec![0.0; shells * channels * channels];
+                let mut right = vec![0.0; shells * channels];
+                for &i in list {
+                    model.place(grid, &frames.rotations[i], frames.shifts[i], view);
+                    model.project(grid, view);
+                    let s = scales[i];
+                    for at in 0..m {
+                        let (w, shell) = (frames.gains[i] * frames.weights[at], shell_of[at]);
+                        let x = frames.spectra[i * m + at];
+                        for a in 0..channels {
+                            let p = view.waves[a * m + at] * s;
+                            right[shell * channels + a] += f64::from(w * (p.re * x.re + p.im * x.im));
+                            for b in 0..=a {
+                                let q = view.waves[b * m + at] * s;
+                                square[(shell * channels + a) * channels + b] +=
+                                    f64::from(w * (p.re * q.re + p.im * q.im));
+                            }
+                        }
+                    }
+                }
+                (square, right)
+            },
+        )
+        .collect();
+    let mut out = (vec![0.0; shells * channels * channels], vec![0.0; shells * channels]);
+    for (square, right) in &parts {
+        out.0.iter_mut().zip(square).for_each(|(sum, v)| *sum += v);
+        out.1.iter_mut().zip(right).for_each(|(sum, v)| *sum += v);
+    }
+    for shell in out.0.chunks_mut(channels * channels) {
+        for a in 0..channels {
+            for b in 0..a {
+                shell[b * channels + a] = shell[a * channels + b];
+            }
+        }
+    }
+    out
+}

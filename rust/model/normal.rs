@@ -1,0 +1,268 @@
+//! Normal matrix of all positions, with what unknown poses take away, and its factor.
+//!
+//! The information about positions x_a, x_b from frames at rotations R_i, summed over frequencies, depends on the
+//! projected distance d = (R_i (x_a − x_b))_xy only, when weights and filters are round:
+//!
+//! ```text
+//! H_ab = h_a h_b Σ_i Rxyᵀ [u(d) 1 + v(d) d̂ d̂ᵀ] Rxy,    u = −T′/d,  v = T′/d − T″,  T(d) = Σ_k I(k) cos(2πk·d/N)
+//! ```
+//!
+//! Each frame's six unknowns (three turns, two shifts, the scale) have columns C_i against the positions and the matrix
+//! M_i among themselves; with them free the information is the Schur complement H − Σ_i C_i M_i⁻¹ C_iᵀ. Sums over
+//! rotations are smooth, so a sample of the frames is enough for both.
+
+use super::atoms::{Model, View};
+use super::grid::Grid;
+use super::pose::Derivatives;
+use crate::error::{Error, Result};
+use crate::volume::Rotation;
+use nalgebra::SMatrix;
+use num_complex::Complex32;
+use rayon::prelude::*;
+
+/// Frames whose couplings are subtracted together.
+const BATCH: usize = 24;
+/// Columns factored together.
+const PANEL: usize = 48;
+
+/// u and v at distances 0, `step`, 2 `step`, … px.
+#[derive(Debug, Clone, Copy)]
+pub struct PairTable<'a> {
+    /// (u, v).
+    pub values: &'a [[f32; 2]],
+    /// px.
+    pub step: f32,
+}
+
+/// Lower triangle of H, (3n × 3n), row by row.
+#[must_use]
+pub fn pair_matrix(
+    positions: &[[f32; 3]],
+    heights: &[f32],
+    rotations: &[Rotation],
+    table: PairTable<'_>,
+) -> Vec<f64> {
+    let n = positions.len();
+    let mut out = vec![0.0f64; 9 * n * n];
+    let last = (table.values.len() - 2) as f32;
+    out.par_chunks_mut(9 * n).enumerate().for_each(|(a, rows)| {
+        for b in 0..=a {
+            let d: [f32; 3] = std::array::from_fn(|c| positions[a][c] - positions[b][c]);
+            // xx, xy, xz, yy, yz, zz
+            let mut sum = [0.0f64; 6];
+            for r in rotations {
+                let x = r[0][0] * d[0] + r[0][1] * d[1] + r[0][2] * d[2];
+                let y = r[1][0] * d[0] + r[1][1] * d[1] + r[1][2] * d[2];
+                let distance = x.hypot(y);
+                let at = (distance / table.step).min(last);
+                let index = at as usize;
+                let share = at - index as f32;
+                let (low, high) = (table.values[index], table.values[index + 1]);
+                let u = low[0] + share * (high[0] - low[0]);
+                let v = (low[1] + share * (high[1] - low[1])) / distance.max(1e-6).powi(2);
+                let q: [f32; 3] = std::array::from_fn(|c| x * r[0][c] + y * r[1][c]);
+                let mut slot = 0;
+                for i in 0..3 {
+                    for j in i..3 {
+                        let plane = f32::from(u8::from(i == j)) - r[2][i] * r[2][j];
+                        sum[slot] += f64::from(u * plane + v * q[i] * q[j]);
+                        slot += 1;
+                    }
+                }
+            }
+            let weight = f64::from(heights[a] * heights[b]);
+            for (slot, (i, j)) in [(0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)].into_iter().enumerate() {
+                rows[i * 3 * n + 3 * b + j] = weight * sum[slot];
+                rows[j * 3 * n + 3 * b + i] = weight * sum[slot];
+            }
+        }
+    });
+    out
+}
+
+/// Subtract Σ_i C_i M_i⁻¹ C_iᵀ from the lower triangle of `matrix`; `information` weighs the frequencies of each frame.
+pub fn subtract_poses(
+    matrix: &mut [f64],
+    grid: &Grid,
+    model: &Model<'_>,
+    rotations: &[Rotation],
+    information: &[f32],
+) {
+    let width = 3 * model.positions.len();
+    for batch in rotations.chunks(BATCH) {
+        let rows: Vec<f32> = batch
+            .par_iter()
+            .map_init(
+                || (model.view(grid), vec![Complex32::default(); 3 * grid.plane.len()]),
+                |(view, moments), r| couplings(grid, model, r, information, view, moments),
+            )
+            .flatten_iter()
+            .collect();
+        matrix.par_chunks_mut(width).enumerate().for_each(|(i, line)| {
+            let line = &mut line[..=i];
+            for group in rows.chunks(6 * width) {
+                let row = |a: usize| &group[a * width..a * width + i + 1];
+                let (r0, r1, r2, r3, r4, r5) = (row(0), row(1), row(2), row(3), row(4), row(5));
+                let f = [r0[i], r1[i], r2[i], r3[i], r4[i], r5[i]];
+                for j in 0..=i {
+                    let sum = (f[0] * r0[j] + f[1] * r1[j])
+                        + (f[2] * r2[j] + f[3] * r3[j])
+                        + (f[4] * r4[j] + f[5] * r5[j]);
+                    line[j] -= f64::from(sum);
+                }
+            }
+        });
+    }
+}
+
+/// Six rows L⁻¹ C of one frame, M = L Lᵀ.
+fn couplings(
+    grid: &Grid,
+    model: &Model<'_>,
+    r: &Rotation,
+    information: &[f32],
+    view: &mut View,
+    moments: &mut [Complex32],
+) -> Vec<f32> {
+    let (n, m) = (model.positions.len(), grid.plane.len());
+    model.place(grid, r, [0.0; 2], view);
+    model.project(grid, view);
+    model.moments(grid, view, moments);
+    let derivatives = Derivatives::new(grid, model, view, moments);
+    let square = derivatives.products(information);
+    let mut columns = vec![Complex32::default(); 6 * m];
+    for row in &grid.plane.rows {
+        for i in 0..row.len {
+            let at = row.start + i;
+            let d = derivatives.at(at, (row.first + i as i32) as f32, row.ky as f32);
+            let w = information[at] * model.filters[at];
+            for a in 0..6 {
+                columns[a * m + at] = d[a] * w;
+            }
+        }
+    }
+    let mut full = SMatrix::<f64, 6, 6>::zeros();
+    // A pose along which nothing changes (one atom, say) must not stop the rest.
+    for a in 0..6 {
+        full[(a, a)] = 1e-9 * square[(a, a)] + 1e-30;
+    }
+    let Some(factor) = (square + full).cholesky() else {
+        return vec![0.0; 6 * 3 * n];
+    };
+    let inverse = factor.l().try_inverse().unwrap_or_else(SMatrix::zeros);
+    let mut out = vec![0.0f32; 6 * 3 * n];
+    for a in 0..6 {
+        grid.adjoint(&columns[a * m..(a + 1) * m], &mut view.memory);
+        for (i, spot) in view.spots.iter().enumerate() {
+            let [_, x, y] = grid.gather(spot, &view.memory).map(|v| v * model.heights[i]);
+            for b in a..6 {
+                let factor = inverse[(b, a)] as f32;
+                for c in 0..3 {
+                    out[b * 3 * n + 3 * i + c] += factor * (x * r[0][c] + y * r[1][c]);
+                }
+            }
+        }
+    }
+    out
+}
+
+/// Cholesky factor of a symmetric matrix given by its lower triangle, in place.
+///
+/// # Errors
+/// A matrix that is not positive definite.
+pub fn factorise(matrix: &mut [f64], n: usize) -> Result<()> {
+    for start in (0..n).step_by(PANEL) {
+        let end = (start + PANEL).min(n);
+        for i in start..end {
+            let (above, rest) = matrix.split_at_mut(i * n);
+            let row = &mut rest[..n];
+            for j in start..=i {
+                let other = if j < i { &above[j * n..j * n + j] } else { &[] };
+                if j < i {
+                    row[j] = (row[j] - dot(&row[start..j], &other[start..j])) / above[j * n + j];
+                } else {
+                    let pivot = row[i] - dot(&row[start..i], &row[start..i]);
+                    if pivot.is_nan() || pivot <= 0.0 {
+                        return Err(Error::bad_input(
+                            "matrix",
+                            format!("not positive definite at row {i}"),
+                            "the atoms must be determined by the frames",
+                        ));
+                    }
+                    row[i] = pivot.sqrt();
+                }
+            }
+        }
+        let (done, below) = matrix.split_at_mut(end * n);
+        let panel = &done[start * n..];
+        below.par_chunks_mut(n).for_each(|row| {
+            for j in start..end {
+                let other = &panel[(j - start) * n..(j - start + 1) * n];
+                row[j] = (row[j] - dot(&row[start..j], &other[start..j])) / other[j];
+            }
+        });
+        // The trailing rows lose the panel's share; each row needs the panel part of the rows above it.
+        let shares: Vec<f64> = below.chunks(n).flat_map(|row| row[start..end].iter().copied()).collect();
+        let width = end - start;
+        below.par_chunks_mut(n).enumerate().for_each(|(i, row)| {
+            let mine = &shares[i * width..(i + 1) * width];
+            for (j, other) in shares.chunks(width).take(i + 1).enumerate() {
+                row[end + j] -= dot(mine, other);
+            }
+        });
+    }
+    Ok(())
+}
+
+/// Solve L Lᵀ x = b for each right side (rows of n).
+pub fn solve(factor: &[f64], n: usize, sides: &mut [f64]) {
+    sides.par_chunks_mut(n).for_each(|x| {
+        for i in 0..n {
+            let row = &factor[i * n..i * n + i];
+            x[i] = (x[i] - dot(row, &x[..i])) / factor[i * n + i];
+        }
+        for i in (0..n).rev() {
+            x[i] /= factor[i * n + i];
+            let (value, row) = (x[i], &factor[i * n..i * n + i]);
+            x[..i].iter_mut().zip(row).for_each(|(v, l)| *v -= value * l);
+        }
+    });
+}
+
+/// 3 × 3 diagonal blocks of (L Lᵀ)⁻¹, n/3 times nine numbers.
+#[must_use]
+pub fn inverse_blocks(factor: &[f64], n: usize) -> Vec<f64> {
+    let mut out = vec![0.0; 3 * n];
+    out.par_chunks_mut(9).enumerate().for_each(|(a, block)| {
+        // Columns of L⁻¹ start at their own row: (L Lᵀ)⁻¹ = L⁻ᵀ L⁻¹ is their products.
+        let first = 3 * a;
+        let mut columns = [vec![0.0; n - first], vec![0.0; n - first], vec![0.0; n - first]];
+        for (c, column) in columns.iter_mut().enumerate() {
+            for i in first + c..n {
+                let row = &factor[i * n + first..i * n + i];
+                let unit = f64::from(u8::from(i == first + c));
+                column[i - first] = (unit - dot(row, &column[..i - first])) / factor[i * n + i];
+            }
+        }
+        for i in 0..3 {
+            for j in 0..3 {
+                block[3 * i + j] = dot(&columns[i], &columns[j]);
+            }
+        }
+    });
+    out
+}
+
+/// Σ a b in four lanes.
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    let mut lanes = [0.0; 4];
+    let (first, rest_a) = a.as_chunks::<4>();
+    let (second, rest_b) = b.as_chunks::<4>();
+    for (x, y) in first.iter().zip(second) {
+        for l in 0..4 {
+            lanes[l] += x[l] * y[l];
+        }
+    }
+    let rest: f64 = rest_a.iter().zip(rest_b).map(|(x, y)| x * y).sum();
+    (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]) + rest
+}
