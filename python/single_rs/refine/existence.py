@@ -1,0 +1,109 @@
+"""Which atoms exist: every atom, and every site where the neighbours would have one more, judged by held-out frames.
+
+With G the gradient of ½ log-likelihood by a height at zero and H its information, both from one half of the frames, the
+best height is ĥ = G/H, and the log-likelihood that the other half gains from an atom of that height is
+
+    Δ = H' (2 ĥ ĥ' − ĥ²),     summed over both directions.
+
+An atom stays, and a site becomes one, when Δ exceeds the Bayesian information criterion of five parameters,
+(5/2) ln(frames), and its height belongs to the atoms and not to the empty sites (`HeightLaw`). Sites are the mirror
+images of each atom's neighbours through the atom: in any crystal they hold all missing atoms, inside and at the rim,
+and being mostly empty they measure what nothing looks like.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from single_rs.atoms.peaks import keep_highest
+from single_rs.atoms.select import HeightLaw, count_neighbours
+from single_rs.refine.scene import Model, Scene
+from single_rs.refine.types import RefineConfig
+from single_rs.structure import neighbour_cutoff
+
+__all__ = ["Decision", "decide", "empty_sites"]
+
+CLOSEST = 0.7  # bonds; nothing else fits nearer to an atom
+SAME = 0.4  # bonds; mirror images nearer than this are one site
+REACH = 1.25  # bonds; neighbours are nearer than this
+FEWEST_NEIGHBOURS = 3  # of a new atom: a corner atom of a close-packed cluster
+PARAMETERS = 5  # position, height, width
+
+
+def empty_sites(positions: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sites (m, 3) where the bonds of the atoms (n, 3) would continue and no atom is; same unit."""
+    bond = neighbour_cutoff(positions)[0]
+    tree = cKDTree(positions)
+    i, j = tree.query_pairs(REACH * bond, output_type="ndarray").T
+    sites = np.concatenate([2 * positions[i] - positions[j], 2 * positions[j] - positions[i]])
+    sites = sites[tree.query(sites)[0] > CLOSEST * bond]
+    if not len(sites):
+        return sites
+    # A site seen from several atoms is their mean; the most often seen comes first.
+    near = cKDTree(sites).query_ball_point(sites, SAME * bond)
+    means = np.array([sites[k].mean(0) for k in near])
+    kept = means[keep_highest(means, np.array([float(len(k)) for k in near]), SAME * bond)]
+    return np.asarray(kept[count_neighbours(np.concatenate([positions, kept]), REACH * bond)[len(positions) :] > 0])
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Atoms that exist: first those kept of the old ones, then `added` new ones.
+
+    Attributes
+    ----------
+    model
+        The atoms.
+    probability
+        (n,) of each.
+    kept
+        (n_old,) bool.
+    added
+        Number of new atoms.
+    """
+
+    model: Model
+    probability: NDArray[np.float64]
+    kept: NDArray[np.bool_]
+    added: int
+
+    @property
+    def changed(self) -> bool:
+        """Whether any atom came or went."""
+        return bool(self.added) or not self.kept.all()
+
+
+def decide(scene: Scene, model: Model, half: NDArray[np.int8], config: RefineConfig) -> Decision:
+    """Judge every atom of `model` and every empty site by the frames of the two halves (n_frame,) 1 or 2."""
+    n = len(model)
+    sites = empty_sites(model.positions)
+    probed = model.join(sites, np.zeros(len(sites)))
+    best, weight = [], []
+    for number in (1, 2):
+        part = scene.only(half == number)
+        sums, _, information = part.gradients(probed)
+        f0 = part.filters()[0].astype(np.float64)
+        weight.append(max(float((information * f0 * f0).sum()), 1e-30))
+        best.append(probed.heights + sums[0, :, 3] / weight[-1])
+    gain = sum(weight[1 - k] * (2 * best[k] * best[1 - k] - best[k] ** 2) for k in (0, 1))
+    height = (weight[0] * best[0] + weight[1] * best[1]) / (weight[0] + weight[1])
+    height /= np.median(height[:n])
+    law = HeightLaw.learn(height[:n], height[n:])
+    odds = law.odds(height)
+    probability = odds / (1 + odds)
+    least = 0.5 * PARAMETERS * np.log(max(float((scene.gains > 0).sum()), 2.0))
+    exists = (gain > least) & (height > config.min_height) & (probability >= config.min_probability)
+    if not exists[:n].any():
+        # Nothing can be judged; the verdict on the particle will tell.
+        return Decision(model, probability[:n], np.ones(n, bool), 0)
+    bond = neighbour_cutoff(model.positions)[0]
+    everyone = np.concatenate([model.positions[exists[:n]], sites])
+    lonely = count_neighbours(everyone, REACH * bond)[int(exists[:n].sum()) :] < FEWEST_NEIGHBOURS
+    exists[n:] &= ~lonely
+    heights = np.concatenate([model.heights, height[n:]])
+    chosen = Model(probed.positions, heights, probed.widths).take(exists)
+    return Decision(chosen, probability[exists], exists[:n], int(exists[n:].sum()))

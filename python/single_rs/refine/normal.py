@@ -1,0 +1,93 @@
+"""The normal matrix of all positions with poses free, and steps and covariances from it.
+
+Half the Fisher information S of the positions is the Schur complement of the kernel (`rust/model/normal.rs`), from a
+sample of the frames. A common turn and shift of all atoms can be taken up by the poses and leaves nothing changed:
+those six directions are held fixed by adding them to S, so that errors are those about the best common placement.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import j0, j1
+
+from single_rs import _core
+from single_rs.refine.scene import Model, Scene, single
+
+__all__ = ["limited", "normal_matrix", "solve"]
+
+TABLE_STEP = 0.05  # px; the finest wave is 2 px long, so linear interpolation is exact to 1e-3
+POSITION_PRIOR = 0.1  # Å; holds atoms that the frames hardly determine
+LONGEST_STEP = 0.2  # Å
+
+
+def normal_matrix(
+    scene: Scene, model: Model, information: NDArray[np.float64], sample: int, free_poses: bool = True
+) -> NDArray[np.float64]:
+    """Half the Fisher information of the positions, (3n, 3n) 1/px², lower triangle.
+
+    Parameters
+    ----------
+    scene, model
+        Frames and atoms.
+    information
+        (m,) from `Scene.gradients`.
+    sample
+        Frames that the sums over rotations are taken from.
+    free_poses
+        False for the information with the poses known.
+    """
+    used = np.flatnonzero(scene.gains > 0)
+    used = used[np.linspace(0, len(used) - 1, min(sample, len(used))).astype(int)]
+    filters = scene.filters()[:1]
+    matrix = _core.model_normal(
+        scene.plane,
+        single(model.positions),
+        single(model.heights),
+        filters,
+        np.ascontiguousarray(scene.rotations[used]),
+        single(information / len(used)),
+        _pair_table(scene, information * filters[0].astype(float) ** 2 / len(used)),
+        TABLE_STEP,
+        free_poses,
+    )
+    n = len(model)
+    held = np.zeros((6, n, 3))
+    centred = model.positions - model.positions.mean(0)
+    for axis in range(3):
+        held[axis, :, axis] = 1.0
+        held[3 + axis] = np.cross(np.eye(3)[axis], centred)
+    for i, mode in enumerate(held):  # Gram-Schmidt: a QR would bring threaded BLAS and its rounding in
+        for other in held[:i]:
+            mode -= (mode * other).sum() * other
+        mode /= max(np.sqrt((mode**2).sum()), 1e-12)
+    diagonal = float(np.mean(np.einsum("ii->i", matrix)))
+    for mode in held.reshape(6, -1):
+        matrix += diagonal * mode[:, None] * mode
+    np.einsum("ii->i", matrix)[:] += 1 / (2 * (POSITION_PRIOR / scene.pixel_size) ** 2)
+    return np.asarray(matrix)
+
+
+def _pair_table(scene: Scene, power: NDArray[np.float64]) -> NDArray[np.float32]:
+    """−T′/d and T′/d − T″ at d = 0, 0.05, … px, with T(d) = Σ power(k) J₀(2π k d / N)."""
+    shells = np.bincount(np.rint(scene.radius).astype(int), power, minlength=scene.plane.max_shell + 1)
+    wave = 2 * np.pi * np.arange(len(shells)) / scene.size
+    z = np.arange(0, scene.size, TABLE_STEP)[:, None] * wave
+    ratio = np.where(z > 1e-6, j1(z) / np.maximum(z, 1e-6), 0.5)
+    weight = shells * wave**2
+    return single(np.stack([(weight * ratio).sum(1), (weight * (j0(z) - 2 * ratio)).sum(1)], axis=1))
+
+
+def solve(
+    matrix: NDArray[np.float64], gradients: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Newton steps (group, n, 3) px for gradients (group, n, 3), and the blocks (n, 3, 3) px² of the Fisher bound."""
+    group, n, _ = gradients.shape
+    steps, blocks = _core.solve_normal(matrix, np.ascontiguousarray(gradients.reshape(group, 3 * n)))
+    return steps.reshape(group, n, 3), 0.5 * blocks
+
+
+def limited(step: NDArray[np.float64], pixel_size: float) -> NDArray[np.float64]:
+    """Shorten steps (n, 3) px of more than 0.2 Å: the quadratic form holds no farther."""
+    length = np.linalg.norm(step, axis=1, keepdims=True) * pixel_size
+    return step * np.minimum(1.0, LONGEST_STEP / np.maximum(length, 1e-12))

@@ -1,0 +1,169 @@
+"""From the last state of the refinement to its result: the last step, error bars, species, poses, and the numbers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from single_rs.atoms import Atoms
+from single_rs.orient import Poses
+from single_rs.refine.covariance import bootstrap, pooled, total
+from single_rs.refine.normal import limited, normal_matrix, solve
+from single_rs.refine.scene import Fitness, Model, Scene
+from single_rs.refine.species import classify
+from single_rs.refine.types import RefineConfig, Refined
+from single_rs.structure import coordination, surface_by_coordination
+
+__all__ = ["assemble"]
+
+SAMPLE = 400  # frames whose rotations the normal matrix of the errors is summed over
+FEWEST_BLOCKS = 12  # of the bootstrap; blocks of short movies are made shorter
+PM = 100.0  # pm per Å
+
+
+def assemble(
+    scene: Scene,
+    model: Model,
+    halves: Sequence[tuple[Model, Scene]],
+    poses: Poses,
+    atoms: Atoms,
+    origin: NDArray[np.int64],
+    probability: NDArray[np.float64],
+    config: RefineConfig,
+) -> Refined:
+    """Take the last step, compute all errors and join what is known.
+
+    Parameters
+    ----------
+    scene, model
+        The whole: frames and atoms.
+    halves
+        Atoms and frames of half 1 and half 2, each refined alone; or nothing.
+    poses, atoms
+        As they were given.
+    origin
+        (n,) index of each atom among the given ones, -1 for new ones.
+    probability
+        (n,) of each atom.
+    config
+        Settings.
+    """
+    pixel = scene.pixel_size
+    used = np.flatnonzero(scene.gains > 0)
+    length = max(1, min(config.block, len(used) // FEWEST_BLOCKS))
+    groups = np.full(len(scene.gains), -1, np.int32)
+    groups[used] = np.arange(len(used)) // length
+    count = int(groups.max()) + 1
+    scene.fit_filters(model)
+    sums, fitness, information = scene.gradients(model, groups, count)
+    poorer = scene.only(scene.gains > 0)
+    poorer.transfer = scene.transfer[:1]
+    poorer.fit_filters(model)
+    poor_sums, _, _ = poorer.gradients(model)
+    matrix = normal_matrix(scene, model, information, SAMPLE)
+    steps, fisher = solve(matrix, np.concatenate([sums[:, :, :3], poor_sums[:, :, :3]]))
+    blocks, last = steps[:count], steps[:count].sum(0)
+    model_shift = (steps[count] - last) * pixel
+    final = replace(model, positions=model.positions + limited(last, pixel))
+    positions = final.positions * pixel
+    surface = surface_by_coordination(coordination(positions))
+    by_blocks = pixel**2 * bootstrap(blocks)
+    difference = np.full((len(model), 3), np.nan)
+    if halves:
+        difference = (halves[0][0].positions - halves[1][0].positions) * pixel
+    statistical = pooled(by_blocks, pixel**2 * fisher, count, surface)
+    covariance = total(statistical, difference, model_shift, surface)
+    species, chosen = _species(final, atoms, origin, config)
+    refined = Atoms(
+        positions=positions,
+        symbols=chosen,
+        height=final.heights * _typical(atoms.height, 1.0),
+        bfactor=final.widths + _typical(atoms.bfactor, 0.0),
+        sigma=np.sqrt(np.einsum("nii->n", covariance) / 3),
+        probability=probability * (species.max(1) if species.size else 1.0),
+    )
+    summary = {
+        "frames": float(len(used)),
+        "frames_left_out": float(((poses.weight > 0) & (scene.gains == 0)).sum()),
+        "added": float((origin < 0).sum()),
+        "removed": float(len(atoms) - (origin >= 0).sum()),
+        "moved_pm": _rms(positions[origin >= 0] - atoms.positions[origin[origin >= 0]]),
+        "sigma_pm": float(np.sqrt(np.mean(refined.sigma**2))) * PM,
+        "sigma_core_pm": _group_sigma(refined.sigma, ~surface),
+        "sigma_surface_pm": _group_sigma(refined.sigma, surface),
+        "bootstrap_pm": _trace(by_blocks),
+        "cramer_rao_pm": _trace(pixel**2 * fisher),
+        "half_difference_pm": _rms(difference) / 2 / np.sqrt(3),
+        "model_error_pm": _rms(model_shift) / np.sqrt(3),
+        "nats_per_frame": float(fitness.gain[used].mean()),
+    }
+    for index, name in enumerate(config.elements if species.size else ()):
+        mine = species.argmax(1) == index
+        summary[f"atoms_{name}"] = float(mine.sum())
+        summary[f"certainty_{name}"] = float(species[mine, index].mean()) if mine.any() else float("nan")
+        summary[f"sigma_{name}_pm"] = _group_sigma(refined.sigma, mine)
+    return Refined(
+        atoms=refined,
+        covariance=covariance,
+        bootstrap=by_blocks,
+        fisher=pixel**2 * fisher,
+        half_difference=difference,
+        poses=_poses(scene, halves, poses, fitness),
+        scale=np.where(scene.gains > 0, fitness.scale, 0.0),
+        transfer=scene.transfer,
+        frequency=scene.frequency,
+        species_probability=species,
+        summary=summary,
+    )
+
+
+def _species(
+    model: Model, atoms: Atoms, origin: NDArray[np.int64], config: RefineConfig
+) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
+    """Probability (n, element) and symbols (n,)."""
+    if len(config.elements) > 1:
+        probability = classify(model.heights, model.widths, config.elements)
+        return probability, np.array(config.elements)[probability.argmax(1)]
+    usual = Counter(str(s) for s in atoms.symbols).most_common(1)[0][0]
+    symbols = np.array([str(atoms.symbols[i]) if i >= 0 else usual for i in origin])
+    return np.empty((len(model), 0)), symbols
+
+
+def _poses(scene: Scene, halves: Sequence[tuple[Model, Scene]], poses: Poses, fitness: Fitness) -> Poses:
+    """Poses of the whole, those of each half against its own atoms: the halves stay independent."""
+    rotations, shifts = scene.rotations.astype(np.float64), scene.shifts.astype(np.float64)
+    for number, (_, own) in enumerate(halves, start=1):
+        mine = (poses.half == number) & (own.gains > 0)
+        rotations[mine], shifts[mine] = own.rotations[mine], own.shifts[mine]
+    return replace(
+        poses,
+        rotations=Rotation.from_matrix(rotations).as_matrix(),
+        shifts=(scene.centres + shifts) * scene.pixel_size,
+        score=np.where(scene.gains > 0, fitness.gain, poses.score),
+    )
+
+
+def _typical(values: NDArray[np.float64], default: float) -> float:
+    """Median of what is known."""
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if len(known) else default
+
+
+def _rms(vectors: NDArray[np.float64]) -> float:
+    """RMS length of vectors (n, 3) Å, pm."""
+    return float(np.sqrt(np.mean((vectors**2).sum(1)))) * PM
+
+
+def _trace(covariance: NDArray[np.float64]) -> float:
+    """RMS standard error per axis of covariances (n, 3, 3) Å², pm."""
+    return float(np.sqrt(np.mean(np.einsum("nii->n", covariance)) / 3)) * PM
+
+
+def _group_sigma(sigma: NDArray[np.float64], group: NDArray[np.bool_]) -> float:
+    """RMS standard error of a group, pm."""
+    return float(np.sqrt(np.mean(sigma[group] ** 2))) * PM if group.any() else float("nan")

@@ -1,0 +1,196 @@
+"""Frames, poses and atoms together, as the kernels take them; lengths in px.
+
+The spectrum of frame i is X_i ≈ s_i P_i,
+
+    P(k) = f₀(k) Σ_a h_a (1 − b_a k²/4) exp(−2πi k·r_a) + Σ_j f_j(k) Σ_a h_a ζ_a^j exp(−2πi k·r_a)
+
+with r_a the place of atom a in the image, ζ_a its depth along the beam in half boxes, b_a its excess width in Å² and
+the f_j round filters fitted to all frames: they hold scattering factor, optics, detector and the mean width at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from single_rs import _core
+from single_rs.background import CleanStack
+from single_rs.orient import OrientConfig, Poses
+from single_rs.orient.frames import MASK_MARGIN, FrameSet
+from single_rs.refine.types import RefineConfig
+
+__all__ = ["Fitness", "Model", "Scene", "single"]
+
+RIM = 2.5  # Å of each atom's image that the mask leaves round the outermost atom, before its soft edge
+RIDGE = 1e-4  # of the diagonal: keeps the filters of nearly empty shells finite
+HEIGHT_PRIOR, WIDTH_PRIOR = 0.3, 1.0  # standard deviations of h (mean 1) and of b (Å²)
+
+
+def single(values: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Return contiguous float32."""
+    return np.ascontiguousarray(values, np.float32)
+
+
+@dataclass(frozen=True)
+class Model:
+    """Atoms in the particle's frame: positions (n, 3) px, heights (n,) of mean 1, excess widths (n,) Å²."""
+
+    positions: NDArray[np.float64]
+    heights: NDArray[np.float64]
+    widths: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        """Return the number of atoms."""
+        return len(self.heights)
+
+    def take(self, keep: NDArray[np.bool_]) -> Model:
+        """Return some of the atoms."""
+        return Model(self.positions[keep], self.heights[keep], self.widths[keep])
+
+    def join(self, positions: NDArray[np.float64], heights: NDArray[np.float64]) -> Model:
+        """Return these atoms followed by others of mean width."""
+        return Model(
+            np.concatenate([self.positions, positions]),
+            np.concatenate([self.heights, heights]),
+            np.concatenate([self.widths, np.zeros(len(heights))]),
+        )
+
+
+@dataclass(frozen=True)
+class Fitness:
+    """Columns of the kernel's answer per frame: scale s, g Σ w|P|², g Σ w|X − sP|², gain of log-likelihood."""
+
+    scale: NDArray[np.float64]
+    power: NDArray[np.float64]
+    misfit: NDArray[np.float64]
+    gain: NDArray[np.float64]
+
+
+class Scene:
+    """The frames of one particle with their poses and filters; the atoms come and go as `Model`."""
+
+    def __init__(self, clean: CleanStack, poses: Poses, extent: float, config: RefineConfig) -> None:
+        """Pack the frames about the posed centres; `extent` is the radius of the outermost atom, Å."""
+        self.config, self.pixel_size = config, float(clean.pixel_size)
+        wide = replace(clean, diameter=2.0 * (extent + RIM - MASK_MARGIN))
+        self.centres = poses.shifts / self.pixel_size
+        every = np.arange(len(clean.images))
+        band = OrientConfig(low_resolution=config.low_resolution)
+        self.frames = FrameSet.pack(wide, every, self.centres, band, config.resolution)
+        self.plane, self.size = self.frames.plane, self.frames.size
+        self.gains = single(self.frames.gain * (poses.weight > 0))
+        self.rotations = single(poses.rotations)
+        self.shifts = np.zeros((len(every), 2), np.float32)
+        self.scales = np.ones(len(every), np.float32)
+        self.radius = np.hypot(*self.plane.frequencies().T.astype(float))
+        self.frequency = np.arange(self.plane.max_shell + 1) / self.frames.box
+        self.transfer = np.zeros((config.depth_order + 1, self.plane.max_shell + 1))
+
+    def only(self, keep: NDArray[np.bool_]) -> Scene:
+        """Return the same scene with the frames `keep` alone in use; poses and filters are its own."""
+        other = object.__new__(Scene)
+        other.__dict__.update(self.__dict__)
+        other.gains = self.gains * keep
+        return other
+
+    def filters(self) -> NDArray[np.float32]:
+        """Return the channels of the kernel, (channel, m): f₀, that of the excess width, f₁ and so on."""
+        shells = np.arange(self.transfer.shape[1])
+        planes = [np.interp(self.radius, shells, row) for row in self.transfer]
+        wave = self.radius / self.frames.box
+        return single(np.stack([planes[0], -0.25 * wave**2 * planes[0], *planes[1:]]))
+
+    def _atoms(self, model: Model) -> tuple[NDArray[np.float32], ...]:
+        return single(model.positions), single(model.heights), single(model.widths), self.filters()
+
+    def fit_filters(self, model: Model) -> None:
+        """Fit the filters of all shells to the frames in use, at their poses and scales."""
+        order = self.transfer.shape[0]
+        square, right = _core.model_filter_sums(
+            self.frames.spectra,
+            self.plane,
+            self.frames.weights,
+            self.gains,
+            self.rotations,
+            self.shifts,
+            self.scales,
+            single(model.positions),
+            single(model.heights),
+            None,
+            np.ones((order, len(self.plane)), np.float32),
+        )
+        diagonal = np.einsum("sii->si", square)
+        seen = (diagonal > 0).all(1)
+        square = square[seen] + RIDGE * diagonal[seen][:, :, None] * np.eye(order)
+        self.transfer = np.zeros((order, len(seen)))
+        self.transfer[:, seen] = np.linalg.solve(square, right[seen][..., None])[..., 0].T
+
+    def polish(self, model: Model, select: NDArray[np.int64] | None = None) -> None:
+        """Refine the poses of the frames in use (or of `select`) against the atoms."""
+        chosen = np.flatnonzero(self.gains > 0) if select is None else select
+        rotations, shifts, *_ = _core.polish_poses_to_atoms(
+            self.frames.spectra,
+            self.plane,
+            self.frames.weights,
+            *self._atoms(model),
+            np.ascontiguousarray(self.rotations[chosen]),
+            np.ascontiguousarray(self.shifts[chosen]),
+            chosen.astype(np.int32),
+            self.config.polish_iterations,
+            float(np.deg2rad(self.config.max_turn)),
+            self.config.max_shift / self.pixel_size,
+        )
+        self.rotations, self.shifts = self.rotations.copy(), self.shifts.copy()
+        self.rotations[chosen], self.shifts[chosen] = rotations, shifts
+
+    def gradients(
+        self, model: Model, groups: NDArray[np.int32] | None = None, count: int = 1
+    ) -> tuple[NDArray[np.float64], Fitness, NDArray[np.float64]]:
+        """Gradient of ½ log-likelihood (group, n, 5) by x, y, z (px), height, width; fitness; information (m,)."""
+        sums, table, information = _core.model_gradients(
+            self.frames.spectra,
+            self.plane,
+            self.frames.weights,
+            self.gains,
+            self.rotations,
+            self.shifts,
+            *self._atoms(model),
+            np.zeros(len(self.gains), np.int32) if groups is None else groups,
+            count,
+            0.0,
+        )
+        fitness = Fitness(*table.T)
+        self.scales = single(fitness.scale)
+        return sums, fitness, information
+
+    def leave_out_strangers(self, fitness: Fitness) -> int:
+        """Take frames that do not show the model out of use; return how many are left."""
+        used = self.gains > 0
+        typical = float(np.median(fitness.scale[used])) if used.any() else 1.0
+        stranger = used & (fitness.scale < self.config.least_agreement * typical)
+        self.gains = np.where(stranger, 0.0, self.gains).astype(np.float32)
+        return int((self.gains > 0).sum())
+
+    def step_heights(self, model: Model, gradient: NDArray[np.float64], information: NDArray[np.float64]) -> Model:
+        """Newton step of heights and widths, 2 × 2 per atom with weak priors; the means stay in the filters."""
+        square = self.height_matrix(model, information)
+        right = gradient[:, 3:5].copy()
+        right[:, 0] -= (model.heights - 1.0) / (2 * HEIGHT_PRIOR**2)
+        right[:, 1] -= model.widths / (2 * WIDTH_PRIOR**2)
+        # Neighbours share some of their power: the whole step of one atom alone would overshoot.
+        step = 0.7 * np.linalg.solve(square, right[..., None])[..., 0]
+        heights = np.maximum(model.heights + step[:, 0], 0.0)
+        widths = model.widths + step[:, 1]
+        return Model(model.positions, heights / heights.mean(), widths - widths.mean())
+
+    def height_matrix(self, model: Model, information: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Half the information on height and width of each atom with the weak priors, (n, 2, 2)."""
+        f0, fb = self.filters()[:2].astype(np.float64)
+        h, n = model.heights, len(model)
+        square = np.empty((n, 2, 2))
+        square[:, 0, 0] = (information * f0 * f0).sum() + 1 / (2 * HEIGHT_PRIOR**2)
+        square[:, 0, 1] = square[:, 1, 0] = h * (information * f0 * fb).sum()
+        square[:, 1, 1] = h * h * (information * fb * fb).sum() + 1 / (2 * WIDTH_PRIOR**2)
+        return square

@@ -1,0 +1,160 @@
+"""The refinement: poses and atoms in turns, which atoms exist, halves apart, errors.
+
+Each round polishes the poses in use against the atoms, refits the filters, and takes one Gauss-Newton step of all
+positions with the poses free (variable projection: at the best poses the gradient by the positions is that of the
+reduced problem, and the Schur complement its matrix), and one of heights and widths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from single_rs.atoms import Atoms
+from single_rs.background import CleanStack
+from single_rs.errors import InputError
+from single_rs.orient import Poses
+from single_rs.refine.existence import decide
+from single_rs.refine.normal import limited, normal_matrix, solve
+from single_rs.refine.result import assemble
+from single_rs.refine.scene import Model, Scene
+from single_rs.refine.types import RefineConfig, Refined
+
+__all__ = ["refine_atoms"]
+
+Progress = Callable[[str, int, int], None]
+
+SAMPLE = 150  # frames whose rotations the normal matrix of a step is summed over
+SELECT_ROUNDS = 2  # rounds after which atoms are added and removed
+HALF_ROUNDS = 2  # of a half alone, from the atoms of the whole
+FEWEST_FRAMES = 40
+FEWEST_ATOMS = 4
+
+
+class _Solver:
+    """State of one refinement: the scene, the atoms, and the matrix of their steps while they are the same."""
+
+    def __init__(self, scene: Scene, model: Model, half: NDArray[np.int8], config: RefineConfig) -> None:
+        self.scene, self.model, self.half, self.config = scene, model, half, config
+        self.matrix: NDArray[np.float64] | None = None
+        self.information = 1.0
+        self.probability = np.ones(len(model))
+        self.origin = np.arange(len(model))
+
+    def count(self, number: int) -> int:
+        """Return the number of frames in use of half `number`."""
+        return int((self.scene.gains[self.half == number] > 0).sum())
+
+    def step(self, scene: Scene, model: Model) -> Model:
+        """Take one step of all atoms at the poses of `scene`."""
+        scene.fit_filters(model)
+        sums, _, information = scene.gradients(model)
+        amount = float((information * scene.filters()[0].astype(float) ** 2).sum())
+        if self.matrix is None:
+            self.matrix, self.information = normal_matrix(scene, model, information, SAMPLE), amount
+        # The same matrix serves frames in any number: it grows as the information does.
+        share = amount / self.information
+        steps, _ = solve(self.matrix, sums[:, :, :3] / max(share, 1e-12))
+        moved = replace(model, positions=model.positions + limited(steps[0], scene.pixel_size))
+        heights = scene.step_heights(model, sums[0], information)
+        return replace(moved, heights=heights.heights, widths=heights.widths)
+
+    def select(self) -> None:
+        """Add and remove atoms; `origin` keeps the index of each among the traced ones, -1 for new ones."""
+        if not (self.count(1) and self.count(2)):
+            return
+        decision = decide(self.scene, self.model, self.half, self.config)
+        self.model, self.probability = decision.model, decision.probability
+        self.origin = np.concatenate([self.origin[decision.kept], np.full(decision.added, -1)])
+        if decision.changed:
+            self.matrix = None
+
+    def start(self) -> None:
+        """First filters and scales; frames that do not show the atoms are left out."""
+        self.scene.fit_filters(self.model)
+        _, fitness, _ = self.scene.gradients(self.model)
+        if self.scene.leave_out_strangers(fitness) < FEWEST_FRAMES:
+            raise InputError(
+                f"{int((self.scene.gains > 0).sum())} frames show the atoms; at least {FEWEST_FRAMES} are needed: "
+                "check that poses and atoms belong together"
+            )
+
+    def half_alone(self, number: int) -> tuple[Model, Scene]:
+        """Refine half `number` from its own frames."""
+        scene, model = self.scene.only(self.half == number), self.model
+        for _ in range(HALF_ROUNDS):
+            scene.polish(model)
+            model = self.step(scene, model)
+        return model, scene
+
+
+def refine_atoms(
+    clean: CleanStack,
+    poses: Poses,
+    atoms: Atoms,
+    config: RefineConfig | None = None,
+    progress: Progress | None = None,
+) -> Refined:
+    """Refine atoms and poses against the frames, with a covariance for each atom.
+
+    Parameters
+    ----------
+    clean
+        Cleaned frames, (n, y, x).
+    poses
+        One per frame; frames of weight 0 are not used.
+    atoms
+        Atoms traced in the map of these poses, Å from the box centre.
+    config
+        Settings.
+    progress
+        Called as progress("refine", done, total).
+
+    Returns
+    -------
+    Refined
+
+    Raises
+    ------
+    InputError
+        Numbers of frames and poses that differ, fewer than 4 atoms, or frames that do not show the atoms.
+    """
+    config = config or RefineConfig()
+    n = len(clean.images)
+    if len(poses.rotations) != n:
+        raise InputError(f"{len(poses.rotations)} poses for {n} frames; one per frame is needed")
+    if len(atoms) < FEWEST_ATOMS:
+        raise InputError(f"{len(atoms)} atoms; at least {FEWEST_ATOMS} are needed")
+    tasks = config.rounds + 2 * config.halves + 2
+
+    def tell(done: int) -> None:
+        if progress is not None:
+            progress("refine", done, tasks)
+
+    tell(0)
+    extent = float(np.linalg.norm(atoms.positions, axis=1).max())
+    scene = Scene(clean, poses, extent, config)
+    pixel = scene.pixel_size
+    model = Model(atoms.positions / pixel, np.ones(len(atoms)), np.zeros(len(atoms)))
+    work = _Solver(scene, model, poses.half, config)
+    work.start()
+    tell(1)
+    for number in range(config.rounds):
+        scene.polish(work.model)
+        work.model = work.step(scene, work.model)
+        if config.select and number < SELECT_ROUNDS:
+            work.select()
+        tell(2 + number)
+    halves = []
+    for number in (1, 2) if config.halves else ():
+        if work.count(number) >= FEWEST_FRAMES:
+            halves.append(work.half_alone(number))
+        tell(2 + config.rounds + number)
+    refined = assemble(
+        scene, work.model, halves if len(halves) == 2 else [], poses, atoms, work.origin, work.probability, config
+    )
+    tell(tasks)
+    return refined
