@@ -71,6 +71,24 @@ def kernels() -> dict[str, str]:
     out["score_poses"] = digest(overlap, power, moved)
     out["polish_poses"] = digest(*_core.polish_poses(*data, moved, frames, 4, 0.1, 2.0))
 
+    atoms = (rng.normal(size=(30, 3)).astype(np.float32) * 5, np.ones(30, np.float32), None)
+    filters = np.exp(-np.hypot(*plane.frequencies().T) / 20).astype(np.float32)[None]
+    turned, pushed, *rest = _core.polish_poses_to_atoms(
+        spectra, plane, weights, *atoms, filters, rotations, shifts, frames, 4, 0.1, 2.0
+    )
+    out["polish_poses_to_atoms"] = digest(turned, pushed, *rest)
+    out["model_gain"] = digest(
+        *_core.model_gain(spectra, plane, weights, *atoms, filters, turned, pushed, frames, 2, 0.5)
+    )
+    posed = (spectra, plane, weights, ones, turned, pushed)
+    out["model_gradients"] = digest(*_core.model_gradients(*posed, *atoms, filters, groups, 2, 0.0))
+    out["model_filter_sums"] = digest(*_core.model_filter_sums(*posed, ones, *atoms, filters))
+    table = np.stack([np.ones(200), np.zeros(200)], 1).astype(np.float32)
+    normal = _core.model_normal(plane, *atoms[:2], filters, turned, weights, table, 0.5, True)
+    factor = _core.factor_normal(normal + 1e6 * np.eye(90))
+    side = rng.normal(size=(2, 90))
+    out["normal"] = digest(normal, _core.solve_normal(factor, side), _core.normal_blocks(factor))
+
     counts = rng.poisson(8 + 4 * rng.random((96, 96)), (48, 96, 96)).astype(np.uint16)
     motion = correct_motion(Movie.from_array(counts, PIXEL))
     out["motion"] = digest(motion.shifts, motion.local, motion.mean, motion.quality, motion.hot_pixels)

@@ -11,6 +11,7 @@ __all__ = [
     "ConvergenceError",
     "HalfPlane",
     "__version__",
+    "factor_normal",
     "index_frames",
     "look_up_poses",
     "look_up_spacing",
@@ -29,6 +30,7 @@ __all__ = [
     "motion_smooth",
     "motion_tile_spectra",
     "motion_track_chunks",
+    "normal_blocks",
     "polar_power",
     "polish_poses",
     "polish_poses_to_atoms",
@@ -269,6 +271,6 @@ def model_normal(
     step: float,
     free_poses: bool,
 ) -> npt.NDArray[np.float64]: ...
-def solve_normal(
-    matrix: npt.NDArray[np.float64], sides: npt.NDArray[np.float64]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]: ...
+def factor_normal(matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]: ...
+def solve_normal(factor: npt.NDArray[np.float64], sides: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]: ...
+def normal_blocks(factor: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]: ...

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from single_rs.motion import MotionConfig
     from single_rs.orient import OrientConfig
     from single_rs.reconstruct import ReconstructConfig
+    from single_rs.refine import RefineConfig
     from single_rs.strain import StrainConfig
     from single_rs.track import TrackConfig
     from single_rs.validate import ValidateConfig
@@ -58,6 +59,7 @@ STAGES: dict[str, tuple[str, str]] = {
     "orient": ("single_rs.orient", "OrientConfig"),
     "reconstruct": ("single_rs.reconstruct", "ReconstructConfig"),
     "trace": ("single_rs.atoms", "TraceConfig"),
+    "refine": ("single_rs.refine", "RefineConfig"),
     "lattice": ("single_rs.config", "LatticeConfig"),
     "strain": ("single_rs.strain", "StrainConfig"),
     "export": ("single_rs.config", "ExportConfig"),
@@ -118,6 +120,7 @@ class Config(Settings):
     orient: OrientConfig = dataclasses.field(default_factory=functools.partial(_default, "orient"))
     reconstruct: ReconstructConfig = dataclasses.field(default_factory=functools.partial(_default, "reconstruct"))
     trace: TraceConfig = dataclasses.field(default_factory=functools.partial(_default, "trace"))
+    refine: RefineConfig = dataclasses.field(default_factory=functools.partial(_default, "refine"))
     lattice: LatticeConfig = dataclasses.field(default_factory=functools.partial(_default, "lattice"))
     strain: StrainConfig = dataclasses.field(default_factory=functools.partial(_default, "strain"))
     export: ExportConfig = dataclasses.field(default_factory=functools.partial(_default, "export"))

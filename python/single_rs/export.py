@@ -42,6 +42,8 @@ _PROPERTIES = (
     "species:S:1:pos:R:3:sigma:R:1:height:R:1:bfactor:R:1:cn:I:1:structure_type:I:1"
     ":strain:R:6:radial_strain:R:1:surface:I:1"
 )
+_REFINED = ":probability:R:1:cov:R:6"  # of refined atoms; xx, yy, zz, xy, xz, yz in Å²
+_UPPER = ((0, 1, 2, 0, 0, 1), (0, 1, 2, 1, 2, 2))  # order of the six components in files
 # The field widths of PDB hold serial numbers to 99,999 and residue numbers to 9,999; beyond they start again.
 _PDB_SERIAL, _PDB_RESIDUE = 100_000, 10_000
 
@@ -107,7 +109,8 @@ def file_offset(box: int | None, pixel_size: float | None) -> float:
 
 def _header(model: ParticleModel) -> str:
     """Comment line of the extxyz file."""
-    keys = [f"Properties={_PROPERTIES}", 'pbc="F F F"', 'hand="undetermined"']
+    refined = "" if model.atoms.covariance is None else _REFINED
+    keys = [f"Properties={_PROPERTIES}{refined}", 'pbc="F F F"', 'hand="undetermined"']
     if model.box is not None:
         keys += [f"pixel_size={model.pixel_size}", f"box={model.box}"]
         keys.append('frame="file position = position from the box centre + (box//2)*pixel_size, Angstrom"')
@@ -149,6 +152,8 @@ def write_xyz(path: str | os.PathLike[str], model: ParticleModel) -> None:
         codes = [str(int(model.coordination[k])), str(int(model.structure_type[k]))]
         strains = [f"{v:.7f}" for v in (*tensor[k], radial[k])]
         lines.append(" ".join([str(a.symbols[k]), *numbers, *codes, *strains, str(int(model.surface[k]))]))
+        if a.covariance is not None:
+            lines[-1] += "".join(f" {v:.6g}" for v in (a.probability[k], *a.covariance[k][_UPPER]))
     with atomic(path) as temporary:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
 
@@ -277,7 +282,12 @@ def read_xyz(path: str | os.PathLike[str]) -> Atoms:
                 return np.asarray(found.arrays[name], dtype=np.float64)
         return np.full(len(found), np.nan)
 
+    covariance = None
+    if found.arrays.get("cov", np.empty(0)).shape == (len(found), 6):
+        covariance = np.empty((len(found), 3, 3))
+        covariance[:, *_UPPER] = covariance[:, *_UPPER[::-1]] = found.arrays["cov"]
     return Atoms(
+        covariance=covariance,
         positions=np.asarray(found.positions, dtype=np.float64) - offset,
         symbols=np.array(found.get_chemical_symbols()),
         height=column("height"),

@@ -18,9 +18,8 @@ import numpy as np
 
 from single_rs import stages
 from single_rs.config import Config, settings_to_dict
-from single_rs.errors import ConvergenceError, NoParticleError, SingleError
+from single_rs.errors import ConvergenceError, InputError, NoParticleError, SingleError
 from single_rs.run_log import Progress, RunLog, stage_key
-from single_rs.star import read_poses
 
 if TYPE_CHECKING:
     from single_rs.atoms import Atoms
@@ -129,7 +128,8 @@ class _Particle:
         self.keys["orient"] = stage_key(self.keys["background"], element, seed, of["orient"])
         self.keys["reconstruct"] = stage_key(self.keys["orient"], of["reconstruct"])
         self.keys["trace"] = stage_key(self.keys["reconstruct"], element, of["trace"])
-        self.keys["analyze"] = stage_key(self.keys["trace"], of["lattice"], of["strain"], of["export"])
+        self.keys["refine"] = stage_key(self.keys["trace"], of["refine"])
+        self.keys["analyze"] = stage_key(self.keys["refine"], of["lattice"], of["strain"], of["export"])
 
     def _stage(self, name: str, files: Sequence[str]) -> Any:
         # What an earlier run derived from what is about to change must not survive a failure on the way. Cleaning is
@@ -158,12 +158,15 @@ class _Particle:
         poses = self._poses()
         density = self._density(poses)
         atoms, note = self._atoms(density)
+        numbers: dict[str, float] = {}
+        if atoms is not None and self.config.refine.enabled:
+            atoms, numbers, note = self._refined(poses, atoms)
         with self._stage("analyze", [stages.SUMMARY] + [stages.ATOMS] * (atoms is not None)) as entry:
             frame = (len(density.map), density.pixel_size)
             model = None
             if atoms is not None:
                 model = stages.analyze(atoms, self.element, self.folder, self.config, frame, self._tell)
-            summary = self._summary(poses, density, model, note)
+            summary = self._summary(poses, density, model, note) | ({"refinement": numbers} if numbers else {})
             stages.write_json(self.folder / stages.SUMMARY, summary)
             entry["verdict"] = summary["verdict"]
         return ParticleResult.from_summary(self.folder, summary)
@@ -178,6 +181,20 @@ class _Particle:
                 return None, [str(error)]
             entry["atoms"] = len(atoms.positions)
             return atoms, []
+
+    def _refined(self, poses: Poses, atoms: Atoms) -> tuple[Atoms, dict[str, float], list[str]]:
+        """Return the refined atoms and numbers; or the traced ones, and why, when the frames do not show them."""
+        from single_rs.refine.files import refine
+
+        clean = self.clean()
+        with self._stage("refine", [stages.POSES]) as entry:
+            try:
+                refined = refine(clean, poses, atoms, self.folder, self.config.refine, self._tell)
+            except InputError as error:
+                entry["refused"] = str(error)
+                return atoms, {}, [f"atoms are as traced, not refined: {error}"]
+            entry["atoms"] = len(refined.atoms)
+            return refined.atoms, dict(refined.summary), []
 
     def _summary(
         self, poses: Poses, density: Reconstruction, model: ParticleModel | None, notes: list[str]
@@ -238,7 +255,9 @@ class _Particle:
 
     def _poses(self) -> Poses:
         if self._done("orient"):
-            return read_poses(self.folder / stages.POSES)
+            from single_rs.refine.files import searched_poses
+
+            return searched_poses(self.folder)
         clean = self.clean()
         with self._stage("orient", [stages.POSES]) as entry:
             poses = stages.orient(clean, self.element, self.folder, self.config.orient, self.seed, self._tell)

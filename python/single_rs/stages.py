@@ -61,7 +61,7 @@ MOTION_FILES, TRACK_FILE = ("motion.csv", "mean.mrc"), "tracks.star"
 STACK_FRAMES = "stack.star"
 # Stage of a particle → patterns of the files it writes.
 RESULTS: dict[str, tuple[str, ...]] = {
-    "orient": (POSES,),
+    "orient": ("poses*.star",),
     "reconstruct": (*MAPS, FSC),
     "analyze": (
         "atoms.*",

@@ -211,6 +211,8 @@ fn model_gradients<'py>(
     ))
 }
 
+type FilterSums<'py> = (Bound<'py, PyArray3<f64>>, Bound<'py, PyArray2<f64>>);
+
 #[pyfunction]
 fn model_filter_sums<'py>(
     py: Python<'py>,
@@ -225,7 +227,7 @@ fn model_filter_sums<'py>(
     heights: Floats<'py>,
     widths: Option<Floats<'py>>,
     filters: Floats<'py>,
-) -> PyResult<(Bound<'py, PyArray3<f64>>, Bound<'py, PyArray2<f64>>)> {
+) -> PyResult<FilterSums<'py>> {
     let plane = &plane.0;
     let posed = Posed { spectra, weights, gains, rotations, shifts };
     let frames = posed.frames(plane.len())?;
@@ -274,26 +276,45 @@ fn model_normal<'py>(
     matrix.into_pyarray(py).reshape([width, width])
 }
 
-type Solved<'py> = (Bound<'py, PyArray2<f64>>, Bound<'py, PyArray3<f64>>);
+#[pyfunction]
+fn factor_normal<'py>(
+    py: Python<'py>,
+    matrix: PyReadonlyArrayDyn<'py, f64>,
+) -> PyResult<Bound<'py, PyArray2<f64>>> {
+    let n = matrix.as_array().shape().last().copied().unwrap_or(0);
+    let mut factor = contiguous(&matrix, "matrix", 2)?.to_vec();
+    agree("matrix", factor.len(), n * n)?;
+    py.detach(|| factorise(&mut factor, n))?;
+    factor.into_pyarray(py).reshape([n, n])
+}
 
 #[pyfunction]
 fn solve_normal<'py>(
     py: Python<'py>,
-    matrix: PyReadonlyArrayDyn<'py, f64>,
+    factor: PyReadonlyArrayDyn<'py, f64>,
     sides: PyReadonlyArrayDyn<'py, f64>,
-) -> PyResult<Solved<'py>> {
-    let n = sides.as_array().shape().last().copied().unwrap_or(0);
-    let mut factor = contiguous(&matrix, "matrix", 2)?.to_vec();
+) -> PyResult<Bound<'py, PyArray2<f64>>> {
+    let n = factor.as_array().shape().last().copied().unwrap_or(0);
+    let factor = contiguous(&factor, "factor", 2)?;
     let mut solutions = contiguous(&sides, "sides", 2)?.to_vec();
-    agree("matrix", factor.len(), n * n)?;
-    agree("sides", n % 3, 0)?;
-    let blocks = py.detach(|| {
-        factorise(&mut factor, n)?;
-        solve(&factor, n, &mut solutions);
-        Ok::<_, crate::error::Error>(inverse_blocks(&factor, n))
-    })?;
+    agree("factor", factor.len(), n * n)?;
     let count = solutions.len() / n.max(1);
-    Ok((solutions.into_pyarray(py).reshape([count, n])?, blocks.into_pyarray(py).reshape([n / 3, 3, 3])?))
+    agree("sides", solutions.len(), count * n)?;
+    py.detach(|| solve(factor, n, &mut solutions));
+    solutions.into_pyarray(py).reshape([count, n])
+}
+
+#[pyfunction]
+fn normal_blocks<'py>(
+    py: Python<'py>,
+    factor: PyReadonlyArrayDyn<'py, f64>,
+) -> PyResult<Bound<'py, PyArray3<f64>>> {
+    let n = factor.as_array().shape().last().copied().unwrap_or(0);
+    let factor = contiguous(&factor, "factor", 2)?;
+    agree("factor", factor.len(), n * n)?;
+    agree("factor", n / 3 * 3, n)?;
+    let blocks = py.detach(|| inverse_blocks(factor, n));
+    blocks.into_pyarray(py).reshape([n / 3, 3, 3])
 }
 
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -303,5 +324,7 @@ pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(model_gradients, m)?)?;
     m.add_function(wrap_pyfunction!(model_filter_sums, m)?)?;
     m.add_function(wrap_pyfunction!(model_normal, m)?)?;
-    m.add_function(wrap_pyfunction!(solve_normal, m)?)
+    m.add_function(wrap_pyfunction!(factor_normal, m)?)?;
+    m.add_function(wrap_pyfunction!(solve_normal, m)?)?;
+    m.add_function(wrap_pyfunction!(normal_blocks, m)?)
 }

@@ -44,6 +44,9 @@ pub fn project_model(
     out
 }
 
+/// Steps that promise less log-likelihood (nats) than this end the refinement: a sixteenth of a standard error.
+const SETTLED: f64 = 0.002;
+
 /// Score candidate `rotations` against atoms; `frame_of` names the frame of each. Order is kept.
 ///
 /// `shifts` are the centres (px) of the windows searched.
@@ -223,6 +226,9 @@ impl Fit<'_> {
                 damping *= 10.0;
                 continue;
             };
+            if step.dot(&gradient) * at.scale() < SETTLED {
+                break;
+            }
             let next_r = rotate([step[0] as f32, step[1] as f32, step[2] as f32], &r);
             let next_t = [t[0] + step[3] as f32, t[1] + step[4] as f32];
             let moved = (next_t[0] - start_shift[0]).hypot(next_t[1] - start_shift[1]);

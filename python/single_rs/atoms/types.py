@@ -54,6 +54,8 @@ class Atoms:
         errors that all frames share.
     probability
         (n,) probability that the peak is an atom, in [0, 1].
+    covariance
+        (n, 3, 3) Å² of each position, from the refinement; None for traced atoms, which have `sigma` only.
     """
 
     positions: np.ndarray
@@ -62,6 +64,7 @@ class Atoms:
     bfactor: np.ndarray
     sigma: np.ndarray
     probability: np.ndarray
+    covariance: np.ndarray | None = None
 
     def __len__(self) -> int:
         """Return the number of atoms."""

@@ -263,6 +263,48 @@ def trace(map: Path, *, element: Element, out: Out, diameter: float | None = Non
     print(f"{len(atoms)} atoms")
 
 
+@app.command(group=STAGES, sort_key=8.5)
+def refine(
+    stack: Path,
+    poses: Path,
+    atoms: Path,
+    *,
+    out: Out,
+    pixel_size: PixelSize = None,
+    config: ConfigFile = None,
+    threads: Threads = None,
+) -> None:
+    """Particle stack, poses.star and atoms.xyz → both refined against the frames, with error bars.
+
+    Parameters
+    ----------
+    stack
+        Single frames of the particle, as those that the poses were found in.
+    poses
+        Their poses.
+    atoms
+        Atoms traced in the map of these poses.
+    """
+    _use_threads(threads)
+    from single_rs import stages
+    from single_rs.cli.progress import progress_bars
+    from single_rs.export import read_xyz
+    from single_rs.io import writable_folder
+    from single_rs.refine.files import refine as run_refinement
+    from single_rs.star import read_poses
+
+    settings = _settings(config)
+    found, traced = read_poses(poses), read_xyz(atoms)
+    frame = stages.frame_of(atoms)
+    with progress_bars() as progress:
+        clean = _cleaned(stack, pixel_size, settings, progress)
+        folder = writable_folder(out)
+        refined = run_refinement(clean, found, traced, folder, settings.refine, progress, stack_name=stack.name)
+    model = stages.analyze(refined.atoms, None, folder, settings, frame)
+    stages.write_json(folder / "refine.json", refined.summary)
+    print(f"{len(refined.atoms)} atoms, {refined.summary['sigma_pm']:.2f} pm per axis; {stages.describe(model)}")
+
+
 @app.command(group=STAGES, sort_key=9)
 def analyze(
     atoms: Path,

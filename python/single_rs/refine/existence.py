@@ -31,6 +31,7 @@ CLOSEST = 0.7  # bonds; nothing else fits nearer to an atom
 SAME = 0.4  # bonds; mirror images nearer than this are one site
 REACH = 1.25  # bonds; neighbours are nearer than this
 FEWEST_NEIGHBOURS = 3  # of a new atom: a corner atom of a close-packed cluster
+LEAST_SHARE = 0.5  # of the atoms that must exist for any to be judged
 PARAMETERS = 5  # position, height, width
 
 
@@ -97,8 +98,8 @@ def decide(scene: Scene, model: Model, half: NDArray[np.int8], config: RefineCon
     probability = odds / (1 + odds)
     least = 0.5 * PARAMETERS * np.log(max(float((scene.gains > 0).sum()), 2.0))
     exists = (gain > least) & (height > config.min_height) & (probability >= config.min_probability)
-    if not exists[:n].any():
-        # Nothing can be judged; the verdict on the particle will tell.
+    if exists[:n].mean() < LEAST_SHARE:
+        # Atoms that are mostly wrong cannot judge each other; the verdict on the particle will tell.
         return Decision(model, probability[:n], np.ones(n, bool), 0)
     bond = neighbour_cutoff(model.positions)[0]
     everyone = np.concatenate([model.positions[exists[:n]], sites])

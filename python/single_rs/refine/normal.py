@@ -12,19 +12,20 @@ from numpy.typing import NDArray
 from scipy.special import j0, j1
 
 from single_rs import _core
+from single_rs.errors import InputError
 from single_rs.refine.scene import Model, Scene, single
 
-__all__ = ["limited", "normal_matrix", "solve"]
+__all__ = ["limited", "normal_factor", "solve"]
 
 TABLE_STEP = 0.05  # px; the finest wave is 2 px long, so linear interpolation is exact to 1e-3
 POSITION_PRIOR = 0.1  # Å; holds atoms that the frames hardly determine
 LONGEST_STEP = 0.2  # Å
 
 
-def normal_matrix(
+def normal_factor(
     scene: Scene, model: Model, information: NDArray[np.float64], sample: int, free_poses: bool = True
 ) -> NDArray[np.float64]:
-    """Half the Fisher information of the positions, (3n, 3n) 1/px², lower triangle.
+    """Return L with L Lᵀ half the Fisher information of the positions, (3n, 3n) 1/px; its upper triangle means nothing.
 
     Parameters
     ----------
@@ -43,7 +44,7 @@ def normal_matrix(
     matrix = _core.model_normal(
         scene.plane,
         single(model.positions),
-        single(model.heights),
+        single(effective_heights(scene, model, information)),
         filters,
         np.ascontiguousarray(scene.rotations[used]),
         single(information / len(used)),
@@ -65,7 +66,31 @@ def normal_matrix(
     for mode in held.reshape(6, -1):
         matrix += diagonal * mode[:, None] * mode
     np.einsum("ii->i", matrix)[:] += 1 / (2 * (POSITION_PRIOR / scene.pixel_size) ** 2)
-    return np.asarray(matrix)
+    try:
+        return _core.factor_normal(matrix)
+    except ValueError as error:
+        raise InputError(f"the frames do not determine the {n} atoms ({error}); check atoms and poses") from None
+
+
+def effective_heights(scene: Scene, model: Model, information: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Height (n,) at which f₀ alone tells as much of an atom's position as all filters do.
+
+    Atoms far from the centre are often far out of focus. Over all rotations an atom at radius r (in half boxes) has
+    ⟨ζ²⟩ = r²/3 and ⟨ζ⁴⟩ = r⁴/5; odd powers vanish, and powers of the depth beyond the second are small.
+    """
+    f0, fb, *depth = scene.filters().astype(np.float64)
+    first, second = (*depth[:2], 0 * f0, 0 * f0)[:2]
+    weight = information * scene.radius**2
+    square = ((model.positions * (2 / scene.size)) ** 2).sum(1)
+    power = (weight * f0 * f0).sum()
+    share = (
+        1.0
+        + 2 * model.widths * (weight * f0 * fb).sum() / power
+        + model.widths**2 * (weight * fb * fb).sum() / power
+        + square / 3 * (weight * (first**2 + 2 * f0 * second)).sum() / power
+        + square**2 / 5 * (weight * second**2).sum() / power
+    )
+    return np.asarray(model.heights * np.sqrt(np.clip(share, 0.1, 4.0)))
 
 
 def _pair_table(scene: Scene, power: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -78,13 +103,11 @@ def _pair_table(scene: Scene, power: NDArray[np.float64]) -> NDArray[np.float32]
     return single(np.stack([(weight * ratio).sum(1), (weight * (j0(z) - 2 * ratio)).sum(1)], axis=1))
 
 
-def solve(
-    matrix: NDArray[np.float64], gradients: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Newton steps (group, n, 3) px for gradients (group, n, 3), and the blocks (n, 3, 3) px² of the Fisher bound."""
+def solve(factor: NDArray[np.float64], gradients: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Newton steps (group, n, 3) px for gradients (group, n, 3), from the factor of the normal matrix."""
     group, n, _ = gradients.shape
-    steps, blocks = _core.solve_normal(matrix, np.ascontiguousarray(gradients.reshape(group, 3 * n)))
-    return steps.reshape(group, n, 3), 0.5 * blocks
+    steps = _core.solve_normal(factor, np.ascontiguousarray(gradients.reshape(group, 3 * n)))
+    return steps.reshape(group, n, 3)
 
 
 def limited(step: NDArray[np.float64], pixel_size: float) -> NDArray[np.float64]:

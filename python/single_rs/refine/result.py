@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from single_rs import _core
 from single_rs.atoms import Atoms
 from single_rs.orient import Poses
 from single_rs.refine.covariance import bootstrap, pooled, total
-from single_rs.refine.normal import limited, normal_matrix, solve
+from single_rs.refine.normal import limited, normal_factor, solve
 from single_rs.refine.scene import Fitness, Model, Scene
 from single_rs.refine.species import classify
 from single_rs.refine.types import RefineConfig, Refined
@@ -65,8 +66,9 @@ def assemble(
     poorer.transfer = scene.transfer[:1]
     poorer.fit_filters(model)
     poor_sums, _, _ = poorer.gradients(model)
-    matrix = normal_matrix(scene, model, information, SAMPLE)
-    steps, fisher = solve(matrix, np.concatenate([sums[:, :, :3], poor_sums[:, :, :3]]))
+    factor = normal_factor(scene, model, information, SAMPLE)
+    steps = solve(factor, np.concatenate([sums[:, :, :3], poor_sums[:, :, :3]]))
+    fisher = 0.5 * pixel**2 * _core.normal_blocks(factor)
     blocks, last = steps[:count], steps[:count].sum(0)
     model_shift = (steps[count] - last) * pixel
     final = replace(model, positions=model.positions + limited(last, pixel))
@@ -76,7 +78,7 @@ def assemble(
     difference = np.full((len(model), 3), np.nan)
     if halves:
         difference = (halves[0][0].positions - halves[1][0].positions) * pixel
-    statistical = pooled(by_blocks, pixel**2 * fisher, count, surface)
+    statistical = pooled(by_blocks, fisher, count, surface)
     covariance = total(statistical, difference, model_shift, surface)
     species, chosen = _species(final, atoms, origin, config)
     refined = Atoms(
@@ -86,6 +88,7 @@ def assemble(
         bfactor=final.widths + _typical(atoms.bfactor, 0.0),
         sigma=np.sqrt(np.einsum("nii->n", covariance) / 3),
         probability=probability * (species.max(1) if species.size else 1.0),
+        covariance=covariance,
     )
     summary = {
         "frames": float(len(used)),
@@ -97,9 +100,9 @@ def assemble(
         "sigma_core_pm": _group_sigma(refined.sigma, ~surface),
         "sigma_surface_pm": _group_sigma(refined.sigma, surface),
         "bootstrap_pm": _trace(by_blocks),
-        "cramer_rao_pm": _trace(pixel**2 * fisher),
-        "half_difference_pm": _rms(difference) / 2 / np.sqrt(3),
-        "model_error_pm": _rms(model_shift) / np.sqrt(3),
+        "cramer_rao_pm": _trace(fisher),
+        "half_difference_pm": float(_rms(difference) / 2 / np.sqrt(3)),
+        "model_error_pm": float(_rms(model_shift) / np.sqrt(3)),
         "nats_per_frame": float(fitness.gain[used].mean()),
     }
     for index, name in enumerate(config.elements if species.size else ()):
@@ -111,7 +114,7 @@ def assemble(
         atoms=refined,
         covariance=covariance,
         bootstrap=by_blocks,
-        fisher=pixel**2 * fisher,
+        fisher=fisher,
         half_difference=difference,
         poses=_poses(scene, halves, poses, fitness),
         scale=np.where(scene.gains > 0, fitness.scale, 0.0),
@@ -156,7 +159,7 @@ def _typical(values: NDArray[np.float64], default: float) -> float:
 
 def _rms(vectors: NDArray[np.float64]) -> float:
     """RMS length of vectors (n, 3) Å, pm."""
-    return float(np.sqrt(np.mean((vectors**2).sum(1)))) * PM
+    return float(np.sqrt((vectors**2).sum(1).mean())) * PM
 
 
 def _trace(covariance: NDArray[np.float64]) -> float:

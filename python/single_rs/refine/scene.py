@@ -169,7 +169,7 @@ class Scene:
         """Take frames that do not show the model out of use; return how many are left."""
         used = self.gains > 0
         typical = float(np.median(fitness.scale[used])) if used.any() else 1.0
-        stranger = used & (fitness.scale < self.config.least_agreement * typical)
+        stranger = used & (fitness.scale <= self.config.least_agreement * typical)
         self.gains = np.where(stranger, 0.0, self.gains).astype(np.float32)
         return int((self.gains > 0).sum())
 

@@ -18,7 +18,7 @@ from single_rs.background import CleanStack
 from single_rs.errors import InputError
 from single_rs.orient import Poses
 from single_rs.refine.existence import decide
-from single_rs.refine.normal import limited, normal_matrix, solve
+from single_rs.refine.normal import limited, normal_factor, solve
 from single_rs.refine.result import assemble
 from single_rs.refine.scene import Model, Scene
 from single_rs.refine.types import RefineConfig, Refined
@@ -35,11 +35,11 @@ FEWEST_ATOMS = 4
 
 
 class _Solver:
-    """State of one refinement: the scene, the atoms, and the matrix of their steps while they are the same."""
+    """State of one refinement: the scene, the atoms, and the factor of their steps while they are the same."""
 
     def __init__(self, scene: Scene, model: Model, half: NDArray[np.int8], config: RefineConfig) -> None:
         self.scene, self.model, self.half, self.config = scene, model, half, config
-        self.matrix: NDArray[np.float64] | None = None
+        self.factor: NDArray[np.float64] | None = None
         self.information = 1.0
         self.probability = np.ones(len(model))
         self.origin = np.arange(len(model))
@@ -53,11 +53,11 @@ class _Solver:
         scene.fit_filters(model)
         sums, _, information = scene.gradients(model)
         amount = float((information * scene.filters()[0].astype(float) ** 2).sum())
-        if self.matrix is None:
-            self.matrix, self.information = normal_matrix(scene, model, information, SAMPLE), amount
+        if self.factor is None:
+            self.factor, self.information = normal_factor(scene, model, information, SAMPLE), amount
         # The same matrix serves frames in any number: it grows as the information does.
         share = amount / self.information
-        steps, _ = solve(self.matrix, sums[:, :, :3] / max(share, 1e-12))
+        steps = solve(self.factor, sums[:, :, :3] / max(share, 1e-12))
         moved = replace(model, positions=model.positions + limited(steps[0], scene.pixel_size))
         heights = scene.step_heights(model, sums[0], information)
         return replace(moved, heights=heights.heights, widths=heights.widths)
@@ -70,7 +70,7 @@ class _Solver:
         self.model, self.probability = decision.model, decision.probability
         self.origin = np.concatenate([self.origin[decision.kept], np.full(decision.added, -1)])
         if decision.changed:
-            self.matrix = None
+            self.factor = None
 
     def start(self) -> None:
         """First filters and scales; frames that do not show the atoms are left out."""

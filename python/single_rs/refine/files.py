@@ -1,0 +1,45 @@
+"""The refinement on the files of a particle's folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from single_rs.atoms import Atoms
+from single_rs.background import CleanStack
+from single_rs.orient import Poses
+from single_rs.refine.solver import refine_atoms
+from single_rs.refine.types import RefineConfig, Refined
+from single_rs.star import read_poses, write_poses
+
+if TYPE_CHECKING:
+    from single_rs.run_log import Progress
+
+__all__ = ["refine", "searched_poses"]
+
+POSES = "poses.star"
+# Poses as the search left them, once poses.star holds refined ones: what is repeated starts from the same.
+SEARCHED = "poses_searched.star"
+
+
+def searched_poses(folder: Path) -> Poses:
+    """Read the poses that the search found, whether they were refined since or not."""
+    path = folder / SEARCHED
+    return read_poses(path if path.exists() else folder / POSES)
+
+
+def refine(
+    clean: CleanStack,
+    poses: Poses,
+    atoms: Atoms,
+    folder: Path,
+    config: RefineConfig,
+    progress: Progress | None = None,
+    stack_name: str = "stack.mrcs",
+) -> Refined:
+    """Refine atoms and poses against the frames; write ``poses.star``, and keep those of the search beside it."""
+    refined = refine_atoms(clean, poses, atoms, config, progress)
+    box = clean.images.shape[1]
+    write_poses(folder / SEARCHED, poses, stack_name, clean.pixel_size, box)
+    write_poses(folder / POSES, refined.poses, stack_name, clean.pixel_size, box)
+    return refined

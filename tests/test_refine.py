@@ -1,0 +1,148 @@
+"""Refinement: atoms and poses that come back, atoms that exist, and errors that can be believed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from single_rs.atoms import Atoms
+from single_rs.background import clean_stack
+from single_rs.errors import InputError
+from single_rs.io import ParticleStack
+from single_rs.orient import Poses
+from single_rs.refine import RefineConfig, refine_atoms
+from single_rs.refine.covariance import bootstrap, pooled, total
+from single_rs.refine.existence import empty_sites
+from single_rs.refine.species import classify
+from single_rs.scoring import match_atoms
+from single_rs.simulate import nanocrystal, simulate_stack
+
+PIXEL, BOX, FRAMES = 0.4, 80, 160
+CONFIG = RefineConfig(rounds=3, resolution=0.85)
+
+
+def atoms_at(positions: np.ndarray) -> Atoms:
+    n = len(positions)
+    return Atoms(positions, np.full(n, "Pt"), np.ones(n), np.full(n, 2.0), np.full(n, 0.1), np.ones(n))
+
+
+@pytest.fixture(scope="module")
+def case():
+    """A 1.5 nm particle: cleaned frames, disturbed poses (0.6°, 0.05 Å) and true positions."""
+    crystal = nanocrystal("Pt", 15.0, seed=21)
+    stack = simulate_stack(crystal, FRAMES, box=BOX, pixel_size=PIXEL, dose=12.0, step=20.0, seed=21)
+    frames = np.arange(FRAMES)
+    clean = clean_stack(ParticleStack(stack.images, PIXEL, frames, None))
+    random = np.random.default_rng(22)
+    turn = Rotation.from_rotvec(np.deg2rad(0.6) / np.sqrt(3) * random.normal(size=(FRAMES, 3)))
+    ones = np.ones(FRAMES)
+    poses = Poses(
+        rotations=(turn * Rotation.from_matrix(stack.rotations)).as_matrix(),
+        shifts=stack.shifts + 0.05 * random.normal(size=(FRAMES, 2)),
+        score=0 * ones,
+        confidence=ones,
+        half=(frames // 20 % 2 + 1).astype(np.int8),
+        weight=ones,
+        frames=frames,
+    )
+    return clean, poses, crystal.positions, stack.rotations
+
+
+@pytest.fixture(scope="module")
+def refined(case):
+    """Refined from atoms 5 pm off, one corner atom missing, one false atom at the rim."""
+    clean, poses, true, _ = case
+    random = np.random.default_rng(23)
+    corner = int(np.argmax(np.linalg.norm(true, axis=1)))
+    start = np.delete(true, corner, axis=0) + 0.05 * random.normal(size=(len(true) - 1, 3))
+    sites = empty_sites(start)
+    false = sites[np.argmax(np.linalg.norm(sites - true[corner], axis=1))]
+    return refine_atoms(clean, poses, atoms_at(np.vstack([start, false])), CONFIG)
+
+
+def test_atoms_come_back_and_false_ones_go(case, refined):
+    true = case[2]
+    match = match_atoms(refined.atoms.positions, true)
+    assert len(refined.atoms) == len(match.found) == len(true)
+    assert refined.summary["added"] == refined.summary["removed"] == 1
+    # From 8.7 pm in 3D; the bound of this dose and these frames is about 2 pm.
+    assert np.sqrt((match.error**2).sum(1).mean()) < 0.03
+    assert refined.atoms.probability.min() > 0.9
+
+
+def test_errors_are_the_stated_ones(case, refined):
+    match = match_atoms(refined.atoms.positions, case[2])
+    variance = np.einsum("nii->ni", refined.covariance)[match.found]
+    # Squares of 3n errors scatter by √(2/3n), 7 % for 130 atoms: half of that on the ratio, and some for the model.
+    assert 0.8 < np.sqrt(np.mean(match.error**2 / variance)) < 1.25
+    bound = np.einsum("nii->n", refined.fisher)
+    np.testing.assert_allclose(np.mean(np.einsum("nii->n", refined.bootstrap)) / np.mean(bound), 1.0, atol=0.4)
+    assert (np.linalg.eigvalsh(refined.covariance) > 0).all()
+    np.testing.assert_allclose(refined.atoms.sigma**2, np.einsum("nii->n", refined.covariance) / 3)
+
+
+def test_poses_are_nearer_to_the_truth(case, refined):
+    _, poses, _, true = case
+    error = [
+        np.median((Rotation.from_matrix(p.rotations).inv() * Rotation.from_matrix(true)).magnitude())
+        for p in (poses, refined.poses)
+    ]
+    assert error[1] < 0.6 * error[0]
+
+
+def test_strangers_are_left_out(case, refined):
+    clean, poses, _, _ = case
+    rotations = poses.rotations.copy()
+    rotations[:20] = rotations[20:40]
+    config = replace(CONFIG, rounds=1, halves=False, select=False)
+    found = refine_atoms(clean, replace(poses, rotations=rotations), refined.atoms, config)
+    assert (found.scale[:20] == 0).sum() >= 18
+    assert (found.scale[20:] == 0).sum() <= 2
+
+
+def test_bad_input_is_refused(case, refined):
+    clean, poses, _, _ = case
+    with pytest.raises(InputError, match="poses for"):
+        refine_atoms(clean, replace(poses, rotations=poses.rotations[:5]), refined.atoms)
+    with pytest.raises(InputError, match="at least 4"):
+        refine_atoms(clean, poses, atoms_at(np.zeros((2, 3))))
+
+
+def test_empty_sites_of_a_crystal_are_its_missing_atoms():
+    grid = np.stack(np.meshgrid(*[np.arange(-3, 4)] * 3, indexing="ij"), -1).reshape(-1, 3)
+    fcc = grid[grid.sum(1) % 2 == 0] * 1.96
+    hole = int(np.argmin(np.linalg.norm(fcc, axis=1)))
+    sites = empty_sites(np.delete(fcc, hole, axis=0))
+    assert np.linalg.norm(sites - fcc[hole], axis=1).min() < 1e-9
+    # Every site continues the lattice.
+    assert np.abs(sites / 1.96 - np.rint(sites / 1.96)).max() < 1e-9
+    assert (np.rint(sites / 1.96).sum(1) % 2 == 0).all()
+
+
+def test_bootstrap_is_the_covariance_of_the_sum():
+    random = np.random.default_rng(1)
+    scale = np.array([1.0, 2.0, 0.5])
+    steps = random.normal(size=(400, 50, 3)) * scale
+    found = bootstrap(steps).mean(0)
+    np.testing.assert_allclose(found, 400 * np.diag(scale**2), atol=0.03 * 1600)
+
+
+def test_total_error_grows_to_what_the_halves_show():
+    own = np.tile(np.eye(3), (90, 1, 1))
+    surface = np.arange(90) < 45
+    halves = np.where(surface[:, None], 4.0, 0.1) * np.ones((90, 3))
+    found = total(pooled(own, own, 50, surface), halves, np.full((90, 3), 0.5), surface)
+    np.testing.assert_allclose(found[0], np.eye(3) * 4.25)
+    np.testing.assert_allclose(found[-1], np.eye(3) * 1.25)
+
+
+def test_two_elements_are_told_apart():
+    random = np.random.default_rng(2)
+    heavy = random.random(300) < 0.4
+    heights = np.where(heavy, 1.0, 0.5) * (1 + 0.06 * random.normal(size=300))
+    probability = classify(heights, 0.1 * random.normal(size=300), ("Pd", "Pt"))
+    np.testing.assert_allclose(probability.sum(1), 1.0)
+    assert ((probability[:, 1] > 0.5) == heavy).mean() > 0.99
