@@ -31,13 +31,13 @@ def atoms_at(positions: np.ndarray) -> Atoms:
 
 @pytest.fixture(scope="module")
 def case():
-    """A 1.5 nm particle: cleaned frames, disturbed poses (0.6°, 0.05 Å) and true positions."""
+    """A 1.5 nm particle: cleaned frames, disturbed poses (1.5°, 0.05 Å) and true positions."""
     crystal = nanocrystal("Pt", 15.0, seed=21)
     stack = simulate_stack(crystal, FRAMES, box=BOX, pixel_size=PIXEL, dose=12.0, step=20.0, seed=21)
     frames = np.arange(FRAMES)
     clean = clean_stack(ParticleStack(stack.images, PIXEL, frames, None))
     random = np.random.default_rng(22)
-    turn = Rotation.from_rotvec(np.deg2rad(0.6) / np.sqrt(3) * random.normal(size=(FRAMES, 3)))
+    turn = Rotation.from_rotvec(np.deg2rad(1.5) / np.sqrt(3) * random.normal(size=(FRAMES, 3)))
     ones = np.ones(FRAMES)
     poses = Poses(
         rotations=(turn * Rotation.from_matrix(stack.rotations)).as_matrix(),
@@ -90,7 +90,8 @@ def test_poses_are_nearer_to_the_truth(case, refined):
         np.median((Rotation.from_matrix(p.rotations).inv() * Rotation.from_matrix(true)).magnitude())
         for p in (poses, refined.poses)
     ]
-    assert error[1] < 0.6 * error[0]
+    # What is left, 0.45°, is the noise of single frames of so small a particle.
+    assert error[1] < 0.5 * error[0]
 
 
 def test_strangers_are_left_out(case, refined):
