@@ -64,7 +64,8 @@ def energy(
         folder = writable_folder(path.parent if out is None else out / path.parent.name if len(inputs) > 1 else out)
         write_energy(folder, result, found, frame, seed)
         write_figures(folder, result, found)
-        text = f"{path}: {result.corrected:.4f} ± {result.error:.4f} eV/atom with {result.calculator}"
+        error = f" ± {result.error:.4f}" if result.draws else ""
+        text = f"{path}: {result.corrected:.4f}{error} eV/atom with {result.calculator}"
         text += f" (as measured {result.per_atom:.4f}, noise adds {result.bias:.4f})" if result.draws else ""
         print("; ".join([text, *result.notes]))
 

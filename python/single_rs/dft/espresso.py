@@ -55,7 +55,7 @@ def _write_input(path: Path, atoms: Any, settings: DftSettings, prefix: str, mes
         "outdir": f"./out_{prefix}",
         "prefix": prefix,
     }
-    electrons = {"conv_thr": 1e-6, "electron_maxstep": 200}
+    electrons: dict[str, Any] = {"conv_thr": 1e-6, "electron_maxstep": 200}
     if mesh is None:
         electrons |= {"mixing_mode": "local-TF", "mixing_beta": 0.3}
     # K_POINTS gamma uses real wave functions, which spin-orbit coupling has not.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from single_rs.dft.cells import beside, bulk_cell, composition, particle_cell
 from single_rs.dft.settings import DftSettings
@@ -53,7 +54,7 @@ print "E_bulk ${{energy}} eV/atom"
 """
 
 
-def _write_data(path: Path, atoms: object, species: list[str]) -> None:
+def _write_data(path: Path, atoms: Any, species: list[str]) -> None:
     from ase.io import write
 
     with atomic(path) as temporary:
