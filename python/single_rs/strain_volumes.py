@@ -62,7 +62,7 @@ class StrainPlane:
 
 
 def plane_normal(lattice: Lattice, plane: tuple[int, int, int]) -> NDArray[np.float64]:
-    """Unit normal (3,) of a lattice plane of the main domain, in the frame of the positions.
+    """Unit normal (3,) of a lattice plane of the main domain, in the frame of the positions (n, 3) of the lattice.
 
     Parameters
     ----------
