@@ -1,4 +1,4 @@
-"""The command ``single-rs validate``."""
+"""The command ``single-rs validate`` on the folders of a run."""
 
 from __future__ import annotations
 
