@@ -268,8 +268,8 @@ def distance_profile(rows: RowDistances, family: str, width: float = 2.0) -> Dis
         ratio, ratio_err = _mean(rows, chosen, 1 / rows.reference)
         spread = float(rows.distance[chosen].std())
         out.append((float(rows.radius[chosen].mean()), mean, error, spread, ratio - 1, ratio_err, float(chosen.sum())))
-    columns = np.array(out).T
-    return DistanceProfile(family, *columns[:6], columns[6].astype(np.int64))
+    radius, mean, error, spread, strain, strain_err, pairs = np.array(out).T
+    return DistanceProfile(family, radius, mean, error, spread, strain, strain_err, pairs.astype(np.int64))
 
 
 def bond_constant(

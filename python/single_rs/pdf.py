@@ -149,7 +149,7 @@ def pair_distribution(
         raise InputError(f"r_max is {longest} Å; it must be more than two widths and less than 1000 Å")
     # Past the end by the reach of a Gaussian, so that no pair is missed at the end.
     bins = int(np.ceil((longest + _REACH * width) / step))
-    r = (np.arange(bins) + 0.5) * step
+    r = np.asarray((np.arange(bins) + 0.5) * step, dtype=np.float64)
     counts, variance = _accumulate(x, s, bins, step, width / step)
     kept = r <= longest
     r, rdf, error = r[kept], counts[kept] / (len(x) * step), np.sqrt(variance[kept]) / (len(x) * step)

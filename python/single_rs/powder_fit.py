@@ -153,7 +153,7 @@ class _Model:
         """Linear coefficients and the fitted pattern (k,)."""
         design = self.design(p)
         linear = np.linalg.lstsq(design, s, rcond=None)[0]
-        return linear, design @ linear
+        return np.asarray(linear, dtype=np.float64), np.asarray(design @ linear, dtype=np.float64)
 
     def fit(self, s: NDArray[np.float64], start: NDArray[np.float64]) -> NDArray[np.float64]:
         """Nonlinear parameters of the best fit to a pattern s (k,)."""
