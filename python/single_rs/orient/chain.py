@@ -1,7 +1,7 @@
 """Time: neighbouring frames show the same particle a few degrees further on.
 
-Forward-backward and Viterbi over the candidates of each frame (``rust/orient/hmm.rs``), within each time block; what the steps tell
-of the rotation's width and of the share of jumps is learnt on the way (expectation and maximisation).
+Forward-backward and Viterbi over the candidates of each frame (``rust/orient/hmm.rs``), within each time block; what
+the steps tell of the rotation's width and of the share of jumps is learnt on the way (expectation and maximisation).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def smooth(
     block: NDArray[np.int64],
     chain: Chain,
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], Chain]:
-    """Posterior (n, k) of states (n, k, 4), unit quaternions, most probable path (n,), and the chain that the steps ask for.
+    """Posterior (n, k) of states (n, k, 4), unit quaternions; most probable path (n,); the chain learnt.
 
     `emission` (n, k) are log-likelihoods; a state s stands for all l · s · r with l and r of `mates`; chains do not
     cross `block` (n,).

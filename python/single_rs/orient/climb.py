@@ -38,7 +38,13 @@ from single_rs.orient.frames import TimeBlocks, time_blocks
 from single_rs.orient.mates import all_mates, best_of
 from single_rs.orient.merge import particle_translation, robust_mean
 from single_rs.orient.quotient import FRIEDEL
-from single_rs.orient.rotation_search import laying_rotations, rotation_grid, unit_rotations
+from single_rs.orient.rotation_search import (
+    MOST_ALIKE,
+    approximate_symmetries,
+    laying_rotations,
+    rotation_grid,
+    unit_rotations,
+)
 from single_rs.orient.types import OrientConfig, Poses
 from single_rs.orient.volumes import shell_correlation
 
@@ -50,11 +56,8 @@ NEAR_REACH = (0.35, 0.03)  # rad, spread of those at the start and at the end
 ROUGH = 0.06  # rad per axis, reach at the start when poses are known to 7° or so
 CELL_STEP = np.radians(7.0)  # grid of the search; polishing reaches 4°, half the diagonal of a step
 CELL_MOST = 1200  # rotations of the cell tried per frame and round; a random share of a larger cell
-ALIKE = 0.35  # correlation from which a turn of the volume is an approximate symmetry (strangers have 0.25)
-ALIKE_SHARE = 0.55  # and from this part of the best one
 AGAIN_SHARE = 0.25  # of the frames that are searched again in each round: a wrong pose may well be a clear one
 RIVALS = 3  # poses that such a search finds for a frame; in the last round for all, so that confidence has a measure
-MOST_ALIKE = 64  # 60 turns of an icosahedron are the most
 SHORTEST_COMPARED = 5.0  # Å; longer periods are the ball's own
 FINALISTS = 6  # poses polished before they are compared
 SAME_POSE = np.radians(3.0)  # poses nearer than this are one
@@ -275,12 +278,7 @@ def _symmetries(half: _Half) -> NDArray[np.float64]:
     """Turns (m, 3, 3) of the half's volume that lay it on itself roughly, the identity first."""
     solver = half.coarse
     volume = solver.whole(half.state)
-    turns, alike = laying_rotations(volume, volume, *_compared(solver), MOST_ALIKE)
-    trace = np.einsum("nii->n", turns)
-    other = trace < 1 + 2 * np.cos(SAME_POSE)
-    least = max(ALIKE, ALIKE_SHARE * float(alike[other].max(initial=0.0)))
-    proper = turns[other & (alike > least)]
-    return np.concatenate([np.eye(3)[None], proper])
+    return approximate_symmetries(volume, *_compared(solver))
 
 
 def _compared(solver: ClimbSolver) -> tuple[int, int]:

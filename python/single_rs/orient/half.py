@@ -9,21 +9,25 @@
    zone axis, or at a dose of one electron per pixel, the index may miss the right state altogether.
 4. *Polish* at full resolution.
 
-From the second round of growth on, a frame is compared with models made of the other fold's time blocks only.
+From the second round of growth on, a frame is compared with models made of the other fold's time blocks only. The folds
+take turns: were both to move at once, two folds that sit in different mates would change places for ever.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from single_rs.orient.chain import Chain
+from single_rs.orient.frames import FrameSet
 from single_rs.orient.mates import Candidates, all_mates, choose
 from single_rs.orient.quotient import States
 from single_rs.orient.reference import Reference
+from single_rs.orient.rotation_search import approximate_symmetries
 from single_rs.orient.search import search
 from single_rs.orient.seed import next_model, seed_model
 from single_rs.orient.solver import CONFIDENT, DOUBTFUL, HalfPoses, HalfSolver
@@ -33,102 +37,150 @@ __all__ = ["solve_half"]
 
 FIRST_TEMPER = 0.1  # belief in the seed's likelihood, whose error is not known yet
 LEAST_TEMPER = 0.02
-POLISH_SEARCH = 3  # iterations that a finalist is polished before it is compared
+POLISH_ITERATIONS = 10  # of the last polish, at most
+POLISH_SEARCH = 1  # iterations that a finalist is polished before it is compared
+POLISH_CHOSEN = 3  # and the chosen one after that
 LEAST_ROUNDS = 2  # against maps, after which a half may have converged
 CONVERGED = 0.01  # relative gain of log-likelihood in a round below which it has
+LONGEST_COMPARED = 5.0  # Å, of periods that tell mates; longer ones are the shape's own
 ALONE = 3.0  # widths of the step by which a pose must miss both its neighbours' to be doubted
 NEAR_REACH = np.radians(12.0)  # how far from the neighbours' poses a frame in doubt is tried
 NEAR_STEP = np.radians(2.6)  # grid of those trials; climbing closes the rest
 NEAR_PRIOR = -3.0  # nats of a pose that only time proposes, beside the index's states
 
 
+@dataclass
+class _Fold:
+    """Frames of one fold and their poses so far."""
+
+    members: NDArray[np.int64]  # index into the half
+    frames: FrameSet
+    fine: FrameSet  # the same at full resolution
+    block: NDArray[np.int64]
+    candidates: Candidates
+    poses: HalfPoses
+
+
 def solve_half(half: HalfSolver, fine: HalfSolver, states: States, report: Callable[[str], None]) -> HalfPoses:
     """Poses of one half's frames from their quotient `states`; `fine` holds the same frames at full resolution."""
-    config, count = half.config, len(half.fold)
-    candidates = Candidates.mates(states, half.template.group)
+    config = half.config
     trail: dict[str, float] = {}
     report("seed")
     model = seed_model(half, states, trail)
-    references, of = [half.site_reference(model)], np.zeros(count, np.int64)
-    poses: HalfPoses | None = None
-    for number in range(config.growth_rounds):
+    folds = [_fold(half, fine, states, number) for number in (0, 1)]
+    turns = ((folds[1], folds[0]), (folds[0], folds[1]))
+    report("grow")
+    for fold in folds:
+        fold.poses = _round(half, fold, half.site_reference(model), fold.candidates, FIRST_TEMPER)
+    for _ in range(config.growth_rounds - 1):
         report("grow")
-        poses = _round(half, references, of, candidates, poses, FIRST_TEMPER, states.chain)
-        _note(trail, f"growth_{number}", poses)
-        if number + 1 < config.growth_rounds:
-            sums = half.insert(half.frames, poses.confidence > CONFIDENT, poses.rotations, poses.shifts, half.fold, 2)
-            # A frame of fold 0 is compared with the sites that fold 1 gave, and the other way round.
-            references, of = [half.site_reference(next_model(half, sums[other], model)) for other in (1, 0)], half.fold
-    assert poses is not None  # the configuration asks for one round at least
+        for fold, other in turns:
+            sums = _sums(half, other.frames, other.poses, other.poses.confidence > CONFIDENT)
+            pool = _with_own(fold.candidates, fold.poses)
+            fold.poses = _round(half, fold, half.site_reference(next_model(half, sums, model)), pool, FIRST_TEMPER)
+    _note(trail, "growth", folds)
+    score = -np.inf
     for number in range(config.map_rounds):
         report("map")
-        references = _held_out(half, poses)
-        pool = candidates if number == 0 else _in_doubt(half, candidates, poses)
-        before, poses = poses, _round(half, references, half.fold, pool, poses, None, poses.chain)
-        correlation = shell_correlation(*(r.volume for r in references))
-        trail["map_correlation"] = float(np.mean(correlation[half.frames.plane.max_shell // 3 :]))
-        _note(trail, f"map_{number}", poses)
-        if number >= LEAST_ROUNDS and poses.score.mean() < (1 + CONVERGED) * before.score.mean():
+        for fold, other in turns:
+            reference = _held_out(half, other.frames, other.poses)
+            pool = fold.candidates if number == 0 else _in_doubt(half, fold, reference)
+            fold.poses = _round(half, fold, reference, _with_own(pool, fold.poses), None)
+        _note(trail, f"map_{number}", folds)
+        score, before = float(np.mean([f.poses.score.mean() for f in folds])), score
+        if number >= LEAST_ROUNDS and score < before + CONVERGED * abs(before):
             break
-    rotations, shifts, score = poses.rotations, poses.shifts, poses.score
     for _ in range(config.polish_rounds):
         report("polish")
-        polished = HalfPoses(rotations, shifts, score, poses.confidence, poses.chain, trail)
-        volumes = [r.volume for r in _held_out(fine, polished)]
-        fitted = fine.polish(fine.frames, volumes, fine.fold, rotations, shifts, np.arange(count), 10)
-        rotations, shifts, score = fitted.rotations, fitted.shifts, fitted.likelihood
-    trail["final_score"] = float(score.mean())
-    return HalfPoses(rotations, shifts, score, poses.confidence, poses.chain, trail)
+        references = [_held_out(fine, other.fine, other.poses) for _, other in turns]
+        for (fold, _), reference in zip(turns, references, strict=True):
+            fold.poses = _polished(fine, fold, reference)
+    maps = [_held_out(half, f.frames, f.poses).volume for f in folds]
+    trail["map_correlation"] = float(np.mean(shell_correlation(*maps)[half.frames.plane.max_shell // 3 :]))
+    return _gathered(folds, trail)
 
 
-def _note(trail: dict[str, float], stage: str, poses: HalfPoses) -> None:
-    trail[f"{stage}_confident"] = float((poses.confidence > CONFIDENT).mean())
-    trail[f"{stage}_score"] = float(poses.score.mean())
+def _fold(half: HalfSolver, fine: HalfSolver, states: States, number: int) -> _Fold:
+    members = np.flatnonzero(half.fold == number)
+    nowhere = HalfPoses(
+        np.tile(np.eye(3), (len(members), 1, 1)),
+        np.zeros((len(members), 2)),
+        np.zeros(len(members)),
+        np.zeros(len(members)),
+        states.chain,
+        {},
+    )
+    candidates = Candidates.mates(states.take(members), half.template.group)
+    return _Fold(
+        members, half.frames.take(members), fine.frames.take(members), half.block[members], candidates, nowhere
+    )
 
 
-def _held_out(half: HalfSolver, poses: HalfPoses) -> list[Reference]:
-    """Reference for each fold, made of the other's confident frames."""
+def _gathered(folds: list[_Fold], trail: dict[str, float]) -> HalfPoses:
+    """Poses of both folds in the order of the half."""
+    order = np.argsort(np.concatenate([f.members for f in folds]))
+    joined = [
+        np.concatenate([getattr(f.poses, name) for f in folds])[order]
+        for name in ("rotations", "shifts", "score", "confidence")
+    ]
+    chains = [f.poses.chain for f in folds]
+    chain = Chain(float(np.mean([c.step for c in chains])), float(np.mean([c.jump for c in chains])))
+    return HalfPoses(*joined, chain, trail)
+
+
+def _note(trail: dict[str, float], stage: str, folds: list[_Fold]) -> None:
+    confidence, score = (np.concatenate([getattr(f.poses, n) for f in folds]) for n in ("confidence", "score"))
+    trail[f"{stage}_confident"] = float((confidence > CONFIDENT).mean())
+    trail[f"{stage}_score"] = float(score.mean())
+
+
+def _sums(
+    half: HalfSolver, frames: FrameSet, poses: HalfPoses, weight: NDArray[np.floating]
+) -> tuple[NDArray[np.complex64], NDArray[np.float32]]:
+    group = np.zeros(len(weight), np.int64)
+    return half.insert(frames, weight, poses.rotations, poses.shifts, group, 1)[0]
+
+
+def _held_out(half: HalfSolver, frames: FrameSet, poses: HalfPoses) -> Reference:
+    """Reference made of the confident frames of one fold, for the other."""
     weight = poses.confidence * (poses.confidence > DOUBTFUL)
-    sums = half.insert(half.frames, weight, poses.rotations, poses.shifts, half.fold, 2)
-    return [half.map_reference(half.frames, sums[other]) for other in (1, 0)]
+    return half.map_reference(frames, _sums(half, frames, poses, weight))
+
+
+def _with_own(candidates: Candidates, poses: HalfPoses) -> Candidates:
+    return candidates.joined(poses.rotations, np.arange(len(poses.rotations)), 0.0)
 
 
 def _round(
-    half: HalfSolver,
-    references: list[Reference],
-    of: NDArray[np.int64],
-    candidates: Candidates,
-    before: HalfPoses | None,
-    temper: float | None,
-    chain: Chain,
+    half: HalfSolver, fold: _Fold, reference: Reference, candidates: Candidates, temper: float | None
 ) -> HalfPoses:
-    """Search all frames, polish the finalists, let the chain decide."""
-    frames, count = half.frames, len(of)
-    if before is not None:
-        candidates = candidates.joined(before.rotations, np.arange(count), 0.0)
+    """Search all frames of a fold, polish the finalists a little, let the chain decide, polish what it chose."""
+    count = len(fold.members)
+    of, every = np.zeros(count, np.int64), np.arange(count)
     starts = np.zeros((count, 2))
-    finalists = search(frames, references, of, candidates, starts, half.window, temper or 1.0)
+    finalists = search(fold.frames, [reference], of, candidates, starts, half.window, temper or 1.0)
     frame, place = np.nonzero(finalists.there)
-    fitted = half.polish(
-        frames,
-        [r.volume for r in references],
-        of,
-        finalists.rotations[frame, place],
-        finalists.shifts[frame, place],
-        frame,
-        POLISH_SEARCH,
-    )
+    start = (finalists.rotations[frame, place], finalists.shifts[frame, place])
+    fitted = half.polish(fold.frames, [reference.volume], of, *start, frame, POLISH_SEARCH)
     rotations, shifts = finalists.rotations.copy(), finalists.shifts.copy()
     likelihood = np.full(finalists.there.shape, -np.inf)
     power = np.ones(finalists.there.shape)
     rotations[frame, place], shifts[frame, place] = fitted.rotations, fitted.shifts
     likelihood[frame, place], power[frame, place] = fitted.likelihood, fitted.power
     if temper is None:
-        best = (np.arange(count), likelihood.argmax(axis=1))
+        best = (every, likelihood.argmax(axis=1))
         temper = _temper(likelihood[best], power[best])
-    pick, confidence, learnt = choose(rotations, temper * likelihood, finalists.there, half.block, chain)
-    at = (np.arange(count), pick)
-    return HalfPoses(rotations[at], shifts[at], likelihood[at], confidence, learnt, {})
+    path, confidence, chain = choose(rotations, temper * likelihood, finalists.there, fold.block, fold.poses.chain)
+    at = (every, path)
+    best = half.polish(fold.frames, [reference.volume], of, rotations[at], shifts[at], every, POLISH_CHOSEN)
+    return HalfPoses(best.rotations, best.shifts, best.likelihood, confidence, chain, {})
+
+
+def _polished(fine: HalfSolver, fold: _Fold, reference: Reference) -> HalfPoses:
+    every = np.arange(len(fold.members))
+    start = (fold.poses.rotations, fold.poses.shifts)
+    fitted = fine.polish(fold.fine, [reference.volume], np.zeros_like(every), *start, every, POLISH_ITERATIONS)
+    return replace(fold.poses, rotations=fitted.rotations, shifts=fitted.shifts, score=fitted.likelihood)
 
 
 def _temper(gain: NDArray[np.float64], power: NDArray[np.float64]) -> float:
@@ -145,34 +197,37 @@ def _temper(gain: NDArray[np.float64], power: NDArray[np.float64]) -> float:
     return float(np.clip(1 / max(spread, 1e-3) ** 2, LEAST_TEMPER, 1.0))
 
 
-def _in_doubt(half: HalfSolver, candidates: Candidates, poses: HalfPoses) -> Candidates:
+def _in_doubt(half: HalfSolver, fold: _Fold, reference: Reference) -> Candidates:
     """All mates of every pose; of frames in doubt all candidates and what the frames before and after propose.
 
     A coherent part of the frames may sit in one wrong mate, without doubt, until the model is good enough to call it.
+    Mates are the turns that lay the model roughly on itself: those of the lattice, or of a twin.
     """
-    doubt = (poses.confidence < CONFIDENT) | _alone(half, poses)
+    poses = fold.poses
+    doubt = (poses.confidence < CONFIDENT) | _alone(fold)
+    shells = (round(half.frames.box / LONGEST_COMPARED), half.frames.plane.max_shell)
+    mates = all_mates(poses.rotations[:, None], approximate_symmetries(reference.volume, *shells))
+    every = np.repeat(np.arange(len(doubt)), mates.shape[1])
+    out = fold.candidates.of_frames(doubt).joined(mates.reshape(-1, 3, 3), every, 0.0)
     offsets = _ball(NEAR_REACH, NEAR_STEP)
     lost = np.flatnonzero(doubt)
-    mates = all_mates(poses.rotations[:, None], half.template.group)
-    every = np.repeat(np.arange(len(doubt)), mates.shape[1])
-    out = candidates.of_frames(doubt).joined(mates.reshape(-1, 3, 3), every, 0.0)
     for way in (-1, 1):
         beside = lost + way
         inside = (beside >= 0) & (beside < len(doubt))
         frame, beside = lost[inside], beside[inside]
-        same = half.block[frame] == half.block[beside]
+        same = fold.block[frame] == fold.block[beside]
         frame, beside = frame[same], beside[same]
         tried = np.einsum("bij,njk->nbik", offsets, poses.rotations[beside]).reshape(-1, 3, 3)
         out = out.joined(tried, np.repeat(frame, len(offsets)), NEAR_PRIOR)
     return out
 
 
-def _alone(half: HalfSolver, poses: HalfPoses) -> NDArray[np.bool_]:
+def _alone(fold: _Fold) -> NDArray[np.bool_]:
     """Frames (n,) that are a jump away from the frames on both sides."""
-    r = poses.rotations
+    r = fold.poses.rotations
     cosine = (np.einsum("nij,nij->n", r[1:], r[:-1]) - 1) / 2
-    far = np.arccos(np.clip(cosine, -1, 1)) > ALONE * poses.chain.step
-    far |= half.block[1:] != half.block[:-1]
+    far = np.arccos(np.clip(cosine, -1, 1)) > ALONE * fold.poses.chain.step
+    far |= fold.block[1:] != fold.block[:-1]
     return np.asarray(np.append(True, far) & np.append(far, True))
 
 

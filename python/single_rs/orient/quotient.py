@@ -99,6 +99,12 @@ class States:
     probability: NDArray[np.float64]
     chain: Chain
 
+    def take(self, members: NDArray[np.int64]) -> States:
+        """Return the states of the frames `members` (ascending), numbered anew."""
+        keep = np.isin(self.frame, members)
+        frame = np.searchsorted(members, self.frame[keep])
+        return States(self.likeliest[members], frame, self.rotations[keep], self.probability[keep], self.chain)
+
 
 def to_quaternions(matrices: NDArray[np.floating]) -> NDArray[np.float32]:
     """Rotations (..., 3, 3) to unit quaternions (..., 4) in order (w, x, y, z)."""

@@ -19,12 +19,15 @@ from scipy.spatial.transform import Rotation
 
 from single_rs.orient.volumes import PAD, shell_index
 
-__all__ = ["laying_rotations", "rotation_grid", "unit_rotations"]
+__all__ = ["approximate_symmetries", "laying_rotations", "rotation_grid", "unit_rotations"]
 
 GRID_STEP = np.radians(9.0)  # distance of the rotations first tried: a spot is ≈ spacing / diameter = 0.1 rad wide
 POINTS = 500  # strongest points compared
 APART = np.radians(14.0)  # rotations nearer than this are one
 REFINEMENTS = 4  # each halves the step
+ALIKE = 0.35  # correlation from which a turn of a volume is an approximate symmetry (strangers have 0.25)
+ALIKE_SHARE = 0.55  # and from this part of the best one
+MOST_ALIKE = 64  # 60 turns of an icosahedron are the most
 CHUNK = 400  # rotations compared at a time: 200,000 look-ups stay in the cache
 
 
@@ -79,6 +82,17 @@ def laying_rotations(
     best = _apart(best[order], count)
     norm = np.sqrt((weight**2).sum() * (_strongest(height, low * PAD, high * PAD)[1] ** 2).sum())
     return best, _correlation(height, points, weight, best) / norm
+
+
+def approximate_symmetries(volume: NDArray[np.complex64], low: int, high: int) -> NDArray[np.float64]:
+    """Turns (m, 3, 3) that lay a volume on itself roughly, between two image shells; the identity comes first.
+
+    24 for a single cubic crystal whatever its shape, those of the grains' common axis for a multiple twin.
+    """
+    turns, alike = laying_rotations(volume, volume, low, high, MOST_ALIKE)
+    other = np.einsum("nii->n", turns) < 1 + 2 * np.cos(APART)
+    least = max(ALIKE, ALIKE_SHARE * float(alike[other].max(initial=0.0)))
+    return np.concatenate([np.eye(3)[None], turns[other & (alike > least)]])
 
 
 def _above_shell(volume: NDArray[np.complex64]) -> NDArray[np.float32]:
