@@ -4,6 +4,7 @@ Every test compares the data with a null that was measured on the same data, or 
 
 - the frames' spots against the same spectra with their rings turned at random (is there a lattice at all?);
 - neighbouring frames against distant ones (does it tumble as one body?);
+- frames against models that do not hold them, in their own poses, in those of other frames, and in the nearest mates;
 - the two half sets, solved apart (FSC; the lead of the mate that joins them);
 - the traced atoms against the lattice of the element (is it what it is said to be?).
 
@@ -44,6 +45,8 @@ LIMITS = (
     Limit("continuity", "neighbouring frames agree by {value:.2f} more than distant ones", 0.05, 0.15),
     Limit("confident", "{value:.2f} of the frames have a clear pose", 0.3, 0.6),
     Limit("mate_gap", "the half sets join with a lead of {value:.1f} nats per frame", 0.5, 2.0),
+    Limit("mate_lead", "poses lead their nearest mates by {value:.1f} nats per frame of held-out data", 0.0, 1.0),
+    Limit("gain_over_null", "frames gain {value:.0f} nats more from their own poses than from others'", 2.0, 5.0),
     Limit("detail", "the half maps agree to {period:.2f} Å", 1 / 1.9, 1 / 1.2),
 )
 # Strained particles of 2 to 4 nm deviate by up to 3 % from bulk; other elements begin beyond.

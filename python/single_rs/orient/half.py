@@ -32,6 +32,7 @@ from single_rs.orient.search import search
 from single_rs.orient.seed import next_model, seed_model
 from single_rs.orient.solver import CONFIDENT, DOUBTFUL, HalfPoses, HalfSolver
 from single_rs.orient.volumes import shell_correlation
+from single_rs.orient.witness import gain_over_null, lead_over_mates
 
 __all__ = ["solve_half"]
 
@@ -95,9 +96,24 @@ def solve_half(half: HalfSolver, fine: HalfSolver, states: States, report: Calla
         references = [_held_out(fine, other.fine, other.poses) for _, other in turns]
         for (fold, _), reference in zip(turns, references, strict=True):
             fold.poses = _polished(fine, fold, reference)
-    maps = [_held_out(half, f.frames, f.poses).volume for f in folds]
-    trail["map_correlation"] = float(np.mean(shell_correlation(*maps)[half.frames.plane.max_shell // 3 :]))
+    trail |= _witnesses(half, turns)
     return _gathered(folds, trail)
+
+
+def _witnesses(half: HalfSolver, turns: tuple[tuple[_Fold, _Fold], ...]) -> dict[str, float]:
+    """Agreement of the folds' maps, and what their poses are worth against each other."""
+    references = [_held_out(half, other.frames, other.poses) for _, other in turns]
+    correlation = shell_correlation(*(r.volume for r in references))
+    lead, null = [], []
+    for (fold, _), reference in zip(turns, references, strict=True):
+        own = (fold.frames, reference, fold.poses.rotations, fold.poses.shifts)
+        lead.append(lead_over_mates(*own, _mates_of(half, reference), half.window))
+        null.append(gain_over_null(*own, half.window))
+    return {
+        "map_correlation": float(np.mean(correlation[half.frames.plane.max_shell // 3 :])),
+        "mate_lead": min(lead),
+        "gain_over_null": min(null),
+    }
 
 
 def _fold(half: HalfSolver, fine: HalfSolver, states: States, number: int) -> _Fold:
@@ -205,8 +221,7 @@ def _in_doubt(half: HalfSolver, fold: _Fold, reference: Reference) -> Candidates
     """
     poses = fold.poses
     doubt = (poses.confidence < CONFIDENT) | _alone(fold)
-    shells = (round(half.frames.box / LONGEST_COMPARED), half.frames.plane.max_shell)
-    mates = all_mates(poses.rotations[:, None], approximate_symmetries(reference.volume, *shells))
+    mates = all_mates(poses.rotations[:, None], _mates_of(half, reference))
     every = np.repeat(np.arange(len(doubt)), mates.shape[1])
     out = fold.candidates.of_frames(doubt).joined(mates.reshape(-1, 3, 3), every, 0.0)
     offsets = _ball(NEAR_REACH, NEAR_STEP)
@@ -220,6 +235,11 @@ def _in_doubt(half: HalfSolver, fold: _Fold, reference: Reference) -> Candidates
         tried = np.einsum("bij,njk->nbik", offsets, poses.rotations[beside]).reshape(-1, 3, 3)
         out = out.joined(tried, np.repeat(frame, len(offsets)), NEAR_PRIOR)
     return out
+
+
+def _mates_of(half: HalfSolver, reference: Reference) -> NDArray[np.float64]:
+    shells = (round(half.frames.box / LONGEST_COMPARED), half.frames.plane.max_shell)
+    return approximate_symmetries(reference.volume, *shells)
 
 
 def _alone(fold: _Fold) -> NDArray[np.bool_]:

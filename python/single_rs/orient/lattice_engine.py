@@ -54,6 +54,7 @@ def solve_by_lattice(
         **index.significance(),
         "lattice_constant": index.template.lattice_constant,
         "mate_gap": merged.gap,
+        **{name: min(p.trail[name] for _, _, p in solved) for name in ("mate_lead", "gain_over_null")},
         **{f"half{i + 1}_{k}": v for i, (_, _, p) in enumerate(solved) for k, v in _chain(p).items()},
     }
     return _gathered(clean, blocks, (first, second), (poses, merged.second), evidence)
