@@ -242,7 +242,9 @@ impl Image<'_> {
         window: &mut [f32],
     ) {
         match steps {
-            0..=3 => self.sum::<8>(model, r, start, steps, window),
+            0..=1 => self.sum::<4>(model, r, start, steps, window),
+            2..=3 => self.sum::<8>(model, r, start, steps, window),
+            4..=5 => self.sum::<12>(model, r, start, steps, window),
             _ => self.sum::<16>(model, r, start, steps, window),
         }
     }
