@@ -6,7 +6,9 @@ use common::{Random, between, turned, with_threads};
 use num_complex::Complex32;
 use single_rs::fourier::HalfPlane;
 use single_rs::model::atoms::Model;
+use single_rs::model::gradient::{Frames, gradients};
 use single_rs::model::grid::Grid;
+use single_rs::model::normal::{PairTable, factorise, inverse_blocks, pair_matrix, solve, subtract_poses};
 use single_rs::model::pose::{polish_to_model, project_model, score_model};
 use single_rs::orient::polish::PolishLimits;
 use single_rs::orient::score::ShiftWindow;
@@ -189,4 +191,137 @@ fn scores_are_overlap_and_power_at_the_best_shift() {
     // Peaks of b are parabolas only near their tops.
     assert!((f64::from(found[0].overlap) / power - 1.0).abs() < 0.03, "{}", found[0].overlap);
     assert!((0..2).all(|a| (found[0].shift[a] - t[a]).abs() < 0.05), "{:?}", found[0].shift);
+}
+
+#[test]
+fn gradients_are_those_of_the_misfit_for_any_number_of_threads() {
+    let mut scene = Scene::new(20, 2);
+    let m = scene.grid.plane.len();
+    let poses: Vec<Rotation> = (0..40).map(|_| scene.random.rotation()).collect();
+    let shifts = vec![[0.2f32, -0.4]; 40];
+    let mut spectra = project_model(&scene.grid, &scene.model(), &poses, &shifts);
+    let noise = (dot(&spectra, &spectra) / spectra.len() as f64).sqrt() as f32;
+    spectra.iter_mut().for_each(|v| *v += scene.random.complex() * noise);
+    let (weights, gains) = (vec![1.0 / (noise * noise); m], vec![0.8f32; 40]);
+    let groups: Vec<i32> = (0..40).map(|i| i / 20).collect();
+    let run = |scene: &Scene| {
+        let frames = Frames {
+            spectra: &spectra,
+            weights: &weights,
+            gains: &gains,
+            rotations: &poses,
+            shifts: &shifts,
+        };
+        gradients(&frames, &scene.grid, &scene.model(), &groups, 2, 0.0)
+    };
+    let found = run(&scene);
+    let alone = with_threads(1, || run(&scene));
+    assert!(found.by_group == alone.by_group && found.information == alone.information);
+    let step = 0.03f32;
+    for (atom, axis) in [(3, 0), (11, 1), (17, 2), (5, 3), (9, 4)] {
+        let ends = [1.0f32, -1.0].map(|sign| {
+            let mut moved = Scene::new(20, 2);
+            match axis {
+                0..3 => moved.positions[atom][axis] += sign * step,
+                3 => moved.heights[atom] += sign * step,
+                _ => moved.widths[atom] += sign * step,
+            }
+            run(&moved).fitness.iter().map(|f| f.misfit).sum::<f64>()
+        });
+        let difference = -0.5 * (ends[0] - ends[1]) / f64::from(2.0 * step);
+        let given = found.by_group[atom][axis] + found.by_group[20 + atom][axis];
+        assert!((difference - given).abs() < 0.02 * given.abs() + 0.5, "{atom} {axis}: {difference} {given}");
+    }
+}
+
+#[test]
+fn normal_matrix_is_that_of_plane_waves_and_free_poses_take_rigid_motion_away() {
+    let mut scene = Scene::new(6, 0);
+    let m = scene.grid.plane.len();
+    let filter = scene.filters[..m].to_vec();
+    let model = Model::new(&scene.positions, &scene.heights, &[], &filter, m).unwrap();
+    let poses: Vec<Rotation> = (0..300).map(|_| scene.random.rotation()).collect();
+    let frequencies = scene.grid.plane.frequencies();
+    let unit = TAU / SIZE as f64;
+    // Rings of the table are those of the plane itself.
+    let step = 0.05f32;
+    let values: Vec<[f32; 2]> = (0..1600)
+        .map(|i| {
+            let d = (f64::from(step) * f64::from(i)).max(1e-3);
+            let (mut along, mut across) = (0.0, 0.0);
+            for (&(kx, ky), f) in frequencies.iter().zip(&filter) {
+                let k = unit * f64::from(kx * kx + ky * ky).sqrt();
+                for j in 0..12 {
+                    let angle = TAU / 2.0 * (f64::from(j) + 0.5) / 12.0 + f64::from(ky).atan2(f64::from(kx));
+                    let wave = (k * d * angle.cos()).cos() * k * k * f64::from(f * f) / 12.0;
+                    along += wave * angle.cos().powi(2);
+                    across += wave * angle.sin().powi(2);
+                }
+            }
+            [across as f32, (along - across) as f32]
+        })
+        .collect();
+    let table = PairTable { values: &values, step };
+    let mut matrix = pair_matrix(&scene.positions, &scene.heights, &poses, table);
+    let n = 18;
+    let sum_of = |a: usize, b: usize, i: usize, j: usize| -> f64 {
+        let mut total = 0.0;
+        for r in &poses {
+            for (&(kx, ky), f) in frequencies.iter().zip(&filter) {
+                let k: [f64; 3] = std::array::from_fn(|c| {
+                    unit * (f64::from(kx) * f64::from(r[0][c]) + f64::from(ky) * f64::from(r[1][c]))
+                });
+                let phase: f64 =
+                    (0..3).map(|c| k[c] * f64::from(scene.positions[a][c] - scene.positions[b][c])).sum();
+                total += k[i] * k[j] * f64::from(f * f) * phase.cos();
+            }
+        }
+        total * f64::from(scene.heights[a] * scene.heights[b])
+    };
+    let top = sum_of(0, 0, 0, 0);
+    for (a, b, i, j) in [(0, 0, 0, 0), (2, 2, 1, 2), (3, 1, 0, 1), (5, 4, 2, 2)] {
+        let (exact, given) = (sum_of(a, b, i, j), matrix[(3 * a + i) * n + 3 * b + j]);
+        assert!((exact - given).abs() < 0.02 * top, "{a} {b} {i} {j}: {exact} {given} of {top}");
+    }
+    subtract_poses(&mut matrix, &scene.grid, &model, &poses, &vec![1.0; m]);
+    let full = |i: usize, j: usize| matrix[i.max(j) * n + i.min(j)];
+    for axis in 0..3 {
+        // A common shift leaves every frame as it was at another pose.
+        let shift: f64 = (0..6)
+            .flat_map(|a| (0..6).map(move |b| (a, b)))
+            .map(|(a, b)| full(3 * a + axis, 3 * b + axis))
+            .sum();
+        assert!(shift.abs() < 0.02 * 6.0 * top, "{shift} of {top}");
+    }
+}
+
+#[test]
+fn factor_solves_and_inverts() {
+    let mut random = Random(9);
+    let n = 150;
+    let a: Vec<f64> = (0..n * n).map(|_| random.normal()).collect();
+    let mut matrix: Vec<f64> = (0..n * n)
+        .map(|at| {
+            let (i, j) = (at / n, at % n);
+            (0..n).map(|k| a[i * n + k] * a[j * n + k]).sum::<f64>() + if i == j { 5.0 } else { 0.0 }
+        })
+        .collect();
+    let full = matrix.clone();
+    factorise(&mut matrix, n).unwrap();
+    let side: Vec<f64> = (0..n).map(|_| random.normal()).collect();
+    let mut x = side.clone();
+    solve(&matrix, n, &mut x);
+    for i in 0..n {
+        let back: f64 = (0..n).map(|j| full[i * n + j] * x[j]).sum();
+        assert!((back - side[i]).abs() < 1e-8);
+    }
+    let blocks = inverse_blocks(&matrix, n);
+    for at in [0, 7, 49] {
+        let mut column = vec![0.0; n];
+        column[3 * at + 1] = 1.0;
+        solve(&matrix, n, &mut column);
+        (0..3).for_each(|i| assert!((blocks[9 * at + 3 * i + 1] - column[3 * at + i]).abs() < 1e-10));
+    }
+    let mut bad = vec![0.0; 9];
+    assert!(factorise(&mut bad, 3).is_err());
 }
