@@ -27,7 +27,8 @@ from single_rs.simulate import nanocrystal, simulate_movie, simulate_stack
 from single_rs.star import read_poses, read_tracks
 
 BOX, PIXEL, FRAMES = 64, 0.4, 30
-QUIET = {"report.enabled": "false"}
+# The stand-ins below know the truth; refined poses and atoms would no longer be theirs.
+QUIET = {"report.enabled": "false", "refine.enabled": "false"}
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +119,24 @@ def test_a_run_writes_the_files_of_the_design_and_they_agree(tmp_path, made, cal
     assert set(run["config"]) == set(Config.__dataclass_fields__)
     assert all(s["seconds"] >= 0 and s["peak_memory_mb"] > 1 for s in run["stages"].values())
     assert "particle_00/orient: finished" in (result.folder / "run.log").read_text()
+
+
+def test_atoms_and_poses_are_refined_and_those_of_the_search_are_kept(tmp_path, made, calls):
+    (particle,) = _solve(tmp_path, made, {"refine.enabled": "true", "refine.rounds": "1"}).particles
+    atoms = read_xyz(particle.folder / "atoms.xyz")
+    np.testing.assert_allclose(np.einsum("nii->n", atoms.covariance) / 3, atoms.sigma**2, rtol=2e-3)
+    assert score_atoms(atoms.positions, made.crystal.positions).rmsd < 5
+    numbers = json.loads((particle.folder / "summary.json").read_text())["refinement"]
+    assert numbers["frames"] <= FRAMES
+    assert numbers["sigma_pm"] == pytest.approx(100 * np.sqrt(np.mean(atoms.sigma**2)), rel=1e-3)
+    searched, refined = (read_poses(particle.folder / f) for f in ("poses_searched.star", "poses.star"))
+    np.testing.assert_allclose(searched.shifts, made.shifts, atol=1e-9)
+    assert 1e-4 < np.abs(refined.shifts - made.shifts).max() < 0.2
+    first = (particle.folder / "atoms.xyz").read_bytes()
+    (particle.folder / "atoms.xyz").unlink()
+    (again,) = _solve(tmp_path, made, {"refine.enabled": "true", "refine.rounds": "1"}).particles
+    assert (again.folder / "atoms.xyz").read_bytes() == first
+    assert calls["orient"] == 1
 
 
 def test_a_finished_run_is_loaded_and_a_change_redoes_what_depends_on_it(tmp_path, made, calls):
