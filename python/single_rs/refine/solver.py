@@ -30,7 +30,7 @@ Progress = Callable[[str, int, int], None]
 SAMPLE = 150  # frames whose rotations the normal matrix of a step is summed over
 SELECT_ROUNDS = 2  # rounds after which atoms are added and removed
 HALF_ROUNDS = 2  # of a half alone, from the atoms of the whole
-FEWEST_FRAMES = 40
+FEWEST_FRAMES = 20  # of the whole, and of a half to be refined alone
 FEWEST_ATOMS = 4
 
 
