@@ -10,8 +10,10 @@ from scipy.spatial.transform import Rotation
 
 from single_rs.atoms import Atoms
 from single_rs.background import clean_stack
+from single_rs.cli import main
 from single_rs.errors import InputError
-from single_rs.io import ParticleStack
+from single_rs.export import ParticleModel, read_xyz, write_xyz
+from single_rs.io import ParticleStack, write_stack
 from single_rs.orient import Poses
 from single_rs.refine import RefineConfig, refine_atoms
 from single_rs.refine.covariance import bootstrap, pooled, total
@@ -19,6 +21,7 @@ from single_rs.refine.existence import empty_sites
 from single_rs.refine.species import classify
 from single_rs.scoring import match_atoms
 from single_rs.simulate import nanocrystal, simulate_stack
+from single_rs.star import write_poses
 
 PIXEL, BOX, FRAMES = 0.4, 80, 160
 CONFIG = RefineConfig(rounds=3, resolution=0.85)
@@ -48,7 +51,7 @@ def case():
         weight=ones,
         frames=frames,
     )
-    return clean, poses, crystal.positions, stack.rotations
+    return clean, poses, crystal.positions, stack
 
 
 @pytest.fixture(scope="module")
@@ -85,9 +88,9 @@ def test_errors_are_the_stated_ones(case, refined):
 
 
 def test_poses_are_nearer_to_the_truth(case, refined):
-    _, poses, _, true = case
+    _, poses, _, stack = case
     error = [
-        np.median((Rotation.from_matrix(p.rotations).inv() * Rotation.from_matrix(true)).magnitude())
+        np.median((Rotation.from_matrix(p.rotations).inv() * Rotation.from_matrix(stack.rotations)).magnitude())
         for p in (poses, refined.poses)
     ]
     # What is left, 0.45°, is the noise of single frames of so small a particle.
@@ -102,6 +105,22 @@ def test_strangers_are_left_out(case, refined):
     found = refine_atoms(clean, replace(poses, rotations=rotations), refined.atoms, config)
     assert (found.scale[:20] == 0).sum() >= 18
     assert (found.scale[20:] == 0).sum() <= 2
+
+
+def test_the_command_refines_files(case, refined, tmp_path, capsys):
+    _, poses, true, stack = case
+    write_stack(tmp_path / "stack.mrcs", stack.images, PIXEL)
+    write_poses(tmp_path / "poses.star", poses, "stack.mrcs", PIXEL, BOX)
+    shape = (np.zeros(len(true), int), np.zeros(len(true), int), np.zeros(len(true), bool))
+    write_xyz(tmp_path / "atoms.xyz", ParticleModel(atoms_at(true), *shape, box=BOX, pixel_size=PIXEL))
+    files = [str(tmp_path / name) for name in ("stack.mrcs", "poses.star", "atoms.xyz")]
+    flags = ["--refine.rounds", "1", "--refine.halves", "false", "--refine.resolution", "0.85"]
+    assert main(["refine", *files, "--out", str(tmp_path / "out"), *flags]) == 0
+    assert f"{len(true)} atoms" in capsys.readouterr().out
+    found = read_xyz(tmp_path / "out" / "atoms.xyz")
+    assert found.covariance is not None
+    assert np.sqrt(((found.positions - true) ** 2).sum(1).mean()) < 0.04
+    assert {"poses.star", "poses_searched.star", "refine.json"} <= {f.name for f in (tmp_path / "out").iterdir()}
 
 
 def test_bad_input_is_refused(case, refined):

@@ -102,7 +102,9 @@ class Scene:
         wave = self.radius / self.frames.box
         return single(np.stack([planes[0], -0.25 * wave**2 * planes[0], *planes[1:]]))
 
-    def _atoms(self, model: Model) -> tuple[NDArray[np.float32], ...]:
+    def _atoms(
+        self, model: Model
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
         return single(model.positions), single(model.heights), single(model.widths), self.filters()
 
     def fit_filters(self, model: Model) -> None:
