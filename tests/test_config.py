@@ -43,9 +43,16 @@ def test_the_printed_defaults_are_the_defaults():
 
 
 def test_every_setting_says_what_it_means():
-    for stage in dataclasses.fields(Config):
-        for field in dataclasses.fields(getattr(Config(), stage.name)):
-            assert len(field.metadata["help"]) > 5, f"{stage.name}.{field.name}"
+    def leaves(settings, path):
+        for field in dataclasses.fields(settings):
+            value = getattr(settings, field.name)
+            if dataclasses.is_dataclass(value):
+                yield from leaves(value, f"{path}{field.name}.")
+            else:
+                yield path + field.name, field
+
+    for name, field in leaves(Config(), ""):
+        assert len(field.metadata["help"]) > 5, name
 
 
 def test_units_bounds_and_choices_are_printed():

@@ -218,7 +218,8 @@ def _solve(
     count = len(points)
     normal, right, sums = np.zeros((count, 3, 3)), np.zeros((count, 3, 3)), np.zeros((count, 3))
     spread = []
-    known_noise = np.isfinite(power).all()
+    # Half maps that agree to the last bit say nothing of the noise.
+    known_noise = bool(np.all(np.isfinite(power) & (power > 0)))
     for values, one, zero, noise in zip(fields, g, phase0, power, strict=True):
         h = np.where(np.abs(values[0]) > 0, values[0], 1)
         slope = (values[1:4] / h).T
