@@ -7,6 +7,13 @@ from scipy.spatial.transform import Rotation
 from scipy.stats import poisson as poisson_law
 
 from single_rs.errors import InputError
+from single_rs.scattering import (
+    POTENTIAL_PER_FACTOR,
+    electron_wavelength,
+    interaction_constant,
+    scattering_factor,
+    structure_factor,
+)
 from single_rs.simulate import (
     Detector,
     DetectorConfig,
@@ -19,13 +26,6 @@ from single_rs.simulate import (
 )
 from single_rs.simulate.detector import poisson
 from single_rs.simulate.optics import aberration, transfer
-from single_rs.simulate.scattering import (
-    POTENTIAL_PER_FACTOR,
-    electron_wavelength,
-    interaction_constant,
-    scattering_factor,
-    structure_factor,
-)
 
 PX = 0.358  # Å
 ONE_PT = np.array(["Pt"])

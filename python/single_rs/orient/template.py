@@ -14,7 +14,7 @@ from scipy.spatial.transform import Rotation
 
 from single_rs.crystal import bulk_reference, prototype
 from single_rs.errors import InputError
-from single_rs.simulate.scattering import scattering_factor
+from single_rs.scattering import scattering_factor
 
 __all__ = ["LatticeTemplate", "beam_directions", "lattice_template"]
 

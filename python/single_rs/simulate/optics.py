@@ -24,14 +24,14 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from single_rs.errors import InputError
-from single_rs.settings import Settings, setting
-from single_rs.simulate.scattering import (
+from single_rs.scattering import (
     POTENTIAL_PER_FACTOR,
     electron_wavelength,
     interaction_constant,
     scattering_factor,
     structure_factor,
 )
+from single_rs.settings import Settings, setting
 
 __all__ = ["Microscope", "OpticsConfig", "aberration", "transfer"]
 

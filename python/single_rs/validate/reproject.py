@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from single_rs.orient.frames import FrameSet
+from single_rs.scattering import scattering_factor, structure_factor
 from single_rs.simulate.optics import centre_phase, frequency_grid
-from single_rs.simulate.scattering import scattering_factor, structure_factor
 
 __all__ = ["Reprojector", "ball_factor", "shells_of"]
 
