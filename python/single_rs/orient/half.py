@@ -26,7 +26,7 @@ from single_rs.orient.chain import Chain
 from single_rs.orient.frames import FrameSet
 from single_rs.orient.mates import Candidates, all_mates, choose
 from single_rs.orient.quotient import States
-from single_rs.orient.reference import Reference
+from single_rs.orient.reference import Reference, exact_fit, likelihood
 from single_rs.orient.rotation_search import approximate_symmetries
 from single_rs.orient.search import search
 from single_rs.orient.seed import next_model, seed_model
@@ -39,8 +39,7 @@ __all__ = ["solve_half"]
 FIRST_TEMPER = 0.1  # belief in the seed's likelihood, whose error is not known yet
 LEAST_TEMPER = 0.02
 POLISH_ITERATIONS = 10  # of the last polish, at most
-POLISH_SEARCH = 1  # iterations that a finalist is polished before it is compared
-POLISH_CHOSEN = 3  # and the chosen one after that
+POLISH_CHOSEN = 3  # iterations that a chosen pose is polished before it enters a map
 LEAST_ROUNDS = 2  # against maps, after which a half may have converged
 CONVERGED = 0.01  # relative gain of log-likelihood in a round below which it has
 LONGEST_COMPARED = 5.0  # Å, of periods that tell mates; longer ones are the shape's own
@@ -170,23 +169,23 @@ def _with_own(candidates: Candidates, poses: HalfPoses) -> Candidates:
 def _round(
     half: HalfSolver, fold: _Fold, reference: Reference, candidates: Candidates, temper: float | None
 ) -> HalfPoses:
-    """Search all frames of a fold, polish the finalists a little, let the chain decide, polish what it chose."""
+    """Search all frames of a fold, compare the finalists exactly, let the chain decide, polish what it chose."""
     count = len(fold.members)
     of, every = np.zeros(count, np.int64), np.arange(count)
     starts = np.zeros((count, 2))
     finalists = search(fold.frames, [reference], of, candidates, starts, half.window, temper or 1.0)
     frame, place = np.nonzero(finalists.there)
     start = (finalists.rotations[frame, place], finalists.shifts[frame, place])
-    fitted = half.polish(fold.frames, [reference.volume], of, *start, frame, POLISH_SEARCH)
-    rotations, shifts = finalists.rotations.copy(), finalists.shifts.copy()
-    likelihood = np.full(finalists.there.shape, -np.inf)
+    rotations, shifts = finalists.rotations, finalists.shifts
+    overlap, strength = exact_fit(fold.frames, reference, start[0], frame, start[1])
+    likely = np.full(finalists.there.shape, -np.inf)
     power = np.ones(finalists.there.shape)
-    rotations[frame, place], shifts[frame, place] = fitted.rotations, fitted.shifts
-    likelihood[frame, place], power[frame, place] = fitted.likelihood, fitted.power
+    likely[frame, place] = likelihood(overlap, strength, frame, fold.frames.gain)
+    power[frame, place] = strength * fold.frames.gain[frame]
     if temper is None:
-        best = (every, likelihood.argmax(axis=1))
-        temper = _temper(likelihood[best], power[best])
-    path, confidence, chain = choose(rotations, temper * likelihood, finalists.there, fold.block, fold.poses.chain)
+        best = (every, likely.argmax(axis=1))
+        temper = _temper(likely[best], power[best])
+    path, confidence, chain = choose(rotations, temper * likely, finalists.there, fold.block, fold.poses.chain)
     at = (every, path)
     best = half.polish(fold.frames, [reference.volume], of, rotations[at], shifts[at], every, POLISH_CHOSEN)
     return HalfPoses(best.rotations, best.shifts, best.likelihood, confidence, chain, {})

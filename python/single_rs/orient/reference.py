@@ -18,7 +18,7 @@ from single_rs.orient.frames import FrameSet
 from single_rs.orient.mates import best_of
 from single_rs.orient.volumes import PAD
 
-__all__ = ["Reference", "likelihood", "look_up"]
+__all__ = ["Reference", "exact_fit", "likelihood", "look_up"]
 
 VIEW_STEP = 2.0  # degrees between tabulated directions; a zone axis is about as wide
 BATCH = 500  # slices held at a time
@@ -35,8 +35,8 @@ class Reference:
         (a, 3) float32 px from the particle's centre.
     heights
         (a,) float32.
-    filter
-        (m,) float32, transfer times the frames' weights, at the packed frequencies.
+    transfer
+        (m,) float32, image of one atom at the packed frequencies.
     volume
         (2K+1, 2K+1, K+1) complex64.
     view_power
@@ -45,7 +45,7 @@ class Reference:
 
     atoms: NDArray[np.float32]
     heights: NDArray[np.float32]
-    filter: NDArray[np.float32]
+    transfer: NDArray[np.float32]
     volume: NDArray[np.complex64]
     view_power: NDArray[np.float64]
 
@@ -61,11 +61,10 @@ class Reference:
         """Reference for `frames` of atoms at positions (a, 3) Å, transfer given per grid shell of the volume."""
         keep = weight > LEAST_HEIGHT * weight.max()
         shell = np.linalg.norm(frames.plane.frequencies(), axis=1) * PAD
-        filter = np.interp(shell, np.arange(len(transfer)), transfer) * frames.weights
         return cls(
             np.ascontiguousarray(positions[keep] / frames.pixel_size, np.float32),
             weight[keep].astype(np.float32),
-            filter.astype(np.float32),
+            np.interp(shell, np.arange(len(transfer)), transfer).astype(np.float32),
             volume,
             _view_power(frames, volume),
         )
@@ -117,7 +116,7 @@ def look_up(
     overlap, shifts = _core.look_up_poses(
         frames.spectra,
         frames.plane,
-        np.stack([r.filter for r in references]),
+        np.stack([r.transfer * frames.weights for r in references]),
         np.concatenate([r.atoms for r in references]),
         np.concatenate([r.heights for r in references]),
         [len(r.atoms) for r in references],
@@ -132,6 +131,31 @@ def look_up(
         here = of[frame] == number
         power[here] = reference.power(rotations[here, 2])
     return overlap.astype(float), power, shifts
+
+
+def exact_fit(
+    frames: FrameSet,
+    reference: Reference,
+    rotations: NDArray[np.floating],
+    frame: NDArray[np.int64],
+    shifts: NDArray[np.floating],
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Overlap b (c,) and power a (c,) of poses (c,), neither read from an image nor from a table."""
+    overlap, power, _ = _core.model_gain(
+        frames.spectra,
+        frames.plane,
+        frames.weights,
+        reference.atoms,
+        reference.heights,
+        None,
+        reference.transfer[None],
+        np.ascontiguousarray(rotations, np.float32),
+        np.ascontiguousarray(shifts, np.float32),
+        frame.astype(np.int32),
+        0,
+        1.0,
+    )
+    return overlap, power
 
 
 def likelihood(

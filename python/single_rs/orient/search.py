@@ -22,7 +22,7 @@ __all__ = ["Finalists", "climb", "search"]
 
 CLIMBERS = 40  # candidates of each frame that climb
 FINALISTS = 12  # distinct poses of each frame that are compared: a near symmetry must not push the right one out
-CLIMB_STEPS = np.radians([1.8, 1.8, 0.9, 0.45])  # turns tried about each laboratory axis, to both sides
+CLIMB_STEPS = np.radians([1.8, 1.8, 0.9, 0.45, 0.22])  # turns tried about each laboratory axis, to both sides
 SAME_POSE = np.radians(3.0)  # poses nearer than this are one
 
 
