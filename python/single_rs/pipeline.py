@@ -151,8 +151,9 @@ def solve(
     """
     config = config or Config()
     check_element(element)
+    path = None if isinstance(stack, ParticleStack) else Path(stack)
     stack = stack if isinstance(stack, ParticleStack) else stages.load_stack(Path(stack), pixel_size)
-    source = Movie.from_array(stack.images, stack.pixel_size)
+    source = Movie.from_array(stack.images, stack.pixel_size, path)
     with _recorded(source, "solve", out, element, config, seed, resume) as (folder, record, key):
         part = _particle_folder(folder, 0)
         if not record.done(f"{part.name}/stack", key):

@@ -79,7 +79,7 @@ class Movie:
         self._check_values()
 
     @classmethod
-    def from_array(cls, array: NDArray[Any], pixel_size: float) -> Movie:
+    def from_array(cls, array: NDArray[Any], pixel_size: float, path: Path | None = None) -> Movie:
         """Wrap an array as a movie.
 
         Parameters
@@ -88,6 +88,8 @@ class Movie:
             (n, y, x), real; not copied.
         pixel_size
             Å.
+        path
+            File that the array was read from, if any: names it in messages and records.
 
         Raises
         ------
@@ -97,7 +99,7 @@ class Movie:
         array = np.asanyarray(array)
         if array.ndim != 3 or array.shape[0] < 2 or array.size == 0:
             raise InputError(f"an array of shape {array.shape}; a movie is (frame, y, x) with at least 2 frames")
-        return cls(_ArraySource(array), pixel_size)
+        return cls(_ArraySource(array), pixel_size, path)
 
     @property
     def name(self) -> str:

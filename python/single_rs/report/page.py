@@ -259,7 +259,7 @@ def _settings(run: RunFiles) -> str:
         ("Status", "status"),
     ):
         value = info.get(key)
-        if value in (None, [], {}):
+        if value in (None, [], {}, "running"):  # the report is written before its run has ended
             continue
         if key == "argv":
             value = "single-rs " + " ".join(map(str, value))
