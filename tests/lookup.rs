@@ -82,12 +82,14 @@ proptest! {
         let mut scene = Scene::new(seed, 3);
         let spectra = scene.noise(1);
         let found = scene.look(&spectra, &[0, 0, 0], &[[x, y]; 3], 0);
-        // The spread of such sums over random frames is the scale that an error is small against.
-        let power: f32 = scene.structure(&scene.poses[0], [0.0; 2]).iter().zip(&scene.filter).map(|(p, w)| (w * p).norm_sqr()).sum();
         for (m, r) in found.iter().zip(&scene.poses) {
             let direct = scene.overlap(&spectra, r, [x, y]);
-            // Four points a wavelength, read bilinearly: aliases of 10 % at the last shell, 2 % over all shells.
-            prop_assert!((m.overlap - direct).abs() < 0.1 * power.sqrt(), "{} {direct}", m.overlap);
+            // The spread of such sums over random frames is the scale that an error is small against.
+            let model = scene.structure(r, [0.0; 2]);
+            let power: f32 = model.iter().zip(&scene.filter).map(|(p, w)| (w * p).norm_sqr()).sum();
+            // Four points a wavelength, read bilinearly: aliases of 13 % at the last shell; noise is as strong there as
+            // anywhere, so some 6 % of the spread is left, and three times that now and then.
+            prop_assert!((m.overlap - direct).abs() < 0.2 * power.sqrt(), "{} {direct}", m.overlap);
         }
     }
 }

@@ -233,7 +233,7 @@ def test_defects_energy_and_checks_are_told_where_their_files_are(page: str) -> 
     assert re.search(r"\|Dislocations\|+none\|", told)
     assert "|0.412(3)\xa0eV|" in told
     assert "|Seen from nearly all sides.|" in told
-    assert 'class="badge solved">passed' in page
+    assert 'class="badge passed">passed' in page
     # Absent files of further steps are no gaps.
     assert "validation.json is missing" not in page
 
@@ -332,14 +332,14 @@ def test_browser_draws_the_atoms_without_errors_or_requests(run: Path) -> None:
         tab.select_option(".viewer .colour", label="Structure type")
         assert "fcc" in tab.inner_text(".viewer .legend")
         tab.select_option(".viewer .form", label="density")
-        tab.wait_for_function("document.querySelector('.viewer .legend').textContent.includes('density at')")
+        api.expect(tab.locator(".viewer .legend").first).to_contain_text("density at")
         tab.locator(".player").scroll_into_view_if_needed()
-        tab.wait_for_function("document.querySelector('.player .said').textContent.includes('frame')")
+        api.expect(tab.locator(".player .said").first).to_contain_text("frame")
         for name in ("raw", "projected", "atoms"):
             painted = f"new Set(document.querySelector('.player canvas.{name}').getContext('2d')"
             assert tab.evaluate(f"{painted}.getImageData(30, 30, 150, 150).data).size") > 5
         at = tab.input_value(".player .at")
-        tab.wait_for_function(f"document.querySelector('.player .at').value !== '{at}'")  # it plays by itself in sight
+        api.expect(tab.locator(".player .at").first).not_to_have_value(at)  # it plays by itself in sight
         assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
         tab.click("#theme")
         assert tab.evaluate("document.documentElement.dataset.theme") in ("dark", "light")

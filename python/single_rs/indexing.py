@@ -35,8 +35,6 @@ _GROWTH_TOLERANCE = 0.29
 # Every site of the prototypes is a whole number of these parts (halves, thirds, quarters, eighths) of the cell, so that
 # equal sites compare equal as integers.
 PARTS = 24
-# A seed as good as this (bonds within 0.07 of a bond length of the shell, rms) needs no better one.
-_GOOD_SEED = 0.95
 # Refit the cell only from so many atoms that a shell is complete in three dimensions.
 _REFIT_ATOMS = 13
 
@@ -142,7 +140,7 @@ def find_seeds(near: Neighbours, kind: Prototype, allowed: NDArray[np.bool_], co
     allowed
         (n,) bool, atoms that may be seeds.
     count
-        Number of seeds returned, best first; up to ten times as many atoms are tried until so many are good.
+        Number of seeds returned, best first; ten times as many atoms are tried.
     """
     atoms = np.flatnonzero(allowed)
     if len(atoms) == 0:
@@ -161,8 +159,6 @@ def find_seeds(near: Neighbours, kind: Prototype, allowed: NDArray[np.bool_], co
             continue
         rotation, scale, score = _orient(bonds, shell)
         seeds.append(Seed(int(atom), scale * near.nearest * kind.cell @ rotation.T, score))
-        if sum(s.score > _GOOD_SEED for s in seeds) == count:
-            break
     return sorted(seeds, key=lambda s: -s.score)[:count]
 
 
