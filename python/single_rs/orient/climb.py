@@ -39,6 +39,7 @@ from single_rs.orient.mates import all_mates, best_of
 from single_rs.orient.merge import particle_translation, robust_mean
 from single_rs.orient.quotient import FRIEDEL
 from single_rs.orient.rotation_search import (
+    LONGEST_COMPARED,
     MOST_ALIKE,
     approximate_symmetries,
     laying_rotations,
@@ -58,7 +59,6 @@ CELL_STEP = np.radians(7.0)  # grid of the search; polishing reaches 4°, half t
 CELL_MOST = 1200  # rotations of the cell tried per frame and round; a random share of a larger cell
 AGAIN_SHARE = 0.25  # of the frames that are searched again in each round: a wrong pose may well be a clear one
 RIVALS = 3  # poses that such a search finds for a frame; in the last round for all, so that confidence has a measure
-SHORTEST_COMPARED = 5.0  # Å; longer periods are the ball's own
 FINALISTS = 6  # poses polished before they are compared
 SAME_POSE = np.radians(3.0)  # poses nearer than this are one
 UNCLEAR = 0.9  # posterior below which a frame is searched again
@@ -282,7 +282,7 @@ def _symmetries(half: _Half) -> NDArray[np.float64]:
 
 
 def _compared(solver: ClimbSolver) -> tuple[int, int]:
-    return round(solver.frames.box / SHORTEST_COMPARED), solver.frames.plane.max_shell
+    return round(solver.frames.box / LONGEST_COMPARED), solver.frames.plane.max_shell
 
 
 def _cell(group: NDArray[np.float64], random: np.random.Generator) -> NDArray[np.float64]:

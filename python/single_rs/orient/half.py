@@ -27,7 +27,7 @@ from single_rs.orient.frames import FrameSet
 from single_rs.orient.mates import Candidates, all_mates, choose
 from single_rs.orient.quotient import States
 from single_rs.orient.reference import Reference, exact_fit, likelihood
-from single_rs.orient.rotation_search import approximate_symmetries
+from single_rs.orient.rotation_search import LONGEST_COMPARED, approximate_symmetries
 from single_rs.orient.search import search
 from single_rs.orient.seed import next_model, seed_model
 from single_rs.orient.solver import CONFIDENT, DOUBTFUL, HalfPoses, HalfSolver
@@ -41,8 +41,7 @@ LEAST_TEMPER = 0.02
 POLISH_ITERATIONS = 10  # of the last polish, at most
 POLISH_CHOSEN = 3  # iterations that a chosen pose is polished before it enters a map
 LEAST_ROUNDS = 2  # against maps, after which a half may have converged
-CONVERGED = 0.01  # relative gain of log-likelihood in a round below which it has
-LONGEST_COMPARED = 5.0  # Å, of periods that tell mates; longer ones are the shape's own
+CONVERGED = 0.01  # gain of log-likelihood, as a share, and of frames in a clear pose in a round, below which it has
 ALONE = 3.0  # widths of the step by which a pose must miss both its neighbours' to be doubted
 NEAR_REACH = np.radians(12.0)  # how far from the neighbours' poses a frame in doubt is tried
 NEAR_STEP = np.radians(2.6)  # grid of those trials; climbing closes the rest
@@ -79,7 +78,7 @@ def solve_half(half: HalfSolver, fine: HalfSolver, states: States, report: Calla
             pool = _with_own(fold.candidates, fold.poses)
             fold.poses = _round(half, fold, half.site_reference(next_model(half, sums, model)), pool, FIRST_TEMPER)
     _note(trail, "growth", folds)
-    score = -np.inf
+    score, placed = -np.inf, 0.0
     for number in range(config.map_rounds):
         report("map")
         for fold, other in turns:
@@ -87,8 +86,9 @@ def solve_half(half: HalfSolver, fine: HalfSolver, states: States, report: Calla
             pool = fold.candidates if number == 0 else _in_doubt(half, fold, reference)
             fold.poses = _round(half, fold, reference, _with_own(pool, fold.poses), None)
         _note(trail, f"map_{number}", folds)
-        score, before = float(np.mean([f.poses.score.mean() for f in folds])), score
-        if number >= LEAST_ROUNDS and score < before + CONVERGED * abs(before):
+        score, before = trail[f"map_{number}_score"], score
+        placed, placed_before = trail[f"map_{number}_confident"], placed
+        if number >= LEAST_ROUNDS and score < before + CONVERGED * abs(before) and placed < placed_before + CONVERGED:
             break
     for _ in range(config.polish_rounds):
         report("polish")

@@ -1,9 +1,10 @@
 """Bring two independently solved halves into one frame.
 
-Each half has its own choice of the lattice's mate, hand and origin. All frames of the second half together choose
-the mate {f · o} under which they fit the first half's volume best; then one rotation and one translation of the
-particle remain, read from the mean of what polishing asks for. Nothing else passes between the halves, so their maps
-stay independent.
+Each half has its own choice of mate, hand and origin. The rotations that lay the second half's volume on the first's
+(24 for a single crystal, those of the common axis for a multiple twin) are the ways to join them; all frames of the
+second half together choose the way, and the hand, under which they fit the first half's volume best. Then one rotation
+and one translation of the particle remain, read from the mean of what polishing asks for. Nothing else passes between
+the halves, so their maps stay independent.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from scipy.spatial.transform import Rotation
 
 from single_rs.orient.mates import all_mates
 from single_rs.orient.quotient import FRIEDEL
+from single_rs.orient.rotation_search import LONGEST_COMPARED, MOST_ALIKE, laying_rotations
 from single_rs.orient.solver import HalfPoses, HalfSolver
 
 __all__ = ["Merged", "merge_halves", "particle_translation", "robust_mean"]
@@ -40,13 +42,16 @@ def merge_halves(first: HalfSolver, first_poses: HalfPoses, second: HalfSolver, 
     frames = second.frames.take(sample)
     n = len(sample)
     of, every = np.zeros(n, np.int64), np.arange(n)
-    mates = all_mates(second_poses.rotations[sample][:, None], first.template.group)
+    plane = first.frames.plane
+    shells = (round(first.frames.box / LONGEST_COMPARED), plane.max_shell)
+    ways, _ = laying_rotations(volume, second.whole_reference(second_poses).volume, *shells, MOST_ALIKE)
+    mates = all_mates(second_poses.rotations[sample][:, None], ways)
     count = mates.shape[1]
     likelihood, _ = second.score(frames, [volume], of, mates.reshape(-1, 3, 3), np.repeat(every, count))
     total = likelihood.reshape(n, count).mean(axis=0)
     order = np.argsort(-total, kind="stable")
-    f, o = divmod(int(order[0]), len(first.template.group))
-    rotations = FRIEDEL[f] @ second_poses.rotations @ first.template.group[o]
+    f, o = divmod(int(order[0]), len(ways))
+    rotations = FRIEDEL[f] @ second_poses.rotations @ ways[o]
     shifts = second_poses.shifts
     for _ in range(ROUNDS):
         start = rotations[sample]

@@ -28,6 +28,7 @@ REFINEMENTS = 4  # each halves the step
 ALIKE = 0.35  # correlation from which a turn of a volume is an approximate symmetry (strangers have 0.25)
 ALIKE_SHARE = 0.55  # and from this part of the best one
 MOST_ALIKE = 64  # 60 turns of an icosahedron are the most
+LONGEST_COMPARED = 5.0  # Å, of periods that tell mates; longer ones are the shape's own
 CHUNK = 400  # rotations compared at a time: 200,000 look-ups stay in the cache
 
 
