@@ -69,8 +69,9 @@ def solve_half(half: HalfSolver, fine: HalfSolver, states: States, report: Calla
     folds = [_fold(half, fine, states, number) for number in (0, 1)]
     turns = ((folds[1], folds[0]), (folds[0], folds[1]))
     report("grow")
+    seed = half.site_reference(model)
     for fold in folds:
-        fold.poses = _round(half, fold, half.site_reference(model), fold.candidates, FIRST_TEMPER)
+        fold.poses = _round(half, fold, seed, fold.candidates, FIRST_TEMPER)
     for _ in range(config.growth_rounds - 1):
         report("grow")
         for fold, other in turns:
