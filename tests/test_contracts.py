@@ -21,6 +21,7 @@ import pytest
 
 import single_rs
 from single_rs import _core
+from single_rs.orient.frames import PosedFrames
 from single_rs.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -168,14 +169,18 @@ def test_kernels_name_the_argument_that_does_not_fit():
     with pytest.raises(ValueError, match=r"images is not C-contiguous; use numpy\.ascontiguousarray"):
         plane.pack(images.transpose(0, 2, 1)[:, ::2], np.zeros((3, 2), np.float32), 10.0, 2.0)
     volume = np.zeros((1, 53, 53, 27), np.complex64)
-    data = (spectra, plane, weights, volume, 2)
     zero, three = np.zeros(3, np.int32), np.arange(3, dtype=np.int32)
+    posed = PosedFrames(spectra, plane, weights, eyes, np.zeros((3, 2), np.float32), three)
     with pytest.raises(ValueError, match=r"frame_of.*0 to 2"):
-        _core.score_poses(*data, zero, eyes, three + 5, 1, 1.0)
+        _core.score_poses(dataclasses.replace(posed, frame_of=three + 5), volume, 2, zero, 1, 1.0)
     with pytest.raises(ValueError, match=r"weights.*needed"):
-        _core.score_poses(spectra, plane, weights[:-1], volume, 2, zero, eyes, three, 1, 1.0)
+        _core.score_poses(dataclasses.replace(posed, weights=weights[:-1]), volume, 2, zero, 1, 1.0)
     with pytest.raises(ValueError, match=r"volumes.*shell 12 is needed"):
-        _core.score_poses(spectra, plane, weights, np.zeros((1, 13, 13, 7), np.complex64), 2, zero, eyes, three, 1, 1.0)
+        _core.score_poses(posed, np.zeros((1, 13, 13, 7), np.complex64), 2, zero, 1, 1.0)
+    with pytest.raises(ValueError, match=r"volumes is empty"):
+        _core.score_poses(posed, volume[:0], 2, zero, 1, 1.0)
+    with pytest.raises(ValueError, match=r"frame_of.*one pose of each frame"):
+        _core.insert_slices(dataclasses.replace(posed, frame_of=three[::-1].copy()), weights[:3], zero, 1, 2)
     with pytest.raises(ValueError, match="rotations"):
         _core.project_slices(volume[0], plane, 2, np.zeros((2, 2), np.float32))
 

@@ -175,10 +175,9 @@ def test_occupancies_come_back_from_slices():
     rotations = Rotation.random(150, random_state=0).as_matrix().astype(np.float32)
     slices = _core.project_slices(truth.volume(amplitude, reach, box), plane, PAD, rotations)
     n, m = slices.shape
-    sums = _core.insert_slices(
-        slices, plane, np.ones(m, np.float32), np.ones(n, np.float32), rotations,
-        np.zeros((n, 2), np.float32), np.zeros(n, np.int32), 1, PAD,
-    )  # fmt: skip
+    gain = np.ones(n, np.float32)
+    frames = FrameSet(slices, plane, np.ones(m, np.float32), gain, np.zeros((n, 2)), pixel)
+    sums = _core.insert_slices(frames.posed(rotations), gain, np.zeros(n, np.int32), 1, PAD)
     solved = solve_occupancy(*sums[0], truth, amplitude, box)
     assert np.abs(solved.weight - truth.weight).max() < 0.2
     assert ((solved.sharpened().weight > 0.5) == (truth.weight > 0.5)).all()
@@ -278,10 +277,10 @@ def test_look_ups_are_the_overlaps_with_slices(ball_frames):
     frames, reference, rotations, _, _ = ball_frames
     of, every = np.zeros(len(rotations), np.int64), np.arange(len(rotations))
     overlap, _, shifts = look_up(frames, [reference], of, rotations, every, np.zeros((len(of), 2)), 5)
+    spacing = _core.look_up_spacing(frames.plane)
     slow, _, found = _core.score_poses(
-        frames.spectra, frames.plane, frames.weights, reference.volume[None], PAD, of.astype(np.int32),
-        rotations.astype(np.float32), every.astype(np.int32), 5, _core.look_up_spacing(frames.plane),
-    )  # fmt: skip
+        frames.posed(rotations), reference.volume[None], PAD, of.astype(np.int32), 5, spacing
+    )
     np.testing.assert_allclose(overlap, slow, rtol=0.04)
     np.testing.assert_allclose(shifts, found, atol=0.15)
 

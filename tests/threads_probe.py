@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from single_rs.background import clean_stack
 from single_rs.io import Movie, ParticleStack
 from single_rs.motion import correct_motion
 from single_rs.orient import find_poses
+from single_rs.orient.frames import PosedFrames
 from single_rs.orient.volumes import PAD
 from single_rs.simulate import nanocrystal, simulate_stack
 
@@ -61,30 +63,28 @@ def kernels() -> dict[str, str]:
 
     ones = np.ones(n, np.float32)
     groups = (frames % 2).astype(np.int32)
-    sums = _core.insert_slices(spectra, plane, weights, ones, rotations, shifts, groups, 2, PAD)
+    posed = PosedFrames(spectra, plane, weights, rotations, shifts, frames)
+    sums = _core.insert_slices(posed, ones, groups, 2, PAD)
     out["insert_slices"] = digest(*[part for pair in sums for part in pair])
 
     volumes = np.stack([top / (bottom + 1) for top, bottom in sums]).astype(np.complex64)
     out["project_slices"] = digest(_core.project_slices(volumes[0], plane, PAD, rotations))
-    data = (spectra, plane, weights, volumes, PAD, groups, rotations)
-    overlap, power, moved = _core.score_poses(*data, frames, 3, 0.7)
+    data = (volumes, PAD, groups)
+    overlap, power, moved = _core.score_poses(posed, *data, 3, 0.7)
     out["score_poses"] = digest(overlap, power, moved)
-    out["polish_poses"] = digest(*_core.polish_poses(*data, moved, frames, 4, 0.1, 2.0))
+    out["polish_poses"] = digest(*_core.polish_poses(replace(posed, shifts=moved), *data, 4, 0.1, 2.0))
 
-    atoms = (rng.normal(size=(30, 3)).astype(np.float32) * 5, np.ones(30, np.float32), None)
+    points = rng.normal(size=(30, 3)).astype(np.float32) * 5
     filters = np.exp(-np.hypot(*plane.frequencies().T) / 20).astype(np.float32)[None]
-    turned, pushed, *rest = _core.polish_poses_to_atoms(
-        spectra, plane, weights, *atoms, filters, rotations, shifts, frames, 4, 0.1, 2.0
-    )
+    atoms = (points, np.ones(30, np.float32), None, filters)
+    turned, pushed, *rest = _core.polish_poses_to_atoms(posed, atoms, 4, 0.1, 2.0)
     out["polish_poses_to_atoms"] = digest(turned, pushed, *rest)
-    out["model_gain"] = digest(
-        *_core.model_gain(spectra, plane, weights, *atoms, filters, turned, pushed, frames, 2, 0.5)
-    )
-    posed = (spectra, plane, weights, ones, turned, pushed)
-    out["model_gradients"] = digest(*_core.model_gradients(*posed, *atoms, filters, groups, 2, 0.0))
-    out["model_filter_sums"] = digest(*_core.model_filter_sums(*posed, ones, *atoms, filters))
+    posed = replace(posed, rotations=turned, shifts=pushed)
+    out["model_gain"] = digest(*_core.model_gain(posed, atoms, 2, 0.5))
+    out["model_gradients"] = digest(*_core.model_gradients(posed, ones, atoms, groups, 2, 0.0))
+    out["model_filter_sums"] = digest(*_core.model_filter_sums(posed, ones, ones, atoms))
     table = np.stack([np.ones(200), np.zeros(200)], 1).astype(np.float32)
-    normal = _core.model_normal(plane, *atoms[:2], filters, turned, weights, table, 0.5, True)
+    normal = _core.model_normal(plane, atoms, turned, weights, table, 0.5, True)
     factor = _core.factor_normal(normal + 1e6 * np.eye(90))
     side = rng.normal(size=(2, 90))
     out["normal"] = digest(normal, _core.solve_normal(factor, side), _core.normal_blocks(factor))

@@ -5,6 +5,8 @@ from typing import final
 import numpy as np
 import numpy.typing as npt
 
+from single_rs.orient.frames import PosedFrames
+
 __version__: str
 
 __all__ = [
@@ -20,7 +22,6 @@ __all__ = [
     "model_gain",
     "model_gradients",
     "model_normal",
-    "model_project",
     "motion_accumulate_pixels",
     "motion_accumulate_reference",
     "motion_chunk_velocity",
@@ -39,6 +40,11 @@ __all__ = [
     "smooth_candidates",
     "solve_normal",
     "threads",
+]
+
+# Positions (n, 3) px, heights (n,), excess widths (n,) Å² or None for none, filters (channel, m).
+_Atoms = tuple[
+    npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32] | None, npt.NDArray[np.float32]
 ]
 
 class ConvergenceError(RuntimeError): ...
@@ -129,28 +135,20 @@ def smooth_candidates(
     volume: float,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], float, float]: ...
 def score_poses(
-    spectra: npt.NDArray[np.complex64],
-    plane: HalfPlane,
-    weights: npt.NDArray[np.float32],
+    posed: PosedFrames,
     volumes: npt.NDArray[np.complex64],
     pad: int,
     volume_of: npt.NDArray[np.int32],
-    rotations: npt.NDArray[np.float32],
-    frame_of: npt.NDArray[np.int32],
     steps: int,
     spacing: float,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]: ...
 def look_up_poses(
-    spectra: npt.NDArray[np.complex64],
-    plane: HalfPlane,
+    posed: PosedFrames,
     filters: npt.NDArray[np.float32],
     positions: npt.NDArray[np.float32],
     heights: npt.NDArray[np.float32],
     atoms: list[int],
     model_of: npt.NDArray[np.int32],
-    rotations: npt.NDArray[np.float32],
-    frame_of: npt.NDArray[np.int32],
-    starts: npt.NDArray[np.float32],
     steps: int,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]: ...
 def look_up_spacing(plane: HalfPlane) -> float: ...
@@ -158,15 +156,10 @@ def project_slices(
     volume: npt.NDArray[np.complex64], plane: HalfPlane, pad: int, rotations: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.complex64]: ...
 def polish_poses(
-    spectra: npt.NDArray[np.complex64],
-    plane: HalfPlane,
-    weights: npt.NDArray[np.float32],
+    posed: PosedFrames,
     volumes: npt.NDArray[np.complex64],
     pad: int,
     volume_of: npt.NDArray[np.int32],
-    rotations: npt.NDArray[np.float32],
-    shifts: npt.NDArray[np.float32],
-    frame_of: npt.NDArray[np.int32],
     iterations: int,
     max_turn: float,
     max_shift: float,
@@ -178,50 +171,21 @@ def polish_poses(
     npt.NDArray[np.float32],
 ]: ...
 def insert_slices(
-    spectra: npt.NDArray[np.complex64],
-    plane: HalfPlane,
-    weights: npt.NDArray[np.float32],
+    posed: PosedFrames,
     frame_weights: npt.NDArray[np.float32],
-    rotations: npt.NDArray[np.float32],
-    shifts: npt.NDArray[np.float32],
     groups: npt.NDArray[np.int32],
     group_count: int,
     pad: int,
 ) -> list[tuple[npt.NDArray[np.complex64], npt.NDArray[np.float32]]]: ...
-def model_project(
-    plane: HalfPlane,
-    positions: npt.NDArray[np.float32],
-    heights: npt.NDArray[np.float32],
-    widths: npt.NDArray[np.float32] | None,
-    filters: npt.NDArray[np.float32],
-    rotations: npt.NDArray[np.float32],
-    shifts: npt.NDArray[np.float32],
-) -> npt.NDArray[np.complex64]: ...
 def model_gain(
-    spectra: npt.NDArray[np.complex64],
-    plane: HalfPlane,
-    weights: npt.NDArray[np.float32],
-    positions: npt.NDArray[np.float32],
-    heights: npt.NDArray[np.float32],
-    widths: npt.NDArray[np.float32] | None,
-    filters: npt.NDArray[np.float32],
-    rotations: npt.NDArray[np.float32],
-    shifts: npt.NDArray[np.float32],
-    frame_of: npt.NDArray[np.int32],
+    posed: PosedFrames,
+    atoms: _Atoms,
     steps: int,
     spacing: float,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]: ...
 def polish_poses_to_atoms(
-    spectra: npt.NDArray[np.complex64],
-    plane: HalfPlane,
-    weights: npt.NDArray[np.float32],
-    positions: npt.NDArray[np.float32],
-    heights: npt.NDArray[np.float32],
-    widths: npt.NDArray[np.float32] | None,
-    filters: npt.NDArray[np.float32],
-    rotations: npt.NDArray[np.float32],
-    shifts: npt.NDArray[np.float32],
-    frame_of: npt.NDArray[np.int32],
+    posed: PosedFrames,
+    atoms: _Atoms,
     iterations: int,
     max_turn: float,
     max_shift: float,
@@ -233,38 +197,22 @@ def polish_poses_to_atoms(
     npt.NDArray[np.float32],
 ]: ...
 def model_gradients(
-    spectra: npt.NDArray[np.complex64],
-    plane: HalfPlane,
-    weights: npt.NDArray[np.float32],
+    posed: PosedFrames,
     gains: npt.NDArray[np.float32],
-    rotations: npt.NDArray[np.float32],
-    shifts: npt.NDArray[np.float32],
-    positions: npt.NDArray[np.float32],
-    heights: npt.NDArray[np.float32],
-    widths: npt.NDArray[np.float32] | None,
-    filters: npt.NDArray[np.float32],
+    atoms: _Atoms,
     groups: npt.NDArray[np.int32],
     group_count: int,
     model_error: float,
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]: ...
 def model_filter_sums(
-    spectra: npt.NDArray[np.complex64],
-    plane: HalfPlane,
-    weights: npt.NDArray[np.float32],
+    posed: PosedFrames,
     gains: npt.NDArray[np.float32],
-    rotations: npt.NDArray[np.float32],
-    shifts: npt.NDArray[np.float32],
     scales: npt.NDArray[np.float32],
-    positions: npt.NDArray[np.float32],
-    heights: npt.NDArray[np.float32],
-    widths: npt.NDArray[np.float32] | None,
-    filters: npt.NDArray[np.float32],
+    atoms: _Atoms,
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]: ...
 def model_normal(
     plane: HalfPlane,
-    positions: npt.NDArray[np.float32],
-    heights: npt.NDArray[np.float32],
-    filters: npt.NDArray[np.float32],
+    atoms: _Atoms,
     rotations: npt.NDArray[np.float32],
     information: npt.NDArray[np.float32],
     table: npt.NDArray[np.float32],

@@ -115,12 +115,8 @@ def reconstruct(
     frames = FrameSet.pack(clean, np.arange(n), centres, bounds, config.resolution)
     group = np.where(poses.half > 0, poses.half - 1, 2).astype(np.int32)
     sums = _core.insert_slices(
-        frames.spectra,
-        frames.plane,
-        frames.weights,
+        frames.posed(poses.rotations),  # packed about the posed centres
         np.ascontiguousarray(poses.weight * frames.gain, np.float32),
-        np.ascontiguousarray(poses.rotations, np.float32),
-        np.zeros((n, 2), np.float32),  # packed about the posed centres
         group,
         3,
         PAD,

@@ -3,6 +3,7 @@
 mod convert;
 mod errors;
 mod fourier;
+mod frames;
 mod model;
 mod motion;
 mod orient;

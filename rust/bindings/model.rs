@@ -1,178 +1,79 @@
 //! The atomic model.
 
 use super::agree;
-use super::convert::{contiguous, indices, rotations, rows};
+use super::convert::{contiguous, rotations, rows};
 use super::fourier::PyHalfPlane;
+use super::frames::{Matches, PolishedPoses, PosedFrames, PyPosedFrames, match_arrays, polished_arrays};
 use crate::model::atoms::Model;
 use crate::model::gradient::{Frames, filter_sums, gradients};
 use crate::model::grid::Grid;
 use crate::model::normal::{PairTable, factorise, inverse_blocks, pair_matrix, solve, subtract_poses};
-use crate::model::pose::{polish_to_model, project_model, score_model};
+use crate::model::pose::{polish_to_model, score_model};
 use crate::orient::polish::PolishLimits;
 use crate::orient::score::ShiftWindow;
-use num_complex::Complex32;
 use numpy::{IntoPyArray, PyArray1, PyArray2, PyArray3, PyArrayMethods, PyReadonlyArrayDyn};
 use pyo3::prelude::*;
 
 type Floats<'py> = PyReadonlyArrayDyn<'py, f32>;
 
-/// Atoms as they come from Python, held while their slices are used.
-struct Parts<'py> {
-    positions: Floats<'py>,
-    heights: Floats<'py>,
-    widths: Option<Floats<'py>>,
-    filters: Floats<'py>,
-}
+/// Positions, heights, excess widths and filters.
+#[derive(FromPyObject)]
+struct Atoms<'py>(Floats<'py>, Floats<'py>, Option<Floats<'py>>, Floats<'py>);
 
-impl Parts<'_> {
+impl Atoms<'_> {
     fn model(&self, points: usize) -> PyResult<Model<'_>> {
-        let positions = rows(contiguous(&self.positions, "positions", 2)?, "positions")?;
-        let heights = contiguous(&self.heights, "heights", 1)?;
-        let widths = match &self.widths {
+        let Self(positions, heights, widths, filters) = self;
+        let positions = rows(contiguous(positions, "positions", 2)?, "positions")?;
+        let heights = contiguous(heights, "heights", 1)?;
+        let widths = match widths {
             Some(w) => contiguous(w, "widths", 1)?,
             None => &[],
         };
-        Ok(Model::new(positions, heights, widths, contiguous(&self.filters, "filters", 2)?, points)?)
+        Ok(Model::new(positions, heights, widths, contiguous(filters, "filters", 2)?, points)?)
     }
 }
-
-#[pyfunction]
-fn model_project<'py>(
-    py: Python<'py>,
-    plane: &PyHalfPlane,
-    positions: Floats<'py>,
-    heights: Floats<'py>,
-    widths: Option<Floats<'py>>,
-    filters: Floats<'py>,
-    rotations: Floats<'py>,
-    shifts: Floats<'py>,
-) -> PyResult<Bound<'py, PyArray2<Complex32>>> {
-    let plane = &plane.0;
-    let parts = Parts { positions, heights, widths, filters };
-    let model = parts.model(plane.len())?;
-    let poses = self::rotations(contiguous(&rotations, "rotations", 3)?, "rotations")?;
-    let shifts = rows(contiguous(&shifts, "shifts", 2)?, "shifts")?;
-    agree("shifts", shifts.len(), poses.len())?;
-    let images = py.detach(|| project_model(&Grid::new(plane), &model, poses, shifts));
-    images.into_pyarray(py).reshape([poses.len(), plane.len()])
-}
-
-type Gains<'py> = (Bound<'py, PyArray1<f32>>, Bound<'py, PyArray1<f32>>, Bound<'py, PyArray2<f32>>);
 
 #[pyfunction]
 fn model_gain<'py>(
     py: Python<'py>,
-    spectra: PyReadonlyArrayDyn<'py, Complex32>,
-    plane: &PyHalfPlane,
-    weights: Floats<'py>,
-    positions: Floats<'py>,
-    heights: Floats<'py>,
-    widths: Option<Floats<'py>>,
-    filters: Floats<'py>,
-    rotations: Floats<'py>,
-    shifts: Floats<'py>,
-    frame_of: PyReadonlyArrayDyn<'py, i32>,
+    posed: PyPosedFrames<'py>,
+    atoms: Atoms<'py>,
     steps: usize,
     spacing: f32,
-) -> PyResult<Gains<'py>> {
-    let plane = &plane.0;
-    let spectra = contiguous(&spectra, "spectra", 2)?;
-    let weights = contiguous(&weights, "weights", 1)?;
-    agree("weights", weights.len(), plane.len())?;
-    let parts = Parts { positions, heights, widths, filters };
-    let model = parts.model(plane.len())?;
-    let poses = self::rotations(contiguous(&rotations, "rotations", 3)?, "rotations")?;
-    let shifts = rows(contiguous(&shifts, "shifts", 2)?, "shifts")?;
-    agree("shifts", shifts.len(), poses.len())?;
-    let frame_of = indices(contiguous(&frame_of, "frame_of", 1)?, "frame_of", spectra.len() / plane.len())?;
-    agree("frame_of", frame_of.len(), poses.len())?;
+) -> PyResult<Matches<'py>> {
+    let PosedFrames { spectra, plane, weights, rotations, shifts, frame_of, .. } = posed.check()?;
+    let model = atoms.model(plane.len())?;
     let window = ShiftWindow { steps, spacing };
     let found = py.detach(|| {
-        score_model(spectra, &Grid::new(plane), weights, &model, poses, shifts, &frame_of, window)
+        score_model(spectra, &Grid::new(plane), weights, &model, rotations, shifts, &frame_of, window)
     });
-    let moved: Vec<f32> = found.iter().flat_map(|m| m.shift).collect();
-    Ok((
-        found.iter().map(|m| m.overlap).collect::<Vec<_>>().into_pyarray(py),
-        found.iter().map(|m| m.power).collect::<Vec<_>>().into_pyarray(py),
-        moved.into_pyarray(py).reshape([found.len(), 2])?,
-    ))
+    match_arrays(py, &found)
 }
-
-type PolishedPoses<'py> = (
-    Bound<'py, PyArray3<f32>>,
-    Bound<'py, PyArray2<f32>>,
-    Bound<'py, PyArray1<f32>>,
-    Bound<'py, PyArray1<f32>>,
-    Bound<'py, PyArray2<f32>>,
-);
 
 #[pyfunction]
 fn polish_poses_to_atoms<'py>(
     py: Python<'py>,
-    spectra: PyReadonlyArrayDyn<'py, Complex32>,
-    plane: &PyHalfPlane,
-    weights: Floats<'py>,
-    positions: Floats<'py>,
-    heights: Floats<'py>,
-    widths: Option<Floats<'py>>,
-    filters: Floats<'py>,
-    rotations: Floats<'py>,
-    shifts: Floats<'py>,
-    frame_of: PyReadonlyArrayDyn<'py, i32>,
+    posed: PyPosedFrames<'py>,
+    atoms: Atoms<'py>,
     iterations: usize,
     max_turn: f32,
     max_shift: f32,
 ) -> PyResult<PolishedPoses<'py>> {
-    let plane = &plane.0;
-    let spectra = contiguous(&spectra, "spectra", 2)?;
-    let weights = contiguous(&weights, "weights", 1)?;
-    agree("weights", weights.len(), plane.len())?;
-    let parts = Parts { positions, heights, widths, filters };
-    let model = parts.model(plane.len())?;
-    let start = self::rotations(contiguous(&rotations, "rotations", 3)?, "rotations")?;
-    let shifts = rows(contiguous(&shifts, "shifts", 2)?, "shifts")?;
-    agree("shifts", shifts.len(), start.len())?;
-    let frame_of = indices(contiguous(&frame_of, "frame_of", 1)?, "frame_of", spectra.len() / plane.len())?;
-    agree("frame_of", frame_of.len(), start.len())?;
+    let PosedFrames { spectra, plane, weights, rotations, shifts, frame_of, .. } = posed.check()?;
+    let model = atoms.model(plane.len())?;
     let limits = PolishLimits { iterations, max_turn, max_shift };
     let found = py.detach(|| {
-        polish_to_model(spectra, &Grid::new(plane), weights, &model, start, shifts, &frame_of, limits)
+        polish_to_model(spectra, &Grid::new(plane), weights, &model, rotations, shifts, &frame_of, limits)
     });
-    let count = found.len();
-    let matrices: Vec<f32> = found.iter().flat_map(|p| p.rotation.into_iter().flatten()).collect();
-    let moved: Vec<f32> = found.iter().flat_map(|p| p.shift).collect();
-    let errors: Vec<f32> = found.iter().flat_map(|p| p.error).collect();
-    Ok((
-        matrices.into_pyarray(py).reshape([count, 3, 3])?,
-        moved.into_pyarray(py).reshape([count, 2])?,
-        found.iter().map(|p| p.overlap).collect::<Vec<_>>().into_pyarray(py),
-        found.iter().map(|p| p.power).collect::<Vec<_>>().into_pyarray(py),
-        errors.into_pyarray(py).reshape([count, 5])?,
-    ))
+    polished_arrays(py, &found)
 }
 
-/// Posed frames as they come from Python.
-struct Posed<'py> {
-    spectra: PyReadonlyArrayDyn<'py, Complex32>,
-    weights: Floats<'py>,
-    gains: Floats<'py>,
-    rotations: Floats<'py>,
-    shifts: Floats<'py>,
-}
-
-impl Posed<'_> {
-    fn frames(&self, points: usize) -> PyResult<Frames<'_>> {
-        let spectra = contiguous(&self.spectra, "spectra", 2)?;
-        let weights = contiguous(&self.weights, "weights", 1)?;
-        let gains = contiguous(&self.gains, "gains", 1)?;
-        let rotations = self::rotations(contiguous(&self.rotations, "rotations", 3)?, "rotations")?;
-        let shifts = rows(contiguous(&self.shifts, "shifts", 2)?, "shifts")?;
-        agree("weights", weights.len(), points)?;
-        agree("spectra", spectra.len(), points * gains.len())?;
-        agree("rotations", rotations.len(), gains.len())?;
-        agree("shifts", shifts.len(), gains.len())?;
-        Ok(Frames { spectra, weights, gains, rotations, shifts })
-    }
+/// Frames that each have one pose and a gain.
+fn gained<'a>(posed: &PosedFrames<'a>, gains: &'a Floats<'_>) -> PyResult<Frames<'a>> {
+    let gains = contiguous(gains, "gains", 1)?;
+    agree("gains", gains.len(), posed.frames)?;
+    let &PosedFrames { spectra, weights, rotations, shifts, .. } = posed;
+    Ok(Frames { spectra, weights, gains, rotations, shifts })
 }
 
 type Sums<'py> = (Bound<'py, PyArray3<f64>>, Bound<'py, PyArray2<f64>>, Bound<'py, PyArray1<f64>>);
@@ -180,25 +81,16 @@ type Sums<'py> = (Bound<'py, PyArray3<f64>>, Bound<'py, PyArray2<f64>>, Bound<'p
 #[pyfunction]
 fn model_gradients<'py>(
     py: Python<'py>,
-    spectra: PyReadonlyArrayDyn<'py, Complex32>,
-    plane: &PyHalfPlane,
-    weights: Floats<'py>,
+    posed: PyPosedFrames<'py>,
     gains: Floats<'py>,
-    rotations: Floats<'py>,
-    shifts: Floats<'py>,
-    positions: Floats<'py>,
-    heights: Floats<'py>,
-    widths: Option<Floats<'py>>,
-    filters: Floats<'py>,
+    atoms: Atoms<'py>,
     groups: PyReadonlyArrayDyn<'py, i32>,
     group_count: usize,
     model_error: f32,
 ) -> PyResult<Sums<'py>> {
-    let plane = &plane.0;
-    let posed = Posed { spectra, weights, gains, rotations, shifts };
-    let frames = posed.frames(plane.len())?;
-    let parts = Parts { positions, heights, widths, filters };
-    let model = parts.model(plane.len())?;
+    let posed = posed.check_one_each()?;
+    let (plane, frames) = (posed.plane, gained(&posed, &gains)?);
+    let model = atoms.model(plane.len())?;
     let groups = contiguous(&groups, "groups", 1)?;
     agree("groups", groups.len(), frames.gains.len())?;
     let sums = py.detach(|| gradients(&frames, &Grid::new(plane), &model, groups, group_count, model_error));
@@ -216,23 +108,14 @@ type FilterSums<'py> = (Bound<'py, PyArray3<f64>>, Bound<'py, PyArray2<f64>>);
 #[pyfunction]
 fn model_filter_sums<'py>(
     py: Python<'py>,
-    spectra: PyReadonlyArrayDyn<'py, Complex32>,
-    plane: &PyHalfPlane,
-    weights: Floats<'py>,
+    posed: PyPosedFrames<'py>,
     gains: Floats<'py>,
-    rotations: Floats<'py>,
-    shifts: Floats<'py>,
     scales: Floats<'py>,
-    positions: Floats<'py>,
-    heights: Floats<'py>,
-    widths: Option<Floats<'py>>,
-    filters: Floats<'py>,
+    atoms: Atoms<'py>,
 ) -> PyResult<FilterSums<'py>> {
-    let plane = &plane.0;
-    let posed = Posed { spectra, weights, gains, rotations, shifts };
-    let frames = posed.frames(plane.len())?;
-    let parts = Parts { positions, heights, widths, filters };
-    let model = parts.model(plane.len())?;
+    let posed = posed.check_one_each()?;
+    let (plane, frames) = (posed.plane, gained(&posed, &gains)?);
+    let model = atoms.model(plane.len())?;
     let scales = contiguous(&scales, "scales", 1)?;
     agree("scales", scales.len(), frames.gains.len())?;
     let (square, right) = py.detach(|| filter_sums(&frames, scales, &Grid::new(plane), &model));
@@ -247,9 +130,7 @@ fn model_filter_sums<'py>(
 fn model_normal<'py>(
     py: Python<'py>,
     plane: &PyHalfPlane,
-    positions: Floats<'py>,
-    heights: Floats<'py>,
-    filters: Floats<'py>,
+    atoms: Atoms<'py>,
     rotations: Floats<'py>,
     information: Floats<'py>,
     table: Floats<'py>,
@@ -257,8 +138,7 @@ fn model_normal<'py>(
     free_poses: bool,
 ) -> PyResult<Bound<'py, PyArray2<f64>>> {
     let plane = &plane.0;
-    let parts = Parts { positions, heights, widths: None, filters };
-    let model = parts.model(plane.len())?;
+    let model = atoms.model(plane.len())?;
     let rotations = self::rotations(contiguous(&rotations, "rotations", 3)?, "rotations")?;
     let information = contiguous(&information, "information", 1)?;
     agree("information", information.len(), plane.len())?;
@@ -318,7 +198,6 @@ fn normal_blocks<'py>(
 }
 
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
-    m.add_function(wrap_pyfunction!(model_project, m)?)?;
     m.add_function(wrap_pyfunction!(model_gain, m)?)?;
     m.add_function(wrap_pyfunction!(polish_poses_to_atoms, m)?)?;
     m.add_function(wrap_pyfunction!(model_gradients, m)?)?;

@@ -3,15 +3,19 @@
 use super::agree;
 use super::convert::{contiguous, indices, rotations, rows};
 use super::fourier::PyHalfPlane;
+use super::frames::{Matches, PolishedPoses, PosedFrames, PyPosedFrames, match_arrays, polished_arrays};
 use crate::error::Error;
 use crate::orient::hmm::{Step, forward_backward};
 use crate::orient::index::{Indexer, LatticeSpots, RING, Rings, polar_spectra};
 use crate::orient::lookup::{AtomModel, MOST_STEPS, look_up, shift_spacing};
 use crate::orient::polish::{PolishLimits, polish};
 use crate::orient::score::{ShiftWindow, score_candidates};
-use crate::volume::{FourierVolume, Rotation, project};
+use crate::volume::{FourierVolume, project};
 use num_complex::Complex32;
-use numpy::{IntoPyArray, PyArray1, PyArray2, PyArray3, PyArray4, PyArrayMethods, PyReadonlyArrayDyn};
+use numpy::{
+    IntoPyArray, PyArray1, PyArray2, PyArray3, PyArray4, PyArrayMethods, PyReadonlyArrayDyn,
+    PyUntypedArrayMethods,
+};
 use pyo3::prelude::*;
 
 #[pyfunction]
@@ -91,63 +95,60 @@ fn smooth_candidates<'py>(
     Ok((probability, path.into_pyarray(py), result.step_square, result.jumps))
 }
 
-/// Views of several volumes given as one (v, 2K+1, 2K+1, K+1) array.
-fn volumes<'a>(data: &'a [Complex32], shape: &[usize], pad: usize) -> PyResult<Vec<FourierVolume<'a>>> {
-    let len: usize = shape[1..].iter().product();
-    let reach = shape.last().copied().unwrap_or(1).saturating_sub(1);
-    Ok(data.chunks(len.max(1)).map(|v| FourierVolume::new(v, reach, pad)).collect::<Result<_, _>>()?)
-}
-
-/// Check that every volume reaches the plane's last shell.
-fn check_reach(volumes: &[FourierVolume<'_>], max_shell: usize) -> PyResult<()> {
-    match volumes.iter().map(FourierVolume::max_shell).min() {
-        Some(reach) if reach < max_shell => {
-            let given = format!("up to shell {reach}");
-            Err(Error::bad_input("volumes", given, format!("shell {max_shell} is needed")).into())
+/// At least one view of volumes (…, 2K+1, 2K+1, K+1), of `axes` axes in all, each of which reaches shell `max_shell`.
+fn views<'a>(
+    volumes: &'a PyReadonlyArrayDyn<'_, Complex32>,
+    name: &'static str,
+    axes: usize,
+    pad: usize,
+    max_shell: usize,
+) -> PyResult<Vec<FourierVolume<'a>>> {
+    let data = contiguous(volumes, name, axes)?;
+    let shape = volumes.shape();
+    let len: usize = shape[axes - 3..].iter().product();
+    let reach = shape[axes - 1].saturating_sub(1);
+    let views: Vec<_> =
+        data.chunks(len.max(1)).map(|v| FourierVolume::new(v, reach, pad)).collect::<Result<_, _>>()?;
+    match views.iter().map(FourierVolume::max_shell).min() {
+        Some(given) if given < max_shell => {
+            let given = format!("up to shell {given}");
+            Err(Error::bad_input(name, given, format!("shell {max_shell} is needed")).into())
         }
-        _ => Ok(()),
+        Some(_) => Ok(views),
+        None => Err(Error::bad_input(name, "empty", "a volume is needed").into()),
     }
 }
 
-type Scores<'py> = (Bound<'py, PyArray1<f32>>, Bound<'py, PyArray1<f32>>, Bound<'py, PyArray2<f32>>);
+/// Which of `count` volumes or models each of the frames meets.
+fn one_of(
+    array: &PyReadonlyArrayDyn<'_, i32>,
+    name: &'static str,
+    count: usize,
+    frames: usize,
+) -> PyResult<Vec<usize>> {
+    let chosen = indices(contiguous(array, name, 1)?, name, count)?;
+    agree(name, chosen.len(), frames)?;
+    Ok(chosen)
+}
 
 #[pyfunction]
 fn score_poses<'py>(
     py: Python<'py>,
-    spectra: PyReadonlyArrayDyn<'py, Complex32>,
-    plane: &PyHalfPlane,
-    weights: PyReadonlyArrayDyn<'py, f32>,
+    posed: PyPosedFrames<'py>,
     volumes: PyReadonlyArrayDyn<'py, Complex32>,
     pad: usize,
     volume_of: PyReadonlyArrayDyn<'py, i32>,
-    rotations: PyReadonlyArrayDyn<'py, f32>,
-    frame_of: PyReadonlyArrayDyn<'py, i32>,
     steps: usize,
     spacing: f32,
-) -> PyResult<Scores<'py>> {
-    let plane = &plane.0;
-    let spectra = contiguous(&spectra, "spectra", 2)?;
-    let frames = spectra.len() / plane.len();
-    let weights = contiguous(&weights, "weights", 1)?;
-    agree("weights", weights.len(), plane.len())?;
-    let candidates = self::rotations(contiguous(&rotations, "rotations", 3)?, "rotations")?;
-    let shape = volumes.as_array().shape().to_vec();
-    let views = self::volumes(contiguous(&volumes, "volumes", 4)?, &shape, pad)?;
-    check_reach(&views, plane.max_shell)?;
-    let volume_of = indices(contiguous(&volume_of, "volume_of", 1)?, "volume_of", views.len())?;
-    let frame_of = indices(contiguous(&frame_of, "frame_of", 1)?, "frame_of", frames)?;
-    agree("volume_of", volume_of.len(), frames)?;
-    agree("frame_of", frame_of.len(), candidates.len())?;
+) -> PyResult<Matches<'py>> {
+    let PosedFrames { spectra, plane, weights, rotations, frame_of, frames, .. } = posed.check()?;
+    let views = views(&volumes, "volumes", 4, pad, plane.max_shell)?;
+    let volume_of = one_of(&volume_of, "volume_of", views.len(), frames)?;
     let window = ShiftWindow { steps, spacing };
     let found = py.detach(|| {
-        score_candidates(spectra, plane, weights, &views, &volume_of, candidates, &frame_of, window)
+        score_candidates(spectra, plane, weights, &views, &volume_of, rotations, &frame_of, window)
     });
-    let shifts: Vec<f32> = found.iter().flat_map(|m| m.shift).collect();
-    Ok((
-        found.iter().map(|m| m.overlap).collect::<Vec<_>>().into_pyarray(py),
-        found.iter().map(|m| m.power).collect::<Vec<_>>().into_pyarray(py),
-        shifts.into_pyarray(py).reshape([found.len(), 2])?,
-    ))
+    match_arrays(py, &found)
 }
 
 type Looks<'py> = (Bound<'py, PyArray1<f32>>, Bound<'py, PyArray2<f32>>);
@@ -155,21 +156,15 @@ type Looks<'py> = (Bound<'py, PyArray1<f32>>, Bound<'py, PyArray2<f32>>);
 #[pyfunction]
 fn look_up_poses<'py>(
     py: Python<'py>,
-    spectra: PyReadonlyArrayDyn<'py, Complex32>,
-    plane: &PyHalfPlane,
+    posed: PyPosedFrames<'py>,
     filters: PyReadonlyArrayDyn<'py, f32>,
     positions: PyReadonlyArrayDyn<'py, f32>,
     heights: PyReadonlyArrayDyn<'py, f32>,
     atoms: Vec<usize>,
     model_of: PyReadonlyArrayDyn<'py, i32>,
-    rotations: PyReadonlyArrayDyn<'py, f32>,
-    frame_of: PyReadonlyArrayDyn<'py, i32>,
-    starts: PyReadonlyArrayDyn<'py, f32>,
     steps: usize,
 ) -> PyResult<Looks<'py>> {
-    let plane = &plane.0;
-    let spectra = contiguous(&spectra, "spectra", 2)?;
-    let frames = spectra.len() / plane.len();
+    let PosedFrames { spectra, plane, rotations, shifts, frame_of, frames, .. } = posed.check()?;
     let filters: Vec<&[f32]> = contiguous(&filters, "filters", 2)?.chunks(plane.len()).collect();
     agree("filters", filters.len(), atoms.len())?;
     agree("filters", filters.iter().map(|f| f.len()).sum(), atoms.len() * plane.len())?;
@@ -183,21 +178,15 @@ fn look_up_poses<'py>(
         models.push(AtomModel { positions: p, heights: h });
         (positions, heights) = (more, further);
     }
-    let model_of = indices(contiguous(&model_of, "model_of", 1)?, "model_of", models.len())?;
-    agree("model_of", model_of.len(), frames)?;
-    let candidates = self::rotations(contiguous(&rotations, "rotations", 3)?, "rotations")?;
-    let frame_of = indices(contiguous(&frame_of, "frame_of", 1)?, "frame_of", frames)?;
-    agree("frame_of", frame_of.len(), candidates.len())?;
+    let model_of = one_of(&model_of, "model_of", models.len(), frames)?;
     if !frame_of.is_sorted() {
         return Err(Error::bad_input("frame_of", "not ascending", "sort the candidates by frame").into());
     }
-    let starts = rows(contiguous(&starts, "starts", 2)?, "starts")?;
-    agree("starts", starts.len(), candidates.len())?;
     if steps > MOST_STEPS {
         return Err(Error::bad_input("steps", steps.to_string(), format!("at most {MOST_STEPS}")).into());
     }
     let found = py.detach(|| {
-        look_up(spectra, plane, &filters, &models, &model_of, candidates, &frame_of, starts, steps)
+        look_up(spectra, plane, &filters, &models, &model_of, rotations, &frame_of, shifts, steps)
     });
     let shifts: Vec<f32> = found.iter().flat_map(|m| m.shift).collect();
     Ok((
@@ -212,59 +201,24 @@ fn look_up_spacing(plane: &PyHalfPlane) -> f32 {
     shift_spacing(&plane.0)
 }
 
-type PolishedPoses<'py> = (
-    Bound<'py, PyArray3<f32>>,
-    Bound<'py, PyArray2<f32>>,
-    Bound<'py, PyArray1<f32>>,
-    Bound<'py, PyArray1<f32>>,
-    Bound<'py, PyArray2<f32>>,
-);
-
 #[pyfunction]
 fn polish_poses<'py>(
     py: Python<'py>,
-    spectra: PyReadonlyArrayDyn<'py, Complex32>,
-    plane: &PyHalfPlane,
-    weights: PyReadonlyArrayDyn<'py, f32>,
+    posed: PyPosedFrames<'py>,
     volumes: PyReadonlyArrayDyn<'py, Complex32>,
     pad: usize,
     volume_of: PyReadonlyArrayDyn<'py, i32>,
-    rotations: PyReadonlyArrayDyn<'py, f32>,
-    shifts: PyReadonlyArrayDyn<'py, f32>,
-    frame_of: PyReadonlyArrayDyn<'py, i32>,
     iterations: usize,
     max_turn: f32,
     max_shift: f32,
 ) -> PyResult<PolishedPoses<'py>> {
-    let plane = &plane.0;
-    let spectra = contiguous(&spectra, "spectra", 2)?;
-    let frames = spectra.len() / plane.len();
-    let weights = contiguous(&weights, "weights", 1)?;
-    agree("weights", weights.len(), plane.len())?;
-    let start: &[Rotation] = self::rotations(contiguous(&rotations, "rotations", 3)?, "rotations")?;
-    let shifts = rows(contiguous(&shifts, "shifts", 2)?, "shifts")?;
-    agree("shifts", shifts.len(), start.len())?;
-    let shape = volumes.as_array().shape().to_vec();
-    let views = self::volumes(contiguous(&volumes, "volumes", 4)?, &shape, pad)?;
-    check_reach(&views, plane.max_shell)?;
-    let volume_of = indices(contiguous(&volume_of, "volume_of", 1)?, "volume_of", views.len())?;
-    let frame_of = indices(contiguous(&frame_of, "frame_of", 1)?, "frame_of", frames)?;
-    agree("volume_of", volume_of.len(), frames)?;
-    agree("frame_of", frame_of.len(), start.len())?;
+    let PosedFrames { spectra, plane, weights, rotations, shifts, frame_of, frames } = posed.check()?;
+    let views = views(&volumes, "volumes", 4, pad, plane.max_shell)?;
+    let volume_of = one_of(&volume_of, "volume_of", views.len(), frames)?;
     let limits = PolishLimits { iterations, max_turn, max_shift };
-    let found =
-        py.detach(|| polish(spectra, plane, weights, &views, &volume_of, start, shifts, &frame_of, limits));
-    let count = found.len();
-    let matrices: Vec<f32> = found.iter().flat_map(|p| p.rotation.into_iter().flatten()).collect();
-    let moved: Vec<f32> = found.iter().flat_map(|p| p.shift).collect();
-    let errors: Vec<f32> = found.iter().flat_map(|p| p.error).collect();
-    Ok((
-        matrices.into_pyarray(py).reshape([count, 3, 3])?,
-        moved.into_pyarray(py).reshape([count, 2])?,
-        found.iter().map(|p| p.overlap).collect::<Vec<_>>().into_pyarray(py),
-        found.iter().map(|p| p.power).collect::<Vec<_>>().into_pyarray(py),
-        errors.into_pyarray(py).reshape([count, 5])?,
-    ))
+    let found = py
+        .detach(|| polish(spectra, plane, weights, &views, &volume_of, rotations, shifts, &frame_of, limits));
+    polished_arrays(py, &found)
 }
 
 #[pyfunction]
@@ -277,11 +231,8 @@ fn project_slices<'py>(
 ) -> PyResult<Bound<'py, PyArray2<Complex32>>> {
     let plane = &plane.0;
     let poses = self::rotations(contiguous(&rotations, "rotations", 3)?, "rotations")?;
-    let shape = volume.as_array().shape().to_vec();
-    let reach = shape.last().copied().unwrap_or(1).saturating_sub(1);
-    let view = FourierVolume::new(contiguous(&volume, "volume", 3)?, reach, pad)?;
-    check_reach(std::slice::from_ref(&view), plane.max_shell)?;
-    let slices = py.detach(|| project(&view, plane, poses));
+    let view = &views(&volume, "volume", 3, pad, plane.max_shell)?[0];
+    let slices = py.detach(|| project(view, plane, poses));
     slices.into_pyarray(py).reshape([poses.len(), plane.len()])
 }
 

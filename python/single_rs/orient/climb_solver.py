@@ -104,14 +104,10 @@ class ClimbSolver:
         One volume serves all frames; of several each frame meets that of its fold.
         """
         overlap, power, shifts = _core.score_poses(
-            self.frames.spectra,
-            self.frames.plane,
-            self.frames.weights,
+            self.frames.posed(rotations, frame_of=frame),
             np.stack(volumes),
             PAD,
             self._volume_of(volumes),
-            np.ascontiguousarray(rotations, np.float32),
-            frame.astype(np.int32),
             self.window,
             self.spacing,
         )
@@ -127,15 +123,10 @@ class ClimbSolver:
     ) -> tuple[NDArray[np.float64], Fit]:
         """Refine poses (c,) continuously; returns the rotations and the fit."""
         turned, moved, overlap, power, _ = _core.polish_poses(
-            self.frames.spectra,
-            self.frames.plane,
-            self.frames.weights,
+            self.frames.posed(rotations, shifts, frame),
             np.stack(volumes),
             PAD,
             self._volume_of(volumes),
-            np.ascontiguousarray(rotations, np.float32),
-            np.ascontiguousarray(shifts, np.float32),
-            frame.astype(np.int32),
             iterations,
             POLISH_REACH,
             2 * self.spacing,
@@ -159,12 +150,8 @@ class ClimbSolver:
         self, state: State, group: NDArray[np.int32], groups: int
     ) -> list[tuple[NDArray[np.complex64], NDArray[np.float32]]]:
         return _core.insert_slices(
-            self.frames.spectra,
-            self.frames.plane,
-            self.frames.weights,
+            self.frames.posed(state.rotations, state.shifts),
             np.ascontiguousarray(state.weight * self.frames.gain, np.float32),
-            np.ascontiguousarray(state.rotations, np.float32),
-            np.ascontiguousarray(state.shifts, np.float32),
             group,
             groups,
             PAD,

@@ -1,4 +1,4 @@
-"""The frames of one particle as the kernels want them: time blocks, packed spectra, weights."""
+"""The frames of one particle as the kernels want them: time blocks, packed spectra, weights, poses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from single_rs.background import CleanStack
 from single_rs.errors import InputError
 from single_rs.orient.types import OrientConfig
 
-__all__ = ["FrameSet", "TimeBlocks", "shell_of", "time_blocks"]
+__all__ = ["FrameSet", "PosedFrames", "TimeBlocks", "shell_of", "time_blocks"]
 
 MASK_MARGIN = 3.0  # Å beyond the ball of equal variance: corners of the particle stick out of it
 MASK_EDGE = 2.0  # Å, soft edge of the mask
@@ -66,6 +66,30 @@ def time_blocks(frames: NDArray[np.int64], length: int, guard: int) -> TimeBlock
 def shell_of(resolution: float, size: int, pixel_size: float) -> int:
     """Image shell of a period of `resolution` Å, kept below Nyquist."""
     return int(min(np.floor(size * pixel_size / resolution), size // 2 - 2))
+
+
+@dataclass(frozen=True)
+class PosedFrames:
+    """Frames with poses of theirs, in the types that the kernels read.
+
+    Attributes
+    ----------
+    spectra, plane, weights
+        As those of `FrameSet`: n frames of m frequencies.
+    rotations
+        (c, 3, 3) float32.
+    shifts
+        (c, 2) float32 px from the frame's centre; a search over shifts that takes no start leaves them aside.
+    frame_of
+        (c,) int32, the frame that each pose is one of.
+    """
+
+    spectra: NDArray[np.complex64]
+    plane: _core.HalfPlane
+    weights: NDArray[np.float32]
+    rotations: NDArray[np.float32]
+    shifts: NDArray[np.float32]
+    frame_of: NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -133,6 +157,23 @@ class FrameSet:
     def box(self) -> float:
         """Box, Å."""
         return self.size * self.pixel_size
+
+    def posed(
+        self,
+        rotations: NDArray[np.floating],
+        shifts: NDArray[np.floating] | None = None,
+        frame_of: NDArray[np.integer] | None = None,
+    ) -> PosedFrames:
+        """Return the frames with poses of theirs: shifts are 0 and the poses one per frame, unless given."""
+        count = len(rotations)
+        return PosedFrames(
+            self.spectra,
+            self.plane,
+            self.weights,
+            np.ascontiguousarray(rotations, np.float32),
+            np.zeros((count, 2), np.float32) if shifts is None else np.ascontiguousarray(shifts, np.float32),
+            np.arange(count, dtype=np.int32) if frame_of is None else np.ascontiguousarray(frame_of, np.int32),
+        )
 
     def take(self, select: NDArray[np.int64]) -> FrameSet:
         """Return the frames `select` only."""

@@ -114,16 +114,12 @@ def look_up(
     shifts are searched `steps` quarter waves to each side of `starts` (c, 2) px.
     """
     overlap, shifts = _core.look_up_poses(
-        frames.spectra,
-        frames.plane,
+        frames.posed(rotations, starts, frame),
         np.stack([r.transfer * frames.weights for r in references]),
         np.concatenate([r.atoms for r in references]),
         np.concatenate([r.heights for r in references]),
         [len(r.atoms) for r in references],
         of.astype(np.int32),
-        np.ascontiguousarray(rotations, np.float32),
-        frame.astype(np.int32),
-        np.ascontiguousarray(starts, np.float32),
         steps,
     )
     power = np.empty(len(frame))
@@ -142,16 +138,8 @@ def exact_fit(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Overlap b (c,) and power a (c,) of poses (c,), neither read from an image nor from a table."""
     overlap, power, _ = _core.model_gain(
-        frames.spectra,
-        frames.plane,
-        frames.weights,
-        reference.atoms,
-        reference.heights,
-        None,
-        reference.transfer[None],
-        np.ascontiguousarray(rotations, np.float32),
-        np.ascontiguousarray(shifts, np.float32),
-        frame.astype(np.int32),
+        frames.posed(rotations, shifts, frame),
+        (reference.atoms, reference.heights, None, reference.transfer[None]),
         0,
         1.0,
     )

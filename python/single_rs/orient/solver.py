@@ -90,14 +90,10 @@ class HalfSolver:
     ) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
         """Log-likelihood (c,) and best shift (c, 2) of rotations (c, 3, 3) of the frames `frame` (c,), ascending."""
         overlap, power, shifts = _core.score_poses(
-            frames.spectra,
-            frames.plane,
-            frames.weights,
+            frames.posed(rotations, frame_of=frame),
             np.stack(volumes),
             PAD,
             of.astype(np.int32),
-            np.ascontiguousarray(rotations, np.float32),
-            frame.astype(np.int32),
             self.window,
             self.spacing,
         )
@@ -115,15 +111,10 @@ class HalfSolver:
     ) -> Fitted:
         """Refine poses of the frames `frame` (c,) continuously."""
         r, t, overlap, power, _ = _core.polish_poses(
-            frames.spectra,
-            frames.plane,
-            frames.weights,
+            frames.posed(rotations, shifts, frame),
             np.stack(volumes),
             PAD,
             of.astype(np.int32),
-            np.ascontiguousarray(rotations, np.float32),
-            np.ascontiguousarray(shifts, np.float32),
-            frame.astype(np.int32),
             iterations,
             POLISH_REACH,
             2 * self.spacing,
@@ -170,12 +161,8 @@ class HalfSolver:
     ) -> list[tuple[NDArray[np.complex64], NDArray[np.float32]]]:
         """Accumulate posed frames, one pair of sums per group."""
         return _core.insert_slices(
-            frames.spectra,
-            frames.plane,
-            frames.weights,
+            frames.posed(rotations, shifts),
             np.ascontiguousarray(weight * frames.gain, np.float32),
-            np.ascontiguousarray(rotations, np.float32),
-            np.ascontiguousarray(shifts, np.float32),
             group.astype(np.int32),
             groups,
             PAD,

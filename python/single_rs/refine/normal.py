@@ -43,9 +43,7 @@ def normal_factor(
     filters = scene.filters()[:1]
     matrix = _core.model_normal(
         scene.plane,
-        single(model.positions),
-        single(effective_heights(scene, model, information)),
-        filters,
+        (single(model.positions), single(effective_heights(scene, model, information)), None, filters),
         np.ascontiguousarray(scene.rotations[used]),
         single(information / len(used)),
         _pair_table(scene, information * filters[0].astype(float) ** 2 / len(used)),

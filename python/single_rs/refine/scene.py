@@ -111,17 +111,10 @@ class Scene:
         """Fit the filters of all shells to the frames in use, at their poses and scales."""
         order = self.transfer.shape[0]
         square, right = _core.model_filter_sums(
-            self.frames.spectra,
-            self.plane,
-            self.frames.weights,
+            self.frames.posed(self.rotations, self.shifts),
             self.gains,
-            self.rotations,
-            self.shifts,
             self.scales,
-            single(model.positions),
-            single(model.heights),
-            None,
-            np.ones((order, len(self.plane)), np.float32),
+            (single(model.positions), single(model.heights), None, np.ones((order, len(self.plane)), np.float32)),
         )
         diagonal = np.einsum("sii->si", square)
         seen = (diagonal > 0).all(1)
@@ -133,13 +126,8 @@ class Scene:
         """Refine the poses of the frames in use (or of `select`) against the atoms."""
         chosen = np.flatnonzero(self.gains > 0) if select is None else select
         rotations, shifts, *_ = _core.polish_poses_to_atoms(
-            self.frames.spectra,
-            self.plane,
-            self.frames.weights,
-            *self._atoms(model),
-            np.ascontiguousarray(self.rotations[chosen]),
-            np.ascontiguousarray(self.shifts[chosen]),
-            chosen.astype(np.int32),
+            self.frames.posed(self.rotations[chosen], self.shifts[chosen], chosen),
+            self._atoms(model),
             self.config.polish_iterations,
             float(np.deg2rad(self.config.max_turn)),
             self.config.max_shift / self.pixel_size,
@@ -152,13 +140,9 @@ class Scene:
     ) -> tuple[NDArray[np.float64], Fitness, NDArray[np.float64]]:
         """Gradient of ½ log-likelihood (group, n, 5) by x, y, z (px), height, width; fitness; information (m,)."""
         sums, table, information = _core.model_gradients(
-            self.frames.spectra,
-            self.plane,
-            self.frames.weights,
+            self.frames.posed(self.rotations, self.shifts),
             self.gains,
-            self.rotations,
-            self.shifts,
-            *self._atoms(model),
+            self._atoms(model),
             np.zeros(len(self.gains), np.int32) if groups is None else groups,
             count,
             0.0,
