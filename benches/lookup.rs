@@ -14,7 +14,8 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use num_complex::Complex32;
 use single_rs::fourier::HalfPlane;
 use single_rs::orient::lookup::{AtomModel, look_up};
-use single_rs::volume::Rotation;
+use single_rs::orient::power::{SlicePower, tabulate};
+use single_rs::volume::{FourierVolume, Rotation, reach_for, volume_len};
 use std::hint::black_box;
 
 const ATOMS: usize = 600;
@@ -28,28 +29,22 @@ fn kernels(c: &mut Criterion) {
     let spectrum: Vec<Complex32> = (0..plane.len()).map(|_| random.complex()).collect();
     let filter = vec![1.0; plane.len()];
     let poses: Vec<Rotation> = (0..CANDIDATES).map(|_| random.rotation()).collect();
-    let model = AtomModel { positions: &positions, heights: &heights };
+    let reach = reach_for(plane.max_shell, 2);
+    let map: Vec<Complex32> = (0..volume_len(reach)).map(|_| random.complex()).collect();
+    let volume = FourierVolume::new(&map, reach, 2).expect("the lengths fit");
+    let table = tabulate(&volume, &plane, &filter);
+    let power = SlicePower::new(volume, &plane, &filter, &table);
+    let model = AtomModel { positions: &positions, heights: &heights, filter: &filter, power };
     let (frame_of, starts) = (vec![0; CANDIDATES], vec![[0.0; 2]; CANDIDATES]);
     let mut group = c.benchmark_group("look_up");
     for steps in [0, 1, 3, 5] {
         group.throughput(Throughput::Elements((ATOMS * CANDIDATES) as u64));
         group.bench_function(BenchmarkId::new("steps", steps), |b| {
-            b.iter(|| {
-                look_up(
-                    &spectrum,
-                    &plane,
-                    &[&filter],
-                    &[model],
-                    &[0],
-                    black_box(&poses),
-                    &frame_of,
-                    &starts,
-                    steps,
-                )
-            });
+            b.iter(|| look_up(&spectrum, &plane, &model, black_box(&poses), &frame_of, &starts, steps));
         });
     }
     group.finish();
+    c.bench_function("tabulate", |b| b.iter(|| tabulate(black_box(&volume), &plane, &filter)));
 }
 
 criterion_group!(benches, kernels);

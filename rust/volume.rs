@@ -145,10 +145,22 @@ impl<'a> FourierVolume<'a> {
         }
     }
 
+    /// |F|² at the image frequency `k` of the slice at rotation `r`.
+    #[inline]
+    #[must_use]
+    pub fn power_at(&self, r: &Rotation, k: [f32; 2]) -> f32 {
+        self.value(self.place(r, k[0], k[1])).norm_sqr()
+    }
+
     /// Image frequency to grid steps of the volume.
     #[inline(always)]
     fn position(&self, r: &Rotation, kx: i32, ky: i32) -> [f32; 3] {
-        let (x, y) = (kx as f32 * self.pad, ky as f32 * self.pad);
+        self.place(r, kx as f32, ky as f32)
+    }
+
+    #[inline(always)]
+    fn place(&self, r: &Rotation, kx: f32, ky: f32) -> [f32; 3] {
+        let (x, y) = (kx * self.pad, ky * self.pad);
         [x * r[0][0] + y * r[1][0], x * r[0][1] + y * r[1][1], x * r[0][2] + y * r[1][2]]
     }
 }

@@ -7,8 +7,9 @@ use num_complex::Complex32;
 use proptest::prelude::*;
 use single_rs::fourier::HalfPlane;
 use single_rs::orient::lookup::{AtomModel, look_up, shift_spacing};
+use single_rs::orient::power::{SIDE, SlicePower};
 use single_rs::orient::score::Match;
-use single_rs::volume::Rotation;
+use single_rs::volume::{FourierVolume, Rotation, reach_for, volume_len};
 use std::f32::consts::TAU;
 
 const SIZE: usize = 64;
@@ -63,10 +64,16 @@ impl Scene {
         starts: &[[f32; 2]],
         steps: usize,
     ) -> Vec<Match> {
-        let model = AtomModel { positions: &self.positions, heights: &self.heights };
         let poses: Vec<Rotation> = (0..frame_of.len()).map(|i| self.poses[i % self.poses.len()]).collect();
-        let of = vec![0; spectra.len() / self.plane.len()];
-        look_up(spectra, &self.plane, &[&self.filter], &[model], &of, &poses, frame_of, starts, steps)
+        // Only the overlap is looked at here: a volume of zeros has no power.
+        let reach = reach_for(self.plane.max_shell, 1);
+        let nothing = vec![Complex32::default(); volume_len(reach)];
+        let volume = FourierVolume::new(&nothing, reach, 1).unwrap();
+        let table = vec![0.0; SIDE * SIDE];
+        let power = SlicePower::new(volume, &self.plane, &self.filter, &table);
+        let model =
+            AtomModel { positions: &self.positions, heights: &self.heights, filter: &self.filter, power };
+        look_up(spectra, &self.plane, &model, &poses, frame_of, starts, steps)
     }
 
     fn noise(&mut self, frames: usize) -> Vec<Complex32> {

@@ -6,6 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from single_rs.orient.frames import PosedFrames
+from single_rs.orient.reference import Reference
+from single_rs.orient.search import SearchPlan
 
 __version__: str
 
@@ -37,8 +39,10 @@ __all__ = [
     "polish_poses_to_atoms",
     "project_slices",
     "score_poses",
+    "search_poses",
     "smooth_candidates",
     "solve_normal",
+    "tabulate_power",
     "threads",
 ]
 
@@ -142,15 +146,19 @@ def score_poses(
     steps: int,
     spacing: float,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]: ...
+def tabulate_power(
+    volume: npt.NDArray[np.complex64], plane: HalfPlane, pad: int, weights: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32]: ...
 def look_up_poses(
+    posed: PosedFrames, reference: Reference, steps: int
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]: ...
+def search_poses(
     posed: PosedFrames,
-    filters: npt.NDArray[np.float32],
-    positions: npt.NDArray[np.float32],
-    heights: npt.NDArray[np.float32],
-    atoms: list[int],
-    model_of: npt.NDArray[np.int32],
-    steps: int,
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]: ...
+    reference: Reference,
+    gain: npt.NDArray[np.float32],
+    prior: npt.NDArray[np.float32],
+    plan: SearchPlan,
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.bool_]]: ...
 def look_up_spacing(plane: HalfPlane) -> float: ...
 def project_slices(
     volume: npt.NDArray[np.complex64], plane: HalfPlane, pad: int, rotations: npt.NDArray[np.float32]

@@ -5,11 +5,14 @@ use super::convert::{contiguous, indices, rotations, rows};
 use super::fourier::PyHalfPlane;
 use super::frames::{Matches, PolishedPoses, PosedFrames, PyPosedFrames, match_arrays, polished_arrays};
 use crate::error::Error;
+use crate::fourier::HalfPlane;
 use crate::orient::hmm::{Step, forward_backward};
 use crate::orient::index::{Indexer, LatticeSpots, RING, Rings, polar_spectra};
 use crate::orient::lookup::{AtomModel, MOST_STEPS, look_up, shift_spacing};
 use crate::orient::polish::{PolishLimits, polish};
+use crate::orient::power::{SIDE, SlicePower, tabulate};
 use crate::orient::score::{ShiftWindow, score_candidates};
+use crate::orient::search::{Pool, SearchPlan, search};
 use crate::volume::{FourierVolume, project};
 use num_complex::Complex32;
 use numpy::{
@@ -151,47 +154,124 @@ fn score_poses<'py>(
     match_arrays(py, &found)
 }
 
-type Looks<'py> = (Bound<'py, PyArray1<f32>>, Bound<'py, PyArray2<f32>>);
-
-#[pyfunction]
-fn look_up_poses<'py>(
-    py: Python<'py>,
-    posed: PyPosedFrames<'py>,
-    filters: PyReadonlyArrayDyn<'py, f32>,
-    positions: PyReadonlyArrayDyn<'py, f32>,
+/// Any object with these attributes, as `single_rs.orient.reference.Reference` is.
+#[derive(FromPyObject)]
+struct PyAtomModel<'py> {
+    atoms: PyReadonlyArrayDyn<'py, f32>,
     heights: PyReadonlyArrayDyn<'py, f32>,
-    atoms: Vec<usize>,
-    model_of: PyReadonlyArrayDyn<'py, i32>,
-    steps: usize,
-) -> PyResult<Looks<'py>> {
-    let PosedFrames { spectra, plane, rotations, shifts, frame_of, frames, .. } = posed.check()?;
-    let filters: Vec<&[f32]> = contiguous(&filters, "filters", 2)?.chunks(plane.len()).collect();
-    agree("filters", filters.len(), atoms.len())?;
-    agree("filters", filters.iter().map(|f| f.len()).sum(), atoms.len() * plane.len())?;
-    let mut positions: &[[f32; 3]] = rows(contiguous(&positions, "positions", 2)?, "positions")?;
-    let mut heights = contiguous(&heights, "heights", 1)?;
-    agree("positions", positions.len(), atoms.iter().sum())?;
-    agree("heights", heights.len(), positions.len())?;
-    let mut models = Vec::with_capacity(atoms.len());
-    for &count in &atoms {
-        let ((p, more), (h, further)) = (positions.split_at(count), heights.split_at(count));
-        models.push(AtomModel { positions: p, heights: h });
-        (positions, heights) = (more, further);
+    filter: PyReadonlyArrayDyn<'py, f32>,
+    volume: PyReadonlyArrayDyn<'py, Complex32>,
+    pad: usize,
+    view_power: PyReadonlyArrayDyn<'py, f32>,
+}
+
+impl PyAtomModel<'_> {
+    fn check(&self, plane: &HalfPlane, weights: &[f32]) -> PyResult<AtomModel<'_>> {
+        let positions = rows(contiguous(&self.atoms, "atoms", 2)?, "atoms")?;
+        let heights = contiguous(&self.heights, "heights", 1)?;
+        agree("heights", heights.len(), positions.len())?;
+        let filter = contiguous(&self.filter, "filter", 1)?;
+        agree("filter", filter.len(), plane.len())?;
+        let volume = views(&self.volume, "volume", 3, self.pad, plane.max_shell)?[0];
+        let table = contiguous(&self.view_power, "view_power", 2)?;
+        agree("view_power", table.len(), SIDE * SIDE)?;
+        Ok(AtomModel { positions, heights, filter, power: SlicePower::new(volume, plane, weights, table) })
     }
-    let model_of = one_of(&model_of, "model_of", models.len(), frames)?;
+}
+
+/// Check that candidates come frame by frame and that the window is not too wide.
+fn check_candidates(frame_of: &[usize], steps: usize) -> PyResult<()> {
     if !frame_of.is_sorted() {
         return Err(Error::bad_input("frame_of", "not ascending", "sort the candidates by frame").into());
     }
     if steps > MOST_STEPS {
         return Err(Error::bad_input("steps", steps.to_string(), format!("at most {MOST_STEPS}")).into());
     }
-    let found = py.detach(|| {
-        look_up(spectra, plane, &filters, &models, &model_of, rotations, &frame_of, shifts, steps)
-    });
-    let shifts: Vec<f32> = found.iter().flat_map(|m| m.shift).collect();
+    Ok(())
+}
+
+#[pyfunction]
+fn tabulate_power<'py>(
+    py: Python<'py>,
+    volume: PyReadonlyArrayDyn<'py, Complex32>,
+    plane: &PyHalfPlane,
+    pad: usize,
+    weights: PyReadonlyArrayDyn<'py, f32>,
+) -> PyResult<Bound<'py, PyArray2<f32>>> {
+    let plane = &plane.0;
+    let view = &views(&volume, "volume", 3, pad, plane.max_shell)?[0];
+    let weights = contiguous(&weights, "weights", 1)?;
+    agree("weights", weights.len(), plane.len())?;
+    py.detach(|| tabulate(view, plane, weights)).into_pyarray(py).reshape([SIDE, SIDE])
+}
+
+#[pyfunction]
+fn look_up_poses<'py>(
+    py: Python<'py>,
+    posed: PyPosedFrames<'py>,
+    reference: PyAtomModel<'py>,
+    steps: usize,
+) -> PyResult<Matches<'py>> {
+    let PosedFrames { spectra, plane, weights, rotations, shifts, frame_of, .. } = posed.check()?;
+    let model = reference.check(plane, weights)?;
+    check_candidates(&frame_of, steps)?;
+    let found = py.detach(|| look_up(spectra, plane, &model, rotations, &frame_of, shifts, steps));
+    match_arrays(py, &found)
+}
+
+/// Any object with these attributes, as `single_rs.orient.search.SearchPlan` is.
+#[derive(FromPyObject)]
+struct PySearchPlan {
+    window: usize,
+    climbers: usize,
+    finalists: usize,
+    climb: Vec<f32>,
+    same: f32,
+    temper: f32,
+}
+
+/// Rotations (n, k, 3, 3), shifts (n, k, 2) px, and whether there are so many (n, k).
+type Finalists<'py> = (Bound<'py, PyArray4<f32>>, Bound<'py, PyArray3<f32>>, Bound<'py, PyArray2<bool>>);
+
+#[pyfunction]
+fn search_poses<'py>(
+    py: Python<'py>,
+    posed: PyPosedFrames<'py>,
+    reference: PyAtomModel<'py>,
+    gain: PyReadonlyArrayDyn<'py, f32>,
+    prior: PyReadonlyArrayDyn<'py, f32>,
+    plan: PySearchPlan,
+) -> PyResult<Finalists<'py>> {
+    let PosedFrames { spectra, plane, weights, rotations, shifts, frame_of, frames } = posed.check()?;
+    let model = reference.check(plane, weights)?;
+    check_candidates(&frame_of, plan.window)?;
+    let gain = contiguous(&gain, "gain", 1)?;
+    agree("gain", gain.len(), frames)?;
+    let prior = contiguous(&prior, "prior", 1)?;
+    agree("prior", prior.len(), rotations.len())?;
+    let PySearchPlan { window, climbers, finalists: count, climb, same, temper } = plan;
+    let plan = SearchPlan { window, climbers, finalists: count, climb, same, temper };
+    let pool = Pool { frame_of: &frame_of, rotations, starts: shifts, prior };
+    let found = py.detach(|| search(spectra, plane, gain, &model, pool, &plan));
+    let mut matrices = vec![0.0f32; frames * count * 9];
+    let mut moves = vec![0.0f32; frames * count * 2];
+    let mut there = vec![false; frames * count];
+    let mut frame = frame_of.clone();
+    frame.dedup();
+    for (&frame, poses) in frame.iter().zip(&found) {
+        // The places of poses that there are not hold the first.
+        let filled = poses.iter().chain(std::iter::repeat(&poses[0])).take(count);
+        for (i, pose) in filled.enumerate() {
+            let place = frame * count + i;
+            matrices[9 * place..9 * place + 9].copy_from_slice(pose.rotation.as_flattened());
+            moves[2 * place..2 * place + 2].copy_from_slice(&pose.fit.shift);
+            there[place] = i < poses.len();
+        }
+    }
     Ok((
-        found.iter().map(|m| m.overlap).collect::<Vec<_>>().into_pyarray(py),
-        shifts.into_pyarray(py).reshape([found.len(), 2])?,
+        matrices.into_pyarray(py).reshape([frames, count, 3, 3])?,
+        moves.into_pyarray(py).reshape([frames, count, 2])?,
+        there.into_pyarray(py).reshape([frames, count])?,
     ))
 }
 
@@ -241,7 +321,9 @@ pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(index_frames, m)?)?;
     m.add_function(wrap_pyfunction!(smooth_candidates, m)?)?;
     m.add_function(wrap_pyfunction!(score_poses, m)?)?;
+    m.add_function(wrap_pyfunction!(tabulate_power, m)?)?;
     m.add_function(wrap_pyfunction!(look_up_poses, m)?)?;
+    m.add_function(wrap_pyfunction!(search_poses, m)?)?;
     m.add_function(wrap_pyfunction!(look_up_spacing, m)?)?;
     m.add_function(wrap_pyfunction!(project_slices, m)?)?;
     m.add_function(wrap_pyfunction!(polish_poses, m)?)

@@ -15,6 +15,7 @@
 //! steps of the grid shares the weights of the four points, so that the whole window is one patch per atom.
 
 use crate::fourier::HalfPlane;
+use crate::orient::power::SlicePower;
 use crate::orient::score::{Match, window_peak};
 use crate::volume::Rotation;
 use num_complex::Complex32;
@@ -32,12 +33,15 @@ const OVERSAMPLING: usize = 4;
 pub const MOST_STEPS: usize = 7;
 
 /// Atoms all alike but for their heights.
-#[derive(Debug, Clone, Copy)]
 pub struct AtomModel<'a> {
     /// Positions (x, y, z) from the particle's centre, px.
     pub positions: &'a [[f32; 3]],
     /// Heights.
     pub heights: &'a [f32],
+    /// w c at the packed frequencies.
+    pub filter: &'a [f32],
+    /// Power of the model's slices.
+    pub power: SlicePower<'a>,
 }
 
 /// Distance (px) of the shifts of a window in images of this plane.
@@ -63,50 +67,50 @@ fn grid_side(plane: &HalfPlane) -> usize {
 
 /// Best shift of every candidate within (2·`steps` + 1)² shifts round its start.
 ///
-/// `filters` (one per model, `plane.len()` numbers each) are w c; `model_of` names the model of each frame, `frame_of`
-/// (ascending) the frame of each candidate, `starts` its shift in px. Atoms that leave the box count nothing. The
-/// power of a match is not known here and is 0. Order is kept; the result does not depend on the number of threads.
+/// `frame_of` (ascending) names the frame of each candidate, `starts` its shift in px. Atoms that leave the box count
+/// nothing. Order is kept; the result does not depend on the number of threads.
 #[must_use]
 pub fn look_up(
     spectra: &[Complex32],
     plane: &HalfPlane,
-    filters: &[&[f32]],
-    models: &[AtomModel<'_>],
-    model_of: &[usize],
+    model: &AtomModel<'_>,
     rotations: &[Rotation],
     frame_of: &[usize],
     starts: &[[f32; 2]],
     steps: usize,
 ) -> Vec<Match> {
     let filter = FrameFilter::new(plane);
-    let m = plane.len();
-    let of_frame: Vec<Range<usize>> = frame_of
-        .chunk_by(|a, b| a == b)
-        .scan(0, |start, chunk| {
-            let range = *start..*start + chunk.len();
-            *start = range.end;
-            Some(range)
-        })
-        .collect();
-    let found: Vec<Vec<Match>> = of_frame
+    let found: Vec<Vec<Match>> = by_frame(frame_of)
         .into_par_iter()
         .map_init(
             || filter.scratch(),
             |scratch, range| {
-                let frame = frame_of[range.start];
-                let model = model_of[frame];
-                filter.apply(&spectra[frame * m..(frame + 1) * m], filters[model], scratch);
                 let image =
-                    Image { values: &scratch.image, side: filter.side, scale: 1.0 / shift_spacing(plane) };
-                range.map(|i| image.best(&models[model], &rotations[i], starts[i], steps)).collect()
+                    filter.apply(packed(spectra, plane, frame_of[range.start]), model.filter, scratch);
+                range.map(|i| image.best(model, &rotations[i], starts[i], steps)).collect()
             },
         )
         .collect();
     found.concat()
 }
 
+/// Candidates of one frame after the other.
+pub(super) fn by_frame(frame_of: &[usize]) -> Vec<Range<usize>> {
+    let mut start = 0;
+    let range = |chunk: &[usize]| {
+        start += chunk.len();
+        start - chunk.len()..start
+    };
+    frame_of.chunk_by(|a, b| a == b).map(range).collect()
+}
+
+/// Spectrum of one of many frames.
+pub(super) fn packed<'a>(spectra: &'a [Complex32], plane: &HalfPlane, frame: usize) -> &'a [Complex32] {
+    &spectra[frame * plane.len()..(frame + 1) * plane.len()]
+}
+
 /// From a packed spectrum to the filtered image J.
-struct FrameFilter<'a> {
+pub(super) struct FrameFilter<'a> {
     plane: &'a HalfPlane,
     side: usize,
     /// Of each packed frequency: one over what bilinear reading multiplies it by.
@@ -116,7 +120,7 @@ struct FrameFilter<'a> {
 }
 
 /// Working memory of one thread.
-struct Scratch {
+pub(super) struct Scratch {
     /// `[kx][y]`.
     columns: Vec<Complex32>,
     line: Vec<Complex32>,
@@ -125,7 +129,7 @@ struct Scratch {
 }
 
 impl<'a> FrameFilter<'a> {
-    fn new(plane: &'a HalfPlane) -> Self {
+    pub(super) fn new(plane: &'a HalfPlane) -> Self {
         let side = grid_side(plane);
         let sinc = |k: i32| {
             let x = PI * k as f32 / side as f32;
@@ -137,7 +141,7 @@ impl<'a> FrameFilter<'a> {
         Self { plane, side, sharpen, columns, rows }
     }
 
-    fn scratch(&self) -> Scratch {
+    pub(super) fn scratch(&self) -> Scratch {
         Scratch {
             columns: vec![Complex32::default(); (self.plane.max_shell + 1) * self.side],
             line: self.rows.make_input_vec(),
@@ -150,7 +154,12 @@ impl<'a> FrameFilter<'a> {
     }
 
     /// J on the grid, its origin at (side/2, side/2).
-    fn apply(&self, spectrum: &[Complex32], filter: &[f32], scratch: &mut Scratch) {
+    pub(super) fn apply<'s>(
+        &self,
+        spectrum: &[Complex32],
+        filter: &[f32],
+        scratch: &'s mut Scratch,
+    ) -> Image<'s> {
         let side = self.side;
         scratch.columns.fill(Complex32::default());
         for row in &self.plane.rows {
@@ -179,10 +188,11 @@ impl<'a> FrameFilter<'a> {
                 .process_with_scratch(&mut scratch.line, out, &mut scratch.work)
                 .expect("the lines have the planned length");
         }
+        Image { values: &scratch.image, side, scale: side as f32 / self.plane.size as f32 }
     }
 }
 
-struct Image<'a> {
+pub(super) struct Image<'a> {
     values: &'a [f32],
     side: usize,
     /// Grid points per px.
@@ -190,12 +200,13 @@ struct Image<'a> {
 }
 
 impl Image<'_> {
-    fn best(&self, model: &AtomModel<'_>, r: &Rotation, start: [f32; 2], steps: usize) -> Match {
+    /// Best shift of one candidate.
+    pub(super) fn best(&self, model: &AtomModel<'_>, r: &Rotation, start: [f32; 2], steps: usize) -> Match {
         let mut window = [0.0f32; (2 * MOST_STEPS + 1) * (2 * MOST_STEPS + 1)];
         let side = 2 * steps + 1;
         let window = &mut window[..side * side];
         self.all_shifts(model, r, start, steps, window);
-        let mut found = window_peak(window, steps, 1.0 / self.scale, 0.0);
+        let mut found = window_peak(window, steps, 1.0 / self.scale, model.power.at(r));
         found.shift[0] += start[0];
         found.shift[1] += start[1];
         found

@@ -4,10 +4,14 @@
 //! - [`hmm`]: the same evidence pooled over neighbouring frames by a hidden Markov model;
 //! - [`score`]: candidate poses against a Fourier volume, the shift searched;
 //! - [`lookup`]: candidate poses against the atoms of a model, the shift searched;
+//! - [`power`]: what the model's slices hold, which a look-up does not see;
+//! - [`search`]: all candidates of a frame looked up, the best climbed from, the finalists kept;
 //! - [`polish`]: rotation and shift refined continuously against a Fourier volume.
 
 pub mod hmm;
 pub mod index;
 pub mod lookup;
 pub mod polish;
+pub mod power;
 pub mod score;
+pub mod search;

@@ -28,7 +28,7 @@ from single_rs.orient.mates import Candidates, all_mates, choose
 from single_rs.orient.quotient import States
 from single_rs.orient.reference import Reference, exact_fit, likelihood
 from single_rs.orient.rotation_search import LONGEST_COMPARED, approximate_symmetries
-from single_rs.orient.search import search
+from single_rs.orient.search import SearchPlan, search
 from single_rs.orient.seed import next_model, seed_model
 from single_rs.orient.solver import CONFIDENT, DOUBTFUL, HalfPoses, HalfSolver
 from single_rs.orient.volumes import shell_correlation
@@ -173,8 +173,7 @@ def _round(
     """Search all frames of a fold, compare the finalists exactly, let the chain decide, polish what it chose."""
     count = len(fold.members)
     of, every = np.zeros(count, np.int64), np.arange(count)
-    starts = np.zeros((count, 2))
-    finalists = search(fold.frames, [reference], of, candidates, starts, half.window, temper or 1.0)
+    finalists = search(fold.frames, reference, candidates, SearchPlan(half.window, temper or 1.0))
     frame, place = np.nonzero(finalists.there)
     start = (finalists.rotations[frame, place], finalists.shifts[frame, place])
     rotations, shifts = finalists.rotations, finalists.shifts

@@ -1,8 +1,8 @@
 """What candidate poses are compared with: the atoms of a model, and their Fourier volume.
 
-The overlap b of a frame with a candidate is looked up atom by atom (``rust/orient/lookup.rs``). The power a of the
-candidate's slice depends only on the direction of view, so it is tabulated over half the sphere once per model; b
-comes at each candidate's best shift. A frame is then explained by the candidate with the largest gain of log-likelihood
+The overlap b of a frame with a candidate is looked up atom by atom (``rust/orient/lookup.rs``), at the candidate's best
+shift. The power a of the candidate's slice is read from a table over half the sphere that is made once per model
+(``rust/orient/power.rs``). A frame is then explained by the candidate with the largest gain of log-likelihood
 2 s b − s² a, with one scale s for all frames.
 """
 
@@ -20,8 +20,6 @@ from single_rs.orient.volumes import PAD
 
 __all__ = ["Reference", "exact_fit", "likelihood", "look_up"]
 
-VIEW_STEP = 2.0  # degrees between tabulated directions; a zone axis is about as wide
-BATCH = 500  # slices held at a time
 LEAST_HEIGHT = 0.02  # of the highest atom: what weighs less changes nothing
 
 
@@ -37,17 +35,23 @@ class Reference:
         (a,) float32.
     transfer
         (m,) float32, image of one atom at the packed frequencies.
+    filter
+        (m,) float32, the same times the weights of the frames.
     volume
         (2K+1, 2K+1, K+1) complex64.
+    pad
+        Grid steps of the volume per image shell.
     view_power
-        (polar, azimuth) power of the slice seen along each direction of a grid over half the sphere.
+        (s, s) float32, power of the slice seen along each direction of a grid over half the sphere.
     """
 
     atoms: NDArray[np.float32]
     heights: NDArray[np.float32]
     transfer: NDArray[np.float32]
+    filter: NDArray[np.float32]
     volume: NDArray[np.complex64]
-    view_power: NDArray[np.float64]
+    pad: int
+    view_power: NDArray[np.float32]
 
     @classmethod
     def of(
@@ -61,72 +65,33 @@ class Reference:
         """Reference for `frames` of atoms at positions (a, 3) Å, transfer given per grid shell of the volume."""
         keep = weight > LEAST_HEIGHT * weight.max()
         shell = np.linalg.norm(frames.plane.frequencies(), axis=1) * PAD
+        image = np.interp(shell, np.arange(len(transfer)), transfer).astype(np.float32)
         return cls(
             np.ascontiguousarray(positions[keep] / frames.pixel_size, np.float32),
             weight[keep].astype(np.float32),
-            np.interp(shell, np.arange(len(transfer)), transfer).astype(np.float32),
+            image,
+            image * frames.weights,
             volume,
-            _view_power(frames, volume),
+            PAD,
+            _core.tabulate_power(volume, frames.plane, PAD, frames.weights),
         )
-
-    def power(self, directions: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Power (c,) of the slices seen along `directions` (c, 3), read bilinearly from the table."""
-        table = self.view_power
-        d = np.where(directions[:, 2:] < 0, -directions, directions)  # Friedel: from behind as from the front
-        polar = np.arccos(np.clip(d[:, 2], -1, 1)) / (np.pi / 2) * (len(table) - 1)
-        azimuth = np.arctan2(d[:, 1], d[:, 0]) / (2 * np.pi) % 1.0 * table.shape[1]
-        i, j = np.minimum(polar.astype(int), len(table) - 2), azimuth.astype(int) % table.shape[1]
-        f, g = polar - i, azimuth - np.floor(azimuth)
-        right = (j + 1) % table.shape[1]
-        return np.asarray(
-            (1 - f) * ((1 - g) * table[i, j] + g * table[i, right])
-            + f * ((1 - g) * table[i + 1, j] + g * table[i + 1, right])
-        )
-
-
-def _view_power(frames: FrameSet, volume: NDArray[np.complex64]) -> NDArray[np.float64]:
-    polar = np.radians(np.linspace(0, 90, round(90 / VIEW_STEP) + 1))
-    azimuth = np.radians(np.arange(0, 360, VIEW_STEP))
-    t, p = (a.ravel() for a in np.meshgrid(polar, azimuth, indexing="ij"))
-    beam = np.stack([np.sin(t) * np.cos(p), np.sin(t) * np.sin(p), np.cos(t)], axis=1)
-    across = np.stack([np.cos(t) * np.cos(p), np.cos(t) * np.sin(p), -np.sin(t)], axis=1)
-    turns = np.stack([across, np.cross(beam, across), beam], axis=1).astype(np.float32)
-    power = np.empty(len(turns))
-    for start in range(0, len(turns), BATCH):
-        part = slice(start, start + BATCH)
-        slices = _core.project_slices(volume, frames.plane, PAD, np.ascontiguousarray(turns[part]))
-        power[part] = (slices.real**2 + slices.imag**2) @ frames.weights
-    return power.reshape(len(polar), len(azimuth))
 
 
 def look_up(
     frames: FrameSet,
-    references: list[Reference],
-    of: NDArray[np.int64],
+    reference: Reference,
     rotations: NDArray[np.floating],
     frame: NDArray[np.int64],
     starts: NDArray[np.floating],
     steps: int,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float32]]:
-    """Overlap b (c,), power a (c,) and best shift (c, 2) px of candidates, each against the reference of its frame.
+    """Overlap b (c,), power a (c,) and best shift (c, 2) px of candidates.
 
-    `frame` (c,) ascending names the frame of each of rotations (c, 3, 3), `of` (n,) the reference of each frame;
-    shifts are searched `steps` quarter waves to each side of `starts` (c, 2) px.
+    `frame` (c,) ascending names the frame of each of rotations (c, 3, 3); shifts are searched `steps` quarter waves to
+    each side of `starts` (c, 2) px.
     """
-    overlap, shifts = _core.look_up_poses(
-        frames.posed(rotations, starts, frame),
-        np.stack([r.transfer * frames.weights for r in references]),
-        np.concatenate([r.atoms for r in references]),
-        np.concatenate([r.heights for r in references]),
-        [len(r.atoms) for r in references],
-        of.astype(np.int32),
-        steps,
-    )
-    power = np.empty(len(frame))
-    for number, reference in enumerate(references):
-        here = of[frame] == number
-        power[here] = reference.power(rotations[here, 2])
-    return overlap.astype(float), power, shifts
+    overlap, power, shifts = _core.look_up_poses(frames.posed(rotations, starts, frame), reference, steps)
+    return overlap.astype(float), power.astype(float), shifts
 
 
 def exact_fit(

@@ -34,8 +34,7 @@ def lead_over_mates(
     mates = all_mates(rotations[:, None], turns)
     frame = np.repeat(np.arange(n), mates.shape[1])
     starts = np.repeat(shifts, mates.shape[1], axis=0)
-    of = np.zeros(n, np.int64)
-    overlap, power, _ = look_up(frames, [reference], of, mates.reshape(-1, 3, 3), frame, starts, steps)
+    overlap, power, _ = look_up(frames, reference, mates.reshape(-1, 3, 3), frame, starts, steps)
     gain = likelihood(overlap, power, frame, frames.gain).reshape(n, 2, len(turns))
     rivals = np.delete((gain[:, 0, 0, None, None] - gain).mean(axis=0).ravel(), 0)
     return float(rivals.min(initial=np.inf))
@@ -50,9 +49,8 @@ def gain_over_null(
 ) -> float:
     """How much more frames gain from their own poses than from those of frames half the movie away, nats a frame."""
     n = len(rotations)
-    every, of = np.arange(n), np.zeros(n, np.int64)
     both = np.stack([rotations, np.roll(rotations, n // 2, axis=0)], axis=1).reshape(-1, 3, 3)
-    frame = np.repeat(every, 2)
-    overlap, power, _ = look_up(frames, [reference], of, both, frame, np.repeat(shifts, 2, axis=0), steps)
+    frame = np.repeat(np.arange(n), 2)
+    overlap, power, _ = look_up(frames, reference, both, frame, np.repeat(shifts, 2, axis=0), steps)
     own, other = likelihood(overlap, power, frame, frames.gain).reshape(n, 2).mean(axis=0)
     return float(own - other)

@@ -1,0 +1,178 @@
+//! From the candidates of every frame to a few distinct, refined finalists.
+//!
+//! All candidates are looked up on the whole window of shifts; the best of each frame climb by ever smaller turns about
+//! the three laboratory axes, to both sides; of what comes out, the best poses of which no two are the same are kept.
+//! Everything about a frame happens while its filtered image is in the cache.
+
+use crate::fourier::HalfPlane;
+use crate::orient::lookup::{AtomModel, FrameFilter, Image, by_frame, packed};
+use crate::orient::score::Match;
+use crate::volume::Rotation;
+use num_complex::Complex32;
+use rayon::prelude::*;
+
+/// How far a search goes.
+#[derive(Debug, Clone)]
+pub struct SearchPlan {
+    /// Shifts tried to each side of a start, in steps of the look-up's grid.
+    pub window: usize,
+    /// Candidates of each frame that climb.
+    pub climbers: usize,
+    /// Distinct poses of each frame that are kept.
+    pub finalists: usize,
+    /// Turns tried about each axis, to both sides, rad.
+    pub climb: Vec<f32>,
+    /// Poses nearer than this are one, rad.
+    pub same: f32,
+    /// Share of a log-likelihood to believe, against the candidates' prior.
+    pub temper: f32,
+}
+
+/// Candidates of all frames, by frame.
+#[derive(Debug, Clone, Copy)]
+pub struct Pool<'a> {
+    /// Frame of each, ascending.
+    pub frame_of: &'a [usize],
+    /// Poses.
+    pub rotations: &'a [Rotation],
+    /// Shifts to start from, px.
+    pub starts: &'a [[f32; 2]],
+    /// Nats.
+    pub prior: &'a [f32],
+}
+
+/// A refined pose of a frame.
+#[derive(Debug, Clone, Copy)]
+pub struct Finalist {
+    /// Pose.
+    pub rotation: Rotation,
+    /// Overlap, power and shift.
+    pub fit: Match,
+}
+
+/// Finalists of every frame that has candidates, best first, in ascending order of frames. `gain` (one per frame) is
+/// the frame's weight. The result does not depend on the number of threads.
+#[must_use]
+pub fn search(
+    spectra: &[Complex32],
+    plane: &HalfPlane,
+    gain: &[f32],
+    model: &AtomModel<'_>,
+    pool: Pool<'_>,
+    plan: &SearchPlan,
+) -> Vec<Vec<Finalist>> {
+    let filter = FrameFilter::new(plane);
+    let ranges = by_frame(pool.frame_of);
+    let looked: Vec<Vec<Match>> = ranges
+        .par_iter()
+        .map_init(
+            || filter.scratch(),
+            |scratch, range| {
+                let spectrum = packed(spectra, plane, pool.frame_of[range.start]);
+                let image = filter.apply(spectrum, model.filter, scratch);
+                let look = |i: usize| image.best(model, &pool.rotations[i], pool.starts[i], plan.window);
+                range.clone().map(look).collect()
+            },
+        )
+        .collect();
+    let scale = common_scale(&looked);
+    let value = |m: &Match| 2.0 * scale * m.overlap - scale * scale * m.power;
+    ranges
+        .par_iter()
+        .zip(&looked)
+        .map_init(
+            || filter.scratch(),
+            |scratch, (range, looked)| {
+                let frame = pool.frame_of[range.start];
+                let weight = plan.temper * gain[frame];
+                let believed =
+                    looked.iter().zip(range.clone()).map(|(m, i)| weight * value(m) + pool.prior[i]);
+                let believed: Vec<f32> = believed.collect();
+                let image = filter.apply(packed(spectra, plane, frame), model.filter, scratch);
+                let mut top: Vec<Finalist> = best_of(&believed, plan.climbers)
+                    .into_iter()
+                    .map(|i| {
+                        climb(&image, model, &pool.rotations[range.start + i], looked[i].shift, plan, value)
+                    })
+                    .collect();
+                top.sort_by(|a, b| value(&b.fit).total_cmp(&value(&a.fit)));
+                distinct(top, plan)
+            },
+        )
+        .collect()
+}
+
+/// The one scale of the model that the best candidates of all frames ask for.
+fn common_scale(looked: &[Vec<Match>]) -> f32 {
+    let plain = |m: &&Match| 2.0 * m.overlap - m.power;
+    let best = looked.iter().filter_map(|of| of.iter().max_by(|a, b| plain(a).total_cmp(&plain(b))));
+    let (overlap, power) =
+        best.fold((0.0f64, 0.0f64), |s, m| (s.0 + f64::from(m.overlap), s.1 + f64::from(m.power)));
+    ((overlap / power) as f32).max(1e-6)
+}
+
+/// Places of the `count` highest values, highest first, the earlier of equals first.
+fn best_of(values: &[f32], count: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..values.len()).collect();
+    let ahead = |a: &usize, b: &usize| values[*b].total_cmp(&values[*a]).then(a.cmp(b));
+    if order.len() > count {
+        order.select_nth_unstable_by(count, ahead);
+        order.truncate(count);
+    }
+    order.sort_by(ahead);
+    order
+}
+
+fn climb(
+    image: &Image<'_>,
+    model: &AtomModel<'_>,
+    start: &Rotation,
+    shift: [f32; 2],
+    plan: &SearchPlan,
+    value: impl Fn(&Match) -> f32,
+) -> Finalist {
+    let mut at = Finalist { rotation: *start, fit: image.best(model, start, shift, 1) };
+    for &reach in &plan.climb {
+        let from = at;
+        for axis in 0..3 {
+            for turn in [reach, -reach] {
+                let rotation = turned(&from.rotation, axis, turn);
+                let fit = image.best(model, &rotation, from.fit.shift, 1);
+                if value(&fit) > value(&at.fit) {
+                    at = Finalist { rotation, fit };
+                }
+            }
+        }
+    }
+    at
+}
+
+/// `r` after a turn by `angle` about a laboratory axis.
+fn turned(r: &Rotation, axis: usize, angle: f32) -> Rotation {
+    let (s, c) = angle.sin_cos();
+    let (i, j) = ((axis + 1) % 3, (axis + 2) % 3);
+    let mut out = *r;
+    for k in 0..3 {
+        out[i][k] = c * r[i][k] - s * r[j][k];
+        out[j][k] = s * r[i][k] + c * r[j][k];
+    }
+    out
+}
+
+/// The first poses, of which no two are the same.
+fn distinct(poses: Vec<Finalist>, plan: &SearchPlan) -> Vec<Finalist> {
+    let near = 1.0 + 2.0 * plan.same.cos();
+    let trace = |a: &Rotation, b: &Rotation| -> f32 {
+        a.iter().flatten().zip(b.iter().flatten()).map(|(x, y)| x * y).sum()
+    };
+    let mut kept: Vec<Finalist> = Vec::with_capacity(plan.finalists);
+    for pose in poses {
+        if kept.len() == plan.finalists {
+            break;
+        }
+        if kept.iter().all(|k| trace(&k.rotation, &pose.rotation) <= near) {
+            kept.push(pose);
+        }
+    }
+    kept
+}
