@@ -16,12 +16,13 @@ __all__ = ["FrameSet", "PosedFrames", "TimeBlocks", "shell_of", "time_blocks"]
 
 MASK_MARGIN = 3.0  # Å beyond the ball of equal variance: corners of the particle stick out of it
 MASK_EDGE = 2.0  # Å, soft edge of the mask
-FEWEST_BLOCKS = 4  # two halves, each of two folds
+HALVES_BLOCKS = 4  # blocks come in multiples of this: as many for each half, an even number
+FOLDS = 4  # of each half: what a frame is compared with is made of three quarters of its half
 
 
 @dataclass(frozen=True)
 class TimeBlocks:
-    """Contiguous time blocks, dealt to the halves in turn and within each half to two folds.
+    """Contiguous time blocks, dealt to the halves in turn and within each half to folds in turn.
 
     Attributes
     ----------
@@ -30,7 +31,7 @@ class TimeBlocks:
     half
         (n,) 0 or 1.
     fold
-        (n,) 0 or 1, within its half.
+        (n,) 0 to `FOLDS` − 1, within its half.
     guard
         (n,) whether the image is within the guard gap of a block's ends.
     """
@@ -50,17 +51,20 @@ def time_blocks(frames: NDArray[np.int64], length: int, guard: int) -> TimeBlock
         Fewer images than four blocks of ten.
     """
     n = len(frames)
-    if n < 10 * FEWEST_BLOCKS:
-        raise InputError(f"the stack has {n} frames; at least {10 * FEWEST_BLOCKS} are needed for two half sets")
-    count = FEWEST_BLOCKS * max(1, round(n / (FEWEST_BLOCKS * length)))
+    if n < 10 * HALVES_BLOCKS:
+        raise InputError(f"the stack has {n} frames; at least {10 * HALVES_BLOCKS} are needed for two half sets")
+    count = HALVES_BLOCKS * max(1, round(n / (HALVES_BLOCKS * length)))
     edges = np.rint(np.linspace(0, n, count + 1)).astype(int)
-    block = np.repeat(np.arange(count), np.diff(edges))
-    from_start = np.arange(n) - edges[block]
-    from_end = edges[block + 1] - 1 - np.arange(n)
+    stretch = np.repeat(np.arange(count), np.diff(edges))
+    from_start = np.arange(n) - edges[stretch]
+    from_end = edges[stretch + 1] - 1 - np.arange(n)
     near = np.minimum(from_start, from_end) < guard
     near[: edges[0] + guard] = False  # the movie's own ends border on nothing
     near[n - guard :] = False
-    return TimeBlocks(block, block % 2, block // 2 % 2, near)
+    # A short movie has fewer stretches than folds: each is cut in two, which needs no guard, noise being new in each frame.
+    parts = 2 if count < 2 * FOLDS else 1
+    part = parts * from_start // np.diff(edges)[stretch]
+    return TimeBlocks(parts * stretch + part, stretch % 2, (parts * (stretch // 2) + part) % FOLDS, near)
 
 
 def shell_of(resolution: float, size: int, pixel_size: float) -> int:

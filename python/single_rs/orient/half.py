@@ -9,8 +9,8 @@
    zone axis, or at a dose of one electron per pixel, the index may miss the right state altogether.
 4. *Polish* at full resolution.
 
-From the second round of growth on, a frame is compared with models made of the other fold's time blocks only. The folds
-take turns: were both to move at once, two folds that sit in different mates would change places for ever.
+After the seed, a frame is compared with models made of the other folds' time blocks only. The folds take turns: were
+all to move at once, two that sit in different mates would change places for ever.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from single_rs.orient.chain import Chain
-from single_rs.orient.frames import FrameSet
+from single_rs.orient.frames import FOLDS, FrameSet
 from single_rs.orient.mates import Candidates, all_mates, choose
 from single_rs.orient.quotient import States
 from single_rs.orient.reference import Reference, exact_fit, likelihood
@@ -52,6 +52,7 @@ NEAR_PRIOR = -3.0  # nats of a pose that only time proposes, beside the index's 
 class _Fold:
     """Frames of one fold and their poses so far."""
 
+    number: int
     members: NDArray[np.int64]  # index into the half
     frames: FrameSet
     fine: FrameSet  # the same at full resolution
@@ -66,26 +67,28 @@ def solve_half(half: HalfSolver, fine: HalfSolver, states: States, report: Calla
     trail: dict[str, float] = {}
     report("seed")
     model = seed_model(half, states, trail)
-    folds = [_fold(half, fine, states, number) for number in (0, 1)]
-    turns = ((folds[1], folds[0]), (folds[0], folds[1]))
+    folds = [_fold(half, fine, states, number) for number in range(FOLDS)]
     report("grow")
     seed = half.site_reference(model)
     for fold in folds:
         fold.poses = _round(half, fold, seed, fold.candidates, FIRST_TEMPER)
     for _ in range(config.growth_rounds - 1):
         report("grow")
-        for fold, other in turns:
-            sums = _sums(half, other.frames, other.poses, other.poses.confidence > CONFIDENT)
-            pool = _with_own(fold.candidates, fold.poses)
-            fold.poses = _round(half, fold, half.site_reference(next_model(half, sums, model)), pool, FIRST_TEMPER)
+        sums = [_sums(half, fold) for fold in folds]
+        for fold in folds:
+            reference = half.site_reference(next_model(half, _others(sums, fold), model))
+            fold.poses = _round(half, fold, reference, _with_own(fold.candidates, fold.poses), FIRST_TEMPER)
+            sums[fold.number] = _sums(half, fold)
     _note(trail, "growth", folds)
     score, placed = -np.inf, 0.0
     for number in range(config.map_rounds):
         report("map")
-        for fold, other in turns:
-            reference = _held_out(half, other.frames, other.poses)
+        sums = [_sums(half, fold) for fold in folds]
+        for fold in folds:
+            reference = half.map_reference(fold.frames, _others(sums, fold))
             pool = fold.candidates if number == 0 else _in_doubt(half, fold, reference)
             fold.poses = _round(half, fold, reference, _with_own(pool, fold.poses), None)
+            sums[fold.number] = _sums(half, fold)
         _note(trail, f"map_{number}", folds)
         score, before = trail[f"map_{number}_score"], score
         placed, placed_before = trail[f"map_{number}_confident"], placed
@@ -93,19 +96,21 @@ def solve_half(half: HalfSolver, fine: HalfSolver, states: States, report: Calla
             break
     for _ in range(config.polish_rounds):
         report("polish")
-        references = [_held_out(fine, other.fine, other.poses) for _, other in turns]
-        for (fold, _), reference in zip(turns, references, strict=True):
-            fold.poses = _polished(fine, fold, reference)
-    trail |= _witnesses(half, turns)
+        sums = [_sums(fine, fold) for fold in folds]
+        for fold in folds:
+            fold.poses = _polished(fine, fold, fine.map_reference(fold.fine, _others(sums, fold)))
+    trail |= _witnesses(half, folds)
     return _gathered(folds, trail)
 
 
-def _witnesses(half: HalfSolver, turns: tuple[tuple[_Fold, _Fold], ...]) -> dict[str, float]:
-    """Agreement of the folds' maps, and what their poses are worth against each other."""
-    references = [_held_out(half, other.frames, other.poses) for _, other in turns]
-    correlation = shell_correlation(*(r.volume for r in references))
+def _witnesses(half: HalfSolver, folds: list[_Fold]) -> dict[str, float]:
+    """Agreement of maps that share no frame, and what poses are worth against the other folds."""
+    sums = [_sums(half, fold) for fold in folds]
+    apart = [half.map_reference(half.frames, _total(sums[part::2])).volume for part in (0, 1)]
+    correlation = shell_correlation(*apart)
     lead, null = [], []
-    for (fold, _), reference in zip(turns, references, strict=True):
+    for fold in folds:
+        reference = half.map_reference(fold.frames, _others(sums, fold))
         own = (fold.frames, reference, fold.poses.rotations, fold.poses.shifts)
         lead.append(lead_over_mates(*own, _mates_of(half, reference), half.window))
         null.append(gain_over_null(*own, half.window))
@@ -127,9 +132,8 @@ def _fold(half: HalfSolver, fine: HalfSolver, states: States, number: int) -> _F
         {},
     )
     candidates = Candidates.mates(states.take(members), half.template.group)
-    return _Fold(
-        members, half.frames.take(members), fine.frames.take(members), half.block[members], candidates, nowhere
-    )
+    own = (half.frames.take(members), fine.frames.take(members), half.block[members])
+    return _Fold(number, members, *own, candidates, nowhere)
 
 
 def _gathered(folds: list[_Fold], trail: dict[str, float]) -> HalfPoses:
@@ -150,17 +154,24 @@ def _note(trail: dict[str, float], stage: str, folds: list[_Fold]) -> None:
     trail[f"{stage}_score"] = float(score.mean())
 
 
-def _sums(
-    half: HalfSolver, frames: FrameSet, poses: HalfPoses, weight: NDArray[np.floating]
-) -> tuple[NDArray[np.complex64], NDArray[np.float32]]:
-    group = np.zeros(len(weight), np.int64)
-    return half.insert(frames, weight, poses.rotations, poses.shifts, group, 1)[0]
+_Sums = tuple[NDArray[np.complex64], NDArray[np.float32]]
 
 
-def _held_out(half: HalfSolver, frames: FrameSet, poses: HalfPoses) -> Reference:
-    """Reference made of the confident frames of one fold, for the other."""
+def _sums(solver: HalfSolver, fold: _Fold) -> _Sums:
+    """Accumulated slices of a fold's frames, each with the weight of its pose, at the solver's resolution."""
+    poses = fold.poses
     weight = poses.confidence * (poses.confidence > DOUBTFUL)
-    return half.map_reference(frames, _sums(half, frames, poses, weight))
+    frames = fold.frames if len(fold.frames.plane) == len(solver.frames.plane) else fold.fine
+    return solver.insert(frames, weight, poses.rotations, poses.shifts, np.zeros(len(weight), np.int64), 1)[0]
+
+
+def _total(sums: list[_Sums]) -> _Sums:
+    return sum(s[0] for s in sums), sum(s[1] for s in sums)
+
+
+def _others(sums: list[_Sums], fold: _Fold) -> _Sums:
+    """Accumulated slices of all folds but one."""
+    return _total([s for number, s in enumerate(sums) if number != fold.number])
 
 
 def _with_own(candidates: Candidates, poses: HalfPoses) -> Candidates:
