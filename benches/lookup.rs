@@ -34,7 +34,7 @@ fn kernels(c: &mut Criterion) {
     let volume = FourierVolume::new(&map, reach, 2).expect("the lengths fit");
     let table = tabulate(&volume, &plane, &filter);
     let power = SlicePower::new(volume, &plane, &filter, &table);
-    let model = AtomModel { positions: &positions, heights: &heights, filter: &filter, power };
+    let model = AtomModel::new(&positions, &heights, &filter, power);
     let (frame_of, starts) = (vec![0; CANDIDATES], vec![[0.0; 2]; CANDIDATES]);
     let mut group = c.benchmark_group("look_up");
     for steps in [0, 1, 3, 5] {

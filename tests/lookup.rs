@@ -71,8 +71,7 @@ impl Scene {
         let volume = FourierVolume::new(&nothing, reach, 1).unwrap();
         let table = vec![0.0; SIDE * SIDE];
         let power = SlicePower::new(volume, &self.plane, &self.filter, &table);
-        let model =
-            AtomModel { positions: &self.positions, heights: &self.heights, filter: &self.filter, power };
+        let model = AtomModel::new(&self.positions, &self.heights, &self.filter, power);
         look_up(spectra, &self.plane, &model, &poses, frame_of, starts, steps)
     }
 

@@ -175,7 +175,7 @@ impl PyAtomModel<'_> {
         let volume = views(&self.volume, "volume", 3, self.pad, plane.max_shell)?[0];
         let table = contiguous(&self.view_power, "view_power", 2)?;
         agree("view_power", table.len(), SIDE * SIDE)?;
-        Ok(AtomModel { positions, heights, filter, power: SlicePower::new(volume, plane, weights, table) })
+        Ok(AtomModel::new(positions, heights, filter, SlicePower::new(volume, plane, weights, table)))
     }
 }
 
@@ -225,7 +225,7 @@ struct PySearchPlan {
     window: usize,
     climbers: usize,
     finalists: usize,
-    climb: Vec<f32>,
+    climb: [usize; 2],
     same: f32,
     temper: f32,
 }

@@ -8,11 +8,12 @@
 //! J(y) = Re Σ_k w c X exp(+2πi k·y/N)
 //! ```
 //!
-//! The frame is filtered once to the image J; every candidate then costs one look into J per atom, some
-//! forty times less than cutting a slice from a Fourier volume. J is held on a grid of a quarter of its shortest
-//! wavelength and read bilinearly, what that multiplies its spectrum by (sinc² along each axis) being divided out
-//! beforehand (the second type of non-uniform transform: Dutt and Rokhlin 1993, doi:10.1137/0914081). A window of shifts by whole
-//! steps of the grid shares the weights of the four points, so that the whole window is one patch per atom.
+//! The frame is filtered once to the image J; every candidate then costs one look into J per atom, a hundredth of what
+//! cutting a slice from a Fourier volume costs. J is held at `PHASES` points a grid step along each axis, the grid being a
+//! quarter of the shortest wavelength, as `PHASES`² images of the grid, and the nearest point is read; what that
+//! multiplies the spectrum by (sinc along each axis) is divided out beforehand (compare the second type of non-uniform
+//! transform: Dutt and Rokhlin 1993, doi:10.1137/0914081). A window of shifts by whole steps of the grid is one patch of
+//! one image.
 
 use crate::fourier::HalfPlane;
 use crate::orient::power::SlicePower;
@@ -22,12 +23,21 @@ use num_complex::Complex32;
 use rayon::prelude::*;
 use realfft::{ComplexToReal, RealFftPlanner};
 use rustfft::{Fft, FftPlanner};
-use std::f32::consts::PI;
+use std::f32::consts::{PI, TAU};
 use std::ops::Range;
 use std::sync::Arc;
 
 /// Grid points per shortest period.
 const OVERSAMPLING: usize = 4;
+
+/// Points of J along each axis in a step of the grid: what is read is a sixteenth of a wavelength off at most.
+const PHASES: usize = 2;
+
+/// Zeros round each image of a phase, so that no patch leaves it.
+const MARGIN: usize = 16;
+
+/// Rows of a patch that are summed at a time, so that the sums stay in registers.
+const ROWS: usize = 4;
 
 /// Most shifts to each side of the centre of the window.
 pub const MOST_STEPS: usize = 7;
@@ -38,10 +48,26 @@ pub struct AtomModel<'a> {
     pub positions: &'a [[f32; 3]],
     /// Heights.
     pub heights: &'a [f32],
+    /// Mean square of the atoms' distances from the centre along an axis, px².
+    pub spread: f32,
     /// w c at the packed frequencies.
     pub filter: &'a [f32],
     /// Power of the model's slices.
     pub power: SlicePower<'a>,
+}
+
+impl<'a> AtomModel<'a> {
+    /// Atoms at `positions` of `heights`, seen through `filter`, with the power of their slices.
+    #[must_use]
+    pub fn new(
+        positions: &'a [[f32; 3]],
+        heights: &'a [f32],
+        filter: &'a [f32],
+        power: SlicePower<'a>,
+    ) -> Self {
+        let square: f32 = positions.iter().flatten().map(|v| v * v).sum();
+        Self { positions, heights, spread: square / (3 * positions.len().max(1)) as f32, filter, power }
+    }
 }
 
 /// Distance (px) of the shifts of a window in images of this plane.
@@ -85,9 +111,9 @@ pub fn look_up(
         .map_init(
             || filter.scratch(),
             |scratch, range| {
-                let image =
-                    filter.apply(packed(spectra, plane, frame_of[range.start]), model.filter, scratch);
-                range.map(|i| image.best(model, &rotations[i], starts[i], steps)).collect()
+                let spectrum = packed(spectra, plane, frame_of[range.start]);
+                let mut phases = filter.phases(spectrum, model.filter, scratch);
+                range.map(|i| phases.best(model, &rotations[i], starts[i], steps)).collect()
             },
         )
         .collect();
@@ -109,12 +135,13 @@ pub(super) fn packed<'a>(spectra: &'a [Complex32], plane: &HalfPlane, frame: usi
     &spectra[frame * plane.len()..(frame + 1) * plane.len()]
 }
 
-/// From a packed spectrum to the filtered image J.
+/// From a packed spectrum to images of it times a filter.
 pub(super) struct FrameFilter<'a> {
-    plane: &'a HalfPlane,
-    side: usize,
-    /// Of each packed frequency: one over what bilinear reading multiplies it by.
-    sharpen: Vec<f32>,
+    pub(super) plane: &'a HalfPlane,
+    /// Points along each side of the grid.
+    pub(super) side: usize,
+    /// For each phase, of each packed frequency: the move to it over what reading the nearest point multiplies by.
+    phases: Vec<Vec<Complex32>>,
     columns: Arc<dyn Fft<f32>>,
     rows: Arc<dyn ComplexToReal<f32>>,
 }
@@ -125,20 +152,28 @@ pub(super) struct Scratch {
     columns: Vec<Complex32>,
     line: Vec<Complex32>,
     work: Vec<Complex32>,
-    image: Vec<f32>,
+    images: Vec<f32>,
+    looks: Vec<(usize, f32)>,
 }
 
 impl<'a> FrameFilter<'a> {
     pub(super) fn new(plane: &'a HalfPlane) -> Self {
         let side = grid_side(plane);
+        let fine = (PHASES * side) as f32;
         let sinc = |k: i32| {
-            let x = PI * k as f32 / side as f32;
+            let x = PI * k as f32 / fine;
             if k == 0 { 1.0 } else { x.sin() / x }
         };
-        let sharpen = plane.frequencies().iter().map(|&(x, y)| (sinc(x) * sinc(y)).powi(-2)).collect();
+        let step = |phase: usize| {
+            let (py, px) = ((phase / PHASES) as f32, (phase % PHASES) as f32);
+            let at = |&(x, y): &(i32, i32)| {
+                Complex32::cis(TAU * (x as f32 * px + y as f32 * py) / fine) / (sinc(x) * sinc(y))
+            };
+            plane.frequencies().iter().map(at).collect()
+        };
         let columns = FftPlanner::new().plan_fft_inverse(side);
         let rows = RealFftPlanner::new().plan_fft_inverse(side);
-        Self { plane, side, sharpen, columns, rows }
+        Self { plane, side, phases: (0..PHASES * PHASES).map(step).collect(), columns, rows }
     }
 
     pub(super) fn scratch(&self) -> Scratch {
@@ -149,17 +184,53 @@ impl<'a> FrameFilter<'a> {
                 Complex32::default();
                 self.columns.get_inplace_scratch_len().max(self.rows.get_scratch_len())
             ],
-            image: vec![0.0; self.side * self.side],
+            images: vec![0.0; PHASES * PHASES * self.stride() * self.stride()],
+            looks: Vec::new(),
         }
     }
 
-    /// J on the grid, its origin at (side/2, side/2).
-    pub(super) fn apply<'s>(
+    /// J at all phases.
+    pub(super) fn phases<'s>(
         &self,
         spectrum: &[Complex32],
         filter: &[f32],
         scratch: &'s mut Scratch,
-    ) -> Image<'s> {
+    ) -> Phases<'s> {
+        let mut images = std::mem::take(&mut scratch.images);
+        let stride = self.stride();
+        for (image, factor) in images.chunks_exact_mut(stride * stride).zip(&self.phases) {
+            let inside = image[MARGIN * stride..].chunks_exact_mut(stride);
+            self.image(spectrum, filter, factor, inside.map(|row| &mut row[MARGIN..]), scratch);
+        }
+        scratch.images = images;
+        Phases {
+            values: &scratch.images,
+            looks: &mut scratch.looks,
+            side: self.side,
+            stride,
+            scale: self.scale(),
+        }
+    }
+
+    /// Points from one row of a phase's image to the next.
+    fn stride(&self) -> usize {
+        self.side + 2 * MARGIN
+    }
+
+    /// Grid points per px.
+    pub(super) fn scale(&self) -> f32 {
+        self.side as f32 / self.plane.size as f32
+    }
+
+    /// Re Σ_k filter · factor · X · exp(+2πi k·y/N) on the grid, its origin at (side/2, side/2), into rows.
+    pub(super) fn image<'i>(
+        &self,
+        spectrum: &[Complex32],
+        filter: &[f32],
+        factor: &[Complex32],
+        rows: impl Iterator<Item = &'i mut [f32]>,
+        scratch: &mut Scratch,
+    ) {
         let side = self.side;
         scratch.columns.fill(Complex32::default());
         for row in &self.plane.rows {
@@ -169,7 +240,7 @@ impl<'a> FrameFilter<'a> {
                 // (−1)^(kx+ky) puts the origin in the middle of the grid. Half of each pair k, −k is packed: the real
                 // part of the sum over it is half the sum over both, which is what the real transform takes.
                 let sign = if (kx as i32 + row.ky) % 2 == 0 { 0.5 } else { -0.5 };
-                let value = spectrum[at] * (filter[at] * self.sharpen[at] * sign);
+                let value = spectrum[at] * factor[at] * (filter[at] * sign);
                 scratch.columns[kx * side + y] = value;
                 if kx == 0 {
                     // Both halves of this column are read: −ky holds the conjugate.
@@ -178,134 +249,110 @@ impl<'a> FrameFilter<'a> {
             }
         }
         self.columns.process_with_scratch(&mut scratch.columns, &mut scratch.work);
-        for (y, out) in scratch.image.chunks_exact_mut(side).enumerate() {
+        for (y, out) in rows.take(side).enumerate() {
             scratch.line.fill(Complex32::default());
             for (kx, value) in scratch.line.iter_mut().enumerate().take(self.plane.max_shell + 1) {
                 *value = scratch.columns[kx * side + y];
             }
             scratch.line[0].im = 0.0; // rounding of a sum that is real by symmetry
             self.rows
-                .process_with_scratch(&mut scratch.line, out, &mut scratch.work)
+                .process_with_scratch(&mut scratch.line, &mut out[..side], &mut scratch.work)
                 .expect("the lines have the planned length");
         }
-        Image { values: &scratch.image, side, scale: side as f32 / self.plane.size as f32 }
     }
 }
 
-pub(super) struct Image<'a> {
+/// J of one frame, `[phase][y][x]`.
+pub(super) struct Phases<'a> {
     values: &'a [f32],
+    /// First point of each atom's patch, and its height.
+    looks: &'a mut Vec<(usize, f32)>,
     side: usize,
+    stride: usize,
     /// Grid points per px.
     scale: f32,
 }
 
-impl Image<'_> {
+impl Phases<'_> {
     /// Best shift of one candidate.
-    pub(super) fn best(&self, model: &AtomModel<'_>, r: &Rotation, start: [f32; 2], steps: usize) -> Match {
+    pub(super) fn best(
+        &mut self,
+        model: &AtomModel<'_>,
+        r: &Rotation,
+        start: [f32; 2],
+        steps: usize,
+    ) -> Match {
         let mut window = [0.0f32; (2 * MOST_STEPS + 1) * (2 * MOST_STEPS + 1)];
         let side = 2 * steps + 1;
         let window = &mut window[..side * side];
-        self.all_shifts(model, r, start, steps, window);
+        self.find(model, r, start, steps);
+        match side {
+            0..=4 => self.sum::<4>(side, window),
+            5..=8 => self.sum::<8>(side, window),
+            _ => self.sum::<16>(side, window),
+        }
         let mut found = window_peak(window, steps, 1.0 / self.scale, model.power.at(r));
         found.shift[0] += start[0];
         found.shift[1] += start[1];
         found
     }
 
+    /// Where the patches of all atoms begin that the image holds.
+    fn find(&mut self, model: &AtomModel<'_>, r: &Rotation, start: [f32; 2], steps: usize) {
+        let fine = PHASES as f32 * self.scale;
+        let middle = (PHASES * (self.side / 2 + MARGIN - steps)) as f32 + 0.5; // truncation then rounds
+        let origin = [start[0] * fine + middle, start[1] * fine + middle];
+        let row = |i: usize| [r[i][0] * fine, r[i][1] * fine, r[i][2] * fine];
+        let (rx, ry) = (row(0), row(1));
+        let last = (PHASES * (self.stride - MARGIN)) as f32;
+        self.looks.clear();
+        for (p, &h) in model.positions.iter().zip(model.heights) {
+            let x = rx[0] * p[0] + rx[1] * p[1] + rx[2] * p[2] + origin[0];
+            let y = ry[0] * p[0] + ry[1] * p[1] + ry[2] * p[2] + origin[1];
+            if x >= 0.0 && y >= 0.0 && x < last && y < last {
+                let (ix, iy) = (x as usize, y as usize);
+                let phase = (iy % PHASES) * PHASES + ix % PHASES;
+                self.looks.push(((phase * self.stride + iy / PHASES) * self.stride + ix / PHASES, h));
+            }
+        }
+    }
+
     /// Σ_a h_a J(y_a + shift) for all shifts of the window, in lanes as wide as the machine has.
-    fn all_shifts(
-        &self,
-        model: &AtomModel<'_>,
-        r: &Rotation,
-        start: [f32; 2],
-        steps: usize,
-        window: &mut [f32],
-    ) {
+    fn sum<const WIDTH: usize>(&self, side: usize, window: &mut [f32]) {
         #[cfg(target_arch = "x86_64")]
         if std::arch::is_x86_feature_detected!("avx2") {
             // SAFETY: the processor has what the function was compiled for.
-            return unsafe { self.all_shifts_avx2(model, r, start, steps, window) };
+            return unsafe { self.sum_avx2::<WIDTH>(side, window) };
         }
-        self.all_shifts_baseline(model, r, start, steps, window);
+        self.sum_baseline::<WIDTH>(side, window);
     }
 
     /// The same code in lanes of eight. Nothing is fused, so the numbers are the same to the last bit.
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2")]
-    fn all_shifts_avx2(
-        &self,
-        model: &AtomModel<'_>,
-        r: &Rotation,
-        start: [f32; 2],
-        steps: usize,
-        window: &mut [f32],
-    ) {
-        self.all_shifts_baseline(model, r, start, steps, window);
+    fn sum_avx2<const WIDTH: usize>(&self, side: usize, window: &mut [f32]) {
+        self.sum_baseline::<WIDTH>(side, window);
     }
 
+    /// WIDTH ≥ `side` columns are summed, `ROWS` rows at a time.
     #[inline(always)]
-    fn all_shifts_baseline(
-        &self,
-        model: &AtomModel<'_>,
-        r: &Rotation,
-        start: [f32; 2],
-        steps: usize,
-        window: &mut [f32],
-    ) {
-        match steps {
-            0..=1 => self.sum::<4>(model, r, start, steps, window),
-            2..=3 => self.sum::<8>(model, r, start, steps, window),
-            4..=5 => self.sum::<12>(model, r, start, steps, window),
-            _ => self.sum::<16>(model, r, start, steps, window),
-        }
-    }
-
-    /// WIDTH ≥ 2·steps + 2 is the width of a patch.
-    #[inline(always)]
-    fn sum<const WIDTH: usize>(
-        &self,
-        model: &AtomModel<'_>,
-        r: &Rotation,
-        start: [f32; 2],
-        steps: usize,
-        window: &mut [f32],
-    ) {
-        let side = 2 * steps + 1;
-        // Left and right points of the bilinear reading are summed apart: the shift by one column comes at the end.
-        let mut left = [[0.0f32; WIDTH]; 2 * MOST_STEPS + 1];
-        let mut right = [[0.0f32; WIDTH]; 2 * MOST_STEPS + 1];
-        let middle = (self.side / 2) as f32 - steps as f32;
-        let origin = [start[0] * self.scale + middle, start[1] * self.scale + middle];
-        let row = |i: usize| [r[i][0] * self.scale, r[i][1] * self.scale, r[i][2] * self.scale];
-        let (rx, ry) = (row(0), row(1));
-        let last = (self.side - WIDTH.max(side + 1)) as f32;
-        for (p, &h) in model.positions.iter().zip(model.heights) {
-            let x = rx[0] * p[0] + rx[1] * p[1] + rx[2] * p[2] + origin[0];
-            let y = ry[0] * p[0] + ry[1] * p[1] + ry[2] * p[2] + origin[1];
-            if !(x >= 0.0 && y >= 0.0 && x < last && y < last) {
-                continue;
-            }
-            let (ix, iy) = (x as usize, y as usize);
-            let (fx, fy) = (x - ix as f32, y - iy as f32);
-            let (at_left, at_right) = ((1.0 - fx) * h, fx * h);
-            let patch = &self.values[iy * self.side + ix..];
-            let line = |i: usize| -> &[f32; WIDTH] {
-                patch[i * self.side..i * self.side + WIDTH].try_into().expect("the slice has this length")
-            };
-            let mut above = line(0);
-            for i in 0..side {
-                let below = line(i + 1);
-                for j in 0..WIDTH {
-                    let v = above[j] + fy * (below[j] - above[j]);
-                    left[i][j] += at_left * v;
-                    right[i][j] += at_right * v;
+    fn sum_baseline<const WIDTH: usize>(&self, side: usize, window: &mut [f32]) {
+        for (group, out) in window.chunks_mut(ROWS * side).enumerate() {
+            let down = group * ROWS * self.stride;
+            let mut sums = [[0.0f32; WIDTH]; ROWS];
+            for &(at, h) in self.looks.iter() {
+                let patch = &self.values[at + down..at + down + (ROWS - 1) * self.stride + WIDTH];
+                let lines: [&[f32; WIDTH]; ROWS] = std::array::from_fn(|i| {
+                    patch[i * self.stride..][..WIDTH].try_into().expect("the slice has this length")
+                });
+                for i in 0..ROWS {
+                    for j in 0..WIDTH {
+                        sums[i][j] += h * lines[i][j];
+                    }
                 }
-                above = below;
             }
-        }
-        for i in 0..side {
-            for j in 0..side {
-                window[i * side + j] = left[i][j] + right[i][j + 1];
+            for (out, sum) in out.chunks_exact_mut(side).zip(&sums) {
+                out.copy_from_slice(&sum[..side]);
             }
         }
     }

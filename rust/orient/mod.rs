@@ -5,9 +5,11 @@
 //! - [`score`]: candidate poses against a Fourier volume, the shift searched;
 //! - [`lookup`]: candidate poses against the atoms of a model, the shift searched;
 //! - [`power`]: what the model's slices hold, which a look-up does not see;
+//! - `climb`: from a candidate to the local top of its likelihood;
 //! - [`search`]: all candidates of a frame looked up, the best climbed from, the finalists kept;
 //! - [`polish`]: rotation and shift refined continuously against a Fourier volume.
 
+mod climb;
 pub mod hmm;
 pub mod index;
 pub mod lookup;

@@ -16,11 +16,11 @@ use crate::volume::{FourierVolume, Rotation};
 use rayon::prelude::*;
 use std::f32::consts::PI;
 
-/// Points along each side of a table: directions lie 0.3° to 1° apart, a spot seen from the origin is 2° to 4° wide.
-pub const SIDE: usize = 241;
+/// Points along each side of a table: directions lie 0.5° to 1.5° apart, a spot seen from the origin is 2° to 4° wide.
+pub const SIDE: usize = 161;
 
 /// Points on half a great circle; the other half is the same.
-const SAMPLES: usize = 240;
+const SAMPLES: usize = 160;
 
 /// A weight below this share of its shell's is a hole.
 const HOLE: f32 = 0.5;

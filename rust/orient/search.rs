@@ -1,11 +1,11 @@
 //! From the candidates of every frame to a few distinct, refined finalists.
 //!
-//! All candidates are looked up on the whole window of shifts; the best of each frame climb by ever smaller turns about
-//! the three laboratory axes, to both sides; of what comes out, the best poses of which no two are the same are kept.
-//! Everything about a frame happens while its filtered image is in the cache.
+//! All candidates are looked up on the whole window of shifts; the best of each frame climb to their local tops, the more
+//! of the way the better they are; of what comes out, the best poses of which no two are the same are kept.
 
 use crate::fourier::HalfPlane;
-use crate::orient::lookup::{AtomModel, FrameFilter, Image, by_frame, packed};
+use crate::orient::climb::{JetFilter, JetScratch};
+use crate::orient::lookup::{AtomModel, FrameFilter, by_frame, packed};
 use crate::orient::score::Match;
 use crate::volume::Rotation;
 use num_complex::Complex32;
@@ -20,8 +20,8 @@ pub struct SearchPlan {
     pub climbers: usize,
     /// Distinct poses of each frame that are kept.
     pub finalists: usize,
-    /// Turns tried about each axis, to both sides, rad.
-    pub climb: Vec<f32>,
+    /// Steps that all climbers take, and steps more that the better half may take.
+    pub climb: [usize; 2],
     /// Poses nearer than this are one, rad.
     pub same: f32,
     /// Share of a log-likelihood to believe, against the candidates' prior.
@@ -69,34 +69,42 @@ pub fn search(
             || filter.scratch(),
             |scratch, range| {
                 let spectrum = packed(spectra, plane, pool.frame_of[range.start]);
-                let image = filter.apply(spectrum, model.filter, scratch);
-                let look = |i: usize| image.best(model, &pool.rotations[i], pool.starts[i], plan.window);
+                let mut phases = filter.phases(spectrum, model.filter, scratch);
+                let look = |i: usize| phases.best(model, &pool.rotations[i], pool.starts[i], plan.window);
                 range.clone().map(look).collect()
             },
         )
         .collect();
     let scale = common_scale(&looked);
     let value = |m: &Match| 2.0 * scale * m.overlap - scale * scale * m.power;
+    let best_first = |poses: &mut Vec<Finalist>| {
+        poses.sort_by(|a, b| value(&b.fit).total_cmp(&value(&a.fit)));
+    };
+    let jet_filter = JetFilter::new(&filter, model);
     ranges
         .par_iter()
         .zip(&looked)
         .map_init(
-            || filter.scratch(),
-            |scratch, (range, looked)| {
+            || (filter.scratch(), JetScratch::new(&filter)),
+            |(scratch, jets), (range, looked)| {
                 let frame = pool.frame_of[range.start];
                 let weight = plan.temper * gain[frame];
                 let believed =
                     looked.iter().zip(range.clone()).map(|(m, i)| weight * value(m) + pool.prior[i]);
                 let believed: Vec<f32> = believed.collect();
-                let image = filter.apply(packed(spectra, plane, frame), model.filter, scratch);
-                let mut top: Vec<Finalist> = best_of(&believed, plan.climbers)
-                    .into_iter()
-                    .map(|i| {
-                        climb(&image, model, &pool.rotations[range.start + i], looked[i].shift, plan, value)
-                    })
-                    .collect();
-                top.sort_by(|a, b| value(&b.fit).total_cmp(&value(&a.fit)));
-                distinct(top, plan)
+                let jets = jet_filter.apply(&filter, packed(spectra, plane, frame), model, jets, scratch);
+                let climbed = |poses: &[Finalist], steps: usize| -> Vec<Finalist> {
+                    poses.iter().map(|pose| jets.climb(model, pose, scale, steps)).collect()
+                };
+                let start = |i: usize| Finalist { rotation: pool.rotations[range.start + i], fit: looked[i] };
+                let starts: Vec<Finalist> =
+                    best_of(&believed, plan.climbers).into_iter().map(start).collect();
+                let mut poses = climbed(&starts, plan.climb[0]);
+                best_first(&mut poses);
+                poses.truncate(poses.len().div_ceil(2));
+                let mut poses = climbed(&poses, plan.climb[1]);
+                best_first(&mut poses);
+                distinct(poses, plan)
             },
         )
         .collect()
@@ -121,42 +129,6 @@ fn best_of(values: &[f32], count: usize) -> Vec<usize> {
     }
     order.sort_by(ahead);
     order
-}
-
-fn climb(
-    image: &Image<'_>,
-    model: &AtomModel<'_>,
-    start: &Rotation,
-    shift: [f32; 2],
-    plan: &SearchPlan,
-    value: impl Fn(&Match) -> f32,
-) -> Finalist {
-    let mut at = Finalist { rotation: *start, fit: image.best(model, start, shift, 1) };
-    for &reach in &plan.climb {
-        let from = at;
-        for axis in 0..3 {
-            for turn in [reach, -reach] {
-                let rotation = turned(&from.rotation, axis, turn);
-                let fit = image.best(model, &rotation, from.fit.shift, 1);
-                if value(&fit) > value(&at.fit) {
-                    at = Finalist { rotation, fit };
-                }
-            }
-        }
-    }
-    at
-}
-
-/// `r` after a turn by `angle` about a laboratory axis.
-fn turned(r: &Rotation, axis: usize, angle: f32) -> Rotation {
-    let (s, c) = angle.sin_cos();
-    let (i, j) = ((axis + 1) % 3, (axis + 2) % 3);
-    let mut out = *r;
-    for k in 0..3 {
-        out[i][k] = c * r[i][k] - s * r[j][k];
-        out[j][k] = s * r[i][k] + c * r[j][k];
-    }
-    out
 }
 
 /// The first poses, of which no two are the same.

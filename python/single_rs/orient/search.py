@@ -36,7 +36,7 @@ class SearchPlan:
     finalists
         Distinct poses of each frame that are compared: a near symmetry must not push the right one out.
     climb
-        Turns tried about each laboratory axis, to both sides, rad.
+        Newton's steps that all climbers take, and steps more that the better half may take.
     same
         Poses nearer than this are one, rad.
     """
@@ -45,7 +45,7 @@ class SearchPlan:
     temper: float
     climbers: int = 40
     finalists: int = 12
-    climb: tuple[float, ...] = tuple(np.radians([1.8, 1.8, 0.9, 0.45, 0.22]).tolist())
+    climb: tuple[int, int] = (3, 4)
     same: float = float(np.radians(3.0))
 
 
