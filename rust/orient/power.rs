@@ -124,6 +124,35 @@ impl<'a> SlicePower<'a> {
     }
 }
 
+/// How the power changes with small rotations (ω_x, ω_y) about the laboratory's axes; about z it does not.
+pub(super) struct PowerSlope {
+    pub(super) gradient: [f32; 2],
+    /// xx, xy, yy.
+    pub(super) hessian: [f32; 3],
+}
+
+impl SlicePower<'_> {
+    /// By differences of the table; what the holes add to it is left out.
+    pub(super) fn slope(&self, r: &Rotation) -> PowerSlope {
+        const H: f32 = 0.0175;
+        // R₂ turns to R₂ − ω_y R₀ + ω_x R₁.
+        let at = |x: f32, y: f32| {
+            self.table.read(std::array::from_fn(|i| r[2][i] - H * y * r[0][i] + H * x * r[1][i]))
+        };
+        let (here, left, right, below, above) =
+            (at(0.0, 0.0), at(-1.0, 0.0), at(1.0, 0.0), at(0.0, -1.0), at(0.0, 1.0));
+        let cross = at(1.0, 1.0) + at(-1.0, -1.0) - at(1.0, -1.0) - at(-1.0, 1.0);
+        PowerSlope {
+            gradient: [(right - left) / (2.0 * H), (above - below) / (2.0 * H)],
+            hessian: [
+                (right + left - 2.0 * here) / (H * H),
+                cross / (4.0 * H * H),
+                (above + below - 2.0 * here) / (H * H),
+            ],
+        }
+    }
+}
+
 /// Power by direction of view, (`SIDE`, `SIDE`), with the holes in the weights filled.
 #[must_use]
 pub fn tabulate(volume: &FourierVolume<'_>, plane: &HalfPlane, weights: &[f32]) -> Vec<f32> {
