@@ -48,6 +48,8 @@ pub struct AtomModel<'a> {
     pub positions: &'a [[f32; 3]],
     /// Heights.
     pub heights: &'a [f32],
+    /// The same, axis by axis.
+    axes: [Vec<f32>; 3],
     /// Mean square of the atoms' distances from the centre along an axis, px².
     pub spread: f32,
     /// w c at the packed frequencies.
@@ -66,7 +68,9 @@ impl<'a> AtomModel<'a> {
         power: SlicePower<'a>,
     ) -> Self {
         let square: f32 = positions.iter().flatten().map(|v| v * v).sum();
-        Self { positions, heights, spread: square / (3 * positions.len().max(1)) as f32, filter, power }
+        let spread = square / (3 * positions.len().max(1)) as f32;
+        let axes = std::array::from_fn(|i| positions.iter().map(|p| p[i]).collect());
+        Self { positions, heights, axes, spread, filter, power }
     }
 }
 
@@ -153,7 +157,7 @@ pub(super) struct Scratch {
     line: Vec<Complex32>,
     work: Vec<Complex32>,
     images: Vec<f32>,
-    looks: Vec<(usize, f32)>,
+    looks: Vec<i32>,
 }
 
 impl<'a> FrameFilter<'a> {
@@ -265,8 +269,8 @@ impl<'a> FrameFilter<'a> {
 /// J of one frame, `[phase][y][x]`.
 pub(super) struct Phases<'a> {
     values: &'a [f32],
-    /// First point of each atom's patch, and its height.
-    looks: &'a mut Vec<(usize, f32)>,
+    /// First point of each atom's patch.
+    looks: &'a mut Vec<i32>,
     side: usize,
     stride: usize,
     /// Grid points per px.
@@ -287,9 +291,9 @@ impl Phases<'_> {
         let window = &mut window[..side * side];
         self.find(model, r, start, steps);
         match side {
-            0..=4 => self.sum::<4>(side, window),
-            5..=8 => self.sum::<8>(side, window),
-            _ => self.sum::<16>(side, window),
+            0..=4 => self.sum::<4>(model.heights, side, window),
+            5..=8 => self.sum::<8>(model.heights, side, window),
+            _ => self.sum::<16>(model.heights, side, window),
         }
         let mut found = window_peak(window, steps, 1.0 / self.scale, model.power.at(r));
         found.shift[0] += start[0];
@@ -297,50 +301,70 @@ impl Phases<'_> {
         found
     }
 
-    /// Where the patches of all atoms begin that the image holds.
+    /// Where the patches of all atoms begin; those of atoms outside the image lie in its margin.
     fn find(&mut self, model: &AtomModel<'_>, r: &Rotation, start: [f32; 2], steps: usize) {
+        #[cfg(target_arch = "x86_64")]
+        if std::arch::is_x86_feature_detected!("avx2") {
+            // SAFETY: the processor has what the function was compiled for.
+            return unsafe { self.find_avx2(model, r, start, steps) };
+        }
+        self.find_baseline(model, r, start, steps);
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2")]
+    fn find_avx2(&mut self, model: &AtomModel<'_>, r: &Rotation, start: [f32; 2], steps: usize) {
+        self.find_baseline(model, r, start, steps);
+    }
+
+    #[inline(always)]
+    fn find_baseline(&mut self, model: &AtomModel<'_>, r: &Rotation, start: [f32; 2], steps: usize) {
         let fine = PHASES as f32 * self.scale;
         let middle = (PHASES * (self.side / 2 + MARGIN - steps)) as f32 + 0.5; // truncation then rounds
         let origin = [start[0] * fine + middle, start[1] * fine + middle];
         let row = |i: usize| [r[i][0] * fine, r[i][1] * fine, r[i][2] * fine];
         let (rx, ry) = (row(0), row(1));
         let last = (PHASES * (self.stride - MARGIN)) as f32;
-        self.looks.clear();
-        for (p, &h) in model.positions.iter().zip(model.heights) {
-            let x = rx[0] * p[0] + rx[1] * p[1] + rx[2] * p[2] + origin[0];
-            let y = ry[0] * p[0] + ry[1] * p[1] + ry[2] * p[2] + origin[1];
-            if x >= 0.0 && y >= 0.0 && x < last && y < last {
-                let (ix, iy) = (x as usize, y as usize);
-                let phase = (iy % PHASES) * PHASES + ix % PHASES;
-                self.looks.push(((phase * self.stride + iy / PHASES) * self.stride + ix / PHASES, h));
-            }
+        let stride = self.stride as i32;
+        let phases = PHASES as i32;
+        let [xs, ys, zs] = &model.axes;
+        self.looks.resize(xs.len(), 0);
+        for (((at, &px), &py), &pz) in self.looks.iter_mut().zip(xs).zip(ys).zip(zs) {
+            let x = rx[0] * px + rx[1] * py + rx[2] * pz + origin[0];
+            let y = ry[0] * px + ry[1] * py + ry[2] * pz + origin[1];
+            // SAFETY: clamped numbers fit (a clamp of NaN by max and min is a number).
+            let (ix, iy): (i32, i32) =
+                unsafe { (x.max(0.0).min(last).to_int_unchecked(), y.max(0.0).min(last).to_int_unchecked()) };
+            let phase = (iy % phases) * phases + ix % phases;
+            *at = (phase * stride + iy / phases) * stride + ix / phases;
         }
     }
 
     /// Σ_a h_a J(y_a + shift) for all shifts of the window, in lanes as wide as the machine has.
-    fn sum<const WIDTH: usize>(&self, side: usize, window: &mut [f32]) {
+    fn sum<const WIDTH: usize>(&self, heights: &[f32], side: usize, window: &mut [f32]) {
         #[cfg(target_arch = "x86_64")]
         if std::arch::is_x86_feature_detected!("avx2") {
             // SAFETY: the processor has what the function was compiled for.
-            return unsafe { self.sum_avx2::<WIDTH>(side, window) };
+            return unsafe { self.sum_avx2::<WIDTH>(heights, side, window) };
         }
-        self.sum_baseline::<WIDTH>(side, window);
+        self.sum_baseline::<WIDTH>(heights, side, window);
     }
 
     /// The same code in lanes of eight. Nothing is fused, so the numbers are the same to the last bit.
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2")]
-    fn sum_avx2<const WIDTH: usize>(&self, side: usize, window: &mut [f32]) {
-        self.sum_baseline::<WIDTH>(side, window);
+    fn sum_avx2<const WIDTH: usize>(&self, heights: &[f32], side: usize, window: &mut [f32]) {
+        self.sum_baseline::<WIDTH>(heights, side, window);
     }
 
     /// WIDTH ≥ `side` columns are summed, `ROWS` rows at a time.
     #[inline(always)]
-    fn sum_baseline<const WIDTH: usize>(&self, side: usize, window: &mut [f32]) {
+    fn sum_baseline<const WIDTH: usize>(&self, heights: &[f32], side: usize, window: &mut [f32]) {
         for (group, out) in window.chunks_mut(ROWS * side).enumerate() {
             let down = group * ROWS * self.stride;
             let mut sums = [[0.0f32; WIDTH]; ROWS];
-            for &(at, h) in self.looks.iter() {
+            for (&at, &h) in self.looks.iter().zip(heights) {
+                let at = at as usize;
                 let patch = &self.values[at + down..at + down + (ROWS - 1) * self.stride + WIDTH];
                 let lines: [&[f32; WIDTH]; ROWS] = std::array::from_fn(|i| {
                     patch[i * self.stride..][..WIDTH].try_into().expect("the slice has this length")
