@@ -33,7 +33,7 @@ from single_rs.errors import SingleError
 from single_rs.io import ParticleStack, read_stack
 from single_rs.orient import Poses, find_poses
 from single_rs.orient.volumes import fourier_volume, shell_correlation
-from single_rs.reconstruct import Reconstruction, _resolution, reconstruct
+from single_rs.reconstruction import Reconstruction, _resolution, reconstruct
 from single_rs.scoring import align_poses
 from single_rs.simulate import Crystal, SimulatedStack, nanocrystal, simulate_stack
 from single_rs.simulate.optics import OpticsConfig

@@ -38,7 +38,7 @@ from common import (
 )
 from single_rs.atoms import trace_atoms
 from single_rs.errors import SingleError
-from single_rs.reconstruct import reconstruct
+from single_rs.reconstruction import reconstruct
 from single_rs.scoring import align_poses, score_atoms
 
 # 15 of the 108 combinations: each size meets each dose, and each kind two or more sizes, doses and speeds.

@@ -14,7 +14,7 @@ import single_rs as sr
 from single_rs.cli import main
 from single_rs.errors import InputError
 from single_rs.plots.validation import plot_check
-from single_rs.reconstruct import reconstruct
+from single_rs.reconstruction import reconstruct
 from single_rs.stages import rebuild, write_atoms, write_json
 from single_rs.star import write_poses
 from single_rs.validate import CHECKS, Case, ValidateConfig, validate_case, validate_folder

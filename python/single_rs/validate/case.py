@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from single_rs.atoms import Atoms
     from single_rs.background import CleanStack
     from single_rs.orient import Poses
-    from single_rs.reconstruct import Reconstruction
+    from single_rs.reconstruction import Reconstruction
 
 __all__ = ["Case", "load_case"]
 
