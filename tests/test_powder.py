@@ -15,7 +15,7 @@ from single_rs.cli import main
 from single_rs.distances import bond_constant
 from single_rs.errors import InputError
 from single_rs.lattice import fit_lattice
-from single_rs.lattice_io import read_lattice
+from single_rs.lattice.files import read_lattice
 from single_rs.powder import form_factor, powder_pattern, two_theta, write_powder_pattern
 from single_rs.powder_fit import powder_lattice, reflections
 from test_lattice import BOND, ball

@@ -23,7 +23,7 @@ from single_rs.errors import ConvergenceError, InputError
 from single_rs.export import ParticleModel, write_xyz
 from single_rs.export_dft import write_formats
 from single_rs.lattice import SMALLEST_DOMAIN, Lattice, fit_lattice
-from single_rs.lattice_io import expansion, write_lattice
+from single_rs.lattice.files import expansion, write_lattice
 from single_rs.strain import StrainConfig
 from single_rs.strain_files import strain_summary, write_strain
 from single_rs.strain_methods import compare_strain_methods
