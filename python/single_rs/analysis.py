@@ -25,8 +25,8 @@ from single_rs.export_dft import write_formats
 from single_rs.lattice import SMALLEST_DOMAIN, Lattice, fit_lattice
 from single_rs.lattice.files import expansion, write_lattice
 from single_rs.strain import StrainConfig
-from single_rs.strain_files import strain_summary, write_strain
-from single_rs.strain_methods import compare_strain_methods
+from single_rs.strain.files import strain_summary, write_strain
+from single_rs.strain.methods import compare_strain_methods
 from single_rs.structure import (
     STRUCTURE_NAMES,
     analyse_structure,
