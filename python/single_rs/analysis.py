@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from single_rs.analysis_distances import distance_summary, powder_of, powder_summary, write_distances
 from single_rs.atoms import Atoms
 from single_rs.crystal import prototype
 from single_rs.dft import DftSettings
+from single_rs.distances.files import distance_summary, powder_of, powder_summary, write_distances
 from single_rs.errors import ConvergenceError, InputError
 from single_rs.export import ParticleModel, write_xyz
 from single_rs.export_dft import write_formats

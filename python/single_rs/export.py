@@ -31,8 +31,8 @@ from single_rs.errors import DataFileError, InputError
 
 if TYPE_CHECKING:
     from single_rs.atoms import Atoms
+    from single_rs.distances.powder_fit import PowderLattice
     from single_rs.lattice import Lattice
-    from single_rs.powder_fit import PowderLattice
     from single_rs.strain import Strain
     from single_rs.strain.methods import StrainComparison
 
