@@ -20,11 +20,11 @@ from single_rs.config import Config, load_config
 from single_rs.errors import ConvergenceError, NoParticleError
 from single_rs.export import read_xyz
 from single_rs.io import read_map, read_stack, write_stack
+from single_rs.io.star import read_poses, read_tracks
 from single_rs.orient import Poses
 from single_rs.reconstruction import Reconstruction
 from single_rs.scoring import score_atoms, score_poses
 from single_rs.simulate import nanocrystal, simulate_movie, simulate_stack
-from single_rs.star import read_poses, read_tracks
 
 BOX, PIXEL, FRAMES = 64, 0.4, 30
 # The stand-ins below know the truth; refined poses and atoms would no longer be theirs.

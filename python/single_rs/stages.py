@@ -19,7 +19,7 @@ import numpy as np
 
 from single_rs.errors import DataFileError, InputError
 from single_rs.io import Movie, ParticleStack, atomic, read_map, read_stack, write_map, write_stack
-from single_rs.star import read_frames, read_poses, read_tracks, write_frames, write_poses, write_tracks
+from single_rs.io.star import read_frames, read_poses, read_tracks, write_frames, write_poses, write_tracks
 
 if TYPE_CHECKING:
     from single_rs.atoms import Atoms

@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from single_rs.io.vtk import write_vti
 from single_rs.strain.algebra import COMPONENTS
 from single_rs.strain.field import Strain
 from single_rs.strain.invariants import MEASURES, strain_measures
 from single_rs.strain.statistics import statistics_table, strain_statistics
 from single_rs.strain.volumes import MAPS, strain_grid
-from single_rs.vtk import write_vti
 
 if TYPE_CHECKING:
     from single_rs.export import ParticleModel
