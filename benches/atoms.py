@@ -16,30 +16,25 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
 from common import (
     Array,
-    Case,
     Scene,
     Solution,
-    apart,
     append_line,
     case,
-    chosen,
     commit,
-    from_files,
+    parsed,
     poses_from_file,
-    simulated,
+    report_each,
+    row_parser,
     solve,
-    thinned,
     true_poses,
     write_poses,
 )
 from single_rs.atoms import Atoms
-from single_rs.orient import Poses
 from single_rs.scoring import PM_PER_ANGSTROM, match_atoms
 
 FRAMES = 2400
@@ -87,8 +82,16 @@ def score_cells(atoms: Atoms, truth: Array) -> list[str]:
     return [f"{x:.3f}" for x in share] + [f"{x:.2f}" for x in numbers] + ratios
 
 
-def report(scene: Scene, known: Callable[[], Poses] | None, keep: Path | None, append: Path | None) -> None:
-    """Solve and print one line for each answer."""
+def report(scene: Scene, options: argparse.Namespace) -> None:
+    """Solve with poses searched, kept from an earlier run, or true, and print one line for each answer."""
+    keep = None
+    if options.keep_poses and options.stack is None:
+        keep = options.cache / f"{scene.name}_{len(scene.images)}_poses.npz"
+    known = None
+    if options.true_poses:
+        known = partial(true_poses, scene.truth)
+    elif keep is not None and keep.exists():
+        known = partial(poses_from_file, keep)
     found = solve(scene, until_atoms=True, known=known)
     if keep is not None and known is None and found.poses is not None:
         write_poses(keep, found.poses)
@@ -99,53 +102,21 @@ def report(scene: Scene, known: Callable[[], Poses] | None, keep: Path | None, a
         cells = score_cells(atoms, scene.truth["atoms"]) if atoms is not None else ["–"] * 9
         line = "| " + " | ".join([scene.name, str(len(scene.images)), name, *cells, *cost]) + " |"
         print(line, flush=True)
-        append_line(append, HEAD, line)
+        append_line(options.append, HEAD, line)
     if found.failure:
         print(found.failure, flush=True)
 
 
-def run_row(row: Case, options: argparse.Namespace) -> None:
-    """Simulate a row and report on it, with poses searched, kept from an earlier run, or true."""
-    scene = simulated(row, options.frames, options.cache)
-    keep = options.cache / f"{row.name}_{len(scene.images)}_poses.npz" if options.keep_poses else None
-    known = None
-    if options.true_poses:
-        known = partial(true_poses, scene.truth)
-    elif keep is not None and keep.exists():
-        known = partial(poses_from_file, keep)
-    report(scene, known, keep, options.append)
-
-
 def main() -> None:
     """Run what the command line asks for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("rows", nargs="*", help="numbers or parts of names; all when none is given")
-    parser.add_argument("--list", action="store_true", help="print the rows and end")
-    parser.add_argument("--frames", type=int, help="of each row instead of its own number")
-    parser.add_argument("--cache", type=Path, help="folder where simulated stacks are kept and found again")
+    parser = row_parser(__doc__)
     parser.add_argument("--keep-poses", action="store_true", help="keep found poses in the cache; use them if there")
     parser.add_argument("--true-poses", action="store_true", help="use the poses of the truth")
-    parser.add_argument("--append", type=Path, help="file that gets the lines too")
-    parser.add_argument("--stack", type=Path, help="solve this stack of counts instead")
-    parser.add_argument("--truth", type=Path, help="its truth: npz with R, shift, atoms, dose")
-    parser.add_argument("--thin-to", type=float, metavar="DOSE", help="e/px/frame left of its counts")
-    parser.add_argument("--element", default="Pt", help="of --stack")
-    options = parser.parse_args()
-    if options.list:
-        print("\n".join(f"{i:2d}  {row.name}" for i, row in enumerate(ROWS)))
-        return
-    if (options.stack is None) != (options.truth is None):
-        parser.error("--stack and --truth go together")
+    options = parsed(parser, ROWS)
     if options.keep_poses and options.cache is None:
         parser.error("--keep-poses needs --cache")
     print(HEAD, end="", flush=True)
-    if options.stack:
-        scene = from_files(options.stack, options.truth, options.element, options.frames)
-        scene = thinned(scene, options.thin_to or scene.dose)
-        report(scene, partial(true_poses, scene.truth) if options.true_poses else None, None, options.append)
-        return
-    for number in chosen(options.rows, ROWS):
-        apart(run_row, ROWS[number], options)
+    report_each(report, ROWS, options)
 
 
 if __name__ == "__main__":

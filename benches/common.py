@@ -10,6 +10,7 @@ beam}, O the 24 rotations of the cube and T the orientations of the grains: what
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import multiprocessing
@@ -32,7 +33,7 @@ from single_rs.errors import SingleError
 from single_rs.io import ParticleStack, read_stack
 from single_rs.orient import Poses, find_poses
 from single_rs.orient.volumes import fourier_volume, shell_correlation
-from single_rs.reconstruct import Reconstruction, _resolution, reconstruct
+from single_rs.reconstruction import Reconstruction, _resolution, reconstruct
 from single_rs.scoring import align_poses
 from single_rs.simulate import Crystal, SimulatedStack, nanocrystal, simulate_stack
 from single_rs.simulate.optics import OpticsConfig
@@ -300,6 +301,49 @@ def chosen(words: list[str], rows: list[Case]) -> list[int]:
             raise SystemExit(f"no row {word!r}; --list shows them")
         out += [i for i in hits if i not in out]
     return out or list(range(len(rows)))
+
+
+Report = Callable[[Scene, argparse.Namespace], None]
+
+
+def row_parser(description: str | None) -> argparse.ArgumentParser:
+    """Return a parser of the options that every bench of rows has."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("rows", nargs="*", help="numbers or parts of names; all when none is given")
+    parser.add_argument("--list", action="store_true", help="print the rows and end")
+    parser.add_argument("--frames", type=int, help="of each row instead of its own number")
+    parser.add_argument("--cache", type=Path, help="folder where simulated stacks are kept and found again")
+    parser.add_argument("--append", type=Path, help="file that gets the lines too")
+    parser.add_argument("--stack", type=Path, help="solve this stack of counts instead")
+    parser.add_argument("--truth", type=Path, help="its truth: npz with R, shift, atoms, dose")
+    parser.add_argument("--thin-to", type=float, metavar="DOSE", help="e/px/frame left of its counts")
+    parser.add_argument("--element", default="Pt", help="of --stack")
+    return parser
+
+
+def parsed(parser: argparse.ArgumentParser, rows: list[Case]) -> argparse.Namespace:
+    """Read the command line; end here when it asks for the rows alone."""
+    options = parser.parse_args()
+    if options.list:
+        print("\n".join(f"{i:2d}  {row.name}" for i, row in enumerate(rows)))
+        parser.exit()
+    if (options.stack is None) != (options.truth is None):
+        parser.error("--stack and --truth go together")
+    return options
+
+
+def report_each(report: Report, rows: list[Case], options: argparse.Namespace) -> None:
+    """Call `report` with the stack of the options, or with each chosen row, simulated in a process of its own."""
+    if options.stack:
+        scene = from_files(options.stack, options.truth, options.element, options.frames)
+        report(thinned(scene, options.thin_to or scene.dose), options)
+        return
+    for number in chosen(options.rows, rows):
+        apart(_report_row, report, rows[number], options)
+
+
+def _report_row(report: Report, row: Case, options: argparse.Namespace) -> None:
+    report(simulated(row, options.frames, options.cache), options)
 
 
 def append_line(path: Path | None, head: str, line: str) -> None:

@@ -17,7 +17,6 @@ search cost. Rows go into docs/results.md.
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 import numpy as np
 
@@ -25,23 +24,21 @@ from common import (
     Case,
     Scene,
     Solution,
-    apart,
     append_line,
     case,
-    chosen,
     commit,
-    from_files,
     map_resolution,
     mate_errors,
-    simulated,
+    parsed,
+    report_each,
+    row_parser,
     solve,
-    thinned,
     true_poses,
     within,
 )
 from single_rs.atoms import trace_atoms
 from single_rs.errors import SingleError
-from single_rs.reconstruct import reconstruct
+from single_rs.reconstruction import reconstruct
 from single_rs.scoring import align_poses, score_atoms
 
 # 15 of the 108 combinations: each size meets each dose, and each kind two or more sizes, doses and speeds.
@@ -108,10 +105,10 @@ def table_row(found: Solution, scene: Scene) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def report(scene: Scene, poses_only: bool, append: Path | None) -> None:
+def report(scene: Scene, options: argparse.Namespace) -> None:
     """Solve and print."""
-    found = solve(scene, poses_only=poses_only)
-    if poses_only:
+    found = solve(scene, poses_only=options.poses_only)
+    if options.poses_only:
         print(f"\n{scene.name}, {len(scene.images)} frames, {scene.dose:g} e/px, box {scene.images.shape[-1]}")
         if found.poses is None:
             print(found.failure)
@@ -125,41 +122,17 @@ def report(scene: Scene, poses_only: bool, append: Path | None) -> None:
     line = table_row(found, scene)
     print(line, flush=True)
     print(found.failure or (f"{found.verdict.verdict}: {'; '.join(found.verdict.reasons)}" if found.verdict else ""))
-    append_line(append, HEAD, line)
-
-
-def run_row(row: Case, frames: int | None, cache: Path | None, poses_only: bool, append: Path | None) -> None:
-    """Simulate a row and report on it."""
-    report(simulated(row, frames, cache), poses_only, append)
+    append_line(options.append, HEAD, line)
 
 
 def main(rows: list[Case] = ROWS, description: str | None = __doc__) -> None:
     """Run what the command line asks for."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("rows", nargs="*", help="numbers or parts of names; all when none is given")
-    parser.add_argument("--list", action="store_true", help="print the rows and end")
-    parser.add_argument("--frames", type=int, help="of each row instead of its own number")
+    parser = row_parser(description)
     parser.add_argument("--poses-only", action="store_true", help="end after find_poses")
-    parser.add_argument("--cache", type=Path, help="folder where simulated stacks are kept and found again")
-    parser.add_argument("--append", type=Path, help="file that gets the table row too")
-    parser.add_argument("--stack", type=Path, help="solve this stack of counts instead")
-    parser.add_argument("--truth", type=Path, help="its truth: npz with R, shift, atoms, dose")
-    parser.add_argument("--thin-to", type=float, metavar="DOSE", help="e/px/frame left of its counts")
-    parser.add_argument("--element", default="Pt", help="of --stack")
-    options = parser.parse_args()
-    if options.list:
-        print("\n".join(f"{i:2d}  {row.name}" for i, row in enumerate(rows)))
-        return
-    if (options.stack is None) != (options.truth is None):
-        parser.error("--stack and --truth go together")
+    options = parsed(parser, rows)
     if not options.poses_only:
         print(HEAD, end="", flush=True)
-    if options.stack:
-        scene = from_files(options.stack, options.truth, options.element, options.frames)
-        report(thinned(scene, options.thin_to or scene.dose), options.poses_only, options.append)
-        return
-    for number in chosen(options.rows, rows):
-        apart(run_row, rows[number], options.frames, options.cache, options.poses_only, options.append)
+    report_each(report, rows, options)
 
 
 if __name__ == "__main__":

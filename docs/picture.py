@@ -14,7 +14,6 @@ import numpy as np
 
 import single_rs as sr
 from single_rs.plots.style import new_axes, styled
-from single_rs.reconstruct import reconstruct
 
 DIAMETER, FRAMES, BOX, PIXEL, DOSE = 22.0, 700, 108, 0.38, 10.0  # Å, frames, px, Å/px, e/px/frame
 SHOWN = (100, 320, 540)  # frames in the picture
@@ -30,7 +29,7 @@ def solve(seed: int) -> dict[str, np.ndarray]:
     made = sr.simulate_stack(crystal, FRAMES, box=BOX, pixel_size=PIXEL, dose=DOSE, seed=seed)
     clean = sr.clean_stack(sr.ParticleStack(made.images, PIXEL, np.arange(FRAMES)))
     poses = sr.find_poses(clean, "Pt")
-    density = reconstruct(clean, poses)
+    density = sr.reconstruct(clean, poses)
     atoms = sr.trace_atoms(density.map, PIXEL, "Pt", clean.diameter, density.half1, density.half2)
     lattice = sr.fit_lattice(atoms.positions)
     strain = sr.compute_strain(atoms.positions, lattice)

@@ -17,8 +17,8 @@ from scipy.spatial.transform import Rotation
 from single_rs.analysis import analyse, summarise, write_analysis
 from single_rs.atoms import Atoms
 from single_rs.io import write_map, write_stack
+from single_rs.io.star import write_poses, write_tracks
 from single_rs.motion import Motion, write_motion
-from single_rs.star import write_poses, write_tracks
 from single_rs.validate import Check, Criterion, Validation
 
 BOX, PIXEL, FRAMES = 64, 0.5, 120  # px, Å, frames

@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from single_rs.background import clean_stack
 from single_rs.io import ParticleStack
-from single_rs.reconstruct import reconstruct
+from single_rs.reconstruction import reconstruct
 from single_rs.simulate import nanocrystal, simulate_stack
 
 

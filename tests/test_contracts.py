@@ -50,6 +50,11 @@ def _entries(section: str) -> set[str]:
     return {name.strip().lstrip("*") for head in heads for name in head.split(",")}
 
 
+def test_public_names_are_not_hidden_by_modules():
+    """An imported module becomes an attribute of the package, and would stand before a lazy name like its own."""
+    assert not {f"single_rs.{name}" for name in NAMES} & set(MODULES)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_public_name_is_documented_and_typed(name):
     thing = getattr(single_rs, name)

@@ -9,11 +9,11 @@ from scipy.spatial.transform import Rotation
 from single_rs import demo, stages
 from single_rs.export import ParticleModel, write_xyz
 from single_rs.hand import flip_positions, flip_rotations
+from single_rs.io.star import write_poses, write_tracks
 from single_rs.orient import Poses
 from single_rs.particle import ParticleResult
 from single_rs.pipeline import RunResult
 from single_rs.simulate import SimulatedMovie
-from single_rs.star import write_poses, write_tracks
 from single_rs.track import Track
 
 FRAMES = 16

@@ -6,9 +6,9 @@ from matplotlib.axes import Axes
 
 from single_rs import plots
 from single_rs.distances import bond_constant, distance_profile, row_distances, write_row_distances
+from single_rs.distances.pdf import number_density, pair_distribution, write_pair_distribution
 from single_rs.errors import InputError
 from single_rs.lattice import fit_lattice
-from single_rs.pdf import number_density, pair_distribution, write_pair_distribution
 from test_lattice import BOND, ball
 
 EDGE = BOND * np.sqrt(2)

@@ -20,8 +20,8 @@ from scipy.ndimage import affine_transform, shift
 from scipy.spatial.transform import Rotation
 
 import single_rs as sr
-from single_rs.reconstruct import ReconstructConfig, reconstruct
-from single_rs.star import write_poses, write_tracks
+from single_rs.io.star import write_poses, write_tracks
+from single_rs.reconstruction import ReconstructConfig, reconstruct
 
 BOX, PIXEL, FRAMES = 48, 0.5, 160  # px, Å, images
 WIDTH = 0.5  # Å, of the atoms

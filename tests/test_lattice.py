@@ -13,8 +13,8 @@ import single_rs.lattice
 from single_rs.crystal import STRUCTURES, bulk_reference, prototype
 from single_rs.errors import ConvergenceError, DataFileError, InputError
 from single_rs.lattice import fit_lattice
-from single_rs.lattice_fit import cell_parameters, fit_affine
-from single_rs.lattice_io import expansion, lattice_to_dict, read_lattice, write_lattice
+from single_rs.lattice.affine import cell_parameters, fit_affine
+from single_rs.lattice.files import expansion, lattice_to_dict, read_lattice, write_lattice
 
 BOND = 2.77  # Å, about that of Pt
 

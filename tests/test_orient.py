@@ -21,7 +21,7 @@ from single_rs.orient.reference import Reference, look_up
 from single_rs.orient.search import SearchPlan, search
 from single_rs.orient.template import beam_directions, lattice_template
 from single_rs.orient.volumes import PAD, fourier_volume, grid_size, map_from_sums, shell_correlation
-from single_rs.reconstruct import reconstruct
+from single_rs.reconstruction import reconstruct
 from single_rs.scoring import score_atoms, score_poses
 from single_rs.simulate import nanocrystal, simulate_stack
 from single_rs.verdict import judge

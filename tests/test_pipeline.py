@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import single_rs.orient
-import single_rs.reconstruct
+import single_rs.reconstruction
 from single_rs import pipeline, stages
 from single_rs.background import clean_stack
 from single_rs.cli import main
@@ -20,11 +20,11 @@ from single_rs.config import Config, load_config
 from single_rs.errors import ConvergenceError, NoParticleError
 from single_rs.export import read_xyz
 from single_rs.io import read_map, read_stack, write_stack
+from single_rs.io.star import read_poses, read_tracks
 from single_rs.orient import Poses
-from single_rs.reconstruct import Reconstruction
+from single_rs.reconstruction import Reconstruction
 from single_rs.scoring import score_atoms, score_poses
 from single_rs.simulate import nanocrystal, simulate_movie, simulate_stack
-from single_rs.star import read_poses, read_tracks
 
 BOX, PIXEL, FRAMES = 64, 0.4, 30
 # The stand-ins below know the truth; refined poses and atoms would no longer be theirs.
@@ -76,7 +76,7 @@ def calls(made, monkeypatch):
         return SimpleNamespace(verdict="solved", reasons=["the stand-in knows the truth"])
 
     monkeypatch.setattr(single_rs.orient, "find_poses", counted("orient", find_poses))
-    monkeypatch.setattr(single_rs.reconstruct, "reconstruct", counted("reconstruct", reconstruct))
+    monkeypatch.setattr(single_rs.reconstruction, "reconstruct", counted("reconstruct", reconstruct))
     monkeypatch.setattr("single_rs.verdict.judge", judge)
     monkeypatch.setattr("single_rs.background.clean_stack", counted("background", clean_stack))
     monkeypatch.setattr(stages, "trace", counted("trace", stages.trace))

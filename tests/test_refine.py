@@ -14,6 +14,7 @@ from single_rs.cli import main
 from single_rs.errors import InputError
 from single_rs.export import ParticleModel, read_xyz, write_xyz
 from single_rs.io import ParticleStack, write_stack
+from single_rs.io.star import write_poses
 from single_rs.orient import Poses
 from single_rs.refine import RefineConfig, refine_atoms
 from single_rs.refine.covariance import bootstrap, pooled, total
@@ -21,7 +22,6 @@ from single_rs.refine.existence import empty_sites
 from single_rs.refine.species import classify
 from single_rs.scoring import match_atoms
 from single_rs.simulate import nanocrystal, simulate_stack
-from single_rs.star import write_poses
 
 PIXEL, BOX, FRAMES = 0.4, 80, 160
 CONFIG = RefineConfig(rounds=3, resolution=0.85)

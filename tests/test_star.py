@@ -8,8 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from single_rs.errors import DataFileError
 from single_rs.io import ParticleStack
-from single_rs.orient import Poses
-from single_rs.star import (
+from single_rs.io.star import (
     angles_from_rotations,
     read_frames,
     read_poses,
@@ -19,6 +18,7 @@ from single_rs.star import (
     write_poses,
     write_tracks,
 )
+from single_rs.orient import Poses
 from single_rs.track import Track
 
 

@@ -18,14 +18,14 @@ from single_rs.analysis import analyse, summarise
 from single_rs.cli import main
 from single_rs.errors import DataFileError, InputError
 from single_rs.io import read_map, write_map
+from single_rs.io.vtk import read_vti, write_vti
 from single_rs.lattice import fit_lattice
 from single_rs.strain import StrainConfig, compute_strain
-from single_rs.strain_files import write_strain
-from single_rs.strain_invariants import MEASURES, strain_measures
-from single_rs.strain_methods import compare_strain_methods
-from single_rs.strain_stats import strain_statistics
-from single_rs.strain_volumes import MAPS, plane_normal, strain_plane
-from single_rs.vtk import read_vti, write_vti
+from single_rs.strain.files import write_strain
+from single_rs.strain.invariants import MEASURES, strain_measures
+from single_rs.strain.methods import compare_strain_methods
+from single_rs.strain.statistics import strain_statistics
+from single_rs.strain.volumes import MAPS, plane_normal, strain_plane
 from strained import SIX, UNIFORM, ball, density
 
 PIXEL, BOX, COUNT = 0.45, 64, 200

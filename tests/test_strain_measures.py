@@ -7,9 +7,9 @@ from scipy.spatial.transform import Rotation
 from single_rs.errors import InputError
 from single_rs.lattice import fit_lattice
 from single_rs.strain import COMPONENTS, StrainConfig, compute_strain
-from single_rs.strain_algebra import components, matrices, position_covariance, principal, volumetric, von_mises
-from single_rs.strain_invariants import MEASURES, strain_measures
-from single_rs.strain_stats import statistics_table, strain_statistics
+from single_rs.strain.algebra import components, matrices, position_covariance, principal, volumetric, von_mises
+from single_rs.strain.invariants import MEASURES, strain_measures
+from single_rs.strain.statistics import statistics_table, strain_statistics
 from strained import SIX, TURN, UNIFORM, A, ball
 
 BULK = StrainConfig(reference="bulk")

@@ -13,10 +13,10 @@ from scipy.spatial.transform import Rotation
 import single_rs as sr
 from single_rs.cli import main
 from single_rs.errors import InputError
+from single_rs.io.star import write_poses
 from single_rs.plots.validation import plot_check
-from single_rs.reconstruct import reconstruct
+from single_rs.reconstruction import reconstruct
 from single_rs.stages import rebuild, write_atoms, write_json
-from single_rs.star import write_poses
 from single_rs.validate import CHECKS, Case, ValidateConfig, validate_case, validate_folder
 from single_rs.validate.coverage import check_coverage
 from single_rs.validate.effects import EFFECTS, check_effects

@@ -15,18 +15,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from single_rs.analysis_distances import distance_summary, powder_of, powder_summary, write_distances
 from single_rs.atoms import Atoms
 from single_rs.crystal import prototype
 from single_rs.dft import DftSettings
+from single_rs.distances.files import distance_summary, powder_of, powder_summary, write_distances
 from single_rs.errors import ConvergenceError, InputError
 from single_rs.export import ParticleModel, write_xyz
 from single_rs.export_dft import write_formats
 from single_rs.lattice import SMALLEST_DOMAIN, Lattice, fit_lattice
-from single_rs.lattice_io import expansion, write_lattice
+from single_rs.lattice.files import expansion, write_lattice
 from single_rs.strain import StrainConfig
-from single_rs.strain_files import strain_summary, write_strain
-from single_rs.strain_methods import compare_strain_methods
+from single_rs.strain.files import strain_summary, write_strain
+from single_rs.strain.methods import compare_strain_methods
 from single_rs.structure import (
     STRUCTURE_NAMES,
     analyse_structure,

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from single_rs.background import BackgroundConfig
     from single_rs.motion import MotionConfig
     from single_rs.orient import OrientConfig
-    from single_rs.reconstruct import ReconstructConfig
+    from single_rs.reconstruction import ReconstructConfig
     from single_rs.refine import RefineConfig
     from single_rs.strain import StrainConfig
     from single_rs.track import TrackConfig
@@ -57,7 +57,7 @@ STAGES: dict[str, tuple[str, str]] = {
     "track": ("single_rs.track", "TrackConfig"),
     "background": ("single_rs.background", "BackgroundConfig"),
     "orient": ("single_rs.orient", "OrientConfig"),
-    "reconstruct": ("single_rs.reconstruct", "ReconstructConfig"),
+    "reconstruct": ("single_rs.reconstruction", "ReconstructConfig"),
     "trace": ("single_rs.atoms", "TraceConfig"),
     "refine": ("single_rs.refine", "RefineConfig"),
     "lattice": ("single_rs.config", "LatticeConfig"),

@@ -14,10 +14,10 @@ import numpy as np
 from single_rs import stages
 from single_rs.config import Config
 from single_rs.io import writable_folder
+from single_rs.io.star import read_poses, read_tracks
 from single_rs.pipeline import ParticleResult, RunResult, run
 from single_rs.run_log import Progress
 from single_rs.scoring import AtomScore, PoseScore, score_atoms, score_poses
-from single_rs.star import read_poses, read_tracks
 
 __all__ = ["DemoParticle", "DemoResult", "print_table", "run_demo"]
 

@@ -58,7 +58,7 @@ def self_test(seed: int = 0) -> AtomScore:
     from single_rs.background import clean_stack
     from single_rs.io import ParticleStack
     from single_rs.orient import Poses
-    from single_rs.reconstruct import reconstruct
+    from single_rs.reconstruction import reconstruct
     from single_rs.simulate import nanocrystal, simulate_stack
 
     crystal = nanocrystal("Pt", DIAMETER, ragged=0.0, seed=seed)

@@ -31,10 +31,10 @@ from single_rs.errors import DataFileError, InputError
 
 if TYPE_CHECKING:
     from single_rs.atoms import Atoms
+    from single_rs.distances.powder_fit import PowderLattice
     from single_rs.lattice import Lattice
-    from single_rs.powder_fit import PowderLattice
     from single_rs.strain import Strain
-    from single_rs.strain_methods import StrainComparison
+    from single_rs.strain.methods import StrainComparison
 
 __all__ = ["ParticleModel", "file_offset", "read_xyz", "to_ase", "write_cif", "write_pdb", "write_xyz"]
 

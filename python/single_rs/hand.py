@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from single_rs import stages
 from single_rs.errors import DataFileError
 from single_rs.io import read_map, read_stack, writable_folder, write_map
-from single_rs.star import read_poses, write_poses
+from single_rs.io.star import read_poses, write_poses
 
 if TYPE_CHECKING:
     from single_rs.config import Config

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from single_rs.export import ParticleModel
     from single_rs.io import ParticleStack
     from single_rs.orient import Poses
-    from single_rs.reconstruct import Reconstruction
+    from single_rs.reconstruction import Reconstruction
 
 __all__ = ["ParticleResult", "solve_particle"]
 

@@ -19,9 +19,9 @@ from single_rs import stages
 from single_rs.config import Config, settings_to_dict
 from single_rs.errors import InputError, NoParticleError
 from single_rs.io import Movie, ParticleStack, open_movie, writable_folder, write_stack
+from single_rs.io.star import read_tracks, write_frames
 from single_rs.particle import ParticleResult, solve_particle
 from single_rs.run_log import Progress, RunLog, file_log, stage_key
-from single_rs.star import read_tracks, write_frames
 
 __all__ = ["ParticleResult", "RunResult", "run", "solve"]
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from single_rs.errors import DataFileError, InputError
 from single_rs.io import Movie, ParticleStack, atomic, read_map, read_stack, write_map, write_stack
-from single_rs.star import read_frames, read_poses, read_tracks, write_frames, write_poses, write_tracks
+from single_rs.io.star import read_frames, read_poses, read_tracks, write_frames, write_poses, write_tracks
 
 if TYPE_CHECKING:
     from single_rs.atoms import Atoms
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from single_rs.export import ParticleModel
     from single_rs.motion import Motion
     from single_rs.orient import Poses
-    from single_rs.reconstruct import Reconstruction
+    from single_rs.reconstruction import Reconstruction
     from single_rs.run_log import Progress
     from single_rs.track import Track
 
@@ -176,7 +176,7 @@ def rebuild(
     clean: CleanStack, poses: Poses, folder: Path, config: Any, progress: Progress | None = None
 ) -> Reconstruction:
     """Reconstruct the density; write the map, its halves and ``fsc.csv``."""
-    from single_rs.reconstruct import reconstruct
+    from single_rs.reconstruction import reconstruct
 
     result = reconstruct(clean, poses, config, progress)
     for name, density in zip(MAPS, (result.map, result.half1, result.half2), strict=True):
@@ -202,7 +202,7 @@ def read_fsc(path: Path) -> tuple[np.ndarray, np.ndarray, float]:
 
 def load_reconstruction(folder: Path) -> Reconstruction:
     """Read back what `rebuild` wrote."""
-    from single_rs.reconstruct import Reconstruction
+    from single_rs.reconstruction import Reconstruction
 
     (density, pixel_size), (half1, _), (half2, _) = (read_map(folder / name) for name in MAPS)
     frequency, fsc, resolution = read_fsc(folder / FSC)

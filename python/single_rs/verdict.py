@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from single_rs.background import CleanStack
     from single_rs.export import ParticleModel
     from single_rs.orient import Poses
-    from single_rs.reconstruct import Reconstruction
+    from single_rs.reconstruction import Reconstruction
 
 __all__ = ["Verdict", "judge"]
 

@@ -226,7 +226,7 @@ def reconstruct(
     from single_rs import stages
     from single_rs.cli.progress import progress_bars
     from single_rs.io import writable_folder
-    from single_rs.star import read_poses
+    from single_rs.io.star import read_poses
 
     settings = _settings(config)
     found = read_poses(poses)
@@ -290,8 +290,8 @@ def refine(
     from single_rs.cli.progress import progress_bars
     from single_rs.export import read_xyz
     from single_rs.io import writable_folder
+    from single_rs.io.star import read_poses
     from single_rs.refine.files import refine as run_refinement
-    from single_rs.star import read_poses
 
     settings = _settings(config)
     found, traced = read_poses(poses), read_xyz(atoms)

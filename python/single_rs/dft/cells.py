@@ -1,4 +1,4 @@
-"""Cells of the calculations: the particle in vacuum, the bulk crystal of each element, k-points and starting moments.
+"""What the inputs share: the particle in vacuum, the bulk crystal of each element, k-points and starting moments.
 
 The particle stands in the middle of an orthorhombic cell with `vacuum` Å on each side: positions differ from those of
 atoms.xyz by a translation, and the atoms keep their order. Bulk crystals are primitive cells in the structure and at
@@ -21,8 +21,19 @@ from numpy.typing import NDArray
 
 from single_rs.dft.settings import DftSettings
 from single_rs.export import ParticleModel, to_ase
+from single_rs.io import atomic
 
-__all__ = ["beside", "bulk_cell", "composition", "k_mesh", "particle_cell", "start_moments"]
+__all__ = [
+    "beside",
+    "bulk_cell",
+    "bulk_cells",
+    "by_species",
+    "composition",
+    "k_mesh",
+    "particle_cell",
+    "start_moments",
+    "write_ascii",
+]
 
 # μB per atom given to start from where spin is asked for and no element is known as a ferromagnet; it breaks the
 # symmetry.
@@ -54,6 +65,23 @@ def bulk_cell(element: str, spin: bool | None = None) -> Any:
     return cell
 
 
+def bulk_cells(particle: Any) -> dict[str, Any]:
+    """Return element → `bulk_cell` of each element of the particle that is a simple crystal, in the particle's order.
+
+    A bulk has spin where the particle has: a non-magnetic element finds its moment zero by itself.
+    """
+    elements = dict.fromkeys(particle.get_chemical_symbols())
+    cells = {element: bulk_cell(element, particle.has("initial_magmoms")) for element in elements}
+    return {element: cell for element, cell in cells.items() if cell is not None}
+
+
+def by_species(atoms: Any) -> NDArray[np.int64]:
+    """Return the order (n,) that puts atoms of one element together, and leaves all else as it is."""
+    symbols = atoms.get_chemical_symbols()
+    species = list(dict.fromkeys(symbols))
+    return np.argsort([species.index(s) for s in symbols], kind="stable")
+
+
 def k_mesh(cell: NDArray[np.float64], spacing: float) -> tuple[int, int, int]:
     """Return the numbers of k-points (3,) for cell vectors in rows (3, 3), Å, and a largest distance in 1/Å."""
     reciprocal = 2 * np.pi * np.linalg.norm(np.linalg.inv(np.asarray(cell)), axis=0)
@@ -80,3 +108,10 @@ def composition(model: ParticleModel) -> dict[str, int]:
 def beside(path: Path, name: str) -> Path:
     """Return the file of another calculation beside an input: ``qe.in`` and ``bulk_Pt`` give ``qe_bulk_Pt.in``."""
     return path.with_name(f"{path.stem.removesuffix('_particle')}_{name}{path.suffix}")
+
+
+def write_ascii(path: Path, text: str) -> Path:
+    """Write a text that a code reads, whole or not at all; returns the file."""
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="ascii", newline="\n")
+    return path

@@ -13,10 +13,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from single_rs.dft.cells import beside, bulk_cell, composition, k_mesh, particle_cell
+from single_rs.dft.cells import beside, bulk_cells, k_mesh, particle_cell, write_ascii
 from single_rs.dft.settings import DftSettings
 from single_rs.export import ParticleModel
-from single_rs.io import atomic
 
 __all__ = ["write_cp2k"]
 
@@ -133,12 +132,7 @@ def write_cp2k(
     target = Path(path)
     atoms = particle_cell(model, vacuum, chosen)
     texts = {target: _input(atoms, chosen, "particle", None)}
-    for element in composition(model):
-        cell = bulk_cell(element, atoms.has("initial_magmoms"))
-        if cell is not None:
-            mesh = k_mesh(cell.cell.array, chosen.k_spacing)
-            texts[beside(target, f"bulk_{element}")] = _input(cell, chosen, f"bulk_{element}", mesh)
-    for file, text in texts.items():
-        with atomic(file) as temporary:
-            temporary.write_text(text, encoding="ascii", newline="\n")
-    return list(texts)
+    for element, cell in bulk_cells(atoms).items():
+        mesh = k_mesh(cell.cell.array, chosen.k_spacing)
+        texts[beside(target, f"bulk_{element}")] = _input(cell, chosen, f"bulk_{element}", mesh)
+    return [write_ascii(file, text) for file, text in texts.items()]

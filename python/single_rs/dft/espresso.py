@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from single_rs.dft.cells import beside, bulk_cell, composition, k_mesh, particle_cell
+from single_rs.dft.cells import beside, bulk_cells, k_mesh, particle_cell
 from single_rs.dft.settings import DftSettings
 from single_rs.export import ParticleModel
 from single_rs.io import atomic
@@ -102,10 +102,8 @@ def write_qe(
     atoms = particle_cell(model, vacuum, chosen)
     _write_input(target, atoms, chosen, "particle", None)
     written = [target]
-    for element in composition(model):
-        cell = bulk_cell(element, atoms.has("initial_magmoms"))
-        if cell is not None:
-            written.append(beside(target, f"bulk_{element}"))
-            mesh = k_mesh(cell.cell.array, chosen.k_spacing)
-            _write_input(written[-1], cell, chosen, f"bulk_{element}", mesh)
+    for element, cell in bulk_cells(atoms).items():
+        written.append(beside(target, f"bulk_{element}"))
+        mesh = k_mesh(cell.cell.array, chosen.k_spacing)
+        _write_input(written[-1], cell, chosen, f"bulk_{element}", mesh)
     return written

@@ -15,7 +15,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from single_rs.dft.cells import beside, bulk_cell, composition, k_mesh, particle_cell
+from single_rs.dft.cells import beside, bulk_cells, k_mesh, particle_cell
 from single_rs.dft.settings import DftSettings
 from single_rs.export import ParticleModel
 from single_rs.io import atomic
@@ -124,9 +124,7 @@ def write_gpaw(
     atoms = particle_cell(model, vacuum, chosen)
     numbers = {"spacing": chosen.gpaw_spacing, "width": chosen.fermi_width}
     written = _write_script(target, _PARTICLE, atoms, **numbers)
-    for element in composition(model):
-        cell = bulk_cell(element, atoms.has("initial_magmoms"))
-        if cell is not None:
-            script, mesh = beside(target, f"bulk_{element}"), k_mesh(cell.cell.array, chosen.k_spacing)
-            written += _write_script(script, _BULK, cell, element=element, mesh=mesh, **numbers)
+    for element, cell in bulk_cells(atoms).items():
+        script, mesh = beside(target, f"bulk_{element}"), k_mesh(cell.cell.array, chosen.k_spacing)
+        written += _write_script(script, _BULK, cell, element=element, mesh=mesh, **numbers)
     return written

@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from single_rs.dft.cells import beside, bulk_cell, composition, particle_cell
+from single_rs.dft.cells import beside, bulk_cells, particle_cell, write_ascii
 from single_rs.dft.settings import DftSettings
 from single_rs.export import ParticleModel
 from single_rs.io import atomic
@@ -69,11 +69,6 @@ def _write_data(path: Path, atoms: Any, species: list[str]) -> None:
         )
 
 
-def _write_text(path: Path, text: str) -> None:
-    with atomic(path) as temporary:
-        temporary.write_text(text, encoding="ascii", newline="\n")
-
-
 def write_lammps(
     path: str | os.PathLike[str], model: ParticleModel, vacuum: float = 10.0, settings: DftSettings | None = None
 ) -> list[Path]:
@@ -103,25 +98,22 @@ def write_lammps(
     atoms = particle_cell(model, vacuum, DftSettings(spin=False))
     species = sorted(set(atoms.get_chemical_symbols()))
     _write_data(target, atoms, species)
-    _write_text(script, _RUN.format(data=target.name, script=script.name, potential=potential.name, stem=target.stem))
+    write_ascii(script, _RUN.format(data=target.name, script=script.name, potential=potential.name, stem=target.stem))
     name = "".join(species)
-    _write_text(
+    write_ascii(
         potential,
         f"# The interatomic potential: any one for {' and '.join(species)}, in the order of the types.\n"
         f"pair_style eam/alloy\npair_coeff * * {name}.eam.alloy {' '.join(species)}\n",
     )
     written = [target, script, potential]
-    for element in composition(model):
-        cell = bulk_cell(element, False)
-        if cell is None:
-            continue
+    for element, cell in bulk_cells(atoms).items():
         times = [int(-(-_SUPERCELL // length)) for length in cell.cell.lengths()]
         data = beside(target, f"bulk_{element}")
         _write_data(data, make_supercell(cell, [[times[0], 0, 0], [0, times[1], 0], [0, 0, times[2]]]), species)
         run = data.with_suffix(".in")
         # A triclinic primitive cell keeps its shape: cubic crystals need the volume alone, and hcp c/a as well.
         kind = "aniso" if abs(cell.cell.angles()[2] - 120) < 1e-6 else "iso"
-        _write_text(
+        write_ascii(
             run, _BULK.format(data=data.name, script=run.name, potential=potential.name, element=element, kind=kind)
         )
         written += [data, run]

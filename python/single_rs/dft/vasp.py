@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from single_rs.dft.cells import bulk_cell, composition, k_mesh, particle_cell
+from single_rs.dft.cells import bulk_cells, by_species, k_mesh, particle_cell, write_ascii
 from single_rs.dft.settings import DftSettings
 from single_rs.export import ParticleModel
 from single_rs.io import atomic
@@ -29,12 +29,14 @@ _HARD = {"B", "C", "N", "O", "F"}
 _REAL_SPACE = 30
 
 
+def _title(atoms: Any, vacuum: float) -> str:
+    return f"{atoms.get_chemical_formula()} single_rs, {vacuum:g} Angstrom of vacuum on each side"
+
+
 def _write_poscar(target: Path, atoms: Any, title: str) -> list[Path]:
     from ase.io import write
 
-    symbols = atoms.get_chemical_symbols()
-    species = list(dict.fromkeys(symbols))
-    order = np.argsort([species.index(s) for s in symbols], kind="stable")
+    order = by_species(atoms)
     with atomic(target) as temporary:
         # sort=True would order atoms of one element by name and lose the rows of atoms.xyz.
         write(temporary, atoms[order], format="vasp", vasp5=True, direct=False, sort=False)
@@ -45,9 +47,7 @@ def _write_poscar(target: Path, atoms: Any, title: str) -> list[Path]:
     if np.all(np.diff(order) > 0):
         rows_file.unlink(missing_ok=True)
         return [target]
-    with atomic(rows_file) as temporary:
-        temporary.write_text("".join(f"{k}\n" for k in order), encoding="ascii", newline="\n")
-    return [target, rows_file]
+    return [target, write_ascii(rows_file, "".join(f"{k}\n" for k in order))]
 
 
 def write_poscar(path: str | os.PathLike[str], model: ParticleModel, vacuum: float = 10.0) -> list[Path]:
@@ -68,8 +68,7 @@ def write_poscar(path: str | os.PathLike[str], model: ParticleModel, vacuum: flo
         The files.
     """
     atoms = particle_cell(model, vacuum, DftSettings(spin=False))
-    title = f"{atoms.get_chemical_formula()} single_rs, {vacuum:g} Angstrom of vacuum on each side"
-    return _write_poscar(Path(path), atoms, title)
+    return _write_poscar(Path(path), atoms, _title(atoms, vacuum))
 
 
 def _incar(atoms: Any, settings: DftSettings, title: str, bulk: bool, cutoff: float) -> str:
@@ -126,20 +125,14 @@ def _write_folder(
 ) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     written = _write_poscar(folder / "POSCAR", atoms, title)
-    symbols = atoms.get_chemical_symbols()
-    species = list(dict.fromkeys(symbols))
-    grouped = atoms[np.argsort([species.index(s) for s in symbols], kind="stable")]
+    grouped = atoms[by_species(atoms)]
     points = " ".join(str(n) for n in mesh or (1, 1, 1))
     texts = {
         "INCAR": _incar(grouped, settings, title, mesh is not None, cutoff),
         "KPOINTS": f"{'Gamma-centred mesh' if mesh else 'Gamma point'}\n0\nGamma\n{points}\n0 0 0\n",
         "POTCAR.txt": _potcar(grouped),
     }
-    for name, text in texts.items():
-        with atomic(folder / name) as temporary:
-            temporary.write_text(text, encoding="ascii", newline="\n")
-        written.append(folder / name)
-    return written
+    return written + [write_ascii(folder / name, text) for name, text in texts.items()]
 
 
 def write_vasp(
@@ -166,15 +159,10 @@ def write_vasp(
     chosen = DftSettings() if settings is None else settings
     target = Path(folder)
     atoms = particle_cell(model, vacuum, chosen)
-    elements = composition(model)
-    cutoff = chosen.vasp_cutoff or (520.0 if _HARD & set(elements) else 400.0)
-    title = f"{atoms.get_chemical_formula()} single_rs, {vacuum:g} Angstrom of vacuum on each side"
-    written = _write_folder(target, atoms, chosen, title, cutoff, None)
-    for element in elements:
-        # The bulk has spin where the particle has: a non-magnetic element finds its moment zero by itself.
-        cell = bulk_cell(element, atoms.has("initial_magmoms"))
-        if cell is not None:
-            mesh = k_mesh(cell.cell.array, chosen.k_spacing)
-            beside = target.with_name(f"{target.name}_bulk_{element}")
-            written += _write_folder(beside, cell, chosen, f"bulk {element} single_rs", cutoff, mesh)
+    cutoff = chosen.vasp_cutoff or (520.0 if _HARD & set(atoms.get_chemical_symbols()) else 400.0)
+    written = _write_folder(target, atoms, chosen, _title(atoms, vacuum), cutoff, None)
+    for element, cell in bulk_cells(atoms).items():
+        mesh = k_mesh(cell.cell.array, chosen.k_spacing)
+        bulk = target.with_name(f"{target.name}_bulk_{element}")
+        written += _write_folder(bulk, cell, chosen, f"bulk {element} single_rs", cutoff, mesh)
     return written

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from single_rs.distances import RowDistances
-    from single_rs.pdf import PairDistribution
+    from single_rs.distances.pdf import PairDistribution
 
 __all__ = ["plot_pair_distribution", "plot_row_distances"]
 
@@ -98,7 +98,7 @@ def plot_pair_distribution(
     Parameters
     ----------
     result
-        Result of `single_rs.pdf.pair_distribution`.
+        Result of `single_rs.distances.pdf.pair_distribution`.
     function
         "rdf" (neighbours per Å), "g" (relative to an even body) or "reduced" (G).
     shells

@@ -14,8 +14,8 @@ from single_rs.plots.style import BLUE, MUTED, ORANGE, new_axes, styled
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from single_rs.powder import PowderPattern
-    from single_rs.powder_fit import PowderLattice
+    from single_rs.distances.powder import PowderPattern
+    from single_rs.distances.powder_fit import PowderLattice
 
 __all__ = ["plot_powder"]
 
@@ -36,9 +36,9 @@ def plot_powder(
     Parameters
     ----------
     pattern
-        Result of `single_rs.powder.powder_pattern`.
+        Result of `single_rs.distances.powder.powder_pattern`.
     lattice
-        Result of `single_rs.powder_fit.powder_lattice`; its fit and constant are drawn.
+        Result of `single_rs.distances.powder_fit.powder_lattice`; its fit and constant are drawn.
     cell
         Fitted lattice vectors a, b, c as rows (3, 3), Å; their reflections are marked (those of `lattice`).
     wavelength
@@ -50,7 +50,7 @@ def plot_powder(
     -------
     The axes.
     """
-    from single_rs.powder import two_theta
+    from single_rs.distances.powder import two_theta
 
     def across(q: np.ndarray) -> np.ndarray:
         return np.asarray(q) if wavelength is None else two_theta(q, wavelength)

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from single_rs.lattice import Lattice
     from single_rs.strain import Strain
-    from single_rs.strain_methods import StrainComparison
-    from single_rs.strain_stats import StrainStatistic
-    from single_rs.strain_volumes import StrainPlane
+    from single_rs.strain.methods import StrainComparison
+    from single_rs.strain.statistics import StrainStatistic
+    from single_rs.strain.volumes import StrainPlane
 
 __all__ = [
     "plot_strain_measures",
@@ -61,7 +61,7 @@ def plot_strain_measures(strain: Strain, *, axes: np.ndarray | None = None) -> n
     -------
     The axes (2, 3), in per cent.
     """
-    from single_rs.strain_invariants import strain_measures
+    from single_rs.strain.invariants import strain_measures
 
     axes = new_axes(2, 3, size=(6.9, 4.4)) if axes is None else axes
     table = strain_measures(strain).table(strain)
@@ -152,7 +152,7 @@ def plot_strain_planes(
     lattice
         Result of `fit_lattice`.
     measure
-        One of `single_rs.strain_invariants.MEASURES`.
+        One of `single_rs.strain.invariants.MEASURES`.
     planes
         Miller indices of the planes.
     offset
@@ -164,8 +164,8 @@ def plot_strain_planes(
     -------
     The axes, in Å and per cent (degrees for the rotation).
     """
-    from single_rs.strain_invariants import strain_measures
-    from single_rs.strain_volumes import plane_normal, strain_plane
+    from single_rs.strain.invariants import strain_measures
+    from single_rs.strain.volumes import plane_normal, strain_plane
 
     axes = np.ravel(new_axes(1, len(planes), size=(2.1 * len(planes) + 0.6, 2.2)) if axes is None else axes)
     values = strain_measures(strain).table(strain)[measure][0]
@@ -244,7 +244,7 @@ def plot_strain_methods(
     comparison
         Result of `compare_strain_methods`.
     measure
-        The measure shown on the plane, one of `single_rs.strain_invariants.MEASURES`.
+        The measure shown on the plane, one of `single_rs.strain.invariants.MEASURES`.
     axes
         Array (3, methods) of axes; new ones without it.
 
@@ -252,8 +252,8 @@ def plot_strain_methods(
     -------
     The axes (3, methods), in Å and per cent. Planes are perpendicular to z and share a colour scale.
     """
-    from single_rs.strain_invariants import strain_measures
-    from single_rs.strain_volumes import strain_plane
+    from single_rs.strain.invariants import strain_measures
+    from single_rs.strain.volumes import strain_plane
     from single_rs.structure import neighbour_cutoff
 
     strains = comparison.strains

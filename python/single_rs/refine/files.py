@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from single_rs.atoms import Atoms
 from single_rs.background import CleanStack
+from single_rs.io.star import read_poses, write_poses
 from single_rs.orient import Poses
 from single_rs.refine.solver import refine_atoms
 from single_rs.refine.types import RefineConfig, Refined
-from single_rs.star import read_poses, write_poses
 
 if TYPE_CHECKING:
     from single_rs.run_log import Progress

@@ -226,14 +226,14 @@ def _motion(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def _tracks(path: Path) -> list[Track]:
     """Read the trajectories."""
-    from single_rs.star import read_tracks
+    from single_rs.io.star import read_tracks
 
     return read_tracks(path)
 
 
 def _poses(path: Path) -> Poses:
     """Read the poses."""
-    from single_rs.star import read_poses
+    from single_rs.io.star import read_poses
 
     return read_poses(path)
 

@@ -48,7 +48,7 @@ _REFINEMENTS = 2
 # Atoms worked on together: 500 × 24 trials × 14 × 14 distances take 19 MB.
 _CHUNK = 500
 # An adopted template needs three bonds to fix a rotation, and nearly all bonds within the growth tolerance of
-# `indexing`, half of what separates the two stackings.
+# `lattice.indexing`, half of what separates the two stackings.
 _LEAST_BONDS = 3
 _BOND_TOLERANCE = 0.25
 _FITTING_SHARE = 0.8

@@ -15,15 +15,15 @@ from scipy import fft
 from single_rs import stages
 from single_rs.config import Config, settings_from_dict
 from single_rs.errors import DataFileError, InputError, NoParticleError
+from single_rs.io.star import read_poses
 from single_rs.orient.frames import MASK_EDGE, MASK_MARGIN, FrameSet
 from single_rs.orient.types import OrientConfig
-from single_rs.star import read_poses
 
 if TYPE_CHECKING:
     from single_rs.atoms import Atoms
     from single_rs.background import CleanStack
     from single_rs.orient import Poses
-    from single_rs.reconstruct import Reconstruction
+    from single_rs.reconstruction import Reconstruction
 
 __all__ = ["Case", "load_case"]
 

@@ -123,7 +123,7 @@ class _Model:
     def measure(self, effect: Effect) -> dict[str, Any]:
         """Recall, and RMSD in pm as found and after the best scale; NaN and a note when no atoms were found."""
         from single_rs.atoms import trace_atoms
-        from single_rs.reconstruct import ReconstructConfig, reconstruct
+        from single_rs.reconstruction import ReconstructConfig, reconstruct
 
         images = self._images(effect)
         true = self.crystal.positions

@@ -55,7 +55,7 @@ def check_perfect(case: Case) -> Check:
         Data: radius (Å), distance (Å), surface (bool) of each bond; bulk distance.
     """
     from single_rs.atoms import trace_atoms
-    from single_rs.reconstruct import reconstruct
+    from single_rs.reconstruction import reconstruct
 
     total = len(case.used) + 2
     case.tell("perfect", 0, total)

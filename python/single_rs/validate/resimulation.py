@@ -62,7 +62,7 @@ def check_resimulation(case: Case, frames: int, config: ValidateConfig | None = 
     from single_rs.atoms import trace_atoms
     from single_rs.background import clean_stack
     from single_rs.orient import find_poses
-    from single_rs.reconstruct import reconstruct
+    from single_rs.reconstruction import reconstruct
 
     config = config or ValidateConfig()
     if frames < FEWEST:

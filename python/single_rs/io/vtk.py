@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from single_rs.errors import DataFileError, InputError
+from single_rs.io.atomic import atomic
 
 __all__ = ["read_vti", "write_vti"]
 
@@ -58,8 +59,6 @@ def write_vti(
     DataFileError
         If the file cannot be written.
     """
-    from single_rs.io import atomic
-
     shapes = {np.shape(v) for v in volumes.values()}
     if len(shapes) != 1 or len(next(iter(shapes))) != 3:
         raise InputError(f"volumes have shapes {sorted(shapes)}; one or more of one shape (z, y, x) are needed")

@@ -19,16 +19,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from single_rs.strain import Strain
-from single_rs.strain_algebra import COMPONENTS
-from single_rs.strain_invariants import MEASURES, strain_measures
-from single_rs.strain_stats import statistics_table, strain_statistics
-from single_rs.strain_volumes import MAPS, strain_grid
-from single_rs.vtk import write_vti
+from single_rs.io.vtk import write_vti
+from single_rs.strain.algebra import COMPONENTS
+from single_rs.strain.field import Strain
+from single_rs.strain.invariants import MEASURES, strain_measures
+from single_rs.strain.statistics import statistics_table, strain_statistics
+from single_rs.strain.volumes import MAPS, strain_grid
 
 if TYPE_CHECKING:
     from single_rs.export import ParticleModel
-    from single_rs.strain_methods import StrainComparison
+    from single_rs.strain.methods import StrainComparison
 
 __all__ = ["strain_columns", "strain_summary", "write_strain", "write_strain_csv"]
 

@@ -26,7 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from single_rs.crystal import prototype
 from single_rs.errors import InputError
-from single_rs.lattice import Lattice
+from single_rs.lattice.fit import Lattice
 from single_rs.trend import fit_trend
 
 __all__ = ["CellAgainstSize", "cell_against_size", "volume_diameter", "write_cell_against_size"]

@@ -29,9 +29,9 @@ from scipy import sparse
 from scipy.spatial import cKDTree
 
 from single_rs.errors import InputError
-from single_rs.strain import Strain
-from single_rs.strain_algebra import COLUMNS, ROWS, principal, volumetric, von_mises
-from single_rs.strain_invariants import MEASURES, strain_measures
+from single_rs.strain.algebra import COLUMNS, ROWS, principal, volumetric, von_mises
+from single_rs.strain.field import Strain
+from single_rs.strain.invariants import MEASURES, strain_measures
 from single_rs.structure import check_positions
 
 __all__ = ["GROUPS", "QUANTILES", "StrainStatistic", "statistics_table", "strain_statistics"]

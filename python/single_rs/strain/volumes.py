@@ -15,9 +15,9 @@ from scipy.spatial import cKDTree
 
 from single_rs.errors import InputError
 from single_rs.lattice import Lattice
-from single_rs.strain import Strain
-from single_rs.strain_algebra import COMPONENTS
-from single_rs.strain_invariants import strain_measures
+from single_rs.strain.algebra import COMPONENTS
+from single_rs.strain.field import Strain
+from single_rs.strain.invariants import strain_measures
 from single_rs.structure import check_positions
 
 __all__ = ["MAPS", "StrainPlane", "plane_normal", "strain_grid", "strain_maps", "strain_plane"]

@@ -1,6 +1,6 @@
 """The domains of a particle: found among the atoms, named by symmetry and species, compared with each other.
 
-Convention: as in `lattice`, x = origin + n · cell with fractional sites n. A domain can be described in as many
+Convention: as in `fit`, x = origin + n · cell with fractional sites n. A domain can be described in as many
 settings of its axes as its structure has proper rotations; the right-handed one nearest to the axes of the particle
 frame is taken. With two species only settings count that put the first species on the first sublattice (by majority, so
 that single antisites are allowed); without, a wurtzite or zincblende crystal has no polar direction.
@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from single_rs.crystal import Prototype, crystal_axes
 from single_rs.errors import ConvergenceError
-from single_rs.indexing import PARTS, Neighbours, Seed, find_seeds, grow
-from single_rs.lattice_fit import AffineFit, fit_affine, fit_rigid
+from single_rs.lattice.affine import AffineFit, fit_affine, fit_rigid
+from single_rs.lattice.indexing import PARTS, Neighbours, Seed, find_seeds, grow
 
 __all__ = [
     "ON_SITE",

@@ -2,8 +2,8 @@
 
 Convention: x = origin + n · cell, with rows a, b, c of the conventional cell (Å, particle frame) and fractional sites n
 of fcc, bcc, hcp, diamond, rocksalt, zincblende or wurtzite. Neighbour bonds give a seed, sites grow outwards from it
-(`indexing`), and a robust affine fit gives the cell with its covariance (`lattice_fit`). Of the equivalent settings of
-the axes the right-handed one nearest to the axes of the particle frame is chosen (`lattice_domains`). Without a stated
+(`indexing`), and a robust affine fit gives the cell with its covariance (`affine`). Of the equivalent settings of
+the axes the right-handed one nearest to the axes of the particle frame is chosen (`domains`). Without a stated
 structure the one with the largest gain is taken,
 
     gain = Σ_sites [ln v − (3/2) ln 2πs² − |r|²/2s²] − (k/2) ln n,
@@ -26,7 +26,8 @@ from numpy.typing import ArrayLike, NDArray
 from single_rs.compounds import binary_formula
 from single_rs.crystal import STRUCTURES, Bulk, Prototype, bulk_reference, crystal_axes, prototype
 from single_rs.errors import ConvergenceError, InputError
-from single_rs.lattice_domains import (
+from single_rs.lattice.affine import CellParameters, cell_parameters
+from single_rs.lattice.domains import (
     ON_SITE,
     SMALLEST_DOMAIN,
     Member,
@@ -37,7 +38,6 @@ from single_rs.lattice_domains import (
     relax_internal,
     site_species,
 )
-from single_rs.lattice_fit import CellParameters, cell_parameters
 from single_rs.structure import check_positions, neighbour_cutoff
 
 __all__ = ["SMALLEST_DOMAIN", "Domain", "Lattice", "fit_lattice"]
@@ -180,8 +180,8 @@ class Lattice:
         return out
 
     def to_json(self) -> dict[str, Any]:
-        """Return the content of lattice.json; see `lattice_io`."""
-        from single_rs.lattice_io import lattice_to_dict
+        """Return the content of lattice.json; see `single_rs.lattice.files`."""
+        from single_rs.lattice.files import lattice_to_dict
 
         return lattice_to_dict(self)
 
@@ -215,7 +215,7 @@ def fit_lattice(
     -------
     Lattice
         The axes are right-handed and nearest to those of the positions' frame. Errors come from the scatter about the
-        fit (`lattice_fit`).
+        fit (`affine`).
 
     Raises
     ------

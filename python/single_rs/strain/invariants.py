@@ -1,6 +1,6 @@
 """Numbers that do not depend on the axes: principal, volumetric and von Mises strain, and the angle of rotation.
 
-Definitions and errors are those of `strain_algebra`. The local lattice rotation is a vector ω (right-handed, in the
+Definitions and errors are those of `algebra`. The local lattice rotation is a vector ω (right-handed, in the
 frame of the positions); its angle |ω| is positive also where there is no rotation, so the root mean square that noise
 alone gives, √tr cov(ω), stands beside it, as for the von Mises strain.
 """
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from single_rs.strain import Strain
-from single_rs.strain_algebra import COMPONENTS, principal, volumetric, von_mises
+from single_rs.strain.algebra import COMPONENTS, principal, volumetric, von_mises
+from single_rs.strain.field import Strain
 
 __all__ = ["MEASURES", "StrainMeasures", "strain_measures"]
 

@@ -12,7 +12,7 @@ Two things must be put right for a particle that is ten kernels small:
 
 * At the rim the kernel is half empty and φ is that of the atoms' centroid r + w²∇ln A, so slopes are too small, by 0.36
   across a flat surface. The amplitude tells: with C = I + w² ∇∇ln A, the slope is C⁻¹ Im(∇H/H). This makes the analysis
-  the Fourier twin of the local planes (`strain_kernel`, without their widening), and a uniform strain exact.
+  the Fourier twin of the local planes (`kernel`, without their widening), and a uniform strain exact.
 * The image of an atom falls off with |k| and so tilts the spots, T(k) ≈ T(g)(1 + (k − g)·∇ln T), which puts a phase
   ramp where the amplitude falls. T is measured, |F(g)| / |Σ_j exp(−2πi g·x_j)| over the spots, and divided out.
 
@@ -31,10 +31,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
 
 from single_rs.errors import InputError
-from single_rs.gpa_spots import Spot, envelope, reflections
 from single_rs.lattice import Lattice
-from single_rs.strain import Strain, StrainConfig, assemble, check_atoms, reference_cells, reference_positions
-from single_rs.strain_algebra import COMPONENTS, components
+from single_rs.strain.algebra import COMPONENTS, components
+from single_rs.strain.field import Strain, StrainConfig, assemble, check_atoms, reference_cells, reference_positions
+from single_rs.strain.spots import Spot, envelope, reflections
 
 __all__ = ["PhaseStrain", "phase_strain"]
 

@@ -28,9 +28,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import least_squares
 
 from single_rs.crystal import prototype
+from single_rs.distances.powder import Species, pair_blocks, powder_pattern, species_of
 from single_rs.errors import ConvergenceError, InputError
 from single_rs.lattice import Lattice
-from single_rs.powder import Species, pair_blocks, powder_pattern, species_of
 from single_rs.structure import check_positions
 
 __all__ = ["PowderLattice", "powder_lattice", "reflections"]

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from single_rs.atoms import Atoms
-from single_rs.distances import bond_constant, row_distances, write_row_distances
+from single_rs.distances.pdf import pair_distribution, write_pair_distribution
+from single_rs.distances.powder import powder_pattern, write_powder_pattern
+from single_rs.distances.powder_fit import PowderLattice, powder_lattice
+from single_rs.distances.rows import bond_constant, row_distances, write_row_distances
 from single_rs.errors import ConvergenceError, InputError
 from single_rs.lattice import Lattice
-from single_rs.pdf import pair_distribution, write_pair_distribution
-from single_rs.powder import powder_pattern, write_powder_pattern
-from single_rs.powder_fit import PowderLattice, powder_lattice
 
 if TYPE_CHECKING:
     from single_rs.export import ParticleModel

@@ -23,8 +23,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from single_rs.crystal import Prototype, prototype
 from single_rs.errors import InputError
-from single_rs.indexing import PARTS
 from single_rs.lattice import Lattice
+from single_rs.lattice.indexing import PARTS
 from single_rs.structure import check_positions
 
 __all__ = [

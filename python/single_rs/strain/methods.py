@@ -1,6 +1,6 @@
 """The same strain by three methods that fail in different ways, and how well they agree.
 
-"kernel" smooths the displacements of the atoms with a Gaussian (`strain_kernel`), "bonds" takes each atom's own bonds
+"kernel" smooths the displacements of the atoms with a Gaussian (`kernel`), "bonds" takes each atom's own bonds
 (`deformation`), "gpa" the phases of the Bragg spots of the map with the same Gaussian (`gpa`). Kernel and gpa see the
 same thing, one through the traced atoms and one through the map: where they part, the tracing or the map is wrong.
 Bonds resolve single atoms at three times the noise: where they part from the kernel by more than their errors, strain
@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from single_rs.deformation import Deformation, bond_strain
 from single_rs.errors import InputError
-from single_rs.gpa import PhaseStrain, phase_strain
 from single_rs.lattice import Lattice
-from single_rs.strain import Strain, StrainConfig, compute_strain
+from single_rs.strain.deformation import Deformation, bond_strain
+from single_rs.strain.field import Strain, StrainConfig, compute_strain
+from single_rs.strain.gpa import PhaseStrain, phase_strain
 
 __all__ = ["MethodPair", "MethodSpread", "StrainComparison", "compare_strain_methods"]
 

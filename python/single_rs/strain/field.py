@@ -6,10 +6,10 @@ Definitions, with X the lattice site and x the atom, F = I + ∂u/∂X the defor
 
 U − I equals the symmetric part of ∂u/∂X to first order, and a rotation does not add to it. Components are in the order
 xx, yy, zz, xy, xz, yz, tensor shear (half the engineering shear). The gradient comes from one of three methods: the
-slope of u smoothed with a Gaussian of 2 Å (`compute_strain`, `strain_kernel`), the bonds of each atom alone
+slope of u smoothed with a Gaussian of 2 Å (`compute_strain`, `kernel`), the bonds of each atom alone
 (`bond_strain` in `deformation`), or the phases of the reflections of the map (`phase_strain` in `gpa`).
 
-The slope is linear in the positions, so their errors propagate to it exactly (`strain_algebra`). Where the strain
+The slope is linear in the positions, so their errors propagate to it exactly (`algebra`). Where the strain
 changes along the normal of the rim, a plane gives its value about 1.3 w inside the atom; `order` 2 adds the six
 quadratic terms, which makes a linear change of strain exact too, at more noise on the surface. Positions of 600 atoms
 of Pt good to 3 pm give components good to 0.20% in the core and 0.25% on the surface (w = 2 Å, order 1; rms over the
@@ -36,7 +36,7 @@ from single_rs.crystal import crystal_axes, polar, prototype
 from single_rs.errors import InputError
 from single_rs.lattice import Lattice
 from single_rs.settings import Settings, setting
-from single_rs.strain_algebra import (
+from single_rs.strain.algebra import (
     COLUMNS,
     COMPONENTS,
     ROWS,
@@ -46,7 +46,7 @@ from single_rs.strain_algebra import (
     rotated_covariance,
     slope_covariance,
 )
-from single_rs.strain_kernel import local_slopes
+from single_rs.strain.kernel import local_slopes
 from single_rs.structure import check_positions, coordination, surface_by_coordination, surface_by_radius
 
 __all__ = [

@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from single_rs.errors import ConvergenceError
-from single_rs.indexing import kabsch
+from single_rs.lattice.indexing import kabsch
 
 __all__ = ["AffineFit", "CellParameters", "cell_parameters", "fit_affine", "fit_rigid"]
 

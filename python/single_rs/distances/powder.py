@@ -31,7 +31,7 @@ from single_rs.errors import InputError
 from single_rs.structure import check_positions
 
 if TYPE_CHECKING:
-    from single_rs.powder_fit import PowderLattice
+    from single_rs.distances.powder_fit import PowderLattice
 
 __all__ = ["RADIATIONS", "PowderPattern", "form_factor", "powder_pattern", "two_theta", "write_powder_pattern"]
 

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from single_rs.crystal import Bulk
 from single_rs.errors import DataFileError
-from single_rs.lattice import Domain, Lattice
-from single_rs.lattice_fit import CellParameters
+from single_rs.lattice.affine import CellParameters
+from single_rs.lattice.fit import Domain, Lattice
 
 __all__ = ["lattice_from_dict", "lattice_to_dict", "read_lattice", "write_lattice"]
 

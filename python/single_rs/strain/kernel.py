@@ -33,7 +33,7 @@ from scipy.spatial import cKDTree
 
 from single_rs.crystal import Prototype, prototype
 from single_rs.lattice import Lattice
-from single_rs.strain_algebra import COLUMNS, ROWS
+from single_rs.strain.algebra import COLUMNS, ROWS
 
 __all__ = ["LocalSlopes", "lattice_vectors", "local_slopes", "matched_bonds"]
 
