@@ -139,8 +139,20 @@ def test_time_blocks_alternate_and_keep_guards():
     assert len(np.unique(blocks.block)) == 8
     assert (np.diff(blocks.block) >= 0).all()
     for half in (0, 1):
-        assert set(blocks.fold[blocks.half == half]) == {0, 1}
+        assert set(blocks.fold[blocks.half == half]) == {0, 1, 2, 3}
     assert blocks.guard.sum() == 2 * 2 * 7  # both sides of seven borders
+
+
+def test_a_short_movie_has_as_many_folds():
+    blocks = time_blocks(np.arange(400), 150, 2)
+    assert (np.diff(blocks.half) != 0).sum() == 3
+    for half in (0, 1):
+        assert np.bincount(blocks.fold[blocks.half == half]).tolist() == [50, 50, 50, 50]
+    assert (np.bincount(blocks.block) == 50).all()
+    assert blocks.guard.sum() == 2 * 2 * 3  # folds of one half border without a guard
+
+
+def test_too_few_frames_are_refused():
     with pytest.raises(InputError, match="the stack has 30 frames"):
         time_blocks(np.arange(30), 150, 2)
 
@@ -180,7 +192,7 @@ def test_occupancies_come_back_from_slices():
     sums = _core.insert_slices(frames.posed(rotations), gain, np.zeros(n, np.int32), 1, PAD)
     solved = solve_occupancy(*sums[0], truth, amplitude, box)
     assert np.abs(solved.weight - truth.weight).max() < 0.2
-    assert ((solved.sharpened().weight > 0.5) == (truth.weight > 0.5)).all()
+    assert ((solved.weight > 0.5) == (truth.weight > 0.5)).all()
 
 
 def test_unfolding_follows_a_slow_rotation_through_its_mates():
@@ -276,8 +288,8 @@ def test_a_reference_knows_the_power_of_its_slices(ball_frames):
     frames, reference, *_ = ball_frames
     ratio = _power_ratio(frames, reference)
     # The same view turned in the plane has its spots elsewhere against pixels and the last shell.
-    assert abs(ratio.mean() - 1) < 0.01
-    assert ratio.std() < 0.05
+    assert abs(ratio.mean() - 1) < 0.02
+    assert ratio.std() < 0.06
 
 
 def test_power_counts_out_where_graphene_was_removed(ball_frames):
@@ -290,7 +302,7 @@ def test_power_counts_out_where_graphene_was_removed(ball_frames):
     view = _core.tabulate_power(reference.volume, frames.plane, PAD, frames.weights)
     reference = replace(reference, filter=reference.transfer * frames.weights, view_power=view)
     filled = replace(frames, weights=np.ones_like(frames.weights))
-    assert _power_ratio(frames, reference).std() < 0.05
+    assert _power_ratio(frames, reference).std() < 0.06
     # What the holes take away is far more than the table's error.
     missing = _power_ratio(frames, reference) / _power_ratio(filled, reference)
     slices = _core.project_slices(

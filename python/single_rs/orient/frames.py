@@ -61,7 +61,7 @@ def time_blocks(frames: NDArray[np.int64], length: int, guard: int) -> TimeBlock
     near = np.minimum(from_start, from_end) < guard
     near[: edges[0] + guard] = False  # the movie's own ends border on nothing
     near[n - guard :] = False
-    # A short movie has fewer stretches than folds: each is cut in two, which needs no guard, noise being new in each frame.
+    # Where a half has fewer stretches than folds, each is cut in two, without a guard: noise is new in each frame.
     parts = 2 if count < 2 * FOLDS else 1
     part = parts * from_start // np.diff(edges)[stretch]
     return TimeBlocks(parts * stretch + part, stretch % 2, (parts * (stretch // 2) + part) % FOLDS, near)

@@ -1,13 +1,12 @@
 """Solve one half of the frames: from quotient states to full poses, knowing nothing of the other half.
 
 1. *Seed.* A few dozen frames give a model of occupied lattice sites (`seed`).
-2. *Grow.* All mates of all possible states of all frames are compared with it (`search`), a hidden Markov model picks,
-   and the sites are solved again from the confident frames.
+2. *Grow.* All mates of all possible states of all frames are compared with it (`search`), and a hidden Markov model
+   picks.
 3. *Map.* The same against the atoms that maps show, which needs no lattice, until the frames are explained no better
    than the round before. From the second such round on every frame tries all mates of its pose, and only frames in
    doubt are searched as a whole; for them also the neighbourhood of the poses before and after is tried, since near a
    zone axis, or at a dose of one electron per pixel, the index may miss the right state altogether.
-4. *Polish* at full resolution.
 
 After the seed, a frame is compared with models made of the other folds' time blocks only. The folds take turns: were
 all to move at once, two that sit in different mates would change places for ever.
@@ -16,7 +15,7 @@ all to move at once, two that sit in different mates would change places for eve
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +28,7 @@ from single_rs.orient.quotient import States
 from single_rs.orient.reference import Reference, exact_fit, likelihood
 from single_rs.orient.rotation_search import LONGEST_COMPARED, approximate_symmetries
 from single_rs.orient.search import SearchPlan, search
-from single_rs.orient.seed import next_model, seed_model
+from single_rs.orient.seed import seed_model
 from single_rs.orient.solver import CONFIDENT, DOUBTFUL, HalfPoses, HalfSolver
 from single_rs.orient.volumes import shell_correlation
 from single_rs.orient.witness import gain_over_null, lead_over_mates
@@ -38,9 +37,8 @@ __all__ = ["solve_half"]
 
 FIRST_TEMPER = 0.1  # belief in the seed's likelihood, whose error is not known yet
 LEAST_TEMPER = 0.02
-POLISH_ITERATIONS = 10  # of the last polish, at most
 POLISH_CHOSEN = 3  # iterations that a chosen pose is polished before it enters a map
-LEAST_ROUNDS = 2  # against maps, after which a half may have converged
+LEAST_ROUNDS = 1  # against maps, after which a half may have converged
 CONVERGED = 0.01  # gain of log-likelihood, as a share, and of frames in a clear pose in a round, below which it has
 ALONE = 3.0  # widths of the step by which a pose must miss both its neighbours' to be doubted
 NEAR_REACH = np.radians(12.0)  # how far from the neighbours' poses a frame in doubt is tried
@@ -55,38 +53,30 @@ class _Fold:
     number: int
     members: NDArray[np.int64]  # index into the half
     frames: FrameSet
-    fine: FrameSet  # the same at full resolution
     block: NDArray[np.int64]
     candidates: Candidates
     poses: HalfPoses
 
 
-def solve_half(half: HalfSolver, fine: HalfSolver, states: States, report: Callable[[str], None]) -> HalfPoses:
-    """Poses of one half's frames from their quotient `states`; `fine` holds the same frames at full resolution."""
-    config = half.config
+def solve_half(half: HalfSolver, states: States, report: Callable[[str], None]) -> HalfPoses:
+    """Poses of one half's frames from their quotient `states`."""
     trail: dict[str, float] = {}
     report("seed")
     model = seed_model(half, states, trail)
-    folds = [_fold(half, fine, states, number) for number in range(FOLDS)]
+    folds = [_fold(half, states, number) for number in range(FOLDS)]
     report("grow")
     seed = half.site_reference(model)
     for fold in folds:
         fold.poses = _round(half, fold, seed, fold.candidates, FIRST_TEMPER)
-    for _ in range(config.growth_rounds - 1):
-        report("grow")
-        sums = [_sums(half, fold) for fold in folds]
-        for fold in folds:
-            reference = half.site_reference(next_model(half, _others(sums, fold), model))
-            fold.poses = _round(half, fold, reference, _with_own(fold.candidates, fold.poses), FIRST_TEMPER)
-            sums[fold.number] = _sums(half, fold)
     _note(trail, "growth", folds)
     score, placed = -np.inf, 0.0
-    for number in range(config.map_rounds):
+    for number in range(half.config.map_rounds):
         report("map")
         sums = [_sums(half, fold) for fold in folds]
+        turns = _mates_of(half, half.map_reference(half.frames, _total(sums)))
         for fold in folds:
             reference = half.map_reference(fold.frames, _others(sums, fold))
-            pool = fold.candidates if number == 0 else _in_doubt(half, fold, reference)
+            pool = fold.candidates if number == 0 else _in_doubt(fold, turns)
             fold.poses = _round(half, fold, reference, _with_own(pool, fold.poses), None)
             sums[fold.number] = _sums(half, fold)
         _note(trail, f"map_{number}", folds)
@@ -94,11 +84,6 @@ def solve_half(half: HalfSolver, fine: HalfSolver, states: States, report: Calla
         placed, placed_before = trail[f"map_{number}_confident"], placed
         if number >= LEAST_ROUNDS and score < before + CONVERGED * abs(before) and placed < placed_before + CONVERGED:
             break
-    for _ in range(config.polish_rounds):
-        report("polish")
-        sums = [_sums(fine, fold) for fold in folds]
-        for fold in folds:
-            fold.poses = _polished(fine, fold, fine.map_reference(fold.fine, _others(sums, fold)))
     trail |= _witnesses(half, folds)
     return _gathered(folds, trail)
 
@@ -108,11 +93,12 @@ def _witnesses(half: HalfSolver, folds: list[_Fold]) -> dict[str, float]:
     sums = [_sums(half, fold) for fold in folds]
     apart = [half.map_reference(half.frames, _total(sums[part::2])).volume for part in (0, 1)]
     correlation = shell_correlation(*apart)
+    turns = _mates_of(half, half.map_reference(half.frames, _total(sums)))
     lead, null = [], []
     for fold in folds:
         reference = half.map_reference(fold.frames, _others(sums, fold))
         own = (fold.frames, reference, fold.poses.rotations, fold.poses.shifts)
-        lead.append(lead_over_mates(*own, _mates_of(half, reference), half.window))
+        lead.append(lead_over_mates(*own, turns, half.window))
         null.append(gain_over_null(*own, half.window))
     return {
         "map_correlation": float(np.mean(correlation[half.frames.plane.max_shell // 3 :])),
@@ -121,7 +107,7 @@ def _witnesses(half: HalfSolver, folds: list[_Fold]) -> dict[str, float]:
     }
 
 
-def _fold(half: HalfSolver, fine: HalfSolver, states: States, number: int) -> _Fold:
+def _fold(half: HalfSolver, states: States, number: int) -> _Fold:
     members = np.flatnonzero(half.fold == number)
     nowhere = HalfPoses(
         np.tile(np.eye(3), (len(members), 1, 1)),
@@ -132,8 +118,7 @@ def _fold(half: HalfSolver, fine: HalfSolver, states: States, number: int) -> _F
         {},
     )
     candidates = Candidates.mates(states.take(members), half.template.group)
-    own = (half.frames.take(members), fine.frames.take(members), half.block[members])
-    return _Fold(number, members, *own, candidates, nowhere)
+    return _Fold(number, members, half.frames.take(members), half.block[members], candidates, nowhere)
 
 
 def _gathered(folds: list[_Fold], trail: dict[str, float]) -> HalfPoses:
@@ -157,12 +142,11 @@ def _note(trail: dict[str, float], stage: str, folds: list[_Fold]) -> None:
 _Sums = tuple[NDArray[np.complex64], NDArray[np.float32]]
 
 
-def _sums(solver: HalfSolver, fold: _Fold) -> _Sums:
-    """Accumulated slices of a fold's frames, each with the weight of its pose, at the solver's resolution."""
+def _sums(half: HalfSolver, fold: _Fold) -> _Sums:
+    """Accumulated slices of a fold's frames, each with the weight of its pose."""
     poses = fold.poses
     weight = poses.confidence * (poses.confidence > DOUBTFUL)
-    frames = fold.frames if len(fold.frames.plane) == len(solver.frames.plane) else fold.fine
-    return solver.insert(frames, weight, poses.rotations, poses.shifts, np.zeros(len(weight), np.int64), 1)[0]
+    return half.insert(fold.frames, weight, poses.rotations, poses.shifts, np.zeros(len(weight), np.int64), 1)[0]
 
 
 def _total(sums: list[_Sums]) -> _Sums:
@@ -202,13 +186,6 @@ def _round(
     return HalfPoses(best.rotations, best.shifts, best.likelihood, confidence, chain, {})
 
 
-def _polished(fine: HalfSolver, fold: _Fold, reference: Reference) -> HalfPoses:
-    every = np.arange(len(fold.members))
-    start = (fold.poses.rotations, fold.poses.shifts)
-    fitted = fine.polish(fold.fine, [reference.volume], np.zeros_like(every), *start, every, POLISH_ITERATIONS)
-    return replace(fold.poses, rotations=fitted.rotations, shifts=fitted.shifts, score=fitted.likelihood)
-
-
 def _temper(gain: NDArray[np.float64], power: NDArray[np.float64]) -> float:
     """Share of a log-likelihood to believe: one over its overdispersion.
 
@@ -223,15 +200,15 @@ def _temper(gain: NDArray[np.float64], power: NDArray[np.float64]) -> float:
     return float(np.clip(1 / max(spread, 1e-3) ** 2, LEAST_TEMPER, 1.0))
 
 
-def _in_doubt(half: HalfSolver, fold: _Fold, reference: Reference) -> Candidates:
+def _in_doubt(fold: _Fold, turns: NDArray[np.float64]) -> Candidates:
     """All mates of every pose; of frames in doubt all candidates and what the frames before and after propose.
 
     A coherent part of the frames may sit in one wrong mate, without doubt, until the model is good enough to call it.
-    Mates are the turns that lay the model roughly on itself: those of the lattice, or of a twin.
+    `turns` (m, 3, 3) lay the model roughly on itself: those of the lattice, or of a twin.
     """
     poses = fold.poses
     doubt = (poses.confidence < CONFIDENT) | _alone(fold)
-    mates = all_mates(poses.rotations[:, None], _mates_of(half, reference))
+    mates = all_mates(poses.rotations[:, None], turns)
     every = np.repeat(np.arange(len(doubt)), mates.shape[1])
     out = fold.candidates.of_frames(doubt).joined(mates.reshape(-1, 3, 3), every, 0.0)
     offsets = _ball(NEAR_REACH, NEAR_STEP)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,28 +25,32 @@ def solve_by_lattice(
     clean: CleanStack, element: str, config: OrientConfig, progress: Callable[[str, int, int], None] | None
 ) -> Poses:
     """Poses by the lattice engine; see `single_rs.orient.find_poses`."""
-    steps = 2 * (2 + config.growth_rounds + config.map_rounds + config.polish_rounds) + 2
+    steps = 2 * (3 + config.map_rounds) + 2
     done = 0
+    lock = threading.Lock()
 
     def report(_: str) -> None:
         nonlocal done
-        if progress is not None:
-            progress("orient", done, steps)
-        done += 1
+        with lock:
+            if progress is not None:
+                progress("orient", done, steps)
+            done += 1
 
     report("index")
     blocks = time_blocks(clean.frames, config.block, config.guard)
     index = index_frames(clean, lattice_template(element, config.structure, config.lattice_constant), config)
-    solved: list[tuple[NDArray[np.int64], HalfSolver, HalfPoses]] = []
-    for number in (0, 1):
+
+    def solve(number: int) -> tuple[NDArray[np.int64], HalfSolver, HalfPoses]:
         select = np.flatnonzero(blocks.half == number)
         report("smooth")
         states = smooth_states(index, select, blocks.block[select])
-        coarse, fine = (
-            half_solver(clean, select, blocks.fold[select], blocks.block[select], index.template, config, period)
-            for period in (config.search_resolution, config.polish_resolution)
-        )
-        solved.append((select, coarse, solve_half(coarse, fine, states, report)))
+        period = config.search_resolution
+        solver = half_solver(clean, select, blocks.fold[select], blocks.block[select], index.template, config, period)
+        return select, solver, solve_half(solver, states, report)
+
+    # Neither half knows of the other; side by side they keep the processors busy where a step has but one thread.
+    with ThreadPoolExecutor(2) as pool:
+        solved = list(pool.map(solve, (0, 1)))
     report("merge")
     (first, solver, poses), (second, other, others) = solved
     merged = merge_halves(solver, poses, other, others)

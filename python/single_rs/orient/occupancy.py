@@ -12,7 +12,7 @@ side. Both are taken exactly, as three matrix products along the axes of the sit
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,6 @@ from single_rs.orient.volumes import PAD, shell_index
 
 __all__ = ["SiteModel", "solve_occupancy"]
 
-SHARPNESS = 0.1  # width of the step from empty to occupied, in occupancies
 ITERATIONS = 200  # of the projected gradient, at most
 CONVERGED = 1e-3  # change of an occupancy per iteration, as a share of the largest, at which to stop
 
@@ -56,15 +55,6 @@ class SiteModel:
         """Centre of mass (3,), Å."""
         w = np.maximum(self.weight, 0)
         return (w[:, None] * self.positions).sum(axis=0) / w.sum()
-
-    def sharpened(self) -> SiteModel:
-        """Return the model with every site nearly occupied or nearly empty.
-
-        An atom is there or it is not. Frames in a wrong mate add a faint ghost of the particle; left in the model it
-        would call them back round after round.
-        """
-        full = np.median(self.weight[self.weight > 0.5 * self.weight.max()])
-        return replace(self, weight=full / (1 + np.exp((0.5 - self.weight / full) / SHARPNESS)))
 
     def volume(self, amplitude: NDArray[np.float64], reach: int, box: float) -> NDArray[np.complex64]:
         """Fourier volume (2K+1, 2K+1, K+1), K = `reach`, of a `box` Å wide; `amplitude` per grid shell."""

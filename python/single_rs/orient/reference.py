@@ -20,7 +20,7 @@ from single_rs.orient.volumes import PAD
 
 __all__ = ["Reference", "exact_fit", "likelihood", "look_up"]
 
-LEAST_HEIGHT = 0.02  # of the highest atom: what weighs less changes nothing
+LEAST_HEIGHT = 0.15  # of the highest atom: half the sites of a first model weigh less, all of them noise
 
 
 @dataclass(frozen=True)

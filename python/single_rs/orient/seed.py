@@ -20,7 +20,7 @@ from single_rs.orient.quotient import States, ball_model
 from single_rs.orient.solver import SITE_MARGIN, HalfSolver
 from single_rs.orient.volumes import PAD
 
-__all__ = ["next_model", "seed_model"]
+__all__ = ["seed_model"]
 
 SEEDS = 3  # segments tried
 SEED_ROUNDS = 3
@@ -89,14 +89,3 @@ def _vote_origin(half: HalfSolver, frames: FrameSet, rotations: NDArray[np.float
         phase = (trial @ rotation[:2].T).astype(np.float32) @ frequency
         vote += np.cos(phase) @ values.real - np.sin(phase) @ values.imag
     return trial[vote.argmax()]
-
-
-def next_model(
-    half: HalfSolver, sums: tuple[NDArray[np.complex64], NDArray[np.float32]], model: SiteModel
-) -> SiteModel:
-    """`model` with the sites solved anew from accumulated slices, each nearly full or nearly empty."""
-    solved = solve_occupancy(*sums, model, half.amplitude, half.frames.box)
-    if solved.weight.max() <= 0:
-        return model
-    solved = solved.sharpened()
-    return replace(solved, origin=solved.origin - solved.centre())

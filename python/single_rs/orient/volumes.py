@@ -8,6 +8,7 @@ interpolation, whose kernel multiplies the map by sinc²(x/(PAD·N·pixel)) alon
 
 from __future__ import annotations
 
+import functools
 import os
 
 import numpy as np
@@ -98,11 +99,14 @@ def fourier_volume(map: NDArray[np.float32], reach: int) -> NDArray[np.complex64
     return np.ascontiguousarray(volume.astype(np.complex64))
 
 
+@functools.lru_cache(maxsize=4)
 def shell_index(reach: int) -> NDArray[np.intp]:
-    """Shell of each value of a volume, in grid steps, rounded: (2K+1, 2K+1, K+1)."""
+    """Shell of each value of a volume, in grid steps, rounded: (2K+1, 2K+1, K+1), not to be written to."""
     q = np.arange(-reach, reach + 1, dtype=np.float32) ** 2
     x = np.arange(reach + 1, dtype=np.float32) ** 2
-    return np.rint(np.sqrt(q[:, None, None] + q[None, :, None] + x[None, None, :])).astype(np.intp)
+    shells = np.rint(np.sqrt(q[:, None, None] + q[None, :, None] + x[None, None, :])).astype(np.intp)
+    shells.setflags(write=False)
+    return shells
 
 
 def shell_correlation(a: NDArray[np.complex64], b: NDArray[np.complex64]) -> NDArray[np.float64]:
