@@ -25,7 +25,7 @@ from single_rs.orient.chain import Chain
 from single_rs.orient.frames import FOLDS, FrameSet
 from single_rs.orient.mates import Candidates, all_mates, choose
 from single_rs.orient.quotient import States
-from single_rs.orient.reference import Reference, exact_fit, likelihood
+from single_rs.orient.reference import Reference, exact_fit, likelihood, polish
 from single_rs.orient.rotation_search import LONGEST_COMPARED, approximate_symmetries
 from single_rs.orient.search import SearchPlan, search
 from single_rs.orient.seed import seed_model
@@ -70,12 +70,13 @@ def solve_half(half: HalfSolver, states: States, report: Callable[[str], None]) 
         fold.poses = _round(half, fold, seed, fold.candidates, FIRST_TEMPER)
     _note(trail, "growth", folds)
     score, placed = -np.inf, 0.0
+    turns = half.template.group
     for number in range(half.config.map_rounds):
         report("map")
         sums = [_sums(half, fold) for fold in folds]
-        turns = _mates_of(half, half.map_reference(half.frames, _total(sums)))
         for fold in folds:
             reference = half.map_reference(fold.frames, _others(sums, fold))
+            turns = _mates_of(half, reference) if fold.number == 0 else turns
             pool = fold.candidates if number == 0 else _in_doubt(fold, turns)
             fold.poses = _round(half, fold, reference, _with_own(pool, fold.poses), None)
             sums[fold.number] = _sums(half, fold)
@@ -84,20 +85,18 @@ def solve_half(half: HalfSolver, states: States, report: Callable[[str], None]) 
         placed, placed_before = trail[f"map_{number}_confident"], placed
         if number >= LEAST_ROUNDS and score < before + CONVERGED * abs(before) and placed < placed_before + CONVERGED:
             break
-    trail |= _witnesses(half, folds)
+    trail |= _witnesses(half, folds, turns)
     return _gathered(folds, trail)
 
 
-def _witnesses(half: HalfSolver, folds: list[_Fold]) -> dict[str, float]:
-    """Agreement of maps that share no frame, and what poses are worth against the other folds."""
+def _witnesses(half: HalfSolver, folds: list[_Fold], turns: NDArray[np.float64]) -> dict[str, float]:
+    """Agreement of two maps that share no frame, and what the poses in each are worth against the other."""
     sums = [_sums(half, fold) for fold in folds]
-    apart = [half.map_reference(half.frames, _total(sums[part::2])).volume for part in (0, 1)]
-    correlation = shell_correlation(*apart)
-    turns = _mates_of(half, half.map_reference(half.frames, _total(sums)))
+    apart = [half.map_reference(half.frames, _total(sums[part::2])) for part in (0, 1)]
+    correlation = shell_correlation(*(reference.volume for reference in apart))
     lead, null = [], []
     for fold in folds:
-        reference = half.map_reference(fold.frames, _others(sums, fold))
-        own = (fold.frames, reference, fold.poses.rotations, fold.poses.shifts)
+        own = (fold.frames, apart[1 - fold.number % 2], fold.poses.rotations, fold.poses.shifts)
         lead.append(lead_over_mates(*own, turns, half.window))
         null.append(gain_over_null(*own, half.window))
     return {
@@ -167,7 +166,7 @@ def _round(
 ) -> HalfPoses:
     """Search all frames of a fold, compare the finalists exactly, let the chain decide, polish what it chose."""
     count = len(fold.members)
-    of, every = np.zeros(count, np.int64), np.arange(count)
+    every = np.arange(count)
     finalists = search(fold.frames, reference, candidates, SearchPlan(half.window, temper or 1.0))
     frame, place = np.nonzero(finalists.there)
     start = (finalists.rotations[frame, place], finalists.shifts[frame, place])
@@ -182,8 +181,9 @@ def _round(
         temper = _temper(likely[best], power[best])
     path, confidence, chain = choose(rotations, temper * likely, finalists.there, fold.block, fold.poses.chain)
     at = (every, path)
-    best = half.polish(fold.frames, [reference.volume], of, rotations[at], shifts[at], every, POLISH_CHOSEN)
-    return HalfPoses(best.rotations, best.shifts, best.likelihood, confidence, chain, {})
+    best = polish(fold.frames, reference, rotations[at], shifts[at], POLISH_CHOSEN)
+    gained = likelihood(best.overlap, best.power, every, fold.frames.gain)
+    return HalfPoses(best.rotations, best.shifts, gained, confidence, chain, {})
 
 
 def _temper(gain: NDArray[np.float64], power: NDArray[np.float64]) -> float:

@@ -18,8 +18,10 @@ from single_rs.orient.frames import FrameSet
 from single_rs.orient.mates import best_of
 from single_rs.orient.volumes import PAD
 
-__all__ = ["Reference", "exact_fit", "likelihood", "look_up"]
+__all__ = ["Polished", "Reference", "exact_fit", "likelihood", "look_up", "polish"]
 
+LONGEST_TURN = np.radians(4.0)  # by which a polish may move a pose
+LONGEST_SHIFT = 0.5  # the same, of the shortest period
 LEAST_HEIGHT = 0.15  # of the highest atom: half the sites of a first model weigh less, all of them noise
 
 
@@ -76,6 +78,10 @@ class Reference:
             _core.tabulate_power(volume, frames.plane, PAD, frames.weights),
         )
 
+    def model(self) -> tuple[NDArray[np.float32], NDArray[np.float32], None, NDArray[np.float32]]:
+        """Return positions, heights, no widths and the one transfer function, as kernels of models take them."""
+        return self.atoms, self.heights, None, self.transfer[None]
+
 
 def look_up(
     frames: FrameSet,
@@ -102,13 +108,32 @@ def exact_fit(
     shifts: NDArray[np.floating],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Overlap b (c,) and power a (c,) of poses (c,), neither read from an image nor from a table."""
-    overlap, power, _ = _core.model_gain(
-        frames.posed(rotations, shifts, frame),
-        (reference.atoms, reference.heights, None, reference.transfer[None]),
-        0,
-        1.0,
-    )
+    overlap, power, _ = _core.model_gain(frames.posed(rotations, shifts, frame), reference.model(), 0, 1.0)
     return overlap, power
+
+
+@dataclass(frozen=True)
+class Polished:
+    """Refined poses: rotations (n, 3, 3), shifts (n, 2) px, overlap b (n,), power a (n,)."""
+
+    rotations: NDArray[np.float64]
+    shifts: NDArray[np.float64]
+    overlap: NDArray[np.float32]
+    power: NDArray[np.float32]
+
+
+def polish(
+    frames: FrameSet,
+    reference: Reference,
+    rotations: NDArray[np.floating],
+    shifts: NDArray[np.floating],
+    iterations: int,
+) -> Polished:
+    """Refine one pose of each frame continuously."""
+    posed = frames.posed(rotations, shifts)
+    farthest = LONGEST_SHIFT * frames.size / frames.plane.max_shell
+    r, t, overlap, power, _ = _core.polish_poses_to_atoms(posed, reference.model(), iterations, LONGEST_TURN, farthest)
+    return Polished(r.astype(float), t.astype(float), overlap, power)
 
 
 def likelihood(
