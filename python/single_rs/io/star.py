@@ -118,6 +118,7 @@ def write_poses(path: str | os.PathLike[str], poses: Poses, stack_name: str, pix
         "singleScore": poses.score,
         "singleConfidence": poses.confidence,
         "singleWeight": poses.weight,
+        **({} if poses.width is None else {"singleWidth": poses.width}),
     }
     blocks: dict[str, Mapping[str, Column]] = {
         "optics": optics,
@@ -176,6 +177,7 @@ def read_poses(path: str | os.PathLike[str]) -> Poses:
         half=half.astype(np.int8),
         weight=_column(path, table, "singleWeight", np.ones(n)),
         frames=_column(path, table, "singleFrame", default_frames).astype(np.int64),
+        width=_column(path, table, "singleWidth") if "singleWidth" in table else None,
         hand=blocks.get("single_hand", {}).get("singleHand", ["undetermined"])[0],
         evidence={
             k: float(v) for k, v in zip(evidence.get("singleName", []), evidence.get("singleValue", []), strict=True)

@@ -37,6 +37,7 @@ __all__ = ["solve_half"]
 
 FIRST_TEMPER = 0.1  # belief in the seed's likelihood, whose error is not known yet
 LEAST_TEMPER = 0.02
+NO_GAIN = 1e-6  # of a bad frame: its pose may be any
 POLISH_CHOSEN = 3  # iterations that a chosen pose is polished before it enters a map
 LEAST_ROUNDS = 1  # against maps, after which a half may have converged
 CONVERGED = 0.01  # gain of log-likelihood, as a share, and of frames in a clear pose in a round, below which it has
@@ -113,6 +114,7 @@ def _fold(half: HalfSolver, states: States, number: int) -> _Fold:
         np.zeros((len(members), 2)),
         np.zeros(len(members)),
         np.zeros(len(members)),
+        np.full(len(members), np.pi),
         states.chain,
         {},
     )
@@ -125,7 +127,7 @@ def _gathered(folds: list[_Fold], trail: dict[str, float]) -> HalfPoses:
     order = np.argsort(np.concatenate([f.members for f in folds]))
     joined = [
         np.concatenate([getattr(f.poses, name) for f in folds])[order]
-        for name in ("rotations", "shifts", "score", "confidence")
+        for name in ("rotations", "shifts", "score", "confidence", "width")
     ]
     chains = [f.poses.chain for f in folds]
     chain = Chain(float(np.mean([c.step for c in chains])), float(np.mean([c.jump for c in chains])))
@@ -183,7 +185,9 @@ def _round(
     at = (every, path)
     best = polish(fold.frames, reference, rotations[at], shifts[at], POLISH_CHOSEN)
     gained = likelihood(best.overlap, best.power, every, fold.frames.gain)
-    return HalfPoses(best.rotations, best.shifts, gained, confidence, chain, {})
+    # The likelihood is believed as far here as between poses: noise alone would promise half the error there is.
+    width = np.minimum(best.error / np.sqrt(temper * np.maximum(fold.frames.gain, NO_GAIN)), np.pi)
+    return HalfPoses(best.rotations, best.shifts, gained, confidence, width, chain, {})
 
 
 def _temper(gain: NDArray[np.float64], power: NDArray[np.float64]) -> float:

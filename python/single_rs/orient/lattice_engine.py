@@ -80,12 +80,13 @@ def _gathered(
     """Poses of both halves in the order of the stack."""
     n = len(clean.images)
     rotations, shifts = np.zeros((n, 3, 3)), np.zeros((n, 2))
-    score, confidence = np.zeros(n), np.zeros(n)
+    score, confidence, width = np.zeros(n), np.zeros(n), np.zeros(n)
     for select, half in zip(selects, halves, strict=True):
         u, _, vt = np.linalg.svd(half.rotations)  # single precision left them orthonormal to 1e-6 only
         rotations[select] = u @ vt
         shifts[select] = clean.offsets[select] + half.shifts * clean.pixel_size
         score[select], confidence[select] = half.score, half.confidence
+        width[select] = np.degrees(half.width)
     unused = blocks.guard | clean.bad
     return Poses(
         rotations=rotations,
@@ -95,5 +96,6 @@ def _gathered(
         half=np.where(unused, 0, blocks.half + 1).astype(np.int8),
         weight=np.where(clean.bad, 0.0, confidence),
         frames=np.asarray(clean.frames, np.int64),
+        width=width,
         evidence=evidence,
     )

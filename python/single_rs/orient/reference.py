@@ -114,12 +114,17 @@ def exact_fit(
 
 @dataclass(frozen=True)
 class Polished:
-    """Refined poses: rotations (n, 3, 3), shifts (n, 2) px, overlap b (n,), power a (n,)."""
+    """Refined poses.
+
+    rotations (n, 3, 3); shifts (n, 2) px; overlap b (n,); power a (n,); error (n,), standard error of the rotation about
+    an axis from the curvature at the top, root mean square over three axes, rad.
+    """
 
     rotations: NDArray[np.float64]
     shifts: NDArray[np.float64]
     overlap: NDArray[np.float32]
     power: NDArray[np.float32]
+    error: NDArray[np.float64]
 
 
 def polish(
@@ -132,8 +137,11 @@ def polish(
     """Refine one pose of each frame continuously."""
     posed = frames.posed(rotations, shifts)
     farthest = LONGEST_SHIFT * frames.size / frames.plane.max_shell
-    r, t, overlap, power, _ = _core.polish_poses_to_atoms(posed, reference.model(), iterations, LONGEST_TURN, farthest)
-    return Polished(r.astype(float), t.astype(float), overlap, power)
+    r, t, overlap, power, error = _core.polish_poses_to_atoms(
+        posed, reference.model(), iterations, LONGEST_TURN, farthest
+    )
+    angles = error[:, :3].astype(float)
+    return Polished(r.astype(float), t.astype(float), overlap, power, np.sqrt((angles**2).mean(axis=1)))
 
 
 def likelihood(

@@ -41,13 +41,15 @@ class HalfPoses:
     """Poses of the frames of one half, in the half's own frame and hand.
 
     rotations (n, 3, 3); shifts (n, 2) px from the measured centres; score (n,) nats over an empty frame;
-    confidence (n,); the chain learnt from them; trail: named numbers of each round.
+    confidence (n,); width (n,) rad, standard error of the rotation about an axis; the chain learnt from them; trail:
+    named numbers of each round.
     """
 
     rotations: NDArray[np.float64]
     shifts: NDArray[np.float64]
     score: NDArray[np.float64]
     confidence: NDArray[np.float64]
+    width: NDArray[np.float64]
     chain: Chain
     trail: dict[str, float]
 

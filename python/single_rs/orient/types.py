@@ -67,6 +67,9 @@ class Poses:
         (n,) weight in the reconstruction.
     frames
         (n,) 0-based frame of the movie.
+    width
+        (n,) standard error of the rotation about an axis, deg, root mean square over three axes: width of the posterior
+        round the pose, as `confidence` is the posterior between poses. None where it is not known.
     hand
         Always "undetermined": projections cannot tell it.
     evidence
@@ -80,5 +83,6 @@ class Poses:
     half: NDArray[np.int8]
     weight: NDArray[np.float64]
     frames: NDArray[np.int64]
+    width: NDArray[np.float64] | None = None
     hand: str = "undetermined"
     evidence: dict[str, float] = field(default_factory=dict)
