@@ -81,6 +81,8 @@ def plot_reprojections(
             ax = axes[row, k]
             ax.imshow(image, cmap="gray", vmin=bounds[0], vmax=bounds[1], origin="lower", interpolation="nearest")
             image_axes(ax)
+            if k == 0:
+                ax.set_ylabel(("data", "atoms")[row])
         axes[0, k].set_title(labels[k], fontsize=7)
         axes[1, k].set_title(f"r = {correlation[k]:.2f}", fontsize=7, color=MUTED)
     if count:
@@ -309,4 +311,24 @@ def plot_check(check: Check) -> dict[str, Figure]:
         drawn["bonds"] = plot_bond_radius(d["radius"], d["distance"], d["surface_bond"], d["bulk"])
     elif check.name == "defocus" and "rows" in d:
         drawn["effects"] = plot_effects(d["rows"])
+    elif check.name == "resimulation":
+        drawn |= _resimulation(check)
     return {name: ax.figure for name, ax in drawn.items()}
+
+
+def _resimulation(check: Check) -> dict[str, Any]:
+    """Draw what there is: a repetition that found nothing has frames and transfers only."""
+    from single_rs.plots import resimulation as plots
+
+    d, drawn = check.data, {}
+    if "pictures" in d:
+        drawn["frames"] = plots.plot_simulated_frames(
+            np.asarray(d["pictures"]), d["picture_labels"], d["picture_pixel_size"]
+        )[0, 0]
+    if len(d.get("radius", ())):
+        drawn["distance"] = plots.plot_model_distance(d["radius"], d["distance"], d["surface"], check.criteria[0].limit)
+    if len(d.get("pose_error", ())):
+        drawn["poses"] = plots.plot_pose_errors(d["pose_error"])
+    if len(d.get("frequency", ())):
+        drawn["transfer"] = plots.plot_transfers(d["frequency"], d["transfer_data"], d["transfer_simulated"])
+    return drawn

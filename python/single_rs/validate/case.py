@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,8 @@ COARSEST = 1.5  # Å: a particle whose atoms are resolved shows at least these p
 BEYOND_NYQUIST = 2.05  # pixels: shortest period compared
 
 Progress = Callable[[str, int, int], None]
+
+log = logging.getLogger(__name__)
 
 
 class Case:
@@ -221,7 +224,14 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _settings(run: dict[str, Any]) -> Config:
-    """Return the settings that a run was made with, as far as the record tells them."""
+    """Return the settings that a run was made with, as far as the record tells them and this version knows them."""
     told = run.get("config") or {}
-    kept = {name: told[name] for name in ("background", "orient", "reconstruct", "trace") if name in told}
-    return settings_from_dict(Config(), kept)
+    settings = Config()
+    for stage in ("background", "orient", "reconstruct", "trace", "refine"):
+        for name, value in (told.get(stage) or {}).items():
+            try:
+                settings = settings_from_dict(settings, {stage: {name: value}})
+            except InputError as error:
+                # A run of another version: a check with the default is worth more than none.
+                log.warning("run.json: %s; the default of this version is used", error)
+    return settings
