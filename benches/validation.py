@@ -280,7 +280,7 @@ FAULTS: dict[str, tuple[Callable[[Scene, Case], Case], bool]] = {
     "24 frames": (few, True),
     "noise, aligned to the atoms": (noise, True),
 }
-EFFECTS = ("none", "views of 35° about one axis", "24 frames")  # of which the slow checks are made
+SLOW = {"none": ("perfect", "defocus"), "views of 35° about one axis": ("perfect",), "24 frames": ("perfect",)}
 
 
 def measure(scene: Scene, case: Case, fault: str) -> dict[str, Any]:
@@ -293,7 +293,7 @@ def measure(scene: Scene, case: Case, fault: str) -> dict[str, Any]:
     except SingleError as error:
         return line | {"unbuilt": str(error)}
     score = score_atoms(changed.atoms.positions, scene.truth.positions)
-    names = [*CHEAP, *(("perfect", "defocus") if fault in EFFECTS else ())]
+    names = [*CHEAP, *SLOW.get(fault, ())]
     result = validate_case(changed, names, config=ValidateConfig(model_frames=200))
     line |= {"recall": score.recall, "precision": score.precision, "rmsd_pm": score.rmsd}
     line["checks"] = {

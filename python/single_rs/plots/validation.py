@@ -216,6 +216,8 @@ def plot_fourier_sampling(directions: np.ndarray, sampling: np.ndarray, *, ax: A
     quiet_colorbar(ax.figure.colorbar(mesh, ax=ax, fraction=0.05), "Sampling relative to the mean")
     ax.set_aspect("equal")
     image_axes(ax)
+    for axis, (x, y) in {"x": (1.52, 0.0), "y": (0.0, 1.52), "z": (0.0, 0.0)}.items():
+        ax.text(x, y, axis, color=MUTED if axis != "z" else "#ffffff", ha="center", va="center")
     return ax
 
 
@@ -280,7 +282,7 @@ def plot_effects(rows: Sequence[Mapping[str, Any]], *, ax: Axes | None = None) -
     ax.set_yticks(place, [str(r["effect"]) for r in rows])
     ax.set_xlabel("RMSD (pm)")
     ax.grid(False, axis="y")
-    ax.legend(loc="lower right")
+    ax.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2)
     return ax
 
 

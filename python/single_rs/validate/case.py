@@ -6,6 +6,7 @@ import functools
 import json
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,11 @@ __all__ = ["Case", "load_case"]
 
 LOW_RESOLUTION = 6.0  # Å: longer periods hold liquid and little of the particle
 COARSEST = 1.5  # Å: a particle whose atoms are resolved shows at least these periods
+# Powers of the FSC that the half maps are filtered with before atoms are traced in them. The Wiener filter of a half is
+# the FSC itself, and that of the whole map 2 FSC/(1 + FSC). Where frames are few it leaves little but {111}, whose
+# interstices are as deep as atoms are high; √FSC, the correlation with the truth, leaves more of the others
+# (Rosenthal and Henderson 2003, doi:10.1016/j.jmb.2003.07.013).
+HALF_FILTERS = (1.0, 0.5)
 BEYOND_NYQUIST = 2.05  # pixels: shortest period compared
 
 Progress = Callable[[str, int, int], None]
@@ -133,37 +139,61 @@ class Case:
         middle = len(self.clean.images[0]) // 4
         return float(1 / np.mean(self.clean.noise[middle : 2 * middle]))
 
-    def _filtered(self, half: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Half map with the Wiener filter of a half, which is the FSC itself (the whole map has 2 FSC/(1 + FSC)).
-
-        The same filter of |k| for both halves: nothing else passes from one to the other.
-        """
+    def _filtered(self, half: NDArray[np.float32], power: float) -> NDArray[np.float32]:
+        """Half map with the filter FSC(|k|)^power, the same for both: nothing else passes from one to the other."""
         size = half.shape[0]
         full, last = fft.fftfreq(size, self.pixel_size), fft.rfftfreq(size, self.pixel_size)
         k = np.sqrt(full[:, None, None] ** 2 + full[None, :, None] ** 2 + last**2)
         curve = np.clip(np.convolve(np.pad(self.density.fsc, 1, mode="edge"), np.full(3, 1 / 3), mode="valid"), 0, 1)
-        gain = np.interp(k, self.density.frequency, curve, right=0.0).astype(np.float32)
+        gain = np.interp(k, self.density.frequency, curve**power, right=0.0).astype(np.float32)
         return np.asarray(fft.irfftn(fft.rfftn(half) * gain, s=half.shape), np.float32)
 
+    def _trace_halves(self) -> None:
+        """Trace both half maps with the first filter that shows atoms in both."""
+        from single_rs.atoms import trace_atoms
+
+        for power in HALF_FILTERS:
+            for number, half in ((1, self.density.half1), (2, self.density.half2)):
+                try:
+                    self._halves[number] = trace_atoms(
+                        self._filtered(half, power),
+                        self.pixel_size,
+                        self.element,
+                        self.clean.diameter,
+                        config=self.config.trace,
+                    )
+                except NoParticleError as error:
+                    self._halves[number] = str(error)
+            if not any(isinstance(model, str) for model in self._halves.values()):
+                break
+        # Refined atoms have a covariance: what they are compared with goes the same road, each half alone.
+        if self.atoms.covariance is not None:
+            for number, model in self._halves.items():
+                if not isinstance(model, str):
+                    self._halves[number] = self._refined(number, model)
+
+    def _refined(self, number: int, model: Atoms) -> Atoms:
+        """Refine the atoms of a half against its frames; frames that do not show them leave them as traced."""
+        from single_rs.refine import refine_atoms
+
+        weight = np.where(self.poses.half == number, self.poses.weight, 0.0)
+        settings = replace(self.config.refine, halves=False, select=False)
+        try:
+            return refine_atoms(self.clean, replace(self.poses, weight=weight), model, settings).atoms
+        except InputError as error:
+            log.warning("atoms of half %d were not refined: %s", number, error)
+            return model
+
     def half_model(self, number: int) -> Atoms:
-        """Atoms traced in half map 1 or 2 alone.
+        """Atoms traced in half map 1 or 2 alone, and refined against its frames when those of the whole are.
 
         Raises
         ------
         NoParticleError
             When that half map holds none.
         """
-        from single_rs.atoms import trace_atoms
-
         if number not in self._halves:
-            half = (self.density.half1, self.density.half2)[number - 1]
-            try:
-                found: Atoms | str = trace_atoms(
-                    self._filtered(half), self.pixel_size, self.element, self.clean.diameter, config=self.config.trace
-                )
-            except NoParticleError as error:
-                found = str(error)
-            self._halves[number] = found
+            self._trace_halves()
         model = self._halves[number]
         if isinstance(model, str):
             raise NoParticleError(f"half map {number}: {model}")

@@ -51,8 +51,8 @@ _CAPTIONS: dict[tuple[str, str], str] = {
     "the rim are loose or badly seen atoms.",
     ("heldout", "gain"): "One point per frame. Right poses and atoms lie along the full line, wrong poses along the "
     "dashed one; grey is a ball without atoms.",
-    ("coverage", "sampling"): "The half sphere of directions seen from the pole of the map's z axis, the rim being its "
-    "xy plane; dark sectors were hardly measured.",
+    ("coverage", "sampling"): "The half sphere of directions, in the axes of the map, z in the middle; atoms are least "
+    "sharp along the dark ones, which few frames measured.",
     ("perfect", "bonds"): "One point per bond of the perfect crystal; the green means should lie on the line at zero, "
     "from the centre to the surface.",
     (

@@ -64,7 +64,9 @@ SIMULATORS = ("abtem", "multislice")
 class ValidateConfig(Settings):
     """Settings of the validation; the optics are those of the simulated frames."""
 
-    model_diameter: float = setting(16.0, "diameter of the model crystal of the check 'defocus'", "Å", ge=14, le=60)
+    model_diameter: float | None = setting(
+        None, "diameter of the model crystal of the check 'defocus'; the particle's when not given", "Å", ge=14, le=60
+    )
     model_frames: int = setting(300, "frames of that model crystal", "frames", ge=60, le=20000)
     simulator: str = setting(
         "abtem", "multislice program of the resimulation: abTEM, or the one of this package", choices=SIMULATORS
