@@ -15,9 +15,11 @@ from scipy.spatial.transform import Rotation
 
 import single_rs as sr
 from single_rs.cli import main
+from single_rs.config import Config
 from single_rs.errors import InputError, NoParticleError
 from single_rs.plots.validation import plot_check
 from single_rs.reconstruct import reconstruct
+from single_rs.refine import RefineConfig
 from single_rs.stages import RESULTS, rebuild, write_atoms, write_json
 from single_rs.star import write_poses
 from single_rs.validate import CHECKS, Case, ValidateConfig, validate_case, validate_folder
@@ -95,8 +97,10 @@ def test_halves_agree_and_wrong_ones_do_not(good):
     assert check.numbers["pairs"] == len(good.atoms)
     assert 0 < check.numbers["implied_full_pm"] < 6  # the RMSD of the full model from the true atoms is 2 to 3
     # A half that was solved in another orientation shares next to no atom.
-    other = good.changed(density=replace(good.density, half2=np.ascontiguousarray(np.rot90(good.density.half2))))
-    assert check_halves(other).status == "failed"
+    turn = Rotation.from_euler("z", 20, degrees=True).as_matrix()
+    second = (good.poses.half == 2)[:, None, None]
+    turned = np.where(second, good.poses.rotations @ turn, good.poses.rotations)
+    assert check_halves(good.changed(poses=replace(good.poses, rotations=turned))).status == "failed"
     assert not check_halves(good.changed(atoms=displaced(good, 0.3))).criteria[2].passed
 
 
@@ -121,12 +125,13 @@ def test_frames_of_one_half_are_predicted_by_the_other(good):
     assert check.status == "passed", check.message
     assert check.numbers["median_over_null_nats"] > 50
     assert check.criteria[1].value == pytest.approx(1.0, abs=0.15)
-    second = good.poses.half == 2
+    second = (good.poses.half == 2) & (np.arange(FRAMES) % 2 == 0)
     wrong = good.poses.rotations.copy()
     wrong[second] = np.roll(wrong[second], 7, axis=0)
     lost = check_heldout(good.changed(poses=replace(good.poses, rotations=wrong)))
     assert lost.status == "failed"
-    assert lost.criteria[1].value < 0.6
+    assert lost.criteria[0].value == pytest.approx(0.75, abs=0.05)  # a quarter of the frames is in the pose of another
+    assert lost.criteria[1].value < 0.7
 
 
 def test_a_missing_wedge_is_seen(good):
@@ -239,9 +244,10 @@ def test_the_atoms_simulated_again_come_back(good, tmp_path, monkeypatch):
     assert near.mean() > 0.9
     assert set(plot_check(check)) == {"frames", "distance", "poses", "transfer"}
     # The search is the long part: its poses are picked up again.
+    case = case.changed(config=Config(refine=RefineConfig(enabled=False)))
     again = check_resimulation(case, FRAMES, settings)
     assert asked == [FRAMES]
-    assert again.numbers["rmsd_pm"] == check.numbers["rmsd_pm"]
+    assert again.numbers["rmsd_traced_pm"] == check.numbers["rmsd_traced_pm"] == again.numbers["rmsd_pm"]
     # A mirrored result is as good: projections cannot tell the hand.
     (tmp_path / FOLDER / "poses.npz").unlink()
     found = replace(good.poses, rotations=np.diag([-1.0, -1.0, 1.0]) @ good.poses.rotations)

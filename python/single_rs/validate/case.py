@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft
 
 from single_rs import stages
 from single_rs.config import Config, settings_from_dict
@@ -31,11 +30,7 @@ __all__ = ["Case", "load_case"]
 
 LOW_RESOLUTION = 6.0  # Å: longer periods hold liquid and little of the particle
 COARSEST = 1.5  # Å: a particle whose atoms are resolved shows at least these periods
-# Powers of the FSC that the half maps are filtered with before atoms are traced in them. The Wiener filter of a half is
-# the FSC itself, and that of the whole map 2 FSC/(1 + FSC). Where frames are few it leaves little but {111}, whose
-# interstices are as deep as atoms are high; √FSC, the correlation with the truth, leaves more of the others
-# (Rosenthal and Henderson 2003, doi:10.1016/j.jmb.2003.07.013).
-HALF_FILTERS = (1.0, 0.5)
+QUARTER_RUN = 10  # frames in a row of one half that go to the same quarter
 BEYOND_NYQUIST = 2.05  # pixels: shortest period compared
 
 Progress = Callable[[str, int, int], None]
@@ -91,11 +86,11 @@ class Case:
     def changed(self, **changes: Any) -> Case:
         """Return the same particle with other atoms, poses, frames or maps, named as the arguments of the class.
 
-        Models that were traced in the half maps are kept as long as the maps are.
+        The models of the halves are kept as long as frames, poses and settings are.
         """
         names = ("clean", "poses", "density", "atoms", "element", "config", "seed", "folder")
         other = Case(**{**{name: getattr(self, name) for name in names}, **changes})
-        if "density" not in changes and "element" not in changes and "config" not in changes:
+        if not changes.keys() - {"atoms", "density", "seed", "folder"}:
             other._halves = self._halves
         return other
 
@@ -139,33 +134,32 @@ class Case:
         middle = len(self.clean.images[0]) // 4
         return float(1 / np.mean(self.clean.noise[middle : 2 * middle]))
 
-    def _filtered(self, half: NDArray[np.float32], power: float) -> NDArray[np.float32]:
-        """Half map with the filter FSC(|k|)^power, the same for both: nothing else passes from one to the other."""
-        size = half.shape[0]
-        full, last = fft.fftfreq(size, self.pixel_size), fft.rfftfreq(size, self.pixel_size)
-        k = np.sqrt(full[:, None, None] ** 2 + full[None, :, None] ** 2 + last**2)
-        curve = np.clip(np.convolve(np.pad(self.density.fsc, 1, mode="edge"), np.full(3, 1 / 3), mode="valid"), 0, 1)
-        gain = np.interp(k, self.density.frequency, curve**power, right=0.0).astype(np.float32)
-        return np.asarray(fft.irfftn(fft.rfftn(half) * gain, s=half.shape), np.float32)
-
     def _trace_halves(self) -> None:
-        """Trace both half maps with the first filter that shows atoms in both."""
+        """Reconstruct and trace each half as the whole is, with halves of its own for noise and filter."""
         from single_rs.atoms import trace_atoms
+        from single_rs.reconstruct import reconstruct
 
-        for power in HALF_FILTERS:
-            for number, half in ((1, self.density.half1), (2, self.density.half2)):
-                try:
-                    self._halves[number] = trace_atoms(
-                        self._filtered(half, power),
-                        self.pixel_size,
-                        self.element,
-                        self.clean.diameter,
-                        config=self.config.trace,
-                    )
-                except NoParticleError as error:
-                    self._halves[number] = str(error)
-            if not any(isinstance(model, str) for model in self._halves.values()):
-                break
+        for number in (1, 2):
+            own = np.flatnonzero((self.poses.half == number) & (self.poses.weight > 0))
+            half, weight = np.zeros_like(self.poses.half), np.zeros_like(self.poses.weight)
+            # Within a half nothing need be kept apart: short runs give both quarters the same views.
+            half[own] = np.arange(len(own)) // QUARTER_RUN % 2 + 1
+            weight[own] = self.poses.weight[own]
+            try:
+                density = reconstruct(
+                    self.clean, replace(self.poses, half=half, weight=weight), self.config.reconstruct
+                )
+                self._halves[number] = trace_atoms(
+                    density.map,
+                    self.pixel_size,
+                    self.element,
+                    self.clean.diameter,
+                    density.half1,
+                    density.half2,
+                    self.config.trace,
+                )
+            except (NoParticleError, InputError) as error:
+                self._halves[number] = str(error)
         # Refined atoms have a covariance: what they are compared with goes the same road, each half alone.
         if self.atoms.covariance is not None:
             for number, model in self._halves.items():
@@ -185,12 +179,12 @@ class Case:
             return model
 
     def half_model(self, number: int) -> Atoms:
-        """Atoms traced in half map 1 or 2 alone, and refined against its frames when those of the whole are.
+        """Atoms of the frames of half 1 or 2 alone, traced, and refined when those of the whole are.
 
         Raises
         ------
         NoParticleError
-            When that half map holds none.
+            When its map holds none.
         """
         if number not in self._halves:
             self._trace_halves()
