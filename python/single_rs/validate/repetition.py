@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,7 +136,7 @@ def told(case: Case, clean: CleanStack, rows: NDArray[np.int64]) -> NDArray[np.f
 
 
 def _write(path: Path, key: str, poses: Poses) -> None:
-    arrays = {name: np.asarray(getattr(poses, name)) for name in _FIELDS}
+    arrays: dict[str, Any] = {name: np.asarray(getattr(poses, name)) for name in _FIELDS}
     path.parent.mkdir(exist_ok=True)
     with atomic(path) as partial, open(partial, "wb") as file:
         np.savez(file, key=key, evidence=json.dumps(poses.evidence), **arrays)

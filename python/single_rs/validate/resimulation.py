@@ -227,7 +227,8 @@ def _transfers(case: Case, rows: NDArray[np.int64], clean: CleanStack) -> dict[s
     """Transfer from atoms to frames in the data and in the simulation: it tells whether the microscopes are alike."""
     known = case.poses
     names = ("rotations", "shifts", "score", "confidence", "half", "weight", "frames")
-    of_rows = replace(known, **{name: np.asarray(getattr(known, name))[rows] for name in names})
+    chosen: dict[str, Any] = {name: np.asarray(getattr(known, name))[rows] for name in names}
+    of_rows = replace(known, **chosen)
     curves = []
     for one in (case, case.changed(clean=clean, poses=of_rows)):
         model = Reprojector(one.frames, one.mask, one.atoms.positions, one.atoms.symbols)
