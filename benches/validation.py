@@ -347,21 +347,20 @@ def main() -> None:
 
 
 def table(lines: list[dict[str, Any]]) -> str:
-    """Return the table: per fault, how many particles each check calls good."""
+    """Return the table: per fault, how many particles have atoms, and how many of those each check calls good."""
     checks = list(dict.fromkeys(c for line in lines for c in line.get("checks", {})))
-    out = ["| result | " + " | ".join(checks) + " | all |", "|---" * (len(checks) + 2) + "|"]
+    heads = ["fault", "with atoms", *(f"`{c}`" for c in checks), "all checks"]
+    out = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for fault in FAULTS:
         of = [line for line in lines if line["fault"] == fault]
-        if not of:
-            continue
-        cells = []
+        built = [line["checks"] for line in of if "checks" in line]
+        cells = [f"{len(built)} of {len(of)}"]
         for check in checks:
-            states = [line["checks"][check]["status"] for line in of if check in line.get("checks", {})]
+            states = [made[check]["status"] for made in built if check in made]
             cells.append(f"{states.count('passed')} of {len(states)}" if states else "–")
-        every = [
-            all(c["status"] == "passed" for c in line.get("checks", {"": {"status": "failed"}}).values()) for line in of
-        ]
-        out.append(f"| {fault} | " + " | ".join(cells) + f" | {sum(every)} of {len(every)} |")
+        good = sum(all(c["status"] == "passed" for c in made.values()) for made in built)
+        cells.append(f"{good} of {len(built)}" if built else "–")
+        out.append(f"| {fault} | " + " | ".join(cells) + " |")
     return "\n".join(out)
 
 

@@ -68,7 +68,7 @@ def check_coverage(case: Case) -> Check:
     sampling = sampling / max(sampling.mean(), 1e-30)
     known, axes = np.linalg.eigh(np.einsum("i,ijk->jk", weight, np.eye(3) - beams[:, :, None] * beams[:, None, :]))
     uneven = float(np.sqrt(known[-1] / known[0])) if known[0] > 0 else float("inf")
-    worst = axes[:, 0]
+    worst = axes[:, 0] if axes[2, 0] >= 0 else -axes[:, 0]  # ±u are one direction; the figure shows z > 0
     criteria = (
         Criterion(
             "share of directions crossed at the finest period",
