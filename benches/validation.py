@@ -65,7 +65,6 @@ PARTICLES = (
     Particle("Au 17 Å, 5 e", 5, {"diameter": 17.0, "seed": 74}, "Au"),
     Particle("Pt 18 Å bent, 5 e", 5, {"diameter": 18.0, "bend": 0.02, "seed": 75}),
     Particle("Pd 16 Å, 10 e", 10, {"diameter": 16.0, "seed": 76}, "Pd"),
-    Particle("Pt 22 Å, 4 e", 4, {"diameter": 22.0, "seed": 77}),
     Particle("Pt 19 Å fault, 2 e", 2, {"diameter": 19.0, "defect": "stacking_fault", "seed": 78}),
 )
 

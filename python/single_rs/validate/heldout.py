@@ -23,7 +23,7 @@ from single_rs.validate.types import Check, Criterion
 
 __all__ = ["check_heldout"]
 
-FRAMES_GAINING = 0.93  # good particles have 0.97 to 1, with 20 % of the frames in wrong mates 0.83 to 0.89
+FRAMES_GAINING = 0.93  # good particles have 0.97 to 1, with 20 % of the frames in wrong mates 0.82 to 0.90
 CONFIRMED = 0.7
 
 

@@ -30,7 +30,7 @@ from single_rs.validate.types import CHECKS, Check, Criterion, ValidateConfig, V
 __all__ = ["VALIDATION", "read_validation", "validate_case", "validate_folder"]
 
 VALIDATION, PAGE, PICTURES = "validation.json", "validation.html", "validation_pictures_{check}.npy"
-# Resimulated when the check is asked for by name alone: 300 frames of a 615-atom particle lost 29 % of the poses, 600 4 %.
+# Resimulated when the check is asked for by name alone: of 615 atoms 300 frames lost 29 % of the poses, 600 lost 4 %.
 DEFAULT_FRAMES = 600
 DIGITS = 6  # significant, of arrays in JSON
 
