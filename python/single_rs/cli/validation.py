@@ -28,11 +28,14 @@ def validate(
     Parameters
     ----------
     resimulate
-        Frames to simulate from the atoms by multislice and to solve from scratch; slow, so none without it.
+        Frames to simulate from the atoms by multislice and to solve from scratch; minutes, so none without it. What
+        an interrupted call has done is picked up again.
     """
     _use_threads(threads)
     from single_rs.cli.progress import progress_bars
     from single_rs.validate import validate_folder
+    from single_rs.validate.run import PAGE
+    from single_rs.validate.types import UNDECIDED
 
     if not folder.is_dir():
         raise DataFileError(f"{folder} is not a folder; give the --out of a run or one of its particle_NN")
@@ -45,4 +48,11 @@ def validate(
     for result in results:
         print(f"{result.particle}: {result.status}")
         for check in result.checks:
-            print(f"  {check.status:<8} {check.name}: {check.message}")
+            print(f"  {check.status:<9} {check.name}: {check.message}")
+            for c in check.criteria:
+                mark, sign = "ok" if c.passed else "NO", "≥" if c.at_least else "≤"
+                print(f"      {mark} {c.name}: {c.value:.3g} {sign} {c.limit:.3g} {c.unit}".rstrip())
+            if check.status == UNDECIDED:
+                print(f"      {check.undecided}")
+    pages = [p for r in results for p in (folder / PAGE, folder / r.particle / PAGE) if p.exists()]
+    print("\n".join(f"page: {p}" for p in pages))

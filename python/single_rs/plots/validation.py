@@ -81,6 +81,8 @@ def plot_reprojections(
             ax = axes[row, k]
             ax.imshow(image, cmap="gray", vmin=bounds[0], vmax=bounds[1], origin="lower", interpolation="nearest")
             image_axes(ax)
+            if k == 0:
+                ax.set_ylabel(("data", "atoms")[row])
         axes[0, k].set_title(labels[k], fontsize=7)
         axes[1, k].set_title(f"r = {correlation[k]:.2f}", fontsize=7, color=MUTED)
     if count:
@@ -214,6 +216,8 @@ def plot_fourier_sampling(directions: np.ndarray, sampling: np.ndarray, *, ax: A
     quiet_colorbar(ax.figure.colorbar(mesh, ax=ax, fraction=0.05), "Sampling relative to the mean")
     ax.set_aspect("equal")
     image_axes(ax)
+    for axis, (x, y) in {"x": (1.52, 0.0), "y": (0.0, 1.52), "z": (0.0, 0.0)}.items():
+        ax.text(x, y, axis, color=MUTED if axis != "z" else "#ffffff", ha="center", va="center")
     return ax
 
 
@@ -278,7 +282,7 @@ def plot_effects(rows: Sequence[Mapping[str, Any]], *, ax: Axes | None = None) -
     ax.set_yticks(place, [str(r["effect"]) for r in rows])
     ax.set_xlabel("RMSD (pm)")
     ax.grid(False, axis="y")
-    ax.legend(loc="lower right")
+    ax.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2)
     return ax
 
 
@@ -309,4 +313,24 @@ def plot_check(check: Check) -> dict[str, Figure]:
         drawn["bonds"] = plot_bond_radius(d["radius"], d["distance"], d["surface_bond"], d["bulk"])
     elif check.name == "defocus" and "rows" in d:
         drawn["effects"] = plot_effects(d["rows"])
+    elif check.name == "resimulation":
+        drawn |= _resimulation(check)
     return {name: ax.figure for name, ax in drawn.items()}
+
+
+def _resimulation(check: Check) -> dict[str, Any]:
+    """Draw what there is: a repetition that found nothing has frames and transfers only."""
+    from single_rs.plots import resimulation as plots
+
+    d, drawn = check.data, {}
+    if "pictures" in d:
+        drawn["frames"] = plots.plot_simulated_frames(
+            np.asarray(d["pictures"]), d["picture_labels"], d["picture_pixel_size"]
+        )[0, 0]
+    if len(d.get("radius", ())):
+        drawn["distance"] = plots.plot_model_distance(d["radius"], d["distance"], d["surface"], check.criteria[0].limit)
+    if len(d.get("pose_error", ())):
+        drawn["poses"] = plots.plot_pose_errors(d["pose_error"])
+    if len(d.get("frequency", ())):
+        drawn["transfer"] = plots.plot_transfers(d["frequency"], d["transfer_data"], d["transfer_simulated"])
+    return drawn

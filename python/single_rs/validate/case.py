@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import json
+import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft
 
 from single_rs import stages
 from single_rs.config import Config, settings_from_dict
@@ -29,9 +30,12 @@ __all__ = ["Case", "load_case"]
 
 LOW_RESOLUTION = 6.0  # Å: longer periods hold liquid and little of the particle
 COARSEST = 1.5  # Å: a particle whose atoms are resolved shows at least these periods
+QUARTER_RUN = 10  # frames in a row of one half that go to the same quarter
 BEYOND_NYQUIST = 2.05  # pixels: shortest period compared
 
 Progress = Callable[[str, int, int], None]
+
+log = logging.getLogger(__name__)
 
 
 class Case:
@@ -82,11 +86,11 @@ class Case:
     def changed(self, **changes: Any) -> Case:
         """Return the same particle with other atoms, poses, frames or maps, named as the arguments of the class.
 
-        Models that were traced in the half maps are kept as long as the maps are.
+        The models of the halves are kept as long as frames, poses and settings are.
         """
         names = ("clean", "poses", "density", "atoms", "element", "config", "seed", "folder")
         other = Case(**{**{name: getattr(self, name) for name in names}, **changes})
-        if "density" not in changes and "element" not in changes and "config" not in changes:
+        if not changes.keys() - {"atoms", "density", "seed", "folder"}:
             other._halves = self._halves
         return other
 
@@ -130,37 +134,60 @@ class Case:
         middle = len(self.clean.images[0]) // 4
         return float(1 / np.mean(self.clean.noise[middle : 2 * middle]))
 
-    def _filtered(self, half: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Half map with the Wiener filter of a half, which is the FSC itself (the whole map has 2 FSC/(1 + FSC)).
+    def _trace_halves(self) -> None:
+        """Reconstruct and trace each half as the whole is, with halves of its own for noise and filter."""
+        from single_rs.atoms import trace_atoms
+        from single_rs.reconstruction import reconstruct
 
-        The same filter of |k| for both halves: nothing else passes from one to the other.
-        """
-        size = half.shape[0]
-        full, last = fft.fftfreq(size, self.pixel_size), fft.rfftfreq(size, self.pixel_size)
-        k = np.sqrt(full[:, None, None] ** 2 + full[None, :, None] ** 2 + last**2)
-        curve = np.clip(np.convolve(np.pad(self.density.fsc, 1, mode="edge"), np.full(3, 1 / 3), mode="valid"), 0, 1)
-        gain = np.interp(k, self.density.frequency, curve, right=0.0).astype(np.float32)
-        return np.asarray(fft.irfftn(fft.rfftn(half) * gain, s=half.shape), np.float32)
+        for number in (1, 2):
+            own = np.flatnonzero((self.poses.half == number) & (self.poses.weight > 0))
+            half, weight = np.zeros_like(self.poses.half), np.zeros_like(self.poses.weight)
+            # Within a half nothing need be kept apart: short runs give both quarters the same views.
+            half[own] = np.arange(len(own)) // QUARTER_RUN % 2 + 1
+            weight[own] = self.poses.weight[own]
+            try:
+                density = reconstruct(
+                    self.clean, replace(self.poses, half=half, weight=weight), self.config.reconstruct
+                )
+                self._halves[number] = trace_atoms(
+                    density.map,
+                    self.pixel_size,
+                    self.element,
+                    self.clean.diameter,
+                    density.half1,
+                    density.half2,
+                    self.config.trace,
+                )
+            except (NoParticleError, InputError) as error:
+                self._halves[number] = str(error)
+        # Refined atoms have a covariance: what they are compared with goes the same road, each half alone.
+        if self.atoms.covariance is not None:
+            for number, model in self._halves.items():
+                if not isinstance(model, str):
+                    self._halves[number] = self._refined(number, model)
+
+    def _refined(self, number: int, model: Atoms) -> Atoms:
+        """Refine the atoms of a half against its frames; frames that do not show them leave them as traced."""
+        from single_rs.refine import refine_atoms
+
+        weight = np.where(self.poses.half == number, self.poses.weight, 0.0)
+        settings = replace(self.config.refine, halves=False, select=False)
+        try:
+            return refine_atoms(self.clean, replace(self.poses, weight=weight), model, settings).atoms
+        except InputError as error:
+            log.warning("atoms of half %d were not refined: %s", number, error)
+            return model
 
     def half_model(self, number: int) -> Atoms:
-        """Atoms traced in half map 1 or 2 alone.
+        """Atoms of the frames of half 1 or 2 alone, traced, and refined when those of the whole are.
 
         Raises
         ------
         NoParticleError
-            When that half map holds none.
+            When its map holds none.
         """
-        from single_rs.atoms import trace_atoms
-
         if number not in self._halves:
-            half = (self.density.half1, self.density.half2)[number - 1]
-            try:
-                found: Atoms | str = trace_atoms(
-                    self._filtered(half), self.pixel_size, self.element, self.clean.diameter, config=self.config.trace
-                )
-            except NoParticleError as error:
-                found = str(error)
-            self._halves[number] = found
+            self._trace_halves()
         model = self._halves[number]
         if isinstance(model, str):
             raise NoParticleError(f"half map {number}: {model}")
@@ -221,7 +248,14 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _settings(run: dict[str, Any]) -> Config:
-    """Return the settings that a run was made with, as far as the record tells them."""
+    """Return the settings that a run was made with, as far as the record tells them and this version knows them."""
     told = run.get("config") or {}
-    kept = {name: told[name] for name in ("background", "orient", "reconstruct", "trace") if name in told}
-    return settings_from_dict(Config(), kept)
+    settings = Config()
+    for stage in ("background", "orient", "reconstruct", "trace", "refine"):
+        for name, value in (told.get(stage) or {}).items():
+            try:
+                settings = settings_from_dict(settings, {stage: {name: value}})
+            except InputError as error:
+                # A run of another version: a check with the default is worth more than none.
+                log.warning("run.json: %s; the default of this version is used", error)
+    return settings

@@ -32,6 +32,7 @@ from single_rs.validate.types import Check, Criterion, ValidateConfig
 __all__ = ["EFFECTS", "Effect", "check_effects"]
 
 MARGIN = 7.0  # Å of box beyond the crystal on each side
+SMALLEST = 14.0  # Å, of a model crystal: under 100 atoms are too few to be traced with certainty
 HEIGHT_TIME = 50.0  # frames over which the height is remembered
 USUAL_HEIGHT = 20.0  # Å, rms: what is judged; a pocket of liquid with 7 nm of room gives that
 SURPLUS_PM = 19.0
@@ -108,7 +109,9 @@ class _Model:
 
     def __init__(self, case: Case, config: ValidateConfig) -> None:
         self.case, self.config = case, config
-        self.crystal: Crystal = nanocrystal(case.element, config.model_diameter, seed=case.seed)
+        # Of the particle's size unless told: with the electrons, it decides what noise leaves of each reflection.
+        diameter = config.model_diameter or max(case.clean.diameter, SMALLEST)
+        self.crystal: Crystal = nanocrystal(case.element, diameter, seed=case.seed)
         n, pixel = config.model_frames, case.pixel_size
         # A box that binning halves into an even one, for images and for the atoms' map alike.
         self.box = 4 * int(np.ceil((self.crystal.radius + MARGIN) / (2 * pixel)))
@@ -135,7 +138,15 @@ class _Model:
         poses = Poses(self.rotations, np.zeros((n, 2)), one, one, half, one, np.arange(n))
         try:
             density = reconstruct(stack, poses, ReconstructConfig())
-            found = trace_atoms(density.map, pixel, self.case.element, stack.diameter, config=self.case.config.trace)
+            found = trace_atoms(
+                density.map,
+                pixel,
+                self.case.element,
+                stack.diameter,
+                density.half1,
+                density.half2,
+                self.case.config.trace,
+            )
         except NoParticleError as error:
             nothing = {name: float("nan") for name in ("rmsd_pm", "rmsd_scaled_pm", "scale", "median_pm", "largest_pm")}
             return {"recall": 0.0, "found": 0.0, **nothing, "note": str(error)}

@@ -23,6 +23,7 @@ __all__ = ["check_halves"]
 
 PAPER_PM = 19.0  # pm, the largest error that Kim et al. 2020 state (doi:10.1126/science.aax3233)
 SHARED = 0.95
+UNSEEN, LACKING = 0.0, 0.0  # atoms
 LEAST_TOLERANCE_PM = 5.0  # below it the filter of the full map, which the halves lack, moves atoms more than noise
 
 
@@ -37,7 +38,8 @@ def check_halves(case: Case) -> Check:
     Returns
     -------
     Check
-        Data: radius (Å) and distance (pm) of each pair, surface (bool).
+        Data: radius (Å) and distance (pm) of each pair, surface (bool); unseen_atoms, indices into the full model, and
+        lacking_positions (n, 3) Å.
     """
     case.tell("halves", 0, 2)
     models = []
@@ -60,6 +62,10 @@ def check_halves(case: Case) -> Check:
     # The halves' mean is the model that both together make; the full model must be that one.
     mean = 0.5 * (models[0][match.first] + models[1][match.second])
     own = match_atoms(mean, full)
+    # Of single atoms: what neither half shows, and what both show and the full model has not.
+    in_either = [match_atoms(full, m, rigid=False).first for m in models]
+    unseen = np.setdiff1d(np.arange(len(full)), np.concatenate(in_either))
+    lacking = np.setdiff1d(np.arange(len(mean)), own.first)
     radius = np.linalg.norm(models[1] - models[1].mean(axis=0), axis=1)
     neighbours = coordination(models[1])
     # The usual number of the inner half is that of the bulk: 12 in close packing, 14 in bcc, 4 in diamond.
@@ -94,6 +100,22 @@ def check_halves(case: Case) -> Check:
             "pm",
             "the full model has the atoms of the halves, and is nearer to their mean than they are apart (or 5 pm)",
         ),
+        Criterion(
+            "atoms of the full model in neither half",
+            float(len(unseen)),
+            UNSEEN,
+            False,
+            "",
+            "an atom that no half of the frames shows, such as a filled vacancy; validation.json names them",
+        ),
+        Criterion(
+            "atoms of both halves that the full model lacks",
+            float(len(lacking)),
+            LACKING,
+            False,
+            "",
+            "an atom that both halves show on their own is there",
+        ),
     )
     return Check(
         "halves",
@@ -123,5 +145,7 @@ def check_halves(case: Case) -> Check:
             "radius": radius[match.second],
             "distance": match.distance,
             "surface": surface,
+            "unseen_atoms": unseen,
+            "lacking_positions": mean[lacking],
         },
     )

@@ -23,7 +23,7 @@ from single_rs.validate.types import Check, Criterion
 
 __all__ = ["check_heldout"]
 
-FRAMES_GAINING = 0.9
+FRAMES_GAINING = 0.93  # good particles have 0.97 to 1, with 20 % of the frames in wrong mates 0.82 to 0.90
 CONFIRMED = 0.7
 
 
@@ -78,7 +78,7 @@ def check_heldout(case: Case) -> Check:
             FRAMES_GAINING,
             True,
             "",
-            "a frame in a right pose gains with near certainty, one in a wrong pose loses; 1 in 10 may be lost frames",
+            "a frame in a right pose gains with near certainty, one in a wrong pose loses; 1 in 14 may be lost frames",
         ),
         Criterion(
             "share of the predicted gain that is found",

@@ -66,7 +66,13 @@ def check_perfect(case: Case) -> Check:
     shared = Criterion("atoms found again, share", 0.0, RECALL, True, "", "a perfect crystal has no weak atoms")
     try:
         found = trace_atoms(
-            density.map, case.pixel_size, case.element, case.clean.diameter, config=case.config.trace
+            density.map,
+            case.pixel_size,
+            case.element,
+            case.clean.diameter,
+            density.half1,
+            density.half2,
+            case.config.trace,
         ).positions
     except NoParticleError as error:
         return Check("perfect", (shared,), f"the perfect crystal was not found again: {error}")
@@ -84,22 +90,27 @@ def check_perfect(case: Case) -> Check:
     criteria = (
         shared,
         Criterion(
-            "change of the distance from centre to surface, of bulk",
-            abs(slope) * reach / nearest,
-            max(SLOPE, 3 * slope_err * reach / nearest),
+            "change of the distance from centre to surface",
+            100 * abs(slope) * reach / nearest,
+            100 * max(SLOPE, 3 * slope_err * reach / nearest),
             False,
-            "",
+            "%",
             why,
         ),
         Criterion(
-            "core distance off bulk", abs(core / nearest - 1), max(MEAN_OFF, 3 * core_err / nearest), False, "", why
+            "core distance off bulk",
+            100 * abs(core / nearest - 1),
+            100 * max(MEAN_OFF, 3 * core_err / nearest),
+            False,
+            "%",
+            why,
         ),
         Criterion(
             "surface distance off bulk",
-            abs(surface / nearest - 1),
-            max(MEAN_OFF, 3 * surface_err / nearest),
+            100 * abs(surface / nearest - 1),
+            100 * max(MEAN_OFF, 3 * surface_err / nearest),
             False,
-            "",
+            "%",
             why,
         ),
     )

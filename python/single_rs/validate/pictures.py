@@ -18,7 +18,7 @@ from single_rs.simulate.optics import frequency_grid
 from single_rs.validate.case import Case
 from single_rs.validate.reproject import Reprojector
 
-__all__ = ["make_pictures"]
+__all__ = ["low_pass", "make_pictures"]
 
 SINGLES = 4  # frames shown alone
 GROUPS = 4  # averages shown
@@ -46,13 +46,13 @@ def make_pictures(case: Case, model: Reprojector, correlation: NDArray[np.float6
     singles = [int(p[np.argsort(correlation[p])[len(p) // 2]]) for p in parts if len(p)]
     pairs, labels = [], []
     for row in singles:
-        data = _low_pass(_turned(case, model, row, np.eye(2)), case.pixel_size, case.period)
+        data = low_pass(_turned(case, model, row, np.eye(2)), case.pixel_size, case.period)
         pairs.append((data, model.images(rotations[row][None])[0]))
         labels.append(f"frame {int(case.poses.frames[case.used[row]])}")
     for rows in centres:
         data = np.mean([_turned(case, model, i, _in_plane(rotations[i], rotations[rows[0]])) for i in rows], axis=0)
         poses = np.stack([_about_beam(rotations[i], rotations[rows[0]]) for i in rows])
-        pairs.append((_low_pass(data, case.pixel_size, case.period), model.images(poses).mean(axis=0)))
+        pairs.append((low_pass(data, case.pixel_size, case.period), model.images(poses).mean(axis=0)))
         labels.append(f"{len(rows)} frames")
     inside = case.mask[0]
     agreement = [_correlation(a, b, inside) for a, b in pairs]
@@ -115,7 +115,7 @@ def _turned(case: Case, model: Reprojector, row: int, turn: NDArray[np.float64])
     return np.asarray(affine_transform(image, m, offset, (size, size), order=3, mode="nearest"), np.float32)
 
 
-def _low_pass(image: NDArray[np.float32], pixel_size: float, period: float) -> NDArray[np.float32]:
+def low_pass(image: NDArray[np.float32], pixel_size: float, period: float) -> NDArray[np.float32]:
     """Leave out periods below `period` Å, which no reprojection holds."""
     k = frequency_grid(image.shape[0], pixel_size, real=True)
     return np.asarray(fft.irfft2(fft.rfft2(image) * (k < 1 / period), s=image.shape), np.float32)

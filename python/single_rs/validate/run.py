@@ -14,6 +14,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,9 @@ from single_rs.validate.types import CHECKS, Check, Criterion, ValidateConfig, V
 
 __all__ = ["VALIDATION", "read_validation", "validate_case", "validate_folder"]
 
-VALIDATION, PAGE, PICTURES = "validation.json", "validation.html", "validation_pictures.npy"
-DEFAULT_FRAMES = 400  # resimulated when the check is asked for by name alone
+VALIDATION, PAGE, PICTURES = "validation.json", "validation.html", "validation_pictures_{check}.npy"
+# Resimulated when the check is asked for by name alone: of 615 atoms 300 frames lost 29 % of the poses, 600 lost 4 %.
+DEFAULT_FRAMES = 600
 DIGITS = 6  # significant, of arrays in JSON
 
 log = logging.getLogger(__name__)
@@ -184,7 +186,7 @@ def _timed(name: str, make: Callable[[], Check]) -> Check:
     except (SingleError, ConvergenceError) as error:
         log.warning("check %s was not run: %s", name, error)
         made = Check(name, (), str(error))
-    return Check(made.name, made.criteria, made.message, made.numbers, made.data, time.monotonic() - start)
+    return replace(made, seconds=time.monotonic() - start)
 
 
 def _inputs(part: Path) -> str:
@@ -241,10 +243,13 @@ def _parsed(content: dict[str, Any], folder: Path) -> Validation:
             for k in c["criteria"]
         )
         data = {k: np.asarray(v, float) if _numeric(v) else v for k, v in c["data"].items()}
-        if c["name"] == "reprojection" and (folder / PICTURES).exists():
-            data["pictures"] = np.load(folder / PICTURES, allow_pickle=False)
+        pictures = folder / PICTURES.format(check=c["name"])
+        if c["criteria"] and pictures.exists():
+            data["pictures"] = np.load(pictures, allow_pickle=False)
         numbers = {k: number(v) for k, v in c["numbers"].items()}
-        checks.append(Check(c["name"], criteria, c["message"], numbers, data, number(c["seconds"])))
+        checks.append(
+            Check(c["name"], criteria, c["message"], numbers, data, number(c["seconds"]), c.get("undecided", ""))
+        )
     return Validation(content["particle"], tuple(checks))
 
 
@@ -264,7 +269,7 @@ def _write(part: Path, result: Validation, inputs: str) -> None:
     for check in content["checks"]:
         pictures = check["data"].pop("pictures", None)
         if pictures is not None:
-            with atomic(part / PICTURES) as partial, open(partial, "wb") as file:
+            with atomic(part / PICTURES.format(check=check["name"])) as partial, open(partial, "wb") as file:
                 np.save(file, np.asarray(pictures, np.float32))
         check["data"] = {k: _rounded(v) for k, v in check["data"].items()}
     stages.write_json(part / VALIDATION, content)

@@ -1,7 +1,8 @@
 """Settings of the validation, and what a check says.
 
 A check measures something that a wrong result could not pass by luck. It holds one or more criteria, each a number with
-its limit and the reason of that limit; it passes when all of them do. A check that could not be made says why.
+its limit and the reason of that limit; it passes when all of them do. A check that could not be made says why; one
+whose failure would prove nothing of the result, because the test itself was too weak, is undecided and says so.
 """
 
 from __future__ import annotations
@@ -11,9 +12,20 @@ from typing import Any
 
 from single_rs.settings import Settings, setting
 
-__all__ = ["CHECKS", "FAILED", "NOT_RUN", "PASSED", "Check", "Criterion", "ValidateConfig", "Validation"]
+__all__ = [
+    "CHECKS",
+    "FAILED",
+    "MEANING",
+    "NOT_RUN",
+    "PASSED",
+    "UNDECIDED",
+    "Check",
+    "Criterion",
+    "ValidateConfig",
+    "Validation",
+]
 
-PASSED, FAILED, NOT_RUN = "passed", "failed", "not run"
+PASSED, FAILED, UNDECIDED, NOT_RUN = "passed", "failed", "undecided", "not run"
 
 # Name on the command line → title, in the order of the report.
 CHECKS: dict[str, str] = {
@@ -26,6 +38,25 @@ CHECKS: dict[str, str] = {
     "resimulation": "The atoms simulated again by multislice and solved from scratch",
 }
 
+# What a reader who does not know the check learns from it: what a pass and what a failure mean.
+MEANING: dict[str, str] = {
+    "reprojection": "The atoms, seen in the poses found, should look like the frames. A failure means wrong poses or "
+    "wrong atoms; a pass does not exclude single wrong atoms.",
+    "halves": "Two models that share no frame should be the same, atom by atom; half of their difference is the error "
+    "of the full model. A failure means too few frames, or atoms that only one half of the movie shows.",
+    "heldout": "Atoms should predict frames that they were not made from. A failure means that the poses or the atoms "
+    "follow the noise.",
+    "coverage": "The particle must have turned through enough views. A failure means that atoms are smeared along the "
+    "direction named, whatever else is right.",
+    "perfect": "A crystal without strain, put through the same poses and noise, should come back without strain. A "
+    "failure means that strain of this size is made by the method.",
+    "defocus": "What a drift along the beam, a wrong pixel size and binning do to atoms at this dose. A failure means "
+    "that data of this kind do not carry picometres.",
+    "resimulation": "Frames simulated from the atoms, solved from scratch, should give the same atoms. A failure means "
+    "that scattering, noise or the search move atoms by more than the limit. Wrong atoms come back as well as right "
+    "ones: what this checks is the method.",
+}
+
 SIMULATORS = ("abtem", "multislice")
 
 
@@ -33,7 +64,9 @@ SIMULATORS = ("abtem", "multislice")
 class ValidateConfig(Settings):
     """Settings of the validation; the optics are those of the simulated frames."""
 
-    model_diameter: float = setting(16.0, "diameter of the model crystal of the check 'defocus'", "Å", ge=10, le=60)
+    model_diameter: float | None = setting(
+        None, "diameter of the model crystal of the check 'defocus'; the particle's when not given", "Å", ge=14, le=60
+    )
     model_frames: int = setting(300, "frames of that model crystal", "frames", ge=60, le=20000)
     simulator: str = setting(
         "abtem", "multislice program of the resimulation: abTEM, or the one of this package", choices=SIMULATORS
@@ -115,6 +148,8 @@ class Check:
         Arrays and tables for the figures.
     seconds
         Time that it took.
+    undecided
+        Why a failure proves nothing of the result; empty when it does.
     """
 
     name: str
@@ -123,6 +158,7 @@ class Check:
     numbers: dict[str, float] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
+    undecided: str = ""
 
     @property
     def title(self) -> str:
@@ -130,11 +166,18 @@ class Check:
         return CHECKS[self.name]
 
     @property
+    def meaning(self) -> str:
+        """What a pass and what a failure mean."""
+        return MEANING[self.name]
+
+    @property
     def status(self) -> str:
-        """Whether it passed, failed or was not run."""
+        """Whether it passed, failed, is undecided or was not run."""
         if not self.criteria:
             return NOT_RUN
-        return PASSED if all(c.passed for c in self.criteria) else FAILED
+        if all(c.passed for c in self.criteria):
+            return PASSED
+        return UNDECIDED if self.undecided else FAILED
 
     @property
     def deciding(self) -> Criterion | None:
@@ -150,6 +193,8 @@ class Check:
             "title": self.title,
             "status": self.status,
             "message": self.message,
+            "meaning": self.meaning,
+            "undecided": self.undecided,
             "measured": one.name if one is not None else None,
             "value": float(one.value) if one is not None else None,
             "unit": one.unit if one is not None else "",
@@ -180,9 +225,9 @@ class Validation:
 
     @property
     def status(self) -> str:
-        """Failed when any check failed, not run when none was, else passed."""
+        """The first of failed, passed and undecided that any check is; not run when none was."""
         states = {c.status for c in self.checks}
-        return FAILED if FAILED in states else PASSED if PASSED in states else NOT_RUN
+        return next((s for s in (FAILED, PASSED, UNDECIDED) if s in states), NOT_RUN)
 
     def check(self, name: str) -> Check:
         """Return the check called `name`.
