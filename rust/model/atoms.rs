@@ -156,7 +156,7 @@ impl<'a> Model<'a> {
             for ((p, y), &f) in view.product.iter_mut().zip(&view.image).zip(filter) {
                 *p = y * f;
             }
-            grid.adjoint(&view.product, &mut view.memory);
+            grid.adjoint(&view.product, &view.spots, &mut view.memory);
             let power = self.depth_power(channel);
             for (i, g) in out.iter_mut().enumerate() {
                 let [value, by_x, by_y] = grid.gather(&view.spots[i], &view.memory).map(|v| v * factor);
