@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from single_rs.atoms import Atoms
@@ -74,6 +75,24 @@ def test_atoms_come_back_and_false_ones_go(case, refined):
     # From 8.7 pm in 3D; the bound of this dose and these frames is about 2 pm.
     assert np.sqrt((match.error**2).sum(1).mean()) < 0.03
     assert refined.atoms.probability.min() > 0.9
+
+
+def test_merged_and_doubled_atoms_come_apart(case):
+    clean, poses, true, _ = case
+    tree = cKDTree(true)
+    neighbours = [np.setdiff1d(near, [i]) for i, near in enumerate(tree.query_ball_point(true, 3.3))]
+    surface = [i for i, near in enumerate(neighbours) if len(near) < 9]
+    one = surface[0]
+    other = next(j for j in neighbours[one] if j in surface)
+    # Far from the merged pair, so that each stands for itself.
+    doubled = max(surface, key=lambda i: np.linalg.norm(true[i] - true[one]))
+    start = np.delete(true, [one, other], axis=0)
+    extra = [(true[one] + true[other]) / 2, true[doubled] + [0.5, -0.4, 0.3]]
+    found = refine_atoms(clean, poses, atoms_at(np.vstack([start, extra])), replace(CONFIG, halves=False)).atoms
+    match = match_atoms(found.positions, true)
+    assert len(found) == len(match.found) == len(true)
+    # The pair starts 1.4 Å off; twice the error of the rest is what two rounds leave.
+    assert np.linalg.norm(match.error, axis=1).max() < 0.12
 
 
 def test_errors_are_the_stated_ones(case, refined):

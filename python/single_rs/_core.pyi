@@ -225,6 +225,8 @@ def polish_poses_to_atoms(
     iterations: int,
     max_turn: float,
     max_shift: float,
+    tensors: npt.NDArray[np.float32] | None = None,
+    depths: npt.NDArray[np.float32] | None = None,
 ) -> tuple[
     npt.NDArray[np.float32],
     npt.NDArray[np.float32],
@@ -246,6 +248,8 @@ def model_gradients(
     groups: npt.NDArray[np.int32],
     group_count: int,
     model_error: float,
+    tensors: npt.NDArray[np.float32] | None = None,
+    depths: npt.NDArray[np.float32] | None = None,
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]: ...
 def model_filter_sums(
     spectra: npt.NDArray[np.complex64],
@@ -259,6 +263,7 @@ def model_filter_sums(
     heights: npt.NDArray[np.float32],
     widths: npt.NDArray[np.float32] | None,
     filters: npt.NDArray[np.float32],
+    depths: npt.NDArray[np.float32] | None = None,
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]: ...
 def model_normal(
     plane: HalfPlane,

@@ -21,6 +21,7 @@ struct Parts<'py> {
     positions: Floats<'py>,
     heights: Floats<'py>,
     widths: Option<Floats<'py>>,
+    tensors: Option<Floats<'py>>,
     filters: Floats<'py>,
 }
 
@@ -32,7 +33,11 @@ impl Parts<'_> {
             Some(w) => contiguous(w, "widths", 1)?,
             None => &[],
         };
-        Ok(Model::new(positions, heights, widths, contiguous(&self.filters, "filters", 2)?, points)?)
+        let model = Model::new(positions, heights, widths, contiguous(&self.filters, "filters", 2)?, points)?;
+        match &self.tensors {
+            Some(t) => Ok(model.with_tensors(rows(contiguous(t, "tensors", 2)?, "tensors")?, points)?),
+            None => Ok(model),
+        }
     }
 }
 
@@ -48,7 +53,7 @@ fn model_project<'py>(
     shifts: Floats<'py>,
 ) -> PyResult<Bound<'py, PyArray2<Complex32>>> {
     let plane = &plane.0;
-    let parts = Parts { positions, heights, widths, filters };
+    let parts = Parts { positions, heights, widths, tensors: None, filters };
     let model = parts.model(plane.len())?;
     let poses = self::rotations(contiguous(&rotations, "rotations", 3)?, "rotations")?;
     let shifts = rows(contiguous(&shifts, "shifts", 2)?, "shifts")?;
@@ -79,7 +84,7 @@ fn model_gain<'py>(
     let spectra = contiguous(&spectra, "spectra", 2)?;
     let weights = contiguous(&weights, "weights", 1)?;
     agree("weights", weights.len(), plane.len())?;
-    let parts = Parts { positions, heights, widths, filters };
+    let parts = Parts { positions, heights, widths, tensors: None, filters };
     let model = parts.model(plane.len())?;
     let poses = self::rotations(contiguous(&rotations, "rotations", 3)?, "rotations")?;
     let shifts = rows(contiguous(&shifts, "shifts", 2)?, "shifts")?;
@@ -107,6 +112,7 @@ type PolishedPoses<'py> = (
 );
 
 #[pyfunction]
+#[pyo3(signature = (spectra, plane, weights, positions, heights, widths, filters, rotations, shifts, frame_of, iterations, max_turn, max_shift, tensors=None, depths=None))]
 fn polish_poses_to_atoms<'py>(
     py: Python<'py>,
     spectra: PyReadonlyArrayDyn<'py, Complex32>,
@@ -122,21 +128,24 @@ fn polish_poses_to_atoms<'py>(
     iterations: usize,
     max_turn: f32,
     max_shift: f32,
+    tensors: Option<Floats<'py>>,
+    depths: Option<Floats<'py>>,
 ) -> PyResult<PolishedPoses<'py>> {
     let plane = &plane.0;
     let spectra = contiguous(&spectra, "spectra", 2)?;
     let weights = contiguous(&weights, "weights", 1)?;
     agree("weights", weights.len(), plane.len())?;
-    let parts = Parts { positions, heights, widths, filters };
+    let parts = Parts { positions, heights, widths, tensors, filters };
     let model = parts.model(plane.len())?;
     let start = self::rotations(contiguous(&rotations, "rotations", 3)?, "rotations")?;
     let shifts = rows(contiguous(&shifts, "shifts", 2)?, "shifts")?;
     agree("shifts", shifts.len(), start.len())?;
     let frame_of = indices(contiguous(&frame_of, "frame_of", 1)?, "frame_of", spectra.len() / plane.len())?;
     agree("frame_of", frame_of.len(), start.len())?;
+    let depths = optional(depths.as_ref(), "depths", start.len())?;
     let limits = PolishLimits { iterations, max_turn, max_shift };
     let found = py.detach(|| {
-        polish_to_model(spectra, &Grid::new(plane), weights, &model, start, shifts, &frame_of, limits)
+        polish_to_model(spectra, &Grid::new(plane), weights, &model, start, shifts, depths, &frame_of, limits)
     });
     let count = found.len();
     let matrices: Vec<f32> = found.iter().flat_map(|p| p.rotation.into_iter().flatten()).collect();
@@ -158,6 +167,15 @@ struct Posed<'py> {
     gains: Floats<'py>,
     rotations: Floats<'py>,
     shifts: Floats<'py>,
+    depths: Option<Floats<'py>>,
+}
+
+/// The values when they are given, and as many as needed.
+fn optional<'a>(values: Option<&'a Floats<'_>>, name: &'static str, count: usize) -> PyResult<&'a [f32]> {
+    let Some(values) = values else { return Ok(&[]) };
+    let values = contiguous(values, name, 1)?;
+    agree(name, values.len(), count)?;
+    Ok(values)
 }
 
 impl Posed<'_> {
@@ -171,13 +189,15 @@ impl Posed<'_> {
         agree("spectra", spectra.len(), points * gains.len())?;
         agree("rotations", rotations.len(), gains.len())?;
         agree("shifts", shifts.len(), gains.len())?;
-        Ok(Frames { spectra, weights, gains, rotations, shifts })
+        let depths = optional(self.depths.as_ref(), "depths", gains.len())?;
+        Ok(Frames { spectra, weights, gains, rotations, shifts, depths })
     }
 }
 
 type Sums<'py> = (Bound<'py, PyArray3<f64>>, Bound<'py, PyArray2<f64>>, Bound<'py, PyArray1<f64>>);
 
 #[pyfunction]
+#[pyo3(signature = (spectra, plane, weights, gains, rotations, shifts, positions, heights, widths, filters, groups, group_count, model_error, tensors=None, depths=None))]
 fn model_gradients<'py>(
     py: Python<'py>,
     spectra: PyReadonlyArrayDyn<'py, Complex32>,
@@ -193,20 +213,32 @@ fn model_gradients<'py>(
     groups: PyReadonlyArrayDyn<'py, i32>,
     group_count: usize,
     model_error: f32,
+    tensors: Option<Floats<'py>>,
+    depths: Option<Floats<'py>>,
 ) -> PyResult<Sums<'py>> {
     let plane = &plane.0;
-    let posed = Posed { spectra, weights, gains, rotations, shifts };
+    let posed = Posed { spectra, weights, gains, rotations, shifts, depths };
     let frames = posed.frames(plane.len())?;
-    let parts = Parts { positions, heights, widths, filters };
+    let parts = Parts { positions, heights, widths, tensors, filters };
     let model = parts.model(plane.len())?;
     let groups = contiguous(&groups, "groups", 1)?;
     agree("groups", groups.len(), frames.gains.len())?;
     let sums = py.detach(|| gradients(&frames, &Grid::new(plane), &model, groups, group_count, model_error));
-    let by_group: Vec<f64> = sums.by_group.into_iter().flatten().collect();
-    let fitness: Vec<f64> = sums.fitness.iter().flat_map(|f| [f.scale, f.power, f.misfit, f.gain]).collect();
+    // Position, height and width of each atom, and its tensor where there are any.
+    let mut by_group: Vec<f64> = Vec::with_capacity(5 * sums.by_group.len() + 6 * sums.by_tensor.len());
+    for (i, g) in sums.by_group.iter().enumerate() {
+        by_group.extend(g);
+        by_group.extend(sums.by_tensor.get(i).into_iter().flatten());
+    }
+    let columns = if model.tensors.is_empty() { 5 } else { 11 };
+    let fitness: Vec<f64> = sums
+        .fitness
+        .iter()
+        .flat_map(|f| [f.scale, f.power, f.misfit, f.gain, f.by_depth, f.depth_information])
+        .collect();
     Ok((
-        by_group.into_pyarray(py).reshape([group_count, model.positions.len(), 5])?,
-        fitness.into_pyarray(py).reshape([groups.len(), 4])?,
+        by_group.into_pyarray(py).reshape([group_count, model.positions.len(), columns])?,
+        fitness.into_pyarray(py).reshape([groups.len(), 6])?,
         sums.information.into_pyarray(py),
     ))
 }
@@ -214,6 +246,7 @@ fn model_gradients<'py>(
 type FilterSums<'py> = (Bound<'py, PyArray3<f64>>, Bound<'py, PyArray2<f64>>);
 
 #[pyfunction]
+#[pyo3(signature = (spectra, plane, weights, gains, rotations, shifts, scales, positions, heights, widths, filters, depths=None))]
 fn model_filter_sums<'py>(
     py: Python<'py>,
     spectra: PyReadonlyArrayDyn<'py, Complex32>,
@@ -227,11 +260,12 @@ fn model_filter_sums<'py>(
     heights: Floats<'py>,
     widths: Option<Floats<'py>>,
     filters: Floats<'py>,
+    depths: Option<Floats<'py>>,
 ) -> PyResult<FilterSums<'py>> {
     let plane = &plane.0;
-    let posed = Posed { spectra, weights, gains, rotations, shifts };
+    let posed = Posed { spectra, weights, gains, rotations, shifts, depths };
     let frames = posed.frames(plane.len())?;
-    let parts = Parts { positions, heights, widths, filters };
+    let parts = Parts { positions, heights, widths, tensors: None, filters };
     let model = parts.model(plane.len())?;
     let scales = contiguous(&scales, "scales", 1)?;
     agree("scales", scales.len(), frames.gains.len())?;
@@ -257,7 +291,7 @@ fn model_normal<'py>(
     free_poses: bool,
 ) -> PyResult<Bound<'py, PyArray2<f64>>> {
     let plane = &plane.0;
-    let parts = Parts { positions, heights, widths: None, filters };
+    let parts = Parts { positions, heights, widths: None, tensors: None, filters };
     let model = parts.model(plane.len())?;
     let rotations = self::rotations(contiguous(&rotations, "rotations", 3)?, "rotations")?;
     let information = contiguous(&information, "information", 1)?;

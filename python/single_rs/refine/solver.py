@@ -18,6 +18,7 @@ from single_rs.background import CleanStack
 from single_rs.errors import InputError
 from single_rs.orient import Poses
 from single_rs.refine.existence import decide
+from single_rs.refine.moves import move_atoms
 from single_rs.refine.normal import limited, normal_factor, solve
 from single_rs.refine.result import assemble
 from single_rs.refine.scene import Model, Scene
@@ -63,9 +64,14 @@ class _Solver:
         return replace(moved, heights=heights.heights, widths=heights.widths)
 
     def select(self) -> None:
-        """Add and remove atoms; `origin` keeps the index of each among the traced ones, -1 for new ones."""
+        """Move, add and remove atoms; `origin` keeps the index of each among the traced ones, -1 for new ones."""
         if not (self.count(1) and self.count(2)):
             return
+        moved = move_atoms(self.scene, self.model, self.half, self.config)
+        if len(moved.heirs):
+            heirs = np.where(moved.heirs < 0, -1, self.origin[moved.heirs])
+            self.model, self.factor = moved.model, None
+            self.origin = np.concatenate([self.origin[moved.kept], heirs])
         decision = decide(self.scene, self.model, self.half, self.config)
         self.model, self.probability = decision.model, decision.probability
         self.origin = np.concatenate([self.origin[decision.kept], np.full(decision.added, -1)])
