@@ -167,10 +167,8 @@ fn gradients_by_tensor_and_depth_are_those_of_the_misfit() {
 }
 
 #[test]
-fn poses_come_back_with_tensors_and_depths() {
-    let mut scene = Scene::new();
-    // Tensors so large that poses would be wrong without their turning.
-    scene.tensors.iter_mut().for_each(|u| *u = u.map(|v| 3.0 * v));
+fn poses_come_back_with_tensors() {
+    let scene = Scene::new();
     let spectra = project_model(&scene.grid, &scene.model(), &scene.poses, &scene.shifts);
     let start: Vec<Rotation> = scene.poses.iter().map(|r| turned(r, [0.02, -0.015, 0.02])).collect();
     let every: Vec<usize> = (0..FRAMES).collect();
@@ -189,7 +187,7 @@ fn poses_come_back_with_tensors_and_depths() {
     );
     for (p, r) in found.iter().zip(&scene.poses) {
         let turn = between(r, &p.rotation).iter().map(|v| v * v).sum::<f64>().sqrt();
-        // Steps end where the likelihood can gain no more than a sixteenth of a standard error.
-        assert!(turn < 2e-3, "{turn}");
+        // Without noise nothing but the last step is left; a wrong gradient would end elsewhere.
+        assert!(turn < 3e-4, "{turn}");
     }
 }

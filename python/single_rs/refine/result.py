@@ -103,6 +103,7 @@ def assemble(
         "cramer_rao_pm": _trace(fisher),
         "half_difference_pm": float(_rms(difference) / 2 / np.sqrt(3)),
         "model_error_pm": float(_rms(model_shift) / np.sqrt(3)),
+        "depth_spread_A": 0.0 if scene.depths is None else float(np.std(scene.depths[used])) * pixel,
         "nats_per_frame": float(fitness.gain[used].mean()),
     }
     for index, name in enumerate(config.elements if species.size else ()):
@@ -122,6 +123,7 @@ def assemble(
         frequency=scene.frequency,
         species_probability=species,
         summary=summary,
+        depth=None if scene.depths is None else scene.depths.astype(np.float64) * pixel,
     )
 
 

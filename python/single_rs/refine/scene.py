@@ -6,6 +6,7 @@ The spectrum of frame i is X_i ≈ s_i P_i,
 
 with r_a the place of atom a in the image, ζ_a its depth along the beam in half boxes, b_a its excess width in Å² and
 the f_j round filters fitted to all frames: they hold scattering factor, optics, detector and the mean width at once.
+Where the focus changes from frame to frame, as it does with the depth of the whole particle, ζ holds that depth too.
 Where atoms move more in one direction than in another, 2π² kᵀU_a k with a tensor U_a each takes the place of b_a k²/4.
 """
 
@@ -26,6 +27,9 @@ __all__ = ["Fitness", "Model", "Scene", "single"]
 
 RIM = 2.5  # Å of each atom's image that the mask leaves round the outermost atom, before its soft edge
 RIDGE = 1e-4  # of the diagonal: keeps the filters of nearly empty shells finite
+MAD = 1.4826  # standard deviation of a normal law over its median absolute deviation
+LEAST_SPREAD = 2.0  # of the frames' depths over the error of one
+FARTHEST = 40.0  # Å, of a frame's depth: the expansion in it holds no farther
 HEIGHT_PRIOR, WIDTH_PRIOR = 0.3, 1.0  # standard deviations of h (mean 1) and of b (Å²)
 
 
@@ -98,6 +102,8 @@ class Scene:
         self.rotations = single(poses.rotations)
         self.shifts = np.zeros((len(every), 2), np.float32)
         self.scales = np.ones(len(every), np.float32)
+        focus = config.frame_focus and config.depth_order > 0
+        self.depths = np.zeros(len(every), np.float32) if focus else None
         self.radius = np.hypot(*self.plane.frequencies().T.astype(float))
         self.frequency = np.arange(self.plane.max_shell + 1) / self.frames.box
         self.transfer = np.zeros((config.depth_order + 1, self.plane.max_shell + 1))
@@ -153,6 +159,7 @@ class Scene:
             single(model.heights),
             None,
             np.ones((order, len(self.plane)), np.float32),
+            self.depths,
         )
         diagonal = np.einsum("sii->si", square)
         seen = (diagonal > 0).all(1)
@@ -175,6 +182,7 @@ class Scene:
             float(np.deg2rad(self.config.max_turn)),
             self.config.max_shift / self.pixel_size,
             self._tensors(model),
+            None if self.depths is None else np.ascontiguousarray(self.depths[chosen]),
         )
         self.rotations, self.shifts = self.rotations.copy(), self.shifts.copy()
         self.rotations[chosen], self.shifts[chosen] = rotations, shifts
@@ -198,10 +206,30 @@ class Scene:
             count,
             0.0,
             self._tensors(model),
+            self.depths,
         )
         fitness = Fitness(*table.T)
         self.scales = single(fitness.scale)
         return sums, fitness, information
+
+    def step_depths(self, fitness: Fitness) -> None:
+        """Newton step of each frame's depth, px, which the focus shows, shrunk by the spread of all frames.
+
+        Where the frames differ by no more than twice what one of them tells, their depths are left at 0 for good.
+        """
+        if self.depths is None:
+            return
+        used = self.gains > 0
+        information = np.maximum(fitness.depth_information, 1e-12)
+        free, variance = self.depths + fitness.by_depth / information, 0.5 / information
+        free = free - np.median(free[used])
+        noise = float(np.median(variance[used]))
+        spread = (MAD * float(np.median(np.abs(free[used])))) ** 2 - noise
+        if spread < LEAST_SPREAD**2 * noise:
+            self.depths = None
+            return
+        farthest = FARTHEST / self.pixel_size
+        self.depths = single(np.where(used, np.clip(free / (1 + variance / spread), -farthest, farthest), 0.0))
 
     def leave_out_strangers(self, fitness: Fitness) -> int:
         """Take frames that do not show the model out of use; return how many are left."""
