@@ -182,6 +182,29 @@ def test_two_elements_are_told_apart():
     random = np.random.default_rng(2)
     heavy = random.random(300) < 0.4
     heights = np.where(heavy, 1.0, 0.5) * (1 + 0.06 * random.normal(size=300))
-    probability = classify(heights, 0.1 * random.normal(size=300), ("Pd", "Pt"))
+    probability, gain = classify(heights, 0.1 * random.normal(size=300), ("Pd", "Pt"))
     np.testing.assert_allclose(probability.sum(1), 1.0)
     assert ((probability[:, 1] > 0.5) == heavy).mean() > 0.99
+    assert gain > 100
+
+
+def test_elements_of_nearly_equal_height_are_told_by_height_and_width_together():
+    random = np.random.default_rng(3)
+    heavy = random.random(280) < 0.5
+    # As measured on simulated PtPd: heights 1.09 and 0.91, and within an element 0.06 that goes with the width.
+    common = random.normal(size=280)
+    heights = np.where(heavy, 1.09, 0.91) + 0.06 * common
+    widths = np.where(heavy, -0.27, 0.27) + 0.3 * (0.85 * common + 0.53 * random.normal(size=280))
+    probability, gain = classify(heights, widths, ("Pt", "Pd"))
+    right = (probability[:, 0] > 0.5) == heavy
+    assert gain > 50
+    assert right.mean() > 0.97
+    # Probabilities mean what they say: expected and found errors of some 280 atoms.
+    assert abs(probability.max(1).mean() - right.mean()) < 0.02
+
+
+def test_one_element_is_not_made_two():
+    random = np.random.default_rng(4)
+    probability, gain = classify(1 + 0.05 * random.normal(size=300), 0.2 * random.normal(size=300), ("Pt", "Pd"))
+    assert gain <= 0
+    np.testing.assert_allclose(probability, 0.5)
