@@ -54,13 +54,29 @@ fn kernels(c: &mut Criterion) {
         let limits = PolishLimits { iterations: 10, max_turn: 0.1, max_shift: 2.0 };
         group.bench_function(name, |b| {
             b.iter(|| {
-                polish_to_model(&spectra, &grid, &weights, atoms, black_box(&start), &moved, &every, limits)
+                polish_to_model(
+                    &spectra,
+                    &grid,
+                    &weights,
+                    atoms,
+                    black_box(&start),
+                    &moved,
+                    &[],
+                    &every,
+                    limits,
+                )
             });
         });
     }
     let gains = vec![1.0; VIEWS];
-    let frames =
-        Frames { spectra: &spectra, weights: &weights, gains: &gains, rotations: &poses, shifts: &shifts };
+    let frames = Frames {
+        spectra: &spectra,
+        weights: &weights,
+        gains: &gains,
+        rotations: &poses,
+        shifts: &shifts,
+        depths: &[],
+    };
     for (name, atoms) in [("gradient", &model), ("gradient, depth", &deep)] {
         group.bench_function(name, |b| {
             b.iter(|| gradients(black_box(&frames), &grid, atoms, &[0; VIEWS], 1, 0.0));
