@@ -1,8 +1,9 @@
 //! Atomic models, 100 px box, shells 3 to 48, 546 atoms; the unit is a frame.
 //!
-//! Limit. A projection spreads 36 grid points per atom (80 kflop) and transforms one grid of 128 × 128: 128 real lines and
-//! 49 complex columns (0.9 Mflop). At 6 Gflop/s that is 0.16 ms, in AVX2 0.03 ms. A gradient adds as much for the adjoint of
-//! each channel; `polish` starts 1.5° and 0.4 px off and takes about five of both, and a normal matrix of four projections.
+//! Limit. A projection spreads 36 grid points per atom (80 kflop) and transforms one grid of 128 × 128: 52 pairs of real
+//! lines that atoms reach and 49 columns, all complex (101 × 4.5 kflop = 0.45 Mflop), 27 flop per window point of each atom.
+//! At 6 Gflop/s that is 0.09 ms, in AVX2 0.02 ms. A gradient adds as much for the adjoint of each channel; `polish` starts
+//! 1.5° and 0.4 px off and takes about five of both, and a normal matrix of four projections.
 
 #[path = "../tests/common/mod.rs"]
 mod common;
@@ -53,13 +54,29 @@ fn kernels(c: &mut Criterion) {
         let limits = PolishLimits { iterations: 10, max_turn: 0.1, max_shift: 2.0 };
         group.bench_function(name, |b| {
             b.iter(|| {
-                polish_to_model(&spectra, &grid, &weights, atoms, black_box(&start), &moved, &every, limits)
+                polish_to_model(
+                    &spectra,
+                    &grid,
+                    &weights,
+                    atoms,
+                    black_box(&start),
+                    &moved,
+                    &[],
+                    &every,
+                    limits,
+                )
             });
         });
     }
     let gains = vec![1.0; VIEWS];
-    let frames =
-        Frames { spectra: &spectra, weights: &weights, gains: &gains, rotations: &poses, shifts: &shifts };
+    let frames = Frames {
+        spectra: &spectra,
+        weights: &weights,
+        gains: &gains,
+        rotations: &poses,
+        shifts: &shifts,
+        depths: &[],
+    };
     for (name, atoms) in [("gradient", &model), ("gradient, depth", &deep)] {
         group.bench_function(name, |b| {
             b.iter(|| gradients(black_box(&frames), &grid, atoms, &[0; VIEWS], 1, 0.0));

@@ -157,7 +157,7 @@ fn disturbed_poses_come_back_and_errors_are_right() {
     let limits = PolishLimits { iterations: 20, max_turn: 0.1, max_shift: 2.0 };
     let run = || {
         let model = scene.model();
-        polish_to_model(&spectra, &scene.grid, &weights, &model, &start, &moved, &every, limits)
+        polish_to_model(&spectra, &scene.grid, &weights, &model, &start, &moved, &[], &every, limits)
     };
     let found = run();
     let mut chi = [0.0; 5];
@@ -211,6 +211,7 @@ fn gradients_are_those_of_the_misfit_for_any_number_of_threads() {
             gains: &gains,
             rotations: &poses,
             shifts: &shifts,
+            depths: &[],
         };
         gradients(&frames, &scene.grid, &scene.model(), &groups, 2, 0.0)
     };

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from single_rs.atoms import Atoms
@@ -74,6 +75,24 @@ def test_atoms_come_back_and_false_ones_go(case, refined):
     # From 8.7 pm in 3D; the bound of this dose and these frames is about 2 pm.
     assert np.sqrt((match.error**2).sum(1).mean()) < 0.03
     assert refined.atoms.probability.min() > 0.9
+
+
+def test_merged_and_doubled_atoms_come_apart(case):
+    clean, poses, true, _ = case
+    tree = cKDTree(true)
+    neighbours = [np.setdiff1d(near, [i]) for i, near in enumerate(tree.query_ball_point(true, 3.3))]
+    surface = [i for i, near in enumerate(neighbours) if len(near) < 9]
+    one = surface[0]
+    other = next(j for j in neighbours[one] if j in surface)
+    # Far from the merged pair, so that each stands for itself.
+    doubled = max(surface, key=lambda i: np.linalg.norm(true[i] - true[one]))
+    start = np.delete(true, [one, other], axis=0)
+    extra = [(true[one] + true[other]) / 2, true[doubled] + [0.5, -0.4, 0.3]]
+    found = refine_atoms(clean, poses, atoms_at(np.vstack([start, extra])), replace(CONFIG, halves=False)).atoms
+    match = match_atoms(found.positions, true)
+    assert len(found) == len(match.found) == len(true)
+    # The pair starts 1.4 Å off; twice the error of the rest is what two rounds leave.
+    assert np.linalg.norm(match.error, axis=1).max() < 0.12
 
 
 def test_errors_are_the_stated_ones(case, refined):
@@ -163,6 +182,29 @@ def test_two_elements_are_told_apart():
     random = np.random.default_rng(2)
     heavy = random.random(300) < 0.4
     heights = np.where(heavy, 1.0, 0.5) * (1 + 0.06 * random.normal(size=300))
-    probability = classify(heights, 0.1 * random.normal(size=300), ("Pd", "Pt"))
+    probability, gain = classify(heights, 0.1 * random.normal(size=300), ("Pd", "Pt"))
     np.testing.assert_allclose(probability.sum(1), 1.0)
     assert ((probability[:, 1] > 0.5) == heavy).mean() > 0.99
+    assert gain > 100
+
+
+def test_elements_of_nearly_equal_height_are_told_by_height_and_width_together():
+    random = np.random.default_rng(3)
+    heavy = random.random(280) < 0.5
+    # As measured on simulated PtPd: heights 1.09 and 0.91, and within an element 0.06 that goes with the width.
+    common = random.normal(size=280)
+    heights = np.where(heavy, 1.09, 0.91) + 0.06 * common
+    widths = np.where(heavy, -0.27, 0.27) + 0.3 * (0.85 * common + 0.53 * random.normal(size=280))
+    probability, gain = classify(heights, widths, ("Pt", "Pd"))
+    right = (probability[:, 0] > 0.5) == heavy
+    assert gain > 50
+    assert right.mean() > 0.97
+    # Probabilities mean what they say: expected and found errors of some 280 atoms.
+    assert abs(probability.max(1).mean() - right.mean()) < 0.02
+
+
+def test_one_element_is_not_made_two():
+    random = np.random.default_rng(4)
+    probability, gain = classify(1 + 0.05 * random.normal(size=300), 0.2 * random.normal(size=300), ("Pt", "Pd"))
+    assert gain <= 0
+    np.testing.assert_allclose(probability, 0.5)

@@ -197,6 +197,8 @@ def polish_poses_to_atoms(
     iterations: int,
     max_turn: float,
     max_shift: float,
+    tensors: npt.NDArray[np.float32] | None = None,
+    depths: npt.NDArray[np.float32] | None = None,
 ) -> tuple[
     npt.NDArray[np.float32],
     npt.NDArray[np.float32],
@@ -211,12 +213,15 @@ def model_gradients(
     groups: npt.NDArray[np.int32],
     group_count: int,
     model_error: float,
+    tensors: npt.NDArray[np.float32] | None = None,
+    depths: npt.NDArray[np.float32] | None = None,
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]: ...
 def model_filter_sums(
     posed: PosedFrames,
     gains: npt.NDArray[np.float32],
     scales: npt.NDArray[np.float32],
     atoms: _Atoms,
+    depths: npt.NDArray[np.float32] | None = None,
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]: ...
 def model_normal(
     plane: HalfPlane,

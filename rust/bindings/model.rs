@@ -31,6 +31,23 @@ impl Atoms<'_> {
         };
         Ok(Model::new(positions, heights, widths, contiguous(filters, "filters", 2)?, points)?)
     }
+
+    /// The same with tensors of motion, where they are given.
+    fn model_with<'a>(&'a self, tensors: Option<&'a Floats<'_>>, points: usize) -> PyResult<Model<'a>> {
+        let model = self.model(points)?;
+        match tensors {
+            Some(t) => Ok(model.with_tensors(rows(contiguous(t, "tensors", 2)?, "tensors")?, points)?),
+            None => Ok(model),
+        }
+    }
+}
+
+/// The values when they are given, and as many as needed.
+fn optional<'a>(values: Option<&'a Floats<'_>>, name: &'static str, count: usize) -> PyResult<&'a [f32]> {
+    let Some(values) = values else { return Ok(&[]) };
+    let values = contiguous(values, name, 1)?;
+    agree(name, values.len(), count)?;
+    Ok(values)
 }
 
 #[pyfunction]
@@ -51,6 +68,7 @@ fn model_gain<'py>(
 }
 
 #[pyfunction]
+#[pyo3(signature = (posed, atoms, iterations, max_turn, max_shift, tensors=None, depths=None))]
 fn polish_poses_to_atoms<'py>(
     py: Python<'py>,
     posed: PyPosedFrames<'py>,
@@ -58,27 +76,46 @@ fn polish_poses_to_atoms<'py>(
     iterations: usize,
     max_turn: f32,
     max_shift: f32,
+    tensors: Option<Floats<'py>>,
+    depths: Option<Floats<'py>>,
 ) -> PyResult<PolishedPoses<'py>> {
     let PosedFrames { spectra, plane, weights, rotations, shifts, frame_of, .. } = posed.check()?;
-    let model = atoms.model(plane.len())?;
+    let model = atoms.model_with(tensors.as_ref(), plane.len())?;
+    let depths = optional(depths.as_ref(), "depths", rotations.len())?;
     let limits = PolishLimits { iterations, max_turn, max_shift };
     let found = py.detach(|| {
-        polish_to_model(spectra, &Grid::new(plane), weights, &model, rotations, shifts, &frame_of, limits)
+        polish_to_model(
+            spectra,
+            &Grid::new(plane),
+            weights,
+            &model,
+            rotations,
+            shifts,
+            depths,
+            &frame_of,
+            limits,
+        )
     });
     polished_arrays(py, &found)
 }
 
-/// Frames that each have one pose and a gain.
-fn gained<'a>(posed: &PosedFrames<'a>, gains: &'a Floats<'_>) -> PyResult<Frames<'a>> {
+/// Frames that each have one pose, a gain and, where given, a depth.
+fn gained<'a>(
+    posed: &PosedFrames<'a>,
+    gains: &'a Floats<'_>,
+    depths: Option<&'a Floats<'_>>,
+) -> PyResult<Frames<'a>> {
     let gains = contiguous(gains, "gains", 1)?;
     agree("gains", gains.len(), posed.frames)?;
     let &PosedFrames { spectra, weights, rotations, shifts, .. } = posed;
-    Ok(Frames { spectra, weights, gains, rotations, shifts })
+    let depths = optional(depths, "depths", posed.frames)?;
+    Ok(Frames { spectra, weights, gains, rotations, shifts, depths })
 }
 
 type Sums<'py> = (Bound<'py, PyArray3<f64>>, Bound<'py, PyArray2<f64>>, Bound<'py, PyArray1<f64>>);
 
 #[pyfunction]
+#[pyo3(signature = (posed, gains, atoms, groups, group_count, model_error, tensors=None, depths=None))]
 fn model_gradients<'py>(
     py: Python<'py>,
     posed: PyPosedFrames<'py>,
@@ -87,18 +124,30 @@ fn model_gradients<'py>(
     groups: PyReadonlyArrayDyn<'py, i32>,
     group_count: usize,
     model_error: f32,
+    tensors: Option<Floats<'py>>,
+    depths: Option<Floats<'py>>,
 ) -> PyResult<Sums<'py>> {
     let posed = posed.check_one_each()?;
-    let (plane, frames) = (posed.plane, gained(&posed, &gains)?);
-    let model = atoms.model(plane.len())?;
+    let (plane, frames) = (posed.plane, gained(&posed, &gains, depths.as_ref())?);
+    let model = atoms.model_with(tensors.as_ref(), plane.len())?;
     let groups = contiguous(&groups, "groups", 1)?;
     agree("groups", groups.len(), frames.gains.len())?;
     let sums = py.detach(|| gradients(&frames, &Grid::new(plane), &model, groups, group_count, model_error));
-    let by_group: Vec<f64> = sums.by_group.into_iter().flatten().collect();
-    let fitness: Vec<f64> = sums.fitness.iter().flat_map(|f| [f.scale, f.power, f.misfit, f.gain]).collect();
+    // Position, height and width of each atom, and its tensor where there are any.
+    let mut by_group: Vec<f64> = Vec::with_capacity(5 * sums.by_group.len() + 6 * sums.by_tensor.len());
+    for (i, g) in sums.by_group.iter().enumerate() {
+        by_group.extend(g);
+        by_group.extend(sums.by_tensor.get(i).into_iter().flatten());
+    }
+    let columns = if model.tensors.is_empty() { 5 } else { 11 };
+    let fitness: Vec<f64> = sums
+        .fitness
+        .iter()
+        .flat_map(|f| [f.scale, f.power, f.misfit, f.gain, f.by_depth, f.depth_information])
+        .collect();
     Ok((
-        by_group.into_pyarray(py).reshape([group_count, model.positions.len(), 5])?,
-        fitness.into_pyarray(py).reshape([groups.len(), 4])?,
+        by_group.into_pyarray(py).reshape([group_count, model.positions.len(), columns])?,
+        fitness.into_pyarray(py).reshape([groups.len(), 6])?,
         sums.information.into_pyarray(py),
     ))
 }
@@ -106,15 +155,17 @@ fn model_gradients<'py>(
 type FilterSums<'py> = (Bound<'py, PyArray3<f64>>, Bound<'py, PyArray2<f64>>);
 
 #[pyfunction]
+#[pyo3(signature = (posed, gains, scales, atoms, depths=None))]
 fn model_filter_sums<'py>(
     py: Python<'py>,
     posed: PyPosedFrames<'py>,
     gains: Floats<'py>,
     scales: Floats<'py>,
     atoms: Atoms<'py>,
+    depths: Option<Floats<'py>>,
 ) -> PyResult<FilterSums<'py>> {
     let posed = posed.check_one_each()?;
-    let (plane, frames) = (posed.plane, gained(&posed, &gains)?);
+    let (plane, frames) = (posed.plane, gained(&posed, &gains, depths.as_ref())?);
     let model = atoms.model(plane.len())?;
     let scales = contiguous(&scales, "scales", 1)?;
     agree("scales", scales.len(), frames.gains.len())?;

@@ -8,7 +8,15 @@
 //! P(k) = f_0(k) S[h] + f_b(k) S[h b] + f_1(k) S[h ζ] + f_2(k) S[h ζ²] + …
 //! ```
 //!
-//! with f_b and the powers of ζ left out where there are none. All filters are real: an aberration-free shift of
+//! with f_b and the powers of ζ left out where there are none. Atoms that move more in one direction than in another have
+//! a tensor U each instead of b: exp(−2π² kᵀU k) ≈ 1 − 2π² kᵀU k, and with U turned into the laboratory
+//!
+//! ```text
+//! kᵀU k = (k_x² + k_y²) (U_xx + U_yy)/2 + (k_x² − k_y²) (U_xx − U_yy)/2 + 2 k_x k_y U_xy
+//! ```
+//!
+//! so that three channels, with the factors of −2π² f_0 in front of these three, take the place of f_b. The depth of
+//! the whole particle, which a frame's own defocus is, adds to each ζ. All filters are real: an aberration-free shift of
 //! focus turns the phase of the wave, but an intensity linear in a phase object stays in phase with it.
 
 use super::grid::{Grid, Memory, Spot};
@@ -25,9 +33,14 @@ pub struct Model<'a> {
     pub heights: &'a [f32],
     /// Excess widths b; empty when all atoms have the same width.
     pub widths: &'a [f32],
+    /// Excess tensors U (xx, yy, zz, xy, xz, yz) in the particle's frame; empty when the widths tell all.
+    pub tensors: &'a [Tensor],
     /// Filters in the order of the module's equation, one packed plane each.
     pub filters: &'a [f32],
 }
+
+/// Symmetric 3 × 3 tensor: xx, yy, zz, xy, xz, yz.
+pub type Tensor = [f32; 6];
 
 /// Gradient of a real function by position (lab or particle), height and width of one atom.
 pub type AtomGradient = [f32; 5];
@@ -36,6 +49,12 @@ pub type AtomGradient = [f32; 5];
 pub struct View {
     /// Positions in the laboratory, px; the shift is not in them.
     pub lab: Vec<[f32; 3]>,
+    /// Their tensors in the laboratory; empty when the model has none.
+    pub tensors: Vec<Tensor>,
+    /// Gradient by U_xx, U_yy and U_xy in the laboratory that [`Model::pull_back`] left; as many as `tensors`.
+    pub by_tensor: Vec<[f32; 3]>,
+    /// Depth of the particle along the beam, px; it adds to that of each atom in the image, not in `lab`.
+    pub depth: f32,
     /// Their places on the grid.
     pub spots: Vec<Spot>,
     /// S of each channel, packed one after the other.
@@ -47,6 +66,17 @@ pub struct View {
     values: Vec<f32>,
     /// Packed working memory for the caller.
     pub product: Vec<Complex32>,
+}
+
+/// What the waves of a channel are weighted with, besides the heights.
+#[derive(Clone, Copy)]
+enum Channel {
+    /// A power of the depth.
+    Depth(i32),
+    /// The excess width.
+    Width,
+    /// (U_xx + U_yy)/2, (U_xx − U_yy)/2 or U_xy.
+    Tensor(usize),
 }
 
 impl<'a> Model<'a> {
@@ -77,7 +107,27 @@ impl<'a> Model<'a> {
                 format!("rows of {points} are needed, at least {least}"),
             ));
         }
-        Ok(Self { positions, heights, widths, filters })
+        Ok(Self { positions, heights, widths, tensors: &[], filters })
+    }
+
+    /// The same atoms with tensors, whose three channels are then the second to fourth of `filters`.
+    ///
+    /// # Errors
+    /// A number of tensors that is not that of the atoms, widths beside them, or fewer than four filters.
+    pub fn with_tensors(self, tensors: &'a [Tensor], points: usize) -> Result<Self> {
+        if tensors.len() != self.positions.len() || !self.widths.is_empty() || self.channels(points) < 4 {
+            return Err(Error::bad_input(
+                "tensors",
+                format!(
+                    "{} with {} widths and {} filters",
+                    tensors.len(),
+                    self.widths.len(),
+                    self.channels(points)
+                ),
+                format!("{} tensors, no widths, and at least four filters are needed", self.positions.len()),
+            ));
+        }
+        Ok(Self { tensors, ..self })
     }
 
     /// Number of channels for planes of `points` frequencies.
@@ -92,6 +142,9 @@ impl<'a> Model<'a> {
         let m = grid.plane.len();
         View {
             lab: vec![[0.0; 3]; self.positions.len()],
+            tensors: vec![[0.0; 6]; self.tensors.len()],
+            by_tensor: vec![[0.0; 3]; self.tensors.len()],
+            depth: 0.0,
             spots: vec![Spot::default(); self.positions.len()],
             waves: vec![Complex32::default(); self.filters.len()],
             image: vec![Complex32::default(); m],
@@ -101,12 +154,40 @@ impl<'a> Model<'a> {
         }
     }
 
-    /// Power of the depth of a channel; `None` for the channel of the widths.
-    fn depth_power(&self, channel: usize) -> Option<i32> {
-        match (channel, self.widths.is_empty()) {
-            (0, _) => Some(0),
-            (1, false) => None,
-            (c, empty) => Some(c as i32 - i32::from(!empty)),
+    /// Channels between that of f_0 and the first power of the depth.
+    fn extra(&self) -> usize {
+        if self.tensors.is_empty() { usize::from(!self.widths.is_empty()) } else { 3 }
+    }
+
+    /// Channel of the power p of the depth; `None` when the filters do not hold it.
+    #[must_use]
+    pub fn depth_channel(&self, power: usize, points: usize) -> Option<usize> {
+        let at = if power == 0 { 0 } else { self.extra() + power };
+        (at < self.channels(points)).then_some(at)
+    }
+
+    fn channel(&self, index: usize) -> Channel {
+        match index {
+            0 => Channel::Depth(0),
+            i if i > self.extra() => Channel::Depth((i - self.extra()) as i32),
+            i if self.tensors.is_empty() => {
+                debug_assert!(i == 1);
+                Channel::Width
+            }
+            i => Channel::Tensor(i - 1),
+        }
+    }
+
+    /// Factor of the height of atom `i` in a channel.
+    #[inline]
+    fn share(&self, channel: Channel, i: usize, view: &View, unit: f32) -> f32 {
+        match channel {
+            Channel::Depth(power) => ((view.lab[i][2] + view.depth) * unit).powi(power),
+            Channel::Width => self.widths[i],
+            Channel::Tensor(which) => {
+                let u = &view.tensors[i];
+                [0.5 * (u[0] + u[1]), 0.5 * (u[0] - u[1]), u[3]][which]
+            }
         }
     }
 
@@ -116,6 +197,9 @@ impl<'a> Model<'a> {
             *lab = std::array::from_fn(|i| r[i][0] * x[0] + r[i][1] * x[1] + r[i][2] * x[2]);
             *spot = grid.spot(lab[0] + t[0], lab[1] + t[1]);
         }
+        for (turned, tensor) in view.tensors.iter_mut().zip(self.tensors) {
+            *turned = turn_tensor(r, tensor);
+        }
     }
 
     /// Image of the placed atoms into `view.image`, the waves of each channel into `view.waves`.
@@ -124,10 +208,9 @@ impl<'a> Model<'a> {
         let unit = 2.0 / grid.plane.size as f32;
         view.image.fill(Complex32::default());
         for (channel, filter) in self.filters.chunks_exact(m).enumerate() {
-            let power = self.depth_power(channel);
-            for (i, v) in view.values.iter_mut().enumerate() {
-                *v = self.heights[i]
-                    * power.map_or_else(|| self.widths[i], |p| (view.lab[i][2] * unit).powi(p));
+            let kind = self.channel(channel);
+            for i in 0..self.positions.len() {
+                view.values[i] = self.heights[i] * self.share(kind, i, view, unit);
             }
             let waves = &mut view.waves[channel * m..(channel + 1) * m];
             grid.forward(&view.spots, &view.values, &mut view.memory, waves);
@@ -147,30 +230,63 @@ impl<'a> Model<'a> {
         }
     }
 
-    /// Gradient of `Re Σ Y* P` by each placed atom in the laboratory frame, added to `out` times `factor`; Y is
-    /// `view.image` as the caller left it. The adjoint of [`Model::project`].
+    /// Gradient of `Re Σ Y* P` by each placed atom in the laboratory frame, added to `out` times `factor`; that by the
+    /// tensors replaces `view.by_tensor`. Y is `view.image` as the caller left it. The adjoint of [`Model::project`].
     pub fn pull_back(&self, grid: &Grid, view: &mut View, factor: f32, out: &mut [AtomGradient]) {
         let m = grid.plane.len();
         let unit = 2.0 / grid.plane.size as f32;
+        view.by_tensor.fill([0.0; 3]);
         for (channel, filter) in self.filters.chunks_exact(m).enumerate() {
             for ((p, y), &f) in view.product.iter_mut().zip(&view.image).zip(filter) {
                 *p = y * f;
             }
-            grid.adjoint(&view.product, &mut view.memory);
-            let power = self.depth_power(channel);
+            grid.adjoint(&view.product, &view.spots, &mut view.memory);
+            let kind = self.channel(channel);
             for (i, g) in out.iter_mut().enumerate() {
                 let [value, by_x, by_y] = grid.gather(&view.spots[i], &view.memory).map(|v| v * factor);
-                let (h, depth) = (self.heights[i], view.lab[i][2] * unit);
-                let share = power.map_or_else(|| self.widths[i], |p| depth.powi(p));
+                let h = self.heights[i];
+                let share = self.share(kind, i, view, unit);
                 g[0] += h * share * by_x;
                 g[1] += h * share * by_y;
-                match power {
-                    Some(p) if p > 0 => g[2] += h * p as f32 * depth.powi(p - 1) * unit * value,
-                    Some(_) => {}
-                    None => g[4] += h * value,
-                }
                 g[3] += share * value;
+                match kind {
+                    Channel::Depth(0) => {}
+                    Channel::Depth(p) => {
+                        let depth = (view.lab[i][2] + view.depth) * unit;
+                        g[2] += h * p as f32 * depth.powi(p - 1) * unit * value;
+                    }
+                    Channel::Width => g[4] += h * value,
+                    Channel::Tensor(which) => {
+                        let by = &mut view.by_tensor[i];
+                        match which {
+                            0 => [by[0], by[1]] = [by[0] + 0.5 * h * value, by[1] + 0.5 * h * value],
+                            1 => [by[0], by[1]] = [by[0] + 0.5 * h * value, by[1] - 0.5 * h * value],
+                            _ => by[2] += h * value,
+                        }
+                    }
+                }
             }
         }
     }
+}
+
+/// R U Rᵀ.
+fn turn_tensor(r: &Rotation, u: &Tensor) -> Tensor {
+    let full = [[u[0], u[3], u[4]], [u[3], u[1], u[5]], [u[4], u[5], u[2]]];
+    let half: [[f32; 3]; 3] =
+        std::array::from_fn(|i| std::array::from_fn(|c| (0..3).map(|d| r[i][d] * full[d][c]).sum()));
+    let at = |i: usize, j: usize| (0..3).map(|c| half[i][c] * r[j][c]).sum::<f32>();
+    [at(0, 0), at(1, 1), at(2, 2), at(0, 1), at(0, 2), at(1, 2)]
+}
+
+/// Gradient by the tensor in the particle's frame from that by U_xx, U_yy, U_xy of the laboratory: Rᵀ G R.
+#[must_use]
+pub fn turn_tensor_back(r: &Rotation, by: &[f32; 3]) -> Tensor {
+    // Each off-diagonal number stands for two elements of U.
+    let at = |i: usize, j: usize| {
+        by[0] * r[0][i] * r[0][j]
+            + by[1] * r[1][i] * r[1][j]
+            + 0.5 * by[2] * (r[0][i] * r[1][j] + r[1][i] * r[0][j])
+    };
+    [at(0, 0), at(1, 1), at(2, 2), 2.0 * at(0, 1), 2.0 * at(0, 2), 2.0 * at(1, 2)]
 }

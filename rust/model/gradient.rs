@@ -10,7 +10,7 @@
 //! Where the model misses a fraction ε of its own amplitude (many-beam scattering does that in zone axes) the weights
 //! stop trusting bright reflections beyond it. Twice Q is −log of the likelihood of the half plane's complex noise.
 
-use super::atoms::{AtomGradient, Model, View};
+use super::atoms::{AtomGradient, Model, View, turn_tensor_back};
 use super::grid::Grid;
 use crate::volume::Rotation;
 use num_complex::Complex32;
@@ -32,6 +32,14 @@ pub struct Frames<'a> {
     pub rotations: &'a [Rotation],
     /// t of each frame, px.
     pub shifts: &'a [[f32; 2]],
+    /// Depth of the particle in each frame, px; empty when it is 0 in all.
+    pub depths: &'a [f32],
+}
+
+impl Frames<'_> {
+    fn depth(&self, i: usize) -> f32 {
+        self.depths.get(i).copied().unwrap_or(0.0)
+    }
 }
 
 /// What one frame says.
@@ -45,12 +53,18 @@ pub struct Fitness {
     pub misfit: f64,
     /// Log-likelihood gained over an empty frame, g s Re Σ w P* X.
     pub gain: f64,
+    /// −½ of the misfit's gradient by the particle's depth (per px); 0 where no frame has a depth.
+    pub by_depth: f64,
+    /// Half the misfit's second derivative by it, without what the scale can take up.
+    pub depth_information: f64,
 }
 
 /// Sums over frames.
 pub struct Gradients {
     /// (group, atom) gradient by x, y, z (per px), height and width.
     pub by_group: Vec<[f64; 5]>,
+    /// (group, atom) gradient by the tensor in the particle's frame; empty when the model has none.
+    pub by_tensor: Vec<[f64; 6]>,
     /// One per frame.
     pub fitness: Vec<Fitness>,
     /// Σ_i g_i s_i² w_i(k), packed: the information of a unit wave.
@@ -59,6 +73,7 @@ pub struct Gradients {
 
 struct Part {
     gradient: Vec<[f64; 5]>,
+    tensor: Vec<[f64; 6]>,
     fitness: Vec<Fitness>,
     information: Vec<f64>,
 }
@@ -90,16 +105,22 @@ pub fn gradients(
                 let counted = (0..group_count as i32).contains(group);
                 let mut part = Part {
                     gradient: vec![[0.0; 5]; if counted { n } else { 0 }],
+                    tensor: vec![[0.0; 6]; if counted { model.tensors.len() } else { 0 }],
                     fitness: Vec::with_capacity(list.len()),
                     information: vec![0.0; m],
                 };
                 for &i in list {
-                    let fitness =
+                    let mut fitness =
                         residual(frames, i, grid, model, model_error, view, counted, &mut part.information);
                     if counted && frames.gains[i] > 0.0 {
                         lab.fill([0.0; 5]);
                         model.pull_back(grid, view, 1.0, lab);
                         turn_back(lab, &frames.rotations[i], &mut part.gradient);
+                        for (sum, by) in part.tensor.iter_mut().zip(&view.by_tensor) {
+                            let by = turn_tensor_back(&frames.rotations[i], by);
+                            (0..6).for_each(|a| sum[a] += f64::from(by[a]));
+                        }
+                        fitness.by_depth = lab.iter().map(|g| f64::from(g[2])).sum();
                     }
                     part.fitness.push(fitness);
                 }
@@ -109,6 +130,7 @@ pub fn gradients(
         .collect();
     let mut out = Gradients {
         by_group: vec![[0.0; 5]; n * group_count],
+        by_tensor: vec![[0.0; 6]; model.tensors.len() * group_count],
         fitness: vec![Fitness::default(); group_of.len()],
         information: vec![0.0; m],
     };
@@ -122,6 +144,10 @@ pub fn gradients(
         let sums = &mut out.by_group[*group as usize * n..(*group as usize + 1) * n];
         for (sum, g) in sums.iter_mut().zip(&part.gradient) {
             (0..5).for_each(|a| sum[a] += g[a]);
+        }
+        let from = *group as usize * part.tensor.len();
+        for (sum, g) in out.by_tensor[from..from + part.tensor.len()].iter_mut().zip(&part.tensor) {
+            (0..6).for_each(|a| sum[a] += g[a]);
         }
         out.information.iter_mut().zip(&part.information).for_each(|(sum, v)| *sum += v);
     }
@@ -146,6 +172,7 @@ fn residual(
     }
     let spectrum = &frames.spectra[i * m..(i + 1) * m];
     model.place(grid, &frames.rotations[i], frames.shifts[i], view);
+    view.depth = frames.depth(i);
     model.project(grid, view);
     let sums = |view: &View, error: f32| {
         let mut total = [0.0f64; 2];
@@ -167,13 +194,17 @@ fn residual(
     };
     let [overlap, power] = sums(view, 0.0);
     let mut scale = (overlap / power.max(1e-30)).max(0.0);
-    let mut fitness = Fitness { scale, power, misfit: 0.0, gain: overlap * scale };
+    let mut fitness = Fitness { scale, power, gain: overlap * scale, ..Fitness::default() };
     if model_error > 0.0 {
         let [overlap, power] = sums(view, model_error * model_error * (scale * scale) as f32);
         scale = (overlap / power.max(1e-30)).max(0.0);
         fitness.scale = scale;
     }
     let s = scale as f32;
+    if !frames.depths.is_empty() {
+        fitness.depth_information =
+            scale * scale * depth_information(grid, model, view, frames.weights, gain);
+    }
     let error = model_error * model_error * s * s;
     for (at, ((p, x), &w)) in view.image.iter_mut().zip(spectrum).zip(frames.weights).enumerate() {
         let rest = x - *p * s;
@@ -185,6 +216,32 @@ fn residual(
         *p = rest * (weight * s);
     }
     fitness
+}
+
+/// g Σ w |D|² for D = ∂P/∂(depth), less the part of D along P that the scale takes up.
+fn depth_information(grid: &Grid, model: &Model<'_>, view: &View, weights: &[f32], gain: f32) -> f64 {
+    let m = grid.plane.len();
+    let unit = 2.0 / grid.plane.size as f32;
+    // D = Σ_p p f_p S[h ζ^(p−1)] ∂ζ/∂(depth)
+    let terms: Vec<(usize, usize, f32)> = (1..)
+        .map_while(|p| Some((model.depth_channel(p, m)?, model.depth_channel(p - 1, m)?, p as f32 * unit)))
+        .collect();
+    let mut sums = [0.0f64; 3];
+    for row in &grid.plane.rows {
+        let mut part = [0.0f32; 3];
+        for at in row.start..row.start + row.len {
+            let mut d = Complex32::default();
+            for &(filter, wave, factor) in &terms {
+                d += view.waves[wave * m + at] * (model.filters[filter * m + at] * factor);
+            }
+            let (p, w) = (view.image[at], gain * weights[at]);
+            part[0] += w * d.norm_sqr();
+            part[1] += w * (d.re * p.re + d.im * p.im);
+            part[2] += w * p.norm_sqr();
+        }
+        (0..3).for_each(|a| sums[a] += f64::from(part[a]));
+    }
+    (sums[0] - sums[1] * sums[1] / sums[2].max(1e-30)).max(0.0)
 }
 
 /// Laboratory gradients to the particle's frame: Rᵀ g.
@@ -221,6 +278,7 @@ pub fn filter_sums(
                 let mut right = vec![0.0; shells * channels];
                 for &i in list {
                     model.place(grid, &frames.rotations[i], frames.shifts[i], view);
+                    view.depth = frames.depth(i);
                     model.project(grid, view);
                     let s = scales[i];
                     for at in 0..m {

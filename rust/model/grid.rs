@@ -7,13 +7,15 @@
 //! ```
 //!
 //! Points are spread with the window φ on a grid of M × M, transformed, and divided by the transform of φ; the adjoint
-//! runs the same steps backwards, so ⟨S(v), Y⟩ = ⟨v, A(Y)⟩ to rounding. The slopes ∂A/∂r are those of φ.
+//! runs the same steps backwards, so ⟨S(v), Y⟩ = ⟨v, A(Y)⟩ to rounding. The slopes ∂A/∂r are those of φ. Rows of the grid
+//! are real and are transformed in pairs a + ib, which the symmetry of real spectra takes apart; rows that no window
+//! reaches are left out.
 
 use super::window::{LANES, WIDTH, Window};
 use crate::fourier::HalfPlane;
 use num_complex::Complex32;
-use realfft::{ComplexToReal, RealFftPlanner, RealToComplex};
 use rustfft::{Fft, FftPlanner};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Least oversampling of the grid; errors are then about 1e−4 of a wave's amplitude.
@@ -31,10 +33,8 @@ pub struct Grid {
     window: Window,
     /// (−1)^k / φ̂(k) for k = −K..=K.
     correction: Vec<f32>,
-    rows: Arc<dyn RealToComplex<f32>>,
-    rows_back: Arc<dyn ComplexToReal<f32>>,
-    columns: Arc<dyn Fft<f32>>,
-    columns_back: Arc<dyn Fft<f32>>,
+    transform: Arc<dyn Fft<f32>>,
+    transform_back: Arc<dyn Fft<f32>>,
 }
 
 /// Points on the grid with their windows.
@@ -49,7 +49,7 @@ pub struct Spot {
 pub struct Memory {
     cells: Vec<f32>,
     columns: Vec<Complex32>,
-    line: Vec<Complex32>,
+    lines: Vec<Complex32>,
     scratch: Vec<Complex32>,
 }
 
@@ -66,8 +66,7 @@ impl Grid {
                 (sign / window.transform(f64::from(k) / side as f64)) as f32
             })
             .collect();
-        let mut real = RealFftPlanner::new();
-        let mut complex = FftPlanner::new();
+        let mut planner = FftPlanner::new();
         Self {
             plane: plane.clone(),
             side,
@@ -75,27 +74,21 @@ impl Grid {
             scale: side as f32 / plane.size as f32,
             window,
             correction,
-            rows: real.plan_fft_forward(side),
-            rows_back: real.plan_fft_inverse(side),
-            columns: complex.plan_fft_forward(side),
-            columns_back: complex.plan_fft_inverse(side),
+            transform: planner.plan_fft_forward(side),
+            transform_back: planner.plan_fft_inverse(side),
         }
     }
 
     /// Working memory.
     #[must_use]
     pub fn memory(&self) -> Memory {
-        let need = [
-            self.rows.get_scratch_len(),
-            self.rows_back.get_scratch_len(),
-            self.columns.get_inplace_scratch_len(),
-            self.columns_back.get_inplace_scratch_len(),
-        ];
+        let need =
+            self.transform.get_inplace_scratch_len().max(self.transform_back.get_inplace_scratch_len());
         Memory {
             cells: vec![0.0; self.stride * self.stride],
             columns: vec![Complex32::default(); (self.plane.max_shell + 1) * self.side],
-            line: vec![Complex32::default(); self.side / 2 + 1],
-            scratch: vec![Complex32::default(); need.into_iter().max().unwrap_or(0)],
+            lines: vec![Complex32::default(); self.side / 2 * self.side],
+            scratch: vec![Complex32::default(); need],
         }
     }
 
@@ -130,20 +123,31 @@ impl Grid {
         }
         self.fold(&mut memory.cells);
         let (m, reach) = (self.side, self.plane.max_shell);
-        for y in 0..m {
-            let from = (y + BEFORE) * self.stride + BEFORE;
-            let row = &mut memory.cells[from..from + m];
-            self.rows
-                .process_with_scratch(row, &mut memory.line, &mut memory.scratch)
-                .expect("the lines have the planned length");
-            for (x, value) in memory.line[..=reach].iter().enumerate() {
-                memory.columns[x * m + y] = *value;
+        let pairs = self.pairs(spots);
+        let lines = &mut memory.lines[..pairs.len() * m];
+        for (line, pair) in lines.chunks_exact_mut(m).zip(pairs.clone()) {
+            let (even, odd) = self.two_rows(pair);
+            for ((z, &a), &b) in line.iter_mut().zip(&memory.cells[even]).zip(&memory.cells[odd]) {
+                *z = Complex32::new(a, b);
             }
         }
-        self.columns.process_with_scratch(&mut memory.columns, &mut memory.scratch);
+        self.transform.process_with_scratch(lines, &mut memory.scratch);
+        for column in memory.columns.chunks_exact_mut(m) {
+            column[..2 * pairs.start].fill(Complex32::default());
+            column[2 * pairs.end..].fill(Complex32::default());
+        }
+        for (line, pair) in lines.chunks_exact(m).zip(pairs) {
+            let mirrored = std::iter::once(&line[0]).chain(line[1..].iter().rev());
+            for ((z, w), column) in line.iter().zip(mirrored).zip(memory.columns.chunks_exact_mut(m)) {
+                // A = (Z(k) + Z(−k)*) / 2 and B = (Z(k) − Z(−k)*) / 2i; the halves are in the corrections below.
+                column[2 * pair] = Complex32::new(z.re + w.re, z.im - w.im);
+                column[2 * pair + 1] = Complex32::new(z.im + w.im, w.re - z.re);
+            }
+        }
+        self.transform.process_with_scratch(&mut memory.columns, &mut memory.scratch);
         for row in &self.plane.rows {
             let y = row.ky.rem_euclid(m as i32) as usize;
-            let cy = self.correction[(row.ky + reach as i32) as usize];
+            let cy = 0.5 * self.correction[(row.ky + reach as i32) as usize];
             let first = row.first as usize;
             for (i, value) in out[row.start..row.start + row.len].iter_mut().enumerate() {
                 *value = memory.columns[(first + i) * m + y] * (cy * self.correction[reach + first + i]);
@@ -151,8 +155,8 @@ impl Grid {
         }
     }
 
-    /// Make A of `values` (packed, weighted by what the caller wants) ready to be [`Grid::gather`]ed.
-    pub fn adjoint(&self, values: &[Complex32], memory: &mut Memory) {
+    /// Make A of `values` (packed, weighted by what the caller wants) ready to be [`Grid::gather`]ed at `spots`.
+    pub fn adjoint(&self, values: &[Complex32], spots: &[Spot], memory: &mut Memory) {
         let (m, reach) = (self.side, self.plane.max_shell);
         memory.columns.fill(Complex32::default());
         for row in &self.plane.rows {
@@ -168,18 +172,26 @@ impl Grid {
                 }
             }
         }
-        self.columns_back.process_with_scratch(&mut memory.columns, &mut memory.scratch);
-        for y in 0..m {
-            memory.line.fill(Complex32::default());
-            for (x, value) in memory.line[..=reach].iter_mut().enumerate() {
-                *value = memory.columns[x * m + y];
+        self.transform_back.process_with_scratch(&mut memory.columns, &mut memory.scratch);
+        let pairs = self.pairs(spots);
+        let lines = &mut memory.lines[..pairs.len() * m];
+        lines.fill(Complex32::default());
+        for (line, pair) in lines.chunks_exact_mut(m).zip(pairs.clone()) {
+            for (x, column) in memory.columns.chunks_exact(m).enumerate() {
+                let (a, b) = (column[2 * pair], column[2 * pair + 1]);
+                // Z(k) = A + iB and Z(−k) = A* + iB*; both are real at 0.
+                line[x] = Complex32::new(a.re - b.im, a.im + b.re);
+                if x > 0 {
+                    line[m - x] = Complex32::new(a.re + b.im, b.re - a.im);
+                }
             }
-            memory.line[0].im = 0.0;
-            let from = (y + BEFORE) * self.stride + BEFORE;
-            let row = &mut memory.cells[from..from + m];
-            self.rows_back
-                .process_with_scratch(&mut memory.line, row, &mut memory.scratch)
-                .expect("the lines have the planned length and a real first element");
+            line[0] = Complex32::new(memory.columns[2 * pair].re, memory.columns[2 * pair + 1].re);
+        }
+        self.transform_back.process_with_scratch(lines, &mut memory.scratch);
+        for (line, pair) in lines.chunks_exact(m).zip(pairs) {
+            let (even, odd) = self.two_rows(pair);
+            memory.cells[even].iter_mut().zip(line).for_each(|(cell, z)| *cell = z.re);
+            memory.cells[odd].iter_mut().zip(line).for_each(|(cell, z)| *cell = z.im);
         }
         self.unfold(&mut memory.cells);
     }
@@ -205,6 +217,27 @@ impl Grid {
             out[2] += spot.y[1][j] * value;
         }
         [out[0], out[1] * self.scale, out[2] * self.scale]
+    }
+
+    /// Pairs of rows that the windows of `spots` reach; all where one reaches over an edge.
+    fn pairs(&self, spots: &[Spot]) -> Range<usize> {
+        if spots.is_empty() {
+            return 0..0;
+        }
+        // Corners grow with their row, so the least and the greatest tell the rows.
+        let corners = spots.iter().map(|s| s.corner);
+        let (low, high) = corners.fold((usize::MAX, 0), |(low, high), c| (low.min(c), high.max(c)));
+        let (first, last) = (low / self.stride, high / self.stride + WIDTH - 1);
+        if first < BEFORE || last >= BEFORE + self.side {
+            return 0..self.side / 2;
+        }
+        (first - BEFORE) / 2..(last - BEFORE) / 2 + 1
+    }
+
+    /// Cells of the two rows of a pair, without those beyond the edges.
+    fn two_rows(&self, pair: usize) -> (Range<usize>, Range<usize>) {
+        let from = (2 * pair + BEFORE) * self.stride + BEFORE;
+        (from..from + self.side, from + self.stride..from + self.stride + self.side)
     }
 
     /// Add what was spread beyond the edges to the other side.

@@ -53,7 +53,7 @@ pub fn pair_matrix(
             for r in rotations {
                 let x = r[0][0] * d[0] + r[0][1] * d[1] + r[0][2] * d[2];
                 let y = r[1][0] * d[0] + r[1][1] * d[1] + r[1][2] * d[2];
-                let distance = x.hypot(y);
+                let distance = (x * x + y * y).sqrt();
                 let at = (distance / table.step).min(last);
                 let index = at as usize;
                 let share = at - index as f32;
@@ -152,7 +152,7 @@ fn couplings(
     let inverse = factor.l().try_inverse().unwrap_or_else(SMatrix::zeros);
     let mut out = vec![0.0f32; 6 * 3 * n];
     for a in 0..6 {
-        grid.adjoint(&columns[a * m..(a + 1) * m], &mut view.memory);
+        grid.adjoint(&columns[a * m..(a + 1) * m], &view.spots, &mut view.memory);
         for (i, spot) in view.spots.iter().enumerate() {
             let [_, x, y] = grid.gather(spot, &view.memory).map(|v| v * model.heights[i]);
             for b in a..6 {

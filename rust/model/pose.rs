@@ -84,6 +84,8 @@ pub fn score_model(
 }
 
 /// Refine poses against atoms; `frame_of` names the frame of each. Order is kept.
+///
+/// `depths` (px) are those of the particle at each pose, or none when all are 0.
 #[must_use]
 pub fn polish_to_model(
     spectra: &[Complex32],
@@ -92,6 +94,7 @@ pub fn polish_to_model(
     model: &Model<'_>,
     rotations: &[Rotation],
     shifts: &[[f32; 2]],
+    depths: &[f32],
     frame_of: &[usize],
     limits: PolishLimits,
 ) -> Vec<Polished> {
@@ -113,6 +116,7 @@ pub fn polish_to_model(
         |work, (i, result)| {
             let spectrum = &spectra[frame_of[i] * m..(frame_of[i] + 1) * m];
             let fit = Fit { spectrum, grid, weights, model };
+            work.view.depth = depths.get(i).copied().unwrap_or(0.0);
             *result = fit.refine(rotations[i], shifts[i], limits, work);
         },
     );
@@ -187,6 +191,17 @@ impl Fit<'_> {
             out[2] += x[0] * g[1] - x[1] * g[0];
             out[3] += g[0];
             out[4] += g[1];
+        }
+        // U turns with the particle: ∂/∂l of tr(G U) is 2 Σ_ij ε_ijl (U G)_ij, G without its z row and column.
+        for (by, u) in work.view.by_tensor.iter().zip(&work.view.tensors) {
+            let (by, u) = (by.map(f64::from), u.map(f64::from));
+            let product = |along: [f64; 2]| {
+                [along[0] * by[0] + along[1] * 0.5 * by[2], along[0] * 0.5 * by[2] + along[1] * by[1]]
+            };
+            let (x, y, z) = (product([u[0], u[3]]), product([u[3], u[1]]), product([u[4], u[5]]));
+            out[0] -= 2.0 * z[1];
+            out[1] += 2.0 * z[0];
+            out[2] += 2.0 * (x[1] - y[0]);
         }
         out
     }

@@ -25,7 +25,7 @@ from single_rs.refine.scene import Model, Scene
 from single_rs.refine.types import RefineConfig
 from single_rs.structure import neighbour_cutoff
 
-__all__ = ["Decision", "decide", "empty_sites"]
+__all__ = ["Decision", "continuations", "decide", "empty_sites"]
 
 CLOSEST = 0.7  # bonds; nothing else fits nearer to an atom
 SAME = 0.4  # bonds; mirror images nearer than this are one site
@@ -35,20 +35,42 @@ LEAST_SHARE = 0.5  # of the atoms that must exist for any to be judged
 PARAMETERS = 5  # position, height, width
 
 
-def empty_sites(positions: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Sites (m, 3) where the bonds of the atoms (n, 3) would continue and no atom is; same unit."""
+def continuations(
+    positions: NDArray[np.float64], nearest: float, farthest: float = np.inf, witnesses: int = 1
+) -> NDArray[np.float64]:
+    """Sites (m, 3) where the bonds of the atoms (n, 3) would continue; same unit.
+
+    Parameters
+    ----------
+    positions
+        Atoms.
+    nearest, farthest
+        Least and greatest distance of a site from the nearest atom, bonds.
+    witnesses
+        Fewest bonds that must continue to a site.
+    """
     bond = neighbour_cutoff(positions)[0]
     tree = cKDTree(positions)
     i, j = tree.query_pairs(REACH * bond, output_type="ndarray").T
     sites = np.concatenate([2 * positions[i] - positions[j], 2 * positions[j] - positions[i]])
-    sites = sites[tree.query(sites)[0] > CLOSEST * bond]
+    distance = tree.query(sites)[0]
+    sites = sites[(distance > nearest * bond) & (distance < farthest * bond)]
     if not len(sites):
         return sites
     # A site seen from several atoms is their mean; the most often seen comes first.
     near = cKDTree(sites).query_ball_point(sites, SAME * bond)
-    means = np.array([sites[k].mean(0) for k in near])
-    kept = means[keep_highest(means, np.array([float(len(k)) for k in near]), SAME * bond)]
-    return np.asarray(kept[count_neighbours(np.concatenate([positions, kept]), REACH * bond)[len(positions) :] > 0])
+    seen = np.array([float(len(k)) for k in near])
+    means = np.array([sites[k].mean(0) for k in near])[seen >= witnesses]
+    return np.asarray(means[keep_highest(means, seen[seen >= witnesses], SAME * bond)])
+
+
+def empty_sites(positions: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sites (m, 3) where the bonds of the atoms (n, 3) would continue and no atom is; same unit."""
+    sites = continuations(positions, CLOSEST)
+    if not len(sites):
+        return sites
+    reach = REACH * neighbour_cutoff(positions)[0]
+    return np.asarray(sites[count_neighbours(np.concatenate([positions, sites]), reach)[len(positions) :] > 0])
 
 
 @dataclass(frozen=True)

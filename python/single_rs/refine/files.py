@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from single_rs.atoms import Atoms
 from single_rs.background import CleanStack
+from single_rs.io import atomic
 from single_rs.io.star import read_poses, write_poses
 from single_rs.orient import Poses
 from single_rs.refine.solver import refine_atoms
@@ -20,6 +23,7 @@ __all__ = ["refine", "searched_poses"]
 POSES = "poses.star"
 # Poses as the search left them, once poses.star holds refined ones: what is repeated starts from the same.
 SEARCHED = "poses_searched.star"
+DISPLACEMENT = "displacement.csv"
 
 
 def searched_poses(folder: Path) -> Poses:
@@ -37,9 +41,19 @@ def refine(
     progress: Progress | None = None,
     stack_name: str = "stack.mrcs",
 ) -> Refined:
-    """Refine atoms and poses against the frames; write ``poses.star``, and keep those of the search beside it."""
+    """Refine atoms and poses against the frames; write ``poses.star``, and keep those of the search beside it.
+
+    With `RefineConfig.anisotropic` also ``displacement.csv``, one row per atom in the order of the atoms.
+    """
     refined = refine_atoms(clean, poses, atoms, config, progress)
     box = clean.images.shape[1]
     write_poses(folder / SEARCHED, poses, stack_name, clean.pixel_size, box)
     write_poses(folder / POSES, refined.poses, stack_name, clean.pixel_size, box)
+    if refined.displacement is not None and refined.displacement_error is not None:
+        u = refined.displacement[:, [0, 1, 2, 0, 0, 1], [0, 1, 2, 1, 2, 2]]
+        table = np.concatenate([u, refined.displacement_error], axis=1)
+        parts = ("xx", "yy", "zz", "xy", "xz", "yz")
+        head = ",".join([*(f"U_{p}_A2" for p in parts), *(f"error_{p}_A2" for p in parts)])
+        with atomic(folder / DISPLACEMENT) as temporary:
+            np.savetxt(temporary, table, fmt="%.5f", delimiter=",", header=head, comments="")
     return refined

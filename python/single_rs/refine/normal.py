@@ -93,7 +93,7 @@ def effective_heights(scene: Scene, model: Model, information: NDArray[np.float6
 
 def _pair_table(scene: Scene, power: NDArray[np.float64]) -> NDArray[np.float32]:
     """−T′/d and T′/d − T″ at d = 0, 0.05, … px, with T(d) = Σ power(k) J₀(2π k d / N)."""
-    shells = np.bincount(np.rint(scene.radius).astype(int), power, minlength=scene.plane.max_shell + 1)
+    shells = scene.shell_sums(power)
     wave = 2 * np.pi * np.arange(len(shells)) / scene.size
     z = np.arange(0, scene.size, TABLE_STEP)[:, None] * wave
     ratio = np.where(z > 1e-6, j1(z) / np.maximum(z, 1e-6), 0.5)

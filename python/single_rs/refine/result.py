@@ -80,7 +80,7 @@ def assemble(
         difference = (halves[0][0].positions - halves[1][0].positions) * pixel
     statistical = pooled(by_blocks, fisher, count, surface)
     covariance = total(statistical, difference, model_shift, surface)
-    species, chosen = _species(final, atoms, origin, config)
+    species, chosen, species_gain = _species(final, atoms, origin, config)
     refined = Atoms(
         positions=positions,
         symbols=chosen,
@@ -103,10 +103,13 @@ def assemble(
         "cramer_rao_pm": _trace(fisher),
         "half_difference_pm": float(_rms(difference) / 2 / np.sqrt(3)),
         "model_error_pm": float(_rms(model_shift) / np.sqrt(3)),
+        "depth_spread_A": 0.0 if scene.depths is None else float(np.std(scene.depths[used])) * pixel,
         "nats_per_frame": float(fitness.gain[used].mean()),
     }
+    if species.size:
+        summary["species_nats"] = species_gain
     for index, name in enumerate(config.elements if species.size else ()):
-        mine = species.argmax(1) == index
+        mine = chosen == name
         summary[f"atoms_{name}"] = float(mine.sum())
         summary[f"certainty_{name}"] = float(species[mine, index].mean()) if mine.any() else float("nan")
         summary[f"sigma_{name}_pm"] = _group_sigma(refined.sigma, mine)
@@ -122,19 +125,23 @@ def assemble(
         frequency=scene.frequency,
         species_probability=species,
         summary=summary,
+        depth=None if scene.depths is None else scene.depths.astype(np.float64) * pixel,
     )
 
 
 def _species(
     model: Model, atoms: Atoms, origin: NDArray[np.int64], config: RefineConfig
-) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
-    """Probability (n, element) and symbols (n,)."""
+) -> tuple[NDArray[np.float64], NDArray[np.str_], float]:
+    """Probability (n, element), symbols (n,), and log-likelihood by which elements are told apart."""
+    gain = 0.0
+    probability = np.empty((len(model), 0))
     if len(config.elements) > 1:
-        probability = classify(model.heights, model.widths, config.elements)
-        return probability, np.array(config.elements)[probability.argmax(1)]
+        probability, gain = classify(model.heights, model.widths, config.elements)
+        if gain > 0:
+            return probability, np.array(config.elements)[probability.argmax(1)], gain
     usual = Counter(str(s) for s in atoms.symbols).most_common(1)[0][0]
     symbols = np.array([str(atoms.symbols[i]) if i >= 0 else usual for i in origin])
-    return np.empty((len(model), 0)), symbols
+    return probability, symbols, gain
 
 
 def _poses(scene: Scene, halves: Sequence[tuple[Model, Scene]], poses: Poses, fitness: Fitness) -> Poses:

@@ -6,6 +6,8 @@ The spectrum of frame i is X_i ≈ s_i P_i,
 
 with r_a the place of atom a in the image, ζ_a its depth along the beam in half boxes, b_a its excess width in Å² and
 the f_j round filters fitted to all frames: they hold scattering factor, optics, detector and the mean width at once.
+Where the focus changes from frame to frame, as it does with the depth of the whole particle, ζ holds that depth too.
+Where atoms move more in one direction than in another, 2π² kᵀU_a k with a tensor U_a each takes the place of b_a k²/4.
 """
 
 from __future__ import annotations
@@ -25,6 +27,9 @@ __all__ = ["Fitness", "Model", "Scene", "single"]
 
 RIM = 2.5  # Å of each atom's image that the mask leaves round the outermost atom, before its soft edge
 RIDGE = 1e-4  # of the diagonal: keeps the filters of nearly empty shells finite
+MAD = 1.4826  # standard deviation of a normal law over its median absolute deviation
+LEAST_SPREAD = 2.0  # of the frames' depths over the error of one
+FARTHEST = 40.0  # Å, of a frame's depth: the expansion in it holds no farther
 HEIGHT_PRIOR, WIDTH_PRIOR = 0.3, 1.0  # standard deviations of h (mean 1) and of b (Å²)
 
 
@@ -35,11 +40,16 @@ def single(values: NDArray[np.floating]) -> NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class Model:
-    """Atoms in the particle's frame: positions (n, 3) px, heights (n,) of mean 1, excess widths (n,) Å²."""
+    """Atoms in the particle's frame: positions (n, 3) px, heights (n,) of mean 1, excess widths (n,) Å².
+
+    `tensors` (n, 6) Å² are excess U (xx, yy, zz, xy, xz, yz), or None where the widths tell all; the widths are then
+    those of their traces.
+    """
 
     positions: NDArray[np.float64]
     heights: NDArray[np.float64]
     widths: NDArray[np.float64]
+    tensors: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         """Return the number of atoms."""
@@ -47,7 +57,8 @@ class Model:
 
     def take(self, keep: NDArray[np.bool_]) -> Model:
         """Return some of the atoms."""
-        return Model(self.positions[keep], self.heights[keep], self.widths[keep])
+        tensors = None if self.tensors is None else self.tensors[keep]
+        return Model(self.positions[keep], self.heights[keep], self.widths[keep], tensors)
 
     def join(self, positions: NDArray[np.float64], heights: NDArray[np.float64]) -> Model:
         """Return these atoms followed by others of mean width."""
@@ -55,17 +66,24 @@ class Model:
             np.concatenate([self.positions, positions]),
             np.concatenate([self.heights, heights]),
             np.concatenate([self.widths, np.zeros(len(heights))]),
+            None if self.tensors is None else np.concatenate([self.tensors, np.zeros((len(heights), 6))]),
         )
 
 
 @dataclass(frozen=True)
 class Fitness:
-    """Columns of the kernel's answer per frame: scale s, g Σ w|P|², g Σ w|X − sP|², gain of log-likelihood."""
+    """Columns of the kernel's answer per frame.
+
+    Scale s, g Σ w|P|², g Σ w|X − sP|², gain of log-likelihood; gradient of ½ log-likelihood by the particle's depth
+    and its information, 0 where no frame has one.
+    """
 
     scale: NDArray[np.float64]
     power: NDArray[np.float64]
     misfit: NDArray[np.float64]
     gain: NDArray[np.float64]
+    by_depth: NDArray[np.float64]
+    depth_information: NDArray[np.float64]
 
 
 class Scene:
@@ -84,6 +102,8 @@ class Scene:
         self.rotations = single(poses.rotations)
         self.shifts = np.zeros((len(every), 2), np.float32)
         self.scales = np.ones(len(every), np.float32)
+        focus = config.frame_focus and config.depth_order > 0
+        self.depths = np.zeros(len(every), np.float32) if focus else None
         self.radius = np.hypot(*self.plane.frequencies().T.astype(float))
         self.frequency = np.arange(self.plane.max_shell + 1) / self.frames.box
         self.transfer = np.zeros((config.depth_order + 1, self.plane.max_shell + 1))
@@ -102,10 +122,27 @@ class Scene:
         wave = self.radius / self.frames.box
         return single(np.stack([planes[0], -0.25 * wave**2 * planes[0], *planes[1:]]))
 
+    def shell_sums(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the sums over round(|k|) of one value (m,) per frequency, (shell,)."""
+        return np.bincount(np.rint(self.radius).astype(int), values, minlength=self.plane.max_shell + 1)
+
+    def tensor_filters(self) -> NDArray[np.float32]:
+        """Return the channels with three of the tensors in place of that of the excess width, (channel, m)."""
+        f0, _, *depth = self.filters()
+        kx, ky = self.plane.frequencies().T / self.frames.box
+        form = np.stack([kx**2 + ky**2, kx**2 - ky**2, 2 * kx * ky])
+        return single(np.stack([f0, *(-2 * np.pi**2 * form * f0), *depth]))
+
     def _atoms(
         self, model: Model
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-        return single(model.positions), single(model.heights), single(model.widths), self.filters()
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32] | None, NDArray[np.float32]]:
+        atoms = single(model.positions), single(model.heights)
+        if model.tensors is None:
+            return *atoms, single(model.widths), self.filters()
+        return *atoms, None, self.tensor_filters()
+
+    def _tensors(self, model: Model) -> NDArray[np.float32] | None:
+        return None if model.tensors is None else single(model.tensors)
 
     def fit_filters(self, model: Model) -> None:
         """Fit the filters of all shells to the frames in use, at their poses and scales."""
@@ -115,6 +152,7 @@ class Scene:
             self.gains,
             self.scales,
             (single(model.positions), single(model.heights), None, np.ones((order, len(self.plane)), np.float32)),
+            self.depths,
         )
         diagonal = np.einsum("sii->si", square)
         seen = (diagonal > 0).all(1)
@@ -131,6 +169,8 @@ class Scene:
             self.config.polish_iterations,
             float(np.deg2rad(self.config.max_turn)),
             self.config.max_shift / self.pixel_size,
+            self._tensors(model),
+            None if self.depths is None else np.ascontiguousarray(self.depths[chosen]),
         )
         self.rotations, self.shifts = self.rotations.copy(), self.shifts.copy()
         self.rotations[chosen], self.shifts[chosen] = rotations, shifts
@@ -138,7 +178,10 @@ class Scene:
     def gradients(
         self, model: Model, groups: NDArray[np.int32] | None = None, count: int = 1
     ) -> tuple[NDArray[np.float64], Fitness, NDArray[np.float64]]:
-        """Gradient of ½ log-likelihood (group, n, 5) by x, y, z (px), height, width; fitness; information (m,)."""
+        """Gradient of ½ log-likelihood (group, n, 5) by x, y, z (px), height, width; fitness; information (m,).
+
+        A model with tensors has 11 columns: those by the six numbers of each follow that by the width, which is 0.
+        """
         sums, table, information = _core.model_gradients(
             self.frames.posed(self.rotations, self.shifts),
             self.gains,
@@ -146,10 +189,31 @@ class Scene:
             np.zeros(len(self.gains), np.int32) if groups is None else groups,
             count,
             0.0,
+            self._tensors(model),
+            self.depths,
         )
         fitness = Fitness(*table.T)
         self.scales = single(fitness.scale)
         return sums, fitness, information
+
+    def step_depths(self, fitness: Fitness) -> None:
+        """Newton step of each frame's depth, px, which the focus shows, shrunk by the spread of all frames.
+
+        Where the frames differ by no more than twice what one of them tells, their depths are left at 0 for good.
+        """
+        if self.depths is None:
+            return
+        used = self.gains > 0
+        information = np.maximum(fitness.depth_information, 1e-12)
+        free, variance = self.depths + fitness.by_depth / information, 0.5 / information
+        free = free - np.median(free[used])
+        noise = float(np.median(variance[used]))
+        spread = (MAD * float(np.median(np.abs(free[used])))) ** 2 - noise
+        if spread < LEAST_SPREAD**2 * noise:
+            self.depths = None
+            return
+        farthest = FARTHEST / self.pixel_size
+        self.depths = single(np.where(used, np.clip(free / (1 + variance / spread), -farthest, farthest), 0.0))
 
     def leave_out_strangers(self, fitness: Fitness) -> int:
         """Take frames that do not show the model out of use; return how many are left."""
@@ -169,7 +233,7 @@ class Scene:
         step = 0.7 * np.linalg.solve(square, right[..., None])[..., 0]
         heights = np.maximum(model.heights + step[:, 0], 0.0)
         widths = model.widths + step[:, 1]
-        return Model(model.positions, heights / heights.mean(), widths - widths.mean())
+        return replace(model, heights=heights / heights.mean(), widths=widths - widths.mean())
 
     def height_matrix(self, model: Model, information: NDArray[np.float64]) -> NDArray[np.float64]:
         """Half the information on height and width of each atom with the weak priors, (n, 2, 2)."""

@@ -18,6 +18,8 @@ from single_rs.background import CleanStack
 from single_rs.errors import InputError
 from single_rs.orient import Poses
 from single_rs.refine.existence import decide
+from single_rs.refine.motion import Motion, fit_motion, held_out_gain, with_motion, worth
+from single_rs.refine.moves import move_atoms
 from single_rs.refine.normal import limited, normal_factor, solve
 from single_rs.refine.result import assemble
 from single_rs.refine.scene import Model, Scene
@@ -43,6 +45,8 @@ class _Solver:
         self.information = 1.0
         self.probability = np.ones(len(model))
         self.origin = np.arange(len(model))
+        self.motion: Motion | None = None
+        self.motion_gain = 0.0
 
     def count(self, number: int) -> int:
         """Return the number of frames in use of half `number`."""
@@ -51,7 +55,8 @@ class _Solver:
     def step(self, scene: Scene, model: Model) -> Model:
         """Take one step of all atoms at the poses of `scene`."""
         scene.fit_filters(model)
-        sums, _, information = scene.gradients(model)
+        sums, fitness, information = scene.gradients(model)
+        scene.step_depths(fitness)
         amount = float((information * scene.filters()[0].astype(float) ** 2).sum())
         if self.factor is None:
             self.factor, self.information = normal_factor(scene, model, information, SAMPLE), amount
@@ -59,18 +64,36 @@ class _Solver:
         share = amount / self.information
         steps = solve(self.factor, sums[:, :, :3] / max(share, 1e-12))
         moved = replace(model, positions=model.positions + limited(steps[0], scene.pixel_size))
+        if model.tensors is not None:
+            return moved
         heights = scene.step_heights(model, sums[0], information)
         return replace(moved, heights=heights.heights, widths=heights.widths)
 
     def select(self) -> None:
-        """Add and remove atoms; `origin` keeps the index of each among the traced ones, -1 for new ones."""
+        """Move, add and remove atoms; `origin` keeps the index of each among the traced ones, -1 for new ones."""
         if not (self.count(1) and self.count(2)):
             return
+        moved = move_atoms(self.scene, self.model, self.half, self.config)
+        if len(moved.heirs):
+            heirs = np.where(moved.heirs < 0, -1, self.origin[moved.heirs])
+            self.model, self.factor = moved.model, None
+            self.origin = np.concatenate([self.origin[moved.kept], heirs])
         decision = decide(self.scene, self.model, self.half, self.config)
         self.model, self.probability = decision.model, decision.probability
         self.origin = np.concatenate([self.origin[decision.kept], np.full(decision.added, -1)])
         if decision.changed:
             self.factor = None
+
+    def free_tensors(self) -> None:
+        """Let atoms move more in one direction than in another if that makes held-out frames more likely."""
+        if not (self.count(1) and self.count(2)):
+            return
+        self.motion_gain = held_out_gain(self.scene, self.model, self.half)
+        if worth(self.motion_gain, self.count(1) + self.count(2)):
+            self.motion = fit_motion(self.scene, self.model)
+            self.model = self.motion.model
+            self.scene.polish(self.model)
+            self.model = self.step(self.scene, self.model)
 
     def start(self) -> None:
         """First filters and scales; frames that do not show the atoms are left out."""
@@ -148,6 +171,8 @@ def refine_atoms(
         if config.select and number < SELECT_ROUNDS:
             work.select()
         tell(2 + number)
+    if config.anisotropic:
+        work.free_tensors()
     halves = []
     for number in (1, 2) if config.halves else ():
         if work.count(number) >= FEWEST_FRAMES:
@@ -156,5 +181,7 @@ def refine_atoms(
     refined = assemble(
         scene, work.model, halves if len(halves) == 2 else [], poses, atoms, work.origin, work.probability, config
     )
+    if config.anisotropic:
+        refined = with_motion(refined, work.motion, work.motion_gain)
     tell(tasks)
     return refined

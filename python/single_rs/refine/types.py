@@ -24,6 +24,7 @@ class RefineConfig(Settings):
     resolution: float = setting(0.72, "shortest period used, as far as Nyquist allows", "Å", gt=0.3, le=3.0)
     low_resolution: float = setting(12.0, "longest period used", "Å", gt=2.0)
     depth_order: int = setting(2, "order of the change of focus along the beam through the particle", ge=0, le=3)
+    frame_focus: bool = setting(True, "let the focus change from frame to frame where the frames show that it does")
     polish_iterations: int = setting(6, "most steps of a pose in one round", ge=1, le=50)
     max_turn: float = setting(4.0, "farthest a pose may turn in one round", "deg", gt=0.0, le=30.0)
     max_shift: float = setting(0.7, "farthest a pose may shift in one round", "Å", gt=0.0, le=5.0)
@@ -34,6 +35,9 @@ class RefineConfig(Settings):
     select: bool = setting(True, "add atoms that the frames ask for and remove those that they do not show")
     min_height: float = setting(0.4, "lowest height of an atom, as a share of the median", gt=0.0, le=1.0)
     min_probability: float = setting(0.5, "atoms less probable than this are left out", ge=0.0, le=1.0)
+    anisotropic: bool = setting(
+        False, "let atoms move more in one direction than in another if held-out frames are more likely so"
+    )
     halves: bool = setting(True, "refine each half set alone as well, for errors and independent poses")
     block: int = setting(50, "frames of a block of the bootstrap over time", "frames", ge=5)
     elements: tuple[str, ...] = setting(
@@ -69,6 +73,13 @@ class Refined:
         (n, element) probability of each element of the configuration; (n, 0) with fewer than two.
     summary
         Named numbers for ``summary.json``.
+    depth
+        (n_frame,) Å, depth of the particle along the beam as the focus of each frame shows it, 0 in the middle; None
+        where the frames do not differ. Sizes are those of the expansion in the depth, less than the true ones.
+    displacement, displacement_error
+        (n, 3, 3) Å², mean square displacement U = ⟨u uᵀ⟩ of each atom in the particle's frame less the mean over all
+        atoms and directions, and (n, 6) Å², standard errors of its xx, yy, zz, xy, xz, yz; None unless
+        `RefineConfig.anisotropic` asked for them and held-out frames wanted them.
     """
 
     atoms: Atoms
@@ -82,3 +93,6 @@ class Refined:
     frequency: NDArray[np.float64]
     species_probability: NDArray[np.float64]
     summary: Mapping[str, float]
+    depth: NDArray[np.float64] | None = None
+    displacement: NDArray[np.float64] | None = None
+    displacement_error: NDArray[np.float64] | None = None

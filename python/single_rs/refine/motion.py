@@ -1,0 +1,153 @@
+"""Atoms that move more in one direction than in another: a tensor U each, and whether the frames want them.
+
+To second order an atom's waves lose 2π² kᵀU k of their amplitude, U = ⟨u uᵀ⟩ in Å² the mean square displacement less
+that of all atoms (which is in f₀). Seen along the beam n, the frequencies of a view lie in the plane P = 1 − n nᵀ, and
+half the information about U, f₀ and the weights being round, is
+
+    H_(ij)(kl) = 4π⁴ h² Σ_k I(k) f₀² k⁴ ⟨P_ij P_kl + P_ik P_jl + P_il P_jk⟩ / 8,
+    H_(ij)h    = −2π² h Σ_k I(k) f₀² k² ⟨P_ij⟩ / 2
+
+averaged over the views. The part of U that has no trace is held by a prior whose spread τ is learnt from all atoms of
+the core and of the surface, as the mean of its square less that of its error (empirical Bayes: Efron and Morris, J. Am.
+Stat. Assoc. 68, 117 (1973), doi:10.1080/01621459.1973.10481350). The tensors are worth their while when they tell
+something of frames they were not fitted to: each half finds U, and an isotropic width, from its own frames, and the
+tensors stay only where they make the frames of the other half more likely,
+
+    Σ (misfit' of the widths − misfit' of the tensors) > ln(frames)    over both directions,
+
+which is the Bayesian information criterion of two spreads.
+
+Trueblood et al., Acta Cryst. A 52, 770 (1996), doi:10.1107/S0108767396005697 (names and conventions of U and B = 8π²U).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from single_rs.refine.scene import HEIGHT_PRIOR, WIDTH_PRIOR, Model, Scene
+from single_rs.refine.types import Refined
+from single_rs.structure import coordination, surface_by_coordination
+
+__all__ = ["Motion", "fit_motion", "held_out_gain", "isotropic", "with_motion", "worth"]
+
+U_PER_B = 1 / (8 * np.pi**2)
+PAIRS = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))  # order of the six numbers
+TRACE = np.array([1.0, 1.0, 1.0, 0.0, 0.0, 0.0])
+TIMES = 2.0 - TRACE  # each off-diagonal number stands for two elements of U
+# Σ of the squared elements of U without its trace, as a form of the six numbers.
+TRACELESS = np.diag(TIMES) - np.outer(TRACE, TRACE) / 3
+FREE = 5  # numbers of a tensor without trace
+FIRST_STEPS, STEPS = 3, 2  # before and after the spread is learnt
+DAMPING = 0.7  # neighbours share some of their power: the whole step of one atom alone would overshoot
+WIDEST = 0.02  # Å², spread of U before it is learnt; a quarter of an atom's resolution squared
+NARROWEST = 3e-4  # Å², 0.02 Å² of B; what is learnt to be less is nothing
+
+
+def isotropic(model: Model) -> Model:
+    """Return the same atoms with the tensors that say what their widths do."""
+    return replace(model, tensors=model.widths[:, None] * U_PER_B * TRACE)
+
+
+def information_matrix(scene: Scene, information: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Half the information on height and tensor (7, 7) of an atom of height 1."""
+    used = scene.gains > 0
+    beam = scene.rotations[used, 2].astype(np.float64)
+    plane = np.eye(3) - beam[:, :, None] * beam[:, None, :]
+    p = np.stack([plane[:, i, j] for i, j in PAIRS], axis=1)
+    power = information * scene.filters()[0].astype(np.float64) ** 2
+    wave = scene.radius / scene.frames.box
+    sums = [float((power * wave**order).sum()) for order in (0, 2, 4)]
+    square = np.empty((7, 7))
+    square[0, 0] = sums[0]
+    square[0, 1:] = square[1:, 0] = -(np.pi**2) * sums[1] * p.mean(0) * TIMES
+    for a, (i, j) in enumerate(PAIRS):
+        for b, (k, m) in enumerate(PAIRS):
+            product = p[:, a] * p[:, b] + plane[:, i, k] * plane[:, j, m] + plane[:, i, m] * plane[:, j, k]
+            square[1 + a, 1 + b] = 4 * np.pi**4 * sums[2] * product.mean() / 8 * TIMES[a] * TIMES[b]
+    return square
+
+
+@dataclass(frozen=True)
+class Motion:
+    """Atoms with tensors, spread τ (n,) Å² of the part without trace, and standard errors (n, 6) Å² of the numbers."""
+
+    model: Model
+    spread: NDArray[np.float64]
+    errors: NDArray[np.float64]
+
+
+def fit_motion(scene: Scene, model: Model, free: bool = True) -> Motion:
+    """Fit heights and tensors of the atoms of `model` to the frames in use, at their poses.
+
+    Without `free` the tensors keep to their traces, which is the isotropic model.
+    """
+    model = model if model.tensors is not None else isotropic(model)
+    spread = np.full(len(model), WIDEST if free else NARROWEST)
+    for _ in range(FIRST_STEPS):
+        model, covariance = _step(scene, model, spread)
+    if free:
+        spread = _learn(model, covariance)
+    for _ in range(STEPS):
+        model, covariance = _step(scene, model, spread)
+    return Motion(model, spread, np.sqrt(np.einsum("nii->ni", covariance)))
+
+
+def held_out_gain(scene: Scene, model: Model, half: NDArray[np.int8]) -> float:
+    """Log-likelihood, nats, that tensors from one half give the other half over isotropic widths; both directions."""
+    gain = 0.0
+    for number in (1, 2):
+        own, other = scene.only(half == number), scene.only(half == 3 - number)
+        left = [float(other.gradients(fit_motion(own, model, free).model)[1].misfit.sum()) for free in (False, True)]
+        gain += left[0] - left[1]
+    return gain
+
+
+def worth(gain: float, frames: int) -> bool:
+    """Whether a held-out gain in nats pays for two spreads."""
+    return gain > np.log(max(frames, 2))
+
+
+def with_motion(refined: Refined, motion: Motion | None, gain: float) -> Refined:
+    """Add the held-out `gain`, nats, to a result, and the tensors where there are any."""
+    if motion is None or motion.model.tensors is None:
+        return replace(refined, summary={**refined.summary, "anisotropic_nats": gain})
+    tensors = motion.model.tensors
+    full = np.stack([tensors[:, [0, 3, 4]], tensors[:, [3, 1, 5]], tensors[:, [4, 5, 2]]], axis=1)
+    numbers = {"anisotropic_nats": gain, "anisotropy_A2": float(np.sqrt(np.mean(motion.spread**2)))}
+    return replace(refined, displacement=full, displacement_error=motion.errors, summary={**refined.summary, **numbers})
+
+
+def _step(scene: Scene, model: Model, spread: NDArray[np.float64]) -> tuple[Model, NDArray[np.float64]]:
+    """Newton step of heights and tensors; also the covariance (n, 6, 6) of the tensors with the height free."""
+    sums, _, information = scene.gradients(model)
+    heights = np.maximum(model.heights, 0.05)[:, None]
+    factor = np.concatenate([np.ones_like(heights), np.repeat(heights, 6, axis=1)], axis=1)
+    prior = np.zeros((len(model), 7, 7))
+    prior[:, 0, 0] = 1 / (2 * HEIGHT_PRIOR**2)
+    prior[:, 1:, 1:] = TRACELESS / (2 * spread[:, None, None] ** 2)
+    prior[:, 1:, 1:] += np.outer(TRACE, TRACE) / (18 * (WIDTH_PRIOR * U_PER_B) ** 2)
+    square = information_matrix(scene, information) * factor[:, :, None] * factor[:, None, :] + prior
+    now = np.concatenate([model.heights[:, None] - 1.0, model.tensors], axis=1)
+    right = sums[0][:, [3, 5, 6, 7, 8, 9, 10]] - np.einsum("nij,nj->ni", prior, now)
+    step = DAMPING * np.linalg.solve(square, right[..., None])[..., 0]
+    height = np.maximum(model.heights + step[:, 0], 0.0)
+    tensors = model.tensors + step[:, 1:]
+    tensors -= tensors[:, :3].mean() * TRACE
+    widths = tensors[:, :3].mean(1) / U_PER_B
+    moved = replace(model, heights=height / height.mean(), widths=widths, tensors=tensors)
+    return moved, 0.5 * np.linalg.inv(square)[:, 1:, 1:]
+
+
+def _learn(model: Model, covariance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Spread (n,) per number of the traceless part, from its square less its error, core and surface apart."""
+    found = np.einsum("ni,ij,nj->n", model.tensors, TRACELESS, model.tensors)
+    noise = np.einsum("nij,ji->n", covariance, TRACELESS)
+    surface = surface_by_coordination(coordination(model.positions))
+    spread = np.full(len(model), NARROWEST)
+    for group in (surface, ~surface):
+        if group.any():
+            spread[group] = np.sqrt(max(float((found - noise)[group].mean()) / FREE, NARROWEST**2))
+    return spread
