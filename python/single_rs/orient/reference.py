@@ -116,8 +116,8 @@ def exact_fit(
 class Polished:
     """Refined poses.
 
-    rotations (n, 3, 3); shifts (n, 2) px; overlap b (n,); power a (n,); error (n,) rad, standard error of rotation about
-    an axis from the curvature at the top, root mean square over three axes.
+    rotations (n, 3, 3); shifts (n, 2) px; overlap b (n,); power a (n,); error (n,) rad, that of a rotation
+    about an axis, from the curvature at the top, root mean square over three axes.
     """
 
     rotations: NDArray[np.float64]
