@@ -1,10 +1,13 @@
 //! Looking candidates up in a filtered frame, 100 px box, shells 6 to 35, 600 atoms; the unit is an atom of a candidate.
 //!
-//! Limits. A window of (2·s + 1)² shifts reads a patch of (2·s + 2)² values an atom and spends 2 flop on each to interpolate
-//! along y and 4 on each to sum its left and right points: 384 flop at s = 3, 864 at s = 5. At 3 GHz and 16 flop a cycle
-//! (two pipes of eight lanes) that is 8 and 18 ns. The image (78 kB) stays in the second-level cache; a patch is 8 or
-//! 12 cache lines, 64 bytes each at 32 bytes a cycle: 5 and 8 ns. Filtering a frame costs two transforms, shared by all
-//! its candidates.
+//! Limits. A window of (2·s + 1)² shifts multiplies and adds a patch an atom: at s = 5 twelve rows of 16 values, 24 vectors
+//! of eight lanes, 48 instructions on two pipes, 8 ns at 3 GHz; at s = 1 four rows of 4 values, 1.3 ns. Where the patch
+//! lies costs some 20 flop an atom and candidate, 1 ns in eight lanes. The four images (0.5 MB) fill the second-level
+//! cache; a patch is 12 or 24 cache lines, 64 bytes each at 32 bytes a cycle: 8 to 16 ns. Filtering a frame costs two
+//! transforms for each of four images, shared by all its candidates.
+//!
+//! A climb reads one line an atom and multiplies and adds ten moments of eight lanes, 20 instructions on two pipes, and
+//! about 40 flop besides: 5 to 8 ns.
 
 #[path = "../tests/common/mod.rs"]
 mod common;
@@ -15,6 +18,7 @@ use num_complex::Complex32;
 use single_rs::fourier::HalfPlane;
 use single_rs::orient::lookup::{AtomModel, look_up};
 use single_rs::orient::power::{SlicePower, tabulate};
+use single_rs::orient::search::{Pool, SearchPlan, search};
 use single_rs::volume::{FourierVolume, Rotation, reach_for, volume_len};
 use std::hint::black_box;
 
@@ -44,6 +48,16 @@ fn kernels(c: &mut Criterion) {
         });
     }
     group.finish();
+    // Forty of the candidates climb, three steps and four more for the better half: 300 slopes, give or take.
+    let gain = [1.0];
+    let prior = vec![0.0; CANDIDATES];
+    let pool = Pool { frame_of: &frame_of, rotations: &poses, starts: &starts, prior: &prior };
+    for climb in [[0, 0], [3, 4]] {
+        let plan = SearchPlan { window: 0, climbers: 40, finalists: 12, climb, same: 0.05, temper: 1.0 };
+        c.bench_function(&format!("search, {} steps", climb[0] + climb[1]), |b| {
+            b.iter(|| search(&spectrum, &plane, &gain, &model, black_box(pool), &plan));
+        });
+    }
     c.bench_function("tabulate", |b| b.iter(|| tabulate(black_box(&volume), &plane, &filter)));
 }
 
