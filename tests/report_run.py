@@ -19,6 +19,7 @@ from single_rs.atoms import Atoms
 from single_rs.io import write_map, write_stack
 from single_rs.io.star import write_poses, write_tracks
 from single_rs.motion import Motion, write_motion
+from single_rs.orient import Poses
 from single_rs.validate import Check, Criterion, Validation
 
 BOX, PIXEL, FRAMES = 64, 0.5, 120  # px, Å, frames
@@ -85,9 +86,9 @@ def write_particle(folder: Path, seed: int = 0) -> None:
     (folder / "clean_examples.json").write_text(json.dumps({"index": [0, 1, 2, 3]}), encoding="utf-8")
     half = np.where(np.arange(FRAMES) % 40 >= 36, 0, 1 + np.arange(FRAMES) // 40 % 2)
     score = rng.normal(30, 4, FRAMES)
-    poses = SimpleNamespace(
+    poses = Poses(
         rotations=rotations, shifts=np.zeros((FRAMES, 2)), score=score, confidence=1 / (1 + np.exp(24 - score)),
-        half=half, weight=np.ones(FRAMES), frames=np.arange(FRAMES), hand="undetermined", evidence={},
+        half=half.astype(np.int8), weight=np.ones(FRAMES), frames=np.arange(FRAMES), width=np.full(FRAMES, 0.3),
     )  # fmt: skip
     write_poses(folder / "poses.star", poses, "stack.mrcs", PIXEL, BOX)
     frequency = np.arange(BOX // 2 + 1) / (BOX * PIXEL)
