@@ -32,6 +32,7 @@ def _poses(n=200, seed=0):
         half=np.r_[0, rng.integers(0, 3, n - 1)].astype(np.int8),
         weight=rng.random(n),
         frames=np.cumsum(rng.integers(1, 4, n)),
+        width=rng.random(n),
         hand="undetermined",
         evidence={"nats": 1.5, "lattice constant": 3.92},
     )
@@ -65,6 +66,7 @@ def test_a_known_view_and_shift_have_relions_signs(tmp_path):
     row = next(line for line in (tmp_path / "p.star").read_text().splitlines() if line.startswith("000001@")).split()
     rot, tilt, psi, x, y = map(float, row[2:7])
     assert tilt == 0
+    assert read_poses(tmp_path / "p.star").width is None  # not known, not written
     assert (rot + psi) % 360 == pytest.approx(270)
     assert (x, y) == (-0.5, 0.25)
 
@@ -74,7 +76,7 @@ def test_poses_come_back(tmp_path):
     write_poses(tmp_path / "p.star", poses, "stack.mrcs", 0.358, 128)
     back = read_poses(tmp_path / "p.star")
     np.testing.assert_allclose(back.rotations, poses.rotations, atol=1e-10)
-    for name in ("shifts", "score", "confidence", "weight"):
+    for name in ("shifts", "score", "confidence", "weight", "width"):
         np.testing.assert_allclose(getattr(back, name), getattr(poses, name), rtol=1e-11, atol=1e-11)
     np.testing.assert_array_equal(back.half, poses.half)
     np.testing.assert_array_equal(back.frames, poses.frames)

@@ -45,7 +45,7 @@ class SearchPlan:
     temper: float
     climbers: int = 40
     finalists: int = 12
-    climb: tuple[int, int] = (3, 4)
+    climb: tuple[int, int] = (2, 4)
     same: float = float(np.radians(3.0))
 
 
