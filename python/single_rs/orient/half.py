@@ -29,7 +29,7 @@ from single_rs.orient.reference import Reference, exact_fit, likelihood, polish
 from single_rs.orient.rotation_search import LONGEST_COMPARED, approximate_symmetries
 from single_rs.orient.search import SearchPlan, search
 from single_rs.orient.seed import seed_model
-from single_rs.orient.solver import CONFIDENT, DOUBTFUL, HalfPoses, HalfSolver
+from single_rs.orient.solver import CONFIDENT, HalfPoses, HalfSolver, Sums
 from single_rs.orient.volumes import shell_correlation
 from single_rs.orient.witness import gain_over_null, lead_over_mates
 
@@ -72,27 +72,28 @@ def solve_half(half: HalfSolver, states: States, report: Callable[[str], None]) 
     _note(trail, "growth", folds)
     score, placed = -np.inf, 0.0
     turns = half.template.group
+    sums = [half.sums(fold.frames, fold.poses) for fold in folds]
     for number in range(half.config.map_rounds):
         report("map")
-        sums = [_sums(half, fold) for fold in folds]
         for fold in folds:
             reference = half.map_reference(fold.frames, _others(sums, fold))
             turns = _mates_of(half, reference) if fold.number == 0 else turns
             pool = fold.candidates if number == 0 else _in_doubt(fold, turns)
             fold.poses = _round(half, fold, reference, _with_own(pool, fold.poses), None)
-            sums[fold.number] = _sums(half, fold)
+            sums[fold.number] = half.sums(fold.frames, fold.poses)
         _note(trail, f"map_{number}", folds)
         score, before = trail[f"map_{number}_score"], score
         placed, placed_before = trail[f"map_{number}_confident"], placed
         if number >= LEAST_ROUNDS and score < before + CONVERGED * abs(before) and placed < placed_before + CONVERGED:
             break
-    trail |= _witnesses(half, folds, turns)
+    trail |= _witnesses(half, folds, sums, turns)
     return _gathered(folds, trail)
 
 
-def _witnesses(half: HalfSolver, folds: list[_Fold], turns: NDArray[np.float64]) -> dict[str, float]:
+def _witnesses(
+    half: HalfSolver, folds: list[_Fold], sums: list[Sums], turns: NDArray[np.float64]
+) -> dict[str, float]:
     """Agreement of two maps that share no frame, and what the poses in each are worth against the other."""
-    sums = [_sums(half, fold) for fold in folds]
     apart = [half.map_reference(half.frames, _total(sums[part::2])) for part in (0, 1)]
     correlation = shell_correlation(*(reference.volume for reference in apart))
     lead, null = [], []
@@ -123,7 +124,7 @@ def _fold(half: HalfSolver, states: States, number: int) -> _Fold:
 
 
 def _gathered(folds: list[_Fold], trail: dict[str, float]) -> HalfPoses:
-    """Poses of both folds in the order of the half."""
+    """Poses of all folds in the order of the half."""
     order = np.argsort(np.concatenate([f.members for f in folds]))
     joined = [
         np.concatenate([getattr(f.poses, name) for f in folds])[order]
@@ -140,21 +141,11 @@ def _note(trail: dict[str, float], stage: str, folds: list[_Fold]) -> None:
     trail[f"{stage}_score"] = float(score.mean())
 
 
-_Sums = tuple[NDArray[np.complex64], NDArray[np.float32]]
-
-
-def _sums(half: HalfSolver, fold: _Fold) -> _Sums:
-    """Accumulated slices of a fold's frames, each with the weight of its pose."""
-    poses = fold.poses
-    weight = poses.confidence * (poses.confidence > DOUBTFUL)
-    return half.insert(fold.frames, weight, poses.rotations, poses.shifts, np.zeros(len(weight), np.int64), 1)[0]
-
-
-def _total(sums: list[_Sums]) -> _Sums:
+def _total(sums: list[Sums]) -> Sums:
     return sum(s[0] for s in sums), sum(s[1] for s in sums)
 
 
-def _others(sums: list[_Sums], fold: _Fold) -> _Sums:
+def _others(sums: list[Sums], fold: _Fold) -> Sums:
     """Accumulated slices of all folds but one."""
     return _total([s for number, s in enumerate(sums) if number != fold.number])
 
@@ -167,8 +158,7 @@ def _round(
     half: HalfSolver, fold: _Fold, reference: Reference, candidates: Candidates, temper: float | None
 ) -> HalfPoses:
     """Search all frames of a fold, compare the finalists exactly, let the chain decide, polish what it chose."""
-    count = len(fold.members)
-    every = np.arange(count)
+    every = np.arange(len(fold.members))
     finalists = search(fold.frames, reference, candidates, SearchPlan(half.window, temper or 1.0))
     frame, place = np.nonzero(finalists.there)
     start = (finalists.rotations[frame, place], finalists.shifts[frame, place])

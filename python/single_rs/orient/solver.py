@@ -24,7 +24,7 @@ from single_rs.orient.template import LatticeTemplate
 from single_rs.orient.types import OrientConfig
 from single_rs.orient.volumes import PAD, ball_mask, grid_size, map_from_sums
 
-__all__ = ["CONFIDENT", "DOUBTFUL", "SITE_MARGIN", "Fitted", "HalfPoses", "HalfSolver", "half_solver"]
+__all__ = ["CONFIDENT", "DOUBTFUL", "SITE_MARGIN", "Fitted", "HalfPoses", "HalfSolver", "Sums", "half_solver"]
 
 SITE_MARGIN = 3.5  # Å of empty lattice round the ball: the particle is no ball
 CONFIDENT = 0.9  # posterior of the frames that models are built from
@@ -34,6 +34,8 @@ MAP_EDGE = 2.0  # Å, soft edge of the map's mask
 FINE_GRID = 1.25  # finer than Nyquist, so that peaks are found where they are
 POLISH_REACH = np.radians(4.0)  # farthest a polish may turn a pose
 QUARTER_WAVE = 0.25  # spacing of the shift search, of the shortest period
+
+Sums = tuple[NDArray[np.complex64], NDArray[np.float32]]  # Σ w X and Σ w on the grid of a volume
 
 
 @dataclass(frozen=True)
@@ -56,12 +58,11 @@ class HalfPoses:
 
 @dataclass(frozen=True)
 class Fitted:
-    """Refined poses: rotations (c, 3, 3), shifts (c, 2) px, likelihood (c,) nats, power (c,) over the noise."""
+    """Refined poses: rotations (c, 3, 3), shifts (c, 2) px, likelihood (c,) nats."""
 
     rotations: NDArray[np.float64]
     shifts: NDArray[np.float64]
     likelihood: NDArray[np.float64]
-    power: NDArray[np.float64]
 
 
 @dataclass
@@ -121,19 +122,18 @@ class HalfSolver:
             POLISH_REACH,
             2 * self.spacing,
         )
-        gain = frames.gain[frame].astype(float)
-        likely = likelihood(overlap, power, frame, frames.gain)
-        return Fitted(r.astype(float), t.astype(float), likely, power * gain)
+        return Fitted(r.astype(float), t.astype(float), likelihood(overlap, power, frame, frames.gain))
+
+    def sums(self, frames: FrameSet, poses: HalfPoses) -> Sums:
+        """Accumulated slices of `frames`, each with the weight of its pose."""
+        weight = poses.confidence * (poses.confidence > DOUBTFUL)
+        return self.insert(frames, weight, poses.rotations, poses.shifts, np.zeros(len(weight), np.int64), 1)[0]
 
     def whole_reference(self, poses: HalfPoses) -> Reference:
-        """Reference made of all confident frames, at search resolution."""
-        weight = poses.confidence * (poses.confidence > DOUBTFUL)
-        group = np.zeros(len(weight), np.int64)
-        return self.map_reference(
-            self.frames, self.insert(self.frames, weight, poses.rotations, poses.shifts, group, 1)[0]
-        )
+        """Reference made of all confident frames of the half."""
+        return self.map_reference(self.frames, self.sums(self.frames, poses))
 
-    def map_reference(self, frames: FrameSet, sums: tuple[NDArray[np.complex64], NDArray[np.float32]]) -> Reference:
+    def map_reference(self, frames: FrameSet, sums: Sums) -> Reference:
         """Reference made of the atoms that accumulated slices show within the particle's ball."""
         shell = frames.plane.max_shell
         size = grid_size(round(FINE_GRID * shell))
@@ -160,7 +160,7 @@ class HalfSolver:
         shifts: NDArray[np.floating],
         group: NDArray[np.int64],
         groups: int,
-    ) -> list[tuple[NDArray[np.complex64], NDArray[np.float32]]]:
+    ) -> list[Sums]:
         """Accumulate posed frames, one pair of sums per group."""
         return _core.insert_slices(
             frames.posed(rotations, shifts),
