@@ -90,9 +90,7 @@ def solve_half(half: HalfSolver, states: States, report: Callable[[str], None]) 
     return _gathered(folds, trail)
 
 
-def _witnesses(
-    half: HalfSolver, folds: list[_Fold], sums: list[Sums], turns: NDArray[np.float64]
-) -> dict[str, float]:
+def _witnesses(half: HalfSolver, folds: list[_Fold], sums: list[Sums], turns: NDArray[np.float64]) -> dict[str, float]:
     """Agreement of two maps that share no frame, and what the poses in each are worth against the other."""
     apart = [half.map_reference(half.frames, _total(sums[part::2])) for part in (0, 1)]
     correlation = shell_correlation(*(reference.volume for reference in apart))
