@@ -4,6 +4,7 @@ mod convert;
 mod errors;
 mod fourier;
 mod frames;
+mod index;
 mod model;
 mod motion;
 mod orient;
@@ -16,6 +17,7 @@ use pyo3::prelude::*;
 fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     errors::register(m)?;
     fourier::register(m)?;
+    index::register(m)?;
     model::register(m)?;
     motion::register(m)?;
     orient::register(m)?;

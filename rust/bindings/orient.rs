@@ -7,7 +7,6 @@ use super::frames::{Matches, PolishedPoses, PosedFrames, PyPosedFrames, match_ar
 use crate::error::Error;
 use crate::fourier::HalfPlane;
 use crate::orient::hmm::{Step, forward_backward};
-use crate::orient::index::{Indexer, LatticeSpots, RING, Rings, polar_spectra};
 use crate::orient::lookup::{AtomModel, MOST_STEPS, look_up, shift_spacing};
 use crate::orient::polish::{PolishLimits, polish};
 use crate::orient::power::{SIDE, SlicePower, tabulate};
@@ -20,56 +19,6 @@ use numpy::{
     PyUntypedArrayMethods,
 };
 use pyo3::prelude::*;
-
-#[pyfunction]
-fn polar_power<'py>(
-    py: Python<'py>,
-    images: PyReadonlyArrayDyn<'py, f32>,
-    centres: PyReadonlyArrayDyn<'py, f32>,
-    radius: f32,
-    padded: usize,
-    radii: Vec<f32>,
-    weights: PyReadonlyArrayDyn<'py, f32>,
-) -> PyResult<Bound<'py, PyArray3<f32>>> {
-    let size = images.as_array().shape().last().copied().unwrap_or(0);
-    let pixels = contiguous(&images, "images", 3)?;
-    let centres = rows(contiguous(&centres, "centres", 2)?, "centres")?;
-    let weights = contiguous(&weights, "weights", 2)?;
-    agree("images", pixels.len(), centres.len() * size * size)?;
-    agree("weights", weights.len(), size * (size / 2 + 1))?;
-    let rings = Rings { radii };
-    let polar = py.detach(|| polar_spectra(pixels, size, centres, radius, padded, &rings, weights))?;
-    polar.into_pyarray(py).reshape([centres.len(), rings.radii.len(), RING])
-}
-
-type Candidates<'py> = (Bound<'py, PyArray4<f32>>, Bound<'py, PyArray2<f32>>);
-
-#[pyfunction]
-fn index_frames<'py>(
-    py: Python<'py>,
-    polar: PyReadonlyArrayDyn<'py, f32>,
-    radii: Vec<f32>,
-    spots: PyReadonlyArrayDyn<'py, f32>,
-    power: Vec<f32>,
-    diameter: f32,
-    directions: PyReadonlyArrayDyn<'py, f32>,
-    count: usize,
-) -> PyResult<Candidates<'py>> {
-    let frames = polar.as_array().shape()[0];
-    let polar = contiguous(&polar, "polar", 3)?;
-    agree("polar", polar.len(), frames * radii.len() * RING)?;
-    let points: &[[f32; 3]] = rows(contiguous(&spots, "spots", 2)?, "spots")?;
-    agree("power", power.len(), points.len())?;
-    let directions = rows(contiguous(&directions, "directions", 2)?, "directions")?;
-    let spots = LatticeSpots { points: points.to_vec(), power, diameter };
-    let found = py.detach(|| Indexer::new(&spots, directions, &Rings { radii }).candidates(polar, count));
-    let matrices: Vec<f32> = found.iter().flat_map(|c| c.rotation.into_iter().flatten()).collect();
-    let scores: Vec<f32> = found.iter().map(|c| c.score).collect();
-    Ok((
-        matrices.into_pyarray(py).reshape([frames, count, 3, 3])?,
-        scores.into_pyarray(py).reshape([frames, count])?,
-    ))
-}
 
 type Smoothed<'py> = (Bound<'py, PyArray2<f32>>, Bound<'py, PyArray1<i64>>, f64, f64);
 
@@ -317,8 +266,6 @@ fn project_slices<'py>(
 }
 
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
-    m.add_function(wrap_pyfunction!(polar_power, m)?)?;
-    m.add_function(wrap_pyfunction!(index_frames, m)?)?;
     m.add_function(wrap_pyfunction!(smooth_candidates, m)?)?;
     m.add_function(wrap_pyfunction!(score_poses, m)?)?;
     m.add_function(wrap_pyfunction!(tabulate_power, m)?)?;

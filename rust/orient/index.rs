@@ -13,6 +13,7 @@
 //! zone axes with their few enormous spots would else outweigh everything.
 
 use crate::error::{Error, Result};
+use crate::orient::emc::{Intensity, on_ring};
 use crate::volume::Rotation;
 use num_complex::Complex32;
 use rayon::prelude::*;
@@ -211,7 +212,7 @@ fn ball_power(x: f32) -> f32 {
 }
 
 /// A rotation whose view direction (third row) is `d`.
-fn frame_of(d: [f32; 3]) -> Rotation {
+pub(crate) fn frame_of(d: [f32; 3]) -> Rotation {
     let a = if d[2].abs() < 0.8 { [0.0, 0.0, 1.0] } else { [1.0, 0.0, 0.0] };
     let cross = |u: [f32; 3], v: [f32; 3]| {
         [u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2], u[0] * v[1] - u[1] * v[0]]
@@ -237,13 +238,36 @@ impl Indexer {
     /// Build the templates of `directions` (unit vectors in the particle's frame) on `rings`.
     #[must_use]
     pub fn new(spots: &LatticeSpots, directions: &[[f32; 3]], rings: &Rings) -> Self {
+        Self::of(directions, rings, |r| template(spots, r, rings))
+    }
+
+    /// Build the templates from an intensity whose grid is that of images of `size` px.
+    #[must_use]
+    pub fn from_intensity(
+        intensity: &Intensity,
+        directions: &[[f32; 3]],
+        rings: &Rings,
+        size: usize,
+    ) -> Self {
+        Self::of(directions, rings, |r| {
+            let radii = rings.radii.iter().map(|k| k * size as f32);
+            radii
+                .flat_map(|k| {
+                    (0..RING).map(move |j| intensity.at(on_ring(r, k, PI * j as f32 / RING as f32)))
+                })
+                .collect()
+        })
+    }
+
+    /// Build the templates that `section` gives for each rotation.
+    fn of(directions: &[[f32; 3]], rings: &Rings, section: impl Fn(&Rotation) -> Vec<f32> + Sync) -> Self {
         let bins = RING / 2 + 1;
         let count = rings.radii.len();
         let frames: Vec<Rotation> = directions.iter().map(|&d| frame_of(d)).collect();
         let fft = RealFftPlanner::<f32>::new().plan_fft_forward(RING);
         let mut templates = vec![Complex32::default(); frames.len() * count * bins];
         templates.par_chunks_mut(count * bins).zip(&frames).for_each(|(out, r)| {
-            let mut image = template(spots, r, rings);
+            let mut image = section(r);
             let mut norm = 0.0;
             for (values, &k) in image.chunks_mut(RING).zip(&rings.radii) {
                 let mean = values.iter().sum::<f32>() / RING as f32;

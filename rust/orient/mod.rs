@@ -1,6 +1,7 @@
 //! Orientation search: from frames to poses.
 //!
 //! - [`index`]: every frame on its own against the spots of a lattice, pose known up to the lattice's mates;
+//! - [`emc`]: the same with no lattice given: the frames' power spectra make up their own three-dimensional intensity;
 //! - [`hmm`]: the same evidence pooled over neighbouring frames by a hidden Markov model;
 //! - [`score`]: candidate poses against a Fourier volume, the shift searched;
 //! - [`lookup`]: candidate poses against the atoms of a model, the shift searched;
@@ -10,6 +11,7 @@
 //! - [`polish`]: rotation and shift refined continuously against a Fourier volume.
 
 mod climb;
+pub mod emc;
 pub mod hmm;
 pub mod index;
 pub mod lookup;

@@ -2,9 +2,10 @@
 
 Rotation R: x_lab = R · x_particle, the beam along lab z. The default engine indexes the lattice's spots in single
 frames, pools neighbouring frames by a hidden Markov model, breaks the lattice's symmetry with held-out models and
-polishes (`lattice_engine`); ``engine = "climb"`` is the published stochastic hill climb from random poses, which
-needs no lattice (`climb`; Reboul et al., Science Advances 7, eabe6679 (2021), doi:10.1126/sciadv.abe6679). Both solve
-the two half sets apart from the first step on.
+polishes (`engine`). ``engine = "free"`` does the same from the intensity that the frames' power spectra make up
+themselves, and from a map: it needs no lattice (`intensity`, `first_map`). ``engine = "climb"`` is the published
+stochastic hill climb from random poses (`climb`; Reboul et al., Science Advances 7, eabe6679 (2021),
+doi:10.1126/sciadv.abe6679). All solve the two half sets apart from the first step on.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 
 from single_rs.background import CleanStack
 from single_rs.errors import InputError
-from single_rs.orient.lattice_engine import solve_by_lattice
+from single_rs.orient.engine import solve_from_states
 from single_rs.orient.types import OrientConfig, Poses
 
 __all__ = ["OrientConfig", "Poses", "find_poses"]
@@ -41,7 +42,7 @@ def find_poses(
     progress
         Called as progress("orient", done, total).
     seed
-        Seed of the climb; the lattice engine draws no random numbers.
+        Seed of the random starts of the free engine and the climb; the lattice engine draws no random numbers.
 
     Returns
     -------
@@ -65,4 +66,4 @@ def find_poses(
         from single_rs.orient.climb import solve_by_climb
 
         return solve_by_climb(clean, config, progress, seed)
-    return solve_by_lattice(clean, element, config, progress)
+    return solve_from_states(clean, element, config, progress, seed)

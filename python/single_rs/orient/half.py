@@ -1,6 +1,6 @@
 """Solve one half of the frames: from quotient states to full poses, knowing nothing of the other half.
 
-1. *Seed.* A few dozen frames give a model of occupied lattice sites (`seed`).
+1. *Seed.* A few dozen frames give a model of occupied lattice sites (`seed`), or a map (`first_map`).
 2. *Grow.* All mates of all possible states of all frames are compared with it (`search`), and a hidden Markov model
    picks.
 3. *Map.* The same against the atoms that maps show, which needs no lattice, until the frames are explained no better
@@ -28,12 +28,13 @@ from single_rs.orient.quotient import States
 from single_rs.orient.reference import Reference, exact_fit, likelihood, polish
 from single_rs.orient.rotation_search import LONGEST_COMPARED, approximate_symmetries
 from single_rs.orient.search import SearchPlan, search
-from single_rs.orient.seed import seed_model
 from single_rs.orient.solver import CONFIDENT, HalfPoses, HalfSolver, Sums
 from single_rs.orient.volumes import shell_correlation
 from single_rs.orient.witness import gain_over_null, lead_over_mates
 
-__all__ = ["solve_half"]
+__all__ = ["Seed", "solve_half"]
+
+Seed = Callable[[HalfSolver, States, dict[str, float]], Reference]  # a first model; notes what it found
 
 FIRST_TEMPER = 0.1  # belief in the seed's likelihood, whose error is not known yet
 LEAST_TEMPER = 0.02
@@ -59,16 +60,15 @@ class _Fold:
     poses: HalfPoses
 
 
-def solve_half(half: HalfSolver, states: States, report: Callable[[str], None]) -> HalfPoses:
-    """Poses of one half's frames from their quotient `states`."""
+def solve_half(half: HalfSolver, states: States, seed: Seed, report: Callable[[str], None]) -> HalfPoses:
+    """Poses of one half's frames from their quotient `states` and the first model that `seed` makes of them."""
     trail: dict[str, float] = {}
     report("seed")
-    model = seed_model(half, states, trail)
+    first = seed(half, states, trail)
     folds = [_fold(half, states, number) for number in range(FOLDS)]
     report("grow")
-    seed = half.site_reference(model)
     for fold in folds:
-        fold.poses = _round(half, fold, seed, fold.candidates, FIRST_TEMPER)
+        fold.poses = _round(half, fold, first, fold.candidates, FIRST_TEMPER)
     _note(trail, "growth", folds)
     score, placed = -np.inf, 0.0
     turns = half.template.group

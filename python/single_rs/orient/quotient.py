@@ -10,7 +10,7 @@ lattice, f the identity or half a turn about the beam (Friedel's law). Here the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,10 +28,12 @@ from single_rs.orient.volumes import PAD
 __all__ = [
     "FRIEDEL",
     "Index",
+    "PowerRings",
     "States",
     "ball_model",
     "index_frames",
     "nearest_mates",
+    "scrambled",
     "smooth_states",
     "to_quaternions",
 ]
@@ -64,6 +66,10 @@ class Index:
     rotations: NDArray[np.float64]
     scores: NDArray[np.float64]
     null: NDArray[np.float64]
+
+    def take(self, select: NDArray[np.int64]) -> Index:
+        """Return the index of the frames `select`; the null stays that of all."""
+        return replace(self, rotations=self.rotations[select], scores=self.scores[select])
 
     def significance(self) -> dict[str, float]:
         """How far the frames' scores stand out of the null, and how far neighbours agree more than strangers."""
@@ -112,26 +118,59 @@ def to_quaternions(matrices: NDArray[np.floating]) -> NDArray[np.float32]:
     return np.ascontiguousarray(np.roll(flat, 1, axis=1), np.float32).reshape(*matrices.shape[:-2], 4)
 
 
+@dataclass(frozen=True)
+class PowerRings:
+    """Power spectra of frames on rings, compressed and free of their ring means (``rust/orient/index.rs``).
+
+    spectra (n, ring, angle) over half a turn; radii of the rings in cycles per px; size px of the images, so that
+    radius · size counts image frequencies.
+    """
+
+    spectra: NDArray[np.float32]
+    radii: list[float]
+    size: int
+
+    @classmethod
+    def measure(cls, clean: CleanStack, select: NDArray[np.int64] | slice, periods: tuple[float, float]) -> PowerRings:
+        """Rings of the frames `select` between two `periods` in Å, the longer first."""
+        size, pixel = clean.images.shape[-1], clean.pixel_size
+        first, last = (shell_of(period, size, pixel) for period in periods)
+        radii = [shell / size for shell in range(first, last + 1)]
+        spectra = _core.polar_power(
+            np.ascontiguousarray(clean.images[select], np.float32),
+            np.ascontiguousarray(clean.offsets[select] / pixel, np.float32),
+            (clean.diameter / 2 + 0.7) / pixel,
+            max(PADDED, 2 * round(1.25 * clean.diameter / pixel)),
+            radii,
+            np.ascontiguousarray(clean.weights, np.float32),
+        )
+        return cls(spectra, radii, size)
+
+    def sample(self) -> NDArray[np.int64]:
+        """Return the numbers of some `SCAN_FRAMES` frames, evenly spread."""
+        return np.arange(0, len(self.spectra), max(1, len(self.spectra) // SCAN_FRAMES))
+
+
+def scrambled(spectra: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Spectra (n, ring, angle) with their rings turned at random against each other."""
+    # A fixed key: the null is part of the measurement, not of the solution.
+    turns = np.random.Generator(np.random.Philox(key=NULL_KEY)).integers(0, spectra.shape[2], spectra.shape[:2])
+    angle = (np.arange(spectra.shape[2]) + turns[..., None]) % spectra.shape[2]
+    return np.ascontiguousarray(np.take_along_axis(spectra, angle, axis=2))
+
+
 def index_frames(clean: CleanStack, template: LatticeTemplate, config: OrientConfig) -> Index:
     """Index every frame on its own; the lattice constant is scanned first, unless the scan is one point."""
-    size, pixel = clean.images.shape[-1], clean.pixel_size
-    first, last = (shell_of(period, size, pixel) for period in INDEX_PERIODS)
-    radii = [shell / size for shell in range(first, last + 1)]
-    polar = _core.polar_power(
-        np.ascontiguousarray(clean.images, np.float32),
-        np.ascontiguousarray(clean.offsets / pixel, np.float32),
-        (clean.diameter / 2 + 0.7) / pixel,
-        max(PADDED, 2 * round(1.25 * clean.diameter / pixel)),
-        radii,
-        np.ascontiguousarray(clean.weights, np.float32),
-    )
+    pixel = clean.pixel_size
+    rings = PowerRings.measure(clean, slice(None), INDEX_PERIODS)
+    farthest = (rings.radii[-1] + 2 / rings.size) / pixel
     directions = beam_directions(template.group, config.direction_step).astype(np.float32)
 
     def run(crystal: LatticeTemplate, spectra: NDArray[np.float32], count: int) -> tuple[NDArray, NDArray]:
-        g, power = crystal.reflections((last + 2) / (size * pixel))
+        g, power = crystal.reflections(farthest)
         return _core.index_frames(
             spectra,
-            radii,
+            rings.radii,
             np.ascontiguousarray(g * pixel, np.float32),
             (SPOT_POWER * power).tolist(),
             SPOT_TO_PARTICLE * clean.diameter / pixel,
@@ -139,7 +178,7 @@ def index_frames(clean: CleanStack, template: LatticeTemplate, config: OrientCon
             count,
         )
 
-    sample = np.ascontiguousarray(polar[:: max(1, len(polar) // SCAN_FRAMES)])
+    sample = np.ascontiguousarray(rings.spectra[rings.sample()])
     best = template
     for half_width, steps in ((config.lattice_scan, 9), (config.lattice_scan / 5, 7)):
         factors = 1 + half_width * np.linspace(-1, 1, steps)
@@ -149,20 +188,15 @@ def index_frames(clean: CleanStack, template: LatticeTemplate, config: OrientCon
         bend = low - 2 * mid + high
         offset = np.clip(0.5 * (low - high) / bend, -1, 1) if bend < 0 else 0.0
         best = best.scaled(factors[top] + offset * (factors[1] - factors[0]))
-    rotations, scores = run(best, polar, config.candidates)
-    # A fixed key: the null is part of the measurement, not of the solution.
-    turns = np.random.Generator(np.random.Philox(key=NULL_KEY)).integers(0, polar.shape[2], sample.shape[:2])
-    angle = (np.arange(polar.shape[2]) + turns[..., None]) % polar.shape[2]
-    scrambled = np.ascontiguousarray(np.take_along_axis(sample, angle, axis=2))
-    null = run(best, scrambled, 1)[1][:, 0]
+    rotations, scores = run(best, rings.spectra, config.candidates)
+    null = run(best, scrambled(sample), 1)[1][:, 0]
     return Index(best, rotations.astype(float), scores.astype(float), null.astype(float))
 
 
-def smooth_states(index: Index, select: NDArray[np.int64], block: NDArray[np.int64]) -> States:
-    """Pool the candidates of frames `select` over time; chains do not cross `block` (one number per selected frame)."""
-    scores = index.scores[select]
-    quaternions = to_quaternions(index.rotations[select])
-    emission = (BELIEF * scores).astype(np.float32)
+def smooth_states(index: Index, block: NDArray[np.int64]) -> States:
+    """Pool the candidates of frames over time; chains do not cross `block` (n,)."""
+    quaternions = to_quaternions(index.rotations)
+    emission = (BELIEF * index.scores).astype(np.float32)
     mates = (to_quaternions(FRIEDEL), to_quaternions(index.template.group))
     chain = Chain(np.radians(4.0), 0.05)
     for _ in range(CHAIN_ROUNDS):
@@ -171,7 +205,7 @@ def smooth_states(index: Index, select: NDArray[np.int64], block: NDArray[np.int
     keep[np.arange(len(keep)), probability.argmax(axis=1)] = True
     frame, place = np.nonzero(keep)
     likeliest = _likeliest(quaternions, probability, index.template.group)
-    return States(likeliest, frame, index.rotations[select][keep], probability[frame, place].astype(float), chain)
+    return States(likeliest, frame, index.rotations[keep], probability[frame, place].astype(float), chain)
 
 
 def _product(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.floating]:

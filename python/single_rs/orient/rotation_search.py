@@ -19,7 +19,7 @@ from scipy.spatial.transform import Rotation
 
 from single_rs.orient.volumes import PAD, shell_index
 
-__all__ = ["approximate_symmetries", "laying_rotations", "rotation_grid", "unit_rotations"]
+__all__ = ["approximate_symmetries", "correlations", "laying_rotations", "rotation_grid", "unit_rotations"]
 
 GRID_STEP = np.radians(9.0)  # distance of the rotations first tried: a spot is ≈ spacing / diameter = 0.1 rad wide
 POINTS = 500  # strongest points compared
@@ -83,6 +83,13 @@ def laying_rotations(
     best = _apart(best[order], count)
     norm = np.sqrt((weight**2).sum() * (_strongest(height, low * PAD, high * PAD)[1] ** 2).sum())
     return best, _correlation(height, points, weight, best) / norm
+
+
+def correlations(volume: NDArray[np.complex64], turns: NDArray[np.float64], low: int, high: int) -> NDArray[np.float64]:
+    """How well each of `turns` (m, 3, 3) lays a volume on itself, between two image shells; 1 for the identity."""
+    height = _above_shell(volume)
+    points, weight = _strongest(height, low * PAD, high * PAD)
+    return _correlation(height, points, weight, turns) / (weight**2).sum()
 
 
 def approximate_symmetries(volume: NDArray[np.complex64], low: int, high: int) -> NDArray[np.float64]:

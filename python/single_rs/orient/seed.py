@@ -17,18 +17,19 @@ from single_rs.orient.frames import FrameSet
 from single_rs.orient.mates import unfold
 from single_rs.orient.occupancy import SiteModel, solve_occupancy
 from single_rs.orient.quotient import States, ball_model
+from single_rs.orient.reference import Reference
 from single_rs.orient.solver import SITE_MARGIN, HalfSolver
 from single_rs.orient.volumes import PAD
 
-__all__ = ["seed_model"]
+__all__ = ["site_seed"]
 
 SEEDS = 3  # segments tried
 SEED_ROUNDS = 3
 VOTERS = 48  # frames of a segment that vote on the lattice's origin
 
 
-def seed_model(half: HalfSolver, states: States, trail: dict[str, float]) -> SiteModel:
-    """Site model of the segment that explains its own frames best."""
+def site_seed(half: HalfSolver, states: States, trail: dict[str, float]) -> Reference:
+    """Reference of the segment whose sites explain its own frames best."""
     unfolded, segment = unfold(states.likeliest, half.template.group, half.block, states.chain.step)
     lengths = np.bincount(segment)
     best: tuple[float, SiteModel] | None = None
@@ -40,7 +41,7 @@ def seed_model(half: HalfSolver, states: States, trail: dict[str, float]) -> Sit
             best = (gain * len(members), model)
             trail["seed_frames"], trail["seed_gain"] = float(len(members)), gain
     assert best is not None  # lengths has at least one entry
-    return best[1]
+    return half.site_reference(best[1])
 
 
 def _segment_model(half: HalfSolver, frames: FrameSet, rotations: NDArray[np.float64]) -> tuple[SiteModel, float]:

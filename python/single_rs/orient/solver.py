@@ -133,19 +133,20 @@ class HalfSolver:
         """Reference made of all confident frames of the half."""
         return self.map_reference(self.frames, self.sums(self.frames, poses))
 
+    def density(self, numerator: NDArray[np.complex64], denominator: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Map (z, y, x) of accumulated slices within the particle's ball."""
+        size = grid_size(round(FINE_GRID * self.frames.plane.max_shell))
+        voxel = self.frames.box / size
+        mask = ball_mask(size, (self.diameter / 2 + SITE_MARGIN) / voxel, MAP_EDGE / voxel)
+        return map_from_sums(numerator, denominator, UNSAMPLED, size) * mask
+
     def map_reference(self, frames: FrameSet, sums: Sums) -> Reference:
         """Reference made of the atoms that accumulated slices show within the particle's ball."""
-        shell = frames.plane.max_shell
-        size = grid_size(round(FINE_GRID * shell))
-        voxel = frames.box / size
-        radius = self.diameter / 2 + SITE_MARGIN
-        mask = ball_mask(size, radius / voxel, MAP_EDGE / voxel)
-        density = map_from_sums(*sums, UNSAMPLED, size) * mask
         spacing = self.template.spacing
         expected = (
             4 / 3 * np.pi * (self.diameter / 2) ** 3 / (prototype(self.template.structure).site_volume * spacing**3)
         )
-        return atomic_reference(frames, density, spacing, expected)
+        return atomic_reference(frames, self.density(*sums), spacing, expected)
 
     def site_reference(self, model: SiteModel) -> Reference:
         """Reference made of the occupied sites of a lattice."""

@@ -18,8 +18,9 @@ class OrientConfig(Settings):
 
     engine: str = setting(
         "lattice",
-        "lattice: index the lattice's spots, then break its symmetry; climb: stochastic hill climb from random poses",
-        choices=("lattice", "climb"),
+        "lattice: begin with the spots and sites of a lattice; free: with the intensity and the map that the frames "
+        "make up themselves; climb: stochastic hill climb from random poses",
+        choices=("lattice", "free", "climb"),
     )
     structure: str | None = setting(
         None, "lattice type of the seed; that of the element when not given", choices=("fcc", "bcc", "hcp", "diamond")

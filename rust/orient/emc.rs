@@ -1,0 +1,442 @@
+//! Expand, maximise, compress: orientations of frames without any model of what is in them.
+//!
+//! The power spectra of the frames are central sections of one intensity W(q), each in an unknown orientation
+//! (Loh & Elser 2009, doi:10.1103/PhysRevE.80.026705). A round cuts W in all orientations of a grid (*expand*),
+//! gives each frame a probability of each of them, and puts every frame back into its orientations with these
+//! weights (*maximise*, *compress*):
+//!
+//! ```text
+//! p_f(d, ψ) ∝ exp(β C_f(d, ψ) / spread of C_f),    C_f(d, ψ) = Σ_k k Σ_φ y_f(k, φ) t_d(k, φ − ψ)
+//! t_d(k, φ) ← Σ_f Σ_ψ p_f(d, ψ) y_f(k, φ + ψ)
+//! ```
+//!
+//! With several folds a frame meets the intensity of the others only, so that nothing votes for itself.
+//!
+//! Both sums over the in-plane angle are products of Fourier series on the rings. With β low a frame is nowhere in
+//! particular, and only what many frames have in common grows; that is why a random start does not stay one.
+//!
+//! Limit: 2 · 8 · rings · [`BINS`] flops for each frame and direction.
+
+use crate::error::{Error, Result};
+use crate::orient::index::{RING, Rings};
+use crate::volume::Rotation;
+use num_complex::Complex32;
+use rayon::prelude::*;
+use realfft::{ComplexToReal, RealFftPlanner, RealToComplex};
+use std::f32::consts::PI;
+use std::sync::Arc;
+
+/// Orders of the Fourier series on a ring that are kept; order 0 is the ring's mean, which is taken off.
+const BINS: usize = 32;
+/// In-plane angles a half turn: 2.8° apart, half a spot's width.
+const TURNS: usize = 2 * BINS;
+/// Frames whose posteriors are held at a time.
+const BATCH: usize = 64;
+/// Weight of a voxel that no frame has seen, as a share of the mean weight: such voxels stay near zero.
+const UNSEEN: f32 = 0.02;
+/// Least norm of a template, as a share of the median norm: sections without spots would fit noise.
+const LEAST_NORM: f32 = 0.3;
+/// Posterior of a direction below which a frame leaves nothing there.
+const NEGLIGIBLE: f32 = 1e-6;
+
+/// A ring's Fourier series: real and imaginary parts of orders 0 .. [`BINS`].
+type Series = [[f32; BINS]; 2];
+
+/// An even function of frequency on a cube of side 2·reach + 1, `[z][y][x]`, the origin in the middle.
+#[derive(Debug, Clone)]
+pub struct Intensity {
+    /// Grid steps from the origin to the faces.
+    pub reach: usize,
+    /// (2·reach + 1)³ values.
+    pub values: Vec<f32>,
+}
+
+impl Intensity {
+    /// Wrap the values of a cube.
+    ///
+    /// # Errors
+    /// A number of values that is no odd cube.
+    pub fn new(values: Vec<f32>) -> Result<Self> {
+        let side = (values.len() as f64).cbrt().round() as usize;
+        if side.pow(3) != values.len() || side % 2 == 0 {
+            return Err(Error::bad_input("intensity", values.len(), "an odd number cubed is needed"));
+        }
+        Ok(Self { reach: side / 2, values })
+    }
+
+    /// The eight places round `q` (grid steps) and their trilinear weights.
+    #[inline]
+    fn cell(&self, q: [f32; 3]) -> [(usize, f32); 8] {
+        let side = 2 * self.reach + 1;
+        let p = q.map(|v| v + self.reach as f32);
+        let low = p.map(|v| v as usize);
+        let t = [p[0] - low[0] as f32, p[1] - low[1] as f32, p[2] - low[2] as f32];
+        std::array::from_fn(|i| {
+            let d = [i & 1, (i >> 1) & 1, i >> 2];
+            let share = |axis: usize| if d[axis] == 1 { t[axis] } else { 1.0 - t[axis] };
+            (((low[2] + d[2]) * side + low[1] + d[1]) * side + low[0] + d[0], share(0) * share(1) * share(2))
+        })
+    }
+
+    /// Value at `q` (grid steps).
+    #[inline]
+    pub(super) fn at(&self, q: [f32; 3]) -> f32 {
+        self.cell(q).iter().map(|&(i, share)| share * self.values[i]).sum()
+    }
+}
+
+/// Point of the half turn of ring `k` at angle φ, in the particle's frame.
+#[inline]
+pub(super) fn on_ring(r: &Rotation, k: f32, phi: f32) -> [f32; 3] {
+    let (s, c) = phi.sin_cos();
+    std::array::from_fn(|i| k * (s * r[0][i] - c * r[1][i]))
+}
+
+/// What a round says of itself, means over the frames.
+#[derive(Debug, Clone, Copy)]
+pub struct Round {
+    /// Score of the best orientation, in spreads over all orientations.
+    pub best: f64,
+    /// Score weighed by the posterior.
+    pub mean: f64,
+    /// Orientations that a frame is spread over, 1 / Σ p².
+    pub spread: f64,
+}
+
+/// Frames and the grid of orientations that they are tried in.
+pub struct Emc {
+    /// Radii in grid steps.
+    radii: Vec<f32>,
+    directions: Vec<Rotation>,
+    /// `[frame][ring]`, fold after fold.
+    frames: Vec<Series>,
+    /// Where each fold begins, and the end.
+    bounds: Vec<usize>,
+    forward: Arc<dyn RealToComplex<f32>>,
+    inverse: Arc<dyn ComplexToReal<f32>>,
+}
+
+impl Emc {
+    /// Take n · rings · [`RING`] spectra of `polar_spectra` from images of `size` px, `folds` frames in each fold.
+    ///
+    /// # Errors
+    /// A number of values that does not fit.
+    pub fn new(
+        polar: &[f32],
+        rings: &Rings,
+        size: usize,
+        folds: &[usize],
+        directions: Vec<Rotation>,
+    ) -> Result<Self> {
+        let mut bounds = vec![0];
+        bounds.extend(folds.iter().scan(0, |end, n| {
+            *end += n;
+            Some(*end)
+        }));
+        if folds.is_empty() || bounds[folds.len()] * rings.radii.len() * RING != polar.len() {
+            let limit = format!("numbers that add up to {}", polar.len() / (rings.radii.len() * RING).max(1));
+            return Err(Error::bad_input("folds", format!("{folds:?}"), limit));
+        }
+        if rings.radii.is_empty() || polar.is_empty() || polar.len() % (rings.radii.len() * RING) != 0 {
+            return Err(Error::bad_input("polar", polar.len(), "frames of so many rings are needed"));
+        }
+        let mut planner = RealFftPlanner::<f32>::new();
+        let whole = planner.plan_fft_forward(RING);
+        let frames = polar
+            .par_chunks(RING)
+            .map(|ring| {
+                let mut spectrum = whole.make_output_vec();
+                whole.process(&mut ring.to_vec(), &mut spectrum).expect("the rings have the planned length");
+                series(&spectrum)
+            })
+            .collect();
+        let radii = rings.radii.iter().map(|k| k * size as f32).collect();
+        let (forward, inverse) = (planner.plan_fft_forward(TURNS), planner.plan_fft_inverse(TURNS));
+        Ok(Self { radii, directions, frames, bounds, forward, inverse })
+    }
+
+    /// Grid steps that an intensity of these rings reaches.
+    fn reach(&self) -> usize {
+        self.radii.last().map_or(0, |k| k.ceil() as usize) + 2
+    }
+
+    fn count(&self) -> usize {
+        self.frames.len() / self.radii.len()
+    }
+
+    /// Held-out intensities of all frames in given orientations, one each.
+    ///
+    /// # Errors
+    /// As many orientations as frames are needed.
+    pub fn merge(&self, rotations: &[Rotation]) -> Result<Vec<Intensity>> {
+        if rotations.len() != self.count() {
+            return Err(Error::bad_input(
+                "rotations",
+                rotations.len(),
+                format!("{} are needed", self.count()),
+            ));
+        }
+        let rings = self.radii.len();
+        let sums = self.bounds.windows(2).map(|b| {
+            let weight = vec![1.0; b[1] - b[0]];
+            self.compress(&rotations[b[0]..b[1]], &self.frames[b[0] * rings..b[1] * rings], &weight)
+        });
+        Ok(self.held_out(&sums.collect::<Vec<_>>()))
+    }
+
+    /// One round at belief `beta` from one intensity per fold; returns the next ones.
+    ///
+    /// # Errors
+    /// Another number of intensities, or one that does not reach the last ring.
+    pub fn round(&self, held_out: &[Intensity], beta: f32) -> Result<(Vec<Intensity>, Round)> {
+        if held_out.len() != self.bounds.len() - 1 {
+            let limit = format!("one for each of {} folds", self.bounds.len() - 1);
+            return Err(Error::bad_input("intensity", held_out.len(), limit));
+        }
+        if let Some(small) = held_out.iter().find(|i| i.reach < self.reach()) {
+            return Err(Error::bad_input("intensity", small.reach, format!("reach {}", self.reach())));
+        }
+        let rings = self.radii.len();
+        let (mut best, mut mean, mut spread) = (0.0, 0.0, 0.0);
+        let mut parts = Vec::with_capacity(held_out.len());
+        for (bounds, intensity) in self.bounds.windows(2).zip(held_out) {
+            let templates = self.expand(intensity);
+            let mut sums = vec![[[0.0; BINS]; 2]; templates.len()];
+            let mut weight = vec![0.0f32; self.directions.len()];
+            for batch in self.frames[bounds[0] * rings..bounds[1] * rings].chunks(BATCH * rings) {
+                let told: Vec<Posterior> =
+                    batch.par_chunks(rings).map(|frame| self.posterior(frame, &templates, beta)).collect();
+                for p in &told {
+                    best += f64::from(p.best);
+                    mean += f64::from(p.mean);
+                    spread += f64::from(p.spread);
+                }
+                // Over directions, each in the order of the frames: no sum depends on the number of threads.
+                sums.par_chunks_mut(rings).zip(&mut weight).enumerate().for_each(|(d, (sum, weight))| {
+                    for (p, frame) in told.iter().zip(batch.chunks(rings)) {
+                        if p.weight[d] > NEGLIGIBLE {
+                            *weight += p.weight[d];
+                            accumulate(sum, &p.series[d], frame);
+                        }
+                    }
+                });
+            }
+            parts.push(self.compress(&self.directions, &sums, &weight));
+        }
+        let n = self.count() as f64;
+        let stats = Round { best: best / n, mean: mean / n, spread: spread / n };
+        Ok((self.held_out(&parts), stats))
+    }
+
+    /// For each fold the intensity of all the others; of all frames where there is one fold.
+    fn held_out(&self, parts: &[Merged]) -> Vec<Intensity> {
+        let reach = self.reach();
+        let length = (2 * reach + 1).pow(3);
+        let total = |of: fn(&Merged) -> &[f32]| -> Vec<f32> {
+            (0..length).map(|i| parts.iter().map(|p| of(p)[i]).sum()).collect()
+        };
+        let (sum, seen) = (total(|p| &p.sum), total(|p| &p.seen));
+        let share = if parts.len() > 1 { 1.0 } else { 0.0 };
+        parts
+            .par_iter()
+            .map(|own| {
+                let rest: Vec<f32> =
+                    seen.iter().zip(&own.seen).map(|(a, b)| (a - share * b).max(0.0)).collect();
+                let touched = rest.iter().filter(|&&w| w > 0.0).count().max(1);
+                let mean = rest.iter().map(|&w| f64::from(w)).sum::<f64>() / touched as f64;
+                let unseen = (UNSEEN * mean as f32).max(f32::MIN_POSITIVE);
+                let mut values = vec![0.0; length];
+                for i in 0..=length / 2 {
+                    // Power spectra are even.
+                    let mate = length - 1 - i;
+                    let value = sum[i] + sum[mate] - share * (own.sum[i] + own.sum[mate]);
+                    values[i] = value / (rest[i] + rest[mate] + 2.0 * unseen);
+                    values[mate] = values[i];
+                }
+                Intensity { reach, values }
+            })
+            .collect()
+    }
+
+    /// Normalised sections of the intensity, ready to be multiplied with frames: `[direction][ring]`.
+    fn expand(&self, intensity: &Intensity) -> Vec<Series> {
+        let rings = self.radii.len();
+        let mut out = vec![[[0.0; BINS]; 2]; self.directions.len() * rings];
+        let mut norms = vec![0.0f32; self.directions.len()];
+        out.par_chunks_mut(rings).zip(&mut norms).zip(&self.directions).for_each(|((section, norm), r)| {
+            let mut ring = self.forward.make_input_vec();
+            let mut spectrum = self.forward.make_output_vec();
+            for (values, &k) in section.iter_mut().zip(&self.radii) {
+                for (j, v) in ring.iter_mut().enumerate() {
+                    *v = intensity.at(on_ring(r, k, PI * j as f32 / TURNS as f32));
+                }
+                self.forward.process(&mut ring, &mut spectrum).expect("the rings have the planned length");
+                *values = series(&spectrum);
+                *norm += k * values.iter().flatten().map(|v| v * v).sum::<f32>();
+            }
+            *norm = norm.sqrt();
+        });
+        let mut sorted = norms.clone();
+        sorted.sort_unstable_by(f32::total_cmp);
+        let least = (LEAST_NORM * sorted[sorted.len() / 2]).max(f32::MIN_POSITIVE);
+        out.par_chunks_mut(rings).zip(&norms).for_each(|(section, norm)| {
+            for (values, &k) in section.iter_mut().zip(&self.radii) {
+                // Rings count in proportion to k: the number of independent samples on them.
+                let scale = k / norm.max(least);
+                values.iter_mut().flatten().for_each(|v| *v *= scale);
+            }
+        });
+        out
+    }
+
+    /// Probabilities of one frame's orientations, as Fourier series over the in-plane angle.
+    fn posterior(&self, frame: &[Series], templates: &[Series], beta: f32) -> Posterior {
+        let rings = self.radii.len();
+        let mut curves = vec![0.0f32; self.directions.len() * TURNS];
+        let mut spectrum = self.inverse.make_input_vec();
+        for (curve, section) in curves.chunks_mut(TURNS).zip(templates.chunks(rings)) {
+            unpack(&product(frame, section), &mut spectrum);
+            self.inverse.process(&mut spectrum, curve).expect("the curve has the planned length");
+        }
+        // Orders 0 are zero, so the mean is.
+        let square: f64 = curves.iter().map(|&c| f64::from(c * c)).sum();
+        let scale = (square / curves.len() as f64).sqrt().max(1e-30) as f32;
+        let best = curves.iter().copied().fold(f32::MIN, f32::max) / scale;
+        let (mut total, mut first) = (0.0f64, 0.0f64);
+        for c in &mut curves {
+            let score = *c / scale;
+            *c = (beta * (score - best)).exp();
+            total += f64::from(*c);
+            first += f64::from(*c * score);
+        }
+        let share = (1.0 / total) as f32;
+        let mut square = 0.0;
+        let mut weight = Vec::with_capacity(self.directions.len());
+        let mut out = vec![[[0.0; BINS]; 2]; self.directions.len()];
+        let mut spectrum = self.forward.make_output_vec();
+        for (curve, out) in curves.chunks_mut(TURNS).zip(&mut out) {
+            curve.iter_mut().for_each(|p| *p *= share);
+            square += curve.iter().map(|p| p * p).sum::<f32>();
+            weight.push(curve.iter().sum());
+            if weight[weight.len() - 1] > NEGLIGIBLE {
+                self.forward.process(curve, &mut spectrum).expect("the curve has the planned length");
+                *out = series(&spectrum);
+            }
+        }
+        Posterior { series: out, weight, best, mean: (first / total) as f32, spread: 1.0 / square }
+    }
+
+    /// Put sections (one per rotation, each a weighted sum) together.
+    fn compress(&self, rotations: &[Rotation], sections: &[Series], weight: &[f32]) -> Merged {
+        let rings = self.radii.len();
+        let reach = self.reach();
+        let length = (2 * reach + 1).pow(3);
+        let grid = Intensity { reach, values: Vec::new() };
+        let mut out = Merged { sum: vec![0.0; length], seen: vec![0.0; length] };
+        let mut spectrum = self.inverse.make_input_vec();
+        let mut ring = self.inverse.make_output_vec();
+        for ((section, r), &w) in sections.chunks(rings).zip(rotations).zip(weight) {
+            if w <= 0.0 {
+                continue;
+            }
+            for (values, &k) in section.iter().zip(&self.radii) {
+                unpack(values, &mut spectrum);
+                self.inverse.process(&mut spectrum, &mut ring).expect("the rings have the planned length");
+                for (j, &value) in ring.iter().enumerate() {
+                    let q = on_ring(r, k, PI * j as f32 / TURNS as f32);
+                    for (i, share) in grid.cell(q) {
+                        out.sum[i] += share * value;
+                        out.seen[i] += share * w;
+                    }
+                }
+            }
+        }
+        out
+    }
+}
+
+/// Frames of one fold put together: weighted sum and weight of each voxel.
+struct Merged {
+    sum: Vec<f32>,
+    seen: Vec<f32>,
+}
+
+/// Probabilities of one frame: Fourier series over the in-plane angle and weight of each direction.
+struct Posterior {
+    series: Vec<Series>,
+    weight: Vec<f32>,
+    best: f32,
+    mean: f32,
+    spread: f32,
+}
+
+/// Orders 1 .. [`BINS`] of a real transform.
+fn series(spectrum: &[Complex32]) -> Series {
+    let mut out = [[0.0; BINS]; 2];
+    for (m, v) in spectrum.iter().enumerate().take(BINS).skip(1) {
+        out[0][m] = v.re;
+        out[1][m] = v.im;
+    }
+    out
+}
+
+fn unpack(series: &Series, spectrum: &mut [Complex32]) {
+    spectrum.fill(Complex32::default());
+    for (m, v) in spectrum.iter_mut().enumerate().take(BINS) {
+        *v = Complex32::new(series[0][m], series[1][m]);
+    }
+}
+
+/// Σ over rings of y · conj(t).
+fn product(frame: &[Series], section: &[Series]) -> Series {
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has what the function was compiled for.
+        return unsafe { product_avx2(frame, section) };
+    }
+    product_lanes(frame, section)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn product_avx2(frame: &[Series], section: &[Series]) -> Series {
+    product_lanes(frame, section)
+}
+
+#[inline(always)]
+fn product_lanes(frame: &[Series], section: &[Series]) -> Series {
+    let mut out = [[0.0; BINS]; 2];
+    for (y, t) in frame.iter().zip(section) {
+        for m in 0..BINS {
+            out[0][m] += y[0][m] * t[0][m] + y[1][m] * t[1][m];
+            out[1][m] += y[1][m] * t[0][m] - y[0][m] * t[1][m];
+        }
+    }
+    out
+}
+
+/// Add conj(p) · y to the sums of a direction.
+fn accumulate(sum: &mut [Series], p: &Series, frame: &[Series]) {
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has what the function was compiled for.
+        return unsafe { accumulate_avx2(sum, p, frame) };
+    }
+    accumulate_lanes(sum, p, frame);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn accumulate_avx2(sum: &mut [Series], p: &Series, frame: &[Series]) {
+    accumulate_lanes(sum, p, frame);
+}
+
+#[inline(always)]
+fn accumulate_lanes(sum: &mut [Series], p: &Series, frame: &[Series]) {
+    for (s, y) in sum.iter_mut().zip(frame) {
+        for m in 0..BINS {
+            s[0][m] += p[0][m] * y[0][m] + p[1][m] * y[1][m];
+            s[1][m] += p[0][m] * y[1][m] - p[1][m] * y[0][m];
+        }
+    }
+}
