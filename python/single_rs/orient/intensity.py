@@ -28,13 +28,14 @@ from single_rs.orient.volumes import PAD
 __all__ = ["index_by_intensity"]
 
 PERIODS = (2.9, 0.92)  # Å: longer ones than those of the index are shape and liquid, not order
-STARTS = 3  # random starts; about every third stays in two orientations at once
-SAMPLE = 300  # frames of a half that starts are made with
-ROUNDS = 30  # of each start; a good one is there in 20 to 40
-BELIEF = 1.7  # log-likelihood per spread of the score: 1.4 to 1.7 find a start, 3 freezes any
+SAMPLE = 400  # frames of a half that starts are made with
+RUN = 5  # of them in a row, so that neighbours can be compared
+STARTS = 8  # random starts at most; about every second one stays in two orientations at once
+ROUNDS = 40  # of each start; a good one is there in 20 to 40
+BELIEFS = (1.5, 1.7, 1.4)  # of the starts in turn: log-likelihood per spread of the score; 3 freezes any
+FOUND = 0.45  # continuity from which a start is right; neighbours agree by 0.1 to 0.3 in wrong ones
 WHOLE = 1000  # frames of a half, at most, that go on held out
-HELD_OUT_BELIEFS = (2.0, 2.5)  # rounds in which each start is judged
-LAST_BELIEFS = (3.0, 3.0, 3.0)  # rounds of the best one, at the belief of the index
+RISING_BELIEFS = (2.0, 2.5, 3.0)  # of the last rounds, up to that of the index
 DIRECTION_STEP = 6.0  # deg, of the directions while the intensity is found: a spot is 5° wide
 SAME_TURN = np.radians(9.0)  # turns nearer than this are one
 MOST_TURNS = 60  # of an icosahedron
@@ -71,7 +72,7 @@ def index_by_intensity(
         How the intensity was found.
     """
     rings = PowerRings.measure(clean, select, PERIODS)
-    held_out, numbers = _intensities(rings, fold, random)
+    held_out, numbers = _intensities(rings, fold, template, random)
     group = _symmetries(held_out.mean(axis=0), rings)
     step = config.direction_step if len(group) > 1 else max(config.direction_step, ALL_DIRECTIONS_STEP)
     directions = beam_directions(group, step).astype(np.float32)
@@ -94,38 +95,41 @@ def index_by_intensity(
 
 
 def _intensities(
-    rings: PowerRings, fold: NDArray[np.int64], random: np.random.Generator
+    rings: PowerRings, fold: NDArray[np.int64], template: LatticeTemplate, random: np.random.Generator
 ) -> tuple[NDArray[np.float32], dict[str, float]]:
-    """Held-out intensities (fold, z, y, x) of the best of several random starts."""
+    """Held-out intensities (fold, z, y, x) from the random start whose neighbouring frames agree.
+
+    Time is used nowhere while an intensity is found, so that it can tell the right one.
+    """
     everywhere = beam_directions(np.eye(3)[None], DIRECTION_STEP).astype(np.float32)
-
-    def merger(count: int, folds: int) -> tuple[_core.IntensityMerge, int]:
-        some = np.unique(np.linspace(0, len(fold) - 1, min(len(fold), count)).astype(int))
-        order = some[np.argsort(fold[some] % folds, kind="stable")]
-        sizes = np.bincount(fold[order] % folds, minlength=folds).tolist()
-        spectra = np.ascontiguousarray(rings.spectra[order])
-        return _core.IntensityMerge(spectra, rings.radii, rings.size, sizes, everywhere), len(order)
-
+    n = len(fold)
+    runs = np.unique(np.linspace(0, max(n - RUN, 0), min(SAMPLE, n) // RUN).astype(int))
+    some = np.unique(runs[:, None] + np.arange(RUN))
+    spectra = np.ascontiguousarray(rings.spectra[some])
     # Starts are made without folds: held out from the beginning, frames come to one orientation half as fast.
-    (start, count), (whole, _) = merger(SAMPLE, 1), merger(WHOLE, FOLDS)
+    start = _core.IntensityMerge(spectra, rings.radii, rings.size, [len(some)], everywhere)
     found: tuple[float, NDArray[np.float32]] | None = None
-    scores = []
-    for _ in range(STARTS):
-        intensity = start.merge(unit_rotations(random, (count,)).astype(np.float32))
-        for _ in range(ROUNDS):
-            intensity, *_ = start.round(intensity, BELIEF)
-        held_out = np.repeat(intensity, FOLDS, axis=0)
-        score = 0.0
-        for belief in HELD_OUT_BELIEFS:
-            held_out, score, _, _ = whole.round(held_out, belief)
-        scores.append(score)
-        if found is None or score > found[0]:
-            found = (score, held_out)
+    tried = 0
+    while tried < STARTS and (found is None or found[0] < FOUND):
+        intensity = start.merge(unit_rotations(random, (len(some),)).astype(np.float32))
+        for belief in (*np.full(ROUNDS, BELIEFS[tried % len(BELIEFS)]), *RISING_BELIEFS):
+            intensity, *_ = start.round(intensity, belief)
+        best = _core.index_in_intensity(spectra, rings.radii, intensity[0], rings.size, everywhere, 1)
+        group = _symmetries(intensity[0], rings)
+        continuity = Index(replace(template, group=group), *best, np.zeros(0)).continuity()
+        tried += 1
+        if found is None or continuity > found[0]:
+            found = (continuity, intensity)
     assert found is not None  # STARTS is not 0
-    held_out = found[1]
-    for belief in LAST_BELIEFS:
+    order = np.unique(np.linspace(0, n - 1, min(n, WHOLE)).astype(int))
+    order = order[np.argsort(fold[order], kind="stable")]
+    sizes = np.bincount(fold[order], minlength=FOLDS).tolist()
+    spectra = np.ascontiguousarray(rings.spectra[order])
+    whole = _core.IntensityMerge(spectra, rings.radii, rings.size, sizes, everywhere)
+    held_out = np.repeat(found[1], FOLDS, axis=0)
+    for belief in RISING_BELIEFS:
         held_out, *_ = whole.round(held_out, belief)
-    return held_out, {"intensity_score": max(scores), "intensity_worst": min(scores)}
+    return held_out, {"starts": float(tried), "start_continuity": found[0]}
 
 
 def _symmetries(intensity: NDArray[np.float32], rings: PowerRings) -> NDArray[np.float64]:

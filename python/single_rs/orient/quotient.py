@@ -79,8 +79,12 @@ class Index:
             "index_score": float(best.mean()),
             "index_null": float(self.null.mean()),
             "index_sigma": float((best.mean() - self.null.mean()) / spread),
-            "continuity": self._agreement(1) - self._agreement(max(2, len(best) // 3)),
+            "continuity": self.continuity(),
         }
+
+    def continuity(self) -> float:
+        """How much more often neighbouring frames agree than distant ones."""
+        return self._agreement(1) - self._agreement(max(2, len(self.scores) // 3))
 
     def _agreement(self, lag: int) -> float:
         """Share of frames whose best state is within `NEIGHBOUR` of that of the frame `lag` later, modulo mates."""
