@@ -47,6 +47,7 @@ LIMITS = (
     Limit("mate_gap", "the half sets join with a lead of {value:.1f} nats per frame", 0.5, 2.0),
     Limit("mate_lead", "poses lead their nearest mates by {value:.1f} nats per frame of held-out data", 0.0, 1.0),
     Limit("gain_over_null", "frames gain {value:.0f} nats more from their own poses than from others'", 2.0, 5.0),
+    Limit("starts_agree", "starts with and without a lattice agree on {value:.2f} of the poses", 0.0, 0.8),
     Limit("detail", "the half maps agree to {period:.2f} Å", 1 / 1.9, 1 / 1.2),
 )
 # Strained particles of 2 to 4 nm deviate by up to 3 % from bulk; other elements begin beyond.
@@ -96,7 +97,7 @@ def judge(
         into = failed if value < limit.failed else doubtful if value < limit.doubtful else passed
         into.append(text)
     if "index_sigma" not in numbers:
-        doubtful.append("poses of a lattice-free search, which no null of scrambled spectra was measured for")
+        doubtful.append("poses of a climb from random ones, for which no null of scrambled spectra was measured for")
     _judge_atoms(model, numbers, element, failed, doubtful, passed)
     verdict = "failed" if failed else "doubtful" if doubtful else "solved"
     return Verdict(verdict, (*failed, *doubtful) if failed or doubtful else tuple(passed))

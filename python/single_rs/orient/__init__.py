@@ -11,11 +11,13 @@ doi:10.1126/sciadv.abe6679). All solve the two half sets apart from the first st
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
 from single_rs.background import CleanStack
 from single_rs.errors import InputError
+from single_rs.orient.agreement import agreement
 from single_rs.orient.engine import solve_from_states
 from single_rs.orient.types import OrientConfig, Poses
 
@@ -66,4 +68,9 @@ def find_poses(
         from single_rs.orient.climb import solve_by_climb
 
         return solve_by_climb(clean, config, progress, seed)
-    return solve_from_states(clean, element, config, progress, seed)
+    poses = solve_from_states(clean, element, config, progress, seed)
+    if config.second_start:
+        other = replace(config, engine="free" if config.engine == "lattice" else "lattice")
+        second = solve_from_states(clean, element, other, progress, seed)
+        poses = replace(poses, evidence=poses.evidence | agreement(poses, second))
+    return poses

@@ -22,6 +22,9 @@ class OrientConfig(Settings):
         "make up themselves; climb: stochastic hill climb from random poses",
         choices=("lattice", "free", "climb"),
     )
+    second_start: bool = setting(
+        False, "solve again from the other start (free after lattice, lattice after free) and report how far they agree"
+    )
     structure: str | None = setting(
         None, "lattice type of the seed; that of the element when not given", choices=("fcc", "bcc", "hcp", "diamond")
     )

@@ -1,0 +1,24 @@
+"""How far two solutions of the same frames agree: those of a start with a lattice and of one without.
+
+They share the frames and what follows the start, so agreement says that the start was not what decided; that the frames
+decide is what held-out models and half sets say.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from single_rs.orient.types import Poses
+from single_rs.scoring import score_poses
+
+__all__ = ["agreement"]
+
+
+def agreement(first: Poses, second: Poses) -> dict[str, float]:
+    """Share of the frames used by `first` that `second` poses within 3°, and their median distance in degrees.
+
+    One rotation and the hand are free between the two; the distance is of frames within 10°.
+    """
+    used = np.flatnonzero(first.weight > 0)
+    score = score_poses(second.rotations[used], np.arange(len(used)), first.rotations[used])
+    return {"starts_agree": score.within_3deg, "starts_distance_deg": score.median_deg}
