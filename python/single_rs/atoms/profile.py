@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import fft
 
-__all__ = ["FourierMap", "Profile", "structure_factor"]
+__all__ = ["FourierMap", "Profile", "spread_atoms", "structure_factor", "undo_spread"]
 
 # Spreading width (voxels) and reach; exp(−6²/2·1.2²) = 4e−6 is cut off.
 SPREAD = 1.2
@@ -74,6 +74,14 @@ def structure_factor(positions: np.ndarray, heights: np.ndarray, n: int) -> np.n
     n
         Side of the box, voxels.
     """
+    factor = fft.rfftn(spread_atoms(positions, heights, n), workers=1)
+    full, half = undo_spread(fft.fftfreq(n)), undo_spread(fft.rfftfreq(n))
+    factor *= (full[:, None] * full)[:, :, None] * half
+    return factor
+
+
+def spread_atoms(positions: np.ndarray, heights: np.ndarray, n: int) -> np.ndarray:
+    """Atoms as Gaussians of 1.2 voxels on a periodic (n, n, n) grid; arguments as of `structure_factor`."""
     base = np.rint(positions).astype(np.intp)
     offset = np.arange(-REACH, REACH + 1)
     delta = offset - (positions - base)[:, :, None]  # (m, axis, offset)
@@ -83,14 +91,11 @@ def structure_factor(positions: np.ndarray, heights: np.ndarray, n: int) -> np.n
     weight = ((spread[:, 0] * heights[:, None])[:, :, None] * spread[:, 1, None, :]).reshape(len(base), -1)
     flat = plane[:, :, None] + index[:, 2, None, :]
     grid = np.bincount(flat.ravel(), (weight[:, :, None] * spread[:, 2, None, :]).ravel(), minlength=n**3)
-    factor = fft.rfftn(grid.reshape(n, n, n), workers=1)
-    full, half = _undo_spread(fft.fftfreq(n)), _undo_spread(fft.rfftfreq(n))
-    factor *= (full[:, None] * full)[:, :, None] * half
-    return factor
+    return grid.reshape(n, n, n)
 
 
-def _undo_spread(frequency: np.ndarray) -> np.ndarray:
-    """Inverse of the transform of the spreading Gaussian along one axis."""
+def undo_spread(frequency: np.ndarray) -> np.ndarray:
+    """Inverse of the transform of the spreading Gaussian along one axis, at frequencies in cycles per voxel."""
     return np.exp(2.0 * (np.pi * SPREAD * frequency) ** 2) / (SPREAD * np.sqrt(2.0 * np.pi))
 
 

@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from single_rs.atoms.peaks import find_peaks
-from single_rs.atoms.profile import structure_factor
+from single_rs.atoms.profile import spread_atoms, undo_spread
 from single_rs.orient.frames import FrameSet
 from single_rs.orient.reference import Reference
-from single_rs.orient.volumes import PAD, fourier_volume, shell_index
+from single_rs.orient.volumes import PAD, fourier_volume, shell_index, transformed
 
 __all__ = ["atomic_reference"]
 
@@ -57,10 +57,9 @@ def atomic_reference(frames: FrameSet, map: NDArray[np.float32], spacing: float,
     centred = positions[keep] - size // 2
     # What trilinear reading multiplies a map by is divided out atom by atom.
     kernel = np.prod(np.sinc(centred / (PAD * size)) ** 2, axis=1)
-    padded = PAD * size
-    factor = structure_factor(centred % padded, weight / kernel, padded)
-    index = np.arange(-reach, reach + 1) % padded
-    atoms = factor[np.ix_(index, index, np.arange(reach + 1))].astype(np.complex64)
+    grid = spread_atoms(positions[keep], weight / kernel, size)
+    undo = undo_spread(np.arange(-reach, reach + 1) / (PAD * size)).astype(np.float32)
+    atoms = transformed(grid, reach) * (undo[:, None] * undo)[:, :, None] * undo[reach:]
     shells = shell_index(reach)
     flat = shells.ravel()
     cross = np.bincount(flat, (density.real * atoms.real + density.imag * atoms.imag).ravel())

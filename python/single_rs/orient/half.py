@@ -77,7 +77,8 @@ def solve_half(half: HalfSolver, states: States, seed: Seed, report: Callable[[s
         report("map")
         for fold in folds:
             reference = half.map_reference(fold.frames, _others(sums, fold))
-            turns = _mates_of(half, reference) if fold.number == 0 else turns
+            if number > 0 and fold.number == 0:
+                turns = _mates_of(half, reference)
             pool = fold.candidates if number == 0 else _in_doubt(fold, turns)
             fold.poses = _round(half, fold, reference, _with_own(pool, fold.poses), None)
             sums[fold.number] = half.sums(fold.frames, fold.poses)

@@ -2,7 +2,7 @@
 
 Each half has its own choice of mate, hand and origin. The rotations that lay the second half's volume on the first's
 (24 for a single crystal, those of the common axis for a multiple twin) are the ways to join them; all frames of the
-second half together choose the way, and the hand, under which they fit the first half's volume best. Then one rotation
+second half together choose the way, and the hand, under which they fit the first half's atoms best. Then one rotation
 and one translation of the particle remain, read from the mean of what polishing asks for. Nothing else passes between
 the halves, so their maps stay independent.
 """
@@ -17,6 +17,7 @@ from scipy.spatial.transform import Rotation
 
 from single_rs.orient.mates import all_mates
 from single_rs.orient.quotient import FRIEDEL
+from single_rs.orient.reference import likelihood, look_up, polish
 from single_rs.orient.rotation_search import LONGEST_COMPARED, MOST_ALIKE, laying_rotations
 from single_rs.orient.solver import HalfPoses, HalfSolver
 
@@ -24,6 +25,7 @@ __all__ = ["Merged", "merge_halves", "particle_translation", "robust_mean"]
 
 SAMPLE = 240  # frames of the second half that choose the mate
 ROUNDS = 2
+POLISH = 8  # iterations
 
 
 @dataclass(frozen=True)
@@ -35,28 +37,29 @@ class Merged:
 
 
 def merge_halves(first: HalfSolver, first_poses: HalfPoses, second: HalfSolver, second_poses: HalfPoses) -> Merged:
-    """Align the poses of the second half with the first half's volume."""
-    volume = first.whole_reference(first_poses).volume
+    """Align the poses of the second half with the first half's model."""
+    reference = first.whole_reference(first_poses)
     best = np.argsort(-second_poses.confidence, kind="stable")[:SAMPLE]
     sample = np.sort(best)
     frames = second.frames.take(sample)
     n = len(sample)
-    of, every = np.zeros(n, np.int64), np.arange(n)
+    every = np.arange(n)
     plane = first.frames.plane
     shells = (round(first.frames.box / LONGEST_COMPARED), plane.max_shell)
-    ways, _ = laying_rotations(volume, second.whole_reference(second_poses).volume, *shells, MOST_ALIKE)
+    ways, _ = laying_rotations(reference.volume, second.whole_reference(second_poses).volume, *shells, MOST_ALIKE)
     mates = all_mates(second_poses.rotations[sample][:, None], ways)
     count = mates.shape[1]
-    likelihood, _ = second.score(frames, [volume], of, mates.reshape(-1, 3, 3), np.repeat(every, count))
-    total = likelihood.reshape(n, count).mean(axis=0)
+    of = np.repeat(every, count)
+    overlap, power, _ = look_up(frames, reference, mates.reshape(-1, 3, 3), of, np.zeros((n * count, 2)), second.window)
+    total = likelihood(overlap, power, of, frames.gain).reshape(n, count).mean(axis=0)
     order = np.argsort(-total, kind="stable")
     f, o = divmod(int(order[0]), len(ways))
     rotations = FRIEDEL[f] @ second_poses.rotations @ ways[o]
     shifts = second_poses.shifts
     for _ in range(ROUNDS):
         start = rotations[sample]
-        _, found = second.score(frames, [volume], of, start, every)
-        fitted = second.polish(frames, [volume], of, start, found, every)
+        found = look_up(frames, reference, start, every, np.zeros((n, 2)), second.window)[2]
+        fitted = polish(frames, reference, start, found, POLISH)
         r, t = fitted.rotations, fitted.shifts
         turn = robust_mean(np.einsum("nji,njk->nik", start, r))
         moved = particle_translation(r, t - shifts[sample])

@@ -119,9 +119,11 @@ def solve_occupancy(
     right = _at_grid(numerator * c, extent, points)[at[:, 2], at[:, 1], at[:, 0]]
     gaps = tuple(np.arange(-span[a], span[a] + 1) * model.step[a] for a in range(3))
     table = _at_grid((denominator * c**2).astype(np.complex64), extent, gaps)
-    d = at[:, None, :] - at[None, :, :] + span
     # Single precision halves the traffic of the product that all the time goes to; the noise is far above it.
-    normal = table.astype(np.float32)[d[..., 2], d[..., 1], d[..., 0]]
+    shape = 2 * span + 1
+    flat = (at[:, 2] * shape[1] + at[:, 1]) * shape[0] + at[:, 0]
+    middle = (span[2] * shape[1] + span[1]) * shape[0] + span[0]
+    normal = table.astype(np.float32).ravel()[flat[:, None] - flat + middle]
     right = right.astype(np.float32)
     largest = np.abs(normal).sum(axis=1).max()  # bounds the largest eigenvalue
     w = np.zeros(len(at), np.float32)

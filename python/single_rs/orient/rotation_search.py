@@ -131,12 +131,14 @@ def _correlation(
 ) -> NDArray[np.float64]:
     """Σ weight · height(Gᵀ k) for each rotation G, the nearest grid point read."""
     reach = height.shape[2] - 1
+    flat, middle = height.ravel(), reach * (2 * reach + 2) * (reach + 1)
     out = np.empty(len(rotations))
     for start in range(0, len(rotations), CHUNK):
-        turned = np.rint(points @ rotations[start : start + CHUNK].astype(np.float32)).astype(np.int32)
-        turned = np.where(turned[..., :1] < 0, -turned, turned)  # Friedel: |F(−k)| = |F(k)|
-        values = height[turned[..., 2] + reach, turned[..., 1] + reach, turned[..., 0]]
-        out[start : start + CHUNK] = values @ weight
+        part = rotations[start : start + CHUNK].astype(np.float32)
+        x, y, z = (np.rint(part[:, :, axis] @ points.T).astype(np.int32) for axis in range(3))
+        place = (z * (2 * reach + 1) + y) * (reach + 1) + x
+        place = np.where(x < 0, -place, place)  # Friedel: |F(−k)| = |F(k)|
+        out[start : start + CHUNK] = flat[place + middle] @ weight
     return out
 
 

@@ -82,11 +82,14 @@ def _vote_origin(half: HalfSolver, frames: FrameSet, rotations: NDArray[np.float
     product = frames.spectra * slices.conj() * frames.weights
     spacing = half.template.spacing
     grid = np.arange(-5, 6) * (spacing / 6.5)
-    trial = np.stack(np.meshgrid(grid, grid, grid, indexing="ij"), -1).reshape(-1, 3)
-    trial = trial[np.linalg.norm(trial, axis=1) <= 0.75 * spacing]
-    frequency = frames.plane.frequencies().T.astype(np.float32) * (2 * np.pi / frames.box)
-    vote = np.zeros(len(trial))
+    frequency = frames.plane.frequencies() * (2 * np.pi / frames.box)
+    vote = np.zeros((len(grid),) * 3)
     for rotation, values in zip(rotations, product, strict=True):
-        phase = (trial @ rotation[:2].T).astype(np.float32) @ frequency
-        vote += np.cos(phase) @ values.real - np.sin(phase) @ values.imag
-    return trial[vote.argmax()]
+        # exp(i k·x) is a product over the axes.
+        k = (frequency @ rotation[:2])[..., None] * grid
+        x, y, z = np.moveaxis(np.exp(1j * k).astype(np.complex64), 1, 0)
+        plane = (values[:, None, None] * x[:, :, None] * y[:, None, :]).reshape(len(values), -1)
+        vote += (plane.T @ z).real.reshape(vote.shape)
+    trial = np.stack(np.meshgrid(grid, grid, grid, indexing="ij"), -1)
+    vote[np.linalg.norm(trial, axis=-1) > 0.75 * spacing] = -np.inf
+    return trial[np.unravel_index(vote.argmax(), vote.shape)]

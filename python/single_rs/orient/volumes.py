@@ -24,6 +24,7 @@ __all__ = [
     "shell_correlation",
     "shell_index",
     "sinc_squared",
+    "transformed",
 ]
 
 PAD = 2  # Fourier grid steps per image frequency: keeps the trilinear kernel's aliases out of the box
@@ -77,26 +78,39 @@ def map_from_sums(
     volume = numerator / (denominator + (floor * mean + 1e-12).astype(np.float32)[shells])
     volume[shells > reach - 2] = 0
     padded = PAD * size
-    index = np.arange(-reach, reach + 1) % padded
-    spectrum = np.zeros((padded, padded, padded // 2 + 1), np.complex64)
-    spectrum[np.ix_(index, index, np.arange(reach + 1))] = volume
-    big = scipy.fft.irfftn(spectrum, (padded,) * 3, workers=WORKERS)
-    start = padded // 2 - size // 2
-    cut = np.roll(big, (padded // 2,) * 3, axis=(0, 1, 2))[(slice(start, start + size),) * 3]
-    return _divide_by_kernel(np.ascontiguousarray(cut))
+    index, centre = _axis(reach, size)
+    # Axis by axis, so that after each only the middle is kept. The phases bring the centre to where that begins.
+    for _ in range(2):  # z, y
+        spectrum = np.zeros((padded, *volume.shape[1:]), np.complex64)
+        spectrum[index] = volume * centre.conj()[:, None, None]
+        volume = scipy.fft.ifft(spectrum, axis=0, overwrite_x=True, workers=WORKERS)[:size].swapaxes(0, 1)
+    volume = volume * centre[reach:].conj()
+    return _divide_by_kernel(scipy.fft.irfft(volume, padded, axis=2, workers=WORKERS)[:, :, :size])
 
 
 def fourier_volume(map: NDArray[np.float32], reach: int) -> NDArray[np.complex64]:
     """Fourier volume (2K+1, 2K+1, K+1) with K = `reach` of a map made by `map_from_sums`."""
+    return transformed(_divide_by_kernel(map), reach)
+
+
+def transformed(map: NDArray[np.float32], reach: int) -> NDArray[np.complex64]:
+    """Transform (2K+1, 2K+1, K+1) with K = `reach` of a map (size, size, size) as it is, on the grid of a volume."""
     size = map.shape[0]
     padded = PAD * size
-    big = np.zeros((padded,) * 3, np.float32)
-    start = padded // 2 - size // 2
-    big[(slice(start, start + size),) * 3] = _divide_by_kernel(map)
-    spectrum = scipy.fft.rfftn(np.fft.ifftshift(big), workers=WORKERS)
-    index = np.arange(-reach, reach + 1) % padded
-    volume = spectrum[np.ix_(index, index, np.arange(reach + 1))]
-    return np.ascontiguousarray(volume.astype(np.complex64))
+    index, centre = _axis(reach, size)
+    # Axis by axis, so that after each only the frequencies within reach are kept.
+    volume = scipy.fft.rfft(np.asarray(map, np.float32), padded, axis=2, workers=WORKERS)[:, :, : reach + 1]
+    volume = volume * centre[reach:]
+    for _ in range(2):  # y, z
+        volume = scipy.fft.fft(volume.swapaxes(0, 1), padded, axis=0, workers=WORKERS)[index]
+        volume *= centre[:, None, None]
+    return np.ascontiguousarray(volume)
+
+
+def _axis(reach: int, size: int) -> tuple[NDArray[np.intp], NDArray[np.complex64]]:
+    """Along an axis of a padded map of `size` voxels: places of the frequencies −K to K, phases that centre the map."""
+    k = np.arange(-reach, reach + 1)
+    return k % (PAD * size), np.exp(2j * np.pi * k * (size // 2) / (PAD * size)).astype(np.complex64)
 
 
 @functools.lru_cache(maxsize=4)
