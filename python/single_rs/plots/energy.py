@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from single_rs.plots.style import BLUE, INK, MUTED, ORANGE, new_axes, quiet_colorbar, styled
+from single_rs.plots.style import BLUE, INK, MUTED, core_and_surface, new_axes, quiet_colorbar, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,10 +53,7 @@ def plot_atom_energies(
     energy = np.asarray(energies, float)
     place = np.asarray(positions, float)
     radius = np.linalg.norm(place - place.mean(axis=0), axis=1)
-    outer = np.zeros(len(energy), bool) if surface is None else np.asarray(surface, bool)
-    for chosen, colour, name in ((~outer, BLUE, "core"), (outer, ORANGE, "surface")):
-        if not chosen.any():
-            continue
+    for chosen, colour, name in core_and_surface(len(energy), surface):
         if sigma is not None:
             error = np.asarray(sigma, float)[chosen]
             ax.errorbar(radius[chosen], energy[chosen], error, fmt="none", ecolor=colour, elinewidth=0.6, alpha=0.4)
