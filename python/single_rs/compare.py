@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from single_rs.compare_files import ParticleRow, find_particles, read_row
 from single_rs.errors import InputError
-from single_rs.io.atomic import atomic, writable_folder
+from single_rs.io.atomic import atomic_text, writable_folder, write_text
 from single_rs.trend import MIN_POINTS, Trend, fit_trend
 
 __all__ = ["QUANTITIES", "Comparison", "ParticleRow", "SizeTrend", "compare_particles", "write_comparison"]
@@ -180,13 +180,11 @@ def write_comparison(comparison: Comparison, out: str | os.PathLike[str]) -> lis
     folder = writable_folder(out)
     paths = [folder / f"compare.{kind}" for kind in ("csv", "json", "html")]
     page = render_comparison(comparison)
-    with atomic(paths[0]) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+    with atomic_text(paths[0]) as file:
         _write_table(csv.writer(file, lineterminator="\n"), comparison)
-    with atomic(paths[1]) as partial:
-        text = json.dumps(comparison_to_dict(comparison), indent=1, ensure_ascii=False, allow_nan=False)
-        partial.write_text(text + "\n", encoding="utf-8", newline="\n")
-    with atomic(paths[2]) as partial:
-        partial.write_text(page, encoding="utf-8", newline="\n")
+    text = json.dumps(comparison_to_dict(comparison), indent=1, ensure_ascii=False, allow_nan=False)
+    write_text(paths[1], text + "\n")
+    write_text(paths[2], page)
     return paths
 
 

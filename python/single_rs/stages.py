@@ -18,7 +18,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from single_rs.errors import DataFileError, InputError
-from single_rs.io import Movie, ParticleStack, atomic, read_map, read_stack, write_map, write_stack
+from single_rs.io import (
+    Movie,
+    ParticleStack,
+    atomic,
+    atomic_text,
+    read_map,
+    read_stack,
+    write_map,
+    write_stack,
+    write_text,
+)
 from single_rs.io.star import read_frames, read_poses, read_tracks, write_frames, write_poses, write_tracks
 
 if TYPE_CHECKING:
@@ -181,7 +191,7 @@ def rebuild(
     result = reconstruct(clean, poses, config, progress)
     for name, density in zip(MAPS, (result.map, result.half1, result.half2), strict=True):
         write_map(folder / name, density, result.pixel_size)
-    with atomic(folder / FSC) as partial, open(partial, "w", newline="", encoding="utf-8") as f:
+    with atomic_text(folder / FSC) as f:
         f.write(f"# resolution at FSC 0.143 [A]: {result.resolution:.6g}\n")
         table = csv.writer(f, lineterminator="\n")
         table.writerow(["frequency", "fsc"])
@@ -365,8 +375,7 @@ def write_examples(clean: CleanStack, folder: Path) -> None:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write JSON; NaN and infinities, which JSON has not, become null."""
-    with atomic(path) as partial:
-        partial.write_text(json.dumps(_plain(content), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(_plain(content), indent=1, ensure_ascii=False) + "\n")
 
 
 def _plain(value: Any) -> Any:

@@ -211,10 +211,10 @@ def write_pair_distribution(path: str | os.PathLike[str], result: PairDistributi
     result
         Result of `pair_distribution`: r in Å, R in 1/Å, g without unit, G in 1/Å².
     """
-    from single_rs.io import atomic
+    from single_rs.io import atomic_text
 
     names = ("r", "rdf", "rdf_err", "g", "g_err", "reduced", "reduced_err")
-    with atomic(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as file:
+    with atomic_text(path) as file:
         file.write(f"# density: {result.density:.6f} atoms/Å³; diameter: {result.diameter:.3f} Å; ")
         file.write(f"width: {result.width} Å; atoms: {result.count}\n")
         table = csv.writer(file, lineterminator="\n")

@@ -336,9 +336,9 @@ def write_row_distances(path: str | os.PathLike[str], rows: RowDistances) -> Non
     rows
         Result of `row_distances`; atoms counted from 0, lengths in Å.
     """
-    from single_rs.io import atomic
+    from single_rs.io import atomic_text
 
-    with atomic(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as file:
+    with atomic_text(path) as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["family", "u", "v", "w", "i", "j", "radius", "distance", "distance_err", "reference"])
         for k in range(len(rows.i)):

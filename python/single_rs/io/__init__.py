@@ -8,7 +8,7 @@ Poses and tracks in STAR files are `star`, volumes for ParaView `vtk`.
 
 from __future__ import annotations
 
-from single_rs.io.atomic import atomic, writable_folder
+from single_rs.io.atomic import atomic, atomic_text, writable_folder, write_text
 from single_rs.io.movie import Movie, open_movie
 from single_rs.io.mrc import read_map, write_map
 from single_rs.io.stack import ParticleStack, read_stack, write_stack
@@ -17,10 +17,12 @@ __all__ = [
     "Movie",
     "ParticleStack",
     "atomic",
+    "atomic_text",
     "open_movie",
     "read_map",
     "read_stack",
     "writable_folder",
     "write_map",
     "write_stack",
+    "write_text",
 ]

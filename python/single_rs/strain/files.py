@@ -83,7 +83,7 @@ def strain_columns(
 
 def write_strain_csv(path: str | os.PathLike[str], columns: dict[str, NDArray[Any]]) -> None:
     """Write columns of one length as a table with a header; values that are not finite become empty cells."""
-    from single_rs.io import atomic
+    from single_rs.io import atomic_text
 
     texts = []
     for values in columns.values():
@@ -92,7 +92,7 @@ def write_strain_csv(path: str | os.PathLike[str], columns: dict[str, NDArray[An
             texts.append([f"{v:.{_DIGITS}g}" if np.isfinite(v) else "" for v in rounded])
         else:
             texts.append([str(v) for v in values])
-    with atomic(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
+    with atomic_text(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows(zip(*texts, strict=True))

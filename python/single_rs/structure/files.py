@@ -186,7 +186,7 @@ def write_structure(folder: str | os.PathLike[str], positions: ArrayLike, survey
     survey
         Result of `survey_structure`.
     """
-    from single_rs.io import atomic
+    from single_rs.io import write_text
 
     x = check_positions(positions)
     target = Path(folder)
@@ -204,9 +204,7 @@ def write_structure(folder: str | os.PathLike[str], positions: ArrayLike, survey
         row += [f"{match.rmsd[i]:.4f}", str(survey.grains.label[i]), f"{turn[i]:.3f}"]
         row += [SITES[survey.sites[i]] if survey.sites[i] >= 0 else "unknown", str(fault[i]), *layers]
         lines.append(",".join(row))
-    with atomic(target / "structure.csv") as temporary:
-        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
+    write_text(target / "structure.csv", "\n".join(lines) + "\n")
     text = json.dumps(structure_to_dict(survey), indent=1, ensure_ascii=False, allow_nan=False)
-    with atomic(target / "structure.json") as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8", newline="\n")
+    write_text(target / "structure.json", text + "\n")
     return [target / "structure.csv", target / "structure.json"]

@@ -23,7 +23,7 @@ import numpy as np
 from single_rs import stages
 from single_rs.config import Config
 from single_rs.errors import ConvergenceError, DataFileError, InputError, SingleError
-from single_rs.io import atomic
+from single_rs.io import atomic, write_text
 from single_rs.validate.case import Case, Progress, load_case
 from single_rs.validate.types import CHECKS, Check, Criterion, ValidateConfig, Validation
 
@@ -273,8 +273,7 @@ def _write(part: Path, result: Validation, inputs: str) -> None:
                 np.save(file, np.asarray(pictures, np.float32))
         check["data"] = {k: _rounded(v) for k, v in check["data"].items()}
     stages.write_json(part / VALIDATION, content)
-    with atomic(part / PAGE) as partial:
-        partial.write_text(render(result), encoding="utf-8")
+    write_text(part / PAGE, render(result))
 
 
 def _rounded(value: Any) -> Any:
