@@ -368,8 +368,8 @@ def write_examples(clean: CleanStack, folder: Path) -> None:
     """Keep a few cleaned frames for the report: ``clean_examples.npy`` and their rows in ``clean_examples.json``."""
     good = np.flatnonzero(~np.asarray(clean.bad))
     rows = good[np.linspace(0, len(good) - 1, min(EXAMPLES, len(good))).astype(int)] if len(good) else good
-    with atomic(folder / "clean_examples.npy") as partial, open(partial, "wb") as f:
-        np.save(f, np.asarray(clean.images[rows], np.float32))
+    with atomic(folder / "clean_examples.npy") as partial:
+        np.save(partial, np.asarray(clean.images[rows], np.float32))
     write_json(folder / "clean_examples.json", {"index": rows.tolist()})
 
 

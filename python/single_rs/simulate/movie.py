@@ -92,9 +92,9 @@ class SimulatedMovie:
         stem = self.path.stem
         truth = self.path.with_name(f"{stem}_truth.npz")
         atoms: dict[str, Any] = {f"atoms{i}": c.positions for i, c in enumerate(self.crystals)}
-        with atomic(truth) as temporary, open(temporary, "wb") as file:
+        with atomic(truth) as temporary:
             np.savez(
-                file,
+                temporary,
                 R=self.rotations,
                 centres=self.centres,
                 drift=self.drift,

@@ -67,9 +67,9 @@ class SimulatedStack:
             prefix = prefix / "stack"
         path = prefix.with_name(prefix.name + ".mrcs")
         write_stack(path, self.images, self.pixel_size)
-        with atomic(prefix.with_name(prefix.name + "_truth.npz")) as temporary, open(temporary, "wb") as file:
+        with atomic(prefix.with_name(prefix.name + "_truth.npz")) as temporary:
             np.savez(
-                file,
+                temporary,
                 R=self.rotations,
                 shift=self.shifts,
                 atoms=self.crystal.positions,

@@ -138,8 +138,8 @@ def told(case: Case, clean: CleanStack, rows: NDArray[np.int64]) -> NDArray[np.f
 def _write(path: Path, key: str, poses: Poses) -> None:
     arrays: dict[str, Any] = {name: np.asarray(getattr(poses, name)) for name in _FIELDS}
     path.parent.mkdir(exist_ok=True)
-    with atomic(path) as partial, open(partial, "wb") as file:
-        np.savez(file, key=key, evidence=json.dumps(poses.evidence), **arrays)
+    with atomic(path) as partial:
+        np.savez(partial, key=key, evidence=json.dumps(poses.evidence), **arrays)
 
 
 def _read(path: Path, key: str) -> Poses | None:

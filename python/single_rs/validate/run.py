@@ -269,8 +269,8 @@ def _write(part: Path, result: Validation, inputs: str) -> None:
     for check in content["checks"]:
         pictures = check["data"].pop("pictures", None)
         if pictures is not None:
-            with atomic(part / PICTURES.format(check=check["name"])) as partial, open(partial, "wb") as file:
-                np.save(file, np.asarray(pictures, np.float32))
+            with atomic(part / PICTURES.format(check=check["name"])) as partial:
+                np.save(partial, np.asarray(pictures, np.float32))
         check["data"] = {k: _rounded(v) for k, v in check["data"].items()}
     stages.write_json(part / VALIDATION, content)
     write_text(part / PAGE, render(result))
