@@ -7,7 +7,6 @@ The stages are called in their order and nothing is computed here but statistics
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from single_rs.export import ParticleModel, write_xyz
 from single_rs.export_dft import write_formats
 from single_rs.lattice import SMALLEST_DOMAIN, Lattice, fit_lattice
 from single_rs.lattice.files import expansion, write_lattice
+from single_rs.progress import Progress
 from single_rs.strain import StrainConfig
 from single_rs.strain.files import strain_summary, write_strain
 from single_rs.strain.methods import compare_strain_methods
@@ -46,7 +46,7 @@ def analyse(
     strain: StrainConfig | None = None,
     box: int | None = None,
     pixel_size: float | None = None,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress | None = None,
     density: NDArray[np.float32] | None = None,
     noise: NDArray[np.float32] | None = None,
 ) -> ParticleModel:

@@ -19,7 +19,8 @@ import numpy as np
 from single_rs import stages
 from single_rs.config import Config, settings_to_dict
 from single_rs.errors import ConvergenceError, InputError, NoParticleError, SingleError
-from single_rs.run_log import Progress, RunLog, stage_key
+from single_rs.progress import Progress
+from single_rs.run_log import RunLog, stage_key
 
 if TYPE_CHECKING:
     from single_rs.atoms import Atoms

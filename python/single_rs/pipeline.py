@@ -21,7 +21,8 @@ from single_rs.errors import InputError, NoParticleError
 from single_rs.io import Movie, ParticleStack, open_movie, writable_folder, write_stack
 from single_rs.io.star import read_tracks, write_frames
 from single_rs.particle import ParticleResult, solve_particle
-from single_rs.run_log import Progress, RunLog, file_log, stage_key
+from single_rs.progress import Progress
+from single_rs.run_log import RunLog, file_log, stage_key
 
 __all__ = ["ParticleResult", "RunResult", "run", "solve"]
 

@@ -13,7 +13,6 @@ of the halves (Rosenthal and Henderson 2003, doi:10.1016/j.jmb.2003.07.013).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +24,7 @@ from single_rs.errors import InputError
 from single_rs.orient.frames import FrameSet
 from single_rs.orient.types import OrientConfig, Poses
 from single_rs.orient.volumes import PAD, ball_mask, fourier_volume, map_from_sums, shell_correlation, shell_index
+from single_rs.progress import Progress
 from single_rs.settings import Settings, setting
 
 __all__ = ["ReconstructConfig", "Reconstruction", "reconstruct"]
@@ -76,7 +76,7 @@ def reconstruct(
     clean: CleanStack,
     poses: Poses,
     config: ReconstructConfig | None = None,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Reconstruction:
     """Reconstruct the density from frames and poses.
 

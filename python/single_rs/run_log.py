@@ -15,7 +15,7 @@ import platform
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
@@ -24,9 +24,7 @@ from typing import Any
 from single_rs.errors import DataFileError
 from single_rs.io.atomic import write_text
 
-__all__ = ["Progress", "RunLog", "file_log", "stage_key", "versions"]
-
-Progress = Callable[[str, int, int], None]
+__all__ = ["RunLog", "file_log", "stage_key", "versions"]
 
 log = logging.getLogger(__name__)
 

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from single_rs.export import ParticleModel
     from single_rs.motion import Motion
     from single_rs.orient import Poses
+    from single_rs.progress import Progress
     from single_rs.reconstruction import Reconstruction
-    from single_rs.run_log import Progress
     from single_rs.track import Track
 
 __all__ = [

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from scipy import fft, ndimage
 
@@ -23,6 +21,7 @@ from single_rs.atoms.support import ATOM_SCALE, Support, find_support, nearest_n
 from single_rs.atoms.types import Atoms, TraceConfig
 from single_rs.atoms.uncertainty import noise_sigma, pool_with_halves
 from single_rs.errors import InputError, NoParticleError
+from single_rs.progress import Progress, silent
 
 __all__ = ["trace_atoms"]
 
@@ -44,7 +43,7 @@ def trace_atoms(
     half1: np.ndarray | None = None,
     half2: np.ndarray | None = None,
     config: TraceConfig = TraceConfig(),  # noqa: B008 (frozen)
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Atoms:
     """Find the atoms of one particle in its density map.
 
@@ -78,7 +77,7 @@ def trace_atoms(
         When the map holds no group of atoms that stands out of the noise; the message says why.
     """
     volume, halves = _check(map, pixel_size, diameter, half1, half2)
-    step = progress or (lambda stage, done, total: None)
+    step = progress or silent
     distance = config.neighbour_distance or nearest_neighbour_distance(element)
     total = config.rounds + 3
     step("atoms", 0, total)

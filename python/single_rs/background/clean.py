@@ -10,7 +10,6 @@ Reference: C. F. Reboul et al., Science Advances 7, eabe6679 (2021), doi:10.1126
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,11 +26,10 @@ from single_rs.background.outline import find_outline
 from single_rs.background.spectrum import annulus, disc, radius_map, rfft_shells, shell_mean
 from single_rs.errors import InputError, NoParticleError
 from single_rs.io import ParticleStack
+from single_rs.progress import Progress, silent
 from single_rs.settings import Settings, setting
 
 __all__ = ["BackgroundConfig", "CleanStack", "clean_stack"]
-
-Progress = Callable[[str, int, int], None]
 
 # Frames per block: 64 frames of 128 px are 4 MB in float32, which stays in the cache of a core.
 BLOCK = 64
@@ -144,7 +142,7 @@ def clean_stack(
     if stack.images.shape[1] != size:
         raise InputError(f"stack of shape {stack.images.shape}; images must be square")
     steps = 2 * count
-    tell = progress or (lambda stage, done, total: None)
+    tell = progress or silent
     pixel = float(stack.pixel_size)
     sample = _sample(stack.images, min(count, SAMPLE))
     outline = find_outline(sample, stack.diameter, pixel)

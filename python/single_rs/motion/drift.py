@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from single_rs import _core
-from single_rs.motion.pixels import MAD, Progress, blocks
+from single_rs.motion.pixels import MAD, blocks
+from single_rs.progress import Progress
 
 Reader = Callable[[int, int], np.ndarray]
 """(start, stop) -> repaired float32 frames (m, y, x)."""
@@ -168,7 +169,7 @@ def fine_drift(
     band: Band,
     patches: int,
     shifts: np.ndarray,
-    progress: Progress = None,
+    progress: Progress | None = None,
 ) -> DriftFit:
     """Register every good frame with the aligned mean of all, tile by tile, and smooth the result in time."""
     n, ny, nx = shape

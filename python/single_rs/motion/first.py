@@ -26,7 +26,7 @@ from single_rs.motion.drift import (
     strongest,
     tile_size,
 )
-from single_rs.motion.pixels import Progress
+from single_rs.progress import Progress
 
 KEPT_COARSE = 1024
 """Coefficients: more than the reflections of several graphene sheets need."""
@@ -44,7 +44,7 @@ movies of shot noise have 2.0 at most."""
 
 
 def coarse_drift(
-    read: Reader, shape: tuple[int, int, int], good: np.ndarray, band: Band, progress: Progress = None
+    read: Reader, shape: tuple[int, int, int], good: np.ndarray, band: Band, progress: Progress | None = None
 ) -> np.ndarray | None:
     """First trajectory (n, 2) px, interpolated from chunks of frames; None when nothing is coherent in time."""
     n, ny, nx = shape

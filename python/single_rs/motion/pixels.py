@@ -9,7 +9,7 @@ doi:10.1016/j.jesp.2013.03.013 (median absolute deviation).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from scipy.ndimage import median_filter
 
 from single_rs import _core
 from single_rs.errors import InputError
+from single_rs.progress import Progress
 
 BLOCK_BYTES = 64 * 2**20
 """Memory of one block of float32 frames, bytes."""
@@ -27,8 +28,6 @@ GROSS = (0.5, 1.6)
 """Frames whose mean is outside this range of the typical one stay out of the pixel sums (blank, double exposure)."""
 TIME_WINDOW = 101
 """Running median of the frame statistics, frames: follows a slowly changing beam."""
-
-Progress = Callable[[str, int, int], None] | None
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ def _clip_range(movie: Any) -> tuple[float, float]:
     return level - 20 * spread, level + 20 * spread
 
 
-def survey(movie: Any, pixel_sigma: float, frame_sigma: float, progress: Progress = None) -> PixelReport:
+def survey(movie: Any, pixel_sigma: float, frame_sigma: float, progress: Progress | None = None) -> PixelReport:
     """Find bad pixels and bad frames in one pass; see the module docstring."""
     n, ny, nx = movie.shape
     low, high = _clip_range(movie)

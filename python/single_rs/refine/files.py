@@ -16,7 +16,7 @@ from single_rs.refine.solver import refine_atoms
 from single_rs.refine.types import RefineConfig, Refined
 
 if TYPE_CHECKING:
-    from single_rs.run_log import Progress
+    from single_rs.progress import Progress
 
 __all__ = ["refine", "searched_poses"]
 

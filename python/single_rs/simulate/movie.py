@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from single_rs.errors import InputError
+from single_rs.progress import Progress
 from single_rs.settings import Settings, setting
 from single_rs.simulate.crystals import Crystal
 from single_rs.simulate.detector import Detector, DetectorConfig
@@ -125,7 +126,7 @@ def simulate_movie(
     optics: OpticsConfig | None = None,
     detector: DetectorConfig | None = None,
     seed: int = 0,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> SimulatedMovie:
     """Simulate a movie into an MRC file with its truth beside it.
 

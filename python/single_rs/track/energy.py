@@ -15,7 +15,8 @@ from scipy import fft
 
 from single_rs.background.envelope import HALF_LEVEL
 from single_rs.background.graphene import Graphene
-from single_rs.track.model import MotionLike, MovieLike, Progress
+from single_rs.progress import Progress
+from single_rs.track.model import MotionLike, MovieLike
 
 __all__ = ["EnergyMaps", "energy_maps", "flat_gain", "matched_gain", "mean_energy", "read_contrast"]
 

@@ -19,12 +19,13 @@ from scipy.ndimage import uniform_filter1d
 
 from single_rs.background.clean import clean_stack
 from single_rs.errors import InputError, NoParticleError
+from single_rs.progress import Progress
 from single_rs.track.cut import extract
 from single_rs.track.detect import Blob, Chain, find_blobs, link
 from single_rs.track.energy import EnergyMaps, energy_maps
 from single_rs.track.first_look import first_look, radii_in_cells
 from single_rs.track.follow import Path, follow
-from single_rs.track.model import MotionLike, MovieLike, Progress, Track, TrackConfig
+from single_rs.track.model import MotionLike, MovieLike, Track, TrackConfig
 
 __all__ = ["find_tracks"]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import logging
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from single_rs.errors import DataFileError, InputError, NoParticleError
 from single_rs.io.star import read_poses
 from single_rs.orient.frames import MASK_EDGE, MASK_MARGIN, FrameSet
 from single_rs.orient.types import OrientConfig
+from single_rs.progress import Progress
 
 if TYPE_CHECKING:
     from single_rs.atoms import Atoms
@@ -32,8 +32,6 @@ LOW_RESOLUTION = 6.0  # Å: longer periods hold liquid and little of the particl
 COARSEST = 1.5  # Å: a particle whose atoms are resolved shows at least these periods
 QUARTER_RUN = 10  # frames in a row of one half that go to the same quarter
 BEYOND_NYQUIST = 2.05  # pixels: shortest period compared
-
-Progress = Callable[[str, int, int], None]
 
 log = logging.getLogger(__name__)
 

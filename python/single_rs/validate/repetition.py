@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,7 @@ from single_rs._core import __version__
 from single_rs.errors import InputError
 from single_rs.io import atomic
 from single_rs.orient.types import Poses
+from single_rs.progress import Progress
 from single_rs.run_log import stage_key
 from single_rs.validate.case import Case
 from single_rs.validate.resimulated import FOLDER, digest
@@ -51,7 +51,7 @@ class Repetition:
     seconds: dict[str, float]
 
 
-def repeat(case: Case, clean: CleanStack, tell: Callable[[str, int, int], None]) -> Repetition:
+def repeat(case: Case, clean: CleanStack, tell: Progress) -> Repetition:
     """Search the poses, reconstruct, trace and refine.
 
     Parameters

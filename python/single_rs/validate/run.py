@@ -24,7 +24,8 @@ from single_rs import stages
 from single_rs.config import Config
 from single_rs.errors import ConvergenceError, DataFileError, InputError, SingleError
 from single_rs.io import atomic, write_text
-from single_rs.validate.case import Case, Progress, load_case
+from single_rs.progress import Progress
+from single_rs.validate.case import Case, load_case
 from single_rs.validate.types import CHECKS, Check, Criterion, ValidateConfig, Validation
 
 __all__ = ["VALIDATION", "read_validation", "validate_case", "validate_folder"]
