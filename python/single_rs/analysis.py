@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from single_rs.atoms import Atoms
 from single_rs.crystal import prototype
 from single_rs.dft import DftSettings
-from single_rs.distances.files import distance_summary, powder_of, powder_summary, write_distances
+from single_rs.distances.files import distance_summary, known_sigma, powder_of, powder_summary, write_distances
 from single_rs.errors import ConvergenceError, InputError
 from single_rs.export import ParticleModel, write_xyz
 from single_rs.export_dft import write_formats
@@ -84,8 +84,7 @@ def analyse(
     x = check_positions(atoms.positions)
     species = {str(s) for s in atoms.symbols}
     element = element or (species.pop() if len(species) == 1 else None)
-    sigma = np.asarray(atoms.sigma, dtype=np.float64)
-    known = sigma if np.all(np.isfinite(sigma)) and np.all(sigma > 0) else None
+    known = known_sigma(atoms)
 
     def report(done: int) -> None:
         if progress is not None:

@@ -29,7 +29,7 @@ from scipy.ndimage import gaussian_filter1d
 from single_rs.crystal import prototype
 from single_rs.errors import InputError
 from single_rs.lattice import Lattice
-from single_rs.structure import check_positions
+from single_rs.structure import check_positions, check_sigma
 
 __all__ = ["PairDistribution", "number_density", "pair_distribution", "write_pair_distribution"]
 
@@ -137,9 +137,7 @@ def pair_distribution(
         Shapes or values that do not fit.
     """
     x = check_positions(positions)
-    s = np.full(len(x), np.nan) if sigma is None else np.asarray(sigma, dtype=np.float64)
-    if s.shape != (len(x),) or np.any(s < 0):
-        raise InputError(f"sigma has shape {s.shape}; ({len(x)},) values in Å, none negative, are needed")
+    s = np.full(len(x), np.nan) if sigma is None else check_sigma(sigma, len(x), unknown=True)
     if not 0 < step <= width:
         raise InputError(f"step is {step} Å and width {width} Å; 0 < step ≤ width is needed")
     density = number_density(x, lattice)

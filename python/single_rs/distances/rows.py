@@ -23,9 +23,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from single_rs.crystal import Prototype, prototype
 from single_rs.errors import InputError
-from single_rs.lattice import Lattice
+from single_rs.lattice import Lattice, check_atoms
 from single_rs.lattice.indexing import PARTS
-from single_rs.structure import check_positions
+from single_rs.structure import check_sigma
 
 __all__ = [
     "DistanceProfile",
@@ -105,23 +105,6 @@ class DistanceProfile:
     pairs: NDArray[np.int64]
 
 
-def _sigma(sigma: ArrayLike | None, count: int) -> NDArray[np.float64]:
-    """Errors (n,), NaN when none are given."""
-    if sigma is None:
-        return np.full(count, np.nan)
-    s = np.asarray(sigma, dtype=np.float64)
-    if s.shape != (count,) or np.any(s < 0) or np.any(np.isinf(s)):
-        raise InputError(f"sigma has shape {s.shape}; ({count},) values in Å, none negative, are needed")
-    return s
-
-
-def _same_atoms(x: NDArray[np.float64], lattice: Lattice) -> None:
-    if len(x) != len(lattice.sites):
-        raise InputError(
-            f"positions hold {len(x)} atoms, the lattice {len(lattice.sites)}; fit the lattice to these atoms"
-        )
-
-
 def _whole_sites(sites: NDArray[np.float64], kind: Prototype) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Sites (n, 3) as whole numbers of 1/24 of the cell, on the ideal motif (wurtzite's u is free), and its index."""
     d = sites[:, None] - kind.motif
@@ -185,9 +168,8 @@ def row_distances(
     InputError
         Shapes or names that do not fit.
     """
-    x = check_positions(positions)
-    _same_atoms(x, lattice)
-    s = _sigma(sigma, len(x))
+    x = check_atoms(positions, lattice)
+    s = np.full(len(x), np.nan) if sigma is None else check_sigma(sigma, len(x), unknown=True)
     kind = prototype(lattice.structure)
     hexagonal = abs(float(kind.cell[0] @ kind.cell[1])) > 1e-6
     names = families if families is not None else _HEXAGONAL_FAMILIES if hexagonal else _CUBIC_FAMILIES
@@ -298,9 +280,8 @@ def bond_constant(
     bonds
         (n_bond,) Å, every bond once.
     """
-    x = check_positions(positions)
-    _same_atoms(x, lattice)
-    s = _sigma(sigma, len(x))
+    x = check_atoms(positions, lattice)
+    s = np.full(len(x), np.nan) if sigma is None else check_sigma(sigma, len(x), unknown=True)
     kind = prototype(lattice.structure)
     atoms = np.flatnonzero(lattice.on_site)
     site, motif = _whole_sites(lattice.sites[atoms], kind)
