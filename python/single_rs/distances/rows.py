@@ -113,6 +113,20 @@ def _whole_sites(sites: NDArray[np.float64], kind: Prototype) -> tuple[NDArray[n
     return np.rint(PARTS * ideal).astype(np.int64), nearest
 
 
+class _Occupied:
+    """Atoms on sites: numbers, sites and motif (m,) as of `_whole_sites`, and who stands at a site."""
+
+    def __init__(self, lattice: Lattice, kind: Prototype) -> None:
+        self.atoms = np.flatnonzero(lattice.on_site)
+        self.site, self.motif = _whole_sites(lattice.sites[self.atoms], kind)
+        self.domain = lattice.domain[self.atoms].tolist()
+        self._at = {(d, *n): k for k, (d, n) in enumerate(zip(self.domain, self.site.tolist()))}
+
+    def beside(self, k: int, step: NDArray[np.int64]) -> int | None:
+        """Row of the atom of k's domain that stands a `step` (3,), 1/24 of the cell, from row k; None without one."""
+        return self._at.get((self.domain[k], *(self.site[k] + step).tolist()))
+
+
 def _family(name: str, kind: Prototype) -> NDArray[np.int64]:
     """Directions (m, 3) equal to [name] by symmetry, one of each pair of opposite ones."""
     if len(name) != 3 or not name.isdigit() or name == "000":
@@ -176,18 +190,15 @@ def row_distances(
     middle = x.mean(axis=0) if centre is None else np.asarray(centre, dtype=np.float64)
     if middle.shape != (3,):
         raise InputError(f"centre has shape {middle.shape}; (3,) in Å is needed")
-    atoms = np.flatnonzero(lattice.on_site)
-    site, motif = _whole_sites(lattice.sites[atoms], kind)
-    domain = lattice.domain[atoms]
-    at = {(int(d), *n): k for k, (d, n) in enumerate(zip(domain, site.tolist()))}
+    on = _Occupied(lattice, kind)
     rows: list[tuple[int, int, str, NDArray[np.int64]]] = []
     for name in names:
         for direction in _family(name, kind):
             steps = _steps(direction, kind)
-            for k, (d, n) in enumerate(zip(domain, site)):
-                other = at.get((int(d), *(n + steps[motif[k]]).tolist()))
+            for k, atom in enumerate(on.atoms):
+                other = on.beside(k, steps[on.motif[k]])
                 if other is not None:
-                    rows.append((int(atoms[k]), int(atoms[other]), name, direction))
+                    rows.append((int(atom), int(on.atoms[other]), name, direction))
     i = np.array([r[0] for r in rows], dtype=np.int64)
     j = np.array([r[1] for r in rows], dtype=np.int64)
     ideal = lattice.site_positions()
@@ -283,19 +294,16 @@ def bond_constant(
     x = check_atoms(positions, lattice)
     s = np.full(len(x), np.nan) if sigma is None else check_sigma(sigma, len(x), unknown=True)
     kind = prototype(lattice.structure)
-    atoms = np.flatnonzero(lattice.on_site)
-    site, motif = _whole_sites(lattice.sites[atoms], kind)
-    domain = lattice.domain[atoms]
-    at = {(int(d), *n): k for k, (d, n) in enumerate(zip(domain, site.tolist()))}
+    on = _Occupied(lattice, kind)
     pairs = []
     for group, shell in enumerate(kind.shells):
         length = np.linalg.norm(shell @ kind.cell, axis=1)
         bonds = np.rint(PARTS * shell[length < 1.01]).astype(np.int64)
-        for k in np.flatnonzero(kind.sublattice[motif] == group):
+        for k in np.flatnonzero(kind.sublattice[on.motif] == group):
             for bond in bonds:
-                other = at.get((int(domain[k]), *(site[k] + bond).tolist()))
+                other = on.beside(k, bond)
                 if other is not None and other > k:
-                    pairs.append((atoms[k], atoms[other]))
+                    pairs.append((on.atoms[k], on.atoms[other]))
     if not pairs:
         raise InputError(f"the lattice of {len(x)} atoms holds no bond between occupied sites; check the lattice")
     i, j = np.array(pairs, dtype=np.int64).T
