@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from single_rs.plots.maps import ZONE_VIEWS, zone_frame
 from single_rs.plots.style import BLUE, GREEN, ORANGE, PURPLE, SKY
 from single_rs.report.density import density_data
 
@@ -57,11 +58,8 @@ def view_data(particle: ParticleFiles, cell: np.ndarray | None) -> dict[str, Any
         "views": [],
     }
     if cell is not None:
-        for view, right in (((1, 0, 0), (0, 1, 0)), ((1, 1, 0), (1, -1, 0)), ((1, 1, 1), (1, -1, 0))):
-            from single_rs.plots.maps import zone_frame
-
-            across, up, towards = zone_frame(cell, view, right)
-            del across
+        for view, right in ZONE_VIEWS:
+            _, up, towards = zone_frame(cell, view, right)
             name = "[" + "".join(map(str, view)) + "]"
             data["views"].append({"name": name, "eye": towards.round(5).tolist(), "up": up.round(5).tolist()})
     return data
