@@ -35,6 +35,7 @@ __all__ = [
     "plot_uncertainty",
 ]
 
+# Of the strain tensor, as in `single_rs.strain`, whose import would cost more than all of this module.
 COMPONENTS = ("xx", "yy", "zz", "xy", "xz", "yz")
 
 

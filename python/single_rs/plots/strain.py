@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from single_rs.plots.atoms import plot_radial_strain, plot_strain_histogram
+from single_rs.plots.atoms import COMPONENTS, plot_radial_strain, plot_strain_histogram
 from single_rs.plots.style import (
     BLUE,
     INK,
@@ -42,7 +42,7 @@ __all__ = [
 ]
 
 LABELS = {
-    **{name: f"$\\varepsilon_{{{name}}}$" for name in ("xx", "yy", "zz", "xy", "xz", "yz")},
+    **{name: f"$\\varepsilon_{{{name}}}$" for name in COMPONENTS},
     "radial": "Radial strain",
     "volumetric": "Volumetric strain",
     "von_mises": "Von Mises strain",
