@@ -22,6 +22,7 @@ from single_rs.atoms.types import Atoms, TraceConfig
 from single_rs.atoms.uncertainty import noise_sigma, pool_with_halves
 from single_rs.errors import InputError, NoParticleError
 from single_rs.progress import Progress, silent
+from single_rs.robust import robust_sigma
 
 __all__ = ["trace_atoms"]
 
@@ -178,7 +179,7 @@ class _Scene:
         self.target = FourierMap(self.volume)
         self.smooth = self._smooth(self.volume)
         outside = self.smooth[~mask]
-        self.noise = 1.4826 * float(np.median(np.abs(outside - np.median(outside)))) if outside.size > 1000 else 0.0
+        self.noise = robust_sigma(outside) if outside.size > 1000 else 0.0
         self.smooth_halves = [self._smooth(h) for h in self.halves]
         if halves:
             # Half the difference of the halves is the noise of their mean.

@@ -27,6 +27,7 @@ from single_rs.background.spectrum import annulus, disc, radius_map, rfft_shells
 from single_rs.errors import InputError, NoParticleError
 from single_rs.io import ParticleStack
 from single_rs.progress import Progress, silent
+from single_rs.robust import SIGMA_PER_MAD
 from single_rs.settings import Settings, setting
 
 __all__ = ["BackgroundConfig", "CleanStack", "clean_stack"]
@@ -241,7 +242,7 @@ def _bad_frames(dose: NDArray[np.float64], spread: NDArray[np.float64], sigma: f
     for value in (dose, spread):
         middle = np.nanmedian(value)
         deviation = np.abs(value - middle)
-        scatter = 1.4826 * np.nanmedian(deviation)
+        scatter = SIGMA_PER_MAD * np.nanmedian(deviation)
         bad |= ~np.isfinite(value) | (deviation > np.maximum(sigma * scatter, 0.1 * abs(middle)))
     if bad.all():
         raise InputError("no image of the stack has finite values and a usual dose; check the file")

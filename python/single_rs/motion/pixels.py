@@ -19,11 +19,10 @@ from scipy.ndimage import median_filter
 from single_rs import _core
 from single_rs.errors import InputError
 from single_rs.progress import Progress
+from single_rs.robust import SIGMA_PER_MAD
 
 BLOCK_BYTES = 64 * 2**20
 """Memory of one block of float32 frames, bytes."""
-MAD = 1.4826
-"""Standard deviation of a normal distribution in units of its median absolute deviation."""
 GROSS = (0.5, 1.6)
 """Frames whose mean is outside this range of the typical one stay out of the pixel sums (blank, double exposure)."""
 TIME_WINDOW = 101
@@ -59,8 +58,8 @@ def blocks(n: int, frame_bytes: int, limit: int = BLOCK_BYTES) -> Iterator[tuple
 
 
 def robust_scale(values: np.ndarray) -> float:
-    """Return 1.4826 times the median absolute deviation from the median."""
-    return float(MAD * np.median(np.abs(values - np.median(values))))
+    """Return the standard deviation by the median absolute deviation, rounded to the type of the values."""
+    return float(SIGMA_PER_MAD * np.median(np.abs(values - np.median(values))))
 
 
 def read_float(movie: Any, start: int, stop: int) -> np.ndarray:

@@ -25,6 +25,7 @@ from scipy.special import j0
 from single_rs.refine.existence import CLOSEST, PARAMETERS, continuations
 from single_rs.refine.scene import Model, Scene
 from single_rs.refine.types import RefineConfig
+from single_rs.robust import robust_sigma
 from single_rs.structure import neighbour_cutoff
 
 __all__ = ["Moved", "move_atoms"]
@@ -37,7 +38,6 @@ UNUSUAL = 4.0  # standard deviations of the widths, by their median deviation
 LOW = 0.7  # of the median height
 VIEWS = 200  # frames whose rotations the overlaps are summed over
 RIDGE = 1e-3  # of the diagonal: heights of points that all but coincide stay finite
-MAD = 1.4826  # standard deviation of a normal law over its median absolute deviation
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def _beside_sites(model: Model, bond: float) -> list[_Move]:
 def _splits(model: Model, bond: float) -> list[_Move]:
     """Unusually wide or low atoms as two, in all directions."""
     rest = model.widths - np.median(model.widths)
-    spread = MAD * float(np.median(np.abs(rest)))
+    spread = robust_sigma(model.widths)
     unusual = np.flatnonzero((rest > UNUSUAL * spread) | (model.heights < LOW * np.median(model.heights)))
     steps = np.outer(HALF_SPLITS, _directions().ravel()).reshape(-1, 3) * bond
     return [_Move((int(i),), model.positions[i] + np.stack([step, -step])) for i in unusual for step in steps]
