@@ -30,6 +30,7 @@ from single_rs.io import (
     write_text,
 )
 from single_rs.io.star import read_frames, read_poses, read_tracks, write_frames, write_poses, write_tracks
+from single_rs.sampling import evenly
 
 if TYPE_CHECKING:
     from single_rs.atoms import Atoms
@@ -367,7 +368,7 @@ def describe(model: ParticleModel) -> str:
 def write_examples(clean: CleanStack, folder: Path) -> None:
     """Keep a few cleaned frames for the report: ``clean_examples.npy`` and their rows in ``clean_examples.json``."""
     good = np.flatnonzero(~np.asarray(clean.bad))
-    rows = good[np.linspace(0, len(good) - 1, min(EXAMPLES, len(good))).astype(int)] if len(good) else good
+    rows = good[evenly(len(good), EXAMPLES)]
     with atomic(folder / "clean_examples.npy") as partial:
         np.save(partial, np.asarray(clean.images[rows], np.float32))
     write_json(folder / "clean_examples.json", {"index": rows.tolist()})

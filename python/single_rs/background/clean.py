@@ -28,6 +28,7 @@ from single_rs.errors import InputError, NoParticleError
 from single_rs.io import ParticleStack
 from single_rs.progress import Progress, silent
 from single_rs.robust import SIGMA_PER_MAD
+from single_rs.sampling import evenly
 from single_rs.settings import Settings, setting
 
 __all__ = ["BackgroundConfig", "CleanStack", "clean_stack"]
@@ -145,7 +146,7 @@ def clean_stack(
     steps = 2 * count
     tell = progress or silent
     pixel = float(stack.pixel_size)
-    sample = _sample(stack.images, min(count, SAMPLE))
+    sample = _sample(stack.images)
     outline = find_outline(sample, stack.diameter, pixel)
     sheets = find_sheets(sample, outline.outside, pixel, config.max_sheets, config.order)
     weights = spot_weights(sheets, size, pixel, config.spot_reach)
@@ -200,10 +201,9 @@ def clean_stack(
     )
 
 
-def _sample(images: NDArray[Any], number: int) -> NDArray[np.float32]:
+def _sample(images: NDArray[Any]) -> NDArray[np.float32]:
     """Contrast of frames spread evenly over the stack, without those whose dose is no number or far from the others."""
-    chosen = np.unique(np.linspace(0, len(images) - 1, number).astype(np.intp))
-    block = np.asarray(images[chosen], dtype=np.float32)
+    block = np.asarray(images[evenly(len(images), SAMPLE)], dtype=np.float32)
     size = block.shape[-1]
     rim = annulus(radius_map(size), 0.42 * size, 2.0) > 0.5
     block = block[np.isfinite(block).all(axis=(1, 2))]

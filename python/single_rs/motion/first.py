@@ -27,6 +27,7 @@ from single_rs.motion.drift import (
     tile_size,
 )
 from single_rs.progress import Progress
+from single_rs.sampling import evenly
 
 KEPT_COARSE = 1024
 """Coefficients: more than the reflections of several graphene sheets need."""
@@ -63,7 +64,7 @@ def coarse_drift(
         return x[which, 0], start + which
 
     every = band_index(size, band)[None]
-    sample = np.unique(np.linspace(0, len(starts) - 1, SAMPLES).astype(int))
+    sample = evenly(len(starts), SAMPLES)
     loaded = [load(int(starts[c]), every) for c in sample]
     if _clarity(loaded, frequencies(size, every[0]), band) < LEAST_CLARITY:
         return None

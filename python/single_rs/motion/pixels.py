@@ -20,6 +20,7 @@ from single_rs import _core
 from single_rs.errors import InputError
 from single_rs.progress import Progress
 from single_rs.robust import SIGMA_PER_MAD
+from single_rs.sampling import evenly
 
 BLOCK_BYTES = 64 * 2**20
 """Memory of one block of float32 frames, bytes."""
@@ -73,7 +74,7 @@ def read_float(movie: Any, start: int, stop: int) -> np.ndarray:
 def _clip_range(movie: Any) -> tuple[float, float]:
     """Bounds of plausible values, counts, from up to 16 frames spread over the movie."""
     n = movie.shape[0]
-    sample = np.concatenate([read_float(movie, i, i + 1) for i in np.unique(np.linspace(0, n - 1, 16).astype(int))])
+    sample = np.concatenate([read_float(movie, i, i + 1) for i in evenly(n, 16)])
     values = sample[np.isfinite(sample)]
     if values.size == 0:
         raise InputError("the movie holds no finite value in 16 frames; give counts")

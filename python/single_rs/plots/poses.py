@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from single_rs.plots.style import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, new_axes, quiet_colorbar, styled
+from single_rs.sampling import evenly
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -75,7 +76,7 @@ def plot_orientation_coverage(rotations: np.ndarray, *, cell: np.ndarray | None 
     """
     ax = new_axes(size=(4.6, 2.9), subplot_kw={"projection": "mollweide"}) if ax is None else ax
     beams = np.asarray(rotations, float)[:, 2, :]
-    beams = beams[np.linspace(0, len(beams) - 1, min(len(beams), _MAX_VIEWS)).astype(int)] if len(beams) else beams
+    beams = beams[evenly(len(beams), _MAX_VIEWS)]
     longitude = np.linspace(-np.pi, np.pi, 121)
     latitude = np.linspace(-np.pi / 2, np.pi / 2, 61)
     lon, lat = np.meshgrid(0.5 * (longitude[1:] + longitude[:-1]), 0.5 * (latitude[1:] + latitude[:-1]))

@@ -26,6 +26,7 @@ from single_rs.refine.existence import CLOSEST, PARAMETERS, continuations
 from single_rs.refine.scene import Model, Scene
 from single_rs.refine.types import RefineConfig
 from single_rs.robust import robust_sigma
+from single_rs.sampling import evenly
 from single_rs.structure import neighbour_cutoff
 
 __all__ = ["Moved", "move_atoms"]
@@ -167,7 +168,7 @@ class _Side:
     def of(cls, scene: Scene, probed: Model) -> _Side:
         sums, _, information = scene.gradients(probed)
         used = np.flatnonzero(scene.gains > 0)
-        used = used[np.linspace(0, len(used) - 1, min(VIEWS, len(used))).astype(int)]
+        used = used[evenly(len(used), VIEWS)]
         power = scene.shell_sums(information * scene.filters()[0].astype(np.float64) ** 2)
         wave = 2 * np.pi * np.arange(len(power)) / scene.size
         return cls(sums[0, :, 3], scene.rotations[used, 2].astype(np.float64), power, wave)
