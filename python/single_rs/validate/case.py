@@ -134,7 +134,6 @@ class Case:
 
     def _trace_halves(self) -> None:
         """Reconstruct and trace each half as the whole is, with halves of its own for noise and filter."""
-        from single_rs.atoms import trace_atoms
         from single_rs.reconstruction import reconstruct
 
         for number in (1, 2):
@@ -147,15 +146,7 @@ class Case:
                 density = reconstruct(
                     self.clean, replace(self.poses, half=half, weight=weight), self.config.reconstruct
                 )
-                self._halves[number] = trace_atoms(
-                    density.map,
-                    self.pixel_size,
-                    self.element,
-                    self.clean.diameter,
-                    density.half1,
-                    density.half2,
-                    self.config.trace,
-                )
+                self._halves[number] = stages.trace(density, self.element, self.clean.diameter, self.config.trace)
             except (NoParticleError, InputError) as error:
                 self._halves[number] = str(error)
         # Refined atoms have a covariance: what they are compared with goes the same road, each half alone.

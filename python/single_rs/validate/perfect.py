@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from scipy import fft
 from scipy.spatial import cKDTree
 
+from single_rs import stages
 from single_rs.background.spectrum import rfft_shells
 from single_rs.crystal import polar, prototype
 from single_rs.errors import ConvergenceError, NoParticleError
@@ -54,7 +55,6 @@ def check_perfect(case: Case) -> Check:
     Check
         Data: radius (Å), distance (Å), surface (bool) of each bond; bulk distance.
     """
-    from single_rs.atoms import trace_atoms
     from single_rs.reconstruction import reconstruct
 
     total = len(case.used) + 2
@@ -65,15 +65,7 @@ def check_perfect(case: Case) -> Check:
     case.tell("perfect", total - 1, total)
     shared = Criterion("atoms found again, share", 0.0, RECALL, True, "", "a perfect crystal has no weak atoms")
     try:
-        found = trace_atoms(
-            density.map,
-            case.pixel_size,
-            case.element,
-            case.clean.diameter,
-            density.half1,
-            density.half2,
-            case.config.trace,
-        ).positions
+        found = stages.trace(density, case.element, case.clean.diameter, case.config.trace).positions
     except NoParticleError as error:
         return Check("perfect", (shared,), f"the perfect crystal was not found again: {error}")
     case.tell("perfect", total, total)
