@@ -10,7 +10,6 @@ import csv
 import itertools
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,8 +26,8 @@ from single_rs.io import (
     read_stack,
     write_map,
     write_stack,
-    write_text,
 )
+from single_rs.io.json import write_json
 from single_rs.io.star import read_frames, read_poses, read_tracks, write_frames, write_poses, write_tracks
 from single_rs.sampling import evenly
 
@@ -63,7 +62,6 @@ __all__ = [
     "trace",
     "write_atoms",
     "write_examples",
-    "write_json",
 ]
 
 STACK, POSES, FSC, ATOMS, SUMMARY = "stack.mrcs", "poses.star", "fsc.csv", "atoms.xyz", "summary.json"
@@ -372,22 +370,3 @@ def write_examples(clean: CleanStack, folder: Path) -> None:
     with atomic(folder / "clean_examples.npy") as partial:
         np.save(partial, np.asarray(clean.images[rows], np.float32))
     write_json(folder / "clean_examples.json", {"index": rows.tolist()})
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write JSON; NaN and infinities, which JSON has not, become null."""
-    write_text(path, json.dumps(_plain(content), indent=1, ensure_ascii=False) + "\n")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
-    if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
-    if isinstance(value, np.generic):
-        return _plain(value.item())
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value

@@ -290,6 +290,7 @@ def refine(
     from single_rs.cli.progress import progress_bars
     from single_rs.export import read_xyz
     from single_rs.io import writable_folder
+    from single_rs.io.json import write_json
     from single_rs.io.star import read_poses
     from single_rs.refine.files import refine as run_refinement
 
@@ -301,7 +302,7 @@ def refine(
         folder = writable_folder(out)
         refined = run_refinement(clean, found, traced, folder, settings.refine, progress, stack_name=stack.name)
     model = stages.analyze(refined.atoms, None, folder, settings, frame)
-    stages.write_json(folder / "refine.json", refined.summary)
+    write_json(folder / "refine.json", refined.summary)
     print(f"{len(refined.atoms)} atoms, {refined.summary['sigma_pm']:.2f} pm per axis; {stages.describe(model)}")
 
 

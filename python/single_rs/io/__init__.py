@@ -3,7 +3,7 @@
 Arrays are C order with x fastest, as in MRC: movie (frame, y, x), stack (n, y, x), map (z, y, x).
 Stacks are written with ISPG 0, volumes with ISPG 1, both with ORIGIN 0 (MRC2014; Cheng et al. 2015,
 doi:10.1016/j.jsb.2015.04.002). A movie is never held as floats: blocks are read in the type of the file.
-Poses and tracks in STAR files are `star`, volumes for ParaView `vtk`.
+Poses and tracks in STAR files are `star`, volumes for ParaView `vtk`, results for people and programs `json`.
 """
 
 from __future__ import annotations

@@ -11,7 +11,6 @@ structure.json holds what is one or a few per particle: ``{"atoms", "bond", "str
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -187,6 +186,7 @@ def write_structure(folder: str | os.PathLike[str], positions: ArrayLike, survey
         Result of `survey_structure`.
     """
     from single_rs.io import write_text
+    from single_rs.io.json import write_json
 
     x = check_positions(positions)
     target = Path(folder)
@@ -205,6 +205,5 @@ def write_structure(folder: str | os.PathLike[str], positions: ArrayLike, survey
         row += [SITES[survey.sites[i]] if survey.sites[i] >= 0 else "unknown", str(fault[i]), *layers]
         lines.append(",".join(row))
     write_text(target / "structure.csv", "\n".join(lines) + "\n")
-    text = json.dumps(structure_to_dict(survey), indent=1, ensure_ascii=False, allow_nan=False)
-    write_text(target / "structure.json", text + "\n")
+    write_json(target / "structure.json", structure_to_dict(survey))
     return [target / "structure.csv", target / "structure.json"]
