@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from scipy.special import j0
 
-from single_rs.refine.existence import CLOSEST, PARAMETERS, continuations
+from single_rs.refine.existence import CLOSEST, continuations, price_of_an_atom
 from single_rs.refine.scene import Model, Scene
 from single_rs.refine.types import RefineConfig
 from single_rs.robust import robust_sigma
@@ -73,7 +73,7 @@ def move_atoms(scene: Scene, model: Model, half: NDArray[np.int8], config: Refin
         return Moved(model, kept, np.empty(0, np.int64), 0.0)
     probed = model.join(np.concatenate([m.new for m in moves]), np.zeros(sum(len(m.new) for m in moves)))
     sides = [_Side.of(scene.only(half == number), probed) for number in (1, 2)]
-    penalty = 0.5 * PARAMETERS * np.log(max(float((scene.gains > 0).sum()), 2.0))
+    penalty = price_of_an_atom(scene)
     judged = []
     start = len(model)
     for move in moves:
