@@ -78,37 +78,9 @@ def check_perfect(case: Case) -> Check:
     surface, surface_err = bonds["surface"]
     slope, slope_err = bonds["slope"]
     reach = float(np.linalg.norm(ideal - ideal.mean(axis=0), axis=1).max())
-    why = "a tenth of the strains of 3 % that such particles have; or 3 standard errors, if that is more"
-    criteria = (
-        shared,
-        Criterion(
-            "change of the distance from centre to surface",
-            100 * abs(slope) * reach / nearest,
-            100 * max(SLOPE, 3 * slope_err * reach / nearest),
-            False,
-            "%",
-            why,
-        ),
-        Criterion(
-            "core distance off bulk",
-            100 * abs(core / nearest - 1),
-            100 * max(MEAN_OFF, 3 * core_err / nearest),
-            False,
-            "%",
-            why,
-        ),
-        Criterion(
-            "surface distance off bulk",
-            100 * abs(surface / nearest - 1),
-            100 * max(MEAN_OFF, 3 * surface_err / nearest),
-            False,
-            "%",
-            why,
-        ),
-    )
     return Check(
         "perfect",
-        criteria,
+        (shared, *_off_bulk(bonds, nearest, reach)),
         f"a perfect crystal of {len(ideal)} atoms comes back with {match.rmsd():.1f} pm; distances off bulk by "
         f"{100 * (core / nearest - 1):+.2f} ± {100 * core_err / nearest:.2f} % in the core and "
         f"{100 * (surface / nearest - 1):+.2f} ± {100 * surface_err / nearest:.2f} % at the surface",
@@ -127,6 +99,29 @@ def check_perfect(case: Case) -> Check:
             "resolution_A": density.resolution,
         },
         data={name: bonds[name] for name in ("radius", "distance", "surface_bond")} | {"bulk": nearest},
+    )
+
+
+def _off_bulk(bonds: dict[str, Any], nearest: float, reach: float) -> tuple[Criterion, ...]:
+    """Judge distances of `_bonds` against bulk, `nearest` Å, in a crystal that reaches `reach` Å from its centre."""
+    slope, slope_err = bonds["slope"]
+    why = "a tenth of the strains of 3 % that such particles have; or 3 standard errors, if that is more"
+
+    def off(name: str, distance: float, error: float) -> Criterion:
+        limit = 100 * max(MEAN_OFF, 3 * error / nearest)
+        return Criterion(f"{name} distance off bulk", 100 * abs(distance / nearest - 1), limit, False, "%", why)
+
+    return (
+        Criterion(
+            "change of the distance from centre to surface",
+            100 * abs(slope) * reach / nearest,
+            100 * max(SLOPE, 3 * slope_err * reach / nearest),
+            False,
+            "%",
+            why,
+        ),
+        off("core", *bonds["core"]),
+        off("surface", *bonds["surface"]),
     )
 
 
