@@ -162,13 +162,18 @@ def window_average(movie: Any, motion: Motion, centre: int, half_width: int) -> 
     Parameters
     ----------
     movie
-        `Movie` or what `open_movie` accepts as a path.
+        As for `correct_motion`.
     motion
         Of that movie.
     centre
         Middle frame of the window, 0-based.
     half_width
         Frames on each side of it.
+
+    Raises
+    ------
+    InputError
+        When the motion is of another movie, or the window lies outside this one.
     """
     n, ny, nx = movie.shape
     if n != len(motion) or (ny, nx) != motion.shape:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["AtomTable", "ParticleFiles", "RunFiles", "attempt", "read_json", "read_run", "read_table"]
 
 T = TypeVar("T")
-STRAIN_MAPS = ("xx", "yy", "zz", "radial")  # of the seven that a run writes, those that are shown
+STRAIN_MAPS = ("xx", "yy", "zz", "radial")  # of the ten that a run writes, those that are shown
 VERDICTS = ("solved", "doubtful", "failed")
 
 
