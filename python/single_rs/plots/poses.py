@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from single_rs.crystal import turn_angle
 from single_rs.plots.style import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, new_axes, quiet_colorbar, styled
 from single_rs.sampling import evenly
 
@@ -146,7 +147,7 @@ def plot_pose_steps(rotations: np.ndarray, frames: np.ndarray, *, axes: np.ndarr
     rotations = np.asarray(rotations, float)
     pair = np.flatnonzero(np.diff(frames) == 1)
     trace = np.einsum("nij,nij->n", rotations[pair + 1], rotations[pair])
-    step = np.degrees(np.arccos(np.clip((trace - 1) / 2, -1, 1)))
+    step = turn_angle(trace)
     # A few jumps of up to 180 degrees would flatten all else: they are counted, and marked at the upper edge.
     top = min(180.0, 1.8 * float(np.percentile(step, 98))) if len(step) else 1.0
     beyond = step > top
