@@ -107,6 +107,21 @@ impl HalfPlane {
     }
 }
 
+/// Smallest even length ≥ `least` with no prime factor above 5, for which transforms are fast.
+#[must_use]
+pub fn good_length(least: usize) -> usize {
+    let smooth = |n: usize| {
+        let rest = [2, 3, 5].iter().fold(n, |mut rest, p| {
+            while rest.is_multiple_of(*p) {
+                rest /= p;
+            }
+            rest
+        });
+        rest == 1
+    };
+    (least.div_ceil(2).max(1)..).map(|half| 2 * half).find(|&n| smooth(n)).expect("powers of two have no end")
+}
+
 /// Soft circular mask: 1 inside `radius`, 0 beyond `radius + edge`, half a cosine between (px).
 fn soft_mask(size: usize, centre: [f32; 2], radius: f32, edge: f32) -> Vec<f32> {
     let mut mask = vec![0.0; size * size];
@@ -196,6 +211,13 @@ mod tests {
             .filter(|k2| (9..=144).contains(k2))
             .count();
         assert_eq!(all.len() * 2, expected);
+    }
+
+    #[test]
+    fn good_lengths_are_the_next_even_ones_of_small_primes() {
+        for (least, length) in [(0, 2), (1, 2), (2, 2), (7, 8), (13, 16), (97, 100), (121, 128), (140, 144)] {
+            assert_eq!(good_length(least), length);
+        }
     }
 
     #[test]

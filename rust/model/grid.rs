@@ -12,7 +12,7 @@
 //! reaches are left out.
 
 use super::window::{LANES, WIDTH, Window};
-use crate::fourier::HalfPlane;
+use crate::fourier::{HalfPlane, good_length};
 use num_complex::Complex32;
 use rustfft::{Fft, FftPlanner};
 use std::ops::Range;
@@ -273,20 +273,4 @@ impl Grid {
         let m = self.side;
         (0..BEFORE).map(move |i| (i, i + m)).chain((BEFORE + m..m + LANES).map(move |i| (i, i - m)))
     }
-}
-
-/// Smallest even length ≥ `least` with no prime factor above 5.
-fn good_length(least: usize) -> usize {
-    (least.div_ceil(2)..)
-        .map(|h| 2 * h)
-        .find(|&n| {
-            let rest = [2, 3, 5].iter().fold(n, |mut rest, p| {
-                while rest % p == 0 {
-                    rest /= p;
-                }
-                rest
-            });
-            rest == 1
-        })
-        .expect("powers of two have no end")
 }

@@ -15,7 +15,7 @@
 //! transform: Dutt and Rokhlin 1993, doi:10.1137/0914081). A window of shifts by whole steps of the grid is one patch of
 //! one image.
 
-use crate::fourier::HalfPlane;
+use crate::fourier::{HalfPlane, good_length};
 use crate::orient::power::SlicePower;
 use crate::orient::score::{Match, window_peak};
 use crate::volume::Rotation;
@@ -80,19 +80,9 @@ pub fn shift_spacing(plane: &HalfPlane) -> f32 {
     plane.size as f32 / grid_side(plane) as f32
 }
 
-/// Side of the grid of J: an even number without large prime factors.
+/// Side of the grid of J.
 fn grid_side(plane: &HalfPlane) -> usize {
-    let smooth = |mut n: usize| {
-        for p in [2, 3, 5] {
-            while n.is_multiple_of(p) {
-                n /= p;
-            }
-        }
-        n == 1
-    };
-    (OVERSAMPLING * plane.max_shell..)
-        .find(|&n| n.is_multiple_of(2) && smooth(n))
-        .expect("powers of two are smooth")
+    good_length(OVERSAMPLING * plane.max_shell)
 }
 
 /// Best shift of every candidate within (2·`steps` + 1)² shifts round its start.
