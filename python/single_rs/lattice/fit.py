@@ -234,7 +234,6 @@ def fit_lattice(
     pure, pair = _composition(element, names)
     if element is not None:
         bulk_reference(element)  # A wrong element is told before the work, not after.
-    pure, pair = _composition(element, names)
     kinds = [prototype(k) for k in ((structure,) if structure else STRUCTURES if pure else _GEOMETRIES)]
     nearest = neighbour_cutoff(x)[0]
     everyone = np.ones(len(x), dtype=bool)
