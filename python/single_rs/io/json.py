@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from single_rs.errors import DataFileError
 from single_rs.io.atomic import write_text
 
-__all__ = ["number", "write_json"]
+__all__ = ["number", "read_json", "write_json"]
 
 
 def write_json(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None:
@@ -30,6 +32,28 @@ def write_json(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None
         When the file cannot be written.
     """
     write_text(path, json.dumps(_plain(content), indent=1, ensure_ascii=False) + "\n")
+
+
+def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Parameters
+    ----------
+    path
+        File.
+
+    Raises
+    ------
+    DataFileError
+        When it is missing, not JSON, or holds something else than an object.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataFileError(f"{path} cannot be read: {error}; make it anew") from None
+    if not isinstance(content, dict):
+        raise DataFileError(f"{path} holds a {type(content).__name__}; a JSON object is needed")
+    return content
 
 
 def number(value: Any) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import logging
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from single_rs import stages
 from single_rs.config import Config, settings_from_dict
 from single_rs.errors import DataFileError, InputError, NoParticleError
+from single_rs.io.json import read_json
 from single_rs.io.star import read_poses
 from single_rs.orient.frames import MASK_EDGE, MASK_MARGIN, FrameSet
 from single_rs.orient.types import OrientConfig
@@ -207,8 +207,8 @@ def load_case(folder: Path, config: Config | None = None, progress: Progress | N
     missing = [name for name in needed if not (folder / name).exists()]
     if missing:
         raise DataFileError(f"{folder} has no {', '.join(missing)}; give the folder of a solved particle")
-    summary = _json(folder / stages.SUMMARY)
-    run = next((_json(p) for p in (folder / "run.json", folder.parent / "run.json") if p.exists()), {})
+    summary = read_json(folder / stages.SUMMARY)
+    run = next((read_json(p) for p in (folder / "run.json", folder.parent / "run.json") if p.exists()), {})
     settings = config or _settings(run)
     stack = stages.load_stack(folder / stages.STACK)
     clean = clean_stack(stack, settings.background, progress=progress)
@@ -223,17 +223,6 @@ def load_case(folder: Path, config: Config | None = None, progress: Progress | N
         folder,
         progress,
     )
-
-
-def _json(path: Path) -> dict[str, Any]:
-    """Read a JSON object."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataFileError(f"cannot read {path}: {error}") from None
-    if not isinstance(content, dict):
-        raise DataFileError(f"{path} does not hold a JSON object")
-    return content
 
 
 def _settings(run: dict[str, Any]) -> Config:
