@@ -55,11 +55,14 @@ __all__ = [
     "load_reconstruction",
     "load_stack",
     "orient",
+    "particle_folder",
+    "placed",
     "read_fsc",
     "read_motion",
     "rebuild",
     "stack_box",
     "trace",
+    "update_summary",
     "write_atoms",
     "write_examples",
 ]
@@ -121,6 +124,13 @@ def find(movie: Movie, motion: Motion, out: Path, config: Any, progress: Progres
     write_tracks(out / TRACK_FILE, tracks, movie.pixel_size)
     # What was written is what a later run will read; both runs must see the same digits.
     return read_tracks(out / TRACK_FILE)
+
+
+def particle_folder(out: Path, number: int) -> Path:
+    """Return the folder of a particle in that of its run, ``particle_NN``; made if needed."""
+    folder = out / f"particle_{number:02d}"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 def stack_box(track: Track, movie: Movie) -> int:

@@ -128,8 +128,7 @@ def track(
         drift = stages.read_motion(out)
         tracks = stages.find(frames, drift, out, settings.track, progress)
         for number, one in enumerate(tracks):
-            folder = out / f"particle_{number:02d}"
-            folder.mkdir(exist_ok=True)
+            folder = stages.particle_folder(out, number)
             stages.cut(frames, drift, one, folder)
             print(f"{folder.name}: {len(one.frames)} frames, diameter {one.diameter:.1f} Å")
     if not tracks:

@@ -14,6 +14,7 @@ from single_rs.io.star import read_poses, write_poses
 from single_rs.orient import Poses
 from single_rs.refine.solver import refine_atoms
 from single_rs.refine.types import RefineConfig, Refined
+from single_rs.stages import POSES
 from single_rs.strain.algebra import COMPONENTS, components
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["refine", "searched_poses"]
 
-POSES = "poses.star"
 # Poses as the search left them, once poses.star holds refined ones: what is repeated starts from the same.
 SEARCHED = "poses_searched.star"
 DISPLACEMENT = "displacement.csv"
