@@ -158,20 +158,10 @@ impl Grid {
     /// Make A of `values` (packed, weighted by what the caller wants) ready to be [`Grid::gather`]ed at `spots`.
     pub fn adjoint(&self, values: &[Complex32], spots: &[Spot], memory: &mut Memory) {
         let (m, reach) = (self.side, self.plane.max_shell);
-        memory.columns.fill(Complex32::default());
-        for row in &self.plane.rows {
-            let y = row.ky.rem_euclid(m as i32) as usize;
-            let cy = 0.5 * self.correction[(row.ky + reach as i32) as usize];
-            let first = row.first as usize;
-            for (i, value) in values[row.start..row.start + row.len].iter().enumerate() {
-                let v = value * (cy * self.correction[reach + first + i]);
-                memory.columns[(first + i) * m + y] = v;
-                if first + i == 0 {
-                    // The half plane holds (0, ky) for ky > 0 only; a real image needs its mate.
-                    memory.columns[m - y] = v.conj();
-                }
-            }
-        }
+        let correction = |k: i32| self.correction[(k + reach as i32) as usize];
+        self.plane.lay_out(m, &mut memory.columns, |at, kx, ky| {
+            values[at] * (0.5 * correction(ky) * correction(kx))
+        });
         self.transform_back.process_with_scratch(&mut memory.columns, &mut memory.scratch);
         let pairs = self.pairs(spots);
         let lines = &mut memory.lines[..pairs.len() * m];
