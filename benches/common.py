@@ -29,11 +29,12 @@ from numpy.typing import NDArray
 
 from single_rs.atoms import Atoms, trace_atoms
 from single_rs.background import CleanStack, clean_stack
+from single_rs.crystal import turn_angle
 from single_rs.errors import SingleError
 from single_rs.io import ParticleStack, read_stack
 from single_rs.orient import Poses, find_poses
 from single_rs.orient.volumes import fourier_volume, shell_correlation
-from single_rs.reconstruction import Reconstruction, _resolution, reconstruct
+from single_rs.reconstruction import Reconstruction, fsc_resolution, reconstruct
 from single_rs.scoring import align_poses
 from single_rs.simulate import Crystal, SimulatedStack, nanocrystal, simulate_stack
 from single_rs.simulate.optics import OpticsConfig
@@ -256,7 +257,7 @@ def map_resolution(found: Solution, scene: Scene, truth: Reconstruction) -> floa
     mine = reconstruct(found.clean, moved)
     reach = 2 * (len(mine.fsc) - 1)
     fsc = shell_correlation(*(fourier_volume(r.half1 + r.half2, reach) for r in (mine, truth)))[: len(mine.fsc)]
-    return _resolution(fsc, mine.frequency)
+    return fsc_resolution(fsc, mine.frequency)
 
 
 def cube_rotations() -> Array:
@@ -275,7 +276,7 @@ def mate_errors(found: Poses, truth: Array, grains: Array) -> Array:
     for flip in (np.eye(3), FLIP):
         apart = np.swapaxes(true, 1, 2) @ flip @ aligned  # trace(apart · mateᵀ) is 1 + 2 cos of the angle
         best = np.maximum(best, (apart.reshape(-1, 9) @ mates.T).max(axis=1))
-    return np.degrees(np.arccos(np.clip((best - 1) / 2, -1, 1)))
+    return turn_angle(best)
 
 
 def within(error: Array, frames: int) -> list[float]:

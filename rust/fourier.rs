@@ -100,11 +100,50 @@ impl HalfPlane {
         self.len == 0
     }
 
+    /// Lay a packed spectrum out as columns `[kx][ky]` of `side` points each, kx = 0 … `max_shell`, ky modulo `side`.
+    ///
+    /// `value` gives what stands at `(kx, ky)`, number `at` in packed order. Of (0, ky) and (0, −ky) one is packed; a real
+    /// image needs the other as well, its conjugate. What is not packed is 0.
+    pub fn lay_out(
+        &self,
+        side: usize,
+        columns: &mut [Complex32],
+        value: impl Fn(usize, i32, i32) -> Complex32,
+    ) {
+        columns.fill(Complex32::default());
+        for row in &self.rows {
+            let y = row.ky.rem_euclid(side as i32) as usize;
+            for i in 0..row.len {
+                let kx = row.first + i as i32;
+                let v = value(row.start + i, kx, row.ky);
+                columns[kx as usize * side + y] = v;
+                if kx == 0 {
+                    columns[side - y] = v.conj();
+                }
+            }
+        }
+    }
+
     /// All frequencies `(kx, ky)` in packed order.
     #[must_use]
     pub fn frequencies(&self) -> Vec<(i32, i32)> {
         self.rows.iter().flat_map(|r| (0..r.len as i32).map(move |i| (r.first + i, r.ky))).collect()
     }
+}
+
+/// Smallest even length ≥ `least` with no prime factor above 5, for which transforms are fast.
+#[must_use]
+pub fn good_length(least: usize) -> usize {
+    let smooth = |n: usize| {
+        let rest = [2, 3, 5].iter().fold(n, |mut rest, p| {
+            while rest.is_multiple_of(*p) {
+                rest /= p;
+            }
+            rest
+        });
+        rest == 1
+    };
+    (least.div_ceil(2).max(1)..).map(|half| 2 * half).find(|&n| smooth(n)).expect("powers of two have no end")
 }
 
 /// Soft circular mask: 1 inside `radius`, 0 beyond `radius + edge`, half a cosine between (px).
@@ -196,6 +235,13 @@ mod tests {
             .filter(|k2| (9..=144).contains(k2))
             .count();
         assert_eq!(all.len() * 2, expected);
+    }
+
+    #[test]
+    fn good_lengths_are_the_next_even_ones_of_small_primes() {
+        for (least, length) in [(0, 2), (1, 2), (2, 2), (7, 8), (13, 16), (97, 100), (121, 128), (140, 144)] {
+            assert_eq!(good_length(least), length);
+        }
     }
 
     #[test]

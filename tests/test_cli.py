@@ -49,6 +49,14 @@ def test_help_is_fast_because_nothing_heavy_is_imported():
     assert time.perf_counter() - start < 3
 
 
+def test_the_help_of_validate_names_all_checks():
+    """The names stand there as text, because the module that has them would make the help slow."""
+    from single_rs.cli.validation import NAMES
+    from single_rs.validate import CHECKS
+
+    assert NAMES.split(", ") == list(CHECKS)
+
+
 def test_settings_are_taken_from_anywhere_in_the_line():
     rest, flags = _take_settings(["run", "--orient.resolution", "0.8", "x.mrc", "--track.max-gap=5", "--out", "o.p"])
     assert rest == ["run", "x.mrc", "--out", "o.p"]

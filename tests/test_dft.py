@@ -17,10 +17,10 @@ from scipy.optimize import minimize_scalar
 
 from single_rs.atoms import Atoms
 from single_rs.cli import main
-from single_rs.dft import DftSettings, bulk_cell, k_mesh
+from single_rs.dft import DftSettings, bulk_cell, k_mesh, write_cp2k, write_gpaw, write_lammps, write_qe, write_vasp
 from single_rs.dft.cells import start_moments
 from single_rs.export import ParticleModel
-from single_rs.export_dft import FORMATS, write_cp2k, write_formats, write_gpaw, write_lammps, write_qe, write_vasp
+from single_rs.export_dft import FORMATS, write_formats
 
 CODES = ("vasp", "qe", "gpaw", "cp2k", "lammps")
 

@@ -20,7 +20,7 @@ from single_rs.cli import main
 from single_rs.energy import available_calculators, bulk_energy
 from single_rs.errors import ConvergenceError, DataFileError, InputError
 from single_rs.export import ParticleModel, read_xyz, write_xyz
-from single_rs.plots.energy import plot_atom_energies, plot_energy_views, plot_formation_energies
+from single_rs.plots.energy import plot_atom_energies, plot_energy_views
 
 
 def particle(positions, symbols="Pt", sigma=0.02):
@@ -268,6 +268,3 @@ def test_figures_show_energies_with_units(lattice_points):
     assert [t.get_text()[:4] for t in ax.get_legend().get_texts()] == ["core", "surf"]
     views = plot_energy_views(lattice_points, found.energies)
     assert [v.get_xlabel() for v in views] == ["x (Å)", "y (Å)", "z (Å)"]
-    size = np.array([15.0, 20.0, 30.0])
-    ax = plot_formation_energies(size, 9.0 / size, np.full(3, 0.01))
-    assert "0.90 eV nm" in ax.get_legend().get_texts()[0].get_text()

@@ -12,9 +12,10 @@ from scipy.spatial.transform import Rotation
 
 from single_rs.analysis import analyse, summarise, write_analysis
 from single_rs.atoms import Atoms
+from single_rs.dft import write_gpaw, write_lammps, write_poscar, write_qe
 from single_rs.errors import DataFileError, InputError
 from single_rs.export import ParticleModel, file_offset, read_xyz, to_ase, write_cif, write_pdb, write_xyz
-from single_rs.export_dft import FORMATS, write_formats, write_gpaw, write_lammps, write_poscar, write_qe
+from single_rs.export_dft import FORMATS, write_formats
 from single_rs.io import read_map, write_map
 from single_rs.strain import COMPONENTS, StrainConfig
 

@@ -12,8 +12,19 @@ import pytest
 import tifffile
 
 from single_rs.errors import DataFileError, InputError
-from single_rs.io import Movie, atomic, open_movie, read_map, read_stack, writable_folder, write_map, write_stack
+from single_rs.io import (
+    Movie,
+    atomic,
+    open_movie,
+    read_map,
+    read_stack,
+    writable_folder,
+    write_map,
+    write_stack,
+    write_text,
+)
 from single_rs.io.formats import natural_key
+from single_rs.io.json import number, read_json, write_json
 
 RNG = np.random.default_rng(7)
 
@@ -239,6 +250,32 @@ def test_atomic_leaves_the_old_file_when_writing_fails(tmp_path):
     with atomic(target) as partial:
         partial.write_text("new")
     assert target.read_text() == "new"
+
+
+def test_a_text_has_lf_ends_and_is_whole_or_as_it_was(tmp_path):
+    path = tmp_path / "notes.txt"
+    write_text(path, "one\ntwo, 3 Å\n")
+    assert path.read_bytes() == "one\ntwo, 3 Å\n".encode()
+    with pytest.raises(UnicodeEncodeError):
+        write_text(path, "3 Å\n", encoding="ascii")
+    assert path.read_bytes().startswith(b"one")
+    assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
+    with pytest.raises(DataFileError, match="cannot write"):
+        write_text(tmp_path / "none" / "notes.txt", "")
+
+
+def test_json_has_null_for_what_is_no_number_and_gives_it_back(tmp_path):
+    path = tmp_path / "numbers.json"
+    write_json(path, {"a": np.array([1.5, np.nan]), "b": np.float32(2), "c": (np.inf, "Å")})
+    assert path.read_text(encoding="utf-8").endswith("}\n")
+    back = read_json(path)
+    assert back == {"a": [1.5, None], "b": 2.0, "c": [None, "Å"]}
+    assert number(back["b"]) == 2
+    assert np.isnan(number(back["a"][1]))
+    for text in ("[1, 2]", "{"):
+        path.write_text(text)
+        with pytest.raises(DataFileError, match=r"numbers\.json"):
+            read_json(path)
 
 
 def test_a_map_with_nan_is_not_written(tmp_path):

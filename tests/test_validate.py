@@ -17,11 +17,12 @@ import single_rs as sr
 from single_rs.cli import main
 from single_rs.config import Config
 from single_rs.errors import InputError, NoParticleError
+from single_rs.io.json import write_json
 from single_rs.io.star import write_poses
 from single_rs.plots.validation import plot_check
 from single_rs.reconstruction import reconstruct
 from single_rs.refine import RefineConfig
-from single_rs.stages import RESULTS, rebuild, write_atoms, write_json
+from single_rs.stages import RESULTS, rebuild, write_atoms
 from single_rs.validate import CHECKS, Case, ValidateConfig, validate_case, validate_folder
 from single_rs.validate.case import load_case
 from single_rs.validate.coverage import check_coverage

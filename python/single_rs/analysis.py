@@ -7,7 +7,6 @@ The stages are called in their order and nothing is computed here but statistics
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,13 @@ from numpy.typing import ArrayLike, NDArray
 from single_rs.atoms import Atoms
 from single_rs.crystal import prototype
 from single_rs.dft import DftSettings
-from single_rs.distances.files import distance_summary, powder_of, powder_summary, write_distances
+from single_rs.distances.files import distance_summary, known_sigma, powder_of, powder_summary, write_distances
 from single_rs.errors import ConvergenceError, InputError
 from single_rs.export import ParticleModel, write_xyz
 from single_rs.export_dft import write_formats
 from single_rs.lattice import SMALLEST_DOMAIN, Lattice, fit_lattice
 from single_rs.lattice.files import expansion, write_lattice
+from single_rs.progress import Progress
 from single_rs.strain import StrainConfig
 from single_rs.strain.files import strain_summary, write_strain
 from single_rs.strain.methods import compare_strain_methods
@@ -46,7 +46,7 @@ def analyse(
     strain: StrainConfig | None = None,
     box: int | None = None,
     pixel_size: float | None = None,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress | None = None,
     density: NDArray[np.float32] | None = None,
     noise: NDArray[np.float32] | None = None,
 ) -> ParticleModel:
@@ -84,8 +84,7 @@ def analyse(
     x = check_positions(atoms.positions)
     species = {str(s) for s in atoms.symbols}
     element = element or (species.pop() if len(species) == 1 else None)
-    sigma = np.asarray(atoms.sigma, dtype=np.float64)
-    known = sigma if np.all(np.isfinite(sigma)) and np.all(sigma > 0) else None
+    known = known_sigma(atoms)
 
     def report(done: int) -> None:
         if progress is not None:

@@ -16,7 +16,6 @@ doi:10.1016/0039-6028(68)90119-2.
 from __future__ import annotations
 
 import csv
-import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -28,7 +27,8 @@ from numpy.typing import NDArray
 
 from single_rs.compare_files import ParticleRow, find_particles, read_row
 from single_rs.errors import InputError
-from single_rs.io.atomic import atomic, writable_folder
+from single_rs.io import atomic_text, writable_folder, write_text
+from single_rs.io.json import write_json
 from single_rs.trend import MIN_POINTS, Trend, fit_trend
 
 __all__ = ["QUANTITIES", "Comparison", "ParticleRow", "SizeTrend", "compare_particles", "write_comparison"]
@@ -180,13 +180,10 @@ def write_comparison(comparison: Comparison, out: str | os.PathLike[str]) -> lis
     folder = writable_folder(out)
     paths = [folder / f"compare.{kind}" for kind in ("csv", "json", "html")]
     page = render_comparison(comparison)
-    with atomic(paths[0]) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+    with atomic_text(paths[0]) as file:
         _write_table(csv.writer(file, lineterminator="\n"), comparison)
-    with atomic(paths[1]) as partial:
-        text = json.dumps(comparison_to_dict(comparison), indent=1, ensure_ascii=False, allow_nan=False)
-        partial.write_text(text + "\n", encoding="utf-8", newline="\n")
-    with atomic(paths[2]) as partial:
-        partial.write_text(page, encoding="utf-8", newline="\n")
+    write_json(paths[1], comparison_to_dict(comparison))
+    write_text(paths[2], page)
     return paths
 
 

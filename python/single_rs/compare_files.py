@@ -6,7 +6,6 @@ hold folders of runs. Names are as short as they can be and stay different: part
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from single_rs.errors import DataFileError, InputError
+from single_rs.io.json import read_json
 
 __all__ = ["ParticleRow", "find_particles", "read_row"]
 
@@ -144,15 +144,7 @@ def read_row(name: str, folder: Path) -> ParticleRow:
 
 def _json(path: Path) -> dict[str, Any]:
     """Read a JSON object, an empty one when there is no file."""
-    if not path.exists():
-        return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataFileError(f"{path} cannot be read: {error}; make it anew or leave the folder out") from None
-    if not isinstance(content, dict):
-        raise DataFileError(f"{path} holds a {type(content).__name__}; a JSON object is needed")
-    return content
+    return read_json(path) if path.exists() else {}
 
 
 def _take(into: dict[str, float], key: str, value: Any) -> None:

@@ -16,7 +16,7 @@ from single_rs.config import Config
 from single_rs.io import writable_folder
 from single_rs.io.star import read_poses, read_tracks
 from single_rs.pipeline import ParticleResult, RunResult, run
-from single_rs.run_log import Progress
+from single_rs.progress import Progress
 from single_rs.scoring import AtomScore, PoseScore, score_atoms, score_poses
 
 __all__ = ["DemoParticle", "DemoResult", "print_table", "run_demo"]

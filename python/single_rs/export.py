@@ -140,7 +140,7 @@ def write_xyz(path: str | os.PathLike[str], model: ParticleModel) -> None:
     DataFileError
         If the file cannot be written.
     """
-    from single_rs.io import atomic
+    from single_rs.io import write_text
 
     a, count = model.atoms, len(model.atoms.positions)
     place = np.asarray(a.positions) + file_offset(model.box, model.pixel_size)
@@ -154,13 +154,12 @@ def write_xyz(path: str | os.PathLike[str], model: ParticleModel) -> None:
         lines.append(" ".join([str(a.symbols[k]), *numbers, *codes, *strains, str(int(model.surface[k]))]))
         if a.covariance is not None:
             lines[-1] += "".join(f" {v:.6g}" for v in (a.probability[k], *a.covariance[k][_UPPER]))
-    with atomic(path) as temporary:
-        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
+    write_text(path, "\n".join(lines) + "\n")
 
 
 def write_pdb(path: str | os.PathLike[str], model: ParticleModel) -> None:
     """Write a PDB file: one residue per atom, occupancy = probability of the peak, B-factor in Å²; overlays the map."""
-    from single_rs.io import atomic
+    from single_rs.io import write_text
 
     place = np.asarray(model.atoms.positions) + file_offset(model.box, model.pixel_size)
     if np.abs(place).max() >= 1000:
@@ -177,8 +176,7 @@ def write_pdb(path: str | os.PathLike[str], model: ParticleModel) -> None:
             f"HETATM{k % _PDB_SERIAL:5d} {name:>2s}   {name:>3s} A{k % _PDB_RESIDUE:4d}    "
             f"{r[0]:8.3f}{r[1]:8.3f}{r[2]:8.3f}{occupancy[k - 1]:6.2f}{bfactor[k - 1]:6.2f}          {name:>2s}"
         )
-    with atomic(path) as temporary:
-        temporary.write_text("\n".join([*lines, "END"]) + "\n", encoding="ascii", newline="\n")
+    write_text(path, "\n".join([*lines, "END"]) + "\n", encoding="ascii")
 
 
 def write_cif(path: str | os.PathLike[str], model: ParticleModel, vacuum: float = 10.0) -> None:

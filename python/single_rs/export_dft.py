@@ -24,16 +24,7 @@ from single_rs.dft import (
 from single_rs.errors import InputError
 from single_rs.export import ParticleModel, write_cif, write_pdb, write_xyz
 
-__all__ = [
-    "FORMATS",
-    "write_cp2k",
-    "write_formats",
-    "write_gpaw",
-    "write_lammps",
-    "write_poscar",
-    "write_qe",
-    "write_vasp",
-]
+__all__ = ["FORMATS", "write_formats"]
 
 Writer = Callable[[Path, ParticleModel, float, DftSettings | None], list[Path]]
 

@@ -19,7 +19,9 @@ import numpy as np
 from single_rs import stages
 from single_rs.config import Config, settings_to_dict
 from single_rs.errors import ConvergenceError, InputError, NoParticleError, SingleError
-from single_rs.run_log import Progress, RunLog, stage_key
+from single_rs.io.json import write_json
+from single_rs.progress import Progress
+from single_rs.run_log import RunLog, stage_key
 
 if TYPE_CHECKING:
     from single_rs.atoms import Atoms
@@ -167,7 +169,7 @@ class _Particle:
             if atoms is not None:
                 model = stages.analyze(atoms, self.element, self.folder, self.config, frame, self._tell)
             summary = self._summary(poses, density, model, note) | ({"refinement": numbers} if numbers else {})
-            stages.write_json(self.folder / stages.SUMMARY, summary)
+            write_json(self.folder / stages.SUMMARY, summary)
             entry["verdict"] = summary["verdict"]
         return ParticleResult.from_summary(self.folder, summary)
 
@@ -234,7 +236,7 @@ class _Particle:
             "element": self.element,
             "frames": len(self.stack),
         }
-        stages.write_json(self.folder / stages.SUMMARY, summary)
+        write_json(self.folder / stages.SUMMARY, summary)
         return ParticleResult.from_summary(self.folder, summary)
 
     @functools.cached_property

@@ -21,7 +21,8 @@ from single_rs.errors import InputError, NoParticleError
 from single_rs.io import Movie, ParticleStack, open_movie, writable_folder, write_stack
 from single_rs.io.star import read_tracks, write_frames
 from single_rs.particle import ParticleResult, solve_particle
-from single_rs.run_log import Progress, RunLog, file_log, stage_key
+from single_rs.progress import Progress
+from single_rs.run_log import RunLog, file_log, stage_key
 
 __all__ = ["ParticleResult", "RunResult", "run", "solve"]
 
@@ -109,7 +110,7 @@ def run(
             raise NoParticleError(f"no particle found in {movie.name}; look at {folder / 'mean.mrc'} and at [track]")
         results = []
         for number, track in enumerate(tracks):
-            part = _particle_folder(folder, number)
+            part = stages.particle_folder(folder, number)
             name, stack_key = f"{part.name}/stack", stage_key(keys["track"], number)
             if not record.done(name, stack_key):
                 motion = motion or stages.read_motion(folder)
@@ -155,7 +156,7 @@ def solve(
     stack = stack if isinstance(stack, ParticleStack) else stages.load_stack(Path(stack), pixel_size)
     source = Movie.from_array(stack.images, stack.pixel_size, path)
     with _recorded(source, "solve", out, element, config, seed, resume) as (folder, record, key):
-        part = _particle_folder(folder, 0)
+        part = stages.particle_folder(folder, 0)
         if not record.done(f"{part.name}/stack", key):
             files = [part / stages.STACK, part / stages.STACK_FRAMES]
             with record.stage(f"{part.name}/stack", key, files):
@@ -194,12 +195,6 @@ def _recorded(
             record.note(status="interrupted" if isinstance(error, KeyboardInterrupt) else f"failed: {error}")
             log.info("ended: %s", record.data["status"])
             raise
-
-
-def _particle_folder(folder: Path, number: int) -> Path:
-    part = folder / f"particle_{number:02d}"
-    part.mkdir(exist_ok=True)
-    return part
 
 
 def _finished(folder: Path, record: RunLog, results: list[ParticleResult], config: Config) -> RunResult:

@@ -13,7 +13,6 @@ of the halves (Rosenthal and Henderson 2003, doi:10.1016/j.jmb.2003.07.013).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,9 +24,10 @@ from single_rs.errors import InputError
 from single_rs.orient.frames import FrameSet
 from single_rs.orient.types import OrientConfig, Poses
 from single_rs.orient.volumes import PAD, ball_mask, fourier_volume, map_from_sums, shell_correlation, shell_index
+from single_rs.progress import Progress
 from single_rs.settings import Settings, setting
 
-__all__ = ["ReconstructConfig", "Reconstruction", "reconstruct"]
+__all__ = ["ReconstructConfig", "Reconstruction", "fsc_resolution", "reconstruct"]
 
 THRESHOLD = 0.143  # FSC of half maps at which the whole map correlates to 0.5 with the truth (Rosenthal, Henderson)
 SUBSTITUTE_BELOW = 0.8  # phases are randomised from the first shell whose FSC falls below
@@ -76,7 +76,7 @@ def reconstruct(
     clean: CleanStack,
     poses: Poses,
     config: ReconstructConfig | None = None,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Reconstruction:
     """Reconstruct the density from frames and poses.
 
@@ -144,7 +144,7 @@ def reconstruct(
         pixel_size=clean.pixel_size,
         fsc=fsc,
         frequency=frequency,
-        resolution=_resolution(fsc, frequency),
+        resolution=fsc_resolution(fsc, frequency),
     )
     step(4)
     return result
@@ -179,8 +179,16 @@ def _corrected_fsc(halves: list[NDArray[np.float32]], mask: NDArray[np.float32],
     return out
 
 
-def _resolution(fsc: NDArray[np.float64], frequency: NDArray[np.float64]) -> float:
-    """Period in Å after which the FSC is below the threshold for three shells running."""
+def fsc_resolution(fsc: NDArray[np.float64], frequency: NDArray[np.float64]) -> float:
+    """Return the period in Å after which the FSC is below 0.143 for three shells running; inf when never above.
+
+    Parameters
+    ----------
+    fsc
+        (n,) Fourier shell correlation of two maps.
+    frequency
+        (n,) 1/Å, rising.
+    """
     smooth = np.convolve(np.pad(fsc, 1, mode="edge"), np.full(3, 1 / 3), mode="valid")
     # Shells before the lattice's first reflection hold little but shape, and noise: the search starts at 1/4 Å.
     start = int(np.searchsorted(frequency, 0.25))

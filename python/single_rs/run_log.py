@@ -15,18 +15,16 @@ import platform
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from single_rs.errors import DataFileError
-from single_rs.io.atomic import atomic
+from single_rs.io.atomic import write_text
 
-__all__ = ["Progress", "RunLog", "file_log", "stage_key", "versions"]
-
-Progress = Callable[[str, int, int], None]
+__all__ = ["RunLog", "file_log", "stage_key", "versions"]
 
 log = logging.getLogger(__name__)
 
@@ -97,8 +95,7 @@ class RunLog:
     def save(self) -> None:
         """Write run.json."""
         content = {**self.data, "stages": {**self._earlier, **self.data["stages"]}}
-        with atomic(self.folder / "run.json") as partial:
-            partial.write_text(json.dumps(content, indent=1, default=float) + "\n", encoding="utf-8")
+        write_text(self.folder / "run.json", json.dumps(content, indent=1, default=float) + "\n")
 
     def done(self, name: str, key: str) -> bool:
         """Return whether stage `name` was finished with this key and its files are still there."""

@@ -10,7 +10,6 @@ import csv
 import itertools
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,8 +17,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from single_rs.errors import DataFileError, InputError
-from single_rs.io import Movie, ParticleStack, atomic, read_map, read_stack, write_map, write_stack
+from single_rs.io import (
+    Movie,
+    ParticleStack,
+    atomic,
+    atomic_text,
+    read_map,
+    read_stack,
+    write_map,
+    write_stack,
+)
+from single_rs.io.json import write_json
 from single_rs.io.star import read_frames, read_poses, read_tracks, write_frames, write_poses, write_tracks
+from single_rs.sampling import evenly
 
 if TYPE_CHECKING:
     from single_rs.atoms import Atoms
@@ -28,8 +38,8 @@ if TYPE_CHECKING:
     from single_rs.export import ParticleModel
     from single_rs.motion import Motion
     from single_rs.orient import Poses
+    from single_rs.progress import Progress
     from single_rs.reconstruction import Reconstruction
-    from single_rs.run_log import Progress
     from single_rs.track import Track
 
 __all__ = [
@@ -45,14 +55,16 @@ __all__ = [
     "load_reconstruction",
     "load_stack",
     "orient",
+    "particle_folder",
+    "placed",
     "read_fsc",
     "read_motion",
     "rebuild",
     "stack_box",
     "trace",
+    "update_summary",
     "write_atoms",
     "write_examples",
-    "write_json",
 ]
 
 STACK, POSES, FSC, ATOMS, SUMMARY = "stack.mrcs", "poses.star", "fsc.csv", "atoms.xyz", "summary.json"
@@ -112,6 +124,13 @@ def find(movie: Movie, motion: Motion, out: Path, config: Any, progress: Progres
     write_tracks(out / TRACK_FILE, tracks, movie.pixel_size)
     # What was written is what a later run will read; both runs must see the same digits.
     return read_tracks(out / TRACK_FILE)
+
+
+def particle_folder(out: Path, number: int) -> Path:
+    """Return the folder of a particle in that of its run, ``particle_NN``; made if needed."""
+    folder = out / f"particle_{number:02d}"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 def stack_box(track: Track, movie: Movie) -> int:
@@ -181,7 +200,7 @@ def rebuild(
     result = reconstruct(clean, poses, config, progress)
     for name, density in zip(MAPS, (result.map, result.half1, result.half2), strict=True):
         write_map(folder / name, density, result.pixel_size)
-    with atomic(folder / FSC) as partial, open(partial, "w", newline="", encoding="utf-8") as f:
+    with atomic_text(folder / FSC) as f:
         f.write(f"# resolution at FSC 0.143 [A]: {result.resolution:.6g}\n")
         table = csv.writer(f, lineterminator="\n")
         table.writerow(["frequency", "fsc"])
@@ -357,27 +376,7 @@ def describe(model: ParticleModel) -> str:
 def write_examples(clean: CleanStack, folder: Path) -> None:
     """Keep a few cleaned frames for the report: ``clean_examples.npy`` and their rows in ``clean_examples.json``."""
     good = np.flatnonzero(~np.asarray(clean.bad))
-    rows = good[np.linspace(0, len(good) - 1, min(EXAMPLES, len(good))).astype(int)] if len(good) else good
-    with atomic(folder / "clean_examples.npy") as partial, open(partial, "wb") as f:
-        np.save(f, np.asarray(clean.images[rows], np.float32))
+    rows = good[evenly(len(good), EXAMPLES)]
+    with atomic(folder / "clean_examples.npy") as partial:
+        np.save(partial, np.asarray(clean.images[rows], np.float32))
     write_json(folder / "clean_examples.json", {"index": rows.tolist()})
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write JSON; NaN and infinities, which JSON has not, become null."""
-    with atomic(path) as partial:
-        partial.write_text(json.dumps(_plain(content), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
-    if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
-    if isinstance(value, np.generic):
-        return _plain(value.item())
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value

@@ -12,7 +12,7 @@
 //! reaches are left out.
 
 use super::window::{LANES, WIDTH, Window};
-use crate::fourier::HalfPlane;
+use crate::fourier::{HalfPlane, good_length};
 use num_complex::Complex32;
 use rustfft::{Fft, FftPlanner};
 use std::ops::Range;
@@ -158,20 +158,10 @@ impl Grid {
     /// Make A of `values` (packed, weighted by what the caller wants) ready to be [`Grid::gather`]ed at `spots`.
     pub fn adjoint(&self, values: &[Complex32], spots: &[Spot], memory: &mut Memory) {
         let (m, reach) = (self.side, self.plane.max_shell);
-        memory.columns.fill(Complex32::default());
-        for row in &self.plane.rows {
-            let y = row.ky.rem_euclid(m as i32) as usize;
-            let cy = 0.5 * self.correction[(row.ky + reach as i32) as usize];
-            let first = row.first as usize;
-            for (i, value) in values[row.start..row.start + row.len].iter().enumerate() {
-                let v = value * (cy * self.correction[reach + first + i]);
-                memory.columns[(first + i) * m + y] = v;
-                if first + i == 0 {
-                    // The half plane holds (0, ky) for ky > 0 only; a real image needs its mate.
-                    memory.columns[m - y] = v.conj();
-                }
-            }
-        }
+        let correction = |k: i32| self.correction[(k + reach as i32) as usize];
+        self.plane.lay_out(m, &mut memory.columns, |at, kx, ky| {
+            values[at] * (0.5 * correction(ky) * correction(kx))
+        });
         self.transform_back.process_with_scratch(&mut memory.columns, &mut memory.scratch);
         let pairs = self.pairs(spots);
         let lines = &mut memory.lines[..pairs.len() * m];
@@ -273,20 +263,4 @@ impl Grid {
         let m = self.side;
         (0..BEFORE).map(move |i| (i, i + m)).chain((BEFORE + m..m + LANES).map(move |i| (i, i - m)))
     }
-}
-
-/// Smallest even length ≥ `least` with no prime factor above 5.
-fn good_length(least: usize) -> usize {
-    (least.div_ceil(2)..)
-        .map(|h| 2 * h)
-        .find(|&n| {
-            let rest = [2, 3, 5].iter().fold(n, |mut rest, p| {
-                while rest % p == 0 {
-                    rest /= p;
-                }
-                rest
-            });
-            rest == 1
-        })
-        .expect("powers of two have no end")
 }

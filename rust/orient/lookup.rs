@@ -15,7 +15,7 @@
 //! transform: Dutt and Rokhlin 1993, doi:10.1137/0914081). A window of shifts by whole steps of the grid is one patch of
 //! one image.
 
-use crate::fourier::HalfPlane;
+use crate::fourier::{HalfPlane, good_length};
 use crate::orient::power::SlicePower;
 use crate::orient::score::{Match, window_peak};
 use crate::volume::Rotation;
@@ -80,19 +80,9 @@ pub fn shift_spacing(plane: &HalfPlane) -> f32 {
     plane.size as f32 / grid_side(plane) as f32
 }
 
-/// Side of the grid of J: an even number without large prime factors.
+/// Side of the grid of J.
 fn grid_side(plane: &HalfPlane) -> usize {
-    let smooth = |mut n: usize| {
-        for p in [2, 3, 5] {
-            while n.is_multiple_of(p) {
-                n /= p;
-            }
-        }
-        n == 1
-    };
-    (OVERSAMPLING * plane.max_shell..)
-        .find(|&n| n.is_multiple_of(2) && smooth(n))
-        .expect("powers of two are smooth")
+    good_length(OVERSAMPLING * plane.max_shell)
 }
 
 /// Best shift of every candidate within (2·`steps` + 1)² shifts round its start.
@@ -236,22 +226,12 @@ impl<'a> FrameFilter<'a> {
         scratch: &mut Scratch,
     ) {
         let side = self.side;
-        scratch.columns.fill(Complex32::default());
-        for row in &self.plane.rows {
-            let y = row.ky.rem_euclid(side as i32) as usize;
-            for i in 0..row.len {
-                let (at, kx) = (row.start + i, row.first as usize + i);
-                // (−1)^(kx+ky) puts the origin in the middle of the grid. Half of each pair k, −k is packed: the real
-                // part of the sum over it is half the sum over both, which is what the real transform takes.
-                let sign = if (kx as i32 + row.ky) % 2 == 0 { 0.5 } else { -0.5 };
-                let value = spectrum[at] * factor[at] * (filter[at] * sign);
-                scratch.columns[kx * side + y] = value;
-                if kx == 0 {
-                    // Both halves of this column are read: −ky holds the conjugate.
-                    scratch.columns[(side - y) % side] = value.conj();
-                }
-            }
-        }
+        self.plane.lay_out(side, &mut scratch.columns, |at, kx, ky| {
+            // (−1)^(kx+ky) puts the origin in the middle of the grid. Half of each pair k, −k is packed: the real part of
+            // the sum over it is half the sum over both, which is what the real transform takes.
+            let sign = if (kx + ky) % 2 == 0 { 0.5 } else { -0.5 };
+            spectrum[at] * factor[at] * (filter[at] * sign)
+        });
         self.columns.process_with_scratch(&mut scratch.columns, &mut scratch.work);
         for (y, out) in rows.take(side).enumerate() {
             scratch.line.fill(Complex32::default());

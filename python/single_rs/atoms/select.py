@@ -23,6 +23,8 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
+from single_rs.robust import SIGMA_PER_MAD, robust_sigma
+
 __all__ = [
     "HeightLaw",
     "bond_order",
@@ -58,9 +60,8 @@ def typical_height(positions: np.ndarray, heights: np.ndarray) -> np.ndarray:
     line = np.array([np.median(level[top]) if top.any() else level.max(), 0.0])
     for _ in range(20):
         rest = level - line[0] - line[1] * r2
-        scale = max(
-            1.4826 * float(np.median(np.abs(rest[np.abs(rest) < 0.7]))) if (np.abs(rest) < 0.7).any() else 0.1, 0.05
-        )
+        close = np.abs(rest[np.abs(rest) < 0.7])
+        scale = max(SIGMA_PER_MAD * float(np.median(close)) if len(close) else 0.1, 0.05)
         weight = np.maximum(1.0 - (rest / (4.685 * scale)) ** 2, 0.0) ** 2
         if weight.sum() < 8:
             break
@@ -96,7 +97,7 @@ class HeightLaw:
     def learn(cls, ratio: np.ndarray, false_ratio: np.ndarray) -> HeightLaw:
         """Learn from the ρ of the candidates (n,) and of the peaks and wells of the residual map (m,)."""
         centre = float(np.median(ratio))
-        width = max(1.4826 * float(np.median(np.abs(ratio - centre))), 0.05 * centre)
+        width = max(robust_sigma(ratio), 0.05 * centre)
         if len(false_ratio) < 8:
             return cls(centre, width, 0.0, 0.01 * centre, float(len(ratio)))
         low, middle, high = np.quantile(false_ratio, [0.25, 0.5, 0.75])

@@ -14,6 +14,7 @@ import numpy as np
 from scipy import ndimage
 
 from single_rs.errors import InputError, NoParticleError
+from single_rs.robust import robust_sigma
 
 __all__ = ["Support", "find_support", "nearest_neighbour_distance"]
 
@@ -124,6 +125,6 @@ def find_support(volume: np.ndarray, pixel_size: float, distance: float, diamete
         mask &= r2 <= (0.4 * diameter / pixel_size) ** 2
     mask = mask.repeat(2, axis=0).repeat(2, axis=1).repeat(2, axis=2)
     outside = volume[~ndimage.binary_dilation(mask, iterations=2)]
-    # 1.4826 MAD: the standard deviation of a normal distribution, deaf to streaks and rings.
-    noise = 1.4826 * float(np.median(np.abs(outside - np.median(outside)))) if outside.size > 1000 else 0.0
+    # Robust: deaf to streaks and rings.
+    noise = robust_sigma(outside) if outside.size > 1000 else 0.0
     return Support(mask=mask, noise=noise, contrast=inside / max(floor, 1e-300))

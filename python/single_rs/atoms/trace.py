@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from scipy import fft, ndimage
 
@@ -23,6 +21,8 @@ from single_rs.atoms.support import ATOM_SCALE, Support, find_support, nearest_n
 from single_rs.atoms.types import Atoms, TraceConfig
 from single_rs.atoms.uncertainty import noise_sigma, pool_with_halves
 from single_rs.errors import InputError, NoParticleError
+from single_rs.progress import Progress, silent
+from single_rs.robust import robust_sigma
 
 __all__ = ["trace_atoms"]
 
@@ -44,7 +44,7 @@ def trace_atoms(
     half1: np.ndarray | None = None,
     half2: np.ndarray | None = None,
     config: TraceConfig = TraceConfig(),  # noqa: B008 (frozen)
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Atoms:
     """Find the atoms of one particle in its density map.
 
@@ -78,7 +78,7 @@ def trace_atoms(
         When the map holds no group of atoms that stands out of the noise; the message says why.
     """
     volume, halves = _check(map, pixel_size, diameter, half1, half2)
-    step = progress or (lambda stage, done, total: None)
+    step = progress or silent
     distance = config.neighbour_distance or nearest_neighbour_distance(element)
     total = config.rounds + 3
     step("atoms", 0, total)
@@ -179,7 +179,7 @@ class _Scene:
         self.target = FourierMap(self.volume)
         self.smooth = self._smooth(self.volume)
         outside = self.smooth[~mask]
-        self.noise = 1.4826 * float(np.median(np.abs(outside - np.median(outside)))) if outside.size > 1000 else 0.0
+        self.noise = robust_sigma(outside) if outside.size > 1000 else 0.0
         self.smooth_halves = [self._smooth(h) for h in self.halves]
         if halves:
             # Half the difference of the halves is the noise of their mean.

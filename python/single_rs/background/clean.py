@@ -10,7 +10,6 @@ Reference: C. F. Reboul et al., Science Advances 7, eabe6679 (2021), doi:10.1126
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,11 +26,12 @@ from single_rs.background.outline import find_outline
 from single_rs.background.spectrum import annulus, disc, radius_map, rfft_shells, shell_mean
 from single_rs.errors import InputError, NoParticleError
 from single_rs.io import ParticleStack
+from single_rs.progress import Progress, silent
+from single_rs.robust import SIGMA_PER_MAD
+from single_rs.sampling import evenly
 from single_rs.settings import Settings, setting
 
 __all__ = ["BackgroundConfig", "CleanStack", "clean_stack"]
-
-Progress = Callable[[str, int, int], None]
 
 # Frames per block: 64 frames of 128 px are 4 MB in float32, which stays in the cache of a core.
 BLOCK = 64
@@ -144,9 +144,9 @@ def clean_stack(
     if stack.images.shape[1] != size:
         raise InputError(f"stack of shape {stack.images.shape}; images must be square")
     steps = 2 * count
-    tell = progress or (lambda stage, done, total: None)
+    tell = progress or silent
     pixel = float(stack.pixel_size)
-    sample = _sample(stack.images, min(count, SAMPLE))
+    sample = _sample(stack.images)
     outline = find_outline(sample, stack.diameter, pixel)
     sheets = find_sheets(sample, outline.outside, pixel, config.max_sheets, config.order)
     weights = spot_weights(sheets, size, pixel, config.spot_reach)
@@ -201,10 +201,9 @@ def clean_stack(
     )
 
 
-def _sample(images: NDArray[Any], number: int) -> NDArray[np.float32]:
+def _sample(images: NDArray[Any]) -> NDArray[np.float32]:
     """Contrast of frames spread evenly over the stack, without those whose dose is no number or far from the others."""
-    chosen = np.unique(np.linspace(0, len(images) - 1, number).astype(np.intp))
-    block = np.asarray(images[chosen], dtype=np.float32)
+    block = np.asarray(images[evenly(len(images), SAMPLE)], dtype=np.float32)
     size = block.shape[-1]
     rim = annulus(radius_map(size), 0.42 * size, 2.0) > 0.5
     block = block[np.isfinite(block).all(axis=(1, 2))]
@@ -243,7 +242,7 @@ def _bad_frames(dose: NDArray[np.float64], spread: NDArray[np.float64], sigma: f
     for value in (dose, spread):
         middle = np.nanmedian(value)
         deviation = np.abs(value - middle)
-        scatter = 1.4826 * np.nanmedian(deviation)
+        scatter = SIGMA_PER_MAD * np.nanmedian(deviation)
         bad |= ~np.isfinite(value) | (deviation > np.maximum(sigma * scatter, 0.1 * abs(middle)))
     if bad.all():
         raise InputError("no image of the stack has finite values and a usual dose; check the file")

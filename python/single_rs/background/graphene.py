@@ -20,6 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, ndimage
 
+from single_rs.robust import SIGMA_PER_MAD
+
 __all__ = ["GRAPHENE_A", "Graphene", "find_sheet", "padded_power", "reflections", "spot_weights", "wave_basis"]
 
 # Lattice constant of graphite's basal plane, Å (Baskin & Meyer 1955).
@@ -168,7 +170,7 @@ def _excess_over_ring(power: NDArray[np.float64]) -> tuple[NDArray[np.float64], 
     labels = np.arange(ring.max() + 1)
     median = np.maximum(ndimage.median(full, ring, labels), 1e-300)
     excess = full / median[ring] - 1.0
-    scatter = 1.4826 * np.asarray(ndimage.median(np.abs(excess), ring, labels))
+    scatter = SIGMA_PER_MAD * np.asarray(ndimage.median(np.abs(excess), ring, labels))
     return excess, ndimage.median_filter(scatter, 9)
 
 

@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from single_rs.background.envelope import edge_radius, local_energy, radial_profile, sphere_radius
 from single_rs.background.spectrum import annulus, radius_map
+from single_rs.robust import robust_sigma
 
 __all__ = ["MARGIN_A", "Outline", "find_outline"]
 
@@ -67,7 +68,7 @@ def find_outline(sample: NDArray[np.float32], diameter: float | None, pixel_size
     distance = radius_map(size)
     rim = (distance > 0.42 * size) & (distance < 0.49 * size)
     level = float(np.median(smoothed[rim]))
-    scatter = 1.4826 * float(np.median(np.abs(smoothed[rim] - level)))
+    scatter = robust_sigma(smoothed[rim])
     excess = np.clip(smoothed - level - 4 * scatter, 0.0, None)
     peak = float(excess[distance < 0.25 * size].max())
     if peak <= 0:

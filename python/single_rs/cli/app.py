@@ -40,7 +40,7 @@ _flags: dict[str, str] = {}
 
 
 def settings_flags() -> dict[str, str]:
-    """Return the settings given as flags in this call, ``{"orient.resolution": "0.8"}``."""
+    """Return the settings given as flags in this call, ``{"orient.search_resolution": "0.8"}``."""
     return dict(_flags)
 
 

@@ -2,49 +2,29 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import Group, Parameter
+from cyclopts import Parameter
 
-from single_rs.cli.app import app, settings_flags
+from single_rs.cli.app import app
+from single_rs.cli.options import (
+    STAGES,
+    WHOLE,
+    ConfigFile,
+    Element,
+    Out,
+    PixelSize,
+    Seed,
+    Threads,
+    settings_of,
+    use_threads,
+)
 from single_rs.errors import DataFileError, InputError
 
 if TYPE_CHECKING:
     from single_rs.config import Config
     from single_rs.pipeline import RunResult
-
-WHOLE = Group("The whole road", sort_key=1)
-STAGES = Group("One stage, on the files of the stage before", sort_key=2)
-
-PixelSize = Annotated[float | None, Parameter(help="Å; wins over the header of the file.")]
-Element = Annotated[str, Parameter(help="Chemical symbol of the particles, e.g. Pt.")]
-Out = Annotated[Path, Parameter(help="Folder for the results; made if needed.")]
-ConfigFile = Annotated[Path | None, Parameter(help="TOML file of settings; 'single-rs config' prints one.")]
-Seed = Annotated[int, Parameter(help="Seed of all random numbers.")]
-Threads = Annotated[int | None, Parameter(help="Threads; all cores when not given. Results do not depend on it.")]
-
-
-def _settings(path: Path | None) -> Config:
-    from single_rs.config import load_config
-
-    return load_config(path, settings_flags())
-
-
-def _use_threads(threads: int | None) -> None:
-    """Set the size of rayon's pool, and one thread for the BLAS; both read it when they are first used.
-
-    The kernels add in a fixed order. A BLAS cuts its matrices by the number of threads, and so rounds differently: with
-    one thread of its own the result is the same for any number of ours.
-    """
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[name] = "1"
-    if threads is None:
-        return
-    if threads < 1:
-        raise InputError(f"--threads is {threads}; at least 1 is needed")
-    os.environ["RAYON_NUM_THREADS"] = str(threads)
 
 
 def _tell(result: RunResult) -> None:
@@ -75,12 +55,12 @@ def run(
     resume
         Go on with an earlier run of the same input and settings.
     """
-    _use_threads(threads)
+    use_threads(threads)
     from single_rs import pipeline
     from single_rs.cli.progress import progress_bars
 
     with progress_bars() as progress:
-        result = pipeline.run(movie, pixel_size, element, out, _settings(config), seed, resume, progress)
+        result = pipeline.run(movie, pixel_size, element, out, settings_of(config), seed, resume, progress)
     _tell(result)
 
 
@@ -105,12 +85,12 @@ def solve(
     resume
         Go on with an earlier run of the same input and settings.
     """
-    _use_threads(threads)
+    use_threads(threads)
     from single_rs import pipeline
     from single_rs.cli.progress import progress_bars
 
     with progress_bars() as progress:
-        result = pipeline.solve(stack, pixel_size, element, out, _settings(config), seed, resume, progress)
+        result = pipeline.solve(stack, pixel_size, element, out, settings_of(config), seed, resume, progress)
     _tell(result)
 
 
@@ -119,12 +99,12 @@ def motion(
     movie: Path, *, out: Out, pixel_size: PixelSize = None, config: ConfigFile = None, threads: Threads = None
 ) -> None:
     """Movie → motion.csv, mean.mrc: drift, bad frames and pixels."""
-    _use_threads(threads)
+    use_threads(threads)
     from single_rs import stages
     from single_rs.cli.progress import progress_bars
     from single_rs.io import open_movie, writable_folder
 
-    settings = _settings(config)
+    settings = settings_of(config)
     with open_movie(movie, pixel_size) as frames, progress_bars() as progress:
         found = stages.correct(frames, writable_folder(out), settings.motion, progress)
     bad = int(found.bad_frames.sum())
@@ -138,18 +118,17 @@ def track(
     movie: Path, *, out: Out, pixel_size: PixelSize = None, config: ConfigFile = None, threads: Threads = None
 ) -> None:
     """Movie and OUT/motion.csv → tracks.star and a stack of single frames per particle."""
-    _use_threads(threads)
+    use_threads(threads)
     from single_rs import stages
     from single_rs.cli.progress import progress_bars
     from single_rs.io import open_movie
 
-    settings = _settings(config)
+    settings = settings_of(config)
     with open_movie(movie, pixel_size) as frames, progress_bars() as progress:
         drift = stages.read_motion(out)
         tracks = stages.find(frames, drift, out, settings.track, progress)
         for number, one in enumerate(tracks):
-            folder = out / f"particle_{number:02d}"
-            folder.mkdir(exist_ok=True)
+            folder = stages.particle_folder(out, number)
             stages.cut(frames, drift, one, folder)
             print(f"{folder.name}: {len(one.frames)} frames, diameter {one.diameter:.1f} Å")
     if not tracks:
@@ -173,11 +152,11 @@ def background(
 
     The later stages clean the raw stack themselves, with the same settings, because they need its noise as well.
     """
-    _use_threads(threads)
+    use_threads(threads)
     from single_rs.cli.progress import progress_bars
     from single_rs.io import writable_folder, write_stack
 
-    settings = _settings(config)
+    settings = settings_of(config)
     with progress_bars() as progress:
         clean = _cleaned(stack, pixel_size, settings, progress)
     write_stack(writable_folder(out) / "clean.mrcs", clean.images, clean.pixel_size)
@@ -196,14 +175,14 @@ def orient(
     threads: Threads = None,
 ) -> None:
     """Particle stack → poses.star: rotation, shift and confidence of every frame."""
-    _use_threads(threads)
+    use_threads(threads)
     from single_rs import stages
     from single_rs.cli.progress import progress_bars
     from single_rs.io import writable_folder
     from single_rs.pipeline import check_element
 
     check_element(element)
-    settings = _settings(config)
+    settings = settings_of(config)
     with progress_bars() as progress:
         clean = _cleaned(stack, pixel_size, settings, progress)
         folder = writable_folder(out)
@@ -222,13 +201,13 @@ def reconstruct(
     threads: Threads = None,
 ) -> None:
     """Particle stack and poses.star → map.mrc, half1.mrc, half2.mrc, fsc.csv."""
-    _use_threads(threads)
+    use_threads(threads)
     from single_rs import stages
     from single_rs.cli.progress import progress_bars
     from single_rs.io import writable_folder
     from single_rs.io.star import read_poses
 
-    settings = _settings(config)
+    settings = settings_of(config)
     found = read_poses(poses)
     with progress_bars() as progress:
         clean = _cleaned(stack, pixel_size, settings, progress)
@@ -255,7 +234,7 @@ def trace(map: Path, *, element: Element, out: Out, diameter: float | None = Non
     from single_rs.pipeline import check_element
 
     check_element(element)
-    settings = _settings(config)
+    settings = settings_of(config)
     density = stages.load_maps(map)
     with progress_bars() as progress:
         atoms = stages.trace(density, element, diameter, settings.trace, progress)
@@ -285,15 +264,16 @@ def refine(
     atoms
         Atoms traced in the map of these poses.
     """
-    _use_threads(threads)
+    use_threads(threads)
     from single_rs import stages
     from single_rs.cli.progress import progress_bars
     from single_rs.export import read_xyz
     from single_rs.io import writable_folder
+    from single_rs.io.json import write_json
     from single_rs.io.star import read_poses
     from single_rs.refine.files import refine as run_refinement
 
-    settings = _settings(config)
+    settings = settings_of(config)
     found, traced = read_poses(poses), read_xyz(atoms)
     frame = stages.frame_of(atoms)
     with progress_bars() as progress:
@@ -301,7 +281,7 @@ def refine(
         folder = writable_folder(out)
         refined = run_refinement(clean, found, traced, folder, settings.refine, progress, stack_name=stack.name)
     model = stages.analyze(refined.atoms, None, folder, settings, frame)
-    stages.write_json(folder / "refine.json", refined.summary)
+    write_json(folder / "refine.json", refined.summary)
     print(f"{len(refined.atoms)} atoms, {refined.summary['sigma_pm']:.2f} pm per axis; {stages.describe(model)}")
 
 
@@ -328,7 +308,7 @@ def analyze(
     from single_rs.export import read_xyz
     from single_rs.io import writable_folder
 
-    settings = _settings(config)
+    settings = settings_of(config)
     found = read_xyz(atoms)
     found, frame, density = stages.placed(found, stages.frame_of(atoms), map, atoms)
     model = stages.analyze(found, element, writable_folder(out), settings, frame, density=density)
@@ -353,7 +333,7 @@ def export(atoms: Path, *, out: Out, format: list[str] | None = None, config: Co
     from single_rs.export import read_xyz
     from single_rs.io import writable_folder
 
-    settings = _settings(config).export
+    settings = settings_of(config).export
     chosen = replace(settings, formats=tuple(format)) if format else settings
     found = read_xyz(atoms)
     for path in stages.export(found, writable_folder(out), chosen, stages.frame_of(atoms)):

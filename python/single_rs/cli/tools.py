@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Group, Parameter
 
 from single_rs.cli.app import app, settings_flags
-from single_rs.cli.commands import WHOLE, ConfigFile, Out, Seed, Threads, _settings, _use_threads
+from single_rs.cli.options import WHOLE, ConfigFile, Out, Seed, Threads, settings_of, use_threads
 
 TOOLS = Group("Tools", sort_key=3)
 
@@ -30,11 +30,11 @@ def demo(
     frames
         Frames of the movie; more are slower and more accurate.
     """
-    _use_threads(threads)
+    use_threads(threads)
     from single_rs.cli.progress import progress_bars
     from single_rs.demo import print_table, run_demo
 
-    settings = _settings(config)
+    settings = settings_of(config)
     with progress_bars() as progress:
         result = run_demo(out, frames, seed, settings, progress)
     print_table(result)
@@ -120,7 +120,7 @@ def print_config(*, simulate: bool = False, config: ConfigFile = None) -> None:
 
         print(settings_to_toml(load_settings(SimulateConfig(), config, settings_flags())), end="")
     else:
-        print(settings_to_toml(_settings(config)), end="")
+        print(settings_to_toml(settings_of(config)), end="")
 
 
 @app.command(group=TOOLS)
@@ -144,7 +144,7 @@ def flip_hand(folder: Path, *, out: Out, config: ConfigFile = None) -> None:
     """
     from single_rs.hand import flip_folder
 
-    for path in flip_folder(folder, out, _settings(config)):
+    for path in flip_folder(folder, out, settings_of(config)):
         print(path)
 
 

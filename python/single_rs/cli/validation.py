@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from single_rs.cli.app import app, settings_flags
-from single_rs.cli.commands import STAGES, ConfigFile, Threads, _settings, _use_threads
+from single_rs.cli.options import STAGES, ConfigFile, Threads, settings_of, use_threads
 from single_rs.errors import DataFileError
 
 NAMES = "reprojection, halves, heldout, coverage, perfect, defocus, resimulation"
@@ -31,7 +31,7 @@ def validate(
         Frames to simulate from the atoms by multislice and to solve from scratch; minutes, so none without it. What
         an interrupted call has done is picked up again.
     """
-    _use_threads(threads)
+    use_threads(threads)
     from single_rs.cli.progress import progress_bars
     from single_rs.validate import validate_folder
     from single_rs.validate.run import PAGE
@@ -40,7 +40,7 @@ def validate(
     if not folder.is_dir():
         raise DataFileError(f"{folder} is not a folder; give the --out of a run or one of its particle_NN")
     chosen = [name.strip() for name in only.split(",") if name.strip()] if only else None
-    every = _settings(config)
+    every = settings_of(config)
     # The stages that are repeated run with the settings of the run, unless others are given.
     told = config is not None or any(not name.startswith("validate.") for name in settings_flags())
     with progress_bars() as progress:

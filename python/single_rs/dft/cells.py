@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from single_rs.dft.settings import DftSettings
 from single_rs.export import ParticleModel, to_ase
-from single_rs.io import atomic
+from single_rs.io import write_text
 
 __all__ = [
     "beside",
@@ -112,6 +112,5 @@ def beside(path: Path, name: str) -> Path:
 
 def write_ascii(path: Path, text: str) -> Path:
     """Write a text that a code reads, whole or not at all; returns the file."""
-    with atomic(path) as temporary:
-        temporary.write_text(text, encoding="ascii", newline="\n")
+    write_text(path, text, encoding="ascii")
     return path

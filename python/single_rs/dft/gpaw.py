@@ -18,7 +18,7 @@ from typing import Any
 from single_rs.dft.cells import beside, bulk_cells, k_mesh, particle_cell
 from single_rs.dft.settings import DftSettings
 from single_rs.export import ParticleModel
-from single_rs.io import atomic
+from single_rs.io import atomic, write_text
 
 __all__ = ["write_gpaw"]
 
@@ -93,8 +93,7 @@ def _write_script(script: Path, template: str, atoms: Any, **values: object) -> 
     text = template.format(
         script=script.name, structure=structure.name, stem=script.stem, spin=atoms.has("initial_magmoms"), **values
     )
-    with atomic(script) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+    write_text(script, text)
     return [script, structure]
 
 

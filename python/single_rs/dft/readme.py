@@ -12,7 +12,7 @@ from pathlib import Path
 
 from single_rs.dft.cells import bulk_cell, composition
 from single_rs.export import ParticleModel
-from single_rs.io import atomic
+from single_rs.io import write_text
 
 __all__ = ["README", "write_readme"]
 
@@ -91,6 +91,5 @@ wants them grouped by species, POSCAR.map gives for each its row in atoms.xyz, f
 - The hand of the particle is not known from projections; both hands have the same energy.
 """
     target = folder / README
-    with atomic(target) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+    write_text(target, text)
     return target

@@ -29,7 +29,7 @@ from scipy.ndimage import gaussian_filter1d
 from single_rs.crystal import prototype
 from single_rs.errors import InputError
 from single_rs.lattice import Lattice
-from single_rs.structure import check_positions
+from single_rs.structure import check_positions, check_sigma
 
 __all__ = ["PairDistribution", "number_density", "pair_distribution", "write_pair_distribution"]
 
@@ -137,9 +137,7 @@ def pair_distribution(
         Shapes or values that do not fit.
     """
     x = check_positions(positions)
-    s = np.full(len(x), np.nan) if sigma is None else np.asarray(sigma, dtype=np.float64)
-    if s.shape != (len(x),) or np.any(s < 0):
-        raise InputError(f"sigma has shape {s.shape}; ({len(x)},) values in Å, none negative, are needed")
+    s = np.full(len(x), np.nan) if sigma is None else check_sigma(sigma, len(x), unknown=True)
     if not 0 < step <= width:
         raise InputError(f"step is {step} Å and width {width} Å; 0 < step ≤ width is needed")
     density = number_density(x, lattice)
@@ -211,10 +209,10 @@ def write_pair_distribution(path: str | os.PathLike[str], result: PairDistributi
     result
         Result of `pair_distribution`: r in Å, R in 1/Å, g without unit, G in 1/Å².
     """
-    from single_rs.io import atomic
+    from single_rs.io import atomic_text
 
     names = ("r", "rdf", "rdf_err", "g", "g_err", "reduced", "reduced_err")
-    with atomic(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as file:
+    with atomic_text(path) as file:
         file.write(f"# density: {result.density:.6f} atoms/Å³; diameter: {result.diameter:.3f} Å; ")
         file.write(f"width: {result.width} Å; atoms: {result.count}\n")
         table = csv.writer(file, lineterminator="\n")

@@ -232,9 +232,9 @@ def write_powder_pattern(
     lattice
         Lattice parameter that the pattern yields, written into the comment.
     """
-    from single_rs.io import atomic
+    from single_rs.io import atomic_text
 
-    with atomic(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as file:
+    with atomic_text(path) as file:
         file.write(f"# Debye equation, {pattern.radiation}; q = 4π sin θ / λ in 1/Å\n")
         if lattice is not None:
             file.write(f"# a of the peaks: {lattice.a:.6f} +- {lattice.a_err:.6f} Å; without the shift of the finite ")

@@ -29,9 +29,9 @@ from scipy.optimize import least_squares
 
 from single_rs.crystal import prototype
 from single_rs.distances.powder import Species, pair_blocks, powder_pattern, species_of
-from single_rs.errors import ConvergenceError, InputError
-from single_rs.lattice import Lattice
-from single_rs.structure import check_positions
+from single_rs.errors import ConvergenceError
+from single_rs.lattice import Lattice, check_atoms
+from single_rs.structure import check_sigma
 
 __all__ = ["PowderLattice", "powder_lattice", "reflections"]
 
@@ -223,11 +223,7 @@ def powder_lattice(
     ConvergenceError
         When no cell within 10% of the lattice fits the peaks.
     """
-    x = check_positions(positions)
-    if len(x) != len(lattice.sites):
-        raise InputError(
-            f"positions hold {len(x)} atoms, the lattice {len(lattice.sites)}; fit the lattice to these atoms"
-        )
+    x = check_atoms(positions, lattice)
     names = np.full(len(x), str(symbols)) if np.ndim(symbols) == 0 else np.asarray(symbols, dtype=str)
     kind = prototype(lattice.structure)
     shape = kind.cell / np.linalg.norm(kind.cell[0])
@@ -251,9 +247,7 @@ def powder_lattice(
     apparent = model.fit(twin, found)
     errors = np.full(2, np.nan)
     if sigma is not None:
-        s = np.asarray(sigma, dtype=np.float64)
-        if s.shape != (len(x),) or not np.all(np.isfinite(s)) or np.any(s < 0):
-            raise InputError(f"sigma has shape {s.shape}; ({len(x)},) finite values in Å, none negative, are needed")
+        s = check_sigma(sigma, len(x))
         species = species_of(names, np.zeros(len(x)), q, radiation)
         rows = model.weights(found, observed)
         errors = np.resize([_propagate(x, s, species, q, w) for w in rows], 2)

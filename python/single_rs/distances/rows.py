@@ -23,9 +23,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from single_rs.crystal import Prototype, prototype
 from single_rs.errors import InputError
-from single_rs.lattice import Lattice
+from single_rs.lattice import Lattice, check_atoms
 from single_rs.lattice.indexing import PARTS
-from single_rs.structure import check_positions
+from single_rs.structure import check_sigma
 
 __all__ = [
     "DistanceProfile",
@@ -105,29 +105,26 @@ class DistanceProfile:
     pairs: NDArray[np.int64]
 
 
-def _sigma(sigma: ArrayLike | None, count: int) -> NDArray[np.float64]:
-    """Errors (n,), NaN when none are given."""
-    if sigma is None:
-        return np.full(count, np.nan)
-    s = np.asarray(sigma, dtype=np.float64)
-    if s.shape != (count,) or np.any(s < 0) or np.any(np.isinf(s)):
-        raise InputError(f"sigma has shape {s.shape}; ({count},) values in Å, none negative, are needed")
-    return s
-
-
-def _same_atoms(x: NDArray[np.float64], lattice: Lattice) -> None:
-    if len(x) != len(lattice.sites):
-        raise InputError(
-            f"positions hold {len(x)} atoms, the lattice {len(lattice.sites)}; fit the lattice to these atoms"
-        )
-
-
 def _whole_sites(sites: NDArray[np.float64], kind: Prototype) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Sites (n, 3) as whole numbers of 1/24 of the cell, on the ideal motif (wurtzite's u is free), and its index."""
     d = sites[:, None] - kind.motif
     nearest = np.argmin(np.sum((d - np.rint(d)) ** 2, axis=2), axis=1)
     ideal = np.rint(sites - kind.motif[nearest]) + kind.motif[nearest]
     return np.rint(PARTS * ideal).astype(np.int64), nearest
+
+
+class _Occupied:
+    """Atoms on sites: numbers, sites and motif (m,) as of `_whole_sites`, and who stands at a site."""
+
+    def __init__(self, lattice: Lattice, kind: Prototype) -> None:
+        self.atoms = np.flatnonzero(lattice.on_site)
+        self.site, self.motif = _whole_sites(lattice.sites[self.atoms], kind)
+        self.domain = lattice.domain[self.atoms].tolist()
+        self._at = {(d, *n): k for k, (d, n) in enumerate(zip(self.domain, self.site.tolist()))}
+
+    def beside(self, k: int, step: NDArray[np.int64]) -> int | None:
+        """Row of the atom of k's domain that stands a `step` (3,), 1/24 of the cell, from row k; None without one."""
+        return self._at.get((self.domain[k], *(self.site[k] + step).tolist()))
 
 
 def _family(name: str, kind: Prototype) -> NDArray[np.int64]:
@@ -185,27 +182,23 @@ def row_distances(
     InputError
         Shapes or names that do not fit.
     """
-    x = check_positions(positions)
-    _same_atoms(x, lattice)
-    s = _sigma(sigma, len(x))
+    x = check_atoms(positions, lattice)
+    s = np.full(len(x), np.nan) if sigma is None else check_sigma(sigma, len(x), unknown=True)
     kind = prototype(lattice.structure)
     hexagonal = abs(float(kind.cell[0] @ kind.cell[1])) > 1e-6
     names = families if families is not None else _HEXAGONAL_FAMILIES if hexagonal else _CUBIC_FAMILIES
     middle = x.mean(axis=0) if centre is None else np.asarray(centre, dtype=np.float64)
     if middle.shape != (3,):
         raise InputError(f"centre has shape {middle.shape}; (3,) in Å is needed")
-    atoms = np.flatnonzero(lattice.on_site)
-    site, motif = _whole_sites(lattice.sites[atoms], kind)
-    domain = lattice.domain[atoms]
-    at = {(int(d), *n): k for k, (d, n) in enumerate(zip(domain, site.tolist()))}
+    on = _Occupied(lattice, kind)
     rows: list[tuple[int, int, str, NDArray[np.int64]]] = []
     for name in names:
         for direction in _family(name, kind):
             steps = _steps(direction, kind)
-            for k, (d, n) in enumerate(zip(domain, site)):
-                other = at.get((int(d), *(n + steps[motif[k]]).tolist()))
+            for k, atom in enumerate(on.atoms):
+                other = on.beside(k, steps[on.motif[k]])
                 if other is not None:
-                    rows.append((int(atoms[k]), int(atoms[other]), name, direction))
+                    rows.append((int(atom), int(on.atoms[other]), name, direction))
     i = np.array([r[0] for r in rows], dtype=np.int64)
     j = np.array([r[1] for r in rows], dtype=np.int64)
     ideal = lattice.site_positions()
@@ -298,23 +291,19 @@ def bond_constant(
     bonds
         (n_bond,) Å, every bond once.
     """
-    x = check_positions(positions)
-    _same_atoms(x, lattice)
-    s = _sigma(sigma, len(x))
+    x = check_atoms(positions, lattice)
+    s = np.full(len(x), np.nan) if sigma is None else check_sigma(sigma, len(x), unknown=True)
     kind = prototype(lattice.structure)
-    atoms = np.flatnonzero(lattice.on_site)
-    site, motif = _whole_sites(lattice.sites[atoms], kind)
-    domain = lattice.domain[atoms]
-    at = {(int(d), *n): k for k, (d, n) in enumerate(zip(domain, site.tolist()))}
+    on = _Occupied(lattice, kind)
     pairs = []
     for group, shell in enumerate(kind.shells):
         length = np.linalg.norm(shell @ kind.cell, axis=1)
         bonds = np.rint(PARTS * shell[length < 1.01]).astype(np.int64)
-        for k in np.flatnonzero(kind.sublattice[motif] == group):
+        for k in np.flatnonzero(kind.sublattice[on.motif] == group):
             for bond in bonds:
-                other = at.get((int(domain[k]), *(site[k] + bond).tolist()))
+                other = on.beside(k, bond)
                 if other is not None and other > k:
-                    pairs.append((atoms[k], atoms[other]))
+                    pairs.append((on.atoms[k], on.atoms[other]))
     if not pairs:
         raise InputError(f"the lattice of {len(x)} atoms holds no bond between occupied sites; check the lattice")
     i, j = np.array(pairs, dtype=np.int64).T
@@ -336,9 +325,9 @@ def write_row_distances(path: str | os.PathLike[str], rows: RowDistances) -> Non
     rows
         Result of `row_distances`; atoms counted from 0, lengths in Å.
     """
-    from single_rs.io import atomic
+    from single_rs.io import atomic_text
 
-    with atomic(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as file:
+    with atomic_text(path) as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["family", "u", "v", "w", "i", "j", "radius", "distance", "distance_err", "reference"])
         for k in range(len(rows.i)):

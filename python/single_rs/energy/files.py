@@ -18,7 +18,8 @@ from single_rs.energy.formation import FormationEnergy
 from single_rs.errors import DataFileError
 from single_rs.export import file_offset, read_xyz, to_ase
 from single_rs.io import atomic
-from single_rs.stages import ATOMS, frame_of, write_json
+from single_rs.io.json import write_json
+from single_rs.stages import ATOMS, frame_of
 
 __all__ = ["ENERGY_JSON", "ENERGY_XYZ", "energy_inputs", "read_atoms", "write_energy", "write_figures"]
 

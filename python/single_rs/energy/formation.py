@@ -33,6 +33,7 @@ from single_rs.energy.bulk import bulk_energy
 from single_rs.energy.calculators import Factory, calculator_factory
 from single_rs.errors import InputError
 from single_rs.export import to_ase
+from single_rs.progress import Progress
 
 __all__ = ["FormationEnergy", "formation_energy"]
 
@@ -116,7 +117,7 @@ def formation_energy(
     scale_error: float = 0.0,
     draws: int = 8,
     seed: int = 0,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> FormationEnergy:
     """Formation energy per atom of a particle at its measured positions, not relaxed, with its errors.
 

@@ -3,12 +3,12 @@
 Arrays are C order with x fastest, as in MRC: movie (frame, y, x), stack (n, y, x), map (z, y, x).
 Stacks are written with ISPG 0, volumes with ISPG 1, both with ORIGIN 0 (MRC2014; Cheng et al. 2015,
 doi:10.1016/j.jsb.2015.04.002). A movie is never held as floats: blocks are read in the type of the file.
-Poses and tracks in STAR files are `star`, volumes for ParaView `vtk`.
+Poses and tracks in STAR files are `star`, volumes for ParaView `vtk`, results for people and programs `json`.
 """
 
 from __future__ import annotations
 
-from single_rs.io.atomic import atomic, writable_folder
+from single_rs.io.atomic import atomic, atomic_text, writable_folder, write_text
 from single_rs.io.movie import Movie, open_movie
 from single_rs.io.mrc import read_map, write_map
 from single_rs.io.stack import ParticleStack, read_stack, write_stack
@@ -17,10 +17,12 @@ __all__ = [
     "Movie",
     "ParticleStack",
     "atomic",
+    "atomic_text",
     "open_movie",
     "read_map",
     "read_stack",
     "writable_folder",
     "write_map",
     "write_stack",
+    "write_text",
 ]

@@ -10,10 +10,11 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 from single_rs.errors import DataFileError
 
-__all__ = ["atomic", "writable_folder"]
+__all__ = ["atomic", "atomic_text", "writable_folder", "write_text"]
 
 
 @contextlib.contextmanager
@@ -47,6 +48,32 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
         # After the rename nothing is left of this name; after a failure half a file may be.
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_text(path: str | os.PathLike[str], encoding: str = "utf-8") -> Iterator[TextIO]:
+    """Give an open text file with LF line ends that takes the name `path` when all of it is written, as `atomic` does.
+
+    Parameters
+    ----------
+    path
+        The file to be written. Its folder must exist.
+    encoding
+        "ascii" for programs that read nothing else.
+
+    Raises
+    ------
+    DataFileError
+        When the file cannot be written; the message names it.
+    """
+    with atomic(path) as partial, open(partial, "w", encoding=encoding, newline="\n") as file:
+        yield file
+
+
+def write_text(path: str | os.PathLike[str], text: str, encoding: str = "utf-8") -> None:
+    """Write a text with LF line ends, whole or not at all; parameters and errors as of `atomic_text`."""
+    with atomic_text(path, encoding) as file:
+        file.write(text)
 
 
 def writable_folder(path: str | os.PathLike[str]) -> Path:

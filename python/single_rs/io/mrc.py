@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from single_rs.errors import DataFileError, InputError
 from single_rs.io.atomic import atomic
 
-__all__ = ["MrcSource", "read_map", "write_map", "write_mrc"]
+__all__ = ["HeaderStatistics", "MrcSource", "read_map", "write_map", "write_mrc"]
 
 HEADER_BYTES = 1024  # MRC2014, fixed part of the header
 MODES: dict[int, str] = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}
@@ -122,7 +122,7 @@ def write_mrc(path: str | os.PathLike[str], data: NDArray[Any], pixel_size: floa
     check_pixel_size(pixel_size)
     kind = _file_type(data)
     step = max(1, BLOCK_BYTES // (data[0].size * 8))
-    low, high, total, squares = np.inf, -np.inf, 0.0, 0.0
+    statistics = HeaderStatistics()
     with atomic(path) as partial, warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # mrcfile warns of what we set right below
         mode = utils.mode_from_dtype(kind)
@@ -133,21 +133,37 @@ def write_mrc(path: str | os.PathLike[str], data: NDArray[Any], pixel_size: floa
                 if not np.isfinite(wide.sum()):
                     raise InputError(f"cannot write {path}: NaN or infinite values")
                 mrc.data[start : start + step] = block
-                low, high = min(low, wide.min()), max(high, wide.max())
-                total += wide.sum()
-                squares += np.square(wide).sum()
+                statistics.add(wide)
             if volume:
                 mrc.set_volume()
             else:
                 mrc.set_image_stack()
-            mrc.voxel_size = float(pixel_size)
-            mrc.header.origin = (0.0, 0.0, 0.0)
-            mean = total / data.size
-            mrc.header.dmin, mrc.header.dmax, mrc.header.dmean = low, high, mean
-            mrc.header.rms = np.sqrt(max(squares / data.size - mean**2, 0.0))
-            # Labels hold a date by default; ours must be the same for the same input.
-            mrc.header.label[0] = b"single_rs"
-            mrc.header.nlabl = 1
+            statistics.write(mrc, pixel_size)
+
+
+class HeaderStatistics:
+    """What the header says of the values of a file that is written in pieces, and of their place."""
+
+    def __init__(self) -> None:
+        self._low, self._high, self._sum, self._squares, self._count = np.inf, -np.inf, 0.0, 0.0, 0
+
+    def add(self, block: NDArray[np.float64]) -> None:
+        """Count in the values of one piece."""
+        self._low, self._high = min(self._low, block.min()), max(self._high, block.max())
+        self._sum += block.sum()
+        self._squares += np.square(block).sum()
+        self._count += block.size
+
+    def write(self, mrc: Any, pixel_size: float) -> None:
+        """Put statistics, pixel size (Å), ORIGIN 0 and our label into the header of an open `mrcfile` object."""
+        mrc.voxel_size = float(pixel_size)
+        mrc.header.origin = (0.0, 0.0, 0.0)
+        mean = self._sum / self._count
+        mrc.header.dmin, mrc.header.dmax, mrc.header.dmean = self._low, self._high, mean
+        mrc.header.rms = np.sqrt(max(self._squares / self._count - mean**2, 0.0))
+        # Labels hold a date by default; ours must be the same for the same input.
+        mrc.header.label[0] = b"single_rs"
+        mrc.header.nlabl = 1
 
 
 def _file_type(data: NDArray[Any]) -> np.dtype[Any]:

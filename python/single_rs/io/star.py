@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from single_rs.errors import DataFileError, InputError
-from single_rs.io.atomic import atomic
+from single_rs.io.atomic import write_text
 
 if TYPE_CHECKING:
     from single_rs.io import ParticleStack
@@ -341,8 +341,7 @@ def _write(path: str | os.PathLike[str], blocks: Mapping[str, Mapping[str, Colum
     text = "\n".join(
         f"{VERSION_LINE}\n\n{line}" if line.startswith("data_") else line for line in document.as_string().splitlines()
     )
-    with atomic(path) as partial:
-        partial.write_text(text + "\n", encoding="utf-8", newline="\n")
+    write_text(path, text + "\n")
 
 
 def _read(path: str | os.PathLike[str]) -> dict[str, dict[str, list[str]]]:

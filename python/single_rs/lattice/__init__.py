@@ -9,7 +9,7 @@ conventional cell.
 from __future__ import annotations
 
 from single_rs.lattice.files import lattice_from_dict, lattice_to_dict, read_lattice, write_lattice
-from single_rs.lattice.fit import SMALLEST_DOMAIN, Domain, Lattice, fit_lattice
+from single_rs.lattice.fit import SMALLEST_DOMAIN, Domain, Lattice, check_atoms, fit_lattice
 from single_rs.lattice.size import CellAgainstSize, cell_against_size, volume_diameter, write_cell_against_size
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "Domain",
     "Lattice",
     "cell_against_size",
+    "check_atoms",
     "fit_lattice",
     "lattice_from_dict",
     "lattice_to_dict",

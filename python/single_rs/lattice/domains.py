@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from single_rs.crystal import Prototype, crystal_axes
+from single_rs.crystal import Prototype, crystal_axes, turn_angle
 from single_rs.errors import ConvergenceError
 from single_rs.lattice.affine import AffineFit, fit_affine, fit_rigid
 from single_rs.lattice.indexing import PARTS, Neighbours, Seed, find_seeds, grow
@@ -209,7 +209,7 @@ def relate(cell: NDArray[np.float64], earlier: list[NDArray[np.float64]], kind: 
     for k, other in enumerate(earlier):
         turn = crystal_axes(cell, kind.name) @ crystal_axes(other, kind.name).T
         best = symmetry[np.argmax(np.einsum("oij,ji->o", symmetry, turn))] @ turn
-        angle = float(np.degrees(np.arccos(np.clip((np.trace(best) - 1) / 2, -1, 1))))
+        angle = float(turn_angle(np.trace(best)))
         axis = np.abs([best[2, 1] - best[1, 2], best[0, 2] - best[2, 0], best[1, 0] - best[0, 1]])
         cosine = axis.sum() / np.sqrt(3) / max(float(np.linalg.norm(axis)), 1e-12)
         if angle < _TWIN_TOLERANCE:

@@ -167,15 +167,14 @@ def write_lattice(path: str | os.PathLike[str], lattice: Lattice, more: dict[str
     more
         Further entries of the file, without NaN; `read_lattice` passes over them.
     """
-    from single_rs.io import atomic
+    from single_rs.io import write_text
 
     # Indented for people, but one row per line for the long lists of atoms.
     content = {**lattice_to_dict(lattice), **(more or {})}
     atoms = content.pop("atoms")
     head = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
     rows = ",\n  ".join(f'"{k}": {json.dumps(v, allow_nan=False, separators=(",", ":"))}' for k, v in atoms.items())
-    with atomic(path) as temporary:
-        temporary.write_text(f'{head[:-2]},\n "atoms": {{\n  {rows}\n }}\n}}\n', encoding="utf-8")
+    write_text(path, f'{head[:-2]},\n "atoms": {{\n  {rows}\n }}\n}}\n')
 
 
 def read_lattice(path: str | os.PathLike[str]) -> Lattice:

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -38,9 +37,9 @@ from single_rs.lattice.domains import (
     relax_internal,
     site_species,
 )
-from single_rs.structure import check_positions, neighbour_cutoff
+from single_rs.structure import check_positions, check_sigma, neighbour_cutoff
 
-__all__ = ["SMALLEST_DOMAIN", "Domain", "Lattice", "fit_lattice"]
+__all__ = ["SMALLEST_DOMAIN", "Domain", "Lattice", "check_atoms", "fit_lattice"]
 
 _MAX_DOMAINS = 8
 # Two species are ordered on two sublattices when so many atoms are on the right one; half are by chance.
@@ -179,12 +178,6 @@ class Lattice:
             out[mine] = d.origin + self.sites[mine] @ (d.cell if cells is None else cells[k])
         return out
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the content of lattice.json; see `single_rs.lattice.files`."""
-        from single_rs.lattice.files import lattice_to_dict
-
-        return lattice_to_dict(self)
-
 
 def fit_lattice(
     positions: ArrayLike,
@@ -234,16 +227,13 @@ def fit_lattice(
     ('fcc', 3.92, 90.0)
     """
     x = check_positions(positions, SMALLEST_DOMAIN)
-    s = None if sigma is None else np.asarray(sigma, dtype=np.float64)
-    if s is not None and (s.shape != (len(x),) or not np.all(np.isfinite(s)) or np.any(s < 0)):
-        raise InputError(f"sigma has shape {s.shape}; ({len(x)},) finite values in Å, none negative, are needed")
+    s = None if sigma is None else check_sigma(sigma, len(x))
     names = None if symbols is None else np.asarray(symbols, dtype=str)
     if names is not None and names.shape != (len(x),):
         raise InputError(f"symbols have shape {names.shape}; ({len(x)},) is needed, one for each position")
     pure, pair = _composition(element, names)
     if element is not None:
         bulk_reference(element)  # A wrong element is told before the work, not after.
-    pure, pair = _composition(element, names)
     kinds = [prototype(k) for k in ((structure,) if structure else STRUCTURES if pure else _GEOMETRIES)]
     nearest = neighbour_cutoff(x)[0]
     everyone = np.ones(len(x), dtype=bool)
@@ -283,6 +273,16 @@ def fit_lattice(
     bulk = None if known is None else bulk_reference(known, kind.name)
     species = pair if first is not None and pair is not None else ()
     return dataclasses.replace(_assemble(x, kind, members, bulk), species=species, antisites=wrong)
+
+
+def check_atoms(positions: ArrayLike, lattice: Lattice) -> NDArray[np.float64]:
+    """Return positions (n, 3), or raise `InputError` if the lattice was fitted to another number of atoms."""
+    x = check_positions(positions)
+    if len(x) != len(lattice.sites):
+        raise InputError(
+            f"positions hold {len(x)} atoms, the lattice {len(lattice.sites)}; fit the lattice to these atoms"
+        )
+    return x
 
 
 def _composition(element: str | None, names: NDArray[np.str_] | None) -> tuple[bool, tuple[str, str] | None]:

@@ -193,9 +193,9 @@ def write_cell_against_size(path: str | os.PathLike[str], result: CellAgainstSiz
     result
         Result of `cell_against_size`; Å, degrees, fractions.
     """
-    from single_rs.io import atomic
+    from single_rs.io import atomic_text
 
-    with atomic(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as file:
+    with atomic_text(path) as file:
         file.write(f"# {result.quantity} = bulk + slope / diameter (Å, degrees, fractions)\n")
         file.write(f"# bulk: {result.bulk:.6f} +- {result.bulk_err:.6f}; scatter: {result.scatter:.6f}\n")
         file.write(f"# slope: {result.slope:.6f} +- {result.slope_err:.6f}; chi2: {result.chi2:.2f}\n")

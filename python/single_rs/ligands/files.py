@@ -15,8 +15,8 @@ import numpy as np
 from single_rs.dft import write_poscar
 from single_rs.export import ParticleModel, file_offset, to_ase
 from single_rs.io import atomic
+from single_rs.io.json import write_json
 from single_rs.ligands.place import LigandModel
-from single_rs.stages import write_json
 
 __all__ = ["write_ligands"]
 

@@ -19,8 +19,9 @@ from single_rs.motion.drift import GRAPHENE, Band, DriftFit, fine_drift
 from single_rs.motion.first import coarse_drift
 from single_rs.motion.local import local_shifts
 from single_rs.motion.model import Motion
-from single_rs.motion.pixels import PixelReport, Progress, read_float, survey
+from single_rs.motion.pixels import PixelReport, read_float, survey
 from single_rs.motion.table import read_motion, write_motion
+from single_rs.progress import Progress
 from single_rs.settings import Settings, setting
 
 __all__ = ["Motion", "MotionConfig", "correct_motion", "read_motion", "window_average", "write_motion"]
@@ -49,7 +50,7 @@ class MotionConfig(Settings):
     bad_frame_sigma: float = setting(8.0, "deviation that makes a frame bad", "standard deviations", gt=0)
 
 
-def correct_motion(movie: Any, config: MotionConfig | None = None, progress: Progress = None) -> Motion:
+def correct_motion(movie: Any, config: MotionConfig | None = None, progress: Progress | None = None) -> Motion:
     """Find drift, local shifts, bad frames and bad pixels of a movie.
 
     Parameters
@@ -161,13 +162,18 @@ def window_average(movie: Any, motion: Motion, centre: int, half_width: int) -> 
     Parameters
     ----------
     movie
-        `Movie` or what `open_movie` accepts as a path.
+        As for `correct_motion`.
     motion
         Of that movie.
     centre
         Middle frame of the window, 0-based.
     half_width
         Frames on each side of it.
+
+    Raises
+    ------
+    InputError
+        When the motion is of another movie, or the window lies outside this one.
     """
     n, ny, nx = movie.shape
     if n != len(motion) or (ny, nx) != motion.shape:

@@ -15,7 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from single_rs import _core
-from single_rs.motion.pixels import MAD, Progress, blocks
+from single_rs.motion.pixels import blocks
+from single_rs.progress import Progress
+from single_rs.robust import SIGMA_PER_MAD
 
 Reader = Callable[[int, int], np.ndarray]
 """(start, stop) -> repaired float32 frames (m, y, x)."""
@@ -168,7 +170,7 @@ def fine_drift(
     band: Band,
     patches: int,
     shifts: np.ndarray,
-    progress: Progress = None,
+    progress: Progress | None = None,
 ) -> DriftFit:
     """Register every good frame with the aligned mean of all, tile by tile, and smooth the result in time."""
     n, ny, nx = shape
@@ -255,5 +257,5 @@ def _excess(gradient: np.ndarray, information: np.ndarray, patches: int) -> floa
         variance += np.diag(np.linalg.inv(h))
     # Second differences remove slow local motion; white noise of variance v gives them 6 v.
     bend = np.diff(difference, 2, axis=0) / np.sqrt(6)
-    scatter = (MAD * np.median(np.abs(bend), axis=0)) ** 2
+    scatter = (SIGMA_PER_MAD * np.median(np.abs(bend), axis=0)) ** 2
     return float(np.clip(np.mean(scatter / variance), 1.0, 10 * theory))

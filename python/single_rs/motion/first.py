@@ -26,7 +26,8 @@ from single_rs.motion.drift import (
     strongest,
     tile_size,
 )
-from single_rs.motion.pixels import Progress
+from single_rs.progress import Progress
+from single_rs.sampling import evenly
 
 KEPT_COARSE = 1024
 """Coefficients: more than the reflections of several graphene sheets need."""
@@ -44,7 +45,7 @@ movies of shot noise have 2.0 at most."""
 
 
 def coarse_drift(
-    read: Reader, shape: tuple[int, int, int], good: np.ndarray, band: Band, progress: Progress = None
+    read: Reader, shape: tuple[int, int, int], good: np.ndarray, band: Band, progress: Progress | None = None
 ) -> np.ndarray | None:
     """First trajectory (n, 2) px, interpolated from chunks of frames; None when nothing is coherent in time."""
     n, ny, nx = shape
@@ -63,7 +64,7 @@ def coarse_drift(
         return x[which, 0], start + which
 
     every = band_index(size, band)[None]
-    sample = np.unique(np.linspace(0, len(starts) - 1, SAMPLES).astype(int))
+    sample = evenly(len(starts), SAMPLES)
     loaded = [load(int(starts[c]), every) for c in sample]
     if _clarity(loaded, frequencies(size, every[0]), band) < LEAST_CLARITY:
         return None

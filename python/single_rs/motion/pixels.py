@@ -9,7 +9,7 @@ doi:10.1016/j.jesp.2013.03.013 (median absolute deviation).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,17 +18,16 @@ from scipy.ndimage import median_filter
 
 from single_rs import _core
 from single_rs.errors import InputError
+from single_rs.progress import Progress
+from single_rs.robust import SIGMA_PER_MAD
+from single_rs.sampling import evenly
 
 BLOCK_BYTES = 64 * 2**20
 """Memory of one block of float32 frames, bytes."""
-MAD = 1.4826
-"""Standard deviation of a normal distribution in units of its median absolute deviation."""
 GROSS = (0.5, 1.6)
 """Frames whose mean is outside this range of the typical one stay out of the pixel sums (blank, double exposure)."""
 TIME_WINDOW = 101
 """Running median of the frame statistics, frames: follows a slowly changing beam."""
-
-Progress = Callable[[str, int, int], None] | None
 
 
 @dataclass(frozen=True)
@@ -60,8 +59,8 @@ def blocks(n: int, frame_bytes: int, limit: int = BLOCK_BYTES) -> Iterator[tuple
 
 
 def robust_scale(values: np.ndarray) -> float:
-    """Return 1.4826 times the median absolute deviation from the median."""
-    return float(MAD * np.median(np.abs(values - np.median(values))))
+    """Return the standard deviation by the median absolute deviation, rounded to the type of the values."""
+    return float(SIGMA_PER_MAD * np.median(np.abs(values - np.median(values))))
 
 
 def read_float(movie: Any, start: int, stop: int) -> np.ndarray:
@@ -75,7 +74,7 @@ def read_float(movie: Any, start: int, stop: int) -> np.ndarray:
 def _clip_range(movie: Any) -> tuple[float, float]:
     """Bounds of plausible values, counts, from up to 16 frames spread over the movie."""
     n = movie.shape[0]
-    sample = np.concatenate([read_float(movie, i, i + 1) for i in np.unique(np.linspace(0, n - 1, 16).astype(int))])
+    sample = np.concatenate([read_float(movie, i, i + 1) for i in evenly(n, 16)])
     values = sample[np.isfinite(sample)]
     if values.size == 0:
         raise InputError("the movie holds no finite value in 16 frames; give counts")
@@ -84,7 +83,7 @@ def _clip_range(movie: Any) -> tuple[float, float]:
     return level - 20 * spread, level + 20 * spread
 
 
-def survey(movie: Any, pixel_sigma: float, frame_sigma: float, progress: Progress = None) -> PixelReport:
+def survey(movie: Any, pixel_sigma: float, frame_sigma: float, progress: Progress | None = None) -> PixelReport:
     """Find bad pixels and bad frames in one pass; see the module docstring."""
     n, ny, nx = movie.shape
     low, high = _clip_range(movie)

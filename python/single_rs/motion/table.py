@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from single_rs.errors import DataFileError
-from single_rs.io import atomic
+from single_rs.io import atomic_text
 from single_rs.motion.model import Motion
 
 TITLE = "# single_rs motion 1"
@@ -35,7 +35,7 @@ def write_motion(path: str | os.PathLike[str], motion: Motion) -> None:
     _, py, px, _ = motion.local.shape
     local = [f"local_{j}_{i}_{c}" for j in range(py) for i in range(px) for c in "xy"]
     pixels = {"hot_pixels": motion.hot_pixels, "dead_pixels": motion.dead_pixels}
-    with atomic(path) as part, open(part, "w", newline="", encoding="utf-8") as file:
+    with atomic_text(path) as file:
         print(TITLE, file=file)
         print(f"# shape: {motion.shape[0]} {motion.shape[1]}", file=file)
         print(f"# ceiling: {float(motion.ceiling)!r}", file=file)

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from single_rs.plots.style import BLUE, INK, MUTED, ORANGE, new_axes, styled
+from single_rs.plots.style import (
+    BLUE,
+    INK,
+    MUTED,
+    ORANGE,
+    core_and_surface,
+    new_axes,
+    scatter_by_radius,
+    styled,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,6 +35,7 @@ __all__ = [
     "plot_uncertainty",
 ]
 
+# Of the strain tensor, as in `single_rs.strain`, whose import would cost more than all of this module.
 COMPONENTS = ("xx", "yy", "zz", "xy", "xz", "yz")
 
 
@@ -184,9 +194,8 @@ def plot_strain_histogram(
     ax = new_axes(size=(3.5, 2.4)) if ax is None else ax
     percent = 100 * np.asarray(strain, float)
     edges = _bins(percent)
-    surface = np.zeros(len(percent), bool) if surface is None else np.asarray(surface, bool)
-    groups = ((np.ones(len(percent), bool), INK, "all"), (~surface, BLUE, "core"), (surface, ORANGE, "surface"))
-    for chosen, colour, name in groups:
+    everything = (np.ones(len(percent), bool), INK, "all")
+    for chosen, colour, name in (everything, *core_and_surface(len(percent), surface)):
         values = percent[chosen & np.isfinite(percent)]
         if not len(values):
             continue
@@ -227,9 +236,8 @@ def plot_strain_components(
     axes = new_axes(2, 3, size=(6.6, 3.3), sharex=True, sharey=True) if axes is None else axes
     percent = 100 * np.asarray(tensor, float)
     edges = _bins(percent.ravel())
-    surface = np.zeros(len(percent), bool) if surface is None else np.asarray(surface, bool)
     for index, (ax, name) in enumerate(zip(axes.ravel(), COMPONENTS)):
-        for chosen, colour, label in ((~surface, BLUE, "core"), (surface, ORANGE, "surface")):
+        for chosen, colour, label in core_and_surface(len(percent), surface):
             values = percent[chosen, index]
             values = np.clip(values[np.isfinite(values)], edges[0], edges[-1])
             if len(values):
@@ -279,10 +287,7 @@ def plot_radial_strain(
     ax = new_axes(size=(3.5, 2.4)) if ax is None else ax
     radius = np.linalg.norm(positions - positions.mean(axis=0), axis=1)
     percent = 100 * np.asarray(radial, float)
-    surface = np.zeros(len(percent), bool) if surface is None else np.asarray(surface, bool)
-    for chosen, colour, label in ((~surface, BLUE, "core"), (surface, ORANGE, "surface")):
-        if chosen.any():
-            ax.plot(radius[chosen], percent[chosen], ".", ms=3, color=colour, alpha=0.45, label=label, rasterized=True)
+    scatter_by_radius(ax, radius, percent, surface, alpha=0.45)
     order = np.argsort(radius[np.isfinite(percent)])
     r, e = radius[np.isfinite(percent)][order], percent[np.isfinite(percent)][order]
     groups = [g for g in np.array_split(np.arange(len(r)), min(12, max(1, len(r) // 10))) if len(g) > 1]

@@ -1,4 +1,4 @@
-"""Figures of energies: the atoms of a particle by their formation energy, and formation energy against size.
+"""Figures of energies: the atoms of a particle by their formation energy; against size: `plot_against_size`.
 
 Energies are in eV in arrays and figures, of the particle at its measured positions, against the bulk.
 """
@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from single_rs.plots.style import BLUE, INK, MUTED, ORANGE, new_axes, quiet_colorbar, styled
+from single_rs.plots.style import INK, MUTED, core_and_surface, new_axes, quiet_colorbar, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["plot_atom_energies", "plot_energy_views", "plot_formation_energies"]
+__all__ = ["plot_atom_energies", "plot_energy_views"]
 
 # Radius of a drawn atom as a share of the nearest-neighbour distance: neighbours just touch.
 _BALL = 0.5
@@ -53,10 +53,7 @@ def plot_atom_energies(
     energy = np.asarray(energies, float)
     place = np.asarray(positions, float)
     radius = np.linalg.norm(place - place.mean(axis=0), axis=1)
-    outer = np.zeros(len(energy), bool) if surface is None else np.asarray(surface, bool)
-    for chosen, colour, name in ((~outer, BLUE, "core"), (outer, ORANGE, "surface")):
-        if not chosen.any():
-            continue
+    for chosen, colour, name in core_and_surface(len(energy), surface):
         if sigma is not None:
             error = np.asarray(sigma, float)[chosen]
             ax.errorbar(radius[chosen], energy[chosen], error, fmt="none", ecolor=colour, elinewidth=0.6, alpha=0.4)
@@ -129,39 +126,3 @@ def plot_energy_views(positions: np.ndarray, energies: np.ndarray, *, axes: np.n
     colours = ScalarMappable(norm, "cividis")
     quiet_colorbar(axes[0].figure.colorbar(colours, ax=list(axes), shrink=0.8), "Formation energy (eV)")
     return axes
-
-
-@styled
-def plot_formation_energies(
-    diameter: np.ndarray, energy: np.ndarray, sigma: np.ndarray | None = None, *, ax: Axes | None = None
-) -> Axes:
-    """Plot the formation energy per atom of many particles against their size.
-
-    A surface energy γ gives E_form ∝ 1/d: the line through the points is E_form = c/d, by least squares.
-
-    Parameters
-    ----------
-    diameter
-        (m,) Å.
-    energy
-        (m,) eV per atom.
-    sigma
-        (m,) standard errors, eV per atom.
-    ax
-        Axes to draw in; new ones without it.
-
-    Returns
-    -------
-    The axes.
-    """
-    ax = new_axes(size=(3.5, 2.6)) if ax is None else ax
-    size, value = np.asarray(diameter, float), np.asarray(energy, float)
-    ax.errorbar(size / 10, value, sigma, fmt="o", ms=4, color=BLUE, ecolor=BLUE, elinewidth=0.9)
-    if len(size) > 1:
-        slope = float((value / size).sum() / (1 / size**2).sum())
-        line = np.linspace(size.min(), size.max(), 100)
-        ax.plot(line / 10, slope / line, color=MUTED, lw=1.0, label=f"{slope / 10:.2f} eV nm / d")
-        ax.legend(loc="upper right")
-    ax.set_xlabel("Diameter (nm)")
-    ax.set_ylabel("Formation energy (eV per atom)")
-    return ax

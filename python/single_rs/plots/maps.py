@@ -29,11 +29,20 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.collections import PatchCollection
 
-__all__ = ["FSC_CRITERION", "plot_fsc", "plot_map_slices", "plot_strain_slices", "plot_zone_axes"]
+__all__ = [
+    "FSC_CRITERION",
+    "ZONE_VIEWS",
+    "draw_atoms",
+    "plot_fsc",
+    "plot_map_slices",
+    "plot_strain_slices",
+    "plot_zone_axes",
+    "zone_frame",
+]
 
 FSC_CRITERION = 0.143  # half-map correlation at which the full map correlates 0.5 with the truth (Rosenthal, Henderson)
-# View, right and up of each picture as lattice directions; orthogonal in cubic lattices, made so in others.
-_ZONE_VIEWS = (((1, 0, 0), (0, 1, 0)), ((1, 1, 0), (1, -1, 0)), ((1, 1, 1), (1, -1, 0)))
+# View and right of each picture as lattice directions; orthogonal in cubic lattices, made so in others.
+ZONE_VIEWS = (((1, 0, 0), (0, 1, 0)), ((1, 1, 0), (1, -1, 0)), ((1, 1, 1), (1, -1, 0)))
 
 
 @styled
@@ -276,7 +285,7 @@ def plot_zone_axes(
     half = _half_field(density.shape[0], pixel_size, diameter)
     steps = np.arange(-half, half + 1)
     depth, row, column = np.meshgrid(steps, steps, steps, indexing="ij")
-    for index, (view, right) in enumerate(_ZONE_VIEWS):
+    for index, (view, right) in enumerate(ZONE_VIEWS):
         frame = zone_frame(cell, view, right)
         # Voxel (x, y, z) of each point of the turned box; map_coordinates wants (z, y, x).
         points = [column * frame[0, k] + row * frame[1, k] + depth * frame[2, k] + centre for k in (2, 1, 0)]

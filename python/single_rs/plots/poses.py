@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from single_rs.crystal import turn_angle
 from single_rs.plots.style import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, new_axes, quiet_colorbar, styled
+from single_rs.sampling import evenly
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -75,7 +77,7 @@ def plot_orientation_coverage(rotations: np.ndarray, *, cell: np.ndarray | None 
     """
     ax = new_axes(size=(4.6, 2.9), subplot_kw={"projection": "mollweide"}) if ax is None else ax
     beams = np.asarray(rotations, float)[:, 2, :]
-    beams = beams[np.linspace(0, len(beams) - 1, min(len(beams), _MAX_VIEWS)).astype(int)] if len(beams) else beams
+    beams = beams[evenly(len(beams), _MAX_VIEWS)]
     longitude = np.linspace(-np.pi, np.pi, 121)
     latitude = np.linspace(-np.pi / 2, np.pi / 2, 61)
     lon, lat = np.meshgrid(0.5 * (longitude[1:] + longitude[:-1]), 0.5 * (latitude[1:] + latitude[:-1]))
@@ -145,7 +147,7 @@ def plot_pose_steps(rotations: np.ndarray, frames: np.ndarray, *, axes: np.ndarr
     rotations = np.asarray(rotations, float)
     pair = np.flatnonzero(np.diff(frames) == 1)
     trace = np.einsum("nij,nij->n", rotations[pair + 1], rotations[pair])
-    step = np.degrees(np.arccos(np.clip((trace - 1) / 2, -1, 1)))
+    step = turn_angle(trace)
     # A few jumps of up to 180 degrees would flatten all else: they are counted, and marked at the upper edge.
     top = min(180.0, 1.8 * float(np.percentile(step, 98))) if len(step) else 1.0
     beyond = step > top

@@ -15,11 +15,11 @@ from single_rs.plots.style import (
     GREEN,
     INK,
     MUTED,
-    ORANGE,
     image_axes,
     limits,
     new_axes,
     scale_bar,
+    scatter_by_radius,
     styled,
 )
 
@@ -93,12 +93,7 @@ def plot_model_distance(
         Axes; new ones without them.
     """
     ax = new_axes() if ax is None else ax
-    surface = np.asarray(surface, bool)
-    for here, colour, label in ((~surface, BLUE, "core"), (surface, ORANGE, "surface")):
-        if here.any():
-            rms = float(np.sqrt(np.mean(distance[here] ** 2)))
-            ax.plot(radius[here], distance[here], ".", ms=3, color=colour, alpha=0.7, label=f"{label}, RMSD {rms:.1f}",
-                    rasterized=True)  # fmt: skip
+    scatter_by_radius(ax, radius, distance, surface, label=lambda name, d: f"{name}, RMSD {np.sqrt(np.mean(d**2)):.1f}")
     if limit is not None:
         ax.axhline(limit, color=INK, lw=0.8, ls="--", label=f"limit of the RMSD, {limit:.0f}")
     ax.set_ylim(bottom=0)

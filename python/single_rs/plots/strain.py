@@ -11,8 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from single_rs.plots.atoms import plot_radial_strain, plot_strain_histogram
-from single_rs.plots.style import BLUE, INK, MUTED, ORANGE, image_axes, new_axes, quiet_colorbar, styled
+from single_rs.plots.atoms import COMPONENTS, plot_radial_strain, plot_strain_histogram
+from single_rs.plots.style import (
+    BLUE,
+    INK,
+    MUTED,
+    ORANGE,
+    core_and_surface,
+    image_axes,
+    new_axes,
+    quiet_colorbar,
+    styled,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,7 +42,7 @@ __all__ = [
 ]
 
 LABELS = {
-    **{name: f"$\\varepsilon_{{{name}}}$" for name in ("xx", "yy", "zz", "xy", "xz", "yz")},
+    **{name: f"$\\varepsilon_{{{name}}}$" for name in COMPONENTS},
     "radial": "Radial strain",
     "volumetric": "Volumetric strain",
     "von_mises": "Von Mises strain",
@@ -306,11 +316,10 @@ def _against(
     reach: float,
 ) -> None:
     """Draw the components of a method against those of the kernel; for the kernel, its errors along the radius."""
-    groups = ((~strain.surface, BLUE, "core"), (strain.surface, ORANGE, "surface"))
     dots: dict[str, Any] = {"ls": "", "marker": ".", "ms": 1.5, "alpha": 0.4, "rasterized": True}
-    for chosen, colour, group in groups:
+    for chosen, colour, group in core_and_surface(len(radius), strain.surface):
         pair = pairs.get((name, group))
-        if name == "kernel" and chosen.any():
+        if name == "kernel":
             text = f"{group}: rms {100 * errors.get((name, group), np.nan):.2f}%"
             ax.plot(np.repeat(radius[chosen], 6), 100 * kernel.error[chosen].ravel(), color=colour, label=text, **dots)
         elif pair is not None:

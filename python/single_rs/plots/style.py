@@ -11,7 +11,7 @@ F. Crameri et al., Nature Communications 11, 5444 (2020), doi:10.1038/s41467-020
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import matplotlib as mpl
@@ -121,6 +121,58 @@ def new_axes(rows: int = 1, columns: int = 1, size: tuple[float, float] = (3.5, 
     """
     with mpl.rc_context(STYLE):
         return Figure(figsize=size, layout="constrained").subplots(rows, columns, **options)
+
+
+def core_and_surface(count: int, surface: np.ndarray | None) -> Iterator[tuple[np.ndarray, str, str]]:
+    """Give the atoms of the core, then those of the surface, each with the colour and name they have in all figures.
+
+    Parameters
+    ----------
+    count
+        Atoms.
+    surface
+        (count,) bool; all are core when not given.
+
+    Yields
+    ------
+    (count,) bool, colour and name, of groups that have atoms.
+    """
+    outer = np.zeros(count, bool) if surface is None else np.asarray(surface, bool)
+    for chosen, colour, name in ((~outer, BLUE, "core"), (outer, ORANGE, "surface")):
+        if chosen.any():
+            yield chosen, colour, name
+
+
+def scatter_by_radius(
+    ax: Axes,
+    radius: np.ndarray,
+    value: np.ndarray,
+    surface: np.ndarray | None,
+    *,
+    size: float = 3.0,
+    alpha: float = 0.7,
+    label: Callable[[str, np.ndarray], str] = lambda name, _: name,
+) -> None:
+    """Draw a dot per atom, core and surface apart.
+
+    Parameters
+    ----------
+    ax
+        Axes to draw in.
+    radius, value
+        (n,) in the units of the axes.
+    surface
+        (n,) bool; all are core when not given.
+    size
+        Of the dots, pt.
+    alpha
+        Opacity.
+    label
+        Name of a group and its values → text in the legend.
+    """
+    for chosen, colour, name in core_and_surface(len(radius), surface):
+        text = label(name, value[chosen])
+        ax.plot(radius[chosen], value[chosen], ".", ms=size, color=colour, alpha=alpha, label=text, rasterized=True)
 
 
 def image_axes(ax: Axes) -> None:

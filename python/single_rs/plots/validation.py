@@ -16,12 +16,12 @@ from single_rs.plots.style import (
     GREEN,
     INK,
     MUTED,
-    ORANGE,
     image_axes,
     limits,
     new_axes,
     quiet_colorbar,
     scale_bar,
+    scatter_by_radius,
     styled,
 )
 
@@ -159,10 +159,7 @@ def plot_half_distance(
         Axes; new ones without them.
     """
     ax = new_axes() if ax is None else ax
-    surface = np.asarray(surface, bool)
-    for here, colour, label in ((~surface, BLUE, "core"), (surface, ORANGE, "surface")):
-        if here.any():
-            ax.plot(radius[here], distance[here], ".", ms=3, color=colour, alpha=0.7, label=label, rasterized=True)
+    scatter_by_radius(ax, radius, distance, surface)
     ax.set_ylim(bottom=0)
     ax.set_xlabel("Distance from the centre (Å)")
     ax.set_ylabel("Between the half models (pm)")
@@ -241,10 +238,8 @@ def plot_bond_radius(
         Axes; new ones without them.
     """
     ax = new_axes() if ax is None else ax
-    surface = np.asarray(surface, bool)
     off = 100 * (distance - bulk)
-    for here, colour, label in ((~surface, BLUE, "core"), (surface, ORANGE, "surface")):
-        ax.plot(radius[here], off[here], ".", ms=2, color=colour, alpha=0.5, label=label, rasterized=True)
+    scatter_by_radius(ax, radius, off, surface, size=2, alpha=0.5)
     if len(radius) > 20:
         edges = np.quantile(radius, np.linspace(0, 1, 9))
         which = np.clip(np.searchsorted(edges, radius, side="right") - 1, 0, 7)

@@ -25,7 +25,7 @@ from single_rs.refine.scene import Model, Scene
 from single_rs.refine.types import RefineConfig
 from single_rs.structure import neighbour_cutoff
 
-__all__ = ["Decision", "continuations", "decide", "empty_sites"]
+__all__ = ["Decision", "continuations", "decide", "empty_sites", "price_of_an_atom"]
 
 CLOSEST = 0.7  # bonds; nothing else fits nearer to an atom
 SAME = 0.4  # bonds; mirror images nearer than this are one site
@@ -100,6 +100,11 @@ class Decision:
         return bool(self.added) or not self.kept.all()
 
 
+def price_of_an_atom(scene: Scene) -> float:
+    """Log-likelihood, nats, that an atom must gain to be worth its parameters: (5/2) ln(frames), half a BIC."""
+    return 0.5 * PARAMETERS * float(np.log(max(float((scene.gains > 0).sum()), 2.0)))
+
+
 def decide(scene: Scene, model: Model, half: NDArray[np.int8], config: RefineConfig) -> Decision:
     """Judge every atom of `model` and every empty site by the frames of the two halves (n_frame,) 1 or 2."""
     n = len(model)
@@ -118,7 +123,7 @@ def decide(scene: Scene, model: Model, half: NDArray[np.int8], config: RefineCon
     law = HeightLaw.learn(height[:n], height[n:])
     odds = law.odds(height)
     probability = odds / (1 + odds)
-    least = 0.5 * PARAMETERS * np.log(max(float((scene.gains > 0).sum()), 2.0))
+    least = price_of_an_atom(scene)
     exists = (gain > least) & (height > config.min_height) & (probability >= config.min_probability)
     if exists[:n].mean() < LEAST_SHARE:
         # Atoms that are mostly wrong cannot judge each other; the verdict on the particle will tell.

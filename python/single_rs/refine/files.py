@@ -14,13 +14,14 @@ from single_rs.io.star import read_poses, write_poses
 from single_rs.orient import Poses
 from single_rs.refine.solver import refine_atoms
 from single_rs.refine.types import RefineConfig, Refined
+from single_rs.stages import POSES
+from single_rs.strain.algebra import COMPONENTS, components
 
 if TYPE_CHECKING:
-    from single_rs.run_log import Progress
+    from single_rs.progress import Progress
 
 __all__ = ["refine", "searched_poses"]
 
-POSES = "poses.star"
 # Poses as the search left them, once poses.star holds refined ones: what is repeated starts from the same.
 SEARCHED = "poses_searched.star"
 DISPLACEMENT = "displacement.csv"
@@ -50,10 +51,8 @@ def refine(
     write_poses(folder / SEARCHED, poses, stack_name, clean.pixel_size, box)
     write_poses(folder / POSES, refined.poses, stack_name, clean.pixel_size, box)
     if refined.displacement is not None and refined.displacement_error is not None:
-        u = refined.displacement[:, [0, 1, 2, 0, 0, 1], [0, 1, 2, 1, 2, 2]]
-        table = np.concatenate([u, refined.displacement_error], axis=1)
-        parts = ("xx", "yy", "zz", "xy", "xz", "yz")
-        head = ",".join([*(f"U_{p}_A2" for p in parts), *(f"error_{p}_A2" for p in parts)])
+        table = np.concatenate([components(refined.displacement), refined.displacement_error], axis=1)
+        head = ",".join([*(f"U_{p}_A2" for p in COMPONENTS), *(f"error_{p}_A2" for p in COMPONENTS)])
         with atomic(folder / DISPLACEMENT) as temporary:
             np.savetxt(temporary, table, fmt="%.5f", delimiter=",", header=head, comments="")
     return refined

@@ -22,9 +22,11 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from scipy.special import j0
 
-from single_rs.refine.existence import CLOSEST, PARAMETERS, continuations
+from single_rs.refine.existence import CLOSEST, continuations, price_of_an_atom
 from single_rs.refine.scene import Model, Scene
 from single_rs.refine.types import RefineConfig
+from single_rs.robust import robust_sigma
+from single_rs.sampling import evenly
 from single_rs.structure import neighbour_cutoff
 
 __all__ = ["Moved", "move_atoms"]
@@ -37,7 +39,6 @@ UNUSUAL = 4.0  # standard deviations of the widths, by their median deviation
 LOW = 0.7  # of the median height
 VIEWS = 200  # frames whose rotations the overlaps are summed over
 RIDGE = 1e-3  # of the diagonal: heights of points that all but coincide stay finite
-MAD = 1.4826  # standard deviation of a normal law over its median absolute deviation
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def move_atoms(scene: Scene, model: Model, half: NDArray[np.int8], config: Refin
         return Moved(model, kept, np.empty(0, np.int64), 0.0)
     probed = model.join(np.concatenate([m.new for m in moves]), np.zeros(sum(len(m.new) for m in moves)))
     sides = [_Side.of(scene.only(half == number), probed) for number in (1, 2)]
-    penalty = 0.5 * PARAMETERS * np.log(max(float((scene.gains > 0).sum()), 2.0))
+    penalty = price_of_an_atom(scene)
     judged = []
     start = len(model)
     for move in moves:
@@ -128,7 +129,7 @@ def _beside_sites(model: Model, bond: float) -> list[_Move]:
 def _splits(model: Model, bond: float) -> list[_Move]:
     """Unusually wide or low atoms as two, in all directions."""
     rest = model.widths - np.median(model.widths)
-    spread = MAD * float(np.median(np.abs(rest)))
+    spread = robust_sigma(model.widths)
     unusual = np.flatnonzero((rest > UNUSUAL * spread) | (model.heights < LOW * np.median(model.heights)))
     steps = np.outer(HALF_SPLITS, _directions().ravel()).reshape(-1, 3) * bond
     return [_Move((int(i),), model.positions[i] + np.stack([step, -step])) for i in unusual for step in steps]
@@ -167,7 +168,7 @@ class _Side:
     def of(cls, scene: Scene, probed: Model) -> _Side:
         sums, _, information = scene.gradients(probed)
         used = np.flatnonzero(scene.gains > 0)
-        used = used[np.linspace(0, len(used) - 1, min(VIEWS, len(used))).astype(int)]
+        used = used[evenly(len(used), VIEWS)]
         power = scene.shell_sums(information * scene.filters()[0].astype(np.float64) ** 2)
         wave = 2 * np.pi * np.arange(len(power)) / scene.size
         return cls(sums[0, :, 3], scene.rotations[used, 2].astype(np.float64), power, wave)

@@ -14,6 +14,7 @@ from scipy.special import j0, j1
 from single_rs import _core
 from single_rs.errors import InputError
 from single_rs.refine.scene import Model, Scene, single
+from single_rs.sampling import evenly
 
 __all__ = ["limited", "normal_factor", "solve"]
 
@@ -39,7 +40,7 @@ def normal_factor(
         False for the information with the poses known.
     """
     used = np.flatnonzero(scene.gains > 0)
-    used = used[np.linspace(0, len(used) - 1, min(sample, len(used))).astype(int)]
+    used = used[evenly(len(used), sample)]
     filters = scene.filters()[:1]
     matrix = _core.model_normal(
         scene.plane,

@@ -22,12 +22,12 @@ from single_rs.background import CleanStack
 from single_rs.orient import OrientConfig, Poses
 from single_rs.orient.frames import MASK_MARGIN, FrameSet
 from single_rs.refine.types import RefineConfig
+from single_rs.robust import SIGMA_PER_MAD
 
 __all__ = ["Fitness", "Model", "Scene", "single"]
 
 RIM = 2.5  # Å of each atom's image that the mask leaves round the outermost atom, before its soft edge
 RIDGE = 1e-4  # of the diagonal: keeps the filters of nearly empty shells finite
-MAD = 1.4826  # standard deviation of a normal law over its median absolute deviation
 LEAST_SPREAD = 2.0  # of the frames' depths over the error of one
 FARTHEST = 40.0  # Å, of a frame's depth: the expansion in it holds no farther
 HEIGHT_PRIOR, WIDTH_PRIOR = 0.3, 1.0  # standard deviations of h (mean 1) and of b (Å²)
@@ -208,7 +208,7 @@ class Scene:
         free, variance = self.depths + fitness.by_depth / information, 0.5 / information
         free = free - np.median(free[used])
         noise = float(np.median(variance[used]))
-        spread = (MAD * float(np.median(np.abs(free[used])))) ** 2 - noise
+        spread = (SIGMA_PER_MAD * float(np.median(np.abs(free[used])))) ** 2 - noise
         if spread < LEAST_SPREAD**2 * noise:
             self.depths = None
             return

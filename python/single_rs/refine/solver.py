@@ -7,7 +7,6 @@ reduced problem, and the Schur complement its matrix), and one of heights and wi
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +16,7 @@ from single_rs.atoms import Atoms
 from single_rs.background import CleanStack
 from single_rs.errors import InputError
 from single_rs.orient import Poses
+from single_rs.progress import Progress
 from single_rs.refine.existence import decide
 from single_rs.refine.motion import Motion, fit_motion, held_out_gain, with_motion, worth
 from single_rs.refine.moves import move_atoms
@@ -26,8 +26,6 @@ from single_rs.refine.scene import Model, Scene
 from single_rs.refine.types import RefineConfig, Refined
 
 __all__ = ["refine_atoms"]
-
-Progress = Callable[[str, int, int], None]
 
 SAMPLE = 150  # frames whose rotations the normal matrix of a step is summed over
 SELECT_ROUNDS = 2  # rounds after which atoms are added and removed

@@ -32,12 +32,11 @@ def write_report(out_dir: str | os.PathLike[str]) -> Path:
     DataFileError
         When the directory is not a run, or the page cannot be written.
     """
-    from single_rs.io import atomic
+    from single_rs.io import write_text
     from single_rs.report.files import read_run
     from single_rs.report.page import render
 
     target = Path(out_dir) / "report.html"
     page = render(read_run(out_dir))
-    with atomic(target) as partial:
-        partial.write_text(page, encoding="utf-8", newline="\n")
+    write_text(target, page)
     return target

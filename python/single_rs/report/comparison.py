@@ -5,7 +5,6 @@ Built from the same parts as the report of a run, and as self-contained: it load
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,7 @@ import numpy as np
 from single_rs import plots
 from single_rs.report import tables
 from single_rs.report.figures import ReportFigure, drawn
-from single_rs.report.page import asset, grid, heading
+from single_rs.report.page import asset, fill_page, grid, heading
 
 if TYPE_CHECKING:
     from single_rs.compare import Comparison, SizeTrend
@@ -72,11 +71,9 @@ def render_comparison(comparison: Comparison) -> str:
         "footer": f"Made by single_rs {tables.text(__version__)}. Diameter: of the sphere of the volume of the atoms. "
         "Trends are weighted lines in 1/diameter; their errors include the scatter between particles.",
         "plotly": "",
-        "css": asset("report.css"),
         "js": asset("report.js"),
     }
-    # One pass, so that braces in the content are never taken for slots.
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: slots[found.group(1)], asset("page.html"))
+    return fill_page(slots)
 
 
 def _tiles(comparison: Comparison) -> str:
@@ -222,10 +219,7 @@ def _table(comparison: Comparison) -> str:
         verdict = tables.badge(p.verdict) if p.verdict in ("solved", "doubtful", "failed") else tables.text(p.verdict)
         numbers = "".join(f'<td class="num">{cell}</td>' for cell in cells)
         rows.append(f'<tr><th scope="row">{tables.text(p.name)}</th><td>{verdict}</td>{numbers}</tr>')
-    header = "".join(f'<th scope="col"{" class=num" if k > 1 else ""}>{h}</th>' for k, h in enumerate(heads))
-    return (
-        f'<div class="card scroll"><table><thead><tr>{header}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
-    )
+    return tables.table(tables.header_cells(heads, 2), rows)
 
 
 def _percent(value: float | None, error: float | None) -> str:
@@ -240,9 +234,7 @@ def _trend_table(comparison: Comparison) -> str:
     if not comparison.trends:
         return '<p class="card">A trend needs three particles of one kind and of different sizes.</p>'
     heads = ("Quantity", "Particles", "At infinite size", "Slope", "Slope / error", "Scatter", "χ² / freedom")
-    rows = "".join(_trend_row(t) for t in comparison.trends)
-    header = "".join(f'<th scope="col"{" class=num" if k else ""}>{h}</th>' for k, h in enumerate(heads))
-    return f'<div class="card scroll"><table><thead><tr>{header}</tr></thead><tbody>{rows}</tbody></table></div>'
+    return tables.table(tables.header_cells(heads, 1), [_trend_row(t) for t in comparison.trends])
 
 
 def _trend_row(trend: SizeTrend) -> str:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from single_rs.io.json import number
 from single_rs.report import tables
 from single_rs.report.figures import ReportFigure, drawn
 from single_rs.report.files import attempt, read_json, read_table
@@ -96,8 +97,8 @@ def _strain(particle: ParticleFiles) -> Iterator[ReportFigure]:
         return
     rows = [
         SimpleNamespace(
-            measure=measure, group=group, mean=_float(found["mean"]), mean_error=_float(found.get("mean_err")),
-            quantiles=[_float(found[q]) for q in _QUANTILES],
+            measure=measure, group=group, mean=number(found["mean"]), mean_error=number(found.get("mean_err")),
+            quantiles=[number(found[q]) for q in _QUANTILES],
         )
         for measure, groups in table.items()
         for group, found in groups.items()
@@ -106,11 +107,6 @@ def _strain(particle: ParticleFiles) -> Iterator[ReportFigure]:
         plot_strain_statistics(rows), f"p{particle.number}-strain-statistics", "Strain statistics",  # type: ignore[arg-type]
         "Means with their standard errors, quartiles (thick) and 5 to 95% (thin) of the atoms.", wide=True, height=4.4,
     )  # fmt: skip
-
-
-def _float(value: Any) -> float:
-    """Return a number, NaN for null."""
-    return float("nan") if value is None else float(value)
 
 
 def _distances(particle: ParticleFiles) -> Iterator[ReportFigure]:
@@ -266,7 +262,7 @@ def _structure(content: dict[str, Any]) -> list[tuple[str, str]]:
     rows.append(("Grains", tables.text(f"{len(grains)}: {listed}" if grains else "none")))
     boundaries = content.get("boundaries") or []
     if boundaries:
-        listed = ", ".join(f"{b.get('relation')} {_float(b.get('angle')):.1f}°" for b in boundaries[:_MOST])
+        listed = ", ".join(f"{b.get('relation')} {number(b.get('angle')):.1f}°" for b in boundaries[:_MOST])
         rows.append(("Boundaries", tables.text(listed)))
     for key, name in (("faults", "Planar faults"), ("dislocations", "Dislocations")):
         found = content.get(key) or []
@@ -279,13 +275,13 @@ def _structure(content: dict[str, Any]) -> list[tuple[str, str]]:
         rows.append(("Bend", tables.number(bend["angle"], 2, "°")))
     shape = content.get("shape")
     if isinstance(shape, dict):
-        radii = ", ".join(f"{_float(r):.1f}" for r in shape.get("radii") or [])
+        radii = ", ".join(f"{number(r):.1f}" for r in shape.get("radii") or [])
         rows.append(("Principal radii", f"{tables.text(radii)}&nbsp;Å"))
         rows.append(("Sphericity", tables.number(shape.get("sphericity"), 3)))
         fractions = shape.get("facet_fractions") or {}
         if isinstance(fractions, dict):
             listed = ", ".join(
-                f"{k if k == 'other' else f'{{{k}}}'} {100 * _float(v):.0f}%" for k, v in fractions.items()
+                f"{k if k == 'other' else f'{{{k}}}'} {100 * number(v):.0f}%" for k, v in fractions.items()
             )
             rows.append(("Facets", tables.text(listed)))
     return rows

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from single_rs.errors import DataFileError, SingleError
+from single_rs.sampling import evenly
 
 if TYPE_CHECKING:
     from single_rs.orient import Poses
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["AtomTable", "ParticleFiles", "RunFiles", "attempt", "read_json", "read_run", "read_table"]
 
 T = TypeVar("T")
-STRAIN_MAPS = ("xx", "yy", "zz", "radial")  # of the seven that a run writes, those that are shown
+STRAIN_MAPS = ("xx", "yy", "zz", "radial")  # of the ten that a run writes, those that are shown
 VERDICTS = ("solved", "doubtful", "failed")
 
 
@@ -182,7 +183,7 @@ def _choose_frames(particle: ParticleFiles, images: np.ndarray, pixel_size: floa
     """Keep a few frames for display: those the pipeline cleaned, or evenly spaced ones of the usable frames."""
     particle.pixel_size, particle.frames = pixel_size, len(images)
     cleaned = particle.folder / "clean_examples.npy"
-    index = np.linspace(0, len(images) - 1, min(count, len(images))).astype(int)
+    index = evenly(len(images), count)
     if cleaned.exists() and cleaned.with_suffix(".json").exists():
         examples = attempt(cleaned, lambda path: np.load(path, allow_pickle=False), particle.gaps)
         listed = attempt(cleaned.with_suffix(".json"), read_json, particle.gaps)

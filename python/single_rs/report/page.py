@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib import resources
 from itertools import chain
 from pathlib import Path
@@ -17,7 +17,7 @@ from single_rs.report.interactive import MOVIE_FRAMES, player, viewer
 from single_rs.report.tumbling import tumbling_data
 from single_rs.report.view3d import view_data
 
-__all__ = ["asset", "grid", "heading", "render"]
+__all__ = ["asset", "fill_page", "grid", "heading", "render"]
 
 
 def render(run: RunFiles) -> str:
@@ -48,11 +48,16 @@ def render(run: RunFiles) -> str:
         ),
         "footer": _footer(run, __version__),
         "plotly": _plotly() if 'class="card viewer"' in "".join(content for *_, content in sections) else "",
-        "css": asset("report.css"),
         "js": "\n".join(asset(name) for name in ("density.js", "report.js", "player.js")),
     }
+    return fill_page(slots)
+
+
+def fill_page(slots: Mapping[str, str]) -> str:
+    """Return the page with its slots (title, body, js …; HTML) filled and the common style sheet."""
+    content = {**slots, "css": asset("report.css")}
     # One pass, so that braces in the content are never taken for slots.
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: slots[found.group(1)], asset("page.html"))
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: content[found.group(1)], asset("page.html"))
 
 
 def asset(name: str) -> str:

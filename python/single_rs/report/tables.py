@@ -17,11 +17,13 @@ __all__ = [
     "badge",
     "concise",
     "facts",
+    "header_cells",
     "lattice_facts",
     "nanometres",
     "number",
     "settings_tables",
     "summary_table",
+    "table",
     "tile",
     "timing_table",
 ]
@@ -84,6 +86,18 @@ def facts(rows: Iterable[tuple[str, str]]) -> str:
     return "<dl>" + "".join(f"<dt>{text(name)}</dt><dd>{value}</dd>" for name, value in rows) + "</dl>"
 
 
+def header_cells(names: Iterable[str], words: int) -> str:
+    """Return the heads of columns (HTML), of which the first `words` hold words and the others numbers."""
+    return "".join(f'<th scope="col"{" class=num" if k >= words else ""}>{h}</th>' for k, h in enumerate(names))
+
+
+def table(header: str, rows: Iterable[str]) -> str:
+    """Return a table that scrolls within its card, from the cells of its header and whole rows, all HTML."""
+    return (
+        f'<div class="card scroll"><table><thead><tr>{header}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+    )
+
+
 def frames_used(particle: ParticleFiles) -> tuple[int | None, int | None]:
     """Return frames used and frames in all, from the summary or else from the poses."""
     used, total = particle.summary.get("frames_used"), particle.summary.get("frames", particle.frames)
@@ -128,10 +142,7 @@ def summary_table(particles: list[ParticleFiles]) -> str:
             cells.append(f'<td class="num">{concise(cell.get(key), cell.get(f"{key}_err"), decimals)}</td>')
         why = text("; ".join(p.reasons)) or DASH
         rows.append(f'<tr class="first">{"".join(cells)}</tr><tr><td class="why" colspan="11">{why}</td></tr>')
-    header = "".join(f'<th scope="col"{" class=num" if k > 1 else ""}>{h}</th>' for k, h in enumerate(heads))
-    return (
-        f'<div class="card scroll"><table><thead><tr>{header}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
-    )
+    return table(header_cells(heads, 2), rows)
 
 
 def nanometres(value: Any) -> float | None:
@@ -182,9 +193,7 @@ def timing_table(stages: Mapping[str, Mapping[str, Any]]) -> str:
         '<th scope="col">Stage</th><th scope="col" class="num">Time</th><th scope="col"></th>'
         '<th scope="col" class="num">Peak memory</th><th scope="col"></th>'
     )
-    return (
-        f'<div class="card scroll"><table><thead><tr>{header}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
-    )
+    return table(header, rows)
 
 
 def settings_tables(config: Mapping[str, Any]) -> str:

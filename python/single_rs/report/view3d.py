@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from single_rs.plots.maps import ZONE_VIEWS, zone_frame
 from single_rs.plots.style import BLUE, GREEN, ORANGE, PURPLE, SKY
 from single_rs.report.density import density_data
+from single_rs.strain.algebra import COMPONENTS
 
 if TYPE_CHECKING:
     from single_rs.report.files import ParticleFiles
@@ -21,8 +23,6 @@ __all__ = ["view_data"]
 
 _GREY = "#9aa4b2"
 _STRUCTURES = (("other", _GREY), ("fcc", BLUE), ("hcp", ORANGE), ("bcc", GREEN), ("ico", PURPLE))
-# Order of the strain column of atoms.xyz; offered after the radial strain.
-_COMPONENTS = ("xx", "yy", "zz", "xy", "xz", "yz")
 _MAX_DECIMALS = 4
 # Grain −1 is none; those beyond the fifth are small and share a colour.
 _GRAINS = (("none", _GREY), ("grain 0", BLUE), ("grain 1", ORANGE), ("grain 2", GREEN), ("grain 3", PURPLE),
@@ -57,11 +57,8 @@ def view_data(particle: ParticleFiles, cell: np.ndarray | None) -> dict[str, Any
         "views": [],
     }
     if cell is not None:
-        for view, right in (((1, 0, 0), (0, 1, 0)), ((1, 1, 0), (1, -1, 0)), ((1, 1, 1), (1, -1, 0))):
-            from single_rs.plots.maps import zone_frame
-
-            across, up, towards = zone_frame(cell, view, right)
-            del across
+        for view, right in ZONE_VIEWS:
+            _, up, towards = zone_frame(cell, view, right)
             name = "[" + "".join(map(str, view)) + "]"
             data["views"].append({"name": name, "eye": towards.round(5).tolist(), "up": up.round(5).tolist()})
     return data
@@ -112,7 +109,7 @@ def _colourings(particle: ParticleFiles) -> list[dict[str, Any]]:
         labels = np.clip(grains.astype(int) + 1, 0, len(_GRAINS) - 1)
         found.append(_categories("Grain", labels, _GRAINS))
     if strain is not None and strain.ndim == 2 and strain.shape[1] == 6:
-        found += [_diverging(f"Strain ε {name}", 100 * strain[:, k], "%") for k, name in enumerate(_COMPONENTS)]
+        found += [_diverging(f"Strain ε {name}", 100 * strain[:, k], "%") for k, name in enumerate(COMPONENTS)]
     kinds = sorted(set(atoms.symbols.tolist()))
     if len(kinds) > 1 or not found:
         palette = (BLUE, ORANGE, GREEN, PURPLE, SKY)

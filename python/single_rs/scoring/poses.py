@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from single_rs.errors import InputError
+from single_rs.sampling import evenly
 
 __all__ = ["PoseAlignment", "PoseScore", "align_poses", "score_poses"]
 
@@ -102,7 +103,7 @@ def align_poses(found: ArrayLike, frames: ArrayLike, true: ArrayLike) -> PoseAli
     # The image of a mirrored particle is that of the particle seen from behind: a turn of 180° about the beam.
     for hand, flip in ((1, np.eye(3)), (-1, np.diag([-1.0, -1.0, 1.0]))):
         votes = Rotation.from_matrix(np.swapaxes(flip @ truth_of_found, 1, 2) @ r).as_quat()
-        seeds = votes[np.unique(np.linspace(0, len(votes) - 1, POSE_SEEDS).astype(int))]
+        seeds = votes[evenly(len(votes), POSE_SEEDS)]
         mean = seeds[np.argmax((np.abs(seeds @ votes.T) > INLIER).sum(1))]
         for _ in range(5):
             near = votes[np.abs(votes @ mean) > INLIER]

@@ -23,7 +23,7 @@ from single_rs.settings import Settings, setting
 from single_rs.simulate.alloys import MIXINGS, mixed_constant, mixed_symbols
 from single_rs.simulate.amorphous import melted_shell, random_packing
 from single_rs.simulate.blocks import DEFECTS, Block, Lattice, make_block
-from single_rs.simulate.lattices import LATTICES, SHAPES, atomic_volume, reference_lattice
+from single_rs.simulate.lattices import LATTICES, SAME_LEVEL, SHAPES, atomic_volume, outermost_level, reference_lattice
 from single_rs.simulate.streams import Stage, stream
 from single_rs.simulate.surfaces import FULL_SHELL, neighbour_table, roughen
 
@@ -198,11 +198,8 @@ def _cut(
 ) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
     """Return which sites (n,) make the particle whose number of atoms is nearest to `count`, and their depth in Å."""
     level = block.level(centre, shape)
-    # Sites of equal gauge come or stay together.
-    ordered = np.sort(level)
-    cuts = np.append(np.flatnonzero(np.diff(ordered) > 1e-6) + 1, len(ordered))
-    outermost = ordered[cuts[np.argmin(np.abs(cuts - count))] - 1]
-    return level <= outermost + 1e-6, outermost - level
+    outermost = outermost_level(level, count)
+    return level <= outermost + SAME_LEVEL, outermost - level
 
 
 def read_crystal(path: str | Path) -> Crystal:

@@ -23,7 +23,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from single_rs.errors import InputError
 from single_rs.simulate.crystals import Crystal
-from single_rs.simulate.lattices import atomic_volume, gauge, lattice_block, reference_lattice
+from single_rs.simulate.lattices import (
+    SAME_LEVEL,
+    atomic_volume,
+    gauge,
+    lattice_block,
+    outermost_level,
+    reference_lattice,
+)
 from single_rs.simulate.streams import Stage, stream
 
 __all__ = ["DISLOCATIONS", "dislocated_nanocrystal", "dislocation_field"]
@@ -138,10 +145,7 @@ def dislocated_nanocrystal(
     block = lattice_block("fcc", a, covera, diameter + _MARGIN)
     level = gauge(block, shape, "fcc", covera)
     count = max(2, round(np.pi / 6 * diameter**3 / atomic_volume("fcc", a, covera)))
-    # Sites of equal gauge come together, so the ideal shape stays whole; the number nearest to the volume's is taken.
-    ordered = np.sort(level)
-    cuts = np.append(np.flatnonzero(np.diff(ordered) > 1e-6) + 1, len(ordered))
-    sites = block[level <= ordered[cuts[np.argmin(np.abs(cuts - count))] - 1] + 1e-6]
+    sites = block[level <= outermost_level(level, count) + SAME_LEVEL]
     # Between the layers at 0 and d111, and an irrational step aside so that the line meets no row of atoms.
     along = np.cross(normal, direction)
     aside = along * (offset + 0.11 * a) + normal * a / np.sqrt(12.0)

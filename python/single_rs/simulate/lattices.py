@@ -17,7 +17,16 @@ from numpy.typing import NDArray
 
 from single_rs.errors import InputError
 
-__all__ = ["LATTICES", "SHAPES", "gauge", "lattice_block", "reference_lattice"]
+__all__ = [
+    "LATTICES",
+    "SAME_LEVEL",
+    "SHAPES",
+    "atomic_volume",
+    "gauge",
+    "lattice_block",
+    "outermost_level",
+    "reference_lattice",
+]
 
 LATTICES = ("fcc", "bcc", "hcp", "diamond")
 SHAPES = ("wulff", "sphere", "octahedron", "cube")
@@ -29,6 +38,7 @@ WULFF_100_OVER_111 = 1.15
 WULFF_BCC_100_OVER_110 = 1.10
 WULFF_HCP_10M10 = 1.15
 WULFF_HCP_10M11 = 1.15
+SAME_LEVEL = 1e-6  # Å; sites whose gauges differ by less have the same
 
 
 def reference_lattice(element: str) -> tuple[str, float, float]:
@@ -136,3 +146,20 @@ def gauge(points: NDArray[np.float64], shape: str, structure: str, covera: float
     return np.max(
         [np.max(points @ normals.T, axis=1) / height for normals, height in _facets(shape, structure, covera)], 0
     )
+
+
+def outermost_level(level: NDArray[np.float64], count: int) -> float:
+    """Return the gauge up to which sites make the shape whose number is nearest to `count`.
+
+    Sites of equal gauge come or stay together, so the ideal shape stays whole.
+
+    Parameters
+    ----------
+    level
+        (n,) gauge of each site, Å.
+    count
+        Number of sites wanted.
+    """
+    ordered = np.sort(level)
+    cuts = np.append(np.flatnonzero(np.diff(ordered) > SAME_LEVEL) + 1, len(ordered))
+    return float(ordered[cuts[np.argmin(np.abs(cuts - count))] - 1])

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from single_rs.errors import InputError
+from single_rs.progress import Progress
 from single_rs.settings import Settings, setting
 from single_rs.simulate.crystals import Crystal
 from single_rs.simulate.detector import Detector, DetectorConfig
@@ -92,9 +93,9 @@ class SimulatedMovie:
         stem = self.path.stem
         truth = self.path.with_name(f"{stem}_truth.npz")
         atoms: dict[str, Any] = {f"atoms{i}": c.positions for i, c in enumerate(self.crystals)}
-        with atomic(truth) as temporary, open(temporary, "wb") as file:
+        with atomic(truth) as temporary:
             np.savez(
-                file,
+                temporary,
                 R=self.rotations,
                 centres=self.centres,
                 drift=self.drift,
@@ -125,7 +126,7 @@ def simulate_movie(
     optics: OpticsConfig | None = None,
     detector: DetectorConfig | None = None,
     seed: int = 0,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> SimulatedMovie:
     """Simulate a movie into an MRC file with its truth beside it.
 
@@ -274,24 +275,16 @@ def _mrc_stream(
     from mrcfile import utils
 
     from single_rs.io import atomic
+    from single_rs.io.mrc import HeaderStatistics
 
-    sums = np.zeros(2)
-    bounds = [np.inf, -np.inf]
+    statistics = HeaderStatistics()
     mode = utils.mode_from_dtype(dtype)
     with atomic(path) as partial, mrcfile.new_mmap(partial, shape, mrc_mode=mode, overwrite=True) as mrc:
 
         def put(i: int, frame: NDArray[Any]) -> None:
             mrc.data[i] = frame
-            wide = frame.astype(np.float64)
-            sums[:] += wide.sum(), np.square(wide).sum()
-            bounds[:] = min(bounds[0], wide.min()), max(bounds[1], wide.max())
+            statistics.add(frame.astype(np.float64))
 
         yield put
         mrc.set_image_stack()
-        mrc.voxel_size = float(pixel_size)
-        mean, square = sums / np.prod(shape)
-        mrc.header.dmin, mrc.header.dmax, mrc.header.dmean = *bounds, mean
-        mrc.header.rms = np.sqrt(max(square - mean**2, 0.0))
-        # mrcfile's own label holds the date; the same seed must give the same bytes.
-        mrc.header.label[0] = b"single_rs"
-        mrc.header.nlabl = 1
+        statistics.write(mrc, pixel_size)

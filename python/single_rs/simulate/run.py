@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from single_rs.progress import Progress
 from single_rs.settings import Settings, setting
 from single_rs.simulate.crystals import Crystal, CrystalConfig, nanocrystal, read_crystal
 from single_rs.simulate.detector import DetectorConfig
@@ -38,7 +38,7 @@ class SimulateConfig(Settings):
 
 
 def simulate(
-    config: SimulateConfig, out: str | Path, progress: Callable[[str, int, int], None] | None = None
+    config: SimulateConfig, out: str | Path, progress: Progress | None = None
 ) -> SimulatedMovie | SimulatedStack:
     """Simulate a movie or a stack into files.
 

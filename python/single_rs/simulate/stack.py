@@ -6,7 +6,6 @@ N//2: column = x / pixel + N//2, row = y / pixel + N//2.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from single_rs.errors import InputError
+from single_rs.progress import Progress
 from single_rs.simulate.crystals import Crystal
 from single_rs.simulate.detector import Detector, DetectorConfig
 from single_rs.simulate.optics import Microscope, OpticsConfig, intensity
@@ -67,9 +67,9 @@ class SimulatedStack:
             prefix = prefix / "stack"
         path = prefix.with_name(prefix.name + ".mrcs")
         write_stack(path, self.images, self.pixel_size)
-        with atomic(prefix.with_name(prefix.name + "_truth.npz")) as temporary, open(temporary, "wb") as file:
+        with atomic(prefix.with_name(prefix.name + "_truth.npz")) as temporary:
             np.savez(
-                file,
+                temporary,
                 R=self.rotations,
                 shift=self.shifts,
                 atoms=self.crystal.positions,
@@ -100,7 +100,7 @@ def simulate_stack(
     detector: DetectorConfig | None = None,
     seed: int = 0,
     item: int = 0,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> SimulatedStack:
     """Simulate single frames of one tumbling particle.
 

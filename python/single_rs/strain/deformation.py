@@ -22,9 +22,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
-from single_rs.lattice import Lattice
+from single_rs.lattice import Lattice, check_atoms
 from single_rs.strain.algebra import position_covariance, slope_covariance
-from single_rs.strain.field import Strain, StrainConfig, assemble, check_atoms, reference_cells
+from single_rs.strain.field import Strain, StrainConfig, assemble, reference_cells
 from single_rs.strain.kernel import matched_bonds
 
 __all__ = ["Deformation", "bond_strain"]

@@ -34,7 +34,7 @@ from scipy.spatial.transform import Rotation
 
 from single_rs.crystal import crystal_axes, polar, prototype
 from single_rs.errors import InputError
-from single_rs.lattice import Lattice
+from single_rs.lattice import Lattice, check_atoms
 from single_rs.settings import Settings, setting
 from single_rs.strain.algebra import (
     COLUMNS,
@@ -47,7 +47,7 @@ from single_rs.strain.algebra import (
     slope_covariance,
 )
 from single_rs.strain.kernel import local_slopes
-from single_rs.structure import check_positions, coordination, surface_by_coordination, surface_by_radius
+from single_rs.structure import coordination, surface_by_coordination, surface_by_radius
 
 __all__ = [
     "COMPONENTS",
@@ -227,16 +227,6 @@ def compute_strain(
         noise=noise,
         operator=slopes.operator,
     )
-
-
-def check_atoms(positions: ArrayLike, lattice: Lattice) -> NDArray[np.float64]:
-    """Return positions (n, 3), or raise `InputError` if the lattice was fitted to another number of atoms."""
-    x = check_positions(positions)
-    if len(x) != len(lattice.sites):
-        raise InputError(
-            f"positions hold {len(x)} atoms, the lattice {len(lattice.sites)}; fit the lattice to these atoms"
-        )
-    return x
 
 
 def assemble(

@@ -24,7 +24,7 @@ from single_rs.strain.algebra import COMPONENTS
 from single_rs.strain.field import Strain
 from single_rs.strain.invariants import MEASURES, strain_measures
 from single_rs.strain.statistics import statistics_table, strain_statistics
-from single_rs.strain.volumes import MAPS, strain_grid
+from single_rs.strain.volumes import MAPS, in_box, strain_grid
 
 if TYPE_CHECKING:
     from single_rs.export import ParticleModel
@@ -83,7 +83,7 @@ def strain_columns(
 
 def write_strain_csv(path: str | os.PathLike[str], columns: dict[str, NDArray[Any]]) -> None:
     """Write columns of one length as a table with a header; values that are not finite become empty cells."""
-    from single_rs.io import atomic
+    from single_rs.io import atomic_text
 
     texts = []
     for values in columns.values():
@@ -92,7 +92,7 @@ def write_strain_csv(path: str | os.PathLike[str], columns: dict[str, NDArray[An
             texts.append([f"{v:.{_DIGITS}g}" if np.isfinite(v) else "" for v in rounded])
         else:
             texts.append([str(v) for v in values])
-    with atomic(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
+    with atomic_text(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows(zip(*texts, strict=True))
@@ -125,12 +125,9 @@ def write_strain(folder: str | os.PathLike[str], model: ParticleModel) -> list[P
         written.append(target / "strain.vti")
         corner = (first[2] * pixel, first[1] * pixel, first[0] * pixel)
         write_vti(written[-1], dict(zip(MEASURES, grid, strict=True)), pixel, corner)
-        window = tuple(slice(a, a + n) for a, n in zip(first, grid.shape[1:], strict=True))
         for name in MAPS:
-            volume = np.zeros((box, box, box), dtype=np.float32)
-            volume[window] = grid[MEASURES.index(name)]
             written.append(target / f"strain_{name}.mrc")
-            write_map(written[-1], volume, pixel)
+            write_map(written[-1], in_box(grid[MEASURES.index(name)], first, box), pixel)
     if comparison is not None and comparison.phases is not None:
         phases = comparison.phases
         written.append(target / "gpa.vti")

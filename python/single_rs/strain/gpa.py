@@ -31,9 +31,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
 
 from single_rs.errors import InputError
-from single_rs.lattice import Lattice
+from single_rs.lattice import Lattice, check_atoms
 from single_rs.strain.algebra import COMPONENTS, components
-from single_rs.strain.field import Strain, StrainConfig, assemble, check_atoms, reference_cells, reference_positions
+from single_rs.strain.field import Strain, StrainConfig, assemble, reference_cells, reference_positions
 from single_rs.strain.spots import Spot, envelope, reflections
 
 __all__ = ["PhaseStrain", "phase_strain"]

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.spatial import cKDTree
 
-from single_rs.crystal import Prototype, prototype
+from single_rs.crystal import Prototype, prototype, turn_angle
 from single_rs.lattice import Lattice
 from single_rs.strain.algebra import COLUMNS, ROWS
 
@@ -163,7 +163,7 @@ def _angle(one: NDArray[np.float64], other: NDArray[np.float64], kind: Prototype
     settings = np.linalg.inv(kind.operations[0]).swapaxes(1, 2) @ other
     left, _, right = np.linalg.svd(one.T @ np.linalg.inv(settings.swapaxes(1, 2)))
     trace = np.einsum("oij,oji->o", left, right).max()
-    return float(np.degrees(np.arccos(np.clip((trace - 1) / 2, -1, 1))))
+    return float(turn_angle(trace))
 
 
 def local_slopes(

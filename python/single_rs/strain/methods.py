@@ -22,10 +22,9 @@ from single_rs.lattice import Lattice
 from single_rs.strain.deformation import Deformation, bond_strain
 from single_rs.strain.field import Strain, StrainConfig, compute_strain
 from single_rs.strain.gpa import PhaseStrain, phase_strain
+from single_rs.strain.statistics import GROUPS
 
 __all__ = ["MethodPair", "MethodSpread", "StrainComparison", "compare_strain_methods"]
-
-GROUPS = ("all", "core", "surface")
 
 
 @dataclass(frozen=True)

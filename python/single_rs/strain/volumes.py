@@ -20,7 +20,7 @@ from single_rs.strain.field import Strain
 from single_rs.strain.invariants import strain_measures
 from single_rs.structure import check_positions
 
-__all__ = ["MAPS", "StrainPlane", "plane_normal", "strain_grid", "strain_maps", "strain_plane"]
+__all__ = ["MAPS", "StrainPlane", "in_box", "plane_normal", "strain_grid", "strain_maps", "strain_plane"]
 
 # Measures that have a volume; principal strains follow from the components.
 MAPS = (*COMPONENTS, "radial", "volumetric", "von_mises", "rotation")
@@ -202,6 +202,13 @@ def strain_grid(
     return first, sums
 
 
+def in_box(part: NDArray[np.float32], first: tuple[int, int, int], box: int) -> NDArray[np.float32]:
+    """Return a part (z, y, x) of a map, whose first voxel has the index `first`, in its whole box of zeros."""
+    whole = np.zeros((box, box, box), dtype=np.float32)
+    whole[tuple(slice(a, a + n) for a, n in zip(first, part.shape, strict=True))] = part
+    return whole
+
+
 def strain_maps(
     positions: ArrayLike,
     strain: Strain,
@@ -232,9 +239,4 @@ def strain_maps(
     first, grid = strain_grid(
         positions, np.column_stack([table[name][0] for name in MAPS]), box, pixel_size, nearest_neighbour
     )
-    window = tuple(slice(a, a + n) for a, n in zip(first, grid.shape[1:], strict=True))
-    maps = {}
-    for name, part in zip(MAPS, grid, strict=True):
-        maps[name] = np.zeros((box, box, box), dtype=np.float32)
-        maps[name][window] = part
-    return maps
+    return {name: in_box(part, first, box) for name, part in zip(MAPS, grid, strict=True)}

@@ -11,7 +11,6 @@ structure.json holds what is one or a few per particle: ``{"atoms", "bond", "str
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -55,6 +54,11 @@ def _indices(direction: NDArray[np.float64]) -> list[float]:
     return [float(v) for v in direction * np.sqrt(3.0)]
 
 
+def _fields(of: Any, names: str) -> dict[str, Any]:
+    """Attributes by their names, which spaces part."""
+    return {name: getattr(of, name) for name in names.split()}
+
+
 def structure_to_dict(survey: StructureSurvey) -> dict[str, Any]:
     """Return the content of structure.json.
 
@@ -70,92 +74,42 @@ def structure_to_dict(survey: StructureSurvey) -> dict[str, Any]:
         "bond": match.bond,
         "structure_types": {n: int(np.sum(match.structure_type == k)) for k, n in enumerate(STRUCTURE_NAMES)},
         "sites": {name: int(np.sum(known == k)) for k, name in enumerate(SITES)},
-        "grains": [
-            {"structure": g.structure, "atoms": g.atoms, "orientation": g.orientation, "spread": g.spread}
-            for g in survey.grains.grains
-        ],
+        "grains": [_fields(g, "structure atoms orientation spread") for g in survey.grains.grains],
         "boundaries": [
-            {
-                "grains": b.grains,
-                "relation": b.relation,
-                "sigma": b.sigma,
-                "angle": b.angle,
-                "axis": b.axis,
-                "deviation": b.deviation,
-                "bonds": b.bonds,
-            }
-            for b in survey.grains.boundaries
+            _fields(b, "grains relation sigma angle axis deviation bonds") for b in survey.grains.boundaries
         ],
         "bend": None
         if bend is None
         else {name: getattr(bend, name) for name in bend.__dataclass_fields__ if name != "second"},
         "stacking": [
-            {
-                "plane": np.sign(s.normal),
-                "letters": s.letters,
-                "hexagonal": s.hexagonal,
-                "atoms": s.atoms,
-                "heights": s.heights,
-                "coherence": s.coherence,
-                "shift": s.shift,
-                "spacing": s.spacing,
-            }
+            {"plane": np.sign(s.normal), **_fields(s, "letters hexagonal atoms heights coherence shift spacing")}
             for s in survey.stacking
         ],
         "faults": [
             {
-                "kind": f.kind,
-                "pattern": f.pattern,
+                **_fields(f, "kind pattern"),
                 "plane": _indices(f.plane),
-                "normal": f.normal,
-                "grain": f.grain,
-                "position": f.position,
-                "extent": f.extent,
-                "area": f.area,
+                **_fields(f, "normal grain position extent area"),
             }
             for f in survey.faults
         ],
         "dislocations": [
             {
-                "kind": d.kind,
-                "burgers": d.burgers,
+                **_fields(d, "kind burgers"),
                 "name": miller_name(d.burgers),
-                "burgers_vector": d.burgers_vector,
-                "line": d.line,
-                "line_vector": d.line_vector,
-                "character": d.character,
+                **_fields(d, "burgers_vector line line_vector character"),
                 "glide_planes": np.sign(d.glide_planes),
-                "length": d.length,
-                "agreement": d.agreement,
-                "path": d.path,
-                "grain": d.grain,
+                **_fields(d, "length agreement path grain"),
             }
             for d in survey.dislocations
         ],
-        "vacancies": [
-            {
-                "position": v.position,
-                "kind": v.kind,
-                "neighbours": v.neighbours,
-                "confidence": v.confidence,
-                "relaxation": v.relaxation,
-            }
-            for v in survey.vacancies
-        ],
+        "vacancies": [_fields(v, "position kind neighbours confidence relaxation") for v in survey.vacancies],
         "shape": None
         if shape is None
         else {
-            "radii": shape.radii,
-            "axes": shape.axes,
-            "volume": shape.volume,
-            "area": shape.area,
-            "sphericity": shape.sphericity,
-            "size": shape.size,
+            **_fields(shape, "radii axes volume area sphericity size"),
             "facet_fractions": shape.fractions,
-            "facets": [
-                {"family": f.family, "normal": f.normal, "area": f.area, "distance": f.distance, "grain": f.grain}
-                for f in shape.facets
-            ],
+            "facets": [_fields(f, "family normal area distance grain") for f in shape.facets],
         },
         "units": _UNITS,
     }
@@ -186,7 +140,8 @@ def write_structure(folder: str | os.PathLike[str], positions: ArrayLike, survey
     survey
         Result of `survey_structure`.
     """
-    from single_rs.io import atomic
+    from single_rs.io import write_text
+    from single_rs.io.json import write_json
 
     x = check_positions(positions)
     target = Path(folder)
@@ -204,9 +159,6 @@ def write_structure(folder: str | os.PathLike[str], positions: ArrayLike, survey
         row += [f"{match.rmsd[i]:.4f}", str(survey.grains.label[i]), f"{turn[i]:.3f}"]
         row += [SITES[survey.sites[i]] if survey.sites[i] >= 0 else "unknown", str(fault[i]), *layers]
         lines.append(",".join(row))
-    with atomic(target / "structure.csv") as temporary:
-        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
-    text = json.dumps(structure_to_dict(survey), indent=1, ensure_ascii=False, allow_nan=False)
-    with atomic(target / "structure.json") as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8", newline="\n")
+    write_text(target / "structure.csv", "\n".join(lines) + "\n")
+    write_json(target / "structure.json", structure_to_dict(survey))
     return [target / "structure.csv", target / "structure.json"]

@@ -25,6 +25,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
+from single_rs.crystal import turn_angle
 from single_rs.structure.local import STRUCTURE_NAMES, check_positions
 from single_rs.structure.matching import TemplateMatch
 
@@ -257,7 +258,7 @@ def _angles(first: NDArray[np.float64], second: NDArray[np.float64], structure: 
     """Least misorientation (m,), degrees, of pairs of orientations."""
     relative = np.swapaxes(first, 1, 2) @ second
     trace = np.einsum("nij,oji->no", relative, proper_rotations(structure)).max(axis=1)
-    return np.asarray(np.degrees(np.arccos(np.clip((trace - 1) / 2, -1, 1))))
+    return turn_angle(trace)
 
 
 def _join_rest(label: NDArray[np.int64], i: NDArray[np.int64], j: NDArray[np.int64], count: int) -> NDArray[np.int64]:

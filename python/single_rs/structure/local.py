@@ -26,6 +26,7 @@ __all__ = [
     "LocalStructure",
     "analyse_structure",
     "check_positions",
+    "check_sigma",
     "common_neighbours",
     "coordination",
     "generalised_coordination",
@@ -62,6 +63,17 @@ def check_positions(positions: ArrayLike, least: int = 2) -> NDArray[np.float64]
     if not np.all(np.isfinite(x)):
         raise InputError(f"positions hold {int(np.sum(~np.isfinite(x).all(1)))} atoms that are not finite; remove them")
     return x
+
+
+def check_sigma(sigma: ArrayLike, count: int, *, unknown: bool = False) -> NDArray[np.float64]:
+    """Return standard errors as (n,) float64, or raise `InputError`; with `unknown`, NaN says that one is not known."""
+    s = np.asarray(sigma, dtype=np.float64)
+    if s.shape != (count,):
+        raise InputError(f"sigma has shape {s.shape}; ({count},) in Å is needed, one for each position")
+    wrong = (s < 0) | np.isinf(s) | (np.isnan(s) & (not unknown))
+    if wrong.any():
+        raise InputError(f"sigma is {s[wrong][0]} Å for {int(wrong.sum())} atoms; finite values from 0 are needed")
+    return s
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,9 @@ from scipy import fft
 
 from single_rs.background.envelope import HALF_LEVEL
 from single_rs.background.graphene import Graphene
-from single_rs.track.model import MotionLike, MovieLike, Progress
+from single_rs.progress import Progress
+from single_rs.robust import SIGMA_PER_MAD
+from single_rs.track.model import MotionLike, MovieLike
 
 __all__ = ["EnergyMaps", "energy_maps", "flat_gain", "matched_gain", "mean_energy", "read_contrast"]
 
@@ -137,7 +139,7 @@ def energy_maps(
             progress("track", start + len(part), len(frames))
     thin = values[:: max(len(values) // 64, 1)].astype(np.float32)
     # Neighbouring samples of one cell differ by noise alone nearly everywhere, so half of their variance is noise.
-    scatter = float(np.sqrt(0.5) * 1.4826 * np.median(np.abs(np.diff(thin, axis=0)))) if len(thin) > 1 else 1.0
+    scatter = float(np.sqrt(0.5) * SIGMA_PER_MAD * np.median(np.abs(np.diff(thin, axis=0)))) if len(thin) > 1 else 1.0
     return EnergyMaps(values, frames, cell, float(np.median(thin)), max(scatter, 0.5))
 
 

@@ -19,12 +19,14 @@ from scipy.ndimage import uniform_filter1d
 
 from single_rs.background.clean import clean_stack
 from single_rs.errors import InputError, NoParticleError
+from single_rs.progress import Progress
+from single_rs.sampling import evenly
 from single_rs.track.cut import extract
 from single_rs.track.detect import Blob, Chain, find_blobs, link
 from single_rs.track.energy import EnergyMaps, energy_maps
 from single_rs.track.first_look import first_look, radii_in_cells
 from single_rs.track.follow import Path, follow
-from single_rs.track.model import MotionLike, MovieLike, Progress, Track, TrackConfig
+from single_rs.track.model import MotionLike, MovieLike, Track, TrackConfig
 
 __all__ = ["find_tracks"]
 
@@ -153,7 +155,7 @@ def _checked(movie: MovieLike, motion: MotionLike, path: Path, diameter: float) 
     box = int(min(max(wanted[0], 32), fits)) // 2 * 2
     if box < max(wanted[1], 32):
         return None
-    every = np.unique(np.linspace(0, len(track) - 1, min(len(track), CHECKED_FRAMES)).astype(np.intp))
+    every = evenly(len(track), CHECKED_FRAMES)
     try:
         stack = extract(movie, motion, _part(track, every), box)
         clean = clean_stack(replace(stack, diameter=None))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,9 +11,7 @@ from numpy.typing import NDArray
 from single_rs.errors import InputError
 from single_rs.settings import Settings, setting
 
-__all__ = ["MotionLike", "MovieLike", "Progress", "Track", "TrackConfig"]
-
-Progress = Callable[[str, int, int], None]
+__all__ = ["MotionLike", "MovieLike", "Track", "TrackConfig"]
 
 
 class MovieLike(Protocol):

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import functools
-import json
 import logging
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +14,11 @@ from numpy.typing import NDArray
 from single_rs import stages
 from single_rs.config import Config, settings_from_dict
 from single_rs.errors import DataFileError, InputError, NoParticleError
+from single_rs.io.json import read_json
 from single_rs.io.star import read_poses
 from single_rs.orient.frames import MASK_EDGE, MASK_MARGIN, FrameSet
 from single_rs.orient.types import OrientConfig
+from single_rs.progress import Progress
 
 if TYPE_CHECKING:
     from single_rs.atoms import Atoms
@@ -32,8 +32,6 @@ LOW_RESOLUTION = 6.0  # Å: longer periods hold liquid and little of the particl
 COARSEST = 1.5  # Å: a particle whose atoms are resolved shows at least these periods
 QUARTER_RUN = 10  # frames in a row of one half that go to the same quarter
 BEYOND_NYQUIST = 2.05  # pixels: shortest period compared
-
-Progress = Callable[[str, int, int], None]
 
 log = logging.getLogger(__name__)
 
@@ -136,7 +134,6 @@ class Case:
 
     def _trace_halves(self) -> None:
         """Reconstruct and trace each half as the whole is, with halves of its own for noise and filter."""
-        from single_rs.atoms import trace_atoms
         from single_rs.reconstruction import reconstruct
 
         for number in (1, 2):
@@ -149,15 +146,7 @@ class Case:
                 density = reconstruct(
                     self.clean, replace(self.poses, half=half, weight=weight), self.config.reconstruct
                 )
-                self._halves[number] = trace_atoms(
-                    density.map,
-                    self.pixel_size,
-                    self.element,
-                    self.clean.diameter,
-                    density.half1,
-                    density.half2,
-                    self.config.trace,
-                )
+                self._halves[number] = stages.trace(density, self.element, self.clean.diameter, self.config.trace)
             except (NoParticleError, InputError) as error:
                 self._halves[number] = str(error)
         # Refined atoms have a covariance: what they are compared with goes the same road, each half alone.
@@ -218,8 +207,8 @@ def load_case(folder: Path, config: Config | None = None, progress: Progress | N
     missing = [name for name in needed if not (folder / name).exists()]
     if missing:
         raise DataFileError(f"{folder} has no {', '.join(missing)}; give the folder of a solved particle")
-    summary = _json(folder / stages.SUMMARY)
-    run = next((_json(p) for p in (folder / "run.json", folder.parent / "run.json") if p.exists()), {})
+    summary = read_json(folder / stages.SUMMARY)
+    run = next((read_json(p) for p in (folder / "run.json", folder.parent / "run.json") if p.exists()), {})
     settings = config or _settings(run)
     stack = stages.load_stack(folder / stages.STACK)
     clean = clean_stack(stack, settings.background, progress=progress)
@@ -234,17 +223,6 @@ def load_case(folder: Path, config: Config | None = None, progress: Progress | N
         folder,
         progress,
     )
-
-
-def _json(path: Path) -> dict[str, Any]:
-    """Read a JSON object."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataFileError(f"cannot read {path}: {error}") from None
-    if not isinstance(content, dict):
-        raise DataFileError(f"{path} does not hold a JSON object")
-    return content
 
 
 def _settings(run: dict[str, Any]) -> Config:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from single_rs.plots.poses import view_coverage
+from single_rs.sampling import evenly
 from single_rs.validate.case import Case
 from single_rs.validate.types import Check, Criterion
 
@@ -109,6 +110,6 @@ def check_coverage(case: Case) -> Check:
             "directions": u,
             "sampling": sampling,
             "worst_axis": worst,
-            "beams": beams[np.unique(np.linspace(0, len(beams) - 1, min(len(beams), 4000)).astype(int))],
+            "beams": beams[evenly(len(beams), 4000)],
         },
     )

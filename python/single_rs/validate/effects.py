@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from single_rs import stages
 from single_rs.background import CleanStack
 from single_rs.errors import NoParticleError
 from single_rs.orient.types import Poses
@@ -125,7 +126,6 @@ class _Model:
 
     def measure(self, effect: Effect) -> dict[str, Any]:
         """Recall, and RMSD in pm as found and after the best scale; NaN and a note when no atoms were found."""
-        from single_rs.atoms import trace_atoms
         from single_rs.reconstruction import ReconstructConfig, reconstruct
 
         images = self._images(effect)
@@ -138,15 +138,7 @@ class _Model:
         poses = Poses(self.rotations, np.zeros((n, 2)), one, one, half, one, np.arange(n))
         try:
             density = reconstruct(stack, poses, ReconstructConfig())
-            found = trace_atoms(
-                density.map,
-                pixel,
-                self.case.element,
-                stack.diameter,
-                density.half1,
-                density.half2,
-                self.case.config.trace,
-            )
+            found = stages.trace(density, self.case.element, stack.diameter, self.case.config.trace)
         except NoParticleError as error:
             nothing = {name: float("nan") for name in ("rmsd_pm", "rmsd_scaled_pm", "scale", "median_pm", "largest_pm")}
             return {"recall": 0.0, "found": 0.0, **nothing, "note": str(error)}

@@ -40,32 +40,13 @@ def check_heldout(case: Case) -> Check:
     Check
         Data: frame, gain over nothing, gain of the ball, expected gain (nats), half.
     """
-    frames, used = case.frames, case.used
-    rotations, weight = case.poses.rotations[used], case.poses.weight[used]
+    used = case.used
     half = case.poses.half[used]
-    gain, ball, power = (np.full(len(used), np.nan) for _ in range(3))
-    total = int((half > 0).sum())
-    done = 0
-    for number in (1, 2):
-        learn, test = np.flatnonzero(half == number), np.flatnonzero(half == 3 - number)
-        try:
-            atoms = case.half_model(number)
-        except NoParticleError as error:
-            wrong = Criterion("share of held-out frames that gain", 0.0, FRAMES_GAINING, True, "", "a model is needed")
-            return Check("heldout", (wrong,), str(error))
-        model, null = (
-            Reprojector(frames, case.mask, atoms.positions, atoms.symbols, blurred) for blurred in (False, True)
-        )
-        model.fit(learn, rotations, weight)
-        null.fit(learn, rotations, weight)
-        blob = null.spectra(rotations[:1])
-        for start in range(0, len(test), BLOCK):
-            rows = test[start : start + BLOCK]
-            prediction = model.spectra(rotations[rows])
-            gain[rows], power[rows] = _gain(case, rows, prediction)
-            ball[rows], _ = _gain(case, rows, blob)
-            done += len(rows)
-            case.tell("heldout", done, total)
+    try:
+        gain, ball, power = _gains(case)
+    except NoParticleError as error:
+        wrong = Criterion("share of held-out frames that gain", 0.0, FRAMES_GAINING, True, "", "a model is needed")
+        return Check("heldout", (wrong,), str(error))
     tested = np.isfinite(gain)
     gain, ball, power = gain[tested], ball[tested], power[tested]
     over = gain - np.maximum(ball, 0.0)
@@ -113,6 +94,39 @@ def check_heldout(case: Case) -> Check:
             "gain_expected": power,
         },
     )
+
+
+def _gains(case: Case) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Gain of the other half's atoms, of a blurred ball, and predicted gain (frame,) nats; NaN for frames of no half.
+
+    Raises
+    ------
+    NoParticleError
+        When a half has no model.
+    """
+    frames, used = case.frames, case.used
+    rotations, weight = case.poses.rotations[used], case.poses.weight[used]
+    half = case.poses.half[used]
+    gain, ball, power = (np.full(len(used), np.nan) for _ in range(3))
+    total = int((half > 0).sum())
+    done = 0
+    for number in (1, 2):
+        learn, test = np.flatnonzero(half == number), np.flatnonzero(half == 3 - number)
+        atoms = case.half_model(number)
+        model, null = (
+            Reprojector(frames, case.mask, atoms.positions, atoms.symbols, blurred) for blurred in (False, True)
+        )
+        model.fit(learn, rotations, weight)
+        null.fit(learn, rotations, weight)
+        blob = null.spectra(rotations[:1])
+        for start in range(0, len(test), BLOCK):
+            rows = test[start : start + BLOCK]
+            prediction = model.spectra(rotations[rows])
+            gain[rows], power[rows] = _gain(case, rows, prediction)
+            ball[rows], _ = _gain(case, rows, blob)
+            done += len(rows)
+            case.tell("heldout", done, total)
+    return gain, ball, power
 
 
 def _gain(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from single_rs.crystal import turn_angle
 from single_rs.scoring import CUTOFF, PM_PER_ANGSTROM
 
 __all__ = ["Match", "match_atoms"]
@@ -75,7 +76,7 @@ def match_atoms(first: NDArray[np.float64], second: NDArray[np.float64], rigid: 
         j = nearest[i]
         if rigid and len(i) > 3:
             q, t = _kabsch(a[i], b[j])
-    turn = float(np.degrees(np.arccos(np.clip((np.trace(q) - 1) / 2, -1, 1))))
+    turn = float(turn_angle(np.trace(q)))
     difference = b[j] - (a[i] @ q.T + t)
     shift = float(np.linalg.norm(t))
     return Match(i, np.asarray(j, np.int64), difference, turn, shift, len(i) / max(len(a), len(b), 1))

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from scipy import fft
 from scipy.spatial import cKDTree
 
+from single_rs import stages
 from single_rs.background.spectrum import rfft_shells
 from single_rs.crystal import polar, prototype
 from single_rs.errors import ConvergenceError, NoParticleError
@@ -54,7 +55,6 @@ def check_perfect(case: Case) -> Check:
     Check
         Data: radius (Å), distance (Å), surface (bool) of each bond; bulk distance.
     """
-    from single_rs.atoms import trace_atoms
     from single_rs.reconstruction import reconstruct
 
     total = len(case.used) + 2
@@ -65,15 +65,7 @@ def check_perfect(case: Case) -> Check:
     case.tell("perfect", total - 1, total)
     shared = Criterion("atoms found again, share", 0.0, RECALL, True, "", "a perfect crystal has no weak atoms")
     try:
-        found = trace_atoms(
-            density.map,
-            case.pixel_size,
-            case.element,
-            case.clean.diameter,
-            density.half1,
-            density.half2,
-            case.config.trace,
-        ).positions
+        found = stages.trace(density, case.element, case.clean.diameter, case.config.trace).positions
     except NoParticleError as error:
         return Check("perfect", (shared,), f"the perfect crystal was not found again: {error}")
     case.tell("perfect", total, total)
@@ -86,37 +78,9 @@ def check_perfect(case: Case) -> Check:
     surface, surface_err = bonds["surface"]
     slope, slope_err = bonds["slope"]
     reach = float(np.linalg.norm(ideal - ideal.mean(axis=0), axis=1).max())
-    why = "a tenth of the strains of 3 % that such particles have; or 3 standard errors, if that is more"
-    criteria = (
-        shared,
-        Criterion(
-            "change of the distance from centre to surface",
-            100 * abs(slope) * reach / nearest,
-            100 * max(SLOPE, 3 * slope_err * reach / nearest),
-            False,
-            "%",
-            why,
-        ),
-        Criterion(
-            "core distance off bulk",
-            100 * abs(core / nearest - 1),
-            100 * max(MEAN_OFF, 3 * core_err / nearest),
-            False,
-            "%",
-            why,
-        ),
-        Criterion(
-            "surface distance off bulk",
-            100 * abs(surface / nearest - 1),
-            100 * max(MEAN_OFF, 3 * surface_err / nearest),
-            False,
-            "%",
-            why,
-        ),
-    )
     return Check(
         "perfect",
-        criteria,
+        (shared, *_off_bulk(bonds, nearest, reach)),
         f"a perfect crystal of {len(ideal)} atoms comes back with {match.rmsd():.1f} pm; distances off bulk by "
         f"{100 * (core / nearest - 1):+.2f} ± {100 * core_err / nearest:.2f} % in the core and "
         f"{100 * (surface / nearest - 1):+.2f} ± {100 * surface_err / nearest:.2f} % at the surface",
@@ -135,6 +99,29 @@ def check_perfect(case: Case) -> Check:
             "resolution_A": density.resolution,
         },
         data={name: bonds[name] for name in ("radius", "distance", "surface_bond")} | {"bulk": nearest},
+    )
+
+
+def _off_bulk(bonds: dict[str, Any], nearest: float, reach: float) -> tuple[Criterion, ...]:
+    """Judge distances of `_bonds` against bulk, `nearest` Å, in a crystal that reaches `reach` Å from its centre."""
+    slope, slope_err = bonds["slope"]
+    why = "a tenth of the strains of 3 % that such particles have; or 3 standard errors, if that is more"
+
+    def off(name: str, distance: float, error: float) -> Criterion:
+        limit = 100 * max(MEAN_OFF, 3 * error / nearest)
+        return Criterion(f"{name} distance off bulk", 100 * abs(distance / nearest - 1), limit, False, "%", why)
+
+    return (
+        Criterion(
+            "change of the distance from centre to surface",
+            100 * abs(slope) * reach / nearest,
+            100 * max(SLOPE, 3 * slope_err * reach / nearest),
+            False,
+            "%",
+            why,
+        ),
+        off("core", *bonds["core"]),
+        off("surface", *bonds["surface"]),
     )
 
 

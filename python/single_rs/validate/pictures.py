@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import fft
 from scipy.ndimage import affine_transform
 
+from single_rs.sampling import evenly
 from single_rs.simulate.optics import frequency_grid
 from single_rs.validate.case import Case
 from single_rs.validate.reproject import Reprojector
@@ -68,7 +69,7 @@ def _centres(rotations: NDArray[np.float64], weight: NDArray[np.float64]) -> lis
     """Rows of the frames of each average, its reference first: the best-seen views, well apart."""
     beams = rotations[:, 2]
     near = np.cos(np.radians(TILT))
-    some = np.unique(np.linspace(0, len(beams) - 1, min(len(beams), 600)).astype(int))
+    some = evenly(len(beams), 600)
     count = ((beams[some] @ beams.T) > near) @ weight
     out: list[NDArray[np.int64]] = []
     taken: list[NDArray[np.float64]] = []

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,10 +16,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from single_rs import stages
 from single_rs._core import __version__
 from single_rs.errors import InputError
 from single_rs.io import atomic
 from single_rs.orient.types import Poses
+from single_rs.progress import Progress
 from single_rs.run_log import stage_key
 from single_rs.validate.case import Case
 from single_rs.validate.resimulated import FOLDER, digest
@@ -51,7 +52,7 @@ class Repetition:
     seconds: dict[str, float]
 
 
-def repeat(case: Case, clean: CleanStack, tell: Callable[[str, int, int], None]) -> Repetition:
+def repeat(case: Case, clean: CleanStack, tell: Progress) -> Repetition:
     """Search the poses, reconstruct, trace and refine.
 
     Parameters
@@ -68,7 +69,6 @@ def repeat(case: Case, clean: CleanStack, tell: Callable[[str, int, int], None])
     NoParticleError, ConvergenceError
         A stage that cannot solve the frames.
     """
-    from single_rs.atoms import trace_atoms
     from single_rs.orient import find_poses
     from single_rs.reconstruction import reconstruct
     from single_rs.refine import refine_atoms
@@ -87,16 +87,7 @@ def repeat(case: Case, clean: CleanStack, tell: Callable[[str, int, int], None])
     seconds["search"] = time.monotonic() - start
     start = time.monotonic()
     density = reconstruct(clean, poses, settings.reconstruct, tell)
-    atoms = traced = trace_atoms(
-        density.map,
-        case.pixel_size,
-        case.element,
-        clean.diameter,
-        density.half1,
-        density.half2,
-        settings.trace,
-        progress=tell,
-    )
+    atoms = traced = stages.trace(density, case.element, clean.diameter, settings.trace, tell)
     if settings.refine.enabled:
         try:
             atoms = refine_atoms(clean, poses, traced, settings.refine, tell).atoms
@@ -115,7 +106,6 @@ def told(case: Case, clean: CleanStack, rows: NDArray[np.int64]) -> NDArray[np.f
     NoParticleError
         When the map shows no atoms.
     """
-    from single_rs.atoms import trace_atoms
     from single_rs.reconstruction import reconstruct
 
     n, known = len(rows), case.poses
@@ -123,23 +113,15 @@ def told(case: Case, clean: CleanStack, rows: NDArray[np.int64]) -> NDArray[np.f
     half = (np.arange(n) // TOLD_BLOCK % 2 + 1).astype(np.int8)
     poses = Poses(known.rotations[rows], known.shifts[rows], one, one, half, one, known.frames[rows])
     density = reconstruct(clean, poses, case.config.reconstruct)
-    traced = trace_atoms(
-        density.map,
-        case.pixel_size,
-        case.element,
-        clean.diameter,
-        density.half1,
-        density.half2,
-        case.config.trace,
-    )
+    traced = stages.trace(density, case.element, clean.diameter, case.config.trace)
     return np.asarray(traced.positions)
 
 
 def _write(path: Path, key: str, poses: Poses) -> None:
     arrays: dict[str, Any] = {name: np.asarray(getattr(poses, name)) for name in _FIELDS}
     path.parent.mkdir(exist_ok=True)
-    with atomic(path) as partial, open(partial, "wb") as file:
-        np.savez(file, key=key, evidence=json.dumps(poses.evidence), **arrays)
+    with atomic(path) as partial:
+        np.savez(partial, key=key, evidence=json.dumps(poses.evidence), **arrays)
 
 
 def _read(path: Path, key: str) -> Poses | None:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from single_rs.orient.frames import FrameSet
+from single_rs.sampling import evenly
 from single_rs.scattering import scattering_factor, structure_factor
 from single_rs.simulate.optics import centre_phase, frequency_grid
 
@@ -126,7 +127,7 @@ class Reprojector:
         weight
             (frame,) weights of all packed frames.
         """
-        some = select[np.unique(np.linspace(0, len(select) - 1, min(SAMPLE, len(select))).astype(int))]
+        some = select[evenly(len(select), SAMPLE)]
         k = self.frames.plane.frequencies()
         column, row = k[:, 0], k[:, 1] % self.frames.size
         first = self._regress(some, weight, lambda r: np.stack([self.structure(q)[row, column] for q in r]), rotations)

@@ -54,8 +54,8 @@ def simulated_frames(case: Case, rows: NDArray[np.int64], config: ValidateConfig
                 atoms[:, :2] += case.poses.shifts[i]
                 image[:] = simulate(atoms, symbols, int(i))
             if path is not None:
-                with atomic(path) as partial, open(partial, "wb") as file:
-                    np.savez(file, key=key, images=out)
+                with atomic(path) as partial:
+                    np.savez(partial, key=key, images=out)
         case.tell("resimulation frames", min(start + CHUNK, len(rows)), len(rows))
     return images
 

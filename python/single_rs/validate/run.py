@@ -23,8 +23,10 @@ import numpy as np
 from single_rs import stages
 from single_rs.config import Config
 from single_rs.errors import ConvergenceError, DataFileError, InputError, SingleError
-from single_rs.io import atomic
-from single_rs.validate.case import Case, Progress, load_case
+from single_rs.io import atomic, write_text
+from single_rs.io.json import number, write_json
+from single_rs.progress import Progress
+from single_rs.validate.case import Case, load_case
 from single_rs.validate.types import CHECKS, Check, Criterion, ValidateConfig, Validation
 
 __all__ = ["VALIDATION", "read_validation", "validate_case", "validate_folder"]
@@ -100,7 +102,7 @@ def validate_folder(
         raise DataFileError(f"no particle of {root} has all the files of a solved one; see the warnings")
     if root not in parts:
         table = {v.particle: {"status": v.status, "checks": {c.name: c.status for c in v.checks}} for v in done}
-        stages.write_json(root / VALIDATION, {"particles": table})
+        write_json(root / VALIDATION, {"particles": table})
     return tuple(done)
 
 
@@ -231,9 +233,6 @@ def read_validation(folder: str | os.PathLike[str]) -> Validation:
 
 
 def _parsed(content: dict[str, Any], folder: Path) -> Validation:
-    def number(value: Any) -> float:
-        return float("nan") if value is None else float(value)
-
     checks = []
     for c in content["checks"]:
         criteria = tuple(
@@ -269,12 +268,11 @@ def _write(part: Path, result: Validation, inputs: str) -> None:
     for check in content["checks"]:
         pictures = check["data"].pop("pictures", None)
         if pictures is not None:
-            with atomic(part / PICTURES.format(check=check["name"])) as partial, open(partial, "wb") as file:
-                np.save(file, np.asarray(pictures, np.float32))
+            with atomic(part / PICTURES.format(check=check["name"])) as partial:
+                np.save(partial, np.asarray(pictures, np.float32))
         check["data"] = {k: _rounded(v) for k, v in check["data"].items()}
-    stages.write_json(part / VALIDATION, content)
-    with atomic(part / PAGE) as partial:
-        partial.write_text(render(result), encoding="utf-8")
+    write_json(part / VALIDATION, content)
+    write_text(part / PAGE, render(result))
 
 
 def _rounded(value: Any) -> Any:

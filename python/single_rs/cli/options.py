@@ -1,0 +1,60 @@
+"""What the commands share: the types of their options, the groups of the help, settings and threads."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Group, Parameter
+
+from single_rs.cli.app import settings_flags
+from single_rs.errors import InputError
+
+if TYPE_CHECKING:
+    from single_rs.config import Config
+
+__all__ = [
+    "STAGES",
+    "WHOLE",
+    "ConfigFile",
+    "Element",
+    "Out",
+    "PixelSize",
+    "Seed",
+    "Threads",
+    "settings_of",
+    "use_threads",
+]
+
+WHOLE = Group("The whole road", sort_key=1)
+STAGES = Group("One stage, on the files of the stage before", sort_key=2)
+
+PixelSize = Annotated[float | None, Parameter(help="Å; wins over the header of the file.")]
+Element = Annotated[str, Parameter(help="Chemical symbol of the particles, e.g. Pt.")]
+Out = Annotated[Path, Parameter(help="Folder for the results; made if needed.")]
+ConfigFile = Annotated[Path | None, Parameter(help="TOML file of settings; 'single-rs config' prints one.")]
+Seed = Annotated[int, Parameter(help="Seed of all random numbers.")]
+Threads = Annotated[int | None, Parameter(help="Threads; all cores when not given. Results do not depend on it.")]
+
+
+def settings_of(path: Path | None) -> Config:
+    """Return the settings of all stages: defaults, then a TOML file, then the flags of this call."""
+    from single_rs.config import load_config
+
+    return load_config(path, settings_flags())
+
+
+def use_threads(threads: int | None) -> None:
+    """Set the size of rayon's pool, and one thread for the BLAS; both read it when they are first used.
+
+    The kernels add in a fixed order. A BLAS cuts its matrices by the number of threads, and so rounds differently: with
+    one thread of its own the result is the same for any number of ours.
+    """
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = "1"
+    if threads is None:
+        return
+    if threads < 1:
+        raise InputError(f"--threads is {threads}; at least 1 is needed")
+    os.environ["RAYON_NUM_THREADS"] = str(threads)
