@@ -14,9 +14,11 @@ __version__: str
 __all__ = [
     "ConvergenceError",
     "HalfPlane",
+    "IntensityMerge",
     "__version__",
     "factor_normal",
     "index_frames",
+    "index_in_intensity",
     "insert_slices",
     "look_up_poses",
     "look_up_spacing",
@@ -129,6 +131,30 @@ def index_frames(
     directions: npt.NDArray[np.float32],
     count: int,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]: ...
+def index_in_intensity(
+    polar: npt.NDArray[np.float32],
+    radii: list[float],
+    intensity: npt.NDArray[np.float32],
+    size: int,
+    directions: npt.NDArray[np.float32],
+    count: int,
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]: ...
+
+@final
+class IntensityMerge:
+    def __new__(
+        cls,
+        polar: npt.NDArray[np.float32],
+        radii: list[float],
+        size: int,
+        folds: list[int],
+        directions: npt.NDArray[np.float32],
+    ) -> IntensityMerge: ...
+    def merge(self, rotations: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]: ...
+    def round(
+        self, held_out: npt.NDArray[np.float32], belief: float
+    ) -> tuple[npt.NDArray[np.float32], float, float, float]: ...
+
 def smooth_candidates(
     states: npt.NDArray[np.float32],
     emission: npt.NDArray[np.float32],

@@ -4,7 +4,7 @@ use super::agree;
 use super::convert::{contiguous, rows};
 use crate::error::Error;
 use crate::orient::emc::{Emc, Intensity};
-use crate::orient::index::{Candidate, Indexer, LatticeSpots, RING, Rings, frame_of, polar_spectra};
+use crate::orient::index::{Candidate, Indexer, LatticeSpots, RING, Rings, polar_spectra};
 use numpy::{IntoPyArray, PyArray2, PyArray3, PyArray4, PyArrayMethods, PyReadonlyArrayDyn};
 use pyo3::prelude::*;
 
@@ -92,7 +92,7 @@ fn index_in_intensity<'py>(
 }
 
 /// Expand-maximise-compress on the power spectra of frames.
-#[pyclass(frozen)]
+#[pyclass(frozen, module = "single_rs._core")]
 struct IntensityMerge {
     emc: Emc,
 }
@@ -110,7 +110,6 @@ impl IntensityMerge {
     ) -> PyResult<Self> {
         let polar = contiguous(&polar, "polar", 3)?;
         let directions = rows(contiguous(&directions, "directions", 2)?, "directions")?;
-        let directions = directions.iter().map(|&d| frame_of(d)).collect();
         let emc = py.detach(|| Emc::new(polar, &Rings { radii }, size, &folds, directions))?;
         Ok(Self { emc })
     }

@@ -18,7 +18,7 @@
 //! Limit: 2 · 8 · rings · [`BINS`] flops for each frame and direction.
 
 use crate::error::{Error, Result};
-use crate::orient::index::{RING, Rings};
+use crate::orient::index::{RING, Rings, frame_of};
 use crate::volume::Rotation;
 use num_complex::Complex32;
 use rayon::prelude::*;
@@ -117,7 +117,8 @@ pub struct Emc {
 }
 
 impl Emc {
-    /// Take n · rings · [`RING`] spectra of `polar_spectra` from images of `size` px, `folds` frames in each fold.
+    /// Take n · rings · [`RING`] spectra of `polar_spectra` from images of `size` px, `folds` frames in each fold,
+    /// to be tried along `directions` (unit vectors in the particle's frame).
     ///
     /// # Errors
     /// A number of values that does not fit.
@@ -126,7 +127,7 @@ impl Emc {
         rings: &Rings,
         size: usize,
         folds: &[usize],
-        directions: Vec<Rotation>,
+        directions: &[[f32; 3]],
     ) -> Result<Self> {
         let mut bounds = vec![0];
         bounds.extend(folds.iter().scan(0, |end, n| {
@@ -152,6 +153,7 @@ impl Emc {
             .collect();
         let radii = rings.radii.iter().map(|k| k * size as f32).collect();
         let (forward, inverse) = (planner.plan_fft_forward(TURNS), planner.plan_fft_inverse(TURNS));
+        let directions = directions.iter().map(|&d| frame_of(d)).collect();
         Ok(Self { radii, directions, frames, bounds, forward, inverse })
     }
 

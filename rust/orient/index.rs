@@ -212,7 +212,7 @@ fn ball_power(x: f32) -> f32 {
 }
 
 /// A rotation whose view direction (third row) is `d`.
-pub(crate) fn frame_of(d: [f32; 3]) -> Rotation {
+pub(super) fn frame_of(d: [f32; 3]) -> Rotation {
     let a = if d[2].abs() < 0.8 { [0.0, 0.0, 1.0] } else { [1.0, 0.0, 0.0] };
     let cross = |u: [f32; 3], v: [f32; 3]| {
         [u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2], u[0] * v[1] - u[1] * v[0]]

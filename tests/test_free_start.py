@@ -1,0 +1,93 @@
+"""Orientation without a lattice: an icosahedron, which no lattice fits, from random starts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from single_rs.background import CleanStack, clean_stack
+from single_rs.io import ParticleStack
+from single_rs.orient import OrientConfig, Poses
+from single_rs.orient.agreement import agreement
+from single_rs.orient.frames import FOLDS
+from single_rs.orient.intensity import index_by_intensity
+from single_rs.orient.quotient import FRIEDEL, Index
+from single_rs.orient.template import lattice_template
+from single_rs.simulate import SimulatedStack, nanocrystal, simulate_stack
+
+FRAMES = 240
+PIXEL = 0.4  # Å
+
+
+@pytest.fixture(scope="module")
+def icosahedron() -> tuple[SimulatedStack, CleanStack]:
+    """A Mackay icosahedron of 1.8 nm, 240 frames."""
+    crystal = nanocrystal("Pt", 18.0, defect="icosahedron", seed=21)
+    stack = simulate_stack(crystal, FRAMES, box=96, pixel_size=PIXEL, dose=12.0, step=6.0, seed=21)
+    return stack, clean_stack(ParticleStack(stack.images, PIXEL, np.arange(FRAMES), None))
+
+
+@pytest.fixture(scope="module")
+def index(icosahedron: tuple[SimulatedStack, CleanStack]) -> Index:
+    """Index of all frames, as if they were one half."""
+    _, clean = icosahedron
+    fold = np.arange(FRAMES) * FOLDS // FRAMES
+    random = np.random.default_rng(5)
+    return index_by_intensity(clean, np.arange(FRAMES), fold, lattice_template("Pt"), OrientConfig(), random)[0]
+
+
+@pytest.mark.slow
+def test_the_turns_of_an_icosahedron_are_found_in_its_power_spectra(index):
+    group = index.template.group
+    assert len(group) == 60
+    products = np.einsum("aij,bjk->abik", group, group).reshape(-1, 9)
+    nearest = (products @ group.reshape(-1, 9).T).max(axis=1)
+    assert np.degrees(np.arccos(np.clip((nearest.min() - 1) / 2, -1, 1))) < 9.0
+
+
+@pytest.mark.slow
+def test_frames_of_an_icosahedron_are_indexed_from_nothing(icosahedron, index):
+    stack, _ = icosahedron
+    # Mates make one turn of the particle stand for 120: bring every found rotation to the mate nearest to the truth.
+    true = stack.rotations
+    best = 0.0
+    for seed in range(0, FRAMES, 12):
+        turn = index.rotations[seed, 0].T @ true[seed]
+        mates = np.einsum("fij,njk,okl,lm->nfoim", FRIEDEL, index.rotations[:, 0], index.template.group, turn)
+        trace = np.einsum("nfoim,nim->nfo", mates, true).reshape(FRAMES, -1).max(axis=1)
+        best = max(best, float((trace > 1 + 2 * np.cos(np.radians(6.0))).mean()))
+    assert best > 0.85
+    numbers = index.significance()
+    assert numbers["continuity"] > 0.5
+    assert numbers["index_sigma"] > 1.5
+
+
+@pytest.mark.slow
+def test_frames_of_a_glass_do_not_agree():
+    crystal = nanocrystal("Pt", 18.0, structure="amorphous", seed=22)
+    stack = simulate_stack(crystal, 120, box=96, pixel_size=PIXEL, dose=12.0, step=6.0, seed=22)
+    clean = clean_stack(ParticleStack(stack.images, PIXEL, np.arange(120), None))
+    fold = np.arange(120) * FOLDS // 120
+    config = OrientConfig()
+    index, numbers = index_by_intensity(
+        clean, np.arange(120), fold, lattice_template("Pt"), config, np.random.default_rng(5)
+    )
+    assert numbers["start_continuity"] < 0.3
+    assert index.significance()["index_sigma"] < 1.0
+
+
+def _poses(rotations: np.ndarray, weight: np.ndarray) -> Poses:
+    n = len(rotations)
+    zeros = np.zeros(n)
+    return Poses(rotations, np.zeros((n, 2)), zeros, zeros, np.ones(n, np.int8), weight, np.arange(n, dtype=np.int64))
+
+
+def test_agreement_is_free_of_frame_and_counts_frames_in_use():
+    rotations = Rotation.random(200, random_state=1).as_matrix()
+    turned = rotations @ Rotation.from_euler("xyz", [0.3, 1.0, -2.0]).as_matrix()
+    turned[:20] = Rotation.random(20, random_state=2).as_matrix()
+    weight = np.ones(200)
+    assert agreement(_poses(rotations, weight), _poses(turned, weight))["starts_agree"] == pytest.approx(0.9)
+    weight[:20] = 0
+    assert agreement(_poses(rotations, weight), _poses(turned, weight))["starts_agree"] == 1.0
