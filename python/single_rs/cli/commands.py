@@ -19,7 +19,7 @@ WHOLE = Group("The whole road", sort_key=1)
 STAGES = Group("One stage, on the files of the stage before", sort_key=2)
 
 PixelSize = Annotated[float | None, Parameter(help="Å; wins over the header of the file.")]
-Element = Annotated[str, Parameter(help="Chemical symbol of the particles, e.g. Pt.")]
+Element = Annotated[str, Parameter(help="Chemical symbol of the particles (Pt) or formula of a compound (CdSe).")]
 Out = Annotated[Path, Parameter(help="Folder for the results; made if needed.")]
 ConfigFile = Annotated[Path | None, Parameter(help="TOML file of settings; 'single-rs config' prints one.")]
 Seed = Annotated[int, Parameter(help="Seed of all random numbers.")]
@@ -200,9 +200,9 @@ def orient(
     from single_rs import stages
     from single_rs.cli.progress import progress_bars
     from single_rs.io import writable_folder
-    from single_rs.pipeline import check_element
+    from single_rs.material import check_material
 
-    check_element(element)
+    check_material(element)
     settings = _settings(config)
     with progress_bars() as progress:
         clean = _cleaned(stack, pixel_size, settings, progress)
@@ -252,9 +252,9 @@ def trace(map: Path, *, element: Element, out: Out, diameter: float | None = Non
     from single_rs import stages
     from single_rs.cli.progress import progress_bars
     from single_rs.io import writable_folder
-    from single_rs.pipeline import check_element
+    from single_rs.material import check_material
 
-    check_element(element)
+    check_material(element)
     settings = _settings(config)
     density = stages.load_maps(map)
     with progress_bars() as progress:
