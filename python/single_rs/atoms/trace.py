@@ -182,7 +182,7 @@ class _Scene:
         self.halves = [_high_pass(h, distance) for h in halves]
         self.pixel_size, self.distance, self.config = pixel_size, distance, config
         self.target = FourierMap(self.volume)
-        self.coordination = CLOSE_PACKED
+        self.coordination, self.floor = CLOSE_PACKED, 0.0
         self.smooth = self._smooth(self.volume)
         outside = self.smooth[~mask]
         self.noise = 1.4826 * float(np.median(np.abs(outside - np.median(outside)))) if outside.size > 1000 else 0.0
@@ -219,8 +219,10 @@ class _Scene:
                 f"high, as in noise (at most {1 / MIN_ASYMMETRY:.2f} for atoms); "
                 "check the poses and the sign of the contrast"
             )
-        # False peaks are as high as wells are deep; atoms that are lower still are found in the residual map.
-        keep = value > max(0.5 * self.config.min_height * typical, min(depth, 0.5 * typical))
+        if not self.halves:
+            # False peaks are as high as wells are deep, which the noise outside a filtered map does not tell.
+            self.floor = min(depth, 0.5 * typical)
+        keep = value > max(0.5 * self.config.min_height * typical, self.floor)
         scale = float(np.median(self._value(position[strong], self.volume) / value[strong]))
         return start_fit(position[keep], value[keep] * scale)
 
@@ -236,7 +238,7 @@ class _Scene:
             return fit, True
         smooth_height = float(np.median(self._value(fit.positions, self.smooth)))
         position, value = self._peaks(
-            self._smooth(residual), max(NOISE_LEVEL * self.noise, self.config.min_height * smooth_height)
+            self._smooth(residual), max(NOISE_LEVEL * self.noise, self.config.min_height * smooth_height, self.floor)
         )
         if len(value):
             everyone = np.concatenate([fit.positions, position])
