@@ -12,9 +12,10 @@ from scipy.spatial import cKDTree
 
 from single_rs.atoms import Atoms, TraceConfig, trace_atoms
 from single_rs.atoms.gaussian import fit_atoms, start_fit
-from single_rs.atoms.peaks import find_peaks, keep_highest
+from single_rs.atoms.peaks import find_peaks, keep_highest, typical_peak
 from single_rs.atoms.profile import FourierMap, structure_factor
 from single_rs.atoms.support import nearest_neighbour_distance
+from single_rs.crystal import prototype
 from single_rs.errors import InputError, NoParticleError
 
 PIXEL = 0.358
@@ -273,3 +274,51 @@ def test_wrong_arguments_are_named() -> None:
     }.items():
         with pytest.raises(InputError, match=match):
             call()
+
+
+def diamond_ball(radius: float, seed: int, bond: float = 2.62) -> tuple[np.ndarray, np.ndarray]:
+    """(n, 3) Å and species (n,) of a ball of zinc blende without atoms of a single bond, slightly disordered."""
+    rng = np.random.Generator(np.random.Philox(key=seed))
+    bulk = prototype("zincblende")
+    reach = np.arange(-6, 7)
+    cells = np.stack(np.meshgrid(reach, reach, reach, indexing="ij"), -1).reshape(-1, 1, 3)
+    x = ((cells + bulk.motif).reshape(-1, 3)) @ bulk.cell * bond - rng.uniform(0, 3, 3)
+    species = np.tile(bulk.species, len(cells))
+    keep = np.linalg.norm(x, axis=1) < radius
+    x, species = x[keep], species[keep]
+    bonds = cKDTree(x).query_ball_point(x, 1.1 * bond, return_length=True) - 1
+    x, species = x[bonds > 1], species[bonds > 1]
+    return x + rng.normal(scale=0.04, size=x.shape), species
+
+
+@pytest.mark.parametrize("element", ["CdSe", "Cd"])
+@pytest.mark.parametrize("halves", [True, False])
+def test_atoms_of_a_semiconductor_have_four_neighbours(element: str, halves: bool) -> None:
+    x, species = diamond_ball(8.5, seed=3)
+    clean = render(x, np.where(species == 0, 1.0, 0.75), n=64)
+    first, second = (clean + noise(64, 0.05, s) for s in (1, 2))
+    pair = {"half1": first, "half2": second} if halves else {}
+    atoms = trace_atoms(0.5 * (first + second), PIXEL, element, **pair)
+    i, j, error = compare(atoms.positions, x)
+    # A quarter of twelve neighbours, asked of atoms that have four, takes all of them away from the surface inwards.
+    assert len(i) == len(x) == len(atoms)
+    assert np.sqrt((error**2).sum(1).mean()) < 0.03
+    assert np.median(atoms.height[i][species[j] == 0]) > 1.2 * np.median(atoms.height[i][species[j] == 1])
+    assert set(atoms.symbols) == {"Cd"}
+
+
+def test_typical_peak_among_many_low_ones() -> None:
+    atoms, false = np.linspace(1.0, 0.6, 100), np.linspace(0.2, 0.01, 900)
+    assert typical_peak(np.concatenate([atoms, false]), 13) == pytest.approx(0.8, abs=0.01)
+    # Where half of the peaks are atoms, as it was without the low ones.
+    assert typical_peak(atoms, 13) >= 0.8
+
+
+def test_a_filtered_map_without_half_maps_is_traced(ball: np.ndarray) -> None:
+    # Weak peaks everywhere, outside the particle nothing: the noise outside tells nothing of that inside.
+    axis = (np.arange(64) - 32) * PIXEL
+    r = np.sqrt(axis[:, None, None] ** 2 + axis[None, :, None] ** 2 + axis**2)
+    volume = (render(ball, np.ones(len(ball)), n=64) + noise(64, 0.06, 5, resolution=0.9)) * (r < 13)
+    atoms = trace_atoms(volume, PIXEL, "Pt")
+    i, _, _ = compare(atoms.positions, ball)
+    assert len(i) == len(ball) == len(atoms)

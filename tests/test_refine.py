@@ -20,7 +20,7 @@ from single_rs.orient import Poses
 from single_rs.refine import RefineConfig, refine_atoms
 from single_rs.refine.covariance import bootstrap, pooled, total
 from single_rs.refine.existence import empty_sites
-from single_rs.refine.species import classify
+from single_rs.refine.species import classify, surroundings
 from single_rs.scoring import match_atoms
 from single_rs.simulate import nanocrystal, simulate_stack
 
@@ -201,6 +201,34 @@ def test_elements_of_nearly_equal_height_are_told_by_height_and_width_together()
     assert right.mean() > 0.97
     # Probabilities mean what they say: expected and found errors of some 280 atoms.
     assert abs(probability.max(1).mean() - right.mean()) < 0.02
+
+
+def test_a_pure_particle_stays_pure_though_surroundings_change_its_heights():
+    # As measured on simulated Pt at 10 e/px: heights of 0.06, mostly by where the atom is, that go with the width, and
+    # a few atoms in the tails.
+    split = []
+    for seed in range(12):
+        random = np.random.default_rng(seed)
+        crystal = nanocrystal("Pt", 19.0, seed=seed).positions
+        around = surroundings(crystal)
+        n = len(crystal)
+        common = random.normal(size=n) * np.where(random.random(n) < 0.04, 3.0, 1.0)
+        heights = 1 + 0.12 * around[:, 1] ** 2 + 0.035 * common
+        widths = 0.3 * around[:, 1] + 0.25 * (0.85 * common + 0.5 * random.normal(size=n))
+        split.append(classify(heights, widths, ("Pt", "Pd"), around)[1] > 0)
+    assert not any(split)
+
+
+def test_a_shell_of_another_element_is_not_taken_for_surroundings():
+    random = np.random.default_rng(5)
+    crystal = nanocrystal("Pd", 19.0, second="Pt", mixing="core_shell", seed=5)
+    heavy, n = crystal.symbols == "Pt", len(crystal)
+    common = random.normal(size=n)
+    heights = np.where(heavy, 1.09, 0.91) + 0.06 * common
+    widths = np.where(heavy, -0.27, 0.27) + 0.3 * (0.85 * common + 0.53 * random.normal(size=n))
+    probability, gain = classify(heights, widths, ("Pt", "Pd"), surroundings(crystal.positions))
+    assert gain > 20
+    assert ((probability[:, 0] > 0.5) == heavy).mean() > 0.95
 
 
 def test_one_element_is_not_made_two():

@@ -17,9 +17,10 @@ from typing import Any
 
 from single_rs import stages
 from single_rs.config import Config, settings_to_dict
-from single_rs.errors import InputError, NoParticleError
+from single_rs.errors import NoParticleError
 from single_rs.io import Movie, ParticleStack, open_movie, writable_folder, write_stack
 from single_rs.io.star import read_tracks, write_frames
+from single_rs.material import check_material, with_material
 from single_rs.particle import ParticleResult, solve_particle
 from single_rs.progress import Progress
 from single_rs.run_log import RunLog, file_log, stage_key
@@ -64,7 +65,7 @@ def run(
     pixel_size
         Å; ``None`` takes it from the file.
     element
-        Chemical symbol of the particles.
+        Chemical symbol of the particles, or formula of a compound of two elements ("CdSe").
     out
         Folder for all files; made if needed.
     config
@@ -88,8 +89,8 @@ def run(
     NoParticleError
         No particle in the movie.
     """
-    config = config or Config()
-    check_element(element)
+    check_material(element)
+    config = with_material(element, config or Config())
     movie = movie if isinstance(movie, Movie) else open_movie(movie, pixel_size)
     with movie, _recorded(movie, "run", out, element, config, seed, resume) as (folder, record, key):
         of = settings_to_dict(config)
@@ -150,8 +151,8 @@ def solve(
     InputError, DataFileError
         Input, element or folder that is not accepted; nothing is written.
     """
-    config = config or Config()
-    check_element(element)
+    check_material(element)
+    config = with_material(element, config or Config())
     path = None if isinstance(stack, ParticleStack) else Path(stack)
     stack = stack if isinstance(stack, ParticleStack) else stages.load_stack(Path(stack), pixel_size)
     source = Movie.from_array(stack.images, stack.pixel_size, path)
@@ -221,13 +222,3 @@ def _free_name(path: Path) -> Path:
     """Return `path`, or the first of path_1, path_2 … that does not exist."""
     names = itertools.chain([path], (path.with_name(f"{path.name}_{i}") for i in itertools.count(1)))
     return next(p for p in names if not p.exists())
-
-
-def check_element(element: str) -> None:
-    """Raise `InputError` when `element` is not a chemical symbol."""
-    from gemmi import Element
-
-    if Element(element).atomic_number == 0 or Element(element).name != element:
-        known = Element(element).name
-        hint = f"; did you mean {known}?" if Element(element).atomic_number else "; give a symbol, e.g. --element Pt"
-        raise InputError(f"element is {element!r}{hint}")

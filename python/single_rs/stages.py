@@ -184,9 +184,11 @@ def orient(
     stack_name: str = STACK,
 ) -> Poses:
     """Find the poses; write ``poses.star`` and give back what stands in it."""
+    from single_rs.material import lattice_seed
     from single_rs.orient import find_poses
 
-    poses = find_poses(clean, element, config, progress=progress, seed=seed)
+    symbol, config = lattice_seed(element, config)
+    poses = find_poses(clean, symbol, config, progress=progress, seed=seed)
     write_poses(folder / POSES, poses, stack_name, clean.pixel_size, clean.images.shape[1])
     return read_poses(folder / POSES)
 

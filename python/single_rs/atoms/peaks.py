@@ -6,7 +6,9 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-__all__ = ["find_peaks", "keep_highest"]
+__all__ = ["find_peaks", "keep_highest", "typical_peak"]
+
+TYPICAL_ROUNDS = 20  # the level falls in every round, and settles in two or three where atoms stand out
 
 
 def find_peaks(
@@ -69,3 +71,25 @@ def keep_highest(positions: np.ndarray, values: np.ndarray, min_distance: float)
             if keep[order[high]]:
                 keep[order[low]] = False
     return order[keep[order]]
+
+
+def typical_peak(values: np.ndarray, fewest: int) -> float:
+    """Typical height of the peaks that are atoms, among any number of low ones.
+
+    A map whose noise was filtered away has several false peaks for each atom, so that no fixed share of the peaks is
+    atoms: the level t is the median of the peaks above t / 2, from the top. Where noise hides the gap between both, the
+    median of the upper half is the higher of the two.
+
+    Parameters
+    ----------
+    values
+        (n,) heights, highest first, n >= fewest.
+    fewest
+        Atoms that there are at least; the highest of so many is no stray.
+    """
+    level = float(values[fewest - 1])
+    for _ in range(TYPICAL_ROUNDS):
+        before, level = level, float(np.median(values[values > 0.5 * level]))
+        if level == before:
+            break
+    return max(level, float(np.median(values[: max(len(values) // 2, fewest)])))

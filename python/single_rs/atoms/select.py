@@ -29,6 +29,7 @@ __all__ = [
     "HeightLaw",
     "bond_order",
     "count_neighbours",
+    "full_coordination",
     "half_map_odds",
     "in_largest_cluster",
     "neighbour_odds",
@@ -37,6 +38,9 @@ __all__ = [
 
 # In neighbour distances: between an interstice (0.71) and the shortest strained bond (0.9).
 SHORTEST_BOND = 0.82
+# Most neighbours that an atom can have, and the share of the typical height above which hardly a false peak is.
+CLOSE_PACKED = 12
+HIGH = 0.6
 
 
 def typical_height(positions: np.ndarray, heights: np.ndarray) -> np.ndarray:
@@ -123,12 +127,33 @@ def count_neighbours(positions: np.ndarray, cutoff: float) -> np.ndarray:
     return cKDTree(positions).query_ball_point(positions, cutoff, return_length=True) - 1
 
 
-def neighbour_odds(positions: np.ndarray, distance: float, reach: float) -> np.ndarray:
+def full_coordination(positions: np.ndarray, ratio: np.ndarray, distance: float, reach: float) -> int:
+    """Return how many neighbours an atom inside the particle has: 4 in diamond or zinc blende, 12 in close packing.
+
+    Learnt from the high peaks, since the element alone does not tell the structure: their 90 % quantile, as most atoms
+    of a small particle are at its surface, and no more than `CLOSE_PACKED` (bcc with its second shell has 14).
+
+    Parameters
+    ----------
+    positions
+        (n, 3), same unit as `distance`.
+    ratio
+        (n,) height over the typical height.
+    distance
+        Nearest-neighbour distance.
+    reach
+        Neighbours are within reach · distance.
+    """
+    count = count_neighbours(positions[ratio > HIGH], reach * distance)
+    return int(np.clip(np.quantile(count, 0.9), 1, CLOSE_PACKED)) if len(count) else CLOSE_PACKED
+
+
+def neighbour_odds(positions: np.ndarray, distance: float, reach: float, coordination: int) -> np.ndarray:
     """Odds from the surroundings: bonds of the right length speak for an atom, neighbours far too close against it.
 
-    False peaks inside a crystal sit in its interstices, 0.61 or 0.71 neighbour distances from several atoms; there is
-    no other room. A peak with a full shell of bonds and nobody too close is therefore an atom, while one at the rim
-    of the particle may be either.
+    False peaks inside a close-packed crystal sit in its interstices, 0.61 or 0.71 neighbour distances from several
+    atoms; there is no other room. A peak with a full shell of bonds and nobody too close is therefore an atom, while
+    one at the rim of the particle may be either.
 
     Parameters
     ----------
@@ -138,10 +163,13 @@ def neighbour_odds(positions: np.ndarray, distance: float, reach: float) -> np.n
         Nearest-neighbour distance of the element.
     reach
         Neighbours are within reach · distance.
+    coordination
+        Number of neighbours of an atom inside.
     """
     close = count_neighbours(positions, SHORTEST_BOND * distance)
     bonds = count_neighbours(positions, reach * distance) - close
-    odds = np.select([bonds < 2, bonds < 6, bonds < 9], [0.05, 0.5, 3.0], 20.0)
+    share = bonds / coordination
+    odds = np.select([share < 1 / 6, share < 1 / 2, share < 3 / 4], [0.05, 0.5, 3.0], 20.0)
     return odds * np.select([close == 0, close < 3], [1.0, 0.3], 0.02)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
+from single_rs.crystal import bulk_reference
 from single_rs.errors import InputError, NoParticleError
 from single_rs.robust import robust_sigma
 
@@ -47,26 +48,29 @@ class Support:
 
 
 def nearest_neighbour_distance(element: str) -> float:
-    """Bulk nearest-neighbour distance of an element in Å.
+    """Bulk nearest-neighbour distance of an element or a compound in Å.
 
     From the lattice constants of ASE's `reference_states` for fcc, bcc, hcp and diamond, else twice the covalent
-    radius.
+    radius; of a compound from `bulk_reference`.
 
     Parameters
     ----------
     element
-        Chemical symbol, e.g. ``"Pt"``.
+        Chemical symbol or formula, e.g. ``"Pt"`` or ``"CdSe"``.
 
     Raises
     ------
     InputError
-        When the symbol is not an element.
+        When the symbol is not an element, and not the formula of a tabulated compound.
     """
     from ase.data import atomic_numbers, covalent_radii, reference_states
 
     number = atomic_numbers.get(element) if isinstance(element, str) else None
     if not number:
-        raise InputError(f"element is {element!r}; a chemical symbol such as 'Pt' is needed")
+        bulk = bulk_reference(element) if isinstance(element, str) and element != "X" else None
+        if bulk is None:
+            raise InputError(f"element is {element!r}; a chemical symbol such as 'Pt' is needed, or neighbour_distance")
+        return bulk.nearest
     state: dict[str, Any] = reference_states[number] or {}
     share = {"fcc": 0.5**0.5, "bcc": 0.75**0.5, "diamond": 0.1875**0.5, "hcp": 1.0}.get(state.get("symmetry", ""))
     if share is None:

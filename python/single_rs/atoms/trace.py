@@ -6,12 +6,14 @@ import numpy as np
 from scipy import fft, ndimage
 
 from single_rs.atoms.gaussian import Fit, fit_atoms, start_fit
-from single_rs.atoms.peaks import find_peaks, keep_highest
+from single_rs.atoms.peaks import find_peaks, keep_highest, typical_peak
 from single_rs.atoms.profile import FourierMap, Profile
 from single_rs.atoms.select import (
+    CLOSE_PACKED,
     HeightLaw,
     bond_order,
     count_neighbours,
+    full_coordination,
     half_map_odds,
     in_largest_cluster,
     neighbour_odds,
@@ -21,6 +23,7 @@ from single_rs.atoms.support import ATOM_SCALE, Support, find_support, nearest_n
 from single_rs.atoms.types import Atoms, TraceConfig
 from single_rs.atoms.uncertainty import noise_sigma, pool_with_halves
 from single_rs.errors import InputError, NoParticleError
+from single_rs.material import elements_of
 from single_rs.progress import Progress, silent
 from single_rs.robust import robust_sigma
 
@@ -32,8 +35,9 @@ NOISE_LEVEL = 3.0
 MIN_ASYMMETRY = 1.35
 # Between 0.6, which noise and the shells of a particle with random poses reach, and 0.9, of any real particle.
 MIN_BOND_ORDER = 0.72
-# Bulk coordination of close packing is 12; fewer than 10 neighbours within reach mark the surface for the errors.
-CORE_NEIGHBOURS = 10
+# Shares of the coordination inside the particle: fewer neighbours mark the surface for the errors, and no atom at all.
+CORE_SHARE = 0.8
+LEAST_SHARE = 0.25
 
 
 def trace_atoms(
@@ -55,7 +59,8 @@ def trace_atoms(
     pixel_size
         Å.
     element
-        Chemical symbol; its bulk neighbour distance scales the search.
+        Chemical symbol, or formula of a compound; its bulk neighbour distance scales the search. The atoms of a
+        compound all get the symbol of its first element: the refinement tells them apart.
     diameter
         Rough diameter in Å; only keeps far regions of the box out.
     half1, half2
@@ -101,7 +106,7 @@ def trace_atoms(
     step("atoms", total, total)
     return Atoms(
         positions=np.ascontiguousarray(positions[order]),
-        symbols=np.full(len(order), element),
+        symbols=np.full(len(order), elements_of(element)[0]),
         height=fit.height[order],
         bfactor=8.0 * np.pi**2 * (profile.width * fit.scale[order] * pixel_size) ** 2,
         sigma=sigma[order] * pixel_size,
@@ -177,6 +182,7 @@ class _Scene:
         self.halves = [_high_pass(h, distance) for h in halves]
         self.pixel_size, self.distance, self.config = pixel_size, distance, config
         self.target = FourierMap(self.volume)
+        self.coordination, self.floor = CLOSE_PACKED, 0.0
         self.smooth = self._smooth(self.volume)
         outside = self.smooth[~mask]
         self.noise = robust_sigma(outside) if outside.size > 1000 else 0.0
@@ -203,7 +209,7 @@ class _Scene:
                 f"no particle in the map: {len(value)} peaks above {NOISE_LEVEL:g} times the noise, "
                 f"at least {self.config.min_atoms} are needed; check the poses and the resolution"
             )
-        typical = float(np.median(value[: max(len(value) // 2, self.config.min_atoms)]))
+        typical = typical_peak(value, self.config.min_atoms)
         strong = value > 0.5 * typical
         _, wells = self._peaks(-self.smooth, 0.0)
         depth = float(np.median(wells[: int(strong.sum())])) if len(wells) else 0.0
@@ -213,7 +219,10 @@ class _Scene:
                 f"high, as in noise (at most {1 / MIN_ASYMMETRY:.2f} for atoms); "
                 "check the poses and the sign of the contrast"
             )
-        keep = value > self.config.min_height * 0.5 * typical
+        if not self.halves:
+            # False peaks are as high as wells are deep, which the noise outside a filtered map does not tell.
+            self.floor = min(depth, 0.5 * typical)
+        keep = value > max(0.5 * self.config.min_height * typical, self.floor)
         scale = float(np.median(self._value(position[strong], self.volume) / value[strong]))
         return start_fit(position[keep], value[keep] * scale)
 
@@ -229,7 +238,7 @@ class _Scene:
             return fit, True
         smooth_height = float(np.median(self._value(fit.positions, self.smooth)))
         position, value = self._peaks(
-            self._smooth(residual), max(NOISE_LEVEL * self.noise, self.config.min_height * smooth_height)
+            self._smooth(residual), max(NOISE_LEVEL * self.noise, self.config.min_height * smooth_height, self.floor)
         )
         if len(value):
             everyone = np.concatenate([fit.positions, position])
@@ -259,6 +268,7 @@ class _Scene:
         """Final fit and the probability of each atom; the improbable ones are removed, the rest fitted again."""
         config = self.config
         law = None
+        least = config.min_neighbours or 0
         while True:
             if len(fit) < config.min_atoms:
                 raise NoParticleError(
@@ -270,11 +280,14 @@ class _Scene:
             if law is None:
                 law = self._learn(ratio, fit, residual)
                 # Kept from here on: judged anew, each atom lost at the rim would condemn the next.
-                surroundings = neighbour_odds(fit.positions, self.distance, config.reach)
+                self.coordination = full_coordination(fit.positions, ratio, self.distance, config.reach)
+                surroundings = neighbour_odds(fit.positions, self.distance, config.reach, self.coordination)
+                if config.min_neighbours is None:
+                    least = round(LEAST_SHARE * self.coordination)
             odds = law.odds(ratio) * surroundings
             if self.halves:
                 odds *= half_map_odds(*(self._value(fit.positions, h) for h in self.smooth_halves))
-            lonely = count_neighbours(fit.positions, config.reach * self.distance) < config.min_neighbours
+            lonely = count_neighbours(fit.positions, config.reach * self.distance) < least
             odds[lonely | (ratio < config.min_height)] = 0.0
             probability = odds / (1.0 + odds)
             keep = probability >= config.min_probability
@@ -305,5 +318,6 @@ class _Scene:
             own, own_profile, left = fit_atoms(FourierMap(half), self.pixel_size, fit, 2)
             positions.append(own.positions)
             variance.append(noise_sigma(left, self.mask, own, own_profile.width, self.distance) ** 2)
-        surface = count_neighbours(fit.positions, self.config.reach * self.distance) < CORE_NEIGHBOURS
+        neighbours = count_neighbours(fit.positions, self.config.reach * self.distance)
+        surface = neighbours < CORE_SHARE * self.coordination
         return pool_with_halves(sigma, positions[0] - positions[1], variance[0] + variance[1], surface)

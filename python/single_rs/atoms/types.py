@@ -22,7 +22,9 @@ class TraceConfig(Settings):
         0.7, "two atoms are never closer than this share of the neighbour distance", ge=0.3, le=1.0
     )
     reach: float = setting(1.25, "neighbours are atoms within this share of the neighbour distance", ge=1.0, le=1.6)
-    min_neighbours: int = setting(3, "an atom has at least this many neighbours", ge=0, le=12)
+    min_neighbours: int | None = setting(
+        None, "an atom has at least this many neighbours; None takes a quarter of those inside", ge=0, le=12
+    )
     min_height: float = setting(
         0.3, "lowest height of an atom, as a share of the typical height around it", gt=0.0, le=1.0
     )

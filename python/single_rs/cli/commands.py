@@ -179,9 +179,9 @@ def orient(
     from single_rs import stages
     from single_rs.cli.progress import progress_bars
     from single_rs.io import writable_folder
-    from single_rs.pipeline import check_element
+    from single_rs.material import check_material
 
-    check_element(element)
+    check_material(element)
     settings = settings_of(config)
     with progress_bars() as progress:
         clean = _cleaned(stack, pixel_size, settings, progress)
@@ -231,9 +231,9 @@ def trace(map: Path, *, element: Element, out: Out, diameter: float | None = Non
     from single_rs import stages
     from single_rs.cli.progress import progress_bars
     from single_rs.io import writable_folder
-    from single_rs.pipeline import check_element
+    from single_rs.material import check_material
 
-    check_element(element)
+    check_material(element)
     settings = settings_of(config)
     density = stages.load_maps(map)
     with progress_bars() as progress:

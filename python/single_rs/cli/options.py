@@ -31,7 +31,7 @@ WHOLE = Group("The whole road", sort_key=1)
 STAGES = Group("One stage, on the files of the stage before", sort_key=2)
 
 PixelSize = Annotated[float | None, Parameter(help="Å; wins over the header of the file.")]
-Element = Annotated[str, Parameter(help="Chemical symbol of the particles, e.g. Pt.")]
+Element = Annotated[str, Parameter(help="Chemical symbol of the particles (Pt) or formula of a compound (CdSe).")]
 Out = Annotated[Path, Parameter(help="Folder for the results; made if needed.")]
 ConfigFile = Annotated[Path | None, Parameter(help="TOML file of settings; 'single-rs config' prints one.")]
 Seed = Annotated[int, Parameter(help="Seed of all random numbers.")]

@@ -16,7 +16,7 @@ from single_rs.orient import Poses
 from single_rs.refine.covariance import bootstrap, pooled, total
 from single_rs.refine.normal import limited, normal_factor, solve
 from single_rs.refine.scene import Fitness, Model, Scene
-from single_rs.refine.species import classify
+from single_rs.refine.species import classify, surroundings
 from single_rs.refine.types import RefineConfig, Refined
 from single_rs.structure import coordination, surface_by_coordination
 
@@ -80,7 +80,7 @@ def assemble(
         difference = (halves[0][0].positions - halves[1][0].positions) * pixel
     statistical = pooled(by_blocks, fisher, count, surface)
     covariance = total(statistical, difference, model_shift, surface)
-    species, chosen, species_gain = _species(final, atoms, origin, config)
+    species, chosen, species_gain = _species(final, positions, atoms, origin, config)
     refined = Atoms(
         positions=positions,
         symbols=chosen,
@@ -130,13 +130,18 @@ def assemble(
 
 
 def _species(
-    model: Model, atoms: Atoms, origin: NDArray[np.int64], config: RefineConfig
+    model: Model,
+    positions: NDArray[np.float64],
+    atoms: Atoms,
+    origin: NDArray[np.int64],
+    config: RefineConfig,
 ) -> tuple[NDArray[np.float64], NDArray[np.str_], float]:
     """Probability (n, element), symbols (n,), and log-likelihood by which elements are told apart."""
     gain = 0.0
     probability = np.empty((len(model), 0))
     if len(config.elements) > 1:
-        probability, gain = classify(model.heights, model.widths, config.elements)
+        around = surroundings(positions)
+        probability, gain = classify(model.heights, model.widths, config.elements, around)
         if gain > 0:
             return probability, np.array(config.elements)[probability.argmax(1)], gain
     usual = Counter(str(s) for s in atoms.symbols).most_common(1)[0][0]

@@ -21,8 +21,10 @@ from numpy.typing import NDArray
 from single_rs import stages
 from single_rs.background import CleanStack
 from single_rs.errors import NoParticleError
+from single_rs.material import elements_of
 from single_rs.orient.types import Poses
 from single_rs.simulate import Crystal, OpticsConfig, nanocrystal
+from single_rs.simulate.compounds import compound_ball
 from single_rs.simulate.optics import Microscope
 from single_rs.simulate.streams import Stage, stream
 from single_rs.simulate.tumbling import ornstein_uhlenbeck
@@ -112,7 +114,10 @@ class _Model:
         self.case, self.config = case, config
         # Of the particle's size unless told: with the electrons, it decides what noise leaves of each reflection.
         diameter = config.model_diameter or max(case.clean.diameter, SMALLEST)
-        self.crystal: Crystal = nanocrystal(case.element, diameter, seed=case.seed)
+        compound = len(elements_of(case.element)) > 1
+        self.crystal: Crystal = (
+            compound_ball(case.element, diameter) if compound else nanocrystal(case.element, diameter, seed=case.seed)
+        )
         n, pixel = config.model_frames, case.pixel_size
         # A box that binning halves into an even one, for images and for the atoms' map alike.
         self.box = 4 * int(np.ceil((self.crystal.radius + MARGIN) / (2 * pixel)))

@@ -25,6 +25,7 @@ from single_rs import stages
 from single_rs.background.spectrum import rfft_shells
 from single_rs.crystal import polar, prototype
 from single_rs.errors import ConvergenceError, NoParticleError
+from single_rs.material import elements_of
 from single_rs.scoring import PM_PER_ANGSTROM
 from single_rs.simulate.crystals import Crystal
 from single_rs.simulate.streams import Stage, stream
@@ -134,6 +135,7 @@ def perfect_crystal(case: Case) -> tuple[Crystal, float]:
     """
     from single_rs.lattice import fit_lattice
     from single_rs.simulate import nanocrystal
+    from single_rs.simulate.compounds import compound_ball
 
     x = np.asarray(case.atoms.positions)
     try:
@@ -149,7 +151,10 @@ def perfect_crystal(case: Case) -> tuple[Crystal, float]:
         sites = lattice.sites[on] @ turned
         ideal = Crystal(sites - sites.mean(axis=0) + x[on].mean(axis=0), np.asarray(case.atoms.symbols)[on])
     else:
-        made = nanocrystal(case.element, case.clean.diameter, "sphere", ragged=0.0, disorder=0.0)
+        if len(elements_of(case.element)) > 1:
+            made = compound_ball(case.element, case.clean.diameter)
+        else:
+            made = nanocrystal(case.element, case.clean.diameter, "sphere", ragged=0.0, disorder=0.0)
         ideal = Crystal(made.positions + x.mean(axis=0), made.symbols)
     return ideal, float(np.median(cKDTree(ideal.positions).query(ideal.positions, k=2)[0][:, 1]))
 

@@ -69,6 +69,7 @@ def repeat(case: Case, clean: CleanStack, tell: Progress) -> Repetition:
     NoParticleError, ConvergenceError
         A stage that cannot solve the frames.
     """
+    from single_rs.material import lattice_seed
     from single_rs.orient import find_poses
     from single_rs.reconstruction import reconstruct
     from single_rs.refine import refine_atoms
@@ -81,7 +82,8 @@ def repeat(case: Case, clean: CleanStack, tell: Progress) -> Repetition:
     path = None if case.folder is None else case.folder / FOLDER / POSES
     poses = None if path is None else _read(path, key)
     if poses is None:
-        poses = find_poses(clean, case.element, settings.orient, progress=tell, seed=case.seed)
+        symbol, seeded = lattice_seed(case.element, settings.orient)
+        poses = find_poses(clean, symbol, seeded, progress=tell, seed=case.seed)
         if path is not None:
             _write(path, key, poses)
     seconds["search"] = time.monotonic() - start

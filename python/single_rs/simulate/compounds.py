@@ -1,0 +1,54 @@
+"""Balls of a compound of two elements, cut from its bulk crystal.
+
+Sites are x = n · cell with n the fractional sites of the prototype's cell (`crystal`), the species of each site one of
+the two elements. The centre of the ball is anywhere in the cell, so that the particle has no symmetry.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.spatial import cKDTree
+
+from single_rs.crystal import bulk_reference, prototype
+from single_rs.errors import InputError
+from single_rs.material import elements_of
+from single_rs.simulate.crystals import Crystal
+
+__all__ = ["compound_ball"]
+
+FEWEST_BONDS = 2  # of an atom; one with fewer would not stay
+
+
+def compound_ball(formula: str, diameter: float, centre: ArrayLike = (0.13, 0.07, 0.21)) -> Crystal:
+    """Return a ball of a compound, centred on the mean of its atoms.
+
+    Parameters
+    ----------
+    formula
+        One atom of each element, e.g. ``"CdSe"``, tabulated in `compounds`.
+    diameter
+        Å.
+    centre
+        (3,) of the ball, in fractions of the cell.
+
+    Raises
+    ------
+    InputError
+        When the compound is not tabulated.
+    """
+    bulk, names = bulk_reference(formula), elements_of(formula)
+    if bulk is None or len(names) != 2:
+        raise InputError(f"formula is {formula!r}; a tabulated compound of two elements such as 'CdSe' is needed")
+    kind, cell = prototype(bulk.structure), bulk.cell()
+    reach = int(np.ceil(diameter / np.linalg.norm(cell, axis=1).min())) + 1
+    steps = np.stack(np.meshgrid(*[np.arange(-reach, reach + 1)] * 3, indexing="ij"), axis=-1).reshape(-1, 1, 3)
+    sites = ((steps + kind.motif - np.asarray(centre)) @ cell).reshape(-1, 3)
+    symbols = np.array(names)[np.tile(kind.species, len(steps))]
+    keep = np.linalg.norm(sites, axis=1) <= 0.5 * diameter
+    sites, symbols = sites[keep], symbols[keep]
+    while True:
+        bonds = cKDTree(sites).query_ball_point(sites, 1.1 * bulk.nearest, return_length=True) - 1
+        if (bonds >= FEWEST_BONDS).all():
+            return Crystal(sites - sites.mean(axis=0), symbols)
+        sites, symbols = sites[bonds >= FEWEST_BONDS], symbols[bonds >= FEWEST_BONDS]

@@ -1,0 +1,61 @@
+"""What a particle is made of: symbols, formulas, and the settings that follow from a compound."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.spatial import cKDTree
+
+from single_rs.config import Config
+from single_rs.errors import InputError
+from single_rs.material import check_material, elements_of, lattice_seed, with_material
+from single_rs.orient import OrientConfig
+from single_rs.orient.template import lattice_template
+from single_rs.simulate.compounds import compound_ball
+
+
+def test_symbols_and_tabulated_compounds_are_accepted() -> None:
+    for name in ("Pt", "Co", "CdSe", "PbS", "ZnO"):
+        check_material(name)
+    assert elements_of("Co") == ("Co",)  # cobalt, not carbon monoxide
+    assert elements_of("CdSe") == ("Cd", "Se")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("pt", "did you mean Pt"), ("Xx", "give a symbol"), ("AuCu", "not tabulated; give one of its elements")],
+)
+def test_others_are_refused_with_a_remedy(name: str, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        check_material(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "structure", "nearest"),
+    # Nearest distance between atoms of one kind: a √3/4 of diamond is the bond itself, a/√2 of fcc that of the metal.
+    [("CdSe", "diamond", 6.05 * 3**0.5 / 4), ("PbS", "fcc", 5.9362 / 2**0.5), ("ZnO", "hcp", 3.2533)],
+)
+def test_the_search_gets_a_lattice_with_the_same_spots(name: str, structure: str, nearest: float) -> None:
+    symbol, config = lattice_seed(name, OrientConfig())
+    template = lattice_template(symbol, config.structure, config.lattice_constant)
+    assert (symbol, template.structure) == (elements_of(name)[0], structure)
+    assert template.spacing == pytest.approx(nearest)
+    told = OrientConfig(structure="bcc", lattice_constant=3.0)
+    assert lattice_seed(name, told)[1] == told
+    assert lattice_seed("Pt", told) == ("Pt", told)
+
+
+def test_the_elements_of_a_compound_are_told_apart() -> None:
+    assert with_material("CdSe", Config()).refine.elements == ("Cd", "Se")
+    assert with_material("Pt", Config()).refine.elements == ()
+
+
+@pytest.mark.parametrize(("name", "bonds"), [("CdSe", 4), ("PbS", 6), ("ZnO", 4)])
+def test_neighbours_in_a_ball_of_a_compound_are_of_the_other_element(name: str, bonds: int) -> None:
+    ball = compound_ball(name, 16.0)
+    tree = cKDTree(ball.positions)
+    nearest = np.median(tree.query(ball.positions, k=2)[0][:, 1])
+    pairs = tree.query_pairs(1.1 * nearest, output_type="ndarray")
+    assert (ball.symbols[pairs[:, 0]] != ball.symbols[pairs[:, 1]]).all()
+    assert np.bincount(pairs.ravel()).max() == bonds
+    np.testing.assert_allclose(ball.positions.mean(axis=0), 0.0, atol=1e-9)
