@@ -8,8 +8,8 @@ from scipy.spatial.transform import Rotation
 
 from single_rs.background import CleanStack, clean_stack
 from single_rs.io import ParticleStack
-from single_rs.orient import OrientConfig, Poses
-from single_rs.orient.agreement import agreement
+from single_rs.orient import OrientConfig, Poses, intensity
+from single_rs.orient.agreement import agreement, better_of
 from single_rs.orient.frames import FOLDS
 from single_rs.orient.intensity import index_by_intensity
 from single_rs.orient.quotient import FRIEDEL, Index
@@ -64,7 +64,8 @@ def test_frames_of_an_icosahedron_are_indexed_from_nothing(icosahedron, index):
 
 
 @pytest.mark.slow
-def test_frames_of_a_glass_do_not_agree():
+def test_frames_of_a_glass_do_not_agree(monkeypatch):
+    monkeypatch.setattr(intensity, "STARTS", 2)  # of eight: more of the same
     crystal = nanocrystal("Pt", 18.0, structure="amorphous", seed=22)
     stack = simulate_stack(crystal, 120, box=96, pixel_size=PIXEL, dose=12.0, step=6.0, seed=22)
     clean = clean_stack(ParticleStack(stack.images, PIXEL, np.arange(120), None))
@@ -77,10 +78,12 @@ def test_frames_of_a_glass_do_not_agree():
     assert index.significance()["index_sigma"] < 1.0
 
 
-def _poses(rotations: np.ndarray, weight: np.ndarray) -> Poses:
+def _poses(rotations: np.ndarray, weight: np.ndarray, score: float = 0.0) -> Poses:
     n = len(rotations)
     zeros = np.zeros(n)
-    return Poses(rotations, np.zeros((n, 2)), zeros, zeros, np.ones(n, np.int8), weight, np.arange(n, dtype=np.int64))
+    return Poses(
+        rotations, np.zeros((n, 2)), zeros + score, zeros, np.ones(n, np.int8), weight, np.arange(n, dtype=np.int64)
+    )
 
 
 def test_agreement_is_free_of_frame_and_counts_frames_in_use():
@@ -91,3 +94,12 @@ def test_agreement_is_free_of_frame_and_counts_frames_in_use():
     assert agreement(_poses(rotations, weight), _poses(turned, weight))["starts_agree"] == pytest.approx(0.9)
     weight[:20] = 0
     assert agreement(_poses(rotations, weight), _poses(turned, weight))["starts_agree"] == 1.0
+
+
+def test_the_better_of_two_starts_is_kept():
+    rotations = Rotation.random(50, random_state=1).as_matrix()
+    worse, better = _poses(rotations, np.ones(50), 10.0), _poses(rotations[::-1], np.ones(50), 11.0)
+    for pair in ((worse, better), (better, worse)):
+        kept = better_of(*pair)
+        np.testing.assert_array_equal(kept.rotations, better.rotations)
+        assert kept.evidence["starts_agree"] < 0.2

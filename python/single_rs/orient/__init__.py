@@ -17,7 +17,7 @@ import numpy as np
 
 from single_rs.background import CleanStack
 from single_rs.errors import InputError
-from single_rs.orient.agreement import agreement
+from single_rs.orient.agreement import better_of
 from single_rs.orient.engine import solve_from_states
 from single_rs.orient.types import OrientConfig, Poses
 
@@ -69,8 +69,7 @@ def find_poses(
 
         return solve_by_climb(clean, config, progress, seed)
     poses = solve_from_states(clean, element, config, progress, seed)
-    if config.second_start:
-        other = replace(config, engine="free" if config.engine == "lattice" else "lattice")
-        second = solve_from_states(clean, element, other, progress, seed)
-        poses = replace(poses, evidence=poses.evidence | agreement(poses, second))
-    return poses
+    if not config.second_start:
+        return poses
+    other = replace(config, engine="free" if config.engine == "lattice" else "lattice")
+    return better_of(poses, solve_from_states(clean, element, other, progress, seed))

@@ -6,12 +6,14 @@ decide is what held-out models and half sets say.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from single_rs.orient.types import Poses
 from single_rs.scoring import score_poses
 
-__all__ = ["agreement"]
+__all__ = ["agreement", "better_of"]
 
 
 def agreement(first: Poses, second: Poses) -> dict[str, float]:
@@ -22,3 +24,13 @@ def agreement(first: Poses, second: Poses) -> dict[str, float]:
     used = np.flatnonzero(first.weight > 0)
     score = score_poses(second.rotations[used], np.arange(len(used)), first.rotations[used])
     return {"starts_agree": score.within_3deg, "starts_distance_deg": score.median_deg}
+
+
+def better_of(first: Poses, second: Poses) -> Poses:
+    """Return the solution that explains the frames better, by their mean log-likelihood, with the agreement of the two.
+
+    Likelihoods are against models that do not hold the frame; a half that sits in several mates at once has a worse one.
+    """
+    used = first.weight > 0
+    better = second if second.score[used].mean() > first.score[used].mean() else first
+    return replace(better, evidence=better.evidence | agreement(first, second))

@@ -15,16 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from single_rs.orient.frames import FrameSet
 from single_rs.orient.mates import all_mates
 from single_rs.orient.quotient import FRIEDEL
-from single_rs.orient.reference import likelihood, look_up, polish
+from single_rs.orient.reference import Reference, exact_fit, likelihood, look_up, polish
 from single_rs.orient.rotation_search import LONGEST_COMPARED, MOST_ALIKE, laying_rotations
 from single_rs.orient.solver import HalfPoses, HalfSolver
 
 __all__ = ["Merged", "merge_halves", "particle_translation", "robust_mean"]
 
 SAMPLE = 240  # frames of the second half that choose the mate
-ROUNDS = 2
+FINALISTS = 8  # ways that are laid on the first half's model before they are compared
+ROUNDS = 2  # of laying
 POLISH = 8  # iterations
 
 
@@ -50,22 +52,44 @@ def merge_halves(first: HalfSolver, first_poses: HalfPoses, second: HalfSolver, 
     mates = all_mates(second_poses.rotations[sample][:, None], ways)
     count = mates.shape[1]
     of = np.repeat(every, count)
-    overlap, power, _ = look_up(frames, reference, mates.reshape(-1, 3, 3), of, np.zeros((n * count, 2)), second.window)
-    total = likelihood(overlap, power, of, frames.gain).reshape(n, count).mean(axis=0)
-    order = np.argsort(-total, kind="stable")
-    f, o = divmod(int(order[0]), len(ways))
-    rotations = FRIEDEL[f] @ second_poses.rotations @ ways[o]
-    shifts = second_poses.shifts
+    starts = np.zeros((n * count, 2))
+    overlap, power, _ = look_up(frames, reference, mates.reshape(-1, 3, 3), of, starts, second.window)
+    rough = likelihood(overlap, power, of, frames.gain).reshape(n, count).mean(axis=0)
+    # The ways are right to a degree only, and turns that are no symmetry quite may lie between two: lay each anew.
+    laid = []
+    for way in np.argsort(-rough, kind="stable")[:FINALISTS]:
+        f, o = divmod(int(way), len(ways))
+        laid.append(_laid(frames, reference, second_poses, sample, FRIEDEL[f], ways[o], second.window))
+    gains = np.array([gain for gain, _, _ in laid])
+    order = np.argsort(-gains, kind="stable")
+    _, rotations, shifts = laid[order[0]]
+    gap = float(gains[order[0]] - gains[order[1]]) if len(order) > 1 else 0.0
+    return Merged(replace(second_poses, rotations=rotations, shifts=shifts), gap)
+
+
+def _laid(
+    frames: FrameSet,
+    reference: Reference,
+    poses: HalfPoses,
+    sample: NDArray[np.int64],
+    flip: NDArray[np.float64],
+    way: NDArray[np.float64],
+    window: int,
+) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
+    """Mean gain of the frames `sample`, and all poses, when one way is followed and then laid as well as it goes."""
+    every = np.arange(len(sample))
+    rotations, shifts = flip @ poses.rotations @ way, poses.shifts
     for _ in range(ROUNDS):
         start = rotations[sample]
-        found = look_up(frames, reference, start, every, np.zeros((n, 2)), second.window)[2]
+        found = look_up(frames, reference, start, every, np.zeros((len(sample), 2)), window)[2]
         fitted = polish(frames, reference, start, found, POLISH)
         r, t = fitted.rotations, fitted.shifts
         turn = robust_mean(np.einsum("nji,njk->nik", start, r))
         moved = particle_translation(r, t - shifts[sample])
         rotations = rotations @ turn
         shifts = shifts + (rotations @ moved)[:, :2]
-    return Merged(replace(second_poses, rotations=rotations, shifts=shifts), float(total[order[0]] - total[order[1]]))
+    overlap, power = exact_fit(frames, reference, rotations[sample], every, shifts[sample])
+    return float(likelihood(overlap, power, every, frames.gain).mean()), rotations, shifts
 
 
 def robust_mean(rotations: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -15,14 +15,16 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 
 from single_rs.orient.volumes import PAD, shell_index
 
 __all__ = ["approximate_symmetries", "correlations", "laying_rotations", "rotation_grid", "unit_rotations"]
 
-GRID_STEP = np.radians(9.0)  # distance of the rotations first tried: a spot is ≈ spacing / diameter = 0.1 rad wide
+GRID_STEP = np.radians(7.0)  # distance of the rotations first tried: a spot is ≈ spacing / diameter = 0.1 rad wide
 POINTS = 500  # strongest points compared
+BLUR = 0.3  # of the step, at the last shell: spots so wide reach from one trial to the next
 APART = np.radians(14.0)  # rotations nearer than this are one
 REFINEMENTS = 4  # each halves the step
 ALIKE = 0.35  # correlation from which a turn of a volume is an approximate symmetry (strangers have 0.25)
@@ -66,16 +68,19 @@ def laying_rotations(
         Most rotations returned; all are at least `APART` from each other.
     """
     height = _above_shell(a)
+    # Between the trials a spot may lie half a step off: the first look is at wider ones.
+    wide = gaussian_filter(height, BLUR * GRID_STEP * high * PAD, truncate=2.0)
     points, weight = _strongest(_above_shell(b), low * PAD, high * PAD)
     trial = rotation_grid(GRID_STEP)
-    value = _correlation(height, points, weight, trial)
+    value = _correlation(wide, points, weight, trial)
     order = np.argsort(-value, kind="stable")[: 20 * count]
     best = _apart(trial[order], count)
     step = GRID_STEP / 2
     offsets = np.stack(np.meshgrid(*[np.array([-1.0, 0.0, 1.0])] * 3, indexing="ij"), -1).reshape(-1, 3)
-    for _ in range(REFINEMENTS):
+    for number in range(REFINEMENTS):
+        looked_at = wide if number == 0 else height
         turned = best[:, None] @ Rotation.from_rotvec(offsets * step).as_matrix()
-        values = _correlation(height, points, weight, turned.reshape(-1, 3, 3)).reshape(len(best), -1)
+        values = _correlation(looked_at, points, weight, turned.reshape(-1, 3, 3)).reshape(len(best), -1)
         pick = values.argmax(axis=1)
         best, value = turned[np.arange(len(best)), pick], values.max(axis=1)
         step /= 2
