@@ -29,7 +29,7 @@ def agreement(first: Poses, second: Poses) -> dict[str, float]:
 def better_of(first: Poses, second: Poses) -> Poses:
     """Return the solution that explains the frames better, by their mean log-likelihood, with the agreement of the two.
 
-    Likelihoods are against models that do not hold the frame; a half that sits in several mates at once has a worse one.
+    Likelihoods are against models that do not hold the frame; a half that sits in two mates at once has a worse one.
     """
     used = first.weight > 0
     better = second if second.score[used].mean() > first.score[used].mean() else first

@@ -24,8 +24,8 @@ class OrientConfig(Settings):
     )
     second_start: bool = setting(
         False,
-        "solve again from the other start (free after lattice, lattice after free), report how far the two agree, and keep "
-        "the one that explains the frames better",
+        "solve again from the other start (free after lattice, lattice after free), report how far the two agree, and "
+        "keep the one that explains the frames better",
     )
     structure: str | None = setting(
         None, "lattice type of the seed; that of the element when not given", choices=("fcc", "bcc", "hcp", "diamond")
