@@ -120,6 +120,37 @@ fn the_window_finds_the_shift_of_a_frame() {
 }
 
 #[test]
+fn a_wide_window_holds_what_each_of_its_shifts_gives() {
+    let mut scene = Scene::new(11, 6);
+    let spacing = shift_spacing(&scene.plane);
+    let noise = scene.noise(6);
+    let poses = std::mem::take(&mut scene.poses);
+    for (r, noise) in poses.iter().zip(noise.chunks(scene.plane.len())) {
+        let clean = scene.structure(r, [2.4 * spacing, -1.3 * spacing]);
+        let spectrum: Vec<Complex32> = clean.iter().zip(noise).map(|(x, n)| x + n * 4.0).collect();
+        scene.poses = vec![*r];
+        for steps in [4, 5, 6, 7] {
+            let side = 2 * steps + 1;
+            let shift = |i: usize| (i as f32 - steps as f32) * spacing;
+            let starts: Vec<[f32; 2]> =
+                (0..side * side).map(|i| [shift(i % side), shift(i / side)]).collect();
+            let each = scene.look(&spectrum, &vec![0; starts.len()], &starts, 0);
+            let best = each.iter().max_by(|a, b| a.overlap.total_cmp(&b.overlap)).unwrap();
+            let found = scene.look(&spectrum, &[0], &[[0.0; 2]], steps)[0];
+            // A parabola through the best adds what lies between shifts.
+            assert!(
+                (0.999..1.15).contains(&(found.overlap / best.overlap)),
+                "{} {}",
+                found.overlap,
+                best.overlap
+            );
+            let off = (found.shift[0] - best.shift[0]).hypot(found.shift[1] - best.shift[1]);
+            assert!(off < 0.8 * spacing, "{steps} steps: {:?} instead of {:?}", found.shift, best.shift);
+        }
+    }
+}
+
+#[test]
 fn threads_and_neighbours_change_nothing() {
     let mut scene = Scene::new(8, 7);
     let spectra = scene.noise(4);

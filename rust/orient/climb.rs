@@ -12,7 +12,7 @@
 //! Steps are Newton's with the Hessian's eigenvalues made positive (Dauphin et al. 2014, arXiv:1406.2572), in units of
 //! the curvature expected at a top, and are halved when they do not climb.
 
-use crate::orient::lookup::{AtomModel, FrameFilter, Scratch};
+use crate::orient::lookup::{AtomBlock, AtomModel, BLOCK, FrameFilter, Scratch};
 use crate::orient::score::Match;
 use crate::orient::search::Finalist;
 use crate::volume::Rotation;
@@ -109,27 +109,27 @@ struct Slope {
     hessian: Matrix5<f32>,
 }
 
+/// A pose on its way up.
+pub(super) struct Climber {
+    pub(super) pose: Finalist,
+    slope: Slope,
+}
+
 impl Jets<'_> {
-    /// Climb from a pose in at most `steps` steps.
-    pub(super) fn climb(
-        &self,
-        model: &AtomModel<'_>,
-        start: &Finalist,
-        scale: f32,
-        steps: usize,
-    ) -> Finalist {
-        let value = |m: &Match| 2.0 * scale * m.overlap - scale * scale * m.power;
-        let (mut at, mut slope) = self.pose(model, start.rotation, start.fit.shift);
-        let mut step = self.step(model, &at.rotation, &slope, scale);
+    /// Climb in at most `steps` steps.
+    pub(super) fn climb(&self, model: &AtomModel<'_>, from: Climber, scale: f32, steps: usize) -> Climber {
+        let value = |at: &Climber| 2.0 * scale * at.pose.fit.overlap - scale * scale * at.pose.fit.power;
+        let mut at = from;
+        let mut step = self.step(model, &at, scale);
         for _ in 0..steps {
             if step[0].hypot(step[1]) < SHORTEST[0] && step.fixed_rows::<3>(2).norm() < SHORTEST[1] {
                 break;
             }
-            let (tried, there) =
-                self.pose(model, turned(&at.rotation, &step), self.moved(at.fit.shift, &step));
-            if value(&tried.fit) > value(&at.fit) {
-                (at, slope) = (tried, there);
-                step = self.step(model, &at.rotation, &slope, scale);
+            let tried =
+                self.start(model, turned(&at.pose.rotation, &step), self.moved(at.pose.fit.shift, &step));
+            if value(&tried) > value(&at) {
+                at = tried;
+                step = self.step(model, &at, scale);
             } else {
                 step *= 0.5;
             }
@@ -141,15 +141,17 @@ impl Jets<'_> {
         [shift[0] + step[0] / self.scale, shift[1] + step[1] / self.scale]
     }
 
-    fn pose(&self, model: &AtomModel<'_>, rotation: Rotation, shift: [f32; 2]) -> (Finalist, Slope) {
+    /// A climber at a pose.
+    pub(super) fn start(&self, model: &AtomModel<'_>, rotation: Rotation, shift: [f32; 2]) -> Climber {
         let slope = self.slope(model, &rotation, shift);
         let fit = Match { overlap: slope.overlap, power: model.power.at(&rotation), shift };
-        (Finalist { rotation, fit }, slope)
+        Climber { pose: Finalist { rotation, fit }, slope }
     }
 
     /// Newton's step, no longer than allowed, for L at the scale `s`.
-    fn step(&self, model: &AtomModel<'_>, r: &Rotation, slope: &Slope, s: f32) -> Vector5<f32> {
-        let power = model.power.slope(r);
+    fn step(&self, model: &AtomModel<'_>, at: &Climber, s: f32) -> Vector5<f32> {
+        let slope = &at.slope;
+        let power = model.power.slope(&at.pose.rotation);
         let mut gradient = 2.0 * s * slope.gradient;
         let mut hessian = 2.0 * s * slope.hessian;
         for i in 0..2 {
@@ -194,36 +196,63 @@ impl Jets<'_> {
     #[inline(always)]
     fn sums(&self, model: &AtomModel<'_>, r: &Rotation, shift: [f32; 2]) -> Sums {
         let row = |i: usize| [r[i][0] * self.scale, r[i][1] * self.scale, r[i][2] * self.scale];
-        let (rx, ry, rz) = (row(0), row(1), row(2));
+        let rows = [row(0), row(1), row(2)];
         let middle = (self.side / 2) as f32;
         let origin = [shift[0] * self.scale + middle, shift[1] * self.scale + middle];
-        let last = (self.side - 1) as f32;
         let mut sums = Sums::default();
-        for (p, &height) in model.positions.iter().zip(model.heights) {
-            let x = rx[0] * p[0] + rx[1] * p[1] + rx[2] * p[2];
-            let y = ry[0] * p[0] + ry[1] * p[1] + ry[2] * p[2];
-            let z = rz[0] * p[0] + rz[1] * p[1] + rz[2] * p[2];
-            let (u, v) = (x + origin[0], y + origin[1]);
-            if !(u >= 0.0 && v >= 0.0 && u < last && v < last) {
-                continue;
-            }
-            let (i, j) = ((u + 0.5) as usize, (v + 0.5) as usize);
-            let (du, dv) = (u - i as f32, v - j as f32);
-            let mut jet = self.values[j * self.side + i];
-            let [_, jx, jy, jxx, jxy, jyy, ..] = jet;
-            jet[1] += du * jxx + dv * jxy;
-            jet[2] += du * jxy + dv * jyy;
-            jet[0] += 0.5 * (du * (jx + jet[1]) + dv * (jy + jet[2]));
-            let (hx, hy, hz) = (height * x, height * y, height * z);
-            let moments = [height, hx, hy, hz, hx * x, hy * y, hz * z, hx * y, hx * z, hy * z];
-            for m in 0..MOMENTS {
-                for d in 0..LANES {
-                    sums[m][d] += moments[m] * jet[d];
+        for atoms in &model.blocks {
+            let levers = self.levers(atoms, &rows, origin);
+            for a in 0..BLOCK {
+                let (du, dv) = (levers.rest[0][a], levers.rest[1][a]);
+                let mut jet = self.values[levers.at[a] as usize];
+                let [_, jx, jy, jxx, jxy, jyy, ..] = jet;
+                jet[1] += du * jxx + dv * jxy;
+                jet[2] += du * jxy + dv * jyy;
+                jet[0] += 0.5 * (du * (jx + jet[1]) + dv * (jy + jet[2]));
+                for m in 0..MOMENTS {
+                    for d in 0..LANES {
+                        sums[m][d] += levers.moments[m][a] * jet[d];
+                    }
                 }
             }
         }
         sums
     }
+
+    /// Where the atoms of a block lie; those outside of the image weigh nothing.
+    #[inline(always)]
+    fn levers(&self, atoms: &AtomBlock, rows: &[[f32; 3]; 3], origin: [f32; 2]) -> Levers {
+        let last = (self.side - 1) as f32;
+        let mut levers = Levers { at: [0; BLOCK], rest: [[0.0; BLOCK]; 2], moments: [[0.0; BLOCK]; MOMENTS] };
+        for a in 0..BLOCK {
+            let [px, py, pz] = [atoms.axes[0][a], atoms.axes[1][a], atoms.axes[2][a]];
+            let on = |row: &[f32; 3]| row[0] * px + row[1] * py + row[2] * pz;
+            let (x, y, z) = (on(&rows[0]), on(&rows[1]), on(&rows[2]));
+            let (u, v) = (x + origin[0], y + origin[1]);
+            let inside = u >= 0.0 && v >= 0.0 && u < last && v < last;
+            let only = |value: f32| if inside { value } else { 0.0 };
+            let (height, x, y, z, u, v) =
+                (only(atoms.heights[a]), only(x), only(y), only(z), only(u), only(v));
+            // SAFETY: numbers between 0 and `last` fit.
+            let (i, j): (i32, i32) = unsafe { ((u + 0.5).to_int_unchecked(), (v + 0.5).to_int_unchecked()) };
+            levers.at[a] = j * self.side as i32 + i;
+            levers.rest[0][a] = u - i as f32;
+            levers.rest[1][a] = v - j as f32;
+            let (hx, hy, hz) = (height * x, height * y, height * z);
+            let moments = [height, hx, hy, hz, hx * x, hy * y, hz * z, hx * y, hx * z, hy * z];
+            for m in 0..MOMENTS {
+                levers.moments[m][a] = moments[m];
+            }
+        }
+        levers
+    }
+}
+
+/// Of a block of atoms: the nearest point of the grid, what is left to the atom, and h times the moments of its lever.
+struct Levers {
+    at: [i32; BLOCK],
+    rest: [[f32; BLOCK]; 2],
+    moments: [[f32; BLOCK]; MOMENTS],
 }
 
 impl Slope {

@@ -13,11 +13,12 @@
 //! quarter of the shortest wavelength, as `PHASES`² images of the grid, and the nearest point is read; what that
 //! multiplies the spectrum by (sinc along each axis) is divided out beforehand (compare the second type of non-uniform
 //! transform: Dutt and Rokhlin 1993, doi:10.1137/0914081). A window of shifts by whole steps of the grid is one patch of
-//! one image.
+//! one image (see `window`).
 
 use crate::fourier::{HalfPlane, good_length};
 use crate::orient::power::SlicePower;
-use crate::orient::score::{Match, window_peak};
+use crate::orient::score::Match;
+use crate::orient::window::{MARGIN, PHASES, Phases};
 use crate::volume::Rotation;
 use num_complex::Complex32;
 use rayon::prelude::*;
@@ -27,20 +28,10 @@ use std::f32::consts::{PI, TAU};
 use std::ops::Range;
 use std::sync::Arc;
 
+pub use crate::orient::window::MOST_STEPS;
+
 /// Grid points per shortest period.
 const OVERSAMPLING: usize = 4;
-
-/// Points of J along each axis in a step of the grid: what is read is a sixteenth of a wavelength off at most.
-const PHASES: usize = 2;
-
-/// Zeros round each image of a phase, so that no patch leaves it.
-const MARGIN: usize = 16;
-
-/// Rows of a patch that are summed at a time, so that the sums stay in registers.
-const ROWS: usize = 4;
-
-/// Most shifts to each side of the centre of the window.
-pub const MOST_STEPS: usize = 7;
 
 /// Atoms all alike but for their heights.
 pub struct AtomModel<'a> {
@@ -48,14 +39,23 @@ pub struct AtomModel<'a> {
     pub positions: &'a [[f32; 3]],
     /// Heights.
     pub heights: &'a [f32],
-    /// The same, axis by axis.
-    axes: [Vec<f32>; 3],
+    /// The same in blocks.
+    pub(super) blocks: Vec<AtomBlock>,
     /// Mean square of the atoms' distances from the centre along an axis, px².
     pub spread: f32,
     /// w c at the packed frequencies.
     pub filter: &'a [f32],
     /// Power of the model's slices.
     pub power: SlicePower<'a>,
+}
+
+/// Atoms taken at a time, as many as a vector has lanes.
+pub(super) const BLOCK: usize = 8;
+
+/// As many atoms, axis by axis; places without an atom have no height.
+pub(super) struct AtomBlock {
+    pub(super) axes: [[f32; BLOCK]; 3],
+    pub(super) heights: [f32; BLOCK],
 }
 
 impl<'a> AtomModel<'a> {
@@ -69,8 +69,12 @@ impl<'a> AtomModel<'a> {
     ) -> Self {
         let square: f32 = positions.iter().flatten().map(|v| v * v).sum();
         let spread = square / (3 * positions.len().max(1)) as f32;
-        let axes = std::array::from_fn(|i| positions.iter().map(|p| p[i]).collect());
-        Self { positions, heights, axes, spread, filter, power }
+        let block = |(p, h): (&[[f32; 3]], &[f32])| AtomBlock {
+            axes: std::array::from_fn(|i| std::array::from_fn(|a| p.get(a).map_or(0.0, |p| p[i]))),
+            heights: std::array::from_fn(|a| h.get(a).copied().unwrap_or(0.0)),
+        };
+        let blocks = positions.chunks(BLOCK).zip(heights.chunks(BLOCK)).map(block).collect();
+        Self { positions, heights, blocks, spread, filter, power }
     }
 }
 
@@ -81,7 +85,7 @@ pub fn shift_spacing(plane: &HalfPlane) -> f32 {
 }
 
 /// Side of the grid of J.
-fn grid_side(plane: &HalfPlane) -> usize {
+pub(super) fn grid_side(plane: &HalfPlane) -> usize {
     good_length(OVERSAMPLING * plane.max_shell)
 }
 
@@ -197,13 +201,7 @@ impl<'a> FrameFilter<'a> {
             self.image(spectrum, filter, factor, inside.map(|row| &mut row[MARGIN..]), scratch);
         }
         scratch.images = images;
-        Phases {
-            values: &scratch.images,
-            looks: &mut scratch.looks,
-            side: self.side,
-            stride,
-            scale: self.scale(),
-        }
+        Phases { images: &scratch.images, looks: &mut scratch.looks, stride, scale: self.scale() }
     }
 
     /// Points from one row of a phase's image to the next.
@@ -242,122 +240,6 @@ impl<'a> FrameFilter<'a> {
             self.rows
                 .process_with_scratch(&mut scratch.line, &mut out[..side], &mut scratch.work)
                 .expect("the lines have the planned length");
-        }
-    }
-}
-
-/// J of one frame, `[phase][y][x]`.
-pub(super) struct Phases<'a> {
-    values: &'a [f32],
-    /// First point of each atom's patch.
-    looks: &'a mut Vec<i32>,
-    side: usize,
-    stride: usize,
-    /// Grid points per px.
-    scale: f32,
-}
-
-impl Phases<'_> {
-    /// Best shift of one candidate.
-    pub(super) fn best(
-        &mut self,
-        model: &AtomModel<'_>,
-        r: &Rotation,
-        start: [f32; 2],
-        steps: usize,
-    ) -> Match {
-        let mut window = [0.0f32; (2 * MOST_STEPS + 1) * (2 * MOST_STEPS + 1)];
-        let side = 2 * steps + 1;
-        let window = &mut window[..side * side];
-        self.find(model, r, start, steps);
-        match side {
-            0..=4 => self.sum::<4>(model.heights, side, window),
-            5..=8 => self.sum::<8>(model.heights, side, window),
-            _ => self.sum::<16>(model.heights, side, window),
-        }
-        let mut found = window_peak(window, steps, 1.0 / self.scale, model.power.at(r));
-        found.shift[0] += start[0];
-        found.shift[1] += start[1];
-        found
-    }
-
-    /// Where the patches of all atoms begin; those of atoms outside the image lie in its margin.
-    fn find(&mut self, model: &AtomModel<'_>, r: &Rotation, start: [f32; 2], steps: usize) {
-        #[cfg(target_arch = "x86_64")]
-        if std::arch::is_x86_feature_detected!("avx2") {
-            // SAFETY: the processor has what the function was compiled for.
-            return unsafe { self.find_avx2(model, r, start, steps) };
-        }
-        self.find_baseline(model, r, start, steps);
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2")]
-    fn find_avx2(&mut self, model: &AtomModel<'_>, r: &Rotation, start: [f32; 2], steps: usize) {
-        self.find_baseline(model, r, start, steps);
-    }
-
-    #[inline(always)]
-    fn find_baseline(&mut self, model: &AtomModel<'_>, r: &Rotation, start: [f32; 2], steps: usize) {
-        let fine = PHASES as f32 * self.scale;
-        let middle = (PHASES * (self.side / 2 + MARGIN - steps)) as f32 + 0.5; // truncation then rounds
-        let origin = [start[0] * fine + middle, start[1] * fine + middle];
-        let row = |i: usize| [r[i][0] * fine, r[i][1] * fine, r[i][2] * fine];
-        let (rx, ry) = (row(0), row(1));
-        let last = (PHASES * (self.stride - MARGIN)) as f32;
-        let stride = self.stride as i32;
-        let phases = PHASES as i32;
-        let [xs, ys, zs] = &model.axes;
-        self.looks.resize(xs.len(), 0);
-        for (((at, &px), &py), &pz) in self.looks.iter_mut().zip(xs).zip(ys).zip(zs) {
-            let x = rx[0] * px + rx[1] * py + rx[2] * pz + origin[0];
-            let y = ry[0] * px + ry[1] * py + ry[2] * pz + origin[1];
-            // SAFETY: clamped numbers fit (a clamp of NaN by max and min is a number).
-            let (ix, iy): (i32, i32) =
-                unsafe { (x.max(0.0).min(last).to_int_unchecked(), y.max(0.0).min(last).to_int_unchecked()) };
-            let phase = (iy % phases) * phases + ix % phases;
-            *at = (phase * stride + iy / phases) * stride + ix / phases;
-        }
-    }
-
-    /// Σ_a h_a J(y_a + shift) for all shifts of the window, in lanes as wide as the machine has.
-    fn sum<const WIDTH: usize>(&self, heights: &[f32], side: usize, window: &mut [f32]) {
-        #[cfg(target_arch = "x86_64")]
-        if std::arch::is_x86_feature_detected!("avx2") {
-            // SAFETY: the processor has what the function was compiled for.
-            return unsafe { self.sum_avx2::<WIDTH>(heights, side, window) };
-        }
-        self.sum_baseline::<WIDTH>(heights, side, window);
-    }
-
-    /// The same code in lanes of eight. Nothing is fused, so the numbers are the same to the last bit.
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2")]
-    fn sum_avx2<const WIDTH: usize>(&self, heights: &[f32], side: usize, window: &mut [f32]) {
-        self.sum_baseline::<WIDTH>(heights, side, window);
-    }
-
-    /// WIDTH ≥ `side` columns are summed, `ROWS` rows at a time.
-    #[inline(always)]
-    fn sum_baseline<const WIDTH: usize>(&self, heights: &[f32], side: usize, window: &mut [f32]) {
-        for (group, out) in window.chunks_mut(ROWS * side).enumerate() {
-            let down = group * ROWS * self.stride;
-            let mut sums = [[0.0f32; WIDTH]; ROWS];
-            for (&at, &h) in self.looks.iter().zip(heights) {
-                let at = at as usize;
-                let patch = &self.values[at + down..at + down + (ROWS - 1) * self.stride + WIDTH];
-                let lines: [&[f32; WIDTH]; ROWS] = std::array::from_fn(|i| {
-                    patch[i * self.stride..][..WIDTH].try_into().expect("the slice has this length")
-                });
-                for i in 0..ROWS {
-                    for j in 0..WIDTH {
-                        sums[i][j] += h * lines[i][j];
-                    }
-                }
-            }
-            for (out, sum) in out.chunks_exact_mut(side).zip(&sums) {
-                out.copy_from_slice(&sum[..side]);
-            }
         }
     }
 }

@@ -5,6 +5,7 @@
 //! - [`hmm`]: the same evidence pooled over neighbouring frames by a hidden Markov model;
 //! - [`score`]: candidate poses against a Fourier volume, the shift searched;
 //! - [`lookup`]: candidate poses against the atoms of a model, the shift searched;
+//! - `window`: the same on many shifts at once;
 //! - [`power`]: what the model's slices hold, which a look-up does not see;
 //! - `climb`: from a candidate to the local top of its likelihood;
 //! - [`search`]: all candidates of a frame looked up, the best climbed from, the finalists kept;
@@ -19,3 +20,4 @@ pub mod polish;
 pub mod power;
 pub mod score;
 pub mod search;
+mod window;

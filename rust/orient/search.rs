@@ -4,12 +4,16 @@
 //! of the way the better they are; of what comes out, the best poses of which no two are the same are kept.
 
 use crate::fourier::HalfPlane;
-use crate::orient::climb::{JetFilter, JetScratch};
+use crate::orient::climb::{Climber, JetFilter, JetScratch};
 use crate::orient::lookup::{AtomModel, FrameFilter, by_frame, packed};
 use crate::orient::score::Match;
 use crate::volume::Rotation;
 use num_complex::Complex32;
 use rayon::prelude::*;
+
+/// A climbed pose that much below the best of its frame is dropped: nats, and a share of what the best gains. Time would
+/// have to pay for it with two jumps, some 25 nats.
+const HOPELESS: (f32, f32) = (50.0, 0.1);
 
 /// How far a search goes.
 #[derive(Debug, Clone)]
@@ -77,9 +81,6 @@ pub fn search(
         .collect();
     let scale = common_scale(&looked);
     let value = |m: &Match| 2.0 * scale * m.overlap - scale * scale * m.power;
-    let best_first = |poses: &mut Vec<Finalist>| {
-        poses.sort_by(|a, b| value(&b.fit).total_cmp(&value(&a.fit)));
-    };
     let jet_filter = JetFilter::new(&filter, model);
     ranges
         .par_iter()
@@ -93,18 +94,23 @@ pub fn search(
                     looked.iter().zip(range.clone()).map(|(m, i)| weight * value(m) + pool.prior[i]);
                 let believed: Vec<f32> = believed.collect();
                 let jets = jet_filter.apply(&filter, packed(spectra, plane, frame), model, jets, scratch);
-                let climbed = |poses: &[Finalist], steps: usize| -> Vec<Finalist> {
-                    poses.iter().map(|pose| jets.climb(model, pose, scale, steps)).collect()
+                // Best first, without the hopeless.
+                let climbed = |climbers: Vec<Climber>, steps: usize| -> Vec<Climber> {
+                    let climb = |from| jets.climb(model, from, scale, steps);
+                    let mut climbers: Vec<Climber> = climbers.into_iter().map(climb).collect();
+                    let gained = |c: &Climber| weight * value(&c.pose.fit);
+                    climbers.sort_by(|a, b| gained(b).total_cmp(&gained(a)));
+                    let best = climbers.first().map_or(0.0, gained);
+                    let least = best - HOPELESS.0 - HOPELESS.1 * best.abs();
+                    climbers.retain(|c| gained(c).total_cmp(&least).is_ge());
+                    climbers
                 };
-                let start = |i: usize| Finalist { rotation: pool.rotations[range.start + i], fit: looked[i] };
-                let starts: Vec<Finalist> =
-                    best_of(&believed, plan.climbers).into_iter().map(start).collect();
-                let mut poses = climbed(&starts, plan.climb[0]);
-                best_first(&mut poses);
-                poses.truncate(poses.len().div_ceil(2));
-                let mut poses = climbed(&poses, plan.climb[1]);
-                best_first(&mut poses);
-                distinct(poses, plan)
+                let start = |i: usize| jets.start(model, pool.rotations[range.start + i], looked[i].shift);
+                let starts = best_of(&believed, plan.climbers).into_iter().map(start).collect();
+                let mut climbers = climbed(starts, plan.climb[0]);
+                climbers.truncate(plan.climbers.div_ceil(2));
+                let climbers = climbed(climbers, plan.climb[1]);
+                distinct(climbers.into_iter().map(|c| c.pose), plan)
             },
         )
         .collect()
@@ -132,7 +138,7 @@ fn best_of(values: &[f32], count: usize) -> Vec<usize> {
 }
 
 /// The first poses, of which no two are the same.
-fn distinct(poses: Vec<Finalist>, plan: &SearchPlan) -> Vec<Finalist> {
+fn distinct(poses: impl Iterator<Item = Finalist>, plan: &SearchPlan) -> Vec<Finalist> {
     let near = 1.0 + 2.0 * plan.same.cos();
     let trace = |a: &Rotation, b: &Rotation| -> f32 {
         a.iter().flatten().zip(b.iter().flatten()).map(|(x, y)| x * y).sum()

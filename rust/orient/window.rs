@@ -1,0 +1,166 @@
+//! A candidate's overlap on a window of shifts, read from the images of a frame (see `lookup`).
+//!
+//! J is held at `PHASES` points a grid step along each axis, as `PHASES`² images of the grid, so that a window of shifts by
+//! whole steps is one patch of one image for each atom.
+
+use crate::orient::lookup::{AtomModel, BLOCK};
+use crate::orient::score::{Match, window_peak};
+use crate::volume::Rotation;
+
+/// Points of J along each axis in a step of the grid: what is read is a sixteenth of a wavelength off at most.
+pub(super) const PHASES: usize = 2;
+
+/// Zeros round each image of a phase, so that no patch leaves it.
+pub(super) const MARGIN: usize = 16;
+
+/// Shifts along each side that are read at once.
+const READ: usize = 8;
+
+/// Rows of a wider window that are read at once, so that the sums stay in registers.
+const ROWS: usize = 4;
+
+/// Most shifts to each side of the centre of the window.
+pub const MOST_STEPS: usize = 7;
+
+/// Shifts in the widest window.
+const MAP: usize = (2 * MOST_STEPS + 1) * (2 * MOST_STEPS + 1);
+
+/// J of one frame.
+pub(super) struct Phases<'a> {
+    /// `[phase][y][x]`.
+    pub(super) images: &'a [f32],
+    /// First point of each atom's patch.
+    pub(super) looks: &'a mut Vec<i32>,
+    /// Points of a row of an image.
+    pub(super) stride: usize,
+    /// Grid points per px.
+    pub(super) scale: f32,
+}
+
+impl Phases<'_> {
+    /// Best shift of one candidate.
+    pub(super) fn best(
+        &mut self,
+        model: &AtomModel<'_>,
+        r: &Rotation,
+        start: [f32; 2],
+        steps: usize,
+    ) -> Match {
+        let (mut map, side) = ([0.0; MAP], 2 * steps + 1);
+        let map = &mut map[..side * side];
+        self.find(model, r, start, steps);
+        if side < READ / 2 {
+            cut(&self.sum::<{ READ / 2 }, { READ / 2 }>(model.heights, 0), side, map);
+        } else if side < READ {
+            cut(&self.sum::<READ, READ>(model.heights, 0), side, map);
+        } else {
+            for (group, rows) in map.chunks_mut(ROWS * side).enumerate() {
+                cut(&self.sum::<{ 2 * READ }, ROWS>(model.heights, group * ROWS), side, rows);
+            }
+        }
+        let mut found = window_peak(map, steps, 1.0 / self.scale, model.power.at(r));
+        found.shift[0] += start[0];
+        found.shift[1] += start[1];
+        found
+    }
+
+    /// Where the patches of all atoms begin, `first` steps of the grid before the start; those of atoms outside the image
+    /// lie in its margin.
+    fn find(&mut self, model: &AtomModel<'_>, r: &Rotation, start: [f32; 2], first: usize) {
+        #[cfg(target_arch = "x86_64")]
+        if std::arch::is_x86_feature_detected!("avx2") {
+            // SAFETY: the processor has what the function was compiled for.
+            return unsafe { self.find_avx2(model, r, start, first) };
+        }
+        self.find_baseline(model, r, start, first);
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2")]
+    fn find_avx2(&mut self, model: &AtomModel<'_>, r: &Rotation, start: [f32; 2], first: usize) {
+        self.find_baseline(model, r, start, first);
+    }
+
+    #[inline(always)]
+    fn find_baseline(&mut self, model: &AtomModel<'_>, r: &Rotation, start: [f32; 2], first: usize) {
+        let fine = PHASES as f32 * self.scale;
+        let middle = (PHASES * self.stride / 2 - PHASES * first) as f32 + 0.5; // truncation then rounds
+        let origin = [start[0] * fine + middle, start[1] * fine + middle];
+        let row = |i: usize| [r[i][0] * fine, r[i][1] * fine, r[i][2] * fine];
+        let (rx, ry) = (row(0), row(1));
+        let last = (PHASES * (self.stride - MARGIN)) as f32;
+        let stride = self.stride as i32;
+        let phases = PHASES as i32;
+        self.looks.clear();
+        for block in &model.blocks {
+            let [xs, ys, zs] = &block.axes;
+            let mut looks = [0; BLOCK];
+            for (a, at) in looks.iter_mut().enumerate() {
+                let x = rx[0] * xs[a] + rx[1] * ys[a] + rx[2] * zs[a] + origin[0];
+                let y = ry[0] * xs[a] + ry[1] * ys[a] + ry[2] * zs[a] + origin[1];
+                // SAFETY: clamped numbers fit (a clamp of NaN by max and min is a number).
+                let (ix, iy): (i32, i32) = unsafe {
+                    (x.max(0.0).min(last).to_int_unchecked(), y.max(0.0).min(last).to_int_unchecked())
+                };
+                let phase = (iy % phases) * phases + ix % phases;
+                *at = (phase * stride + iy / phases) * stride + ix / phases;
+            }
+            self.looks.extend_from_slice(&looks);
+        }
+    }
+
+    /// Σ_a h_a J(y_a + shift) for a patch of shifts, its first row `down` rows below the first, in lanes as wide as the
+    /// machine has.
+    fn sum<const WIDTH: usize, const ROWS: usize>(
+        &self,
+        heights: &[f32],
+        down: usize,
+    ) -> [[f32; WIDTH]; ROWS] {
+        #[cfg(target_arch = "x86_64")]
+        if std::arch::is_x86_feature_detected!("avx2") {
+            // SAFETY: the processor has what the function was compiled for.
+            return unsafe { self.sum_avx2::<WIDTH, ROWS>(heights, down) };
+        }
+        self.sum_baseline::<WIDTH, ROWS>(heights, down)
+    }
+
+    /// The same code in lanes of eight. Nothing is fused, so the numbers are the same to the last bit.
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2")]
+    fn sum_avx2<const WIDTH: usize, const ROWS: usize>(
+        &self,
+        heights: &[f32],
+        down: usize,
+    ) -> [[f32; WIDTH]; ROWS] {
+        self.sum_baseline::<WIDTH, ROWS>(heights, down)
+    }
+
+    #[inline(always)]
+    fn sum_baseline<const WIDTH: usize, const ROWS: usize>(
+        &self,
+        heights: &[f32],
+        down: usize,
+    ) -> [[f32; WIDTH]; ROWS] {
+        let (values, stride) = (self.images, self.stride);
+        let down = down * stride;
+        let mut sums = [[0.0f32; WIDTH]; ROWS];
+        for (&at, &h) in self.looks.iter().zip(heights) {
+            let at = at as usize + down;
+            let patch = &values[at..at + (ROWS - 1) * stride + WIDTH];
+            let lines: [&[f32; WIDTH]; ROWS] = std::array::from_fn(|i| {
+                patch[i * stride..][..WIDTH].try_into().expect("the slice has this length")
+            });
+            for i in 0..ROWS {
+                for j in 0..WIDTH {
+                    sums[i][j] += h * lines[i][j];
+                }
+            }
+        }
+        sums
+    }
+}
+
+/// Rows of a map of `side` shifts a row, out of a patch.
+fn cut<const WIDTH: usize, const ROWS: usize>(patch: &[[f32; WIDTH]; ROWS], side: usize, map: &mut [f32]) {
+    map.chunks_exact_mut(side).zip(patch).for_each(|(out, row)| out.copy_from_slice(&row[..side]));
+}
