@@ -97,6 +97,10 @@ def test_a_solved_particle_is_judged_solved_and_a_wrong_element_is_not(particle)
     assert judge(clean, poses, density, model, "Pt").verdict == "solved"
     assert judge(clean, poses, density, model, "Pb").verdict == "failed"
     assert judge(clean, poses, density, None, "Pt").verdict == "failed"
+    restless = replace(poses, evidence=poses.evidence | {"half2_jump_share": 0.08})
+    verdict = judge(clean, restless, density, model, "Pt")
+    assert verdict.verdict == "doubtful"
+    assert any("0.92" in reason and "jumps" in reason for reason in verdict.reasons)
 
 
 def test_noise_has_no_lattice_and_no_continuity(particle):

@@ -3,7 +3,7 @@
 Every test compares the data with a null that was measured on the same data, or two results that never met:
 
 - the frames' spots against the same spectra with their rings turned at random (is there a lattice at all?);
-- neighbouring frames against distant ones (does it tumble as one body?);
+- neighbouring frames against distant ones (does it tumble as one body, or do frames sit in several poses alike?);
 - frames against models that do not hold them, in their own poses, in those of other frames, and in the nearest mates;
 - the two half sets, solved apart (FSC; the lead of the mate that joins them);
 - the traced atoms against the lattice of the element (is it what it is said to be?).
@@ -44,6 +44,7 @@ LIMITS = (
     Limit("index_sigma", "lattice spots stand {value:.1f} sigma above scrambled spectra", 1.0, 2.0),
     Limit("continuity", "neighbouring frames agree by {value:.2f} more than distant ones", 0.05, 0.15),
     Limit("confident", "{value:.2f} of the frames have a clear pose", 0.3, 0.6),
+    Limit("steady", "{value:.2f} of the steps from frame to frame are no jumps to another pose", 0.0, 0.94),
     Limit("mate_gap", "the half sets join with a lead of {value:.1f} nats per frame", 0.5, 2.0),
     Limit("mate_lead", "poses lead their nearest mates by {value:.1f} nats per frame of held-out data", 0.0, 1.0),
     Limit("gain_over_null", "frames gain {value:.0f} nats more from their own poses than from others'", 2.0, 5.0),
@@ -85,6 +86,9 @@ def judge(
     used = ~np.asarray(clean.bad, bool)
     numbers = dict(poses.evidence)
     numbers["confident"] = float((poses.confidence[used] > CLEAR_POSE).mean()) if used.any() else 0.0
+    jumps = [numbers[name] for name in ("half1_jump_share", "half2_jump_share") if name in numbers]
+    if jumps:
+        numbers["steady"] = 1 - max(jumps)
     numbers["detail"] = 1 / density.resolution if np.isfinite(density.resolution) else 0.0
     failed: list[str] = []
     doubtful: list[str] = []
