@@ -3,8 +3,9 @@
 mod common;
 
 use common::{Random, cube, product, with_threads};
-use single_rs::orient::emc::{Emc, Intensity};
+use single_rs::orient::emc::Emc;
 use single_rs::orient::index::{Indexer, RING, Rings};
+use single_rs::orient::intensity::Intensity;
 use single_rs::volume::Rotation;
 use std::f32::consts::PI;
 

@@ -103,3 +103,4 @@ def test_the_better_of_two_starts_is_kept():
         kept = better_of(*pair)
         np.testing.assert_array_equal(kept.rotations, better.rotations)
         assert kept.evidence["starts_agree"] < 0.2
+        assert kept.evidence["starts_lead"] == pytest.approx(0.1)

@@ -101,6 +101,9 @@ def test_a_solved_particle_is_judged_solved_and_a_wrong_element_is_not(particle)
     verdict = judge(clean, restless, density, model, "Pt")
     assert verdict.verdict == "doubtful"
     assert any("0.92" in reason and "jumps" in reason for reason in verdict.reasons)
+    for lead, expected in ((0.01, "doubtful"), (0.2, "solved")):
+        apart = replace(poses, evidence=poses.evidence | {"starts_agree": 0.4, "starts_lead": lead})
+        assert judge(clean, apart, density, model, "Pt").verdict == expected
 
 
 def test_noise_has_no_lattice_and_no_continuity(particle):

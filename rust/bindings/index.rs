@@ -3,8 +3,9 @@
 use super::agree;
 use super::convert::{contiguous, rows};
 use crate::error::Error;
-use crate::orient::emc::{Emc, Intensity};
+use crate::orient::emc::Emc;
 use crate::orient::index::{Candidate, Indexer, LatticeSpots, RING, Rings, polar_spectra};
+use crate::orient::intensity::Intensity;
 use numpy::{IntoPyArray, PyArray2, PyArray3, PyArray4, PyArrayMethods, PyReadonlyArrayDyn};
 use pyo3::prelude::*;
 

@@ -13,7 +13,7 @@
 //! zone axes with their few enormous spots would else outweigh everything.
 
 use crate::error::{Error, Result};
-use crate::orient::emc::{Intensity, on_ring};
+use crate::orient::intensity::{Intensity, on_ring};
 use crate::volume::Rotation;
 use num_complex::Complex32;
 use rayon::prelude::*;

@@ -2,6 +2,7 @@
 //!
 //! - [`index`]: every frame on its own against the spots of a lattice, pose known up to the lattice's mates;
 //! - [`emc`]: the same with no lattice given: the frames' power spectra make up their own three-dimensional intensity;
+//! - [`intensity`]: that intensity, and its sections;
 //! - [`hmm`]: the same evidence pooled over neighbouring frames by a hidden Markov model;
 //! - [`score`]: candidate poses against a Fourier volume, the shift searched;
 //! - [`lookup`]: candidate poses against the atoms of a model, the shift searched;
@@ -15,6 +16,7 @@ mod climb;
 pub mod emc;
 pub mod hmm;
 pub mod index;
+pub mod intensity;
 pub mod lookup;
 pub mod polish;
 pub mod power;

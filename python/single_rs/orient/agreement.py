@@ -27,10 +27,12 @@ def agreement(first: Poses, second: Poses) -> dict[str, float]:
 
 
 def better_of(first: Poses, second: Poses) -> Poses:
-    """Return the solution that explains the frames better, by their mean log-likelihood, with the agreement of the two.
+    """Return the solution that explains the frames better, by their mean log-likelihood, with lead and agreement.
 
     Likelihoods are against models that do not hold the frame; a half that sits in two mates at once has a worse one.
     """
     used = first.weight > 0
-    better = second if second.score[used].mean() > first.score[used].mean() else first
-    return replace(better, evidence=better.evidence | agreement(first, second))
+    gains = first.score[used].mean(), second.score[used].mean()
+    better = second if gains[1] > gains[0] else first
+    lead = {"starts_lead": float(max(gains) / max(min(gains), 1e-9) - 1)}
+    return replace(better, evidence=better.evidence | agreement(first, second) | lead)
