@@ -15,7 +15,7 @@
 //! Both sums over the in-plane angle are products of Fourier series on the rings. With β low a frame is nowhere in
 //! particular, and only what many frames have in common grows; that is why a random start does not stay one.
 //!
-//! Limit: 2 · 8 · rings · [`BINS`] flops for each frame and direction.
+//! Limit: 2 · 8 · 32 · rings flops for each frame and direction.
 
 use crate::error::{Error, Result};
 use crate::orient::index::{RING, Rings, frame_of};

@@ -174,7 +174,8 @@ def volumetric(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Relative change of volume det(I + ε) − 1 (...) of tensors (..., 6), and its standard error."""
     stretch = np.eye(3) + matrices(tensor)
-    det = np.linalg.det(stretch)
+    with np.errstate(invalid="ignore"):  # atoms without a strain are NaN, and stay so
+        det = np.linalg.det(stretch)
     if covariance is None:
         return np.asarray(det - 1), np.full_like(det, np.nan)
     inverse = np.full_like(stretch, np.nan)
