@@ -168,7 +168,8 @@ def lattice_facts(particle: ParticleFiles) -> str:
         rows.append(("Atoms on sites", number(100 * lattice["fraction_on_sites"], 1, "%")))
     domains = lattice.get("domains") or []
     if len(domains) > 1:
-        rows.append(("Domains", text(", ".join(f"{d.get('relation')} ({d.get('atoms')})" for d in domains))))
+        named = text(", ".join(f"{d.get('relation')} ({d.get('atoms')})" for d in domains))
+        rows.append(("Domains", f'<span class="prose">{named}</span>'))
     return f"<h3>Lattice, {text(lattice.get('structure', 'best fit'))}</h3>{facts(rows)}"
 
 
