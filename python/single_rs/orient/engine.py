@@ -63,14 +63,14 @@ def solve_from_states(
     blocks = time_blocks(clean.frames, config.block, config.guard)
     template = lattice_template(element, config.structure, config.lattice_constant)
     index = index_frames(clean, template, config) if config.engine == "lattice" else None
+    shared = {} if index is None else {**index.significance(), "lattice_constant": index.template.lattice_constant}
 
     def solve(number: int) -> _Solved:
         select = np.flatnonzero(blocks.half == number)
         fold, block = blocks.fold[select], blocks.block[select]
         report("smooth")
         if index is not None:
-            own, first, start = index.take(select), site_seed, index.significance()
-            start["lattice_constant"] = index.template.lattice_constant
+            own, first, start = index.take(select), site_seed, shared
         else:
             random = np.random.Generator(np.random.Philox(key=[seed, number]))
             own, start = index_by_intensity(clean, select, fold, template, config, random)

@@ -7,19 +7,20 @@ folds, and the map becomes sharper, until its atoms can be told. The lattice eng
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
 from single_rs.orient.frames import FOLDS, FrameSet
-from single_rs.orient.mates import unfold
 from single_rs.orient.quotient import States
 from single_rs.orient.reference import Reference, exact_fit, likelihood, polish
-from single_rs.orient.solver import HalfSolver
+from single_rs.orient.segments import best_segment
+from single_rs.orient.solver import HalfSolver, Sums
 from single_rs.orient.volumes import fourier_volume
 
 __all__ = ["map_seed"]
 
-SEEDS = 3  # segments tried
 ROUNDS = 6  # of shifting
 POLISHES = 2  # rounds against the atoms of the map
 POLISH_ITERATIONS = 4
@@ -27,19 +28,7 @@ POLISH_ITERATIONS = 4
 
 def map_seed(half: HalfSolver, states: States, trail: dict[str, float]) -> Reference:
     """Reference of the segment whose map explains its own frames best."""
-    unfolded, segment = unfold(states.likeliest, half.template.group, half.block, states.chain.step)
-    lengths = np.bincount(segment)
-    best: tuple[float, Reference] | None = None
-    for number in np.argsort(-lengths, kind="stable")[:SEEDS]:
-        members = np.flatnonzero(segment == number)
-        if len(members) < FOLDS and best is not None:
-            continue
-        reference, gain = _segment_map(half, half.frames.take(members), unfolded[members])
-        if best is None or gain * len(members) > best[0]:
-            best = (gain * len(members), reference)
-            trail["seed_frames"], trail["seed_gain"] = float(len(members)), gain
-    assert best is not None  # lengths has at least one entry
-    return best[1]
+    return best_segment(half, states, partial(_segment_map, half), trail, least=FOLDS)
 
 
 def _segment_map(half: HalfSolver, frames: FrameSet, rotations: NDArray[np.float64]) -> tuple[Reference, float]:
@@ -49,22 +38,16 @@ def _segment_map(half: HalfSolver, frames: FrameSet, rotations: NDArray[np.float
     shifts = np.zeros((len(rotations), 2))
     weight = np.ones(len(rotations))
     for _ in range(ROUNDS):
-        sums = half.insert(frames, weight, rotations, shifts, fold, FOLDS)
-        whole = tuple(np.sum([s[i] for s in sums], axis=0) for i in (0, 1))
-        volumes = [
-            fourier_volume(np.maximum(half.density(whole[0] - above, whole[1] - below), 0), half.reach)
-            for above, below in sums
-        ]
+        others = _held_out(half.insert(frames, weight, rotations, shifts, fold, FOLDS))
+        volumes = [fourier_volume(np.maximum(half.density(*sums), 0), half.reach) for sums in others]
         _, shifts = half.score(frames, volumes, fold, rotations, every)
     gain = np.zeros(len(rotations))
     for _ in range(POLISHES):
-        sums = half.insert(frames, weight, rotations, shifts, fold, FOLDS)
-        whole = tuple(np.sum([s[i] for s in sums], axis=0) for i in (0, 1))
-        for number, (above, below) in enumerate(sums):
+        for number, sums in enumerate(_held_out(half.insert(frames, weight, rotations, shifts, fold, FOLDS))):
             own = np.flatnonzero(fold == number)
             if not len(own):
                 continue
-            reference = half.map_reference(frames, (whole[0] - above, whole[1] - below))
+            reference = half.map_reference(frames, sums)
             part = frames.take(own)
             best = polish(part, reference, rotations[own], shifts[own], POLISH_ITERATIONS)
             rotations[own], shifts[own] = best.rotations, best.shifts
@@ -72,3 +55,9 @@ def _segment_map(half: HalfSolver, frames: FrameSet, rotations: NDArray[np.float
             gain[own] = likelihood(overlap, power, np.arange(len(own)), part.gain)
     whole = half.insert(frames, weight, rotations, shifts, np.zeros(len(every), np.int64), 1)[0]
     return half.map_reference(frames, whole), float(gain.mean())
+
+
+def _held_out(sums: list[Sums]) -> list[Sums]:
+    """For each fold the accumulated slices of all the others."""
+    above, below = (np.sum([s[i] for s in sums], axis=0) for i in (0, 1))
+    return [(above - a, below - b) for a, b in sums]

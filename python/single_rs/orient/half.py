@@ -31,6 +31,7 @@ from single_rs.orient.search import SearchPlan, search
 from single_rs.orient.solver import CONFIDENT, HalfPoses, HalfSolver, Sums
 from single_rs.orient.volumes import shell_correlation
 from single_rs.orient.witness import gain_over_null, lead_over_mates
+from single_rs.robust import robust_sigma
 
 __all__ = ["Seed", "solve_half"]
 
@@ -189,8 +190,7 @@ def _temper(gain: NDArray[np.float64], power: NDArray[np.float64]) -> float:
     scale = np.median(gain[used] / power[used])  # s², of frames mostly in their right pose
     expected = np.maximum(scale * power[used], 1.0)
     z = (gain[used] - expected) / np.sqrt(2 * expected)
-    spread = 1.4826 * np.median(np.abs(z - np.median(z)))
-    return float(np.clip(1 / max(spread, 1e-3) ** 2, LEAST_TEMPER, 1.0))
+    return float(np.clip(1 / max(robust_sigma(z), 1e-3) ** 2, LEAST_TEMPER, 1.0))
 
 
 def _in_doubt(fold: _Fold, turns: NDArray[np.float64]) -> Candidates:

@@ -24,6 +24,7 @@ from single_rs.orient.rotation_search import approximate_symmetries, correlation
 from single_rs.orient.template import LatticeTemplate, beam_directions
 from single_rs.orient.types import OrientConfig
 from single_rs.orient.volumes import PAD
+from single_rs.sampling import evenly
 
 __all__ = ["index_by_intensity"]
 
@@ -121,7 +122,7 @@ def _intensities(
         if found is None or continuity > found[0]:
             found = (continuity, intensity)
     assert found is not None  # STARTS is not 0
-    order = np.unique(np.linspace(0, n - 1, min(n, WHOLE)).astype(int))
+    order = evenly(n, WHOLE)
     order = order[np.argsort(fold[order], kind="stable")]
     sizes = np.bincount(fold[order], minlength=FOLDS).tolist()
     spectra = np.ascontiguousarray(rings.spectra[order])

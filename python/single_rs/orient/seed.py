@@ -8,40 +8,30 @@ particle: its centre of mass may be far from any atom.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from single_rs import _core
 from single_rs.orient.frames import FrameSet
-from single_rs.orient.mates import unfold
 from single_rs.orient.occupancy import SiteModel, solve_occupancy
 from single_rs.orient.quotient import States, ball_model
 from single_rs.orient.reference import Reference
+from single_rs.orient.segments import best_segment
 from single_rs.orient.solver import SITE_MARGIN, HalfSolver
 from single_rs.orient.volumes import PAD
+from single_rs.sampling import evenly
 
 __all__ = ["site_seed"]
 
-SEEDS = 3  # segments tried
 SEED_ROUNDS = 3
 VOTERS = 48  # frames of a segment that vote on the lattice's origin
 
 
 def site_seed(half: HalfSolver, states: States, trail: dict[str, float]) -> Reference:
     """Reference of the segment whose sites explain its own frames best."""
-    unfolded, segment = unfold(states.likeliest, half.template.group, half.block, states.chain.step)
-    lengths = np.bincount(segment)
-    best: tuple[float, SiteModel] | None = None
-    for number in np.argsort(-lengths, kind="stable")[:SEEDS]:
-        members = np.flatnonzero(segment == number)
-        model, gain = _segment_model(half, half.frames.take(members), unfolded[members])
-        # Longer segments determine the sites better: the sum over frames of what the shape explains decides.
-        if best is None or gain * len(members) > best[0]:
-            best = (gain * len(members), model)
-            trail["seed_frames"], trail["seed_gain"] = float(len(members)), gain
-    assert best is not None  # lengths has at least one entry
-    return half.site_reference(best[1])
+    return half.site_reference(best_segment(half, states, partial(_segment_model, half), trail))
 
 
 def _segment_model(half: HalfSolver, frames: FrameSet, rotations: NDArray[np.float64]) -> tuple[SiteModel, float]:
@@ -74,7 +64,7 @@ def _vote_origin(half: HalfSolver, frames: FrameSet, rotations: NDArray[np.float
     For every trial origin x the lattice of frame i must sit at (R_i x)_xy; the overlaps with the ball of lattice are
     summed over frames. One frame alone cannot tell one lattice row from the next.
     """
-    voters = np.unique(np.linspace(0, len(rotations) - 1, VOTERS).astype(int))
+    voters = evenly(len(rotations), VOTERS)
     frames, rotations = frames.take(voters), rotations[voters]
     ball = ball_model(half.template, half.diameter)
     volume = ball.volume(half.amplitude, half.reach, frames.box)

@@ -1,0 +1,49 @@
+"""The segment of frames that a first model is made of: within one, continuity tells the mate of every frame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from single_rs.orient.frames import FrameSet
+from single_rs.orient.mates import unfold
+from single_rs.orient.quotient import States
+from single_rs.orient.solver import HalfSolver
+
+__all__ = ["best_segment"]
+
+SEGMENTS = 3  # tried, the longest first
+
+Model = TypeVar("Model")
+
+
+def best_segment(
+    half: HalfSolver,
+    states: States,
+    solve: Callable[[FrameSet, NDArray[np.float64]], tuple[Model, float]],
+    trail: dict[str, float],
+    least: int = 1,
+) -> Model:
+    """Model of the segment that explains its own frames best.
+
+    `solve` makes a model of the frames of a segment and their rotations (n, 3, 3), and tells its mean gain per frame.
+    Segments of less than `least` frames are tried only where there is no longer one. What it found is noted in `trail`
+    as seed_frames and seed_gain.
+    """
+    unfolded, segment = unfold(states.likeliest, half.template.group, half.block, states.chain.step)
+    lengths = np.bincount(segment)
+    best: tuple[float, Model] | None = None
+    for number in np.argsort(-lengths, kind="stable")[:SEGMENTS]:
+        members = np.flatnonzero(segment == number)
+        if len(members) < least and best is not None:
+            continue
+        model, gain = solve(half.frames.take(members), unfolded[members])
+        # Longer segments determine the model better: the sum over frames of what it explains decides.
+        if best is None or gain * len(members) > best[0]:
+            best = (gain * len(members), model)
+            trail["seed_frames"], trail["seed_gain"] = float(len(members)), gain
+    assert best is not None  # lengths has at least one entry
+    return best[1]
