@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.ndimage import uniform_filter1d
 
-from single_rs.background import BackgroundConfig, CleanStack, clean_stack
+from single_rs.background import BackgroundConfig, CleanStack, clean_stack, measure_pixel
 from single_rs.background.graphene import find_sheet, padded_power, spot_weights
 from single_rs.background.nuisance import kept_fraction, slow_basis, subtract
 from single_rs.background.spectrum import annulus, radius_map, rfft_shells, shell_mean
@@ -70,6 +72,31 @@ def test_strain_of_a_sheet_is_measured() -> None:
     assert sheet.strain[0] == pytest.approx(0.01, abs=0.002)
     assert sheet.strain[1] == pytest.approx(-0.01, abs=0.002)
     assert sheet.strain[2] == pytest.approx(0.0, abs=0.002)
+
+
+def test_graphene_measures_the_pixel(world: dict[str, np.ndarray], clean: CleanStack) -> None:
+    ruler = measure_pixel(clean.graphene, PIXEL)
+    assert ruler is not None
+    assert ruler.sheets == 2
+    assert abs(ruler.pixel_size - PIXEL) < 2 * ruler.error < 0.006 * PIXEL
+    # The same counts, said to be finer than they are.
+    wrong = clean_stack(replace(stack(world["counts"][:200]), pixel_size=0.98 * PIXEL))
+    told = measure_pixel(wrong.graphene, wrong.pixel_size)
+    assert told is not None
+    assert told.pixel_size == pytest.approx(PIXEL, rel=0.003)
+    assert told.excess(wrong.pixel_size) == pytest.approx(-0.02, abs=0.003)
+    assert measure_pixel([], PIXEL) is None
+
+
+def test_a_stretched_sheet_is_a_ruler_with_a_large_error() -> None:
+    rng = np.random.default_rng(2)
+    frames = graphene((SIZE, SIZE), 11.0, rng.normal(0, 2, (60, 2)), stretch=0.02)
+    frames += rng.normal(0, 0.3, frames.shape).astype(np.float32)
+    sheet = find_sheet(padded_power(frames, annulus(radius_map(SIZE), -200.0, 10.0)), PIXEL)
+    ruler = measure_pixel([sheet], PIXEL)
+    assert ruler is not None
+    assert abs(ruler.excess(PIXEL)) < 2 * ruler.error / PIXEL
+    assert ruler.error > 0.005 * PIXEL
 
 
 def test_particle_without_graphene_shows_none() -> None:

@@ -14,6 +14,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 import single_rs as sr
+from single_rs.background.graphene import GRAPHENE_A, Graphene
 from single_rs.cli import main
 from single_rs.config import Config
 from single_rs.errors import InputError, NoParticleError
@@ -31,6 +32,7 @@ from single_rs.validate.halves import check_halves
 from single_rs.validate.heldout import check_heldout
 from single_rs.validate.matching import match_atoms
 from single_rs.validate.perfect import check_perfect
+from single_rs.validate.pixel import check_pixel
 from single_rs.validate.reprojection import check_reprojection
 from single_rs.validate.resimulated import FOLDER, simulated_frames
 from single_rs.validate.resimulation import check_resimulation
@@ -143,6 +145,16 @@ def test_a_missing_wedge_is_seen(good):
     assert narrow.status == "failed"
     assert not narrow.criteria[0].passed
     assert abs(narrow.data["worst_axis"][2]) > 0.9
+
+
+def test_a_wrong_pixel_size_is_seen_by_the_graphene(good):
+    assert check_pixel(good).status == "not run"  # a stack without windows
+    ideal = 2 / (np.sqrt(3) * GRAPHENE_A) * np.array([[1.0, 0.0], [0.5, np.sqrt(0.75)]])
+    for scale, status in ((1.003, "passed"), (1.02, "failed"), (0.98, "failed")):
+        sheet = Graphene(0.0, scale * GRAPHENE_A, (0.001, -0.001, 0.0), ideal / scale, np.array([[1, 0]]), np.ones(1))
+        check = check_pixel(good.changed(clean=replace(good.clean, graphene=[sheet])))
+        assert check.status == status
+        assert check.numbers["pixel_size"] == pytest.approx(PIXEL / scale)
 
 
 def test_a_perfect_crystal_comes_back_as_one(good):

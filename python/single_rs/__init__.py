@@ -36,6 +36,8 @@ _PUBLIC: dict[str, str] = {
     "BackgroundConfig": "background",
     "CleanStack": "background",
     "Graphene": "background",
+    "PixelRuler": "background",
+    "measure_pixel": "background",
     "clean_stack": "background",
     "OrientConfig": "orient",
     "Poses": "orient",

@@ -10,7 +10,7 @@ import functools
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -203,10 +203,12 @@ class _Particle:
     ) -> dict[str, Any]:
         """Return the content of summary.json: the verdict first, then the numbers it rests on."""
         from single_rs.analysis import summarise
+        from single_rs.background import measure_pixel
         from single_rs.verdict import judge
 
         clean = self.clean()
         verdict = judge(clean, poses, density, model, self.element)
+        ruler = measure_pixel(clean.graphene, clean.pixel_size)
         return {
             "verdict": verdict.verdict,
             "reasons": [*verdict.reasons, *notes],
@@ -216,6 +218,7 @@ class _Particle:
             "mean_confidence": float(np.mean(poses.confidence)),
             "diameter": float(clean.diameter),
             "pixel_size": float(clean.pixel_size),
+            "pixel_size_by_graphene": asdict(ruler) if ruler is not None else None,
             "resolution": float(density.resolution),
             **(summarise(model) if model is not None else {"atoms": 0, "hand": "undetermined"}),
             "evidence": dict(poses.evidence),

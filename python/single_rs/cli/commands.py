@@ -153,6 +153,7 @@ def background(
     The later stages clean the raw stack themselves, with the same settings, because they need its noise as well.
     """
     use_threads(threads)
+    from single_rs.background import measure_pixel
     from single_rs.cli.progress import progress_bars
     from single_rs.io import writable_folder, write_stack
 
@@ -161,6 +162,8 @@ def background(
         clean = _cleaned(stack, pixel_size, settings, progress)
     write_stack(writable_folder(out) / "clean.mrcs", clean.images, clean.pixel_size)
     print(f"diameter {clean.diameter:.1f} Å, {len(clean.graphene)} graphene sheets, {int(clean.bad.sum())} bad frames")
+    if ruler := measure_pixel(clean.graphene, clean.pixel_size):
+        print(f"by the graphene a pixel is {ruler}; {clean.pixel_size:.4f} Å given")
 
 
 @app.command(group=STAGES, sort_key=6)

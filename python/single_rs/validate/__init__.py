@@ -3,7 +3,8 @@
 Reprojections of the atoms against the frames, two models from two halves, held-out likelihood, coverage of the
 orientations, a perfect crystal in the same poses and noise, the effects of vertical movement, pixel size and binning,
 and the atoms simulated again by an outside multislice program and solved from scratch. These are the tests of Kim et
-al., Science 368, 60 (2020), doi:10.1126/science.aax3233, and those of two halves and of held-out frames besides.
+al., Science 368, 60 (2020), doi:10.1126/science.aax3233; those of two halves, of held-out frames and of the graphene's
+lattice constant besides.
 
 `validate_folder` works on the files of a run, `validate_case` in memory; each check is a function of a `Case`.
 """

@@ -163,6 +163,7 @@ def _function(name: str, case: Case, config: ValidateConfig, frames: int) -> Cal
     from single_rs.validate.halves import check_halves
     from single_rs.validate.heldout import check_heldout
     from single_rs.validate.perfect import check_perfect
+    from single_rs.validate.pixel import check_pixel
     from single_rs.validate.reprojection import check_reprojection
     from single_rs.validate.resimulation import check_resimulation
 
@@ -171,6 +172,7 @@ def _function(name: str, case: Case, config: ValidateConfig, frames: int) -> Cal
         "halves": check_halves,
         "heldout": check_heldout,
         "coverage": check_coverage,
+        "pixel": check_pixel,
         "perfect": check_perfect,
     }
     if name in simple:

@@ -33,6 +33,7 @@ CHECKS: dict[str, str] = {
     "halves": "Two models from two halves of the frames",
     "heldout": "Frames that the model of the other half predicts",
     "coverage": "Directions in which the particle was seen",
+    "pixel": "The pixel size by the graphene in the frames",
     "perfect": "A perfect crystal in the same poses and noise",
     "defocus": "Vertical movement, pixel size and binning on a model crystal",
     "resimulation": "The atoms simulated again by multislice and solved from scratch",
@@ -48,6 +49,8 @@ MEANING: dict[str, str] = {
     "follow the noise.",
     "coverage": "The particle must have turned through enough views. A failure means that atoms are smeared along the "
     "direction named, whatever else is right.",
+    "pixel": "The graphene of the windows, a ruler in every frame, should have its own lattice constant. A failure "
+    "means that all distances and lattice constants are off by the same factor, or that the windows are strained.",
     "perfect": "A crystal without strain, put through the same poses and noise, should come back without strain. A "
     "failure means that strain of this size is made by the method.",
     "defocus": "What a drift along the beam, a wrong pixel size and binning do to atoms at this dose. A failure means "
