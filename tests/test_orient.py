@@ -9,7 +9,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from single_rs import _core
-from single_rs.background import clean_stack
+from single_rs.background import Graphene, clean_stack
 from single_rs.errors import InputError
 from single_rs.io import ParticleStack
 from single_rs.orient import OrientConfig, find_poses
@@ -101,6 +101,13 @@ def test_a_solved_particle_is_judged_solved_and_a_wrong_element_is_not(particle)
     verdict = judge(clean, restless, density, model, "Pt")
     assert verdict.verdict == "doubtful"
     assert any("0.92" in reason and "jumps" in reason for reason in verdict.reasons)
+    sheet = Graphene(0.0, 1.02 * 2.461, (0.0, 0.0, 0.0), np.eye(2), np.zeros((1, 2), np.intp), np.ones(1))
+    verdict = judge(replace(clean, graphene=[sheet]), poses, density, model, "Pt")
+    assert verdict.verdict == "doubtful"
+    assert any(f"--pixel-size {PIXEL / 1.02:.4f}" in reason for reason in verdict.reasons)
+    unknown = replace(poses, evidence={k: v for k, v in poses.evidence.items() if k != "lattice_constant"})
+    assert judge(clean, unknown, density, model, "Pt").verdict == "solved"
+    assert judge(clean, unknown, density, model, "Pb").verdict == "failed"  # by its bonds
     for lead, expected in ((0.01, "doubtful"), (0.2, "solved")):
         apart = replace(poses, evidence=poses.evidence | {"starts_agree": 0.4, "starts_lead": lead})
         assert judge(clean, apart, density, model, "Pt").verdict == expected

@@ -3,25 +3,30 @@
 Rotation R: x_lab = R · x_particle, the beam along lab z. The default engine indexes the lattice's spots in single
 frames, pools neighbouring frames by a hidden Markov model, breaks the lattice's symmetry with held-out models and
 polishes (`engine`). ``engine = "free"`` does the same from the intensity that the frames' power spectra make up
-themselves, and from a map: it needs no lattice (`intensity`, `first_map`). ``engine = "climb"`` is the published
+themselves, and from a map: it needs no lattice (`intensity`, `first_map`), and is tried by itself where the lattice
+leaves a particle in two minds (`agreement`). ``engine = "climb"`` is the published
 stochastic hill climb from random poses (`climb`; Reboul et al., Science Advances 7, eabe6679 (2021),
 doi:10.1126/sciadv.abe6679). All solve the two half sets apart from the first step on.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
 from single_rs.background import CleanStack
-from single_rs.errors import InputError
-from single_rs.orient.agreement import better_of
+from single_rs.errors import ConvergenceError, InputError
+from single_rs.orient.agreement import better_of, jump_share, seems_divided
 from single_rs.orient.engine import solve_from_states
+from single_rs.orient.intensity import FOUND
 from single_rs.orient.types import OrientConfig, Poses
 
 __all__ = ["OrientConfig", "Poses", "find_poses"]
+
+log = logging.getLogger(__name__)
 
 
 def find_poses(
@@ -69,7 +74,14 @@ def find_poses(
 
         return solve_by_climb(clean, config, progress, seed)
     poses = solve_from_states(clean, element, config, progress, seed)
-    if not config.second_start:
+    if config.second_start == "never" or (config.second_start == "doubtful" and not seems_divided(poses)):
         return poses
     other = replace(config, engine="free" if config.engine == "lattice" else "lattice")
-    return better_of(poses, solve_from_states(clean, element, other, progress, seed))
+    log.info("%.0f %% of the steps are jumps; second start: %s", 100 * (jump_share(poses) or 0), other.engine)
+    # Asked for, the other start is followed wherever it leads; else only where it found something.
+    least = FOUND if config.second_start == "doubtful" else -1.0
+    try:
+        return better_of(poses, solve_from_states(clean, element, other, progress, seed, least))
+    except ConvergenceError as error:
+        log.info("the %s start found nothing: %s", other.engine, error)
+        return poses

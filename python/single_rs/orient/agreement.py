@@ -13,7 +13,21 @@ import numpy as np
 from single_rs.orient.types import Poses
 from single_rs.scoring import score_poses
 
-__all__ = ["agreement", "better_of"]
+__all__ = ["MOST_JUMPS", "agreement", "better_of", "jump_share", "seems_divided"]
+
+# Share of the steps from frame to frame that are jumps to another pose. Particles in their right poses have up to 4 %,
+# those whose frames are divided between the orientations of a twin 8 to 40 % (docs/orient.md).
+MOST_JUMPS = 0.06
+
+
+def jump_share(poses: Poses) -> float | None:
+    """Return the share of jumps in the worse half; None for poses found without time."""
+    return max((v for name, v in poses.evidence.items() if name.endswith("_jump_share")), default=None)
+
+
+def seems_divided(poses: Poses) -> bool:
+    """Whether frames seem to sit in several poses alike, so that the particle seems to jump from one to another."""
+    return (jump_share(poses) or 0.0) > MOST_JUMPS
 
 
 def agreement(first: Poses, second: Poses) -> dict[str, float]:

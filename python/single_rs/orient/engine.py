@@ -16,12 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from single_rs.background import CleanStack
+from single_rs.errors import ConvergenceError
 from single_rs.orient.first_map import map_seed
 from single_rs.orient.frames import TimeBlocks, time_blocks
 from single_rs.orient.half import solve_half
 from single_rs.orient.intensity import index_by_intensity
 from single_rs.orient.merge import merge_halves
-from single_rs.orient.quotient import index_frames, smooth_states
+from single_rs.orient.quotient import Index, index_frames, smooth_states
 from single_rs.orient.seed import site_seed
 from single_rs.orient.solver import HalfPoses, HalfSolver, half_solver
 from single_rs.orient.template import lattice_template
@@ -31,13 +32,20 @@ __all__ = ["solve_from_states"]
 
 
 @dataclass(frozen=True)
-class _Solved:
-    """One half: its frames, its solver, its poses, and what its start says of itself."""
+class _Begun:
+    """One half: its frames, the index of them, and what the start says of itself."""
 
     select: NDArray[np.int64]
+    index: Index
+    start: dict[str, float]
+
+
+@dataclass(frozen=True)
+class _Solved:
+    """One half: its solver and its poses."""
+
     solver: HalfSolver
     poses: HalfPoses
-    start: dict[str, float]
 
 
 def solve_from_states(
@@ -46,8 +54,12 @@ def solve_from_states(
     config: OrientConfig,
     progress: Callable[[str, int, int], None] | None,
     seed: int,
+    least_continuity: float = -1.0,
 ) -> Poses:
-    """Poses by the lattice engine or the free one; see `single_rs.orient.find_poses`."""
+    """Poses by the lattice engine or the free one; see `single_rs.orient.find_poses`.
+
+    Raises `ConvergenceError` where neighbouring frames of a half agree by less than `least_continuity` after its start.
+    """
     steps = 2 * (3 + config.map_rounds) + 2
     done = 0
     lock = threading.Lock()
@@ -65,35 +77,41 @@ def solve_from_states(
     index = index_frames(clean, template, config) if config.engine == "lattice" else None
     shared = {} if index is None else {**index.significance(), "lattice_constant": index.template.lattice_constant}
 
-    def solve(number: int) -> _Solved:
+    def begin(number: int) -> _Begun:
         select = np.flatnonzero(blocks.half == number)
-        fold, block = blocks.fold[select], blocks.block[select]
         report("smooth")
         if index is not None:
-            own, first, start = index.take(select), site_seed, shared
-        else:
-            random = np.random.Generator(np.random.Philox(key=[seed, number]))
-            own, start = index_by_intensity(clean, select, fold, template, config, random)
-            first, start = map_seed, start | own.significance()
-        states = smooth_states(own, block)
-        solver = half_solver(clean, select, fold, block, own.template, config, config.search_resolution)
-        return _Solved(select, solver, solve_half(solver, states, first, report), start)
+            return _Begun(select, index.take(select), shared)
+        random = np.random.Generator(np.random.Philox(key=[seed, number]))
+        own, start = index_by_intensity(clean, select, blocks.fold[select], template, config, random)
+        return _Begun(select, own, start | own.significance())
+
+    def solve(half: _Begun) -> _Solved:
+        fold, block = blocks.fold[half.select], blocks.block[half.select]
+        states = smooth_states(half.index, block)
+        solver = half_solver(clean, half.select, fold, block, half.index.template, config, config.search_resolution)
+        first = site_seed if config.engine == "lattice" else map_seed
+        return _Solved(solver, solve_half(solver, states, first, report))
 
     # Neither half knows of the other; side by side they keep the processors busy where a step has but one thread.
     with ThreadPoolExecutor(2) as pool:
-        first, second = pool.map(solve, (0, 1))
+        halves = tuple(pool.map(begin, (0, 1)))
+        continuity = min(half.start["continuity"] for half in halves)
+        if continuity < least_continuity:
+            raise ConvergenceError(f"neighbouring frames agree by {continuity:.2f}; {least_continuity} are needed")
+        first, second = pool.map(solve, halves)
     report("merge")
     merged = merge_halves(first.solver, first.poses, second.solver, second.poses)
     if progress is not None:
         progress("orient", steps, steps)
-    halves = (first, second)
+    solved = (first.poses, second.poses)
     evidence = {
-        **{name: min(h.start[name] for h in halves) for name in first.start},
+        **{name: min(h.start[name] for h in halves) for name in halves[0].start},
         "mate_gap": merged.gap,
-        **{name: min(h.poses.trail[name] for h in halves) for name in ("mate_lead", "gain_over_null")},
-        **{f"half{i + 1}_{k}": v for i, h in enumerate(halves) for k, v in _chain(h.poses).items()},
+        **{name: min(poses.trail[name] for poses in solved) for name in ("mate_lead", "gain_over_null")},
+        **{f"half{i + 1}_{k}": v for i, poses in enumerate(solved) for k, v in _chain(poses).items()},
     }
-    return _gathered(clean, blocks, (first.select, second.select), (first.poses, merged.second), evidence)
+    return _gathered(clean, blocks, tuple(h.select for h in halves), (first.poses, merged.second), evidence)
 
 
 def _chain(poses: HalfPoses) -> dict[str, float]:

@@ -22,10 +22,12 @@ class OrientConfig(Settings):
         "make up themselves; climb: stochastic hill climb from random poses",
         choices=("lattice", "free", "climb"),
     )
-    second_start: bool = setting(
-        False,
-        "solve again from the other start (free after lattice, lattice after free), report how far the two agree, and "
-        "keep the one that explains the frames better",
+    second_start: str = setting(
+        "doubtful",
+        "when to solve again from the other start (free after lattice, lattice after free), report how far the two "
+        "agree, and keep the one that explains the frames better: never; doubtful: when the first leaves frames that "
+        "jump between poses alike, as twins do; always. A climb has no second start",
+        choices=("never", "doubtful", "always"),
     )
     structure: str | None = setting(
         None, "lattice type of the seed; that of the element when not given", choices=("fcc", "bcc", "hcp", "diamond")
