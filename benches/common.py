@@ -49,7 +49,6 @@ BOX_STEP = 16  # px; boxes are multiples of it
 PIXEL = 0.358  # Å
 SIMULATION = 2  # counted up when the simulation changes, so that cached stacks are made anew
 JUMP_RATE = 0.01  # per frame
-LENGTHS = (2000, 2400)  # frames of the benches' rows
 LAST_FILE = "_truth.xyz"  # that a simulated stack is written to
 BLOCK = 50  # frames of a block of the half sets with true poses
 THINNING_KEY = 1  # of the random numbers of the thinning
@@ -81,6 +80,27 @@ def case(kind: str, diameter: int, dose: float, step: float, frames: int = 2000)
     return Case(f"{kind}-{diameter}A-{dose:g}e-{step:g}deg", dose, crystal, {"step": float(step), "seed": seed}, frames)
 
 
+# 16 of the 135 combinations: each size meets each dose, and each kind two or more sizes, doses and speeds.
+MATRIX = [
+    case("single", 22, 10, 6),
+    case("single", 22, 3, 12),
+    case("single", 22, 1, 6),
+    case("single", 25, 3, 2),
+    case("single", 25, 1, 12),
+    case("single", 30, 10, 12),
+    case("single", 30, 1, 2),
+    case("bent", 22, 3, 6),
+    case("bent", 25, 10, 12),
+    case("bent", 30, 1, 6),
+    case("fault", 25, 1, 6),
+    case("fault", 30, 3, 12),
+    case("fivefold", 22, 1, 12),
+    case("fivefold", 25, 10, 6),
+    case("fivefold", 30, 3, 2),
+    case("twin", 25, 10, 6),
+]
+
+
 @dataclass(frozen=True)
 class Scene:
     """Counts for the solver, and the truth (`R`, `shift`, `atoms`) for the score."""
@@ -106,10 +126,10 @@ def simulated(row: Case, frames: int | None, cache: Path | None) -> Scene:
         scene = Scene(row.name, element, made.images, made.pixel_size, made.dose, truth, crystal.frames)
         return thinned(scene, row.dose)
     # A longer movie begins with the shorter one.
-    kept = [_kept(cache, row, movie, n) for n in (count, *(n for n in LENGTHS if n > count))]
-    prefix = next((k for k in kept if k.with_name(k.name + LAST_FILE).exists()), None)
-    if prefix is None:
-        prefix = kept[0]
+    whole, prefix = (_kept(cache, row, movie, n) for n in (max(count, row.frames), count))
+    if whole.with_name(whole.name + LAST_FILE).exists():
+        prefix = whole
+    elif not prefix.with_name(prefix.name + LAST_FILE).exists():
         cache.mkdir(parents=True, exist_ok=True)
         _simulate(crystal, {**movie, "frames": count}).write(prefix)
     scene = from_files(prefix.with_suffix(".mrcs"), prefix.with_name(prefix.name + "_truth.npz"), element, count)
@@ -219,6 +239,13 @@ def true_poses(truth: dict[str, Array]) -> Poses:
     return Poses(truth["R"], truth["shift"], np.zeros(n), one, half, one, np.arange(n))
 
 
+def poses_file(options: argparse.Namespace, scene: Scene) -> Path | None:
+    """Return where the poses of a simulated row are kept; None when they are not."""
+    if not options.keep_poses or options.stack is not None:
+        return None
+    return Path(options.cache) / f"{scene.name}_{len(scene.images)}_poses.npz"
+
+
 POSE_FIELDS = ("rotations", "shifts", "score", "confidence", "half", "weight", "frames")
 
 
@@ -314,6 +341,7 @@ def row_parser(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--list", action="store_true", help="print the rows and end")
     parser.add_argument("--frames", type=int, help="of each row instead of its own number")
     parser.add_argument("--cache", type=Path, help="folder where simulated stacks are kept and found again")
+    parser.add_argument("--keep-poses", action="store_true", help="keep found poses in the cache for benches/atoms.py")
     parser.add_argument("--append", type=Path, help="file that gets the lines too")
     parser.add_argument("--stack", type=Path, help="solve this stack of counts instead")
     parser.add_argument("--truth", type=Path, help="its truth: npz with R, shift, atoms, dose")
@@ -330,6 +358,8 @@ def parsed(parser: argparse.ArgumentParser, rows: list[Case]) -> argparse.Namesp
         parser.exit()
     if (options.stack is None) != (options.truth is None):
         parser.error("--stack and --truth go together")
+    if options.keep_poses and options.cache is None:
+        parser.error("--keep-poses needs --cache")
     return options
 
 

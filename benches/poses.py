@@ -21,44 +21,28 @@ import argparse
 import numpy as np
 
 from common import (
+    MATRIX,
     Case,
     Scene,
     Solution,
     append_line,
-    case,
     commit,
     map_resolution,
     mate_errors,
     parsed,
+    poses_file,
     report_each,
     row_parser,
     solve,
     true_poses,
     within,
+    write_poses,
 )
 from single_rs.atoms import trace_atoms
 from single_rs.errors import SingleError
 from single_rs.reconstruction import reconstruct
 from single_rs.scoring import align_poses, score_atoms
 
-# 15 of the 108 combinations: each size meets each dose, and each kind two or more sizes, doses and speeds.
-ROWS = [
-    case("single", 22, 10, 6),
-    case("single", 22, 3, 12),
-    case("single", 22, 1, 6),
-    case("single", 25, 3, 2),
-    case("single", 25, 1, 12),
-    case("single", 30, 10, 12),
-    case("single", 30, 1, 2),
-    case("bent", 22, 3, 6),
-    case("bent", 25, 10, 12),
-    case("bent", 30, 1, 6),
-    case("fault", 25, 1, 6),
-    case("fault", 30, 3, 12),
-    case("fivefold", 22, 1, 12),
-    case("fivefold", 25, 10, 6),
-    case("fivefold", 30, 3, 2),
-]
 HEAD = (
     "| row | frames | <1° | <2° | <3° | mod mates <1° | <2° | <3° | median ° | FSC to truth Å (halves) | recall | "
     "precision | RMSD pm | true poses pm | ratio | CPU s (background, orient, reconstruct, trace) | wall s | GB | "
@@ -108,6 +92,9 @@ def table_row(found: Solution, scene: Scene) -> str:
 def report(scene: Scene, options: argparse.Namespace) -> None:
     """Solve and print."""
     found = solve(scene, poses_only=options.poses_only)
+    keep = poses_file(options, scene)
+    if keep is not None and found.poses is not None:
+        write_poses(keep, found.poses)
     if options.poses_only:
         print(f"\n{scene.name}, {len(scene.images)} frames, {scene.dose:g} e/px, box {scene.images.shape[-1]}")
         if found.poses is None:
@@ -125,7 +112,7 @@ def report(scene: Scene, options: argparse.Namespace) -> None:
     append_line(options.append, HEAD, line)
 
 
-def main(rows: list[Case] = ROWS, description: str | None = __doc__) -> None:
+def main(rows: list[Case] = MATRIX, description: str | None = __doc__) -> None:
     """Run what the command line asks for."""
     parser = row_parser(description)
     parser.add_argument("--poses-only", action="store_true", help="end after find_poses")

@@ -54,16 +54,15 @@ def test_mates_are_told_from_wrong_poses(common: ModuleType, defect: str) -> Non
 
 
 def test_rows_are_chosen_by_number_or_name(common: ModuleType) -> None:
-    import atoms
-    import poses
+    import accuracy
 
-    for rows in (poses.ROWS, atoms.ROWS):
+    for rows in (common.MATRIX, accuracy.ROWS):
         assert len({row.name for row in rows}) == len(rows)
         assert common.chosen([], rows) == list(range(len(rows)))
         assert common.chosen(["2", rows[2].name, "0"], rows) == [2, 0]
-    assert {poses.ROWS[i].crystal.get("bend") for i in common.chosen(["bent"], poses.ROWS)} == {0.02}
+    assert {common.MATRIX[i].crystal.get("bend") for i in common.chosen(["bent"], common.MATRIX)} == {0.02}
     with pytest.raises(SystemExit, match="no row '99'"):
-        common.chosen(["99"], poses.ROWS)
+        common.chosen(["99"], common.MATRIX)
 
 
 def test_cached_stacks_are_what_is_simulated(common: ModuleType, tmp_path: Path) -> None:
