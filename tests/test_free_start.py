@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.spatial.transform import Rotation
 
 from single_rs.background import CleanStack, clean_stack
 from single_rs.io import ParticleStack
-from single_rs.orient import OrientConfig, Poses, intensity
-from single_rs.orient.agreement import agreement, better_of
+from single_rs.orient import OrientConfig, intensity
 from single_rs.orient.frames import FOLDS
 from single_rs.orient.intensity import index_by_intensity
 from single_rs.orient.quotient import FRIEDEL, Index
@@ -76,31 +74,3 @@ def test_frames_of_a_glass_do_not_agree(monkeypatch):
     )
     assert numbers["start_continuity"] < 0.3
     assert index.significance()["index_sigma"] < 1.0
-
-
-def _poses(rotations: np.ndarray, weight: np.ndarray, score: float = 0.0) -> Poses:
-    n = len(rotations)
-    zeros = np.zeros(n)
-    return Poses(
-        rotations, np.zeros((n, 2)), zeros + score, zeros, np.ones(n, np.int8), weight, np.arange(n, dtype=np.int64)
-    )
-
-
-def test_agreement_is_free_of_frame_and_counts_frames_in_use():
-    rotations = Rotation.random(200, random_state=1).as_matrix()
-    turned = rotations @ Rotation.from_euler("xyz", [0.3, 1.0, -2.0]).as_matrix()
-    turned[:20] = Rotation.random(20, random_state=2).as_matrix()
-    weight = np.ones(200)
-    assert agreement(_poses(rotations, weight), _poses(turned, weight))["starts_agree"] == pytest.approx(0.9)
-    weight[:20] = 0
-    assert agreement(_poses(rotations, weight), _poses(turned, weight))["starts_agree"] == 1.0
-
-
-def test_the_better_of_two_starts_is_kept():
-    rotations = Rotation.random(50, random_state=1).as_matrix()
-    worse, better = _poses(rotations, np.ones(50), 10.0), _poses(rotations[::-1], np.ones(50), 11.0)
-    for pair in ((worse, better), (better, worse)):
-        kept = better_of(*pair)
-        np.testing.assert_array_equal(kept.rotations, better.rotations)
-        assert kept.evidence["starts_agree"] < 0.2
-        assert kept.evidence["starts_lead"] == pytest.approx(0.1)

@@ -8,8 +8,12 @@
    doubt are searched as a whole; for them also the neighbourhood of the poses before and after is tried, since near a
    zone axis, or at a dose of one electron per pixel, the index may miss the right state altogether.
 
-After the seed, a frame is compared with models made of the other folds' time blocks only. The folds take turns: were
-all to move at once, two that sit in different mates would change places for ever.
+Frames that a nearly symmetric particle divides between its mates make a map that is as symmetric, and rounds against it
+part them slowly or never. A half that is still divided after some rounds is laid on the map of its longest run of
+frames without a jump, all of whose frames are in one mate.
+
+After the seed, a frame is compared with models made of the other folds' time blocks only, and of that run with none of
+its own. The folds take turns: were all to move at once, two that sit in different mates would change places for ever.
 """
 
 from __future__ import annotations
@@ -21,14 +25,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from single_rs.orient.agreement import MOST_JUMPS
 from single_rs.orient.chain import Chain
 from single_rs.orient.frames import FOLDS, FrameSet
-from single_rs.orient.mates import Candidates, all_mates, choose
+from single_rs.orient.mates import LONGEST_STEP, Candidates, all_mates, choose
 from single_rs.orient.quotient import States
 from single_rs.orient.reference import Reference, exact_fit, likelihood, polish
 from single_rs.orient.rotation_search import LONGEST_COMPARED, approximate_symmetries
 from single_rs.orient.search import SearchPlan, search
-from single_rs.orient.solver import CONFIDENT, HalfPoses, HalfSolver, Sums
+from single_rs.orient.segments import longest_run
+from single_rs.orient.solver import CONFIDENT, PER_FRAME, HalfPoses, HalfSolver, Sums
 from single_rs.orient.volumes import shell_correlation
 from single_rs.orient.witness import gain_over_null, lead_over_mates
 from single_rs.robust import robust_sigma
@@ -42,6 +48,7 @@ LEAST_TEMPER = 0.02
 NO_GAIN = 1e-6  # of a bad frame: its pose may be any
 POLISH_CHOSEN = 3  # iterations that a chosen pose is polished before it enters a map
 LEAST_ROUNDS = 1  # against maps, after which a half may have converged
+PATIENCE = 3  # rounds after which a divided half is laid on its longest run
 CONVERGED = 0.01  # gain of log-likelihood, as a share, and of frames in a clear pose in a round, below which it has
 ALONE = 3.0  # widths of the step by which a pose must miss both its neighbours' to be doubted
 NEAR_REACH = np.radians(12.0)  # how far from the neighbours' poses a frame in doubt is tried
@@ -74,8 +81,13 @@ def solve_half(half: HalfSolver, states: States, seed: Seed, report: Callable[[s
     score, placed = -np.inf, 0.0
     turns = half.template.group
     sums = [half.sums(fold.frames, fold.poses) for fold in folds]
+    converged = united = False
     for number in range(half.config.map_rounds):
         report("map")
+        if not united and (converged or number >= PATIENCE) and _divided(folds):
+            trail["run_frames"] = _lay_on_longest_run(half, folds, sums)
+            united, score, placed = True, -np.inf, 0.0
+            continue
         for fold in folds:
             reference = half.map_reference(fold.frames, _others(sums, fold))
             if number > 0 and fold.number == 0:
@@ -86,10 +98,35 @@ def solve_half(half: HalfSolver, states: States, seed: Seed, report: Callable[[s
         _note(trail, f"map_{number}", folds)
         score, before = trail[f"map_{number}_score"], score
         placed, placed_before = trail[f"map_{number}_confident"], placed
-        if number >= LEAST_ROUNDS and score < before + CONVERGED * abs(before) and placed < placed_before + CONVERGED:
+        gained = score >= before + CONVERGED * abs(before) or placed >= placed_before + CONVERGED
+        converged = number >= LEAST_ROUNDS and not gained
+        if converged and (united or not _divided(folds)):
             break
     trail |= _witnesses(half, folds, sums, turns)
     return _gathered(folds, trail)
+
+
+def _divided(folds: list[_Fold]) -> bool:
+    """Whether frames seem to jump between several poses alike."""
+    return _chain(folds).jump > MOST_JUMPS
+
+
+def _lay_on_longest_run(half: HalfSolver, folds: list[_Fold], sums: list[Sums]) -> float:
+    """Search all frames but those of the longest run against its map; returns how many frames that has."""
+    poses = _gathered(folds, {})
+    run = longest_run(poses.rotations, poses.confidence, half.block, LONGEST_STEP * poses.chain.step)
+    weight = poses.confidence * run
+    one = np.zeros(len(run), np.int64)
+    reference = half.map_reference(
+        half.frames, half.insert(half.frames, weight, poses.rotations, poses.shifts, one, 1)[0]
+    )
+    turns = _mates_of(half, reference)
+    for fold in folds:
+        old = fold.poses
+        new = _round(half, fold, reference, _with_own(_in_doubt(fold, turns), old), None)
+        fold.poses = old.replaced(new, ~run[fold.members])
+        sums[fold.number] = half.sums(fold.frames, fold.poses)
+    return float(run.sum())
 
 
 def _witnesses(half: HalfSolver, folds: list[_Fold], sums: list[Sums], turns: NDArray[np.float64]) -> dict[str, float]:
@@ -126,13 +163,13 @@ def _fold(half: HalfSolver, states: States, number: int) -> _Fold:
 def _gathered(folds: list[_Fold], trail: dict[str, float]) -> HalfPoses:
     """Poses of all folds in the order of the half."""
     order = np.argsort(np.concatenate([f.members for f in folds]))
-    joined = [
-        np.concatenate([getattr(f.poses, name) for f in folds])[order]
-        for name in ("rotations", "shifts", "score", "confidence", "width")
-    ]
+    joined = [np.concatenate([getattr(f.poses, name) for f in folds])[order] for name in PER_FRAME]
+    return HalfPoses(*joined, _chain(folds), trail)
+
+
+def _chain(folds: list[_Fold]) -> Chain:
     chains = [f.poses.chain for f in folds]
-    chain = Chain(float(np.mean([c.step for c in chains])), float(np.mean([c.jump for c in chains])))
-    return HalfPoses(*joined, chain, trail)
+    return Chain(float(np.mean([c.step for c in chains])), float(np.mean([c.jump for c in chains])))
 
 
 def _note(trail: dict[str, float], stage: str, folds: list[_Fold]) -> None:

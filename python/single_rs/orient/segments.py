@@ -1,4 +1,4 @@
-"""The segment of frames that a first model is made of: within one, continuity tells the mate of every frame."""
+"""Stretches of frames that are in one mate all: those whose mates continuity tells, and those without a jump."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from single_rs.orient.mates import unfold
 from single_rs.orient.quotient import States
 from single_rs.orient.solver import HalfSolver
 
-__all__ = ["best_segment"]
+__all__ = ["best_segment", "longest_run"]
 
 SEGMENTS = 3  # tried, the longest first
 
@@ -47,3 +47,21 @@ def best_segment(
             trail["seed_frames"], trail["seed_gain"] = float(len(members)), gain
     assert best is not None  # lengths has at least one entry
     return best[1]
+
+
+def longest_run(
+    rotations: NDArray[np.float64], confidence: NDArray[np.float64], block: NDArray[np.int64], longest: float
+) -> NDArray[np.bool_]:
+    """Frames (n,) of the stretch with most confidence in sum that no step of more than `longest` rad interrupts.
+
+    Parameters
+    ----------
+    rotations, confidence, block
+        (n, 3, 3), (n,) and (n,), in the order of time; no stretch crosses a block.
+    longest
+        rad.
+    """
+    cosine = (np.einsum("nij,nij->n", rotations[1:], rotations[:-1]) - 1) / 2
+    broken = (np.arccos(np.clip(cosine, -1, 1)) > longest) | (block[1:] != block[:-1])
+    run = np.concatenate([[0], np.cumsum(broken)])
+    return np.asarray(run == np.bincount(run, weights=confidence).argmax())

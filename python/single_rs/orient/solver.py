@@ -6,7 +6,7 @@ scale s for all frames; volumes are given per fold, so that a frame never meets 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,17 @@ from single_rs.orient.template import LatticeTemplate
 from single_rs.orient.types import OrientConfig
 from single_rs.orient.volumes import PAD, ball_mask, grid_size, map_from_sums
 
-__all__ = ["CONFIDENT", "DOUBTFUL", "SITE_MARGIN", "Fitted", "HalfPoses", "HalfSolver", "Sums", "half_solver"]
+__all__ = [
+    "CONFIDENT",
+    "DOUBTFUL",
+    "PER_FRAME",
+    "SITE_MARGIN",
+    "Fitted",
+    "HalfPoses",
+    "HalfSolver",
+    "Sums",
+    "half_solver",
+]
 
 SITE_MARGIN = 3.5  # Å of empty lattice round the ball: the particle is no ball
 CONFIDENT = 0.9  # posterior of the frames that models are built from
@@ -54,6 +64,17 @@ class HalfPoses:
     width: NDArray[np.float64]
     chain: Chain
     trail: dict[str, float]
+
+    def replaced(self, other: HalfPoses, where: NDArray[np.bool_]) -> HalfPoses:
+        """Return the poses with those of `other`, and its chain, for the frames `where` (n,)."""
+        changed = {}
+        for name in PER_FRAME:
+            changed[name] = getattr(self, name).copy()
+            changed[name][where] = getattr(other, name)[where]
+        return replace(self, chain=other.chain, **changed)
+
+
+PER_FRAME = ("rotations", "shifts", "score", "confidence", "width")  # fields of `HalfPoses` along its frames
 
 
 @dataclass(frozen=True)

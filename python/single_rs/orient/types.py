@@ -44,7 +44,7 @@ class OrientConfig(Settings):
     shift_window: float = setting(1.25, "shifts searched to each side of the measured centre", "Å", gt=0.0, le=10.0)
     block: int = setting(150, "frames of a time block; blocks go to the two halves in turn", "frames", ge=20)
     guard: int = setting(2, "frames on each side of a block that enter no half map", "frames", ge=0, le=50)
-    map_rounds: int = setting(10, "rounds of comparing with atoms of held-out maps, at most", ge=1, le=50)
+    map_rounds: int = setting(14, "rounds of comparing with atoms of held-out maps, at most", ge=1, le=50)
     polish_rounds: int = setting(1, "rounds of polishing climbed poses at full resolution", ge=0, le=20)
     climb_resolution: float = setting(1.9, "shortest period used while poses climb", "Å", gt=0.5, le=6.0)
     climb_rounds: int = setting(40, "rounds of climbing from random poses", ge=1, le=1000)
