@@ -15,6 +15,7 @@ from single_rs.errors import ConvergenceError, DataFileError, InputError
 from single_rs.lattice import fit_lattice
 from single_rs.lattice.affine import cell_parameters, fit_affine
 from single_rs.lattice.files import expansion, lattice_to_dict, read_lattice, write_lattice
+from single_rs.simulate import nanocrystal
 
 BOND = 2.77  # Å, about that of Pt
 
@@ -176,6 +177,20 @@ def test_twin_and_stacking_fault_are_second_domains():
         assert lattice.off_lattice < 0.02
         assert 0.3 < lattice.fraction < 0.9
         assert sum(d.atoms for d in lattice.domains) == lattice.on_site.sum()
+
+
+def test_a_fault_through_the_middle_does_not_make_platinum_hexagonal():
+    # The layers of an hcp lattice hold 272 atoms of it, the larger part of the fcc one 283 of 560.
+    x = nanocrystal("Pt", 25.0, defect="stacking_fault", seed=1252).positions
+    lattice = fit_lattice(x + np.random.default_rng(1).normal(0, 0.03, x.shape))
+    assert lattice.structure == "fcc"
+    assert [d.relation for d in lattice.domains] == ["main", "shifted"]
+    assert lattice.a == pytest.approx(3.92, abs=0.01)
+    # Asked for hcp, it has domains of one layer, which keep the cell of the main one.
+    layers = fit_lattice(x, "hcp").domains
+    assert len(layers) > 2
+    for layer in layers:
+        assert abs(np.linalg.det(layer.cell)) == pytest.approx(np.linalg.det(layers[0].cell), rel=1e-6)
 
 
 def test_decahedron_is_five_domains():

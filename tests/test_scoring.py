@@ -49,6 +49,20 @@ def test_errors_are_told_along_the_axes_of_the_found_atoms(hand):
     assert 0 < match.core.sum() < len(truth)
 
 
+@pytest.mark.parametrize("hand", [1, -1])
+def test_tetrahedra_are_laid_on_each_other(hand):
+    # Zincblende: no two bonds of an atom are 60° apart, and its mirror image lays the species on each other.
+    steps = np.stack(np.meshgrid(*[np.arange(-3, 4)] * 3, indexing="ij"), -1).reshape(-1, 1, 3)
+    fcc = np.array([[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
+    x = 6.05 * np.concatenate([(steps + fcc).reshape(-1, 3), (steps + fcc + 0.25).reshape(-1, 3)]) - [1.1, 0.4, 0.7]
+    x = x[(np.linalg.norm(x, axis=1) < 9.5) & (x @ [0.8, 0.6, 0.0] < 7.0) & (x @ [0.0, 0.3, 0.95] < 6.0)]
+    turn = Rotation.random(random_state=3).as_matrix()
+    found = hand * x @ turn.T + np.random.default_rng(1).normal(0, 0.02, x.shape) + [1.0, -2.0, 0.5]
+    score = score_atoms(found, x)
+    assert (score.recall, score.precision) == (1.0, 1.0)
+    assert score.rmsd == pytest.approx(2 * np.sqrt(3), rel=0.15)
+
+
 def test_an_exact_copy_has_no_error_and_noise_does_not_match():
     truth = _ragged()
     score = score_atoms(truth, truth)

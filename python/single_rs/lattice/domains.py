@@ -163,12 +163,17 @@ def canonical(
     sites = member.sites @ w.T + t
     fractional = sites[known]
     centre = x[known].mean(axis=0)
-    d = fractional[:, None] - kind.motif[kind.sublattice == 0]
-    candidates = np.flatnonzero(np.all(np.abs(d - np.rint(d)) < 1e-6, axis=2).any(axis=1))
-    sites -= fractional[candidates[np.argmin(np.linalg.norm(x[known][candidates] - centre, axis=1))]]
-    # Renaming is linear in (1, n): refitted exactly, so origin, cell and covariance belong to the new names.
-    design = np.column_stack([np.ones(known.sum()), sites[known]])
-    change = np.linalg.lstsq(design, np.column_stack([np.ones(known.sum()), member.sites[known]]), rcond=None)[0]
+    away = fractional[:, None] - kind.motif
+    at = np.abs(away - np.rint(away)).max(axis=2).argmin(axis=1)  # site of the motif that each atom is on
+    distance = np.linalg.norm(x[known] - centre, axis=1)
+    # A domain of one layer may have no atom of the first sublattice: its central atom then keeps its place in the cell.
+    nearest = int(np.lexsort((distance, kind.sublattice[at] != 0))[0])
+    origin = fractional[nearest] - (kind.motif[at[nearest]] if kind.sublattice[at[nearest]] else 0.0)
+    sites -= origin
+    # (1, old sites) = (1, new sites) · change, so origin, cell and covariance belong to the new names; not by least
+    # squares, since the sites of a domain of one layer do not span space.
+    back = np.linalg.inv(w).T
+    change = np.block([[np.ones((1, 1)), ((origin - t) @ back)[None]], [np.zeros((3, 1)), back]])
     theta = change @ np.vstack([member.fit.origin, member.fit.cell])
     full = np.kron(change, np.eye(3))
     fit = dataclasses.replace(

@@ -42,6 +42,8 @@ from single_rs.structure import check_positions, check_sigma, neighbour_cutoff
 __all__ = ["SMALLEST_DOMAIN", "Domain", "Lattice", "check_atoms", "fit_lattice"]
 
 _MAX_DOMAINS = 8
+# Structures whose main domain gains less than this share of the best one's are out of the question.
+_CLEAR = 0.5
 # Two species are ordered on two sublattices when so many atoms are on the right one; half are by chance.
 _ORDERED = 0.75
 # Tried where the species are not known to be one: zincblende is diamond as long as they are not looked at.
@@ -244,7 +246,13 @@ def fit_lattice(
             f"no lattice ({structure or ', '.join(k.name for k in kinds)}) holds {SMALLEST_DOMAIN} of the {len(x)} "
             f"atoms (nearest neighbours {nearest:.2f} Å); check the tracing or name the structure"
         )
-    _, kind, main = max(held, key=lambda h: h[0])
+    best = max(h[0] for h in held)
+    # In a crystal that a fault or a twin divides, the layers of another lattice may hold as many atoms as one part of
+    # it; with all parts counted the true one holds more.
+    close = [h for h in held if h[0] > _CLEAR * best]
+    if len(close) > 1:
+        close = [(_total_gain(_parts(x, s, k, nearest, canonical(m, k, x)), k), k, m) for _, k, m in close]
+    _, kind, main = max(close, key=lambda h: h[0])
     if kind.name == "diamond" and structure is None and not pure:
         # Diamond with two species, told by the symbols or by the formula alone, is zincblende.
         binary = prototype("zincblende")
@@ -257,14 +265,7 @@ def fit_lattice(
     first = names == pair[0] if names is not None and pair is not None and len(kind.exchanges[0]) else None
     if first is not None and _order(main, kind, first) < _ORDERED:
         first = None
-    members = [canonical(main, kind, x, first)]
-    free = everyone & ~members[0].indexed
-    while len(members) < _MAX_DOMAINS and free.sum() >= SMALLEST_DOMAIN:
-        further = find_domain(x, s, kind, nearest, free, members[0].fit.cell)
-        if further is None:
-            break
-        members.append(canonical(further, kind, x, first))
-        free &= ~further.indexed
+    members = _parts(x, s, kind, nearest, canonical(main, kind, x, first), first)
     wrong = np.nan if first is None else 1 - _order(members[0], kind, first)
     members = [relax_internal(m, kind, x, s) for m in members]
     compound = "".join(pair) if pair is not None and kind.name not in STRUCTURES else None
@@ -300,6 +301,33 @@ def _order(member: Member, kind: Prototype, first: NDArray[np.bool_]) -> float:
     known = member.indexed
     right = float(np.mean((site_species(member.sites[known], kind) == 0) == first[known]))
     return max(right, 1 - right)
+
+
+def _total_gain(members: list[Member], kind: Prototype) -> float:
+    """Gain of all domains together, less what it takes to say which of them each atom is in."""
+    count = len(members[0].sites)
+    shares = [int(m.indexed.sum()) for m in members]
+    return sum(gain(m, kind, count) + n * float(np.log(n / count)) for m, n in zip(members, shares, strict=True))
+
+
+def _parts(
+    x: NDArray[np.float64],
+    sigma: NDArray[np.float64] | None,
+    kind: Prototype,
+    nearest: float,
+    main: Member,
+    first: NDArray[np.bool_] | None = None,
+) -> list[Member]:
+    """Return the main domain and those that are found among the atoms it leaves, each of the main one's shape."""
+    members = [main]
+    free = ~main.indexed
+    while len(members) < _MAX_DOMAINS and free.sum() >= SMALLEST_DOMAIN:
+        further = find_domain(x, sigma, kind, nearest, free, main.fit.cell)
+        if further is None:
+            break
+        members.append(canonical(further, kind, x, first))
+        free &= ~further.indexed
+    return members
 
 
 def _assemble(x: NDArray[np.float64], kind: Prototype, members: list[Member], bulk: Bulk | None) -> Lattice:

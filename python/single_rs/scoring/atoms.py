@@ -210,7 +210,7 @@ def _shell_rotations(u: Array, v: Array) -> Array:
     from scipy.spatial import cKDTree
 
     # A pair of bonds that is far from collinear fixes a rotation; 60° occurs in every close-packed shell.
-    second = int(np.argmin(np.abs(u @ u[0] - 0.5)))
+    second = 1 + int(np.argmin(np.abs(u[1:] @ u[0] - 0.5)))
     p, r = np.nonzero(np.abs(v @ v.T - u[0] @ u[second]) < ANGLE_SLACK)
     keep = (p != r) & (np.abs(np.einsum("ij,ij->i", v[p], v[r])) < 0.95)
     p, r = p[keep], r[keep]
