@@ -125,9 +125,9 @@ def _judge_pixel(clean: CleanStack, doubtful: list[str], passed: list[str]) -> N
     if ruler is None:
         return
     excess = ruler.excess(clean.pixel_size)
-    text = f"the pixel size given is {100 * excess:+.1f} % off that by the graphene, {ruler}"
+    text = f"by the graphene a pixel is {ruler}, {100 * abs(excess):.1f} % from the {clean.pixel_size:.4f} Å given"
     if abs(excess) > PIXEL_DOUBTFUL:
-        doubtful.append(f"{text}: if the graphene is right, --pixel-size {ruler.pixel_size:.4f} is")
+        doubtful.append(f"{text}; --pixel-size {ruler.pixel_size:.4f} follows the graphene")
     else:
         passed.append(text)
 

@@ -48,7 +48,7 @@ LEAST_TEMPER = 0.02
 NO_GAIN = 1e-6  # of a bad frame: its pose may be any
 POLISH_CHOSEN = 3  # iterations that a chosen pose is polished before it enters a map
 LEAST_ROUNDS = 1  # against maps, after which a half may have converged
-PATIENCE = 3  # rounds after which a divided half is laid on its longest run
+PATIENCE = 3  # rounds after which a divided half is laid on its longest run, and those that it needs from there
 CONVERGED = 0.01  # gain of log-likelihood, as a share, and of frames in a clear pose in a round, below which it has
 ALONE = 3.0  # widths of the step by which a pose must miss both its neighbours' to be doubted
 NEAR_REACH = np.radians(12.0)  # how far from the neighbours' poses a frame in doubt is tried
@@ -84,7 +84,8 @@ def solve_half(half: HalfSolver, states: States, seed: Seed, report: Callable[[s
     converged = united = False
     for number in range(half.config.map_rounds):
         report("map")
-        if not united and (converged or number >= PATIENCE) and _divided(folds):
+        left = half.config.map_rounds - number
+        if not united and (converged or number >= PATIENCE) and left > PATIENCE and _divided(folds):
             trail["run_frames"] = _lay_on_longest_run(half, folds, sums)
             united, score, placed = True, -np.inf, 0.0
             continue
@@ -100,7 +101,7 @@ def solve_half(half: HalfSolver, states: States, seed: Seed, report: Callable[[s
         placed, placed_before = trail[f"map_{number}_confident"], placed
         gained = score >= before + CONVERGED * abs(before) or placed >= placed_before + CONVERGED
         converged = number >= LEAST_ROUNDS and not gained
-        if converged and (united or not _divided(folds)):
+        if converged and (united or left <= PATIENCE or not _divided(folds)):
             break
     trail |= _witnesses(half, folds, sums, turns)
     return _gathered(folds, trail)
