@@ -11,7 +11,7 @@ from single_rs.cli.app import app, settings_flags
 from single_rs.cli.options import STAGES, ConfigFile, Threads, settings_of, use_threads
 from single_rs.errors import DataFileError
 
-NAMES = "reprojection, halves, heldout, coverage, perfect, defocus, resimulation"
+NAMES = "reprojection, halves, heldout, coverage, pixel, perfect, defocus, resimulation"
 
 
 @app.command(group=STAGES, sort_key=12)
