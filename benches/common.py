@@ -80,7 +80,7 @@ def case(kind: str, diameter: int, dose: float, step: float, frames: int = 2000)
     return Case(f"{kind}-{diameter}A-{dose:g}e-{step:g}deg", dose, crystal, {"step": float(step), "seed": seed}, frames)
 
 
-# 16 of the 135 combinations: each size meets each dose, and each kind two or more sizes, doses and speeds.
+# 16 of the 135 combinations: each size meets each dose, and each kind but the twin two or more sizes, doses and speeds.
 MATRIX = [
     case("single", 22, 10, 6),
     case("single", 22, 3, 12),

@@ -18,7 +18,7 @@ from single_rs.orient.half import _divided, _fold, _lay_on_longest_run
 from single_rs.orient.mates import Candidates
 from single_rs.orient.quotient import States
 from single_rs.orient.segments import longest_run
-from single_rs.orient.solver import HalfPoses, half_solver
+from single_rs.orient.solver import PER_FRAME, HalfPoses, half_solver
 from single_rs.orient.template import lattice_template
 from single_rs.scoring import align_poses
 from single_rs.simulate import nanocrystal, simulate_stack
@@ -54,9 +54,7 @@ def test_a_divided_half_is_laid_on_its_longest_run():
     folds = [_fold(solver, states, number) for number in np.unique(blocks.fold)]
     for fold in folds:
         m = fold.members
-        fold.poses = replace(
-            poses, **{n: getattr(poses, n)[m] for n in ("rotations", "shifts", "score", "confidence", "width")}
-        )
+        fold.poses = replace(poses, **{n: getattr(poses, n)[m] for n in PER_FRAME})
         fold.candidates = Candidates(np.arange(len(m)), wrong[m], np.zeros(len(m)))
     assert _divided(folds)
     sums = [solver.sums(fold.frames, fold.poses) for fold in folds]

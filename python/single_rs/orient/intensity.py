@@ -6,7 +6,8 @@ orientations; nothing is assumed of it, so that twins, icosahedra and grains com
 intensity of the other folds only. What comes out has the form of `quotient`: candidates of every frame, whose mates
 are the turns that lay the intensity on itself.
 
-Limit: below some 5 e/px frames agree on their noise (and the verdict says so); the lattice engine goes to 1 e/px.
+Limit: at 3 e/px starts of single crystals end in several orientations at once, at 1 e/px frames agree on their noise;
+the continuity tells both. The lattice engine goes to 1 e/px.
 """
 
 from __future__ import annotations

@@ -222,10 +222,10 @@ def _facts(particle: ParticleFiles) -> str:
         ("Diameter", tables.number(tables.nanometres(summary.get("diameter")), 2, "nm")),
         ("Resolution, FSC 0.143", tables.number(summary.get("resolution"), 2, "Å")),
         ("Pixel size", tables.number(summary.get("pixel_size"), 4, "Å")),
-        ("Frames used", f"{tables.number(used, 0)} of {tables.number(total, 0)}"),
     ]
     if ruler := summary.get("pixel_size_by_graphene"):
-        rows.insert(4, ("Pixel size by graphene", tables.number(ruler["pixel_size"], 4, "Å", ruler["error"])))
+        rows.append(("Pixel size by graphene", tables.number(ruler["pixel_size"], 4, "Å", ruler["error"])))
+    rows.append(("Frames used", f"{tables.number(used, 0)} of {tables.number(total, 0)}"))
     if particle.poses is not None and len(particle.poses.confidence):
         rows.append(("Mean pose confidence", tables.number(float(np.mean(particle.poses.confidence)), 3)))
     sigma = atoms.get("sigma") if atoms is not None else None
