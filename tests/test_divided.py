@@ -14,7 +14,7 @@ from single_rs.orient import OrientConfig, Poses
 from single_rs.orient.agreement import MOST_JUMPS, agreement, better_of, jump_share, seems_divided
 from single_rs.orient.chain import Chain
 from single_rs.orient.frames import time_blocks
-from single_rs.orient.half import _divided, _fold, _lay_on_longest_run
+from single_rs.orient.half import _divided, _lay_on_longest_run
 from single_rs.orient.mates import Candidates
 from single_rs.orient.quotient import States
 from single_rs.orient.segments import longest_run
@@ -50,8 +50,8 @@ def test_a_divided_half_is_laid_on_its_longest_run():
     shifts = (stack.shifts - clean.offsets) / PIXEL
     chain = Chain(np.radians(6.0) / np.sqrt(3), 0.1)
     states = States(wrong, every, wrong, np.ones(160), chain)
-    poses = HalfPoses(wrong, shifts, np.ones(160), np.ones(160), np.full(160, 0.01), chain, {})
-    folds = [_fold(solver, states, number) for number in np.unique(blocks.fold)]
+    poses = HalfPoses(wrong, shifts, np.ones(160), np.ones(160), np.full(160, 0.01), np.zeros(160), chain, {})
+    folds = [fold_of(solver, states, number) for number in np.unique(blocks.fold)]
     for fold in folds:
         m = fold.members
         fold.poses = replace(poses, **{n: getattr(poses, n)[m] for n in PER_FRAME})

@@ -15,12 +15,16 @@ use rayon::prelude::*;
 /// have to pay for it with two jumps, some 25 nats.
 const HOPELESS: (f32, f32) = (50.0, 0.1);
 
+/// Candidates of which one climbs, where that is more than `climbers`: a dense grid hides the right one behind those near
+/// the best wrong one.
+const PER_CLIMBER: usize = 15;
+
 /// How far a search goes.
 #[derive(Debug, Clone)]
 pub struct SearchPlan {
     /// Shifts tried to each side of a start, in steps of the look-up's grid.
     pub window: usize,
-    /// Candidates of each frame that climb.
+    /// Candidates of each frame that climb, at least.
     pub climbers: usize,
     /// Distinct poses of each frame that are kept.
     pub finalists: usize,
@@ -106,9 +110,10 @@ pub fn search(
                     climbers
                 };
                 let start = |i: usize| jets.start(model, pool.rotations[range.start + i], looked[i].shift);
-                let starts = best_of(&believed, plan.climbers).into_iter().map(start).collect();
+                let count = plan.climbers.max(believed.len() / PER_CLIMBER);
+                let starts = best_of(&believed, count).into_iter().map(start).collect();
                 let mut climbers = climbed(starts, plan.climb[0]);
-                climbers.truncate(plan.climbers.div_ceil(2));
+                climbers.truncate(count.div_ceil(2));
                 let climbers = climbed(climbers, plan.climb[1]);
                 distinct(climbers.into_iter().map(|c| c.pose), plan)
             },

@@ -11,16 +11,16 @@ use crate::volume::Rotation;
 pub(super) const PHASES: usize = 2;
 
 /// Zeros round each image of a phase, so that no patch leaves it.
-pub(super) const MARGIN: usize = 16;
+pub(super) const MARGIN: usize = 32;
 
 /// Shifts along each side that are read at once.
 const READ: usize = 8;
 
-/// Rows of a wider window that are read at once, so that the sums stay in registers.
+/// Rows of a wider window, of twice as many shifts, that are read at once, so that the sums stay in registers.
 const ROWS: usize = 4;
 
 /// Most shifts to each side of the centre of the window.
-pub const MOST_STEPS: usize = 7;
+pub const MOST_STEPS: usize = 15;
 
 /// Shifts in the widest window.
 const MAP: usize = (2 * MOST_STEPS + 1) * (2 * MOST_STEPS + 1);
@@ -50,12 +50,15 @@ impl Phases<'_> {
         let map = &mut map[..side * side];
         self.find(model, r, start, steps);
         if side < READ / 2 {
-            cut(&self.sum::<{ READ / 2 }, { READ / 2 }>(model.heights, 0), side, map);
+            cut(&self.sum::<{ READ / 2 }, { READ / 2 }>(model.heights, [0, 0]), side, 0, map);
         } else if side < READ {
-            cut(&self.sum::<READ, READ>(model.heights, 0), side, map);
+            cut(&self.sum::<READ, READ>(model.heights, [0, 0]), side, 0, map);
         } else {
             for (group, rows) in map.chunks_mut(ROWS * side).enumerate() {
-                cut(&self.sum::<{ 2 * READ }, ROWS>(model.heights, group * ROWS), side, rows);
+                for across in (0..side).step_by(2 * READ) {
+                    let sums = self.sum::<{ 2 * READ }, ROWS>(model.heights, [across, group * ROWS]);
+                    cut(&sums, side, across, rows);
+                }
             }
         }
         let mut found = window_peak(map, steps, 1.0 / self.scale, model.power.at(r));
@@ -109,19 +112,19 @@ impl Phases<'_> {
         }
     }
 
-    /// Σ_a h_a J(y_a + shift) for a patch of shifts, its first row `down` rows below the first, in lanes as wide as the
-    /// machine has.
+    /// Σ_a h_a J(y_a + shift) for a patch of shifts, its first one `from` (x, y) of the window's first, in lanes as wide
+    /// as the machine has.
     fn sum<const WIDTH: usize, const ROWS: usize>(
         &self,
         heights: &[f32],
-        down: usize,
+        from: [usize; 2],
     ) -> [[f32; WIDTH]; ROWS] {
         #[cfg(target_arch = "x86_64")]
         if std::arch::is_x86_feature_detected!("avx2") {
             // SAFETY: the processor has what the function was compiled for.
-            return unsafe { self.sum_avx2::<WIDTH, ROWS>(heights, down) };
+            return unsafe { self.sum_avx2::<WIDTH, ROWS>(heights, from) };
         }
-        self.sum_baseline::<WIDTH, ROWS>(heights, down)
+        self.sum_baseline::<WIDTH, ROWS>(heights, from)
     }
 
     /// The same code in lanes of eight. Nothing is fused, so the numbers are the same to the last bit.
@@ -130,22 +133,22 @@ impl Phases<'_> {
     fn sum_avx2<const WIDTH: usize, const ROWS: usize>(
         &self,
         heights: &[f32],
-        down: usize,
+        from: [usize; 2],
     ) -> [[f32; WIDTH]; ROWS] {
-        self.sum_baseline::<WIDTH, ROWS>(heights, down)
+        self.sum_baseline::<WIDTH, ROWS>(heights, from)
     }
 
     #[inline(always)]
     fn sum_baseline<const WIDTH: usize, const ROWS: usize>(
         &self,
         heights: &[f32],
-        down: usize,
+        from: [usize; 2],
     ) -> [[f32; WIDTH]; ROWS] {
         let (values, stride) = (self.images, self.stride);
-        let down = down * stride;
+        let from = from[1] * stride + from[0];
         let mut sums = [[0.0f32; WIDTH]; ROWS];
         for (&at, &h) in self.looks.iter().zip(heights) {
-            let at = at as usize + down;
+            let at = at as usize + from;
             let patch = &values[at..at + (ROWS - 1) * stride + WIDTH];
             let lines: [&[f32; WIDTH]; ROWS] = std::array::from_fn(|i| {
                 patch[i * stride..][..WIDTH].try_into().expect("the slice has this length")
@@ -160,7 +163,14 @@ impl Phases<'_> {
     }
 }
 
-/// Rows of a map of `side` shifts a row, out of a patch.
-fn cut<const WIDTH: usize, const ROWS: usize>(patch: &[[f32; WIDTH]; ROWS], side: usize, map: &mut [f32]) {
-    map.chunks_exact_mut(side).zip(patch).for_each(|(out, row)| out.copy_from_slice(&row[..side]));
+/// Rows of a map of `side` shifts a row, from the one `across` on, out of a patch.
+fn cut<const WIDTH: usize, const ROWS: usize>(
+    patch: &[[f32; WIDTH]; ROWS],
+    side: usize,
+    across: usize,
+    map: &mut [f32],
+) {
+    let end = side.min(across + WIDTH);
+    let rows = map.chunks_exact_mut(side).zip(patch);
+    rows.for_each(|(out, row)| out[across..end].copy_from_slice(&row[..end - across]));
 }

@@ -133,9 +133,10 @@ def polish(
     rotations: NDArray[np.floating],
     shifts: NDArray[np.floating],
     iterations: int,
+    frame: NDArray[np.integer] | None = None,
 ) -> Polished:
-    """Refine one pose of each frame continuously."""
-    posed = frames.posed(rotations, shifts)
+    """Refine poses continuously: those of the frames `frame` (n,), or one of each frame."""
+    posed = frames.posed(rotations, shifts, frame)
     farthest = LONGEST_SHIFT * frames.size / frames.plane.max_shell
     r, t, overlap, power, error = _core.polish_poses_to_atoms(
         posed, reference.model(), iterations, LONGEST_TURN, farthest

@@ -32,7 +32,7 @@ class SearchPlan:
     temper
         Share of a log-likelihood to believe, against the candidates' prior.
     climbers
-        Candidates of each frame that climb.
+        Candidates of each frame that climb, or one in fifteen where that is more.
     finalists
         Distinct poses of each frame that are compared: a near symmetry must not push the right one out.
     climb

@@ -43,6 +43,8 @@ UNSAMPLED = 0.1  # added to the sampling density, as a share of its shell's mean
 MAP_EDGE = 2.0  # Å, soft edge of the map's mask
 FINE_GRID = 1.25  # finer than Nyquist, so that peaks are found where they are
 POLISH_REACH = np.radians(4.0)  # farthest a polish may turn a pose
+WIDEST_WINDOW = 4.0  # Å to each side of a measured centre
+MOST_STEPS = 15  # to each side, that a look-up takes (rust/orient/window.rs)
 QUARTER_WAVE = 0.25  # spacing of the shift search, of the shortest period
 
 Sums = tuple[NDArray[np.complex64], NDArray[np.float32]]  # Σ w X and Σ w on the grid of a volume
@@ -53,8 +55,9 @@ class HalfPoses:
     """Poses of the frames of one half, in the half's own frame and hand.
 
     rotations (n, 3, 3); shifts (n, 2) px from the measured centres; score (n,) nats over an empty frame;
-    confidence (n,); width (n,) rad, standard error of the rotation about an axis; the chain learnt from them; trail:
-    named numbers of each round.
+    confidence (n,); width (n,) rad, standard error of the rotation about an axis; lack (n,), standard errors by which
+    the frame's own scale of the model lies below that of all frames; the chain learnt from them; trail: named numbers
+    of each round.
     """
 
     rotations: NDArray[np.float64]
@@ -62,6 +65,7 @@ class HalfPoses:
     score: NDArray[np.float64]
     confidence: NDArray[np.float64]
     width: NDArray[np.float64]
+    lack: NDArray[np.float64]
     chain: Chain
     trail: dict[str, float]
 
@@ -74,7 +78,7 @@ class HalfPoses:
         return replace(self, chain=other.chain, **changed)
 
 
-PER_FRAME = ("rotations", "shifts", "score", "confidence", "width")  # fields of `HalfPoses` along its frames
+PER_FRAME = ("rotations", "shifts", "score", "confidence", "width", "lack")  # fields of `HalfPoses` along its frames
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,12 @@ class HalfSolver:
         self.spacing = QUARTER_WAVE * plane.size / plane.max_shell
         self.window = int(np.ceil(self.config.shift_window / self.frames.pixel_size / self.spacing))
         self.amplitude = site_amplitude(self.template, self.reach, self.frames.box)
+
+    def widen(self) -> bool:
+        """Double the window of shifts, up to the widest; whether there was room to."""
+        widest = min(MOST_STEPS, int(WIDEST_WINDOW / self.frames.pixel_size / self.spacing))
+        before, self.window = self.window, max(self.window, min(2 * self.window, widest))
+        return self.window > before
 
     def score(
         self,

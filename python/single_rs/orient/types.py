@@ -41,7 +41,13 @@ class OrientConfig(Settings):
     low_resolution: float = setting(6.0, "longest period used", "Å", gt=2.0)
     search_resolution: float = setting(1.0, "shortest period used while poses are searched", "Å", gt=0.3, le=3.0)
     polish_resolution: float = setting(0.95, "shortest period that climbed poses are polished at", "Å", gt=0.3, le=3.0)
-    shift_window: float = setting(1.25, "shifts searched to each side of the measured centre", "Å", gt=0.0, le=10.0)
+    shift_window: float = setting(
+        1.25,
+        "shifts searched to each side of the measured centre; doubled where frames are found at its rim",
+        "Å",
+        gt=0.0,
+        le=10.0,
+    )
     block: int = setting(150, "frames of a time block; blocks go to the two halves in turn", "frames", ge=20)
     guard: int = setting(2, "frames on each side of a block that enter no half map", "frames", ge=0, le=50)
     map_rounds: int = setting(14, "rounds of comparing with atoms of held-out maps, at most", ge=1, le=50)
