@@ -123,21 +123,47 @@ impl Twiddles {
     }
 }
 
-/// Highest point of a window of (2·`steps` + 1)² overlaps, refined by a parabola along each axis.
+/// A top of a window this much lower than the highest point may still be the highest top: at a quarter of a wavelength a
+/// point may lie an eighth off it along each axis.
+const MAY_BE_HIGHEST: f32 = 0.75;
+
+/// Highest top of a window of (2·`steps` + 1)² overlaps, each refined by a parabola along each axis.
+///
+/// Tops are compared when they are refined: where a lattice moves by one of its own vectors, its side lobe may lie on a
+/// point of the grid and the right top between points.
 pub(crate) fn window_peak(map: &[f32], steps: usize, spacing: f32, power: f32) -> Match {
     let side = 2 * steps + 1;
-    let (at, &top) =
-        map.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).expect("a window has at least one point");
-    let (y, x) = (at / side, at % side);
-    let refine = |low: Option<f32>, high: Option<f32>| match (low, high) {
+    let highest = map.iter().copied().max_by(f32::total_cmp).expect("a window has at least one point");
+    let to_px = |i: usize, d: f32| (i as f32 + d - steps as f32) * spacing;
+    let mut best: Option<Match> = None;
+    for (at, &top) in map.iter().enumerate() {
+        if top < MAY_BE_HIGHEST * highest && top < highest {
+            continue;
+        }
+        let (y, x) = (at / side, at % side);
+        let beside = |there: bool, i: usize| there.then(|| map[i]);
+        let (left, right) = (beside(x > 0, at.wrapping_sub(1)), beside(x + 1 < side, at + 1));
+        let (above, below) = (beside(y > 0, at.wrapping_sub(side)), beside(y + 1 < side, at + side));
+        if [left, right, above, below].into_iter().flatten().any(|v| v > top) {
+            continue;
+        }
+        let (dx, gain_x) = parabola(left, top, right);
+        let (dy, gain_y) = parabola(above, top, below);
+        let overlap = top + gain_x + gain_y;
+        if best.is_none_or(|b| overlap > b.overlap) {
+            best = Some(Match { overlap, power, shift: [to_px(x, dx), to_px(y, dy)] });
+        }
+    }
+    best.expect("the highest point is a top")
+}
+
+/// Where a parabola through three points has its top, in steps, and by how much it is above the middle one.
+fn parabola(low: Option<f32>, top: f32, high: Option<f32>) -> (f32, f32) {
+    match (low, high) {
         (Some(a), Some(c)) if a + c < 2.0 * top => {
             let offset = 0.5 * (a - c) / (a - 2.0 * top + c);
             (offset, -0.25 * (a - c) * offset)
         }
         _ => (0.0, 0.0),
-    };
-    let (dx, gain_x) = refine((x > 0).then(|| map[at - 1]), (x + 1 < side).then(|| map[at + 1]));
-    let (dy, gain_y) = refine((y > 0).then(|| map[at - side]), (y + 1 < side).then(|| map[at + side]));
-    let to_px = |i: usize, d: f32| (i as f32 + d - steps as f32) * spacing;
-    Match { overlap: top + gain_x + gain_y, power, shift: [to_px(x, dx), to_px(y, dy)] }
+    }
 }

@@ -19,6 +19,7 @@ its own. The folds take turns: were all to move at once, two that sit in differe
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,7 @@ from single_rs.orient.agreement import MOST_JUMPS
 from single_rs.orient.chain import Chain
 from single_rs.orient.frames import FOLDS
 from single_rs.orient.mates import LONGEST_STEP
+from single_rs.orient.merge import particle_translation
 from single_rs.orient.quotient import States
 from single_rs.orient.reference import Reference
 from single_rs.orient.rotation_search import LONGEST_COMPARED, approximate_symmetries
@@ -44,6 +46,8 @@ FIRST_TEMPER = 0.1  # belief in the seed's likelihood, whose error is not known 
 LEAST_ROUNDS = 1  # against maps, after which a half may have converged
 PATIENCE = 3  # rounds after which a divided half is laid on its longest run, and those that it needs from there
 CONVERGED = (0.002, 0.01)  # gain of log-likelihood, as a share, and of frames in a clear pose, below which it has
+FEWEST = 10  # frames in a clear pose that tell where the particle's centre is
+OFF_CENTRE = 0.1  # Å
 AT_THE_RIM = 0.25  # share of frames found in the outer fifth of the window from which it is too narrow
 RIM = 0.8
 
@@ -60,6 +64,7 @@ def solve_half(half: HalfSolver, states: States, seed: Seed, report: Callable[[s
     _note(trail, "growth", folds)
     score, placed = -np.inf, 0.0
     turns = half.template.group
+    _centre(half, folds)
     sums = [half.sums(fold.frames, fold.poses) for fold in folds]
     converged = united = False
     for number in range(half.config.map_rounds):
@@ -69,6 +74,8 @@ def solve_half(half: HalfSolver, states: States, seed: Seed, report: Callable[[s
             trail["run_frames"] = _lay_on_longest_run(half, folds, sums)
             united, score, placed = True, -np.inf, 0.0
             continue
+        if _centre(half, folds):
+            sums = [half.sums(fold.frames, fold.poses) for fold in folds]
         widened = _widen(half, folds)
         for fold in folds:
             reference = half.map_reference(fold.frames, _others(sums, fold))
@@ -93,6 +100,25 @@ def solve_half(half: HalfSolver, states: States, seed: Seed, report: Callable[[s
 def _divided(folds: list[Fold]) -> bool:
     """Whether frames seem to jump between several poses alike."""
     return _chain(folds).jump > MOST_JUMPS
+
+
+def _centre(half: HalfSolver, folds: list[Fold]) -> bool:
+    """Move the particle's origin to where the measured centres have it, if it is far from there.
+
+    The first model's origin is where its own frames put it; shifts (R d)_xy of a particle that is d off its centre would
+    use up the window of shifts in some views.
+    """
+    poses = _gathered(folds, {})
+    clear = poses.confidence > CONFIDENT
+    if clear.sum() < FEWEST:
+        return False
+    off = particle_translation(poses.rotations[clear], poses.shifts[clear])
+    if np.linalg.norm(off) * half.frames.pixel_size < OFF_CENTRE:
+        return False
+    for fold in folds:
+        moved = fold.poses.shifts - (fold.poses.rotations @ off)[:, :2]
+        fold.poses = replace(fold.poses, shifts=moved)
+    return True
 
 
 def _widen(half: HalfSolver, folds: list[Fold]) -> bool:
