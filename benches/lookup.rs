@@ -17,7 +17,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use num_complex::Complex32;
 use single_rs::fourier::HalfPlane;
 use single_rs::orient::lookup::{AtomModel, look_up};
-use single_rs::orient::power::{SlicePower, tabulate};
+use single_rs::orient::power::{SlicePower, table_side, tabulate};
 use single_rs::orient::search::{Pool, SearchPlan, search};
 use single_rs::volume::{FourierVolume, Rotation, reach_for, volume_len};
 use std::hint::black_box;
@@ -36,7 +36,8 @@ fn kernels(c: &mut Criterion) {
     let reach = reach_for(plane.max_shell, 2);
     let map: Vec<Complex32> = (0..volume_len(reach)).map(|_| random.complex()).collect();
     let volume = FourierVolume::new(&map, reach, 2).expect("the lengths fit");
-    let table = tabulate(&volume, &plane, &filter);
+    let side = table_side(&plane, 70.0);
+    let table = tabulate(&volume, &plane, &filter, side);
     let power = SlicePower::new(volume, &plane, &filter, &table);
     let model = AtomModel::new(&positions, &heights, &filter, power);
     let (frame_of, starts) = (vec![0; CANDIDATES], vec![[0.0; 2]; CANDIDATES]);
@@ -58,7 +59,7 @@ fn kernels(c: &mut Criterion) {
             b.iter(|| search(&spectrum, &plane, &gain, &model, black_box(pool), &plan));
         });
     }
-    c.bench_function("tabulate", |b| b.iter(|| tabulate(black_box(&volume), &plane, &filter)));
+    c.bench_function("tabulate", |b| b.iter(|| tabulate(black_box(&volume), &plane, &filter, side)));
 }
 
 criterion_group!(benches, kernels);

@@ -7,7 +7,7 @@ use num_complex::Complex32;
 use proptest::prelude::*;
 use single_rs::fourier::HalfPlane;
 use single_rs::orient::lookup::{AtomModel, look_up, shift_spacing};
-use single_rs::orient::power::{SIDE, SlicePower};
+use single_rs::orient::power::SlicePower;
 use single_rs::orient::score::Match;
 use single_rs::volume::{FourierVolume, Rotation, reach_for, volume_len};
 use std::f32::consts::TAU;
@@ -69,7 +69,7 @@ impl Scene {
         let reach = reach_for(self.plane.max_shell, 1);
         let nothing = vec![Complex32::default(); volume_len(reach)];
         let volume = FourierVolume::new(&nothing, reach, 1).unwrap();
-        let table = vec![0.0; SIDE * SIDE];
+        let table = vec![0.0; 25];
         let power = SlicePower::new(volume, &self.plane, &self.filter, &table);
         let model = AtomModel::new(&self.positions, &self.heights, &self.filter, power);
         look_up(spectra, &self.plane, &model, &poses, frame_of, starts, steps)

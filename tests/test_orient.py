@@ -265,7 +265,7 @@ def test_power_counts_out_where_graphene_was_removed(ball_frames):
     spots = 18 * np.stack([np.cos(turns), np.sin(turns)], axis=1)  # within a shell of the lattice's reflections
     near = (np.linalg.norm(k[:, None] - spots, axis=2) < 2.0).any(axis=1)
     frames = replace(frames, weights=np.where(near, 0, 1).astype(np.float32))
-    view = _core.tabulate_power(reference.volume, frames.plane, PAD, frames.weights)
+    view = _core.tabulate_power(reference.volume, frames.plane, PAD, frames.weights, 20 / frames.pixel_size)
     reference = replace(reference, filter=reference.transfer * frames.weights, view_power=view)
     filled = replace(frames, weights=np.ones_like(frames.weights))
     assert _power_ratio(frames, reference).std() < 0.06

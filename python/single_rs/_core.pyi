@@ -173,7 +173,7 @@ def score_poses(
     spacing: float,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]: ...
 def tabulate_power(
-    volume: npt.NDArray[np.complex64], plane: HalfPlane, pad: int, weights: npt.NDArray[np.float32]
+    volume: npt.NDArray[np.complex64], plane: HalfPlane, pad: int, weights: npt.NDArray[np.float32], diameter: float
 ) -> npt.NDArray[np.float32]: ...
 def look_up_poses(
     posed: PosedFrames, reference: Reference, steps: int

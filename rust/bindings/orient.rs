@@ -9,7 +9,7 @@ use crate::fourier::HalfPlane;
 use crate::orient::hmm::{Step, forward_backward};
 use crate::orient::lookup::{AtomModel, MOST_STEPS, look_up, shift_spacing};
 use crate::orient::polish::{PolishLimits, polish};
-use crate::orient::power::{SIDE, SlicePower, tabulate};
+use crate::orient::power::{SlicePower, table_side, tabulate};
 use crate::orient::score::{ShiftWindow, score_candidates};
 use crate::orient::search::{Pool, SearchPlan, search};
 use crate::volume::{FourierVolume, project};
@@ -123,7 +123,7 @@ impl PyAtomModel<'_> {
         agree("filter", filter.len(), plane.len())?;
         let volume = views(&self.volume, "volume", 3, self.pad, plane.max_shell)?[0];
         let table = contiguous(&self.view_power, "view_power", 2)?;
-        agree("view_power", table.len(), SIDE * SIDE)?;
+        agree("view_power", table.len(), table.len().isqrt().max(2).pow(2))?;
         Ok(AtomModel::new(positions, heights, filter, SlicePower::new(volume, plane, weights, table)))
     }
 }
@@ -146,12 +146,14 @@ fn tabulate_power<'py>(
     plane: &PyHalfPlane,
     pad: usize,
     weights: PyReadonlyArrayDyn<'py, f32>,
+    diameter: f32,
 ) -> PyResult<Bound<'py, PyArray2<f32>>> {
     let plane = &plane.0;
     let view = &views(&volume, "volume", 3, pad, plane.max_shell)?[0];
     let weights = contiguous(&weights, "weights", 1)?;
     agree("weights", weights.len(), plane.len())?;
-    py.detach(|| tabulate(view, plane, weights)).into_pyarray(py).reshape([SIDE, SIDE])
+    let side = table_side(plane, diameter);
+    py.detach(|| tabulate(view, plane, weights, side)).into_pyarray(py).reshape([side, side])
 }
 
 #[pyfunction]

@@ -290,7 +290,7 @@ fn turned(r: &Rotation, step: &Vector5<f32>) -> Rotation {
 mod tests {
     use super::*;
     use crate::fourier::HalfPlane;
-    use crate::orient::power::{SIDE, SlicePower};
+    use crate::orient::power::SlicePower;
     use crate::volume::{FourierVolume, reach_for, volume_len};
 
     /// Numbers in [−1, 1) by a linear congruence.
@@ -310,7 +310,7 @@ mod tests {
             plane.frequencies().iter().map(|&(x, y)| 200.0 * (x as f32).hypot(y as f32).powi(-4)).collect();
         let reach = reach_for(plane.max_shell, 1);
         let nothing = vec![Complex32::default(); volume_len(reach)];
-        let table = vec![0.0; SIDE * SIDE];
+        let table = vec![0.0; 25];
         let power =
             SlicePower::new(FourierVolume::new(&nothing, reach, 1).unwrap(), &plane, &weights, &table);
         let model = AtomModel::new(&positions, &heights, &weights, power);

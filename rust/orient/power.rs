@@ -16,8 +16,12 @@ use crate::volume::{FourierVolume, Rotation};
 use rayon::prelude::*;
 use std::f32::consts::PI;
 
-/// Points along each side of a table: directions lie 0.5° to 1.5° apart, a spot seen from the origin is 2° to 4° wide.
-pub const SIDE: usize = 241;
+/// Points along each side of a table: fewest and most.
+const SIDES: [usize; 2] = [121, 481];
+
+/// Points along a side for each shortest period that fits across the particle: of 240, directions lie 0.4° to 1° apart, and
+/// a spot of a particle 30 periods wide is 2° wide.
+const PER_PERIOD: f32 = 8.0;
 
 /// Points on half a great circle; the other half is the same.
 const SAMPLES: usize = 160;
@@ -27,13 +31,21 @@ const HOLE: f32 = 0.5;
 
 /// A function of directions u with f(−u) = f(u), on the square that half an octahedron unfolds to, read bilinearly
 /// (Cigolle et al. 2014, J. Comput. Graph. Tech. 3, 1). Opposite points of the edge are the same direction.
-struct Sphere<'a>(&'a [f32]);
+struct Sphere<'a> {
+    values: &'a [f32],
+    side: usize,
+}
 
-impl Sphere<'_> {
-    fn directions() -> impl IndexedParallelIterator<Item = [f32; 3]> {
-        let coordinate = |i: usize| 2.0 * i as f32 / (SIDE - 1) as f32 - 1.0;
-        (0..SIDE * SIDE).into_par_iter().map(move |i| {
-            let (a, b) = (coordinate(i % SIDE), coordinate(i / SIDE));
+impl<'a> Sphere<'a> {
+    /// Of side² values.
+    fn new(values: &'a [f32]) -> Self {
+        Self { values, side: values.len().isqrt() }
+    }
+
+    fn directions(side: usize) -> impl IndexedParallelIterator<Item = [f32; 3]> {
+        let coordinate = move |i: usize| 2.0 * i as f32 / (side - 1) as f32 - 1.0;
+        (0..side * side).into_par_iter().map(move |i| {
+            let (a, b) = (coordinate(i % side), coordinate(i / side));
             let (x, y) = (0.5 * (a + b), 0.5 * (a - b));
             let z = 1.0 - x.abs() - y.abs();
             let norm = (x * x + y * y + z * z).sqrt();
@@ -42,18 +54,18 @@ impl Sphere<'_> {
     }
 
     /// The cell of the square that a direction lies in, and where in it.
-    fn cell(u: [f32; 3]) -> ([usize; 2], [f32; 2]) {
+    fn cell(&self, u: [f32; 3]) -> ([usize; 2], [f32; 2]) {
         let scale = 1.0 / (u[0].abs() + u[1].abs() + u[2].abs());
         let scale = if u[2] < 0.0 { -scale } else { scale };
-        let to_grid = |v: f32| (v * scale + 1.0) * (0.5 * (SIDE - 1) as f32);
+        let to_grid = |v: f32| (v * scale + 1.0) * (0.5 * (self.side - 1) as f32);
         let (a, b) = (to_grid(u[0] + u[1]), to_grid(u[0] - u[1]));
-        let (i, j) = ((a as usize).min(SIDE - 2), (b as usize).min(SIDE - 2));
+        let (i, j) = ((a as usize).min(self.side - 2), (b as usize).min(self.side - 2));
         ([i, j], [a - i as f32, b - j as f32])
     }
 
     /// By cubic convolution (Keys 1981, doi:10.1109/TASSP.1981.1163711), a whole order better than `read`.
     fn read_smoothly(&self, u: [f32; 3]) -> f32 {
-        let ([i, j], [f, g]) = Self::cell(u);
+        let ([i, j], [f, g]) = self.cell(u);
         let weights = |t: f32| {
             let (t2, t3) = (t * t, t * t * t);
             [
@@ -64,18 +76,18 @@ impl Sphere<'_> {
             ]
         };
         // Beyond the edge its own points stand for the next.
-        let beside = |i: usize| [i.saturating_sub(1), i, i + 1, (i + 2).min(SIDE - 1)];
+        let beside = |i: usize| [i.saturating_sub(1), i, i + 1, (i + 2).min(self.side - 1)];
         let (columns, across) = (beside(i), weights(f));
         let line = |row: usize| -> f32 {
-            columns.iter().zip(across).map(|(&c, w)| w * self.0[row * SIDE + c]).sum()
+            columns.iter().zip(across).map(|(&c, w)| w * self.values[row * self.side + c]).sum()
         };
         beside(j).into_iter().zip(weights(g)).map(|(row, w)| w * line(row)).sum()
     }
 
     fn read(&self, u: [f32; 3]) -> f32 {
-        let ([i, j], [f, g]) = Self::cell(u);
-        let low = &self.0[j * SIDE + i..][..2];
-        let high = &self.0[(j + 1) * SIDE + i..][..2];
+        let ([i, j], [f, g]) = self.cell(u);
+        let low = &self.values[j * self.side + i..][..2];
+        let high = &self.values[(j + 1) * self.side + i..][..2];
         let (low, high) = (low[0] + f * (low[1] - low[0]), high[0] + f * (high[1] - high[0]));
         low + g * (high - low)
     }
@@ -139,7 +151,7 @@ impl<'a> SlicePower<'a> {
     /// With a table made by [`tabulate`] from the same three.
     #[must_use]
     pub fn new(volume: FourierVolume<'a>, plane: &HalfPlane, weights: &[f32], table: &'a [f32]) -> Self {
-        Self { volume, table: Sphere(table), holes: Shells::new(plane, weights).holes }
+        Self { volume, table: Sphere::new(table), holes: Shells::new(plane, weights).holes }
     }
 
     /// a at rotation `r`.
@@ -179,9 +191,16 @@ impl SlicePower<'_> {
     }
 }
 
-/// Power by direction of view, (`SIDE`, `SIDE`), with the holes in the weights filled.
+/// Points along each side of the table of a particle `diameter` px across.
 #[must_use]
-pub fn tabulate(volume: &FourierVolume<'_>, plane: &HalfPlane, weights: &[f32]) -> Vec<f32> {
+pub fn table_side(plane: &HalfPlane, diameter: f32) -> usize {
+    let periods = diameter * plane.max_shell as f32 / plane.size as f32;
+    ((PER_PERIOD * periods) as usize | 1).clamp(SIDES[0], SIDES[1])
+}
+
+/// Power by direction of view, side² values (see [`table_side`]), with the holes in the weights filled.
+#[must_use]
+pub fn tabulate(volume: &FourierVolume<'_>, plane: &HalfPlane, weights: &[f32], side: usize) -> Vec<f32> {
     let shells = Shells::new(plane, weights);
     let used = || shells.total.iter().enumerate().filter(|&(r, &w)| w > 0.0 && r <= plane.max_shell);
     let along = |u: [f32; 3]| -> f32 {
@@ -189,9 +208,9 @@ pub fn tabulate(volume: &FourierVolume<'_>, plane: &HalfPlane, weights: &[f32]) 
         let r = [u, [0.0; 3], [0.0; 3]];
         used().map(|(shell, &w)| w * volume.power_at(&r, [shell as f32, 0.0])).sum()
     };
-    let radial: Vec<f32> = Sphere::directions().map(along).collect();
-    let radial = Sphere(&radial);
-    Sphere::directions()
+    let radial: Vec<f32> = Sphere::directions(side).map(along).collect();
+    let radial = Sphere::new(&radial);
+    Sphere::directions(side)
         .map(|d| {
             let (p, q) = across(d);
             let mean = |i: usize| {

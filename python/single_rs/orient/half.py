@@ -32,7 +32,7 @@ from single_rs.orient.merge import particle_translation
 from single_rs.orient.quotient import States
 from single_rs.orient.reference import Reference
 from single_rs.orient.rotation_search import LONGEST_COMPARED, approximate_symmetries
-from single_rs.orient.round import Fold, candidates_in_doubt, fold_of, search_round, with_own
+from single_rs.orient.round import Fold, candidates_in_doubt, fold_of, in_doubt, search_round, with_own
 from single_rs.orient.segments import longest_run
 from single_rs.orient.solver import CONFIDENT, PER_FRAME, HalfPoses, HalfSolver, Sums
 from single_rs.orient.volumes import shell_correlation
@@ -45,7 +45,7 @@ Seed = Callable[[HalfSolver, States, dict[str, float]], Reference]  # a first mo
 FIRST_TEMPER = 0.1  # belief in the seed's likelihood, whose error is not known yet
 LEAST_ROUNDS = 1  # against maps, after which a half may have converged
 PATIENCE = 3  # rounds after which a divided half is laid on its longest run, and those that it needs from there
-CONVERGED = (0.002, 0.01)  # gain of log-likelihood, as a share, and of frames in a clear pose, below which it has
+CONVERGED = (0.005, 0.01)  # gain of log-likelihood, as a share, and of frames in a clear pose, below which it has
 FEWEST = 10  # frames in a clear pose that tell where the particle's centre is
 OFF_CENTRE = 0.1  # Å
 AT_THE_RIM = 0.25  # share of frames found in the outer fifth of the window from which it is too narrow
@@ -82,8 +82,12 @@ def solve_half(half: HalfSolver, states: States, seed: Seed, report: Callable[[s
             if number > 0 and fold.number == 0:
                 turns = _mates_of(half, reference)
             # What a wider window lets in may have been out of reach of all poses so far.
-            pool = fold.candidates if number == 0 or widened else candidates_in_doubt(fold, turns)
-            fold.poses = search_round(half, fold, reference, with_own(pool, fold.poses), None)
+            if number == 0 or widened:
+                doubt, pool = np.zeros(len(fold.members), bool), fold.candidates
+            else:
+                doubt = in_doubt(fold)
+                pool = candidates_in_doubt(fold, doubt, turns)
+            fold.take(search_round(half, fold, reference, with_own(pool, fold.poses), None), doubt)
             sums[fold.number] = half.sums(fold.frames, fold.poses)
         _note(trail, f"map_{number}", folds)
         score, before = trail[f"map_{number}_score"], score
@@ -105,8 +109,8 @@ def _divided(folds: list[Fold]) -> bool:
 def _centre(half: HalfSolver, folds: list[Fold]) -> bool:
     """Move the particle's origin to where the measured centres have it, if it is far from there.
 
-    The first model's origin is where its own frames put it; shifts (R d)_xy of a particle that is d off its centre would
-    use up the window of shifts in some views.
+    The first model's origin is where its own frames put it; shifts (R d)_xy of a particle that is d off its centre
+    would use up the window of shifts in some views.
     """
     poses = _gathered(folds, {})
     clear = poses.confidence > CONFIDENT
@@ -144,7 +148,8 @@ def _lay_on_longest_run(half: HalfSolver, folds: list[Fold], sums: list[Sums]) -
     turns = _mates_of(half, reference)
     for fold in folds:
         old = fold.poses
-        new = search_round(half, fold, reference, with_own(candidates_in_doubt(fold, turns), old), None)
+        pool = candidates_in_doubt(fold, in_doubt(fold), turns)
+        new = search_round(half, fold, reference, with_own(pool, old), None)
         fold.poses = old.replaced(new, ~run[fold.members])
         sums[fold.number] = half.sums(fold.frames, fold.poses)
     return float(run.sum())

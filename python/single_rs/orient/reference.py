@@ -22,6 +22,7 @@ __all__ = ["Polished", "Reference", "exact_fit", "likelihood", "look_up", "polis
 
 LONGEST_TURN = np.radians(4.0)  # by which a polish may move a pose
 LONGEST_SHIFT = 0.5  # the same, of the shortest period
+BALL = float(np.sqrt(5 / 3))  # radius of a ball over the root mean square radius of what is in it
 LEAST_HEIGHT = 0.15  # of the highest atom: half the sites of a first model weigh less, all of them noise
 
 
@@ -66,6 +67,7 @@ class Reference:
     ) -> Reference:
         """Reference for `frames` of atoms at positions (a, 3) Å, transfer given per grid shell of the volume."""
         keep = weight > LEAST_HEIGHT * weight.max()
+        radius = float(np.sqrt(np.average((positions[keep] ** 2).sum(axis=1), weights=weight[keep])))
         shell = np.linalg.norm(frames.plane.frequencies(), axis=1) * PAD
         image = np.interp(shell, np.arange(len(transfer)), transfer).astype(np.float32)
         return cls(
@@ -75,7 +77,7 @@ class Reference:
             image * frames.weights,
             volume,
             PAD,
-            _core.tabulate_power(volume, frames.plane, PAD, frames.weights),
+            _core.tabulate_power(volume, frames.plane, PAD, frames.weights, 2 * BALL * radius / frames.pixel_size),
         )
 
     def model(self) -> tuple[NDArray[np.float32], NDArray[np.float32], None, NDArray[np.float32]]:

@@ -4,9 +4,10 @@ Candidates are looked up and climb (`search`); the finalists that may still win 
 for a pose half a degree off loses a tenth of what it gains, more than mates differ by. The most probable path in time
 chooses (`mates.choose`).
 
-A pose is in doubt, and its frame is searched as a whole in the next round, where the posterior is low, where it is a
-jump away from both its neighbours, or where the frame's own scale of the model lies far below that of all frames: a
-pose some degrees off explains less than there is to explain, however well it fits in time.
+A pose is in doubt, and its frame is searched all over in the next round, where the posterior is low, where it is a jump
+away from both its neighbours, or where the frame's own scale of the model lies far below that of all frames: a pose
+some degrees off explains less than there is to explain, however well it fits in time. So do zone axes, where atoms in a
+row scatter more than once; what was searched in vain once is left alone.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from single_rs.orient.search import SearchPlan, search
 from single_rs.orient.solver import CONFIDENT, HalfPoses, HalfSolver
 from single_rs.robust import robust_sigma
 
-__all__ = ["Fold", "candidates_in_doubt", "fold_of", "search_round", "with_own"]
+__all__ = ["Fold", "candidates_in_doubt", "fold_of", "in_doubt", "search_round", "with_own"]
 
 LEAST_TEMPER = 0.02
 NO_GAIN = 1e-6  # of a bad frame: its pose may be any
@@ -34,6 +35,7 @@ POLISH_RIVALS = 2  # iterations of theirs
 POLISH_CHOSEN = 3  # iterations that a chosen pose is polished before it enters a map
 ALONE = 3.0  # widths of the step by which a pose must miss both its neighbours' to be doubted
 LACKING = 2.0  # standard errors of its scale below all others' from which a pose is doubted
+STAYED = np.radians(3.0)  # a search that moves a pose by less left it where it was
 NEAR_REACH = np.radians(12.0)  # how far from its pose and its neighbours' a frame in doubt is tried
 NEAR_STEP = np.radians(2.6)  # grid of those trials; climbing closes the rest
 NEAR_PRIOR = -3.0  # nats of a pose that is there tried, beside the index's states
@@ -41,7 +43,7 @@ NEAR_PRIOR = -3.0  # nats of a pose that is there tried, beside the index's stat
 
 @dataclass
 class Fold:
-    """Frames of one fold and their poses so far."""
+    """Frames of one fold and their poses so far; settled (n,) are those that a search all over left where they were."""
 
     number: int
     members: NDArray[np.int64]  # index into the half
@@ -49,6 +51,12 @@ class Fold:
     block: NDArray[np.int64]
     candidates: Candidates
     poses: HalfPoses
+    settled: NDArray[np.bool_]
+
+    def take(self, poses: HalfPoses, searched: NDArray[np.bool_]) -> None:
+        """Take poses of a round in which the frames `searched` (n,) were tried all over."""
+        self.settled = searched & (_angle(self.poses.rotations, poses.rotations) < STAYED)
+        self.poses = poses
 
 
 def fold_of(half: HalfSolver, states: States, number: int) -> Fold:
@@ -65,7 +73,15 @@ def fold_of(half: HalfSolver, states: States, number: int) -> Fold:
         {},
     )
     candidates = Candidates.mates(states.take(members), half.template.group)
-    return Fold(number, members, half.frames.take(members), half.block[members], candidates, nowhere)
+    return Fold(
+        number,
+        members,
+        half.frames.take(members),
+        half.block[members],
+        candidates,
+        nowhere,
+        np.zeros(len(members), bool),
+    )
 
 
 def with_own(candidates: Candidates, poses: HalfPoses) -> Candidates:
@@ -140,23 +156,28 @@ def _temper(gain: NDArray[np.float64], power: NDArray[np.float64]) -> float:
     return float(np.clip(1 / max(robust_sigma(z), 1e-3) ** 2, LEAST_TEMPER, 1.0))
 
 
-def candidates_in_doubt(fold: Fold, turns: NDArray[np.float64]) -> Candidates:
-    """All mates of every pose; of frames in doubt all candidates and what lies round their poses and their neighbours'.
+def in_doubt(fold: Fold) -> NDArray[np.bool_]:
+    """Frames (n,) to search all over: those without a clear place, and those that lack something, but not in vain."""
+    return _unplaced(fold) | ((fold.poses.lack > LACKING) & ~fold.settled)
+
+
+def candidates_in_doubt(fold: Fold, doubt: NDArray[np.bool_], turns: NDArray[np.float64]) -> Candidates:
+    """All mates of every pose; of frames in doubt (n,) all candidates and what lies round their own and nearby poses.
 
     A coherent part of the frames may sit in one wrong mate, without doubt, until the model is good enough to call it.
     `turns` (m, 3, 3) lay the model roughly on itself: those of the lattice, or of a twin.
     """
     poses = fold.poses
-    doubt = (poses.confidence < CONFIDENT) | (poses.lack > LACKING) | _alone(fold)
     mates = all_mates(poses.rotations[:, None], turns)
     every = np.repeat(np.arange(len(doubt)), mates.shape[1])
     out = fold.candidates.of_frames(doubt).joined(mates.reshape(-1, 3, 3), every, 0.0)
     offsets = _ball(NEAR_REACH, NEAR_STEP)
-    lost = np.flatnonzero(doubt)
-    for way in (-1, 0, 1):
-        beside = lost + way
+    # A frame that only lacks something is where its neighbours say, a state of the lattice or two off.
+    for way, lost in ((-1, doubt & _unplaced(fold)), (0, doubt), (1, doubt & _unplaced(fold))):
+        frame = np.flatnonzero(lost)
+        beside = frame + way
         inside = (beside >= 0) & (beside < len(doubt))
-        frame, beside = lost[inside], beside[inside]
+        frame, beside = frame[inside], beside[inside]
         same = fold.block[frame] == fold.block[beside]
         frame, beside = frame[same], beside[same]
         tried = np.einsum("bij,njk->nbik", offsets, poses.rotations[beside]).reshape(-1, 3, 3)
@@ -164,13 +185,17 @@ def candidates_in_doubt(fold: Fold, turns: NDArray[np.float64]) -> Candidates:
     return out
 
 
-def _alone(fold: Fold) -> NDArray[np.bool_]:
-    """Frames (n,) that are a jump away from the frames on both sides."""
+def _unplaced(fold: Fold) -> NDArray[np.bool_]:
+    """Frames (n,) of low posterior, or a jump away from the frames on both sides."""
     r = fold.poses.rotations
-    cosine = (np.einsum("nij,nij->n", r[1:], r[:-1]) - 1) / 2
-    far = np.arccos(np.clip(cosine, -1, 1)) > ALONE * fold.poses.chain.step
+    far = _angle(r[1:], r[:-1]) > ALONE * fold.poses.chain.step
     far |= fold.block[1:] != fold.block[:-1]
-    return np.asarray(np.append(True, far) & np.append(far, True))
+    return np.asarray((fold.poses.confidence < CONFIDENT) | (np.append(True, far) & np.append(far, True)))
+
+
+def _angle(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Angles (n,) between rotations (n, 3, 3), rad."""
+    return np.arccos(np.clip((np.einsum("nij,nij->n", a, b) - 1) / 2, -1, 1))
 
 
 def _ball(radius: float, step: float) -> NDArray[np.float64]:
