@@ -37,6 +37,7 @@ from single_rs.orient.segments import longest_run
 from single_rs.orient.solver import CONFIDENT, PER_FRAME, HalfPoses, HalfSolver, Sums
 from single_rs.orient.volumes import shell_correlation
 from single_rs.orient.witness import gain_over_null, lead_over_mates
+from single_rs.trajectory import correlated_part
 
 __all__ = ["Seed", "solve_half"]
 
@@ -48,8 +49,11 @@ PATIENCE = 3  # rounds after which a divided half is laid on its longest run, an
 CONVERGED = (0.005, 0.01)  # gain of log-likelihood, as a share, and of frames in a clear pose, below which it has
 FEWEST = 10  # frames in a clear pose that tell where the particle's centre is
 OFF_CENTRE = 0.1  # Å
-AT_THE_RIM = 0.25  # share of frames found in the outer fifth of the window from which it is too narrow
-RIM = 0.8
+FILLED = (
+    0.4  # of the window, standard deviation of the centres' errors from which it is too narrow: evenly filled has 0.58
+)
+SURE = 5.0  # standard errors
+APART = 100  # frames that blocks count as apart: more than the lags at which shifts are compared
 
 
 def solve_half(half: HalfSolver, states: States, seed: Seed, report: Callable[[str], None]) -> HalfPoses:
@@ -126,14 +130,20 @@ def _centre(half: HalfSolver, folds: list[Fold]) -> bool:
 
 
 def _widen(half: HalfSolver, folds: list[Fold]) -> bool:
-    """Search a wider window of shifts from now on, where frames are found at the rim of the present one.
+    """Search a wider window of shifts from now on, where the centres' errors fill the present one.
 
     Centres are measured before anything is known of the particle. A grain that diffracts outshines its neighbours, so
-    that a twin's centre may be off by more than an atom for as long as it keeps its orientation.
+    that a twin's centre may be off by more than an atom for as long as it keeps its orientation. What persists from
+    frame to frame is the centre's error; wrong poses have any shift, another one in each frame.
     """
-    farthest = np.concatenate([np.abs(f.poses.shifts).max(axis=1)[f.poses.confidence > CONFIDENT] for f in folds])
-    at_rim = farthest > RIM * half.window * half.spacing
-    return bool(len(at_rim) and at_rim.mean() > AT_THE_RIM) and half.widen()
+    poses = _gathered(folds, {})
+    clear = np.flatnonzero(poses.confidence > CONFIDENT)
+    if len(clear) < FEWEST:
+        return False
+    apart = clear + APART * half.block[clear]
+    error = correlated_part(apart, poses.shifts[clear] - np.median(poses.shifts[clear], axis=0))
+    sure = error.significance > SURE and np.sqrt(error.power) > FILLED * half.window * half.spacing
+    return bool(sure) and half.widen()
 
 
 def _lay_on_longest_run(half: HalfSolver, folds: list[Fold], sums: list[Sums]) -> float:
