@@ -17,6 +17,7 @@ from single_rs.orient.frames import time_blocks
 from single_rs.orient.half import _divided, _lay_on_longest_run
 from single_rs.orient.mates import Candidates
 from single_rs.orient.quotient import States
+from single_rs.orient.round import fold_of
 from single_rs.orient.segments import longest_run
 from single_rs.orient.solver import PER_FRAME, HalfPoses, half_solver
 from single_rs.orient.template import lattice_template

@@ -167,3 +167,37 @@ fn parabola(low: Option<f32>, top: f32, high: Option<f32>) -> (f32, f32) {
         _ => (0.0, 0.0),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::window_peak;
+
+    /// Overlaps of a lattice round its right shift, between points of the grid, and a side lobe on a point.
+    fn map(steps: usize, right: [f32; 2], lobe: [f32; 2], height: f32) -> Vec<f32> {
+        let side = 2 * steps + 1;
+        let bump = |x: f32, y: f32, at: [f32; 2]| (-0.5 * ((x - at[0]).powi(2) + (y - at[1]).powi(2))).exp();
+        (0..side * side)
+            .map(|i| ((i % side) as f32 - steps as f32, (i / side) as f32 - steps as f32))
+            .map(|(x, y)| bump(x, y, right) + height * bump(x, y, lobe))
+            .collect()
+    }
+
+    #[test]
+    fn a_side_lobe_on_a_point_does_not_beat_the_top_between_points() {
+        let (right, lobe) = ([1.5, -2.5], [-4.0, 3.0]);
+        let map = map(7, right, lobe, 0.85);
+        let highest = (0..map.len()).max_by(|&a, &b| map[a].total_cmp(&map[b])).unwrap();
+        assert_eq!((highest % 15, highest / 15), (3, 10), "the lobe is the highest point");
+        let found = window_peak(&map, 7, 1.0, 1.0);
+        let off = (found.shift[0] - right[0]).hypot(found.shift[1] - right[1]);
+        assert!(off < 0.1, "{found:?}");
+        assert!((0.85..1.0).contains(&found.overlap), "{found:?}");
+    }
+
+    #[test]
+    fn a_window_without_a_top_inside_ends_at_its_rim() {
+        let map: Vec<f32> =
+            (0..25).map(|i| (i % 5) as f32 - 0.01 * ((i / 5) as f32 - 2.0).powi(2) - 9.0).collect();
+        assert_eq!(window_peak(&map, 2, 0.5, 1.0).shift, [1.0, 0.0]);
+    }
+}

@@ -1,0 +1,125 @@
+"""One round of the search: what is centred, how wide it looks, which poses are doubted, and twins as a whole."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from single_rs.background import clean_stack
+from single_rs.io import ParticleStack
+from single_rs.orient import OrientConfig, find_poses
+from single_rs.orient.chain import Chain
+from single_rs.orient.frames import time_blocks
+from single_rs.orient.half import _centre, _widen
+from single_rs.orient.mates import Candidates
+from single_rs.orient.quotient import States
+from single_rs.orient.round import Fold, fold_of, in_doubt, search_round, with_own
+from single_rs.orient.solver import PER_FRAME, HalfPoses, HalfSolver, half_solver
+from single_rs.orient.template import lattice_template
+from single_rs.scoring import align_poses
+from single_rs.simulate import SimulatedStack, nanocrystal, simulate_stack
+
+PIXEL = 0.4  # Å
+FRAMES = 160
+
+
+@pytest.fixture(scope="module")
+def stack() -> SimulatedStack:
+    """A single crystal of 18 Å that turns by 6° a frame."""
+    crystal = nanocrystal("Pt", 18.0, seed=31)
+    return simulate_stack(crystal, FRAMES, box=96, pixel_size=PIXEL, dose=12.0, step=6.0, jump_rate=0.0, seed=31)
+
+
+@pytest.fixture
+def half(stack: SimulatedStack) -> tuple[HalfSolver, list[Fold]]:
+    """All its frames in their true poses, as one half."""
+    clean = clean_stack(ParticleStack(stack.images, PIXEL, np.arange(FRAMES), None))
+    config, every = OrientConfig(), np.arange(FRAMES)
+    blocks = time_blocks(clean.frames, 20, 0)
+    solver = half_solver(
+        clean, every, blocks.fold, np.zeros(FRAMES, np.int64), lattice_template("Pt"), config, config.search_resolution
+    )
+    chain = Chain(np.radians(6.0) / np.sqrt(3), 0.01)
+    states = States(stack.rotations, every, stack.rotations, np.ones(FRAMES), chain)
+    shifts = (stack.shifts - clean.offsets) / PIXEL
+    one = np.ones(FRAMES)
+    poses = HalfPoses(stack.rotations, shifts, one, one, 0.01 * one, 0 * one, chain, {})
+    folds = [fold_of(solver, states, number) for number in np.unique(blocks.fold)]
+    for fold in folds:
+        m = fold.members
+        fold.poses = replace(poses, **{n: getattr(poses, n)[m] for n in PER_FRAME})
+    return solver, folds
+
+
+def _shifted(folds: list[Fold], by: np.ndarray) -> None:
+    for fold in folds:
+        fold.poses = replace(fold.poses, shifts=fold.poses.shifts + by[fold.members])
+
+
+def test_a_particle_off_its_centre_is_moved_there(half):
+    solver, folds = half
+    _centre(solver, folds)
+    before = [fold.poses.shifts for fold in folds]
+    assert not _centre(solver, folds)
+    off = np.array([1.5, -2.0, 1.0])
+    rotations = np.zeros((FRAMES, 3, 3))
+    for fold in folds:
+        rotations[fold.members] = fold.poses.rotations
+    _shifted(folds, (rotations @ off)[:, :2])
+    assert _centre(solver, folds)
+    for fold, shifts in zip(folds, before, strict=True):
+        np.testing.assert_allclose(fold.poses.shifts, shifts, atol=0.1 / PIXEL)
+
+
+def test_the_window_widens_by_what_persists_in_time_and_by_nothing_else(half):
+    solver, folds = half
+    narrow, random = solver.window, np.random.default_rng(3)
+    assert not _widen(solver, folds)
+    # Wrong poses: any shift within the window, another one in each frame.
+    reach = narrow * solver.spacing
+    any_shift = random.uniform(-reach, reach, (FRAMES, 2))
+    _shifted(folds, any_shift)
+    assert not _widen(solver, folds)
+    assert solver.window == narrow
+    # Centres off by what their grains outshine, for as long as these diffract.
+    slowly = reach * np.stack([np.sin(np.arange(FRAMES) / 11), np.cos(np.arange(FRAMES) / 14)], axis=1)
+    _shifted(folds, slowly - any_shift)
+    assert _widen(solver, folds)
+    assert solver.window == 2 * narrow
+
+
+def test_frames_some_degrees_off_lack_something_and_are_found_again(half):
+    solver, folds = half
+    fold = folds[0]
+    sums = [solver.sums(f.frames, f.poses) for f in folds[1:]]
+    reference = solver.map_reference(fold.frames, (sum(s[0] for s in sums), sum(s[1] for s in sums)))
+    true = fold.poses.rotations
+    wrong = np.arange(len(true)) % 4 == 3
+    turn = Rotation.from_rotvec(np.radians(7.0) * np.array([0.6, 0.0, 0.8])).as_matrix()
+    off = np.where(wrong[:, None, None], true @ turn, true)
+    fold.poses = replace(fold.poses, rotations=off)
+    fold.candidates = Candidates(np.arange(len(off)), off, np.zeros(len(off)))
+    # Only their own poses are tried, so that the wrong ones stay, and say so.
+    stay = search_round(solver, fold, reference, with_own(fold.candidates, fold.poses), None)
+    fold.take(stay, np.zeros(len(off), bool))
+    doubt = in_doubt(fold)
+    still = np.einsum("nij,nij->n", stay.rotations, true) < 1 + 2 * np.cos(np.radians(3.0))
+    assert still.sum() >= 5  # others climbed back
+    assert doubt[still].mean() > 0.7
+    assert doubt[~still].mean() < 0.2
+    # What was searched all over and stayed is left alone, unless time does not place it.
+    fold.take(stay, np.ones(len(off), bool))
+    assert in_doubt(fold).sum() < doubt.sum()
+
+
+@pytest.mark.slow
+def test_a_decahedron_is_solved_from_one_of_its_lattices():
+    # Its five grains outshine each other, so that measured centres are off by more than the first window.
+    crystal = nanocrystal("Pt", 20.0, defect="marks_decahedron", seed=5)
+    made = simulate_stack(crystal, 400, box=104, pixel_size=0.38, dose=12.0, step=6.0, jump_rate=0.01, seed=5)
+    clean = clean_stack(ParticleStack(made.images, 0.38, np.arange(400), None))
+    poses = find_poses(clean, "Pt", OrientConfig(second_start="never"))
+    assert (align_poses(poses.rotations, poses.frames, made.rotations).error_deg < 3).mean() > 0.95
