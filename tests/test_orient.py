@@ -209,17 +209,12 @@ def test_occupancies_come_back_from_slices():
     assert ((solved.weight > 0.5) == (truth.weight > 0.5)).all()
 
 
-@pytest.fixture(scope="module")
-def ball_frames():
-    """Noisy slices of a cut ball of platinum at known poses: frames, reference, rotations, shifts (px)."""
+def _cut_ball(radius, plane, count):
+    """Empty frames of 0.4 Å a pixel, and a ball of platinum without a cap: no mate is alike."""
     template = lattice_template("Pt")
-    random = np.random.default_rng(4)
-    plane = _core.HalfPlane(64, 3, 22)
     m = len(plane)
-    count = 12
-    index = template.sites(9.0)
-    positions = index * template.grid_step
-    keep = positions @ [0.3, 0.8, 0.52] < 4.0  # a cap is missing: no mate is alike
+    index = template.sites(radius)
+    keep = index * template.grid_step @ [0.3, 0.8, 0.52] < 0.45 * radius
     model = SiteModel(index[keep], template.grid_step, np.zeros(3), np.ones(int(keep.sum())))
     weights = np.ones(m, np.float32)
     frames = FrameSet(
@@ -227,9 +222,17 @@ def ball_frames():
     )
     reach = plane.max_shell * PAD + 2
     amplitude = site_amplitude(template, reach, frames.box)
-    reference = Reference.of(
-        frames, model.positions, model.weight, amplitude, model.volume(amplitude, reach, frames.box)
-    )
+    volume = model.volume(amplitude, reach, frames.box)
+    return frames, Reference.of(frames, model.positions, model.weight, amplitude, volume)
+
+
+@pytest.fixture(scope="module")
+def ball_frames():
+    """Noisy slices of a cut ball of platinum at known poses: frames, reference, rotations, shifts (px)."""
+    random = np.random.default_rng(4)
+    plane = _core.HalfPlane(64, 3, 22)
+    m, count = len(plane), 12
+    frames, reference = _cut_ball(9.0, plane, count)
     rotations = Rotation.random(count, random_state=4).as_matrix()
     shifts = random.uniform(-1, 1, (count, 2))
     slices = _core.project_slices(reference.volume, plane, PAD, rotations.astype(np.float32))
@@ -237,7 +240,7 @@ def ball_frames():
     signal = (slices * phase).astype(np.complex64)
     noise = random.normal(0, 1, (2, count, m)) * np.sqrt((np.abs(signal) ** 2).mean())
     frames = replace(frames, spectra=(signal + noise[0] + 1j * noise[1]).astype(np.complex64))
-    return frames, reference, rotations, shifts, template.group
+    return frames, reference, rotations, shifts, lattice_template("Pt").group
 
 
 def _power_ratio(frames, reference):
@@ -256,6 +259,14 @@ def test_a_reference_knows_the_power_of_its_slices(ball_frames):
     # The same view turned in the plane has its spots elsewhere against pixels and the last shell.
     assert abs(ratio.mean() - 1) < 0.02
     assert ratio.std() < 0.06
+
+
+def test_the_power_of_a_large_particle_is_known_as_well():
+    # 32 Å at 1 Å: spots are 2° wide, and a table as coarse as small particles need is wrong by a tenth.
+    frames, reference = _cut_ball(16.0, _core.HalfPlane(108, 7, 43), 1)
+    ratio = _power_ratio(frames, reference)
+    assert abs(ratio.mean() - 1) < 0.03
+    assert ratio.std() < 0.04
 
 
 def test_power_counts_out_where_graphene_was_removed(ball_frames):
