@@ -13,7 +13,7 @@
 use super::atoms::{Model, View};
 use super::grid::Grid;
 use crate::orient::polish::{PolishLimits, Polished, angle_between, rotate};
-use crate::orient::score::{Match, ShiftWindow, Twiddles, window_peak};
+use crate::orient::score::{HIGHEST_POINT, Match, ShiftWindow, Twiddles, window_peak};
 use crate::volume::Rotation;
 use nalgebra::{SMatrix, SVector};
 use num_complex::Complex32;
@@ -76,7 +76,7 @@ pub fn score_model(
                 *p = x * p.conj() * w;
             }
             twiddles.correlate(&grid.plane, &view.image, scratch);
-            *best = window_peak(&scratch.map, window.steps, window.spacing, power);
+            *best = window_peak(&scratch.map, window.steps, window.spacing, power, HIGHEST_POINT);
             best.shift = [best.shift[0] + shifts[i][0], best.shift[1] + shifts[i][1]];
         },
     );

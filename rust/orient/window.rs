@@ -22,6 +22,10 @@ const ROWS: usize = 4;
 /// Most shifts to each side of the centre of the window.
 pub const MOST_STEPS: usize = 15;
 
+/// A top whose point is this share of the highest one may still be the highest top: at a quarter of a wavelength a point
+/// may lie an eighth off it along each axis.
+const MAY_BE_HIGHEST: f32 = 0.75;
+
 /// Shifts in the widest window.
 const MAP: usize = (2 * MOST_STEPS + 1) * (2 * MOST_STEPS + 1);
 
@@ -61,7 +65,7 @@ impl Phases<'_> {
                 }
             }
         }
-        let mut found = window_peak(map, steps, 1.0 / self.scale, model.power.at(r));
+        let mut found = window_peak(map, steps, 1.0 / self.scale, model.power.at(r), MAY_BE_HIGHEST);
         found.shift[0] += start[0];
         found.shift[1] += start[1];
         found

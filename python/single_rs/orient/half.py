@@ -5,8 +5,8 @@
    picks.
 3. *Map.* The same against the atoms that maps show, which needs no lattice, until the frames are explained no better
    than the round before. From the second such round on every frame tries all mates of its pose, and only frames in
-   doubt are searched as a whole; for them also the neighbourhood of the poses before and after is tried, since near a
-   zone axis, or at a dose of one electron per pixel, the index may miss the right state altogether.
+   doubt are searched all over (`round`). Before each round the particle is centred among its frames, and the window of
+   shifts is widened where the errors of the measured centres fill it.
 
 Frames that a nearly symmetric particle divides between its mates make a map that is as symmetric, and rounds against it
 part them slowly or never. A half that is still divided after some rounds is laid on the map of its longest run of
@@ -49,9 +49,7 @@ PATIENCE = 3  # rounds after which a divided half is laid on its longest run, an
 CONVERGED = (0.005, 0.01)  # gain of log-likelihood, as a share, and of frames in a clear pose, below which it has
 FEWEST = 10  # frames in a clear pose that tell where the particle's centre is
 OFF_CENTRE = 0.1  # Å
-FILLED = (
-    0.4  # of the window, standard deviation of the centres' errors from which it is too narrow: evenly filled has 0.58
-)
+FILLED = 0.4  # of the window: errors of centres that scatter by more do not fit in; what fills it evenly has 0.58
 SURE = 5.0  # standard errors
 APART = 100  # frames that blocks count as apart: more than the lags at which shifts are compared
 
@@ -68,8 +66,7 @@ def solve_half(half: HalfSolver, states: States, seed: Seed, report: Callable[[s
     _note(trail, "growth", folds)
     score, placed = -np.inf, 0.0
     turns = half.template.group
-    _centre(half, folds)
-    sums = [half.sums(fold.frames, fold.poses) for fold in folds]
+    sums: list[Sums] = []
     converged = united = False
     for number in range(half.config.map_rounds):
         report("map")
@@ -78,7 +75,7 @@ def solve_half(half: HalfSolver, states: States, seed: Seed, report: Callable[[s
             trail["run_frames"] = _lay_on_longest_run(half, folds, sums)
             united, score, placed = True, -np.inf, 0.0
             continue
-        if _centre(half, folds):
+        if _centre(half, folds) or not sums:
             sums = [half.sums(fold.frames, fold.poses) for fold in folds]
         widened = _widen(half, folds)
         for fold in folds:

@@ -6,8 +6,10 @@ chooses (`mates.choose`).
 
 A pose is in doubt, and its frame is searched all over in the next round, where the posterior is low, where it is a jump
 away from both its neighbours, or where the frame's own scale of the model lies far below that of all frames: a pose
-some degrees off explains less than there is to explain, however well it fits in time. So do zone axes, where atoms in a
-row scatter more than once; what was searched in vain once is left alone.
+some degrees off explains less than there is to explain, however well it fits in time. Round its pose and those before
+and after neighbours are tried too, since near a zone axis, or at one electron per pixel, the index may miss the right
+state altogether. Zone axes, where atoms in a row scatter more than once, lack something in any pose: what was searched
+in vain once is left alone.
 """
 
 from __future__ import annotations
