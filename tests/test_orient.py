@@ -111,6 +111,9 @@ def test_a_solved_particle_is_judged_solved_and_a_wrong_element_is_not(particle)
     for lead, expected in ((0.01, "doubtful"), (0.2, "solved")):
         apart = replace(poses, evidence=poses.evidence | {"starts_agree": 0.4, "starts_lead": lead})
         assert judge(clean, apart, density, model, "Pt").verdict == expected
+    for spots, gain, expected in ((1.5, 100.0, "solved"), (1.5, 10.0, "doubtful"), (0.9, 100.0, "failed")):
+        weak = replace(poses, evidence=poses.evidence | {"index_sigma": spots, "gain_over_null": gain})
+        assert judge(clean, weak, density, model, "Pt").verdict == expected
 
 
 def test_noise_has_no_lattice_and_no_continuity(particle):
