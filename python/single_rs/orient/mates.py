@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from single_rs.orient.chain import Chain, smooth
 from single_rs.orient.quotient import FRIEDEL, LEAST_STATE, States, to_quaternions
 
-__all__ = ["Candidates", "all_mates", "best_of", "choose", "unfold"]
+__all__ = ["Candidates", "all_mates", "angle_between", "best_of", "choose", "unfold"]
 
 CLEAR = 8.0  # nats between the nearest and the next mate for a step to be unambiguous
 LONGEST_STEP = 4.5  # in units of the step size; a longer one may be a jump
@@ -63,6 +63,11 @@ def all_mates(rotations: NDArray[np.float64], group: NDArray[np.float64]) -> NDA
     """All mates of rotations (n, q, 3, 3): (n, q · 2 · |group|, 3, 3)."""
     n = len(rotations)
     return np.einsum("fij,nqjk,okl->nqfoil", FRIEDEL, rotations, group, optimize=True).reshape(n, -1, 3, 3)
+
+
+def angle_between(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Angles (n,) between rotations (n, 3, 3), rad."""
+    return np.asarray(np.arccos(np.clip((np.einsum("nij,nij->n", a, b) - 1) / 2, -1, 1)))
 
 
 def unfold(

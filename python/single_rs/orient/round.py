@@ -9,7 +9,7 @@ away from both its neighbours, or where the frame's own scale of the model lies 
 some degrees off explains less than there is to explain, however well it fits in time. Round its pose and those before
 and after neighbours are tried too, since near a zone axis, or at one electron per pixel, the index may miss the right
 state altogether. Zone axes, where atoms in a row scatter more than once, lack something in any pose: what was searched
-in vain once is left alone.
+in vain is left alone in the next round.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from single_rs.orient.frames import FrameSet
-from single_rs.orient.mates import Candidates, all_mates, choose
+from single_rs.orient.mates import Candidates, all_mates, angle_between, choose
 from single_rs.orient.quotient import States
 from single_rs.orient.reference import Reference, exact_fit, likelihood, polish
 from single_rs.orient.search import SearchPlan, search
@@ -45,7 +45,7 @@ NEAR_PRIOR = -3.0  # nats of a pose that is there tried, beside the index's stat
 
 @dataclass
 class Fold:
-    """Frames of one fold and their poses so far; settled (n,) are those that a search all over left where they were."""
+    """Frames of one fold and their poses so far; settled (n,) are those that the last round searched in vain."""
 
     number: int
     members: NDArray[np.int64]  # index into the half
@@ -57,7 +57,7 @@ class Fold:
 
     def take(self, poses: HalfPoses, searched: NDArray[np.bool_]) -> None:
         """Take poses of a round in which the frames `searched` (n,) were tried all over."""
-        self.settled = searched & (_angle(self.poses.rotations, poses.rotations) < STAYED)
+        self.settled = searched & (angle_between(self.poses.rotations, poses.rotations) < STAYED)
         self.poses = poses
 
 
@@ -175,7 +175,8 @@ def candidates_in_doubt(fold: Fold, doubt: NDArray[np.bool_], turns: NDArray[np.
     out = fold.candidates.of_frames(doubt).joined(mates.reshape(-1, 3, 3), every, 0.0)
     offsets = _ball(NEAR_REACH, NEAR_STEP)
     # A frame that only lacks something is where its neighbours say, a state of the lattice or two off.
-    for way, lost in ((-1, doubt & _unplaced(fold)), (0, doubt), (1, doubt & _unplaced(fold))):
+    unplaced = doubt & _unplaced(fold)
+    for way, lost in ((-1, unplaced), (0, doubt), (1, unplaced)):
         frame = np.flatnonzero(lost)
         beside = frame + way
         inside = (beside >= 0) & (beside < len(doubt))
@@ -190,14 +191,9 @@ def candidates_in_doubt(fold: Fold, doubt: NDArray[np.bool_], turns: NDArray[np.
 def _unplaced(fold: Fold) -> NDArray[np.bool_]:
     """Frames (n,) of low posterior, or a jump away from the frames on both sides."""
     r = fold.poses.rotations
-    far = _angle(r[1:], r[:-1]) > ALONE * fold.poses.chain.step
+    far = angle_between(r[1:], r[:-1]) > ALONE * fold.poses.chain.step
     far |= fold.block[1:] != fold.block[:-1]
     return np.asarray((fold.poses.confidence < CONFIDENT) | (np.append(True, far) & np.append(far, True)))
-
-
-def _angle(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Angles (n,) between rotations (n, 3, 3), rad."""
-    return np.arccos(np.clip((np.einsum("nij,nij->n", a, b) - 1) / 2, -1, 1))
 
 
 def _ball(radius: float, step: float) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from single_rs.orient.frames import FrameSet
-from single_rs.orient.mates import unfold
+from single_rs.orient.mates import angle_between, unfold
 from single_rs.orient.quotient import States
 from single_rs.orient.solver import HalfSolver
 
@@ -61,7 +61,6 @@ def longest_run(
     longest
         rad.
     """
-    cosine = (np.einsum("nij,nij->n", rotations[1:], rotations[:-1]) - 1) / 2
-    broken = (np.arccos(np.clip(cosine, -1, 1)) > longest) | (block[1:] != block[:-1])
+    broken = (angle_between(rotations[1:], rotations[:-1]) > longest) | (block[1:] != block[:-1])
     run = np.concatenate([[0], np.cumsum(broken)])
     return np.asarray(run == np.bincount(run, weights=confidence).argmax())
