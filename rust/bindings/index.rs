@@ -125,20 +125,20 @@ impl IntensityMerge {
         cubes(py, &py.detach(|| self.emc.merge(rotations))?)
     }
 
-    /// The next intensities, and of this round the scores of best and mean orientation and the spread.
+    /// The next intensities, and of this round the score of the best orientation and the spread.
     fn round<'py>(
         &self,
         py: Python<'py>,
         held_out: PyReadonlyArrayDyn<'py, f32>,
         belief: f32,
-    ) -> PyResult<(Bound<'py, PyArray4<f32>>, f64, f64, f64)> {
+    ) -> PyResult<(Bound<'py, PyArray4<f32>>, f64, f64)> {
         let folds = held_out.as_array().shape()[0].max(1);
         let values = contiguous(&held_out, "held_out", 4)?;
         let held_out: crate::error::Result<Vec<Intensity>> =
             values.chunks(values.len() / folds).map(|v| Intensity::new(v.to_vec())).collect();
         let held_out = held_out?;
         let (next, round) = py.detach(|| self.emc.round(&held_out, belief))?;
-        Ok((cubes(py, &next)?, round.best, round.mean, round.spread))
+        Ok((cubes(py, &next)?, round.best, round.spread))
     }
 }
 

@@ -20,17 +20,13 @@
 use crate::error::{Error, Result};
 use crate::orient::index::{RING, Rings, frame_of};
 use crate::orient::intensity::{Intensity, on_ring};
+use crate::orient::series::{BINS, Series, TURNS, accumulate, boltzmann, product, series, unpack};
 use crate::volume::Rotation;
-use num_complex::Complex32;
 use rayon::prelude::*;
 use realfft::{ComplexToReal, RealFftPlanner, RealToComplex};
 use std::f32::consts::PI;
 use std::sync::Arc;
 
-/// Orders of the Fourier series on a ring that are kept; order 0 is the ring's mean, which is taken off.
-const BINS: usize = 32;
-/// In-plane angles a half turn: 2.8° apart, half a spot's width.
-const TURNS: usize = 2 * BINS;
 /// Frames whose posteriors are held at a time.
 const BATCH: usize = 64;
 /// Weight of a voxel that no frame has seen, as a share of the mean weight: such voxels stay near zero.
@@ -40,16 +36,11 @@ const LEAST_NORM: f32 = 0.3;
 /// Posterior of a direction below which a frame leaves nothing there.
 const NEGLIGIBLE: f32 = 1e-6;
 
-/// A ring's Fourier series: real and imaginary parts of orders 0 .. [`BINS`].
-type Series = [[f32; BINS]; 2];
-
 /// What a round says of itself, means over the frames.
 #[derive(Debug, Clone, Copy)]
 pub struct Round {
     /// Score of the best orientation, in spreads over all orientations.
     pub best: f64,
-    /// Score weighed by the posterior.
-    pub mean: f64,
     /// Orientations that a frame is spread over, 1 / Σ p².
     pub spread: f64,
 }
@@ -151,7 +142,7 @@ impl Emc {
             return Err(Error::bad_input("intensity", small.reach, format!("reach {}", self.reach())));
         }
         let rings = self.radii.len();
-        let (mut best, mut mean, mut spread) = (0.0, 0.0, 0.0);
+        let (mut best, mut spread) = (0.0, 0.0);
         let mut parts = Vec::with_capacity(held_out.len());
         for (bounds, intensity) in self.bounds.windows(2).zip(held_out) {
             let templates = self.expand(intensity);
@@ -162,7 +153,6 @@ impl Emc {
                     batch.par_chunks(rings).map(|frame| self.posterior(frame, &templates, beta)).collect();
                 for p in &told {
                     best += f64::from(p.best);
-                    mean += f64::from(p.mean);
                     spread += f64::from(p.spread);
                 }
                 // Over directions, each in the order of the frames: no sum depends on the number of threads.
@@ -178,7 +168,7 @@ impl Emc {
             parts.push(self.compress(&self.directions, &sums, &weight));
         }
         let n = self.count() as f64;
-        let stats = Round { best: best / n, mean: mean / n, spread: spread / n };
+        let stats = Round { best: best / n, spread: spread / n };
         Ok((self.held_out(&parts), stats))
     }
 
@@ -256,13 +246,8 @@ impl Emc {
         let square: f64 = curves.iter().map(|&c| f64::from(c * c)).sum();
         let scale = (square / curves.len() as f64).sqrt().max(1e-30) as f32;
         let best = curves.iter().copied().fold(f32::MIN, f32::max) / scale;
-        let (mut total, mut first) = (0.0f64, 0.0f64);
-        for c in &mut curves {
-            let score = *c / scale;
-            *c = (beta * (score - best)).exp();
-            total += f64::from(*c);
-            first += f64::from(*c * score);
-        }
+        boltzmann(&mut curves, beta / scale, beta * best);
+        let total: f64 = curves.iter().map(|&p| f64::from(p)).sum();
         let share = (1.0 / total) as f32;
         let mut square = 0.0;
         let mut weight = Vec::with_capacity(self.directions.len());
@@ -277,7 +262,7 @@ impl Emc {
                 *out = series(&spectrum);
             }
         }
-        Posterior { series: out, weight, best, mean: (first / total) as f32, spread: 1.0 / square }
+        Posterior { series: out, weight, best, spread: 1.0 / square }
     }
 
     /// Put sections (one per rotation, each a weighted sum) together.
@@ -320,77 +305,5 @@ struct Posterior {
     series: Vec<Series>,
     weight: Vec<f32>,
     best: f32,
-    mean: f32,
     spread: f32,
-}
-
-/// Orders 1 .. [`BINS`] of a real transform.
-fn series(spectrum: &[Complex32]) -> Series {
-    let mut out = [[0.0; BINS]; 2];
-    for (m, v) in spectrum.iter().enumerate().take(BINS).skip(1) {
-        out[0][m] = v.re;
-        out[1][m] = v.im;
-    }
-    out
-}
-
-fn unpack(series: &Series, spectrum: &mut [Complex32]) {
-    spectrum.fill(Complex32::default());
-    for (m, v) in spectrum.iter_mut().enumerate().take(BINS) {
-        *v = Complex32::new(series[0][m], series[1][m]);
-    }
-}
-
-/// Σ over rings of y · conj(t).
-fn product(frame: &[Series], section: &[Series]) -> Series {
-    #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx2") {
-        // SAFETY: the processor has what the function was compiled for.
-        return unsafe { product_avx2(frame, section) };
-    }
-    product_lanes(frame, section)
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-fn product_avx2(frame: &[Series], section: &[Series]) -> Series {
-    product_lanes(frame, section)
-}
-
-#[inline(always)]
-fn product_lanes(frame: &[Series], section: &[Series]) -> Series {
-    let mut out = [[0.0; BINS]; 2];
-    for (y, t) in frame.iter().zip(section) {
-        for m in 0..BINS {
-            out[0][m] += y[0][m] * t[0][m] + y[1][m] * t[1][m];
-            out[1][m] += y[1][m] * t[0][m] - y[0][m] * t[1][m];
-        }
-    }
-    out
-}
-
-/// Add conj(p) · y to the sums of a direction.
-fn accumulate(sum: &mut [Series], p: &Series, frame: &[Series]) {
-    #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx2") {
-        // SAFETY: the processor has what the function was compiled for.
-        return unsafe { accumulate_avx2(sum, p, frame) };
-    }
-    accumulate_lanes(sum, p, frame);
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-fn accumulate_avx2(sum: &mut [Series], p: &Series, frame: &[Series]) {
-    accumulate_lanes(sum, p, frame);
-}
-
-#[inline(always)]
-fn accumulate_lanes(sum: &mut [Series], p: &Series, frame: &[Series]) {
-    for (s, y) in sum.iter_mut().zip(frame) {
-        for m in 0..BINS {
-            s[0][m] += p[0][m] * y[0][m] + p[1][m] * y[1][m];
-            s[1][m] += p[0][m] * y[1][m] - p[1][m] * y[0][m];
-        }
-    }
 }

@@ -22,4 +22,5 @@ pub mod polish;
 pub mod power;
 pub mod score;
 pub mod search;
+mod series;
 mod window;

@@ -21,7 +21,7 @@ from single_rs.background import CleanStack
 from single_rs.errors import ConvergenceError, InputError
 from single_rs.orient.agreement import better_of, jump_share, seems_divided
 from single_rs.orient.engine import solve_from_states
-from single_rs.orient.intensity import FOUND
+from single_rs.orient.intensity import PROMISING
 from single_rs.orient.types import OrientConfig, Poses
 
 __all__ = ["OrientConfig", "Poses", "find_poses"]
@@ -49,7 +49,7 @@ def find_poses(
     progress
         Called as progress("orient", done, total).
     seed
-        Seed of the random starts of the free engine and the climb; the lattice engine draws no random numbers.
+        Seed of the climb's random starts; the other engines draw no random numbers.
 
     Returns
     -------
@@ -73,15 +73,15 @@ def find_poses(
         from single_rs.orient.climb import solve_by_climb
 
         return solve_by_climb(clean, config, progress, seed)
-    poses = solve_from_states(clean, element, config, progress, seed)
+    poses = solve_from_states(clean, element, config, progress)
     if config.second_start == "never" or (config.second_start == "doubtful" and not seems_divided(poses)):
         return poses
     other = replace(config, engine="free" if config.engine == "lattice" else "lattice")
     log.info("%.0f %% of the steps are jumps; second start: %s", 100 * (jump_share(poses) or 0), other.engine)
     # Asked for, the other start is followed wherever it leads; else only where it found something.
-    least = FOUND if config.second_start == "doubtful" else -1.0
+    least = PROMISING if config.second_start == "doubtful" else -1.0
     try:
-        return better_of(poses, solve_from_states(clean, element, other, progress, seed, least))
+        return better_of(poses, solve_from_states(clean, element, other, progress, least))
     except ConvergenceError as error:
         log.info("the %s start found nothing: %s", other.engine, error)
         return poses

@@ -53,7 +53,6 @@ def solve_from_states(
     element: str,
     config: OrientConfig,
     progress: Callable[[str, int, int], None] | None,
-    seed: int,
     least_continuity: float = -1.0,
 ) -> Poses:
     """Poses by the lattice engine or the free one; see `single_rs.orient.find_poses`.
@@ -82,8 +81,7 @@ def solve_from_states(
         report("smooth")
         if index is not None:
             return _Begun(select, index.take(select), shared)
-        random = np.random.Generator(np.random.Philox(key=[seed, number]))
-        own, start = index_by_intensity(clean, select, blocks.fold[select], template, config, random)
+        own, start = index_by_intensity(clean, select, blocks.fold[select], template, config)
         return _Begun(select, own, start | own.significance())
 
     def solve(half: _Begun) -> _Solved:

@@ -1,13 +1,12 @@
 """Poses modulo the particle's own symmetry with no lattice given: the frames' power spectra make up an intensity.
 
-The power spectrum of a frame is a central section of the particle's three-dimensional intensity. Expand, maximise and
-compress (``rust/orient/emc.rs``; Loh and Elser 2009, doi:10.1103/PhysRevE.80.026705) finds the intensity from random
-orientations; nothing is assumed of it, so that twins, icosahedra and grains come out as they are. A frame meets the
-intensity of the other folds only. What comes out has the form of `quotient`: candidates of every frame, whose mates
-are the turns that lay the intensity on itself.
-
-Limit: at 3 e/px starts of single crystals end in several orientations at once, at 1 e/px frames agree on their noise;
-the continuity tells both. The lattice engine goes to 1 e/px.
+The power spectrum of a frame is a central section of the particle's three-dimensional intensity. The intensity grows
+from a *nucleus*: the section of a few frames in a row whose spots stand out most. Expand, maximise and compress
+(``rust/orient/emc.rs``; Loh and Elser 2009, doi:10.1103/PhysRevE.80.026705) lets the other frames find their places in
+it and extend it. Nothing is assumed of it, so that twins, icosahedra and grains come out as they are. From random
+orientations, as EMC usually begins, several nuclei grow at once, and below 5 e/px frames agree on their noise instead
+(docs/notebook.md). A frame meets the intensity of the other folds only. What comes out has the form of `quotient`:
+candidates of every frame, whose mates are the turns that lay the intensity on itself.
 """
 
 from __future__ import annotations
@@ -16,12 +15,13 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
 
 from single_rs import _core
 from single_rs.background import CleanStack
 from single_rs.orient.frames import FOLDS
 from single_rs.orient.quotient import Index, PowerRings, scrambled
-from single_rs.orient.rotation_search import approximate_symmetries, correlations, unit_rotations
+from single_rs.orient.rotation_search import approximate_symmetries, correlations
 from single_rs.orient.template import LatticeTemplate, beam_directions
 from single_rs.orient.types import OrientConfig
 from single_rs.orient.volumes import PAD
@@ -30,14 +30,14 @@ from single_rs.sampling import evenly
 __all__ = ["index_by_intensity"]
 
 PERIODS = (2.9, 0.92)  # Å: longer ones than those of the index are shape and liquid, not order
-SAMPLE = 400  # frames of a half that starts are made with
-RUN = 5  # of them in a row, so that neighbours can be compared
-STARTS = 8  # random starts at most; about every second one stays in two orientations at once
-ROUNDS = 40  # of each start; a good one is there in 20 to 40
-BELIEFS = (1.5, 1.7, 1.4)  # of the starts in turn: log-likelihood per spread of the score; 3 freezes any
-FOUND = 0.45  # continuity from which a start is right; neighbours agree by 0.1 to 0.3 in wrong ones
-WHOLE = 1000  # frames of a half, at most, that go on held out
-RISING_BELIEFS = (2.0, 2.5, 3.0)  # of the last rounds, up to that of the index
+NUCLEI = 8  # tried at most
+NUCLEUS = 3  # frames of one, all taken to be in one orientation: of fast particles the slowest moments are chosen
+APART = 20  # frames between nuclei
+SPOT_WIDTH = 1.5  # samples of a ring
+GROWTH = (*[2.5] * 9, *[3.0] * 3)  # log-likelihood per spread of the score, in each round; at 1.5 noise wins in time
+FOUND = 0.4  # continuity from which no other nucleus is tried
+PROMISING = 0.1  # and from which poses are worth finding: wrong ones have 0.0 to 0.1, up to 0.3 at 2° a frame
+WHOLE = 1000  # frames of a half, at most, that an intensity is made of
 DIRECTION_STEP = 6.0  # deg, of the directions while the intensity is found: a spot is 5° wide
 SAME_TURN = np.radians(9.0)  # turns nearer than this are one
 MOST_TURNS = 60  # of an icosahedron
@@ -51,7 +51,6 @@ def index_by_intensity(
     fold: NDArray[np.int64],
     template: LatticeTemplate,
     config: OrientConfig,
-    random: np.random.Generator,
 ) -> tuple[Index, dict[str, float]]:
     """Index the frames `select` (n,), of folds `fold` (n,), against their own intensity.
 
@@ -63,8 +62,6 @@ def index_by_intensity(
         Frames of one half, in their order in time, and their folds.
     template
         Passed on with the symmetry replaced by the intensity's own; its lattice is not used.
-    random
-        Draws the starts.
 
     Returns
     -------
@@ -74,64 +71,98 @@ def index_by_intensity(
         How the intensity was found.
     """
     rings = PowerRings.measure(clean, select, PERIODS)
-    held_out, numbers = _intensities(rings, fold, template, random)
+    held_out, numbers = _intensities(rings, fold, template)
     group = _symmetries(held_out.mean(axis=0), rings)
     step = config.direction_step if len(group) > 1 else max(config.direction_step, ALL_DIRECTIONS_STEP)
     directions = beam_directions(group, step).astype(np.float32)
 
-    def run(spectra: NDArray[np.float32], of: NDArray[np.int64], count: int) -> tuple[NDArray, NDArray]:
-        rotations = np.empty((len(of), count, 3, 3), np.float32)
-        scores = np.empty((len(of), count), np.float32)
-        for number in range(FOLDS):
-            own = of == number
-            rotations[own], scores[own] = _core.index_in_intensity(
-                np.ascontiguousarray(spectra[own]), rings.radii, held_out[number], rings.size, directions, count
-            )
-        return rotations, scores
-
-    rotations, scores = run(rings.spectra, fold, config.candidates)
+    rotations, scores = _held_out_index(held_out, rings, rings.spectra, fold, directions, config.candidates)
     sample = rings.sample()
-    null = run(scrambled(rings.spectra[sample]), fold[sample], 1)[1][:, 0]
-    index = Index(replace(template, group=group), rotations.astype(float), scores.astype(float), null.astype(float))
+    null = _held_out_index(held_out, rings, scrambled(rings.spectra[sample]), fold[sample], directions, 1)[1][:, 0]
+    index = Index(replace(template, group=group), rotations, scores, null)
     return index, numbers | {"turns": float(len(group))}
 
 
 def _intensities(
-    rings: PowerRings, fold: NDArray[np.int64], template: LatticeTemplate, random: np.random.Generator
+    rings: PowerRings, fold: NDArray[np.int64], template: LatticeTemplate
 ) -> tuple[NDArray[np.float32], dict[str, float]]:
-    """Held-out intensities (fold, z, y, x) from the random start whose neighbouring frames agree.
+    """Held-out intensities (fold, z, y, x) grown from the nucleus whose neighbouring frames agree best.
 
-    Time is used nowhere while an intensity is found, so that it can tell the right one.
+    Time is used nowhere while an intensity grows, so that it can tell the right one.
     """
     everywhere = beam_directions(np.eye(3)[None], DIRECTION_STEP).astype(np.float32)
-    n = len(fold)
-    runs = np.unique(np.linspace(0, max(n - RUN, 0), min(SAMPLE, n) // RUN).astype(int))
-    some = np.unique(runs[:, None] + np.arange(RUN))
-    spectra = np.ascontiguousarray(rings.spectra[some])
-    # Starts are made without folds: held out from the beginning, frames come to one orientation half as fast.
-    start = _core.IntensityMerge(spectra, rings.radii, rings.size, [len(some)], everywhere)
-    found: tuple[float, NDArray[np.float32]] | None = None
-    tried = 0
-    while tried < STARTS and (found is None or found[0] < FOUND):
-        intensity = start.merge(unit_rotations(random, (len(some),)).astype(np.float32))
-        for belief in (*np.full(ROUNDS, BELIEFS[tried % len(BELIEFS)]), *RISING_BELIEFS):
-            intensity, *_ = start.round(intensity, belief)
-        best = _core.index_in_intensity(spectra, rings.radii, intensity[0], rings.size, everywhere, 1)
-        group = _symmetries(intensity[0], rings)
-        continuity = Index(replace(template, group=group), *best, np.zeros(0)).continuity()
-        tried += 1
-        if found is None or continuity > found[0]:
-            found = (continuity, intensity)
-    assert found is not None  # STARTS is not 0
-    order = evenly(n, WHOLE)
-    order = order[np.argsort(fold[order], kind="stable")]
-    sizes = np.bincount(fold[order], minlength=FOLDS).tolist()
-    spectra = np.ascontiguousarray(rings.spectra[order])
+    some = evenly(len(fold), WHOLE)
+    by_fold = some[np.argsort(fold[some], kind="stable")]
+    sizes = np.bincount(fold[some], minlength=FOLDS).tolist()
+    spectra = np.ascontiguousarray(rings.spectra[by_fold])
     whole = _core.IntensityMerge(spectra, rings.radii, rings.size, sizes, everywhere)
-    held_out = np.repeat(found[1], FOLDS, axis=0)
-    for belief in RISING_BELIEFS:
-        held_out, *_ = whole.round(held_out, belief)
-    return held_out, {"starts": float(tried), "start_continuity": found[0]}
+
+    def grown(held_out: NDArray[np.float32]) -> tuple[float, NDArray[np.float32]]:
+        for belief in GROWTH:
+            held_out, *_ = whole.round(held_out, belief)
+        return _continuity(held_out, rings, fold, template, everywhere), held_out
+
+    best: tuple[float, NDArray[np.float32]] | None = None
+    tried = 0
+    for nucleus in _nuclei(rings):
+        alone = _core.IntensityMerge(nucleus, rings.radii, rings.size, [len(nucleus)], everywhere)
+        one = alone.merge(np.tile(np.eye(3, dtype=np.float32), (len(nucleus), 1, 1)))
+        new = grown(np.repeat(one, FOLDS, axis=0))
+        tried += 1
+        if best is None or new[0] > best[0]:
+            best = new
+        if best[0] >= FOUND:
+            break
+    assert best is not None  # there is a nucleus in any movie
+    if best[0] < FOUND:
+        # At one electron per pixel an intensity may be on its way still.
+        best = max(best, grown(best[1]), key=lambda one: one[0])
+    return best[1], {"starts": float(tried), "start_continuity": best[0]}
+
+
+def _nuclei(rings: PowerRings) -> list[NDArray[np.float32]]:
+    """Spectra (m, ring, angle) of the runs of frames whose spots stand highest in their mean, best first."""
+    y = gaussian_filter1d(rings.spectra, SPOT_WIDTH, axis=2, mode="wrap")
+    length = min(NUCLEUS, len(y))
+    mean = sum(y[i : len(y) - length + 1 + i] for i in range(length)) / length
+    strength = np.einsum("nka,k->n", mean**2, np.asarray(rings.radii))
+    chosen: list[int] = []
+    for i in np.argsort(-strength, kind="stable"):
+        if len(chosen) < NUCLEI and all(abs(i - j) >= APART for j in chosen):
+            chosen.append(int(i))
+    return [np.ascontiguousarray(rings.spectra[i : i + length]) for i in chosen]
+
+
+def _continuity(
+    held_out: NDArray[np.float32],
+    rings: PowerRings,
+    fold: NDArray[np.int64],
+    template: LatticeTemplate,
+    directions: NDArray[np.float32],
+) -> float:
+    """How much more often neighbouring frames agree than distant ones, modulo the turns of the intensity."""
+    group = _symmetries(held_out.mean(axis=0), rings)
+    rotations, scores = _held_out_index(held_out, rings, rings.spectra, fold, directions, 1)
+    return Index(replace(template, group=group), rotations, scores, np.zeros(0)).continuity()
+
+
+def _held_out_index(
+    held_out: NDArray[np.float32],
+    rings: PowerRings,
+    spectra: NDArray[np.float32],
+    fold: NDArray[np.int64],
+    directions: NDArray[np.float32],
+    count: int,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Rotations (n, count, 3, 3) and scores (n, count) of `spectra` in the intensity of the other folds."""
+    rotations = np.empty((len(fold), count, 3, 3))
+    scores = np.empty((len(fold), count))
+    for number in range(FOLDS):
+        own = fold == number
+        rotations[own], scores[own] = _core.index_in_intensity(
+            np.ascontiguousarray(spectra[own]), rings.radii, held_out[number], rings.size, directions, count
+        )
+    return rotations, scores
 
 
 def _symmetries(intensity: NDArray[np.float32], rings: PowerRings) -> NDArray[np.float64]:
