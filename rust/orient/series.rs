@@ -4,7 +4,7 @@
 //! without.
 
 use num_complex::Complex32;
-use std::f32::consts::LOG2_E;
+use std::f32::consts::{LN_2, LOG2_E};
 
 /// Orders of the Fourier series on a ring that are kept; order 0 is the ring's mean, which is taken off.
 pub(super) const BINS: usize = 32;
@@ -97,7 +97,7 @@ fn accumulate_lanes<const FUSED: bool>(sum: &mut [Series], p: &Series, frame: &[
 #[inline(always)]
 fn boltzmann_lanes<const FUSED: bool>(values: &mut [f32], slope: f32, offset: f32) {
     // 2^t = 2^⌊t⌋ · 2^f: the first is an exponent's bits, the second a Taylor series to the fifth order.
-    const TAYLOR: [f32; 5] = [1.333_356e-3, 9.618_129e-3, 5.550_41e-2, 0.240_226_5, 0.693_147_2];
+    const TAYLOR: [f32; 5] = [1.333_356e-3, 9.618_129e-3, 5.550_41e-2, 0.240_226_5, LN_2];
     for v in values {
         let t = (add::<FUSED>(slope, *v, -offset) * LOG2_E).clamp(-126.0, 0.0);
         let whole = t.floor();
