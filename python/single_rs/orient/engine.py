@@ -22,6 +22,7 @@ from single_rs.orient.frames import TimeBlocks, time_blocks
 from single_rs.orient.half import solve_half
 from single_rs.orient.intensity import index_by_intensity
 from single_rs.orient.merge import merge_halves
+from single_rs.orient.patterson import FoundLattice
 from single_rs.orient.quotient import Index, index_frames, smooth_states
 from single_rs.orient.seed import site_seed
 from single_rs.orient.solver import HalfPoses, HalfSolver, half_solver
@@ -88,7 +89,8 @@ def solve_from_states(
         fold, block = blocks.fold[half.select], blocks.block[half.select]
         states = smooth_states(half.index, block)
         solver = half_solver(clean, half.select, fold, block, half.index.template, config, config.search_resolution)
-        first = site_seed if config.engine == "lattice" else map_seed
+        sites_known = config.engine == "lattice" or isinstance(half.index.template, FoundLattice)
+        first = site_seed if sites_known else map_seed
         return _Solved(solver, solve_half(solver, states, first, report))
 
     # Neither half knows of the other; side by side they keep the processors busy where a step has but one thread.

@@ -11,7 +11,7 @@ candidates of every frame, whose mates are the turns that lay the intensity on i
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from scipy.ndimage import gaussian_filter1d
 from single_rs import _core
 from single_rs.background import CleanStack
 from single_rs.orient.frames import FOLDS
+from single_rs.orient.patterson import FoundLattice, lattice_of, lattice_turns
 from single_rs.orient.quotient import Index, PowerRings, scrambled
 from single_rs.orient.rotation_search import approximate_symmetries, correlations
 from single_rs.orient.template import LatticeTemplate, beam_directions
@@ -71,44 +72,115 @@ def index_by_intensity(
         How the intensity was found.
     """
     rings = PowerRings.measure(clean, select, PERIODS)
-    held_out, numbers = _intensities(rings, fold, template)
+    growing = _Growing.of(rings, fold)
+    held_out, numbers = _from_nuclei(growing, fold, template)
     group = _symmetries(held_out.mean(axis=0), rings)
+    box = rings.size * clean.pixel_size
+    best = growing.index(held_out, rings.spectra, fold, growing.directions, 1)[0][:, 0]
+    basis = lattice_of(growing.merged(best, group).mean(axis=0), box)
+    if basis is not None and len(turns := lattice_turns(basis)) > len(group):
+        # A slab grows first: frames settle in those of their mates that lie there. The other mates complete it.
+        group = turns
+        held_out = growing.grown(growing.merged(best, group))
+        best = growing.index(held_out, rings.spectra, fold, growing.directions, 1)[0][:, 0]
+        basis = lattice_of(growing.merged(best, group).mean(axis=0), box)
     step = config.direction_step if len(group) > 1 else max(config.direction_step, ALL_DIRECTIONS_STEP)
     directions = beam_directions(group, step).astype(np.float32)
-
-    rotations, scores = _held_out_index(held_out, rings, rings.spectra, fold, directions, config.candidates)
+    rotations, scores = growing.index(held_out, rings.spectra, fold, directions, config.candidates)
     sample = rings.sample()
-    null = _held_out_index(held_out, rings, scrambled(rings.spectra[sample]), fold[sample], directions, 1)[1][:, 0]
-    index = Index(replace(template, group=group), rotations, scores, null)
-    return index, numbers | {"turns": float(len(group))}
+    null = growing.index(held_out, scrambled(rings.spectra[sample]), fold[sample], directions, 1)[1][:, 0]
+    own = replace(template, group=group) if basis is None else FoundLattice.of(template, basis, group)
+    index = Index(own, rotations, scores, null)
+    return index, numbers | {"turns": float(len(group)), "lattice_found": float(basis is not None)}
 
 
-def _intensities(
-    rings: PowerRings, fold: NDArray[np.int64], template: LatticeTemplate
+@dataclass(frozen=True)
+class _Growing:
+    """The frames that an intensity is made of.
+
+    some (m,) are their numbers, fold after fold; directions (d, 3) are tried for each.
+    """
+
+    rings: PowerRings
+    some: NDArray[np.int64]
+    merge: _core.IntensityMerge
+    directions: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, rings: PowerRings, fold: NDArray[np.int64]) -> _Growing:
+        """At most `WHOLE` of the frames, of folds `fold` (n,)."""
+        directions = beam_directions(np.eye(3)[None], DIRECTION_STEP).astype(np.float32)
+        some = evenly(len(fold), WHOLE)
+        some = some[np.argsort(fold[some], kind="stable")]
+        sizes = np.bincount(fold[some], minlength=FOLDS).tolist()
+        spectra = np.ascontiguousarray(rings.spectra[some])
+        return cls(rings, some, _core.IntensityMerge(spectra, rings.radii, rings.size, sizes, directions), directions)
+
+    def section(self, spectra: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Intensities (fold, z, y, x), all alike, of some spectra (m, ring, angle) in one orientation."""
+        rings = self.rings
+        alone = _core.IntensityMerge(spectra, rings.radii, rings.size, [len(spectra)], self.directions)
+        return np.repeat(alone.merge(np.tile(np.eye(3, dtype=np.float32), (len(spectra), 1, 1))), FOLDS, axis=0)
+
+    def grown(self, held_out: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Intensities after all rounds of growth."""
+        for belief in GROWTH:
+            held_out, *_ = self.merge.round(held_out, belief)
+        return held_out
+
+    def merged(self, rotations: NDArray[np.float64], group: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Held-out intensities (fold, z, y, x) of the frames in rotations (n, 3, 3) and all mates of these."""
+        placed = rotations[self.some]
+        total = sum(self.merge.merge((placed @ turn).astype(np.float32)) for turn in group)
+        return np.asarray(total / len(group), np.float32)
+
+    def index(
+        self,
+        held_out: NDArray[np.float32],
+        spectra: NDArray[np.float32],
+        fold: NDArray[np.int64],
+        directions: NDArray[np.float32],
+        count: int,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Rotations (n, count, 3, 3) and scores (n, count) of spectra of folds (n,), in what the other folds make."""
+        rotations = np.empty((len(fold), count, 3, 3))
+        scores = np.empty((len(fold), count))
+        for number in range(FOLDS):
+            own = fold == number
+            rotations[own], scores[own] = _core.index_in_intensity(
+                np.ascontiguousarray(spectra[own]),
+                self.rings.radii,
+                held_out[number],
+                self.rings.size,
+                directions,
+                count,
+            )
+        return rotations, scores
+
+    def continuity(self, held_out: NDArray[np.float32], fold: NDArray[np.int64], template: LatticeTemplate) -> float:
+        """How much more often neighbouring frames agree than distant ones, modulo the turns of the intensity."""
+        own = replace(template, group=_symmetries(held_out.mean(axis=0), self.rings))
+        found = self.index(held_out, self.rings.spectra, fold, self.directions, 1)
+        return Index(own, *found, np.zeros(0)).continuity()
+
+
+def _from_nuclei(
+    growing: _Growing, fold: NDArray[np.int64], template: LatticeTemplate
 ) -> tuple[NDArray[np.float32], dict[str, float]]:
     """Held-out intensities (fold, z, y, x) grown from the nucleus whose neighbouring frames agree best.
 
     Time is used nowhere while an intensity grows, so that it can tell the right one.
     """
-    everywhere = beam_directions(np.eye(3)[None], DIRECTION_STEP).astype(np.float32)
-    some = evenly(len(fold), WHOLE)
-    by_fold = some[np.argsort(fold[some], kind="stable")]
-    sizes = np.bincount(fold[some], minlength=FOLDS).tolist()
-    spectra = np.ascontiguousarray(rings.spectra[by_fold])
-    whole = _core.IntensityMerge(spectra, rings.radii, rings.size, sizes, everywhere)
 
-    def grown(held_out: NDArray[np.float32]) -> tuple[float, NDArray[np.float32]]:
-        for belief in GROWTH:
-            held_out, *_ = whole.round(held_out, belief)
-        return _continuity(held_out, rings, fold, template, everywhere), held_out
+    def tried(start: NDArray[np.float32]) -> tuple[float, NDArray[np.float32]]:
+        held_out = growing.grown(start)
+        return growing.continuity(held_out, fold, template), held_out
 
     best: tuple[float, NDArray[np.float32]] | None = None
-    tried = 0
-    for nucleus in _nuclei(rings):
-        alone = _core.IntensityMerge(nucleus, rings.radii, rings.size, [len(nucleus)], everywhere)
-        one = alone.merge(np.tile(np.eye(3, dtype=np.float32), (len(nucleus), 1, 1)))
-        new = grown(np.repeat(one, FOLDS, axis=0))
-        tried += 1
+    number = 0
+    for nucleus in _nuclei(growing.rings):
+        new = tried(growing.section(nucleus))
+        number += 1
         if best is None or new[0] > best[0]:
             best = new
         if best[0] >= FOUND:
@@ -116,8 +188,8 @@ def _intensities(
     assert best is not None  # there is a nucleus in any movie
     if best[0] < FOUND:
         # At one electron per pixel an intensity may be on its way still.
-        best = max(best, grown(best[1]), key=lambda one: one[0])
-    return best[1], {"starts": float(tried), "start_continuity": best[0]}
+        best = max(best, tried(best[1]), key=lambda one: one[0])
+    return best[1], {"starts": float(number), "start_continuity": best[0]}
 
 
 def _nuclei(rings: PowerRings) -> list[NDArray[np.float32]]:
@@ -131,38 +203,6 @@ def _nuclei(rings: PowerRings) -> list[NDArray[np.float32]]:
         if len(chosen) < NUCLEI and all(abs(i - j) >= APART for j in chosen):
             chosen.append(int(i))
     return [np.ascontiguousarray(rings.spectra[i : i + length]) for i in chosen]
-
-
-def _continuity(
-    held_out: NDArray[np.float32],
-    rings: PowerRings,
-    fold: NDArray[np.int64],
-    template: LatticeTemplate,
-    directions: NDArray[np.float32],
-) -> float:
-    """How much more often neighbouring frames agree than distant ones, modulo the turns of the intensity."""
-    group = _symmetries(held_out.mean(axis=0), rings)
-    rotations, scores = _held_out_index(held_out, rings, rings.spectra, fold, directions, 1)
-    return Index(replace(template, group=group), rotations, scores, np.zeros(0)).continuity()
-
-
-def _held_out_index(
-    held_out: NDArray[np.float32],
-    rings: PowerRings,
-    spectra: NDArray[np.float32],
-    fold: NDArray[np.int64],
-    directions: NDArray[np.float32],
-    count: int,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Rotations (n, count, 3, 3) and scores (n, count) of `spectra` in the intensity of the other folds."""
-    rotations = np.empty((len(fold), count, 3, 3))
-    scores = np.empty((len(fold), count))
-    for number in range(FOLDS):
-        own = fold == number
-        rotations[own], scores[own] = _core.index_in_intensity(
-            np.ascontiguousarray(spectra[own]), rings.radii, held_out[number], rings.size, directions, count
-        )
-    return rotations, scores
 
 
 def _symmetries(intensity: NDArray[np.float32], rings: PowerRings) -> NDArray[np.float64]:
