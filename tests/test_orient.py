@@ -114,6 +114,9 @@ def test_a_solved_particle_is_judged_solved_and_a_wrong_element_is_not(particle)
     for spots, gain, expected in ((1.5, 100.0, "solved"), (1.5, 10.0, "doubtful"), (0.9, 100.0, "failed")):
         weak = replace(poses, evidence=poses.evidence | {"index_sigma": spots, "gain_over_null": gain})
         assert judge(clean, weak, density, model, "Pt").verdict == expected
+    for agree, gain, expected in ((0.1, 100.0, "solved"), (0.1, 10.0, "doubtful"), (0.04, 100.0, "failed")):
+        fast = replace(poses, evidence=poses.evidence | {"continuity": agree, "gain_over_null": gain})
+        assert judge(clean, fast, density, model, "Pt").verdict == expected
 
 
 def test_noise_has_no_lattice_and_no_continuity(particle):

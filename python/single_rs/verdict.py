@@ -35,18 +35,23 @@ __all__ = ["Verdict", "judge"]
 
 @dataclass(frozen=True)
 class Limit:
-    """What a number must reach: below `failed` it fails the particle, below `doubtful` it makes it doubtful."""
+    """What a number must reach: below `failed` it fails the particle, below `doubtful` it makes it doubtful.
+
+    A number of the `start` is no doubt where held-out frames gain clearly from the poses that came of it: spots of one
+    lattice are weak in a twin, single frames at one electron per pixel, and what follows needs neither.
+    """
 
     name: str
     text: str
     failed: float
     doubtful: float
+    start: bool = False
 
 
 # A null frame scatters by one sigma; the mean over many frames of a lattice stands well above.
 LIMITS = (
-    Limit("index_sigma", "lattice spots stand {value:.1f} sigma above scrambled spectra", 1.0, 2.0),
-    Limit("continuity", "neighbouring frames agree by {value:.2f} more than distant ones", 0.05, 0.15),
+    Limit("index_sigma", "lattice spots stand {value:.1f} sigma above scrambled spectra", 1.0, 2.0, start=True),
+    Limit("continuity", "neighbouring frames agree by {value:.2f} more than distant ones", 0.05, 0.15, start=True),
     Limit("confident", "{value:.2f} of the frames have a clear pose", 0.3, 0.6),
     Limit("steady", "{value:.2f} of the steps from frame to frame are no jumps to another pose", 0.0, 1 - MOST_JUMPS),
     Limit("mate_gap", "the half sets join with a lead of {value:.1f} nats per frame", 0.5, 2.0),
@@ -110,10 +115,8 @@ def judge(
             continue
         value = numbers[limit.name]
         text = limit.text.format(value=value, period=1 / max(value, 1e-6))
-        least = limit.doubtful
-        if limit.name == "index_sigma" and numbers.get("gain_over_null", 0.0) > CLEAR_GAIN:
-            # Spots of one lattice are weak in a twin, and at one electron per pixel; what follows needs none.
-            least = limit.failed
+        placed = limit.start and numbers.get("gain_over_null", 0.0) > CLEAR_GAIN
+        least = limit.failed if placed else limit.doubtful
         into = failed if value < limit.failed else doubtful if value < least else passed
         into.append(text)
     if "index_sigma" not in numbers:

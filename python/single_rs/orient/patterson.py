@@ -13,6 +13,7 @@ from itertools import combinations, product
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import map_coordinates
 from scipy.spatial import cKDTree
 
 from single_rs.atoms.peaks import find_peaks
@@ -29,6 +30,7 @@ FLATTEST = 0.3  # volume of a cell, of the cube of its shortest edge
 NEAR = 0.4  # Å by which a vector may miss its lattice point
 FITS = 3  # of a basis to the vectors on its lattice
 BENT = 0.06  # by which edges of a cell may differ and still be alike
+SCAN = np.linspace(-0.02, 0.03, 11)  # of scales, about that of the Patterson function
 EXPLAINED = 0.9  # least share of peaks on the lattice, and of its points that have a peak
 
 
@@ -76,7 +78,7 @@ def lattice_of(intensity: NDArray[np.float32], box: float) -> NDArray[np.float64
         basis = np.stack(triple, axis=1)
         if abs(np.linalg.det(basis)) > FLATTEST * np.linalg.norm(basis, axis=0).min() ** 3:
             best = max(best, _fitted(basis, vectors), key=lambda fit: fit[0])
-    return best[1] if best[0] >= EXPLAINED else None
+    return _scaled(best[1], intensity, box) if best[1] is not None and best[0] >= EXPLAINED else None
 
 
 def lattice_turns(basis: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -105,6 +107,18 @@ def _fitted(basis: NDArray[np.float64], vectors: NDArray[np.float64]) -> tuple[f
     points = points[np.linalg.norm(points, axis=1) > CLOSEST]
     met = cKDTree(vectors).query(points, distance_upper_bound=NEAR)[0] < NEAR
     return min(float(on.mean()), float(met.mean())), basis
+
+
+def _scaled(basis: NDArray[np.float64], intensity: NDArray[np.float32], box: float) -> NDArray[np.float64]:
+    """The basis at the scale at which its reflections meet most of the intensity.
+
+    Peaks of the Patterson function fall off with distance, which draws their tops inwards by half a percent or more.
+    """
+    reach = intensity.shape[0] // 2
+    g = _points(np.linalg.inv(basis).T, (reach - 1) / box / (1 + SCAN[-1]))
+    met = [map_coordinates(intensity, (reach + box * g[:, ::-1] / (1 + s)).T, order=1).sum() for s in SCAN]
+    square, slope, _ = np.polyfit(SCAN, met, 2)
+    return basis * (1 + np.clip(-slope / (2 * square), SCAN[0], SCAN[-1]) if square < 0 else 1.0)
 
 
 def _vectors(intensity: NDArray[np.float32], box: float) -> NDArray[np.float64]:
