@@ -21,7 +21,7 @@ from single_rs import _core
 from single_rs.background import CleanStack
 from single_rs.orient.frames import FOLDS
 from single_rs.orient.patterson import FoundLattice, lattice_of, lattice_turns
-from single_rs.orient.quotient import Index, PowerRings, scrambled
+from single_rs.orient.quotient import Index, PowerRings, continuity, scrambled
 from single_rs.orient.rotation_search import approximate_symmetries, correlations
 from single_rs.orient.template import LatticeTemplate, beam_directions
 from single_rs.orient.types import OrientConfig
@@ -72,49 +72,76 @@ def index_by_intensity(
         How the intensity was found.
     """
     rings = PowerRings.measure(clean, select, PERIODS)
-    growing = _Growing.of(rings, fold)
-    held_out, numbers = _from_nuclei(growing, fold, template)
-    group = _symmetries(held_out.mean(axis=0), rings)
-    box = rings.size * clean.pixel_size
-    best = growing.index(held_out, rings.spectra, fold, growing.directions, 1)[0][:, 0]
-    basis = lattice_of(growing.merged(best, group).mean(axis=0), box)
-    if basis is not None and len(turns := lattice_turns(basis)) > len(group):
+    frames = _Frames.of(rings, fold, rings.size * clean.pixel_size)
+    found, tried = _from_nuclei(frames)
+    if found.basis is not None and len(turns := lattice_turns(found.basis)) > len(found.group):
         # A slab grows first: frames settle in those of their mates that lie there. The other mates complete it.
-        group = turns
-        held_out = growing.grown(growing.merged(best, group))
-        best = growing.index(held_out, rings.spectra, fold, growing.directions, 1)[0][:, 0]
-        basis = lattice_of(growing.merged(best, group).mean(axis=0), box)
+        found = frames.judged(frames.grown(frames.merged(found.rotations, turns)), turns)
+    group = found.group
     step = config.direction_step if len(group) > 1 else max(config.direction_step, ALL_DIRECTIONS_STEP)
     directions = beam_directions(group, step).astype(np.float32)
-    rotations, scores = growing.index(held_out, rings.spectra, fold, directions, config.candidates)
+    rotations, scores = frames.index(found.held_out, rings.spectra, fold, directions, config.candidates)
     sample = rings.sample()
-    null = growing.index(held_out, scrambled(rings.spectra[sample]), fold[sample], directions, 1)[1][:, 0]
-    own = replace(template, group=group) if basis is None else FoundLattice.of(template, basis, group)
-    index = Index(own, rotations, scores, null)
-    return index, numbers | {"turns": float(len(group)), "lattice_found": float(basis is not None)}
+    null = frames.index(found.held_out, scrambled(rings.spectra[sample]), fold[sample], directions, 1)[1][:, 0]
+    own = replace(template, group=group) if found.basis is None else FoundLattice.of(template, found.basis, group)
+    numbers = {
+        "starts": float(tried),
+        "start_continuity": found.continuity,
+        "turns": float(len(group)),
+        "lattice_found": float(found.basis is not None),
+    }
+    return Index(own, rotations, scores, null), numbers
 
 
 @dataclass(frozen=True)
-class _Growing:
-    """The frames that an intensity is made of.
+class _Intensity:
+    """An intensity and what it says of itself.
 
-    some (m,) are their numbers, fold after fold; directions (d, 3) are tried for each.
+    held_out (fold, z, y, x), each of the other folds; rotations (n, 3, 3) of the frames in it; group (g, 3, 3) of turns
+    that lay it on itself; basis (3, 3) of its lattice, if it has one; continuity of neighbouring frames in it.
+    """
+
+    held_out: NDArray[np.float32]
+    rotations: NDArray[np.float64]
+    group: NDArray[np.float64]
+    basis: NDArray[np.float64] | None
+    continuity: float
+
+    @property
+    def found(self) -> bool:
+        """Whether no other start need be tried: noise shows neither continuity nor a lattice."""
+        return self.continuity >= FOUND or self.basis is not None
+
+    @property
+    def merit(self) -> tuple[bool, float]:
+        """What the better of two has more of."""
+        return self.basis is not None, self.continuity
+
+
+@dataclass(frozen=True)
+class _Frames:
+    """The frames that an intensity is made of, all of a half or some.
+
+    fold (n,) of all; some (m,) are the numbers of those, fold after fold; directions (d, 3) are tried for each; box Å.
     """
 
     rings: PowerRings
+    fold: NDArray[np.int64]
+    box: float
     some: NDArray[np.int64]
     merge: _core.IntensityMerge
     directions: NDArray[np.float32]
 
     @classmethod
-    def of(cls, rings: PowerRings, fold: NDArray[np.int64]) -> _Growing:
+    def of(cls, rings: PowerRings, fold: NDArray[np.int64], box: float) -> _Frames:
         """At most `WHOLE` of the frames, of folds `fold` (n,)."""
         directions = beam_directions(np.eye(3)[None], DIRECTION_STEP).astype(np.float32)
         some = evenly(len(fold), WHOLE)
         some = some[np.argsort(fold[some], kind="stable")]
         sizes = np.bincount(fold[some], minlength=FOLDS).tolist()
         spectra = np.ascontiguousarray(rings.spectra[some])
-        return cls(rings, some, _core.IntensityMerge(spectra, rings.radii, rings.size, sizes, directions), directions)
+        merge = _core.IntensityMerge(spectra, rings.radii, rings.size, sizes, directions)
+        return cls(rings, fold, box, some, merge, directions)
 
     def section(self, spectra: NDArray[np.float32]) -> NDArray[np.float32]:
         """Intensities (fold, z, y, x), all alike, of some spectra (m, ring, angle) in one orientation."""
@@ -157,39 +184,31 @@ class _Growing:
             )
         return rotations, scores
 
-    def continuity(self, held_out: NDArray[np.float32], fold: NDArray[np.int64], template: LatticeTemplate) -> float:
-        """How much more often neighbouring frames agree than distant ones, modulo the turns of the intensity."""
-        own = replace(template, group=_symmetries(held_out.mean(axis=0), self.rings))
-        found = self.index(held_out, self.rings.spectra, fold, self.directions, 1)
-        return Index(own, *found, np.zeros(0)).continuity()
+    def judged(self, held_out: NDArray[np.float32], group: NDArray[np.float64] | None = None) -> _Intensity:
+        """What intensities say of themselves; their own turns are found unless `group` is given."""
+        group = _symmetries(held_out.mean(axis=0), self.rings) if group is None else group
+        rotations = self.index(held_out, self.rings.spectra, self.fold, self.directions, 1)[0]
+        basis = lattice_of(self.merged(rotations[:, 0], group).mean(axis=0), self.box)
+        return _Intensity(held_out, rotations[:, 0], group, basis, continuity(rotations[:, 0], group))
 
 
-def _from_nuclei(
-    growing: _Growing, fold: NDArray[np.int64], template: LatticeTemplate
-) -> tuple[NDArray[np.float32], dict[str, float]]:
-    """Held-out intensities (fold, z, y, x) grown from the nucleus whose neighbouring frames agree best.
+def _from_nuclei(frames: _Frames) -> tuple[_Intensity, int]:
+    """The best intensity that grows from a nucleus, and how many were tried.
 
-    Time is used nowhere while an intensity grows, so that it can tell the right one.
+    Time is used nowhere while one grows, so that it can tell the right one.
     """
-
-    def tried(start: NDArray[np.float32]) -> tuple[float, NDArray[np.float32]]:
-        held_out = growing.grown(start)
-        return growing.continuity(held_out, fold, template), held_out
-
-    best: tuple[float, NDArray[np.float32]] | None = None
-    number = 0
-    for nucleus in _nuclei(growing.rings):
-        new = tried(growing.section(nucleus))
-        number += 1
-        if best is None or new[0] > best[0]:
-            best = new
-        if best[0] >= FOUND:
-            break
+    best: _Intensity | None = None
+    tried = 0
+    for nucleus in _nuclei(frames.rings):
+        new = frames.judged(frames.grown(frames.section(nucleus)))
+        tried += 1
+        best = new if best is None else max(best, new, key=lambda one: one.merit)
+        if best.found:
+            return best, tried
     assert best is not None  # there is a nucleus in any movie
-    if best[0] < FOUND:
-        # At one electron per pixel an intensity may be on its way still.
-        best = max(best, tried(best[1]), key=lambda one: one[0])
-    return best[1], {"starts": float(number), "start_continuity": best[0]}
+    # At one electron per pixel an intensity may be on its way still.
+    more = frames.judged(frames.grown(best.held_out))
+    return max(best, more, key=lambda one: one.merit), tried
 
 
 def _nuclei(rings: PowerRings) -> list[NDArray[np.float32]]:

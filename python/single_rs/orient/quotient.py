@@ -31,6 +31,7 @@ __all__ = [
     "PowerRings",
     "States",
     "ball_model",
+    "continuity",
     "index_frames",
     "nearest_mates",
     "scrambled",
@@ -79,20 +80,8 @@ class Index:
             "index_score": float(best.mean()),
             "index_null": float(self.null.mean()),
             "index_sigma": float((best.mean() - self.null.mean()) / spread),
-            "continuity": self.continuity(),
+            "continuity": continuity(self.rotations[:, 0], self.template.group),
         }
-
-    def continuity(self) -> float:
-        """How much more often neighbouring frames agree than distant ones."""
-        return self._agreement(1) - self._agreement(max(2, len(self.scores) // 3))
-
-    def _agreement(self, lag: int) -> float:
-        """Share of frames whose best state is within `NEIGHBOUR` of that of the frame `lag` later, modulo mates."""
-        q = to_quaternions(self.rotations[:, 0])
-        left, right = to_quaternions(FRIEDEL), to_quaternions(self.template.group)
-        targets = _product(_product(left[:, None], q[lag:, None, None]), right).reshape(len(q) - lag, -1, 4)
-        overlap = np.abs(np.einsum("nc,nmc->nm", q[:-lag], targets)).max(axis=1)
-        return float((2 * np.arccos(np.clip(overlap, 0, 1)) < NEIGHBOUR).mean())
 
 
 @dataclass(frozen=True)
@@ -120,6 +109,22 @@ def to_quaternions(matrices: NDArray[np.floating]) -> NDArray[np.float32]:
     """Rotations (..., 3, 3) to unit quaternions (..., 4) in order (w, x, y, z)."""
     flat = Rotation.from_matrix(np.asarray(matrices, float).reshape(-1, 3, 3)).as_quat()
     return np.ascontiguousarray(np.roll(flat, 1, axis=1), np.float32).reshape(*matrices.shape[:-2], 4)
+
+
+def continuity(rotations: NDArray[np.floating], group: NDArray[np.float64]) -> float:
+    """How much more often neighbours among rotations (n, 3, 3) agree than distant ones, modulo mates.
+
+    They agree within `NEIGHBOUR`; distant ones are a third of all apart.
+    """
+    q = to_quaternions(rotations)
+    left, right = to_quaternions(FRIEDEL), to_quaternions(group)
+
+    def agreement(lag: int) -> float:
+        targets = _product(_product(left[:, None], q[lag:, None, None]), right).reshape(len(q) - lag, -1, 4)
+        overlap = np.abs(np.einsum("nc,nmc->nm", q[:-lag], targets)).max(axis=1)
+        return float((2 * np.arccos(np.clip(overlap, 0, 1)) < NEIGHBOUR).mean())
+
+    return agreement(1) - agreement(max(2, len(q) // 3))
 
 
 @dataclass(frozen=True)
