@@ -11,9 +11,9 @@ from scipy.spatial.transform import Rotation
 from single_rs.background import clean_stack
 from single_rs.io import ParticleStack
 from single_rs.orient import OrientConfig, find_poses
+from single_rs.orient.centres import centre, widen
 from single_rs.orient.chain import Chain
 from single_rs.orient.frames import time_blocks
-from single_rs.orient.half import _centre, _widen
 from single_rs.orient.mates import Candidates
 from single_rs.orient.quotient import States
 from single_rs.orient.round import Fold, fold_of, in_doubt, search_round, with_own
@@ -61,15 +61,15 @@ def _shifted(folds: list[Fold], by: np.ndarray) -> None:
 
 def test_a_particle_off_its_centre_is_moved_there(half):
     solver, folds = half
-    _centre(solver, folds)
+    centre(solver, folds)
     before = [fold.poses.shifts for fold in folds]
-    assert not _centre(solver, folds)
+    assert not centre(solver, folds)
     off = np.array([1.5, -2.0, 1.0])
     rotations = np.zeros((FRAMES, 3, 3))
     for fold in folds:
         rotations[fold.members] = fold.poses.rotations
     _shifted(folds, (rotations @ off)[:, :2])
-    assert _centre(solver, folds)
+    assert centre(solver, folds)
     for fold, shifts in zip(folds, before, strict=True):
         np.testing.assert_allclose(fold.poses.shifts, shifts, atol=0.1 / PIXEL)
 
@@ -77,17 +77,17 @@ def test_a_particle_off_its_centre_is_moved_there(half):
 def test_the_window_widens_by_what_persists_in_time_and_by_nothing_else(half):
     solver, folds = half
     narrow, random = solver.window, np.random.default_rng(3)
-    assert not _widen(solver, folds)
+    assert not widen(solver, folds)
     # Wrong poses: any shift within the window, another one in each frame.
     reach = narrow * solver.spacing
     any_shift = random.uniform(-reach, reach, (FRAMES, 2))
     _shifted(folds, any_shift)
-    assert not _widen(solver, folds)
+    assert not widen(solver, folds)
     assert solver.window == narrow
     # Centres off by what their grains outshine, for as long as these diffract.
     slowly = reach * np.stack([np.sin(np.arange(FRAMES) / 11), np.cos(np.arange(FRAMES) / 14)], axis=1)
     _shifted(folds, slowly - any_shift)
-    assert _widen(solver, folds)
+    assert widen(solver, folds)
     assert solver.window == 2 * narrow
 
 

@@ -33,10 +33,11 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from single_rs.background import CleanStack
+from single_rs.orient.centres import particle_translation
 from single_rs.orient.climb_solver import ClimbSolver, State
 from single_rs.orient.frames import TimeBlocks, time_blocks
 from single_rs.orient.mates import all_mates, best_of
-from single_rs.orient.merge import particle_translation, robust_mean
+from single_rs.orient.merge import robust_mean
 from single_rs.orient.quotient import FRIEDEL
 from single_rs.orient.rotation_search import (
     LONGEST_COMPARED,

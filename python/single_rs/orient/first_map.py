@@ -16,7 +16,7 @@ from single_rs.orient.frames import FOLDS, FrameSet
 from single_rs.orient.quotient import States
 from single_rs.orient.reference import Reference, exact_fit, likelihood, polish
 from single_rs.orient.segments import best_segment
-from single_rs.orient.solver import HalfSolver, Sums
+from single_rs.orient.solver import HalfSolver, others
 from single_rs.orient.volumes import fourier_volume
 
 __all__ = ["map_seed"]
@@ -38,16 +38,18 @@ def _segment_map(half: HalfSolver, frames: FrameSet, rotations: NDArray[np.float
     shifts = np.zeros((len(rotations), 2))
     weight = np.ones(len(rotations))
     for _ in range(ROUNDS):
-        others = _held_out(half.insert(frames, weight, rotations, shifts, fold, FOLDS))
-        volumes = [fourier_volume(np.maximum(half.density(*sums), 0), half.reach) for sums in others]
+        sums = half.insert(frames, weight, rotations, shifts, fold, FOLDS)
+        maps = [half.density(*others(sums, number)) for number in range(FOLDS)]
+        volumes = [fourier_volume(np.maximum(density, 0), half.reach) for density in maps]
         _, shifts = half.score(frames, volumes, fold, rotations, every)
     gain = np.zeros(len(rotations))
     for _ in range(POLISHES):
-        for number, sums in enumerate(_held_out(half.insert(frames, weight, rotations, shifts, fold, FOLDS))):
+        sums = half.insert(frames, weight, rotations, shifts, fold, FOLDS)
+        for number in range(FOLDS):
             own = np.flatnonzero(fold == number)
             if not len(own):
                 continue
-            reference = half.map_reference(frames, sums)
+            reference = half.map_reference(frames, others(sums, number))
             part = frames.take(own)
             best = polish(part, reference, rotations[own], shifts[own], POLISH_ITERATIONS)
             rotations[own], shifts[own] = best.rotations, best.shifts
@@ -55,9 +57,3 @@ def _segment_map(half: HalfSolver, frames: FrameSet, rotations: NDArray[np.float
             gain[own] = likelihood(overlap, power, np.arange(len(own)), part.gain)
     whole = half.insert(frames, weight, rotations, shifts, np.zeros(len(every), np.int64), 1)[0]
     return half.map_reference(frames, whole), float(gain.mean())
-
-
-def _held_out(sums: list[Sums]) -> list[Sums]:
-    """For each fold the accumulated slices of all the others."""
-    above, below = (np.sum([s[i] for s in sums], axis=0) for i in (0, 1))
-    return [(above - a, below - b) for a, b in sums]

@@ -19,25 +19,31 @@ its own. The folds take turns: were all to move at once, two that sit in differe
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from single_rs.orient.agreement import MOST_JUMPS
-from single_rs.orient.chain import Chain
+from single_rs.orient.centres import centre, widen
 from single_rs.orient.frames import FOLDS
 from single_rs.orient.mates import LONGEST_STEP
-from single_rs.orient.merge import particle_translation
 from single_rs.orient.quotient import States
 from single_rs.orient.reference import Reference
 from single_rs.orient.rotation_search import LONGEST_COMPARED, approximate_symmetries
-from single_rs.orient.round import Fold, candidates_in_doubt, fold_of, in_doubt, search_round, with_own
+from single_rs.orient.round import (
+    Fold,
+    candidates_in_doubt,
+    chain_of,
+    fold_of,
+    gathered,
+    in_doubt,
+    search_round,
+    with_own,
+)
 from single_rs.orient.segments import longest_run
-from single_rs.orient.solver import CONFIDENT, PER_FRAME, HalfPoses, HalfSolver, Sums
+from single_rs.orient.solver import CONFIDENT, HalfPoses, HalfSolver, Sums, others, total
 from single_rs.orient.volumes import shell_correlation
 from single_rs.orient.witness import gain_over_null, lead_over_mates
-from single_rs.trajectory import correlated_part
 
 __all__ = ["Seed", "solve_half"]
 
@@ -47,11 +53,6 @@ FIRST_TEMPER = 0.1  # belief in the seed's likelihood, whose error is not known 
 LEAST_ROUNDS = 1  # against maps, after which a half may have converged
 PATIENCE = 3  # rounds after which a divided half is laid on its longest run, and those that it needs from there
 CONVERGED = (0.005, 0.01)  # gain of log-likelihood, as a share, and of frames in a clear pose, below which it has
-FEWEST = 10  # frames in a clear pose that tell where the particle's centre is
-OFF_CENTRE = 0.1  # Å
-FILLED = 0.4  # of the window: errors of centres that scatter by more do not fit in; what fills it evenly has 0.58
-SURE = 5.0  # standard errors
-APART = 100  # frames that blocks count as apart: more than the lags at which shifts are compared
 
 
 def solve_half(half: HalfSolver, states: States, seed: Seed, report: Callable[[str], None]) -> HalfPoses:
@@ -75,11 +76,11 @@ def solve_half(half: HalfSolver, states: States, seed: Seed, report: Callable[[s
             trail["run_frames"] = _lay_on_longest_run(half, folds, sums)
             united, score, placed = True, -np.inf, 0.0
             continue
-        if _centre(half, folds) or not sums:
+        if centre(half, folds) or not sums:
             sums = [half.sums(fold.frames, fold.poses) for fold in folds]
-        widened = _widen(half, folds)
+        widened = widen(half, folds)
         for fold in folds:
-            reference = half.map_reference(fold.frames, _others(sums, fold))
+            reference = half.map_reference(fold.frames, others(sums, fold.number))
             if number > 0 and fold.number == 0:
                 turns = _mates_of(half, reference)
             # What a wider window lets in may have been out of reach of all poses so far.
@@ -99,53 +100,17 @@ def solve_half(half: HalfSolver, states: States, seed: Seed, report: Callable[[s
             break
     trail["shift_window"] = half.window * half.spacing * half.frames.pixel_size
     trail |= _witnesses(half, folds, sums, turns)
-    return _gathered(folds, trail)
+    return gathered(folds, trail)
 
 
 def _divided(folds: list[Fold]) -> bool:
     """Whether frames seem to jump between several poses alike."""
-    return _chain(folds).jump > MOST_JUMPS
-
-
-def _centre(half: HalfSolver, folds: list[Fold]) -> bool:
-    """Move the particle's origin to where the measured centres have it, if it is far from there.
-
-    The first model's origin is where its own frames put it; shifts (R d)_xy of a particle that is d off its centre
-    would use up the window of shifts in some views.
-    """
-    poses = _gathered(folds, {})
-    clear = poses.confidence > CONFIDENT
-    if clear.sum() < FEWEST:
-        return False
-    off = particle_translation(poses.rotations[clear], poses.shifts[clear])
-    if np.linalg.norm(off) * half.frames.pixel_size < OFF_CENTRE:
-        return False
-    for fold in folds:
-        moved = fold.poses.shifts - (fold.poses.rotations @ off)[:, :2]
-        fold.poses = replace(fold.poses, shifts=moved)
-    return True
-
-
-def _widen(half: HalfSolver, folds: list[Fold]) -> bool:
-    """Search a wider window of shifts from now on, where the centres' errors fill the present one.
-
-    Centres are measured before anything is known of the particle. A grain that diffracts outshines its neighbours, so
-    that a twin's centre may be off by more than an atom for as long as it keeps its orientation. What persists from
-    frame to frame is the centre's error; wrong poses have any shift, another one in each frame.
-    """
-    poses = _gathered(folds, {})
-    clear = np.flatnonzero(poses.confidence > CONFIDENT)
-    if len(clear) < FEWEST:
-        return False
-    apart = clear + APART * half.block[clear]
-    error = correlated_part(apart, poses.shifts[clear] - np.median(poses.shifts[clear], axis=0))
-    sure = error.significance > SURE and np.sqrt(error.power) > FILLED * half.window * half.spacing
-    return bool(sure) and half.widen()
+    return chain_of(folds).jump > MOST_JUMPS
 
 
 def _lay_on_longest_run(half: HalfSolver, folds: list[Fold], sums: list[Sums]) -> float:
     """Search all frames but those of the longest run against its map; returns how many frames that has."""
-    poses = _gathered(folds, {})
+    poses = gathered(folds, {})
     run = longest_run(poses.rotations, poses.confidence, half.block, LONGEST_STEP * poses.chain.step)
     weight = poses.confidence * run
     one = np.zeros(len(run), np.int64)
@@ -164,7 +129,7 @@ def _lay_on_longest_run(half: HalfSolver, folds: list[Fold], sums: list[Sums]) -
 
 def _witnesses(half: HalfSolver, folds: list[Fold], sums: list[Sums], turns: NDArray[np.float64]) -> dict[str, float]:
     """Agreement of two maps that share no frame, and what the poses in each are worth against the other."""
-    apart = [half.map_reference(half.frames, _total(sums[part::2])) for part in (0, 1)]
+    apart = [half.map_reference(half.frames, total(sums[part::2])) for part in (0, 1)]
     correlation = shell_correlation(*(reference.volume for reference in apart))
     lead, null = [], []
     for fold in folds:
@@ -178,31 +143,10 @@ def _witnesses(half: HalfSolver, folds: list[Fold], sums: list[Sums], turns: NDA
     }
 
 
-def _gathered(folds: list[Fold], trail: dict[str, float]) -> HalfPoses:
-    """Poses of all folds in the order of the half."""
-    order = np.argsort(np.concatenate([f.members for f in folds]))
-    joined = [np.concatenate([getattr(f.poses, name) for f in folds])[order] for name in PER_FRAME]
-    return HalfPoses(*joined, _chain(folds), trail)
-
-
-def _chain(folds: list[Fold]) -> Chain:
-    chains = [f.poses.chain for f in folds]
-    return Chain(float(np.mean([c.step for c in chains])), float(np.mean([c.jump for c in chains])))
-
-
 def _note(trail: dict[str, float], stage: str, folds: list[Fold]) -> None:
     confidence, score = (np.concatenate([getattr(f.poses, n) for f in folds]) for n in ("confidence", "score"))
     trail[f"{stage}_confident"] = float((confidence > CONFIDENT).mean())
     trail[f"{stage}_score"] = float(score.mean())
-
-
-def _total(sums: list[Sums]) -> Sums:
-    return sum(s[0] for s in sums), sum(s[1] for s in sums)
-
-
-def _others(sums: list[Sums], fold: Fold) -> Sums:
-    """Accumulated slices of all folds but one."""
-    return _total([s for number, s in enumerate(sums) if number != fold.number])
 
 
 def _mates_of(half: HalfSolver, reference: Reference) -> NDArray[np.float64]:

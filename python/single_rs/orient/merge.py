@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from single_rs.orient.centres import particle_translation
 from single_rs.orient.frames import FrameSet
 from single_rs.orient.mates import all_mates
 from single_rs.orient.quotient import FRIEDEL
@@ -22,7 +23,7 @@ from single_rs.orient.reference import Reference, exact_fit, likelihood, look_up
 from single_rs.orient.rotation_search import LONGEST_COMPARED, MOST_ALIKE, laying_rotations
 from single_rs.orient.solver import HalfPoses, HalfSolver
 
-__all__ = ["Merged", "merge_halves", "particle_translation", "robust_mean"]
+__all__ = ["Merged", "merge_halves", "robust_mean"]
 
 SAMPLE = 240  # frames of the second half that choose the mate
 FINALISTS = 8  # ways that are laid on the first half's model before they are compared
@@ -97,15 +98,3 @@ def robust_mean(rotations: NDArray[np.float64]) -> NDArray[np.float64]:
     vectors = Rotation.from_matrix(rotations).as_rotvec()
     distance = np.linalg.norm(vectors - np.median(vectors, axis=0), axis=1)
     return Rotation.from_rotvec(vectors[distance <= np.quantile(distance, 0.75)].mean(axis=0)).as_matrix()
-
-
-def particle_translation(rotations: NDArray[np.float64], change: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Translation (3,) of the particle whose images explain the changes of shift (n, 2); outliers are cut."""
-    rows = rotations[:, :2].reshape(-1, 3)
-    keep = np.ones(len(change), bool)
-    moved = np.zeros(3)
-    for _ in range(3):
-        moved = np.linalg.lstsq(rows[np.repeat(keep, 2)], change[keep].ravel(), rcond=None)[0]
-        rest = np.linalg.norm(change - (rows @ moved).reshape(-1, 2), axis=1)
-        keep = rest <= np.quantile(rest, 0.75)
-    return moved

@@ -20,15 +20,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from single_rs.orient.chain import Chain
 from single_rs.orient.frames import FrameSet
 from single_rs.orient.mates import Candidates, all_mates, angle_between, choose
 from single_rs.orient.quotient import States
 from single_rs.orient.reference import Reference, exact_fit, likelihood, polish
 from single_rs.orient.search import SearchPlan, search
-from single_rs.orient.solver import CONFIDENT, HalfPoses, HalfSolver
+from single_rs.orient.solver import CONFIDENT, PER_FRAME, HalfPoses, HalfSolver
 from single_rs.robust import robust_sigma
 
-__all__ = ["Fold", "candidates_in_doubt", "fold_of", "in_doubt", "search_round", "with_own"]
+__all__ = ["Fold", "candidates_in_doubt", "chain_of", "fold_of", "gathered", "in_doubt", "search_round", "with_own"]
 
 LEAST_TEMPER = 0.02
 NO_GAIN = 1e-6  # of a bad frame: its pose may be any
@@ -84,6 +85,19 @@ def fold_of(half: HalfSolver, states: States, number: int) -> Fold:
         nowhere,
         np.zeros(len(members), bool),
     )
+
+
+def gathered(folds: list[Fold], trail: dict[str, float]) -> HalfPoses:
+    """Poses of all folds in the order of the half."""
+    order = np.argsort(np.concatenate([f.members for f in folds]))
+    joined = [np.concatenate([getattr(f.poses, name) for f in folds])[order] for name in PER_FRAME]
+    return HalfPoses(*joined, chain_of(folds), trail)
+
+
+def chain_of(folds: list[Fold]) -> Chain:
+    """Mean of the chains that the folds have learnt."""
+    chains = [f.poses.chain for f in folds]
+    return Chain(float(np.mean([c.step for c in chains])), float(np.mean([c.jump for c in chains])))
 
 
 def with_own(candidates: Candidates, poses: HalfPoses) -> Candidates:

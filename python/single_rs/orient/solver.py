@@ -34,6 +34,8 @@ __all__ = [
     "HalfSolver",
     "Sums",
     "half_solver",
+    "others",
+    "total",
 ]
 
 SITE_MARGIN = 3.5  # Å of empty lattice round the ball: the particle is no ball
@@ -216,3 +218,13 @@ def half_solver(
     centres = clean.offsets[select] / clean.pixel_size
     frames = FrameSet.pack(clean, select, centres, config, period)
     return HalfSolver(frames, fold, block, template, clean.diameter, config)
+
+
+def total(sums: list[Sums]) -> Sums:
+    """Accumulated slices of several groups put together."""
+    return sum(s[0] for s in sums), sum(s[1] for s in sums)
+
+
+def others(sums: list[Sums], number: int) -> Sums:
+    """Accumulated slices of all groups but one."""
+    return total([s for i, s in enumerate(sums) if i != number])
