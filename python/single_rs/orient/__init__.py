@@ -5,9 +5,8 @@ frames, pools neighbouring frames by a hidden Markov model, breaks the lattice's
 polishes (`engine`). ``engine = "free"`` does the same from the intensity that the frames' power spectra make up
 themselves, and from the lattice that this shows or from a map: it is told no lattice (`intensity`, `patterson`,
 `first_map`), and is tried by itself where the lattice leaves a particle in two minds (`agreement`).
-``engine = "climb"`` is the published stochastic hill climb from random poses (`climb`; Reboul et al., Science Advances 7,
-eabe6679 (2021), doi:10.1126/sciadv.abe6679). All solve the two half sets apart from the first step
-on.
+``engine = "climb"`` is the published stochastic hill climb from random poses (`climb`; Reboul et al., Science
+Advances 7, eabe6679 (2021), doi:10.1126/sciadv.abe6679). All solve the two half sets apart from the first step on.
 """
 
 from __future__ import annotations
