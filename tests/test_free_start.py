@@ -1,4 +1,4 @@
-"""Orientation without a lattice: an icosahedron, which no lattice fits, from random starts."""
+"""Orientation without a lattice: an icosahedron, which no lattice fits, and a glass, which has none."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from single_rs.background import CleanStack, clean_stack
+from single_rs.background import clean_stack
 from single_rs.io import ParticleStack
 from single_rs.orient import OrientConfig, intensity
 from single_rs.orient.frames import FOLDS
@@ -20,20 +20,24 @@ FRAMES = 240
 PIXEL = 0.4  # Å
 
 
+def _index(stack: SimulatedStack) -> tuple[Index, dict[str, float]]:
+    """Index of all frames, as if they were one half, and how the intensity was found."""
+    frames = len(stack.images)
+    clean = clean_stack(ParticleStack(stack.images, PIXEL, np.arange(frames), None))
+    fold = np.arange(frames) * FOLDS // frames
+    return index_by_intensity(clean, np.arange(frames), fold, lattice_template("Pt"), OrientConfig())
+
+
 @pytest.fixture(scope="module")
-def icosahedron() -> tuple[SimulatedStack, CleanStack]:
+def icosahedron() -> SimulatedStack:
     """A Mackay icosahedron of 1.8 nm, 240 frames."""
     crystal = nanocrystal("Pt", 18.0, defect="icosahedron", seed=21)
-    stack = simulate_stack(crystal, FRAMES, box=96, pixel_size=PIXEL, dose=12.0, step=6.0, seed=21)
-    return stack, clean_stack(ParticleStack(stack.images, PIXEL, np.arange(FRAMES), None))
+    return simulate_stack(crystal, FRAMES, box=96, pixel_size=PIXEL, dose=12.0, step=6.0, seed=21)
 
 
 @pytest.fixture(scope="module")
-def index(icosahedron: tuple[SimulatedStack, CleanStack]) -> Index:
-    """Index of all frames, as if they were one half."""
-    _, clean = icosahedron
-    fold = np.arange(FRAMES) * FOLDS // FRAMES
-    return index_by_intensity(clean, np.arange(FRAMES), fold, lattice_template("Pt"), OrientConfig())[0]
+def index(icosahedron: SimulatedStack) -> Index:
+    return _index(icosahedron)[0]
 
 
 @pytest.mark.slow
@@ -47,7 +51,7 @@ def test_the_turns_of_an_icosahedron_are_found_in_its_power_spectra(index):
 
 @pytest.mark.slow
 def test_frames_of_an_icosahedron_are_indexed_from_nothing(icosahedron, index):
-    stack, _ = icosahedron
+    stack = icosahedron
     # Mates make one turn of the particle stand for 120: bring every found rotation to the mate nearest to the truth.
     true = stack.rotations
     best = 0.0
@@ -78,13 +82,6 @@ def _glasses(count: int, frames: int) -> SimulatedStack:
     ]
     images = np.stack([m.images for m in movies], axis=1).reshape(frames, 96, 96)
     return replace(movies[0], images=images)
-
-
-def _index(stack: SimulatedStack) -> tuple[Index, dict[str, float]]:
-    frames = len(stack.images)
-    clean = clean_stack(ParticleStack(stack.images, PIXEL, np.arange(frames), None))
-    fold = np.arange(frames) * FOLDS // frames
-    return index_by_intensity(clean, np.arange(frames), fold, lattice_template("Pt"), OrientConfig())
 
 
 @pytest.mark.slow
