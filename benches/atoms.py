@@ -36,9 +36,9 @@ from common import (
     true_poses,
     write_poses,
 )
-from single_rs.atoms import Atoms
+from single_rs.alignment import PM_PER_ANGSTROM, match_atoms
+from single_rs.records import Atoms
 from single_rs.refine import Refined, refine_atoms
-from single_rs.scoring import PM_PER_ANGSTROM, match_atoms
 
 HEAD = (
     "| row | frames | atoms | recall | precision | RMSD pm | core | surface | stated pm core | surface | "

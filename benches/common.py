@@ -27,20 +27,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from single_rs.atoms import Atoms, trace_atoms
-from single_rs.background import CleanStack, clean_stack
-from single_rs.crystal import turn_angle
-from single_rs.errors import SingleError
-from single_rs.io import ParticleStack, read_stack
-from single_rs.orient import Poses, find_poses
-from single_rs.orient.volumes import fourier_volume, shell_correlation
-from single_rs.reconstruction import Reconstruction, fsc_resolution, reconstruct
-from single_rs.scoring import align_poses
+from single_rs.alignment import align_poses
+from single_rs.atoms import trace_atoms
+from single_rs.background import clean_stack
+from single_rs.base.errors import SingleError
+from single_rs.crystal.prototypes import turn_angle
+from single_rs.frames.volume import fourier_volume, shell_correlation
+from single_rs.io import read_stack
+from single_rs.orient import find_poses
+from single_rs.reconstruction.fourier import fsc_resolution, reconstruct
+from single_rs.records import Atoms, CleanStack, Density, ParticleStack, Poses
 from single_rs.simulate import Crystal, SimulatedStack, nanocrystal, simulate_stack
 from single_rs.simulate.optics import OpticsConfig
 
 if TYPE_CHECKING:
-    from single_rs.verdict import Verdict
+    from single_rs.pipeline.verdict import Verdict
 
 Array = NDArray[np.float64]
 
@@ -191,7 +192,7 @@ class Solution:
     clock: Clock
     clean: CleanStack | None = None
     poses: Poses | None = None
-    density: Reconstruction | None = None
+    density: Density | None = None
     atoms: Atoms | None = None
     verdict: Verdict | None = None
     failure: str = ""
@@ -220,11 +221,11 @@ def solve(
                 d = found.density
                 found.atoms = trace_atoms(d.map, d.pixel_size, element, found.clean.diameter, d.half1, d.half2)
             if not until_atoms:
-                from single_rs.analysis import analyse
-                from single_rs.verdict import judge
+                from single_rs.analysis.analyze import analyze
+                from single_rs.pipeline.verdict import judge
 
-                with clock.stage("analyse"):
-                    model = analyse(found.atoms, element)
+                with clock.stage("analyze"):
+                    model = analyze(found.atoms, element)
                     found.verdict = judge(found.clean, found.poses, found.density, model, element)
     except SingleError as error:
         found.failure = f"{type(error).__name__}: {error}"
@@ -260,7 +261,7 @@ def poses_from_file(path: Path) -> Poses:
         return Poses(**{name: data[name] for name in POSE_FIELDS})
 
 
-def map_resolution(found: Solution, scene: Scene, truth: Reconstruction) -> float:
+def map_resolution(found: Solution, scene: Scene, truth: Density) -> float:
     """Return the resolution in Å at which the found map and that of true poses correlate to 0.143.
 
     The found poses are turned into the frame of the truth and their centre is moved onto the true one.

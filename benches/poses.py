@@ -38,10 +38,10 @@ from common import (
     within,
     write_poses,
 )
+from single_rs.alignment import align_poses, score_atoms
 from single_rs.atoms import trace_atoms
-from single_rs.errors import SingleError
-from single_rs.reconstruction import reconstruct
-from single_rs.scoring import align_poses, score_atoms
+from single_rs.base.errors import SingleError
+from single_rs.reconstruction.fourier import reconstruct
 
 HEAD = (
     "| row | frames | <1° | <2° | <3° | mod mates <1° | <2° | <3° | median ° | FSC to truth Å (halves) | recall | "

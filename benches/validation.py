@@ -25,16 +25,16 @@ from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from common import FLIP, cube_rotations
+from single_rs.alignment import score_atoms
 from single_rs.atoms import trace_atoms
-from single_rs.background import CleanStack, clean_stack
-from single_rs.errors import SingleError
-from single_rs.io import ParticleStack
-from single_rs.orient import Poses
-from single_rs.reconstruction import reconstruct
-from single_rs.scoring import score_atoms
+from single_rs.background import clean_stack
+from single_rs.base.errors import SingleError
+from single_rs.pipeline.config import ValidateConfig
+from single_rs.reconstruction.fourier import reconstruct
+from single_rs.records import CleanStack, ParticleStack, Poses
 from single_rs.simulate import Crystal, nanocrystal, simulate_stack
 from single_rs.simulate.optics import OpticsConfig
-from single_rs.validate import Case, ValidateConfig, validate_case
+from single_rs.validate import Case, validate_case
 from single_rs.validate.reproject import Reprojector
 
 FRAMES, PIXEL = 320, 0.4  # frames; Å

@@ -31,10 +31,10 @@ def solve(seed: int) -> dict[str, np.ndarray]:
     poses = sr.find_poses(clean, "Pt")
     density = sr.reconstruct(clean, poses)
     atoms = sr.trace_atoms(density.map, PIXEL, "Pt", clean.diameter, density.half1, density.half2)
-    lattice = sr.fit_lattice(atoms.positions)
-    strain = sr.compute_strain(atoms.positions, lattice)
-    score = sr.score_atoms(atoms.positions, crystal.positions)
-    turned = sr.score_poses(poses.rotations, poses.frames, made.rotations)
+    lattice = sr.analysis.lattice.fit_lattice(atoms.positions)
+    strain = sr.analysis.strain.compute_strain(atoms.positions, lattice)
+    score = sr.alignment.score_atoms(atoms.positions, crystal.positions)
+    turned = sr.alignment.score_poses(poses.rotations, poses.frames, made.rotations)
     print(
         f"{FRAMES} frames: recall {score.recall:.3f}, precision {score.precision:.3f}, RMSD {score.rmsd:.1f} pm, "
         f"{100 * turned.within_3deg:.0f}% of poses within 3°, FSC {density.resolution:.2f} Å"

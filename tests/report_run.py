@@ -14,13 +14,12 @@ from ase.cluster import Octahedron
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 
-from single_rs.analysis import analyse, summarise, write_analysis
-from single_rs.atoms import Atoms
+from single_rs.analysis.analyze import analyze, summarise
+from single_rs.export.analysis import write_analysis
 from single_rs.io import write_map, write_stack
+from single_rs.io.motion import write_motion
 from single_rs.io.star import write_poses, write_tracks
-from single_rs.motion import Motion, write_motion
-from single_rs.orient import Poses
-from single_rs.validate import Check, Criterion, Validation
+from single_rs.records import Atoms, Check, Criterion, Motion, Poses, Validation
 
 BOX, PIXEL, FRAMES = 64, 0.5, 120  # px, Å, frames
 LATTICE_CONSTANT = 3.92  # Å, Pt
@@ -59,7 +58,7 @@ def write_atoms(folder: Path, positions: np.ndarray) -> dict[str, Any]:
         positions, np.full(count, "Pt"), rng.normal(10, 1, count), np.full(count, 4.0), 0.03 + 0.01 * rng.random(count),
         np.ones(count),
     )  # fmt: skip
-    model = analyse(atoms, structure="fcc", box=BOX, pixel_size=PIXEL)
+    model = analyze(atoms, structure="fcc", box=BOX, pixel_size=PIXEL)
     write_analysis(folder, model, formats=())
     energies = ase.Atoms("Pt" * count, positions=positions)
     energies.arrays["formation_energy"] = np.where(model.surface, 0.6, 0.01)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from single_rs.crystal import prototype
+from single_rs.crystal.prototypes import prototype
 
 A = 3.92  # Å, the bulk lattice constant of Pt that the reference uses
 UNIFORM = np.array([[0.012, 0.004, -0.003], [0.004, -0.008, 0.002], [-0.003, 0.002, 0.005]])
@@ -63,7 +63,7 @@ def edge_displacement(y: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def edge_strain(y: NDArray[np.float64]) -> NDArray[np.float64]:
     """Stretch minus identity (n, 3, 3) of `edge_displacement`, by central differences that close the cut."""
-    from single_rs.crystal import polar
+    from single_rs.crystal.prototypes import polar
 
     b, h = A / np.sqrt(2), 1e-4
     gradient = np.zeros((len(y), 3, 3))

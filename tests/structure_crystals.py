@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from single_rs.structure import adopt_orientations, match_templates
-from single_rs.structure.grains import find_grains
+from single_rs.analysis.structure import adopt_orientations, match_templates
+from single_rs.analysis.structure.grains import find_grains
 
 A = 3.92  # Å, platinum
 BOND = A / np.sqrt(2)
@@ -50,7 +50,7 @@ def bicrystal(angle: float, axis: tuple[float, float, float], radius: float = 13
 
 def without_surface(x: np.ndarray, share: float = 0.15, seed: int = 5) -> np.ndarray:
     """Take out a share of the atoms with less than 10 neighbours, as a tracing that misses them would."""
-    from single_rs.structure import coordination
+    from single_rs.crystal.neighbours import coordination
 
     outer = np.flatnonzero(coordination(x) < 10)
     gone = np.random.default_rng(seed).choice(outer, int(share * len(outer)), replace=False)

@@ -10,13 +10,14 @@ from scipy import fft, ndimage
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial import cKDTree
 
-from single_rs.atoms import Atoms, TraceConfig, trace_atoms
+from single_rs.atoms import TraceConfig, trace_atoms
 from single_rs.atoms.gaussian import fit_atoms, start_fit
 from single_rs.atoms.peaks import find_peaks, keep_highest, typical_peak
 from single_rs.atoms.profile import FourierMap, structure_factor
 from single_rs.atoms.support import nearest_neighbour_distance
-from single_rs.crystal import prototype
-from single_rs.errors import InputError, NoParticleError
+from single_rs.base.errors import InputError, NoParticleError
+from single_rs.crystal.prototypes import prototype
+from single_rs.records import Atoms
 
 PIXEL = 0.358
 BOND = 2.772  # Å, 3.92 Å / sqrt(2)

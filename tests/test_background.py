@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from scipy.ndimage import uniform_filter1d
 
-from single_rs.background import BackgroundConfig, CleanStack, clean_stack, measure_pixel
+from single_rs.background import BackgroundConfig, clean_stack, measure_pixel
 from single_rs.background.graphene import find_sheet, padded_power, spot_weights
 from single_rs.background.nuisance import kept_fraction, slow_basis, subtract
-from single_rs.background.spectrum import annulus, radius_map, rfft_shells, shell_mean
-from single_rs.errors import InputError, NoParticleError
-from single_rs.io import ParticleStack
+from single_rs.base.errors import InputError, NoParticleError
+from single_rs.frames.spectrum import annulus, radius_map, rfft_shells, shell_mean
+from single_rs.records import CleanStack, ParticleStack
 from tumbling_ball import PIXEL, balls, counts, graphene
 
 SIZE, RADIUS, DOSE = 96, 26.0, 8.0

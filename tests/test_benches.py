@@ -9,8 +9,8 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from single_rs.background import clean_stack
-from single_rs.io import ParticleStack
-from single_rs.reconstruction import reconstruct
+from single_rs.reconstruction.fourier import reconstruct
+from single_rs.records import ParticleStack
 from single_rs.simulate import nanocrystal, simulate_stack
 
 

@@ -11,11 +11,12 @@ import mrcfile
 import numpy as np
 import pytest
 
-from single_rs import stages
 from single_rs.cli import main
 from single_rs.cli.app import _take_settings
 from single_rs.cli.progress import progress_bars
 from single_rs.io import read_stack, write_map, write_stack
+from single_rs.pipeline import stages
+from single_rs.store.read import frame_of
 
 COMMANDS = (
     *("run", "solve", "demo", "motion", "track", "background", "orient", "reconstruct", "trace", "analyze", "export"),
@@ -52,7 +53,7 @@ def test_help_is_fast_because_nothing_heavy_is_imported():
 def test_the_help_of_validate_names_all_checks():
     """The names stand there as text, because the module that has them would make the help slow."""
     from single_rs.cli.validation import NAMES
-    from single_rs.validate import CHECKS
+    from single_rs.records import CHECKS
 
     assert NAMES.split(", ") == list(CHECKS)
 
@@ -100,7 +101,7 @@ def test_simulate_background_trace_analyze_export_chain(tmp_path, capsys):
     assert main(["trace", str(tmp_path / "map.mrc"), "--element", "Pt", "--out", str(tmp_path / "t")]) == 0
     assert f"{len(truth)} atoms" in capsys.readouterr().out
     atoms = tmp_path / "t" / "atoms.xyz"
-    assert stages.frame_of(atoms) == (64, 0.358)
+    assert frame_of(atoms) == (64, 0.358)
     assert main(["analyze", str(atoms), "--out", str(tmp_path / "a"), "--lattice.structure", "fcc"]) == 0
     assert "fcc, a b c 3.9" in capsys.readouterr().out
     assert (tmp_path / "a" / "lattice.json").exists()
@@ -124,8 +125,8 @@ def test_doctor_finds_a_sound_installation(capsys):
 
 
 def test_doctor_says_when_the_kernels_are_wrong(capsys, monkeypatch):
-    from single_rs import doctor
-    from single_rs.scoring import score_atoms
+    from single_rs.alignment import score_atoms
+    from single_rs.cli import doctor
 
     grid = np.stack(np.meshgrid(*[np.arange(4.0)] * 3), -1).reshape(-1, 3) * 3
     monkeypatch.setattr(doctor, "self_test", lambda: score_atoms(grid[:40], grid))

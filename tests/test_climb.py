@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from single_rs.background import CleanStack, clean_stack
-from single_rs.io import ParticleStack
-from single_rs.orient.climb import _join, _start, climb, solve_by_climb
-from single_rs.orient.climb_solver import State
-from single_rs.orient.quotient import FRIEDEL
-from single_rs.orient.rotation_search import laying_rotations, rotation_grid
-from single_rs.orient.types import OrientConfig
-from single_rs.orient.volumes import PAD, fourier_volume
+from single_rs.background import clean_stack
+from single_rs.frames.volume import PAD, fourier_volume
+from single_rs.orient.climb.hill import _join, _start, climb, solve_by_climb
+from single_rs.orient.climb.solver import State
+from single_rs.orient.config import OrientConfig
+from single_rs.orient.indexing.lattice import FRIEDEL
+from single_rs.orient.indexing.rotation_search import laying_rotations, rotation_grid
+from single_rs.records import CleanStack, ParticleStack
 from single_rs.simulate import nanocrystal, simulate_stack
 
 FRAMES, DIAMETER, BOX, DOSE = 200, 16.0, 92, 20.0  # 140 platinum atoms

@@ -14,10 +14,11 @@ from ase import Atoms
 from ase.build import bulk
 from ase.io import write
 
-from single_rs import compare_particles, write_comparison
+from single_rs import compare_particles
+from single_rs.base.errors import DataFileError, InputError
+from single_rs.base.trend import fit_trend
 from single_rs.cli import main
-from single_rs.errors import DataFileError, InputError
-from single_rs.trend import fit_trend
+from single_rs.report.compare_files import write_comparison
 
 BULK, STRESS = 3.92, 0.35  # Å and Å²: a = BULK - STRESS / d
 ENERGY = (0.0, 11.0)  # eV and eV Å per atom: e = 11 / d, a surface energy

@@ -7,17 +7,10 @@ import tomllib
 
 import pytest
 
-from single_rs.config import (
-    STAGES,
-    Config,
-    load_config,
-    override,
-    settings_from_dict,
-    settings_to_dict,
-    settings_to_toml,
-)
-from single_rs.errors import DataFileError, InputError
-from single_rs.settings import Settings, setting
+from single_rs.base.errors import DataFileError, InputError
+from single_rs.base.settings import Settings, setting
+from single_rs.base.settings_text import override, settings_from_dict, settings_to_dict, settings_to_toml
+from single_rs.pipeline.config import STAGES, Config, load_config
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from single_rs import demo, stages
-from single_rs.export import ParticleModel, write_xyz
-from single_rs.hand import flip_positions, flip_rotations
+from single_rs.analysis.model import Particle
+from single_rs.cli import demo
+from single_rs.export.atoms import write_xyz
 from single_rs.io.star import write_poses, write_tracks
-from single_rs.orient import Poses
-from single_rs.particle import ParticleResult
-from single_rs.pipeline import RunResult
+from single_rs.pipeline.entry import RunResult
+from single_rs.pipeline.handedness import flip_positions, flip_rotations
+from single_rs.pipeline.particle import ParticleResult
+from single_rs.records import Poses, Track
 from single_rs.simulate import SimulatedMovie
-from single_rs.track import Track
+from single_rs.store.layout import ATOMS, TRACK_FILE
 
 FRAMES = 16
 
@@ -35,7 +36,7 @@ def truth(monkeypatch):
 
 def _found(truth, particle, folder):
     """Write what the pipeline would: the true particle turned, mirrored, one atom lost."""
-    from single_rs.atoms import Atoms
+    from single_rs.records import Atoms
 
     folder.mkdir()
     frames = np.arange(2, FRAMES)
@@ -54,9 +55,7 @@ def _found(truth, particle, folder):
     unknown = np.full(len(x), 0.1)
     atoms = Atoms(x, np.full(len(x), "Pt"), unknown, unknown, unknown, unknown)
     nothing = np.zeros(len(x), int)
-    write_xyz(
-        folder / stages.ATOMS, ParticleModel(atoms, nothing, nothing, nothing.astype(bool), box=64, pixel_size=0.4)
-    )
+    write_xyz(folder / ATOMS, Particle(atoms, nothing, nothing, nothing.astype(bool), box=64, pixel_size=0.4))
     path = truth.centres[frames, particle] + truth.drift[frames] + [0.3, -0.4]
     return Track(frames, path[:, 0], path[:, 1], ones, 20.0, 1.0), ParticleResult(
         folder,
@@ -69,7 +68,7 @@ def _found(truth, particle, folder):
 def test_the_demo_scores_each_particle_against_its_own_truth(tmp_path, truth, monkeypatch, capsys):
     def run(movie, pixel_size, element, out, config, seed, progress=None):
         both = [_found(truth[0], p, out / f"particle_{i:02d}") for i, p in enumerate((1, 0))]
-        write_tracks(out / stages.TRACK_FILE, [t for t, _ in both], 0.358)
+        write_tracks(out / TRACK_FILE, [t for t, _ in both], 0.358)
         return RunResult(out, tuple(r for _, r in both))
 
     monkeypatch.setattr(demo, "run", run)
@@ -94,7 +93,7 @@ def test_a_particle_without_results_is_shown_with_dashes(tmp_path, truth, monkey
         frames = np.arange(FRAMES)
         path = truth[0].centres[:, 0] + truth[0].drift
         (out / "particle_00").mkdir()
-        write_tracks(out / stages.TRACK_FILE, [Track(frames, *path.T, np.ones(FRAMES), 20.0, 1.0)], 0.358)
+        write_tracks(out / TRACK_FILE, [Track(frames, *path.T, np.ones(FRAMES), 20.0, 1.0)], 0.358)
         return RunResult(out, (ParticleResult(out / "particle_00", "failed", ("no",), {}),))
 
     monkeypatch.setattr(demo, "run", run)

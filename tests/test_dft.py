@@ -15,12 +15,21 @@ from ase.calculators.lj import LennardJones
 from scipy.integrate import trapezoid
 from scipy.optimize import minimize_scalar
 
-from single_rs.atoms import Atoms
+from single_rs.analysis.model import Particle
 from single_rs.cli import main
-from single_rs.dft import DftSettings, bulk_cell, k_mesh, write_cp2k, write_gpaw, write_lammps, write_qe, write_vasp
-from single_rs.dft.cells import start_moments
-from single_rs.export import ParticleModel
-from single_rs.export_dft import FORMATS, write_formats
+from single_rs.export.dft import (
+    DftSettings,
+    bulk_cell,
+    k_mesh,
+    write_cp2k,
+    write_gpaw,
+    write_lammps,
+    write_qe,
+    write_vasp,
+)
+from single_rs.export.dft.cells import start_moments
+from single_rs.export.formats import FORMATS, write_formats
+from single_rs.records import Atoms
 
 CODES = ("vasp", "qe", "gpaw", "cp2k", "lammps")
 
@@ -31,7 +40,7 @@ def model(symbols, distance, seed=3):
     x = corners + np.random.default_rng(seed).normal(0, 0.02, corners.shape)
     unknown, zero = np.full(len(x), np.nan), np.zeros(len(x), dtype=int)
     atoms = Atoms(x, np.array(symbols), unknown, unknown, np.full(len(x), 0.02), unknown)
-    return ParticleModel(atoms, zero, zero, zero > 0)
+    return Particle(atoms, zero, zero, zero > 0)
 
 
 @pytest.fixture(scope="module")

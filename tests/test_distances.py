@@ -5,10 +5,11 @@ import pytest
 from matplotlib.axes import Axes
 
 from single_rs import plots
-from single_rs.distances import bond_constant, distance_profile, row_distances, write_row_distances
-from single_rs.distances.pdf import number_density, pair_distribution, write_pair_distribution
-from single_rs.errors import InputError
-from single_rs.lattice import fit_lattice
+from single_rs.analysis.distances import bond_constant, distance_profile, row_distances
+from single_rs.analysis.distances.pdf import number_density, pair_distribution
+from single_rs.analysis.lattice import fit_lattice
+from single_rs.base.errors import InputError
+from single_rs.export.tables import write_pair_distribution, write_row_distances
 from test_lattice import BOND, ball
 
 EDGE = BOND * np.sqrt(2)

@@ -8,20 +8,26 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from single_rs.alignment import align_poses
 from single_rs.background import clean_stack
-from single_rs.io import ParticleStack
-from single_rs.orient import OrientConfig, Poses
-from single_rs.orient.agreement import MOST_JUMPS, agreement, better_of, jump_share, seems_divided
-from single_rs.orient.chain import Chain
-from single_rs.orient.frames import time_blocks
-from single_rs.orient.half import _divided, _lay_on_longest_run
-from single_rs.orient.mates import Candidates
-from single_rs.orient.quotient import States
-from single_rs.orient.round import fold_of
-from single_rs.orient.segments import longest_run
-from single_rs.orient.solver import PER_FRAME, HalfPoses, half_solver
-from single_rs.orient.template import lattice_template
-from single_rs.scoring import align_poses
+from single_rs.frames.packed import time_blocks
+from single_rs.orient import OrientConfig
+from single_rs.orient.agreement import (
+    MOST_JUMPS,
+    agreement,
+    better_of,
+    jump_share,
+    seems_divided,
+)
+from single_rs.orient.indexing.lattice import States
+from single_rs.orient.indexing.symmetry import Candidates
+from single_rs.orient.indexing.template import lattice_template
+from single_rs.orient.indexing.transition import Chain
+from single_rs.orient.search.half import _divided, _lay_on_longest_run
+from single_rs.orient.search.round import fold_of
+from single_rs.orient.search.segments import longest_run
+from single_rs.orient.search.solver import PER_FRAME, HalfPoses, half_solver
+from single_rs.records import ParticleStack, Poses
 from single_rs.simulate import nanocrystal, simulate_stack
 
 PIXEL = 0.4  # Å

@@ -15,12 +15,13 @@ from ase.calculators.lj import LennardJones
 from ase.cluster import Octahedron
 
 import single_rs as sr
-from single_rs.atoms import Atoms
+from single_rs.analysis.model import Particle
+from single_rs.base.errors import ConvergenceError, DataFileError, InputError
 from single_rs.cli import main
 from single_rs.energy import available_calculators, bulk_energy
-from single_rs.errors import ConvergenceError, DataFileError, InputError
-from single_rs.export import ParticleModel, read_xyz, write_xyz
+from single_rs.export.atoms import read_xyz, write_xyz
 from single_rs.plots.energy import plot_atom_energies, plot_energy_views
+from single_rs.records import Atoms
 
 
 def particle(positions, symbols="Pt", sigma=0.02):
@@ -56,7 +57,7 @@ def lattice_points():
 def test_energy_is_that_of_ase_against_the_bulk():
     cluster = Octahedron("Cu", 5, 1)
     cluster.calc = EMT()
-    found = sr.formation_energy(particle(cluster.positions, "Cu"), draws=0)
+    found = sr.energy.formation_energy(particle(cluster.positions, "Cu"), draws=0)
     crystal, scales = bulk("Cu"), np.linspace(0.99, 1.0, 41)
     energies = []
     for scale in scales:
@@ -78,11 +79,11 @@ def test_an_alloy_is_measured_against_its_own_bulks():
     cluster = Octahedron("Pt", 4, 1)
     cluster.symbols[::3] = "Ni"
     symbols = cluster.get_chemical_symbols()
-    found = sr.formation_energy(particle(cluster.positions, symbols), draws=0)
+    found = sr.energy.formation_energy(particle(cluster.positions, symbols), draws=0)
     cluster.calc = EMT()
     expected = cluster.get_potential_energy() - sum(found.bulk[s] for s in symbols)
     assert found.per_atom * len(symbols) == pytest.approx(expected, abs=1e-9)
-    given = sr.formation_energy(particle(cluster.positions, symbols), draws=0, bulk={"Ni": -1.0})
+    given = sr.energy.formation_energy(particle(cluster.positions, symbols), draws=0, bulk={"Ni": -1.0})
     assert given.bulk["Ni"] == -1.0
     assert list(given.lattice_ratio) == ["Pt"]
 
@@ -94,7 +95,7 @@ def test_bias_and_error_of_springs_are_the_traces(lattice_points):
     stiffness = np.diag([4.0, 6.0, 9.0])
     covariance = np.einsum("nij,nkj->nik", a := rng.normal(0, 0.02, (n, 3, 3)), a) + 1e-5 * np.eye(3)
     x = lattice_points + rng.normal(0, 0.02, (n, 3))
-    found = sr.formation_energy(
+    found = sr.energy.formation_energy(
         particle(x), Springs(lattice_points, stiffness), bulk={"Pt": 0.0}, covariance=covariance, draws=64
     )
     product = stiffness @ covariance
@@ -117,7 +118,7 @@ def test_stated_errors_hold_for_springs(lattice_points):
     for k in range(150):
         x = lattice_points + offset + rng.normal(0, sigma, (n, 3))
         springs = Springs(lattice_points, 8.0 * np.eye(3))
-        found = sr.formation_energy(particle(x, sigma=sigma), springs, bulk={"Pt": 0.0}, draws=2, seed=k)
+        found = sr.energy.formation_energy(particle(x, sigma=sigma), springs, bulk={"Pt": 0.0}, draws=2, seed=k)
         pulls.append((found.corrected - truth) / found.sigma)
         raw.append((found.per_atom - truth) / found.sigma)
     # 150 copies tell the mean of the pulls to 0.08 and their width to 0.06.
@@ -129,10 +130,10 @@ def test_stated_errors_hold_for_springs(lattice_points):
 def test_noise_of_a_metal_is_taken_off():
     """Copies of a relaxed-lattice particle with 2 pm noise: biased as measured, on the truth when corrected."""
     x = Octahedron("Pt", 5, 1).positions
-    truth = sr.formation_energy(particle(x), draws=0).per_atom
+    truth = sr.energy.formation_energy(particle(x), draws=0).per_atom
     rng = np.random.default_rng(5)
     found = [
-        sr.formation_energy(particle(x + rng.normal(0, 0.02, x.shape)), draws=4, seed=k, bulk={"Pt": -1.5e-4})
+        sr.energy.formation_energy(particle(x + rng.normal(0, 0.02, x.shape)), draws=4, seed=k, bulk={"Pt": -1.5e-4})
         for k in range(10)
     ]
     raw = np.array([f.per_atom for f in found]) - truth
@@ -145,13 +146,13 @@ def test_noise_of_a_metal_is_taken_off():
 
 def test_error_of_the_scale_is_the_virial():
     x = Octahedron("Pt", 4, 1).positions
-    found = sr.formation_energy(particle(x), draws=0, scale_error=0.002)
+    found = sr.energy.formation_energy(particle(x), draws=0, scale_error=0.002)
     centre = x - x.mean(axis=0)
     assert found.sigma_scale == pytest.approx(abs((found.forces * centre).sum()) * 0.002 / len(x), rel=0.02)
 
 
 def test_results_depend_on_the_seed_alone(lattice_points):
-    first, again, other = (sr.formation_energy(particle(lattice_points), draws=2, seed=s) for s in (1, 1, 2))
+    first, again, other = (sr.energy.formation_energy(particle(lattice_points), draws=2, seed=s) for s in (1, 1, 2))
     assert first.bias == again.bias
     np.testing.assert_array_equal(first.energies_sigma, again.energies_sigma)
     assert first.bias != other.bias
@@ -160,8 +161,8 @@ def test_results_depend_on_the_seed_alone(lattice_points):
 def test_a_calculator_is_named_or_given():
     assert available_calculators(["Pt", "Cu"])[0] == "emt"
     argon = particle(Octahedron("Cu", 3).positions * 1.05, "Ar", np.nan)
-    named = sr.formation_energy(argon, "ase.calculators.lj:LennardJones", bulk={"Ar": 0.0})
-    given = sr.formation_energy(argon, LennardJones(), bulk={"Ar": 0.0})
+    named = sr.energy.formation_energy(argon, "ase.calculators.lj:LennardJones", bulk={"Ar": 0.0})
+    given = sr.energy.formation_energy(argon, LennardJones(), bulk={"Ar": 0.0})
     assert named.per_atom == given.per_atom
     assert "sigma" in named.notes[0]
 
@@ -185,26 +186,26 @@ def test_bulk_of_a_hexagonal_metal_is_relaxed_in_both_lengths():
 def test_wrong_input_is_named():
     x = Octahedron("Pt", 3).positions
     with pytest.raises(InputError, match=r"emt does not know W, only Ag.*available for W"):
-        sr.formation_energy(particle(x, "W"))
+        sr.energy.formation_energy(particle(x, "W"))
     with pytest.raises(InputError, match="calculator is 'emtt', which is not known; available for Pt: emt"):
-        sr.formation_energy(particle(x), "emtt")
+        sr.energy.formation_energy(particle(x), "emtt")
     with pytest.raises(InputError, match="calculator no_such_module:X cannot be loaded"):
-        sr.formation_energy(particle(x), "no_such_module:X")
+        sr.energy.formation_energy(particle(x), "no_such_module:X")
     with pytest.raises(InputError, match="an ASE calculator is needed"):
-        sr.formation_energy(particle(x), 3.0)
+        sr.energy.formation_energy(particle(x), 3.0)
     with pytest.raises(InputError, match=r"covariance has shape \(3, 3\)"):
-        sr.formation_energy(particle(x), covariance=np.eye(3))
+        sr.energy.formation_energy(particle(x), covariance=np.eye(3))
     with pytest.raises(InputError, match="not positive definite"):
-        sr.formation_energy(particle(x), covariance=-np.tile(np.eye(3), (len(x), 1, 1)))
+        sr.energy.formation_energy(particle(x), covariance=-np.tile(np.eye(3), (len(x), 1, 1)))
     with pytest.raises(InputError, match="draws is 1"):
-        sr.formation_energy(particle(x), draws=1)
+        sr.energy.formation_energy(particle(x), draws=1)
     with pytest.raises(InputError, match=r"scale_error is 0\.5"):
-        sr.formation_energy(particle(x), scale_error=0.5)
+        sr.energy.formation_energy(particle(x), scale_error=0.5)
     with pytest.raises(InputError, match="bulk of O is no simple crystal"):
-        sr.formation_energy(particle(x, "O"), LennardJones())
+        sr.energy.formation_energy(particle(x, "O"), LennardJones())
     twice = np.zeros((2, 3))
     with np.errstate(all="ignore"), pytest.raises(InputError, match="same place"):
-        sr.formation_energy(particle(twice, "Ar"), LennardJones(), bulk={"Ar": 0.0})
+        sr.energy.formation_energy(particle(twice, "Ar"), LennardJones(), bulk={"Ar": 0.0})
 
 
 def test_the_command_writes_the_energies_of_a_run(tmp_path, capsys):
@@ -215,7 +216,7 @@ def test_the_command_writes_the_energies_of_a_run(tmp_path, capsys):
     for k in range(2):
         folder = tmp_path / "run" / f"particle_{k:02d}"
         folder.mkdir(parents=True)
-        write_xyz(folder / "atoms.xyz", ParticleModel(atoms, zero, zero, zero > 0, box=64, pixel_size=0.4))
+        write_xyz(folder / "atoms.xyz", Particle(atoms, zero, zero, zero > 0, box=64, pixel_size=0.4))
     assert main(["energy", str(tmp_path / "run"), "--draws", "2", "--bulk-energy", "Pt=-0.5"]) == 0
     assert "eV/atom with emt" in capsys.readouterr().out
     folder = tmp_path / "run" / "particle_01"
@@ -248,7 +249,7 @@ def test_the_command_complains_in_one_line(tmp_path, capsys):
     assert main(["energy", str(tmp_path / "none.xyz"), "--bulk-energy", "Pt"]) == 2
     assert "ELEMENT=eV" in capsys.readouterr().err
     with pytest.raises(DataFileError):
-        sr.read_xyz(tmp_path / "none.xyz")
+        sr.export.read_xyz(tmp_path / "none.xyz")
 
 
 def test_the_page_runs(capsys):
@@ -261,7 +262,7 @@ def test_the_page_runs(capsys):
 
 
 def test_figures_show_energies_with_units(lattice_points):
-    found = sr.formation_energy(particle(lattice_points), draws=2)
+    found = sr.energy.formation_energy(particle(lattice_points), draws=2)
     surface = np.linalg.norm(lattice_points, axis=1) > 5
     ax = plot_atom_energies(lattice_points, found.energies, found.energies_sigma, surface)
     assert ax.get_ylabel() == "Formation energy of the atom (eV)"

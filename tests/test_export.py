@@ -10,14 +10,16 @@ import pytest
 from ase.cluster import FaceCenteredCubic
 from scipy.spatial.transform import Rotation
 
-from single_rs.analysis import analyse, summarise, write_analysis
-from single_rs.atoms import Atoms
-from single_rs.dft import write_gpaw, write_lammps, write_poscar, write_qe
-from single_rs.errors import DataFileError, InputError
-from single_rs.export import ParticleModel, file_offset, read_xyz, to_ase, write_cif, write_pdb, write_xyz
-from single_rs.export_dft import FORMATS, write_formats
+from single_rs.analysis.analyze import analyze, summarise
+from single_rs.analysis.model import Particle
+from single_rs.analysis.strain import COMPONENTS, StrainConfig
+from single_rs.base.errors import DataFileError, InputError
+from single_rs.export.analysis import write_analysis
+from single_rs.export.atoms import file_offset, read_xyz, to_ase, write_cif, write_pdb, write_xyz
+from single_rs.export.dft import write_gpaw, write_lammps, write_poscar, write_qe
+from single_rs.export.formats import FORMATS, write_formats
 from single_rs.io import read_map, write_map
-from single_rs.strain import COMPONENTS, StrainConfig
+from single_rs.records import Atoms
 
 BOX, PIXEL = 96, 0.4
 
@@ -31,7 +33,7 @@ def particle():
     n = len(x)
     symbols = np.full(n, "Pt")
     atoms = Atoms(x, symbols, rng.uniform(1, 2, n), rng.uniform(3, 6, n), np.full(n, 0.03), rng.uniform(0.8, 1, n))
-    return analyse(atoms, box=BOX, pixel_size=PIXEL)
+    return analyze(atoms, box=BOX, pixel_size=PIXEL)
 
 
 def same_up_to_shift(positions, model, tolerance):
@@ -85,7 +87,7 @@ def test_an_atom_lies_on_its_voxel_of_the_map(tmp_path):
     one = np.ones(1)
     atoms = Atoms(position, np.array(["Au"]), one, one, one, one)
     none = np.zeros(1, dtype=int)
-    model = ParticleModel(atoms, none, none, none.astype(bool), box=16, pixel_size=0.5)
+    model = Particle(atoms, none, none, none.astype(bool), box=16, pixel_size=0.5)
     written, pixel = read_map(tmp_path / "map.mrc")
     voxel = np.array(np.unravel_index(np.argmax(written), written.shape))[::-1] * pixel
     for name, writer in (("a.xyz", write_xyz), ("a.pdb", write_pdb), ("a.cif", write_cif)):
@@ -130,7 +132,7 @@ def test_poscar_qe_lammps_gpaw_hold_the_particle_in_vacuum(particle, tmp_path):
 def test_poscar_of_an_alloy_groups_species_and_keeps_the_map(particle, tmp_path):
     n = len(particle.atoms.positions)
     symbols = np.where(np.arange(n) % 3 == 0, "Ni", "Pt")
-    alloy = analyse(Atoms(particle.atoms.positions, symbols, *[np.ones(n)] * 2, np.full(n, 0.03), np.ones(n)))
+    alloy = analyze(Atoms(particle.atoms.positions, symbols, *[np.ones(n)] * 2, np.full(n, 0.03), np.ones(n)))
     assert alloy.lattice.bulk is None
     write_poscar(tmp_path / "POSCAR", alloy, vacuum=8.0)
     found = ase.io.read(tmp_path / "POSCAR", format="vasp")
@@ -152,12 +154,12 @@ def test_plain_files_of_others_are_read(particle, tmp_path):
         back = read_xyz(tmp_path / name)
         np.testing.assert_allclose(back.positions, particle.atoms.positions, atol=6e-4)
         assert np.isnan(back.sigma).all()
-        assert analyse(back).lattice.structure == "fcc"
+        assert analyze(back).lattice.structure == "fcc"
 
 
 def test_particle_without_lattice_still_has_its_files(tmp_path):
     rng = np.random.default_rng(0)
-    model = analyse(rng.uniform(-10, 10, (100, 3)), element="Pt")
+    model = analyze(rng.uniform(-10, 10, (100, 3)), element="Pt")
     assert model.lattice is None
     assert model.strain is None
     assert "no lattice" in model.notes[0]
@@ -169,7 +171,7 @@ def test_particle_without_lattice_still_has_its_files(tmp_path):
 
 
 def test_a_cluster_of_six_atoms_is_exported_without_lattice(particle, tmp_path):
-    model = analyse(particle.atoms.positions[:6], element="Pt")
+    model = analyze(particle.atoms.positions[:6], element="Pt")
     assert "13 are needed" in model.notes[0]
     assert [p.name for p in write_formats(tmp_path, model, ["poscar"])] == ["POSCAR"]
     assert len(ase.io.read(tmp_path / "POSCAR", format="vasp")) == 6
@@ -182,11 +184,11 @@ def test_the_surface_column_is_that_of_the_strain(particle):
 def test_analysis_writes_everything_in_seconds(particle, tmp_path):
     start = time.process_time()
     steps = []
-    model = analyse(particle.atoms, box=BOX, pixel_size=PIXEL, progress=lambda *step: steps.append(step))
+    model = analyze(particle.atoms, box=BOX, pixel_size=PIXEL, progress=lambda *step: steps.append(step))
     files = write_analysis(tmp_path, model, tuple(FORMATS))
     # 147 atoms take 1 s of processor time; 10 s would be too slow for a notebook.
     assert time.process_time() - start < 10
-    assert steps == [("analyse", k, 3) for k in range(4)]
+    assert steps == [("analyze", k, 3) for k in range(4)]
     names = {f.name for f in files}
     assert {"atoms.xyz", "lattice.json", "atoms.pdb", "atoms.cif", "POSCAR", "qe.in", "lammps.data"} <= names
     assert {f"strain_{c}.mrc" for c in (*COMPONENTS, "radial")} <= names
@@ -202,11 +204,11 @@ def test_analysis_writes_everything_in_seconds(particle, tmp_path):
 
 
 def test_bulk_strain_of_an_expanded_particle_is_its_expansion(particle):
-    model = analyse(particle.atoms, strain=StrainConfig(reference="bulk"))
+    model = analyze(particle.atoms, strain=StrainConfig(reference="bulk"))
     components = summarise(model)["strain"]["components"]
     dilation = sum(components[c]["mean"] for c in ("xx", "yy", "zz")) / 3
     assert dilation == pytest.approx(0.04 / 3.92, abs=0.001)
-    wrong = analyse(particle.atoms, element="Fe", strain=StrainConfig(reference="bulk"))
+    wrong = analyze(particle.atoms, element="Fe", strain=StrainConfig(reference="bulk"))
     assert wrong.strain is None
     assert "Fe as fcc" in wrong.notes[0]
 
@@ -224,9 +226,9 @@ def test_wrong_input_is_named(particle, tmp_path):
     with pytest.raises(InputError, match="vacuum is -1"):
         to_ase(particle.atoms, vacuum=-1.0)
     with pytest.raises(InputError, match="element is not given"):
-        analyse(particle.atoms.positions)
+        analyze(particle.atoms.positions)
     with pytest.raises(InputError, match="box and pixel_size belong together"):
-        analyse(particle.atoms, box=64)
+        analyze(particle.atoms, box=64)
     with pytest.raises(InputError, match="both must be more than 0"):
         file_offset(0, 1.0)
     # A failed write leaves nothing behind.

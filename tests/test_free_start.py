@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from single_rs.background import clean_stack
-from single_rs.io import ParticleStack
-from single_rs.orient import OrientConfig, intensity
-from single_rs.orient.frames import FOLDS
-from single_rs.orient.intensity import index_by_intensity
-from single_rs.orient.quotient import FRIEDEL, Index
-from single_rs.orient.template import lattice_template
+from single_rs.frames.packed import FOLDS
+from single_rs.orient import OrientConfig
+from single_rs.orient.indexing import intensity
+from single_rs.orient.indexing.intensity import index_by_intensity
+from single_rs.orient.indexing.lattice import FRIEDEL, Index
+from single_rs.orient.indexing.template import lattice_template
+from single_rs.records import ParticleStack
 from single_rs.simulate import SimulatedStack, nanocrystal, simulate_stack
 
 FRAMES = 240

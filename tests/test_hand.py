@@ -6,7 +6,7 @@ import numpy as np
 from scipy.ndimage import map_coordinates
 from scipy.spatial.transform import Rotation
 
-from single_rs.hand import flip_map, flip_positions, flip_rotations
+from single_rs.pipeline.handedness import flip_map, flip_positions, flip_rotations
 
 
 def test_projected_atoms_are_the_same_for_both_hands():

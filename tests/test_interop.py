@@ -21,7 +21,7 @@ from scipy.spatial.transform import Rotation
 
 import single_rs as sr
 from single_rs.io.star import write_poses, write_tracks
-from single_rs.reconstruction import ReconstructConfig, reconstruct
+from single_rs.reconstruction.fourier import ReconstructConfig, reconstruct
 
 BOX, PIXEL, FRAMES = 48, 0.5, 160  # px, Å, images
 WIDTH = 0.5  # Å, of the atoms
@@ -88,10 +88,10 @@ def particle(tmp_path_factory: pytest.TempPathFactory) -> Path:
         np.ones(shells, np.float32),
     )  # fmt: skip
     density = reconstruct(clean, poses, ReconstructConfig(resolution=1.05, low_resolution=40.0))
-    sr.write_stack(folder / "stack.mrcs", images, PIXEL)
-    sr.write_map(folder / "map.mrc", density.map, PIXEL)
+    sr.io.write_stack(folder / "stack.mrcs", images, PIXEL)
+    sr.io.write_map(folder / "map.mrc", density.map, PIXEL)
     exact = np.einsum("az,ay,ax->zyx", *(profile(atoms[:, k]) for k in (2, 1, 0)))
-    sr.write_map(folder / "exact.mrc", exact.astype(np.float32), PIXEL)
+    sr.io.write_map(folder / "exact.mrc", exact.astype(np.float32), PIXEL)
     write_poses(folder / "poses.star", poses, "stack.mrcs", PIXEL, BOX)
     return folder
 
@@ -124,7 +124,7 @@ def test_starfile_reads_our_poses_and_we_read_what_it_writes(particle: Path, tmp
     assert list(tables["particles"]["rlnImageName"][:2]) == ["000001@stack.mrcs", "000002@stack.mrcs"]
     assert set(tables["particles"]["rlnRandomSubset"]) == {1, 2}
     starfile.write(tables, tmp_path / "again.star")
-    ours, again = sr.read_poses(particle / "poses.star"), sr.read_poses(tmp_path / "again.star")
+    ours, again = sr.io.star.read_poses(particle / "poses.star"), sr.io.star.read_poses(tmp_path / "again.star")
     np.testing.assert_allclose(again.rotations, ours.rotations, atol=1e-5)
     np.testing.assert_allclose(again.shifts, ours.shifts, atol=1e-5)
     assert np.array_equal(again.half, ours.half)
@@ -163,7 +163,7 @@ def crystal(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray]
     positions = positions @ Rotation.from_euler("xyz", [20, 35, 10], degrees=True).as_matrix().T
     unknown = np.full(len(positions), np.nan)
     atoms = sr.Atoms(positions, np.full(len(positions), "Pt"), unknown, unknown, unknown, unknown)
-    sr.write_analysis(folder, sr.analyse(atoms, box=BOX, pixel_size=PIXEL), formats=("pdb", "cif", "poscar"))
+    sr.export.write_analysis(folder, sr.analyze(atoms, box=BOX, pixel_size=PIXEL), formats=("pdb", "cif", "poscar"))
     return folder, positions
 
 

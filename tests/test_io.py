@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from single_rs.errors import DataFileError, InputError
+from single_rs.base.errors import DataFileError, InputError
 from single_rs.io import (
     Movie,
     atomic,

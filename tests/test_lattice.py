@@ -9,12 +9,13 @@ import spglib
 from ase.cluster import Decahedron
 from scipy.spatial.transform import Rotation
 
-import single_rs.lattice
-from single_rs.crystal import STRUCTURES, bulk_reference, prototype
-from single_rs.errors import ConvergenceError, DataFileError, InputError
-from single_rs.lattice import fit_lattice
-from single_rs.lattice.affine import cell_parameters, fit_affine
-from single_rs.lattice.files import expansion, lattice_to_dict, read_lattice, write_lattice
+import single_rs.analysis.lattice
+from single_rs.analysis.lattice import fit_lattice
+from single_rs.analysis.lattice.affine import cell_parameters, fit_affine
+from single_rs.analysis.lattice.expansion import expansion
+from single_rs.base.errors import ConvergenceError, DataFileError, InputError
+from single_rs.crystal.prototypes import STRUCTURES, bulk_reference, prototype
+from single_rs.export.lattice import lattice_to_dict, read_lattice, write_lattice
 from single_rs.simulate import nanocrystal
 
 BOND = 2.77  # Å, about that of Pt
@@ -297,4 +298,4 @@ def test_prototypes_have_the_space_groups_of_spglib():
 
 
 def test_the_example_in_the_docstring_runs():
-    assert doctest.testmod(single_rs.lattice).failed == 0
+    assert doctest.testmod(single_rs.analysis.lattice).failed == 0

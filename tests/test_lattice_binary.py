@@ -5,12 +5,14 @@ import pytest
 import spglib
 from scipy.spatial.transform import Rotation
 
-from single_rs.compounds import COMPOUNDS, binary_formula
-from single_rs.crystal import BINARY_STRUCTURES, bulk_reference, crystal_axes, prototype
-from single_rs.errors import InputError
-from single_rs.lattice import fit_lattice
-from single_rs.lattice.files import expansion, lattice_from_dict, lattice_to_dict
-from single_rs.lattice.size import cell_against_size, volume_diameter, write_cell_against_size
+from single_rs.analysis.lattice import fit_lattice
+from single_rs.analysis.lattice.expansion import expansion
+from single_rs.analysis.lattice.size import cell_against_size, volume_diameter
+from single_rs.base.errors import InputError
+from single_rs.crystal.compounds import COMPOUNDS, binary_formula
+from single_rs.crystal.prototypes import BINARY_STRUCTURES, bulk_reference, crystal_axes, prototype
+from single_rs.export.lattice import lattice_from_dict, lattice_to_dict
+from single_rs.export.tables import write_cell_against_size
 
 PAIRS = {"rocksalt": ("Pb", "S"), "zincblende": ("Ga", "As"), "wurtzite": ("Zn", "O")}
 PER_AXIS = 0.05 / np.sqrt(3)  # Å; the displacement is 5 pm long

@@ -12,12 +12,13 @@ from scipy.spatial.distance import cdist, pdist
 from scipy.spatial.transform import Rotation
 
 import single_rs as sr
-from single_rs.atoms import Atoms
+from single_rs.analysis.lattice import fit_lattice
+from single_rs.analysis.model import Particle
+from single_rs.base.errors import InputError
 from single_rs.cli import main
-from single_rs.errors import InputError
-from single_rs.export import ParticleModel, read_xyz, write_xyz
-from single_rs.lattice import fit_lattice
+from single_rs.export.atoms import read_xyz, write_xyz
 from single_rs.ligands import LIGANDS, facet_family, facet_sites, miller, molecule
+from single_rs.records import Atoms
 
 TURN = Rotation.from_euler("ZYZ", [20, 50, 75], degrees=True)
 
@@ -95,7 +96,7 @@ def test_families_are_those_of_the_crystal():
 
 @pytest.mark.parametrize(("facet", "count", "name"), [("111", 6, "nep"), ("100", 4, "nvp")])
 def test_ligands_stand_on_their_atoms_and_touch_nothing_else(atoms, lattice, facet, count, name):
-    model = sr.place_ligands(atoms, facet, count, ligand=name, lattice=lattice, seed=4)
+    model = sr.ligands.place_ligands(atoms, facet, count, ligand=name, lattice=lattice, seed=4)
     guest, n = molecule(name), len(atoms)
     assert len(model.atoms) == n + count * len(guest.symbols)
     np.testing.assert_array_equal(model.atoms.positions[:n], atoms.positions)
@@ -131,7 +132,7 @@ def test_ligands_stand_on_their_atoms_and_touch_nothing_else(atoms, lattice, fac
 
 
 def test_places_depend_on_the_seed_alone(atoms, lattice):
-    a, b, c = (sr.place_ligands(atoms, "111", 2, lattice=lattice, seed=s).atoms.positions for s in (1, 1, 2))
+    a, b, c = (sr.ligands.place_ligands(atoms, "111", 2, lattice=lattice, seed=s).atoms.positions for s in (1, 1, 2))
     np.testing.assert_array_equal(a, b)
     assert not np.array_equal(a, c)
 
@@ -142,20 +143,20 @@ def test_wrong_input_is_named(atoms, lattice):
             miller(facet)
     assert miller("{1 -1 0}") == (1, -1, 0)
     with pytest.raises(InputError, match="form no facet"):
-        sr.place_ligands(atoms, "321", lattice=lattice)
+        sr.ligands.place_ligands(atoms, "321", lattice=lattice)
     with pytest.raises(InputError, match=f"accepted: {', '.join(LIGANDS)}"):
-        sr.place_ligands(atoms, ligand="pvp", lattice=lattice)
+        sr.ligands.place_ligands(atoms, ligand="pvp", lattice=lattice)
     with pytest.raises(InputError, match="count is 0"):
-        sr.place_ligands(atoms, count=0)
+        sr.ligands.place_ligands(atoms, count=0)
     with pytest.raises(InputError, match=r"distance is 9\.0 Å"):
-        sr.place_ligands(atoms, distance=9.0)
+        sr.ligands.place_ligands(atoms, distance=9.0)
     with pytest.raises(InputError, match=r"count is 100; \d+ ligands fit on the \d+ sites of \{100\}"):
-        sr.place_ligands(atoms, "100", 100, lattice=lattice)
+        sr.ligands.place_ligands(atoms, "100", 100, lattice=lattice)
 
 
 def test_the_command_writes_files_that_others_read(atoms, tmp_path, capsys):
     zero = np.zeros(len(atoms), dtype=int)
-    write_xyz(tmp_path / "atoms.xyz", ParticleModel(atoms, zero, zero, zero > 0, box=64, pixel_size=0.4))
+    write_xyz(tmp_path / "atoms.xyz", Particle(atoms, zero, zero, zero > 0, box=64, pixel_size=0.4))
     out = tmp_path / "ligands"
     words = ["ligand", str(tmp_path / "atoms.xyz"), "--facet", "100", "--count", "2", "--seed", "3", "--out", str(out)]
     assert main([*words, "--distance", "2.4", "--vacuum", "8"]) == 0

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from single_rs.config import Config
-from single_rs.errors import InputError
-from single_rs.material import check_material, elements_of, lattice_seed, with_material
+from single_rs.base.errors import InputError
+from single_rs.crystal.material import check_material, elements_of
 from single_rs.orient import OrientConfig
-from single_rs.orient.template import lattice_template
+from single_rs.orient.indexing.template import lattice_template
+from single_rs.pipeline.config import Config
+from single_rs.pipeline.material import lattice_seed, with_material
 from single_rs.simulate.compounds import compound_ball
 
 

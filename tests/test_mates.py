@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from single_rs.orient.mates import Candidates, all_mates, best_of, unfold
-from single_rs.orient.quotient import nearest_mates, to_quaternions
-from single_rs.orient.template import lattice_template
+from single_rs.orient.indexing.lattice import nearest_mates, to_quaternions
+from single_rs.orient.indexing.symmetry import Candidates, all_mates, best_of, unfold
+from single_rs.orient.indexing.template import lattice_template
 
 
 def test_unfolding_follows_a_slow_rotation_through_its_mates():

@@ -13,11 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from single_rs import _core
-from single_rs.errors import DataFileError, InputError
+from single_rs.base.errors import DataFileError, InputError
 from single_rs.io import Movie
-from single_rs.motion import Motion, MotionConfig, correct_motion, read_motion, window_average, write_motion
+from single_rs.io.motion import read_motion, write_motion
+from single_rs.motion import MotionConfig, correct_motion, window_average
 from single_rs.motion.local import local_shifts
 from single_rs.motion.pixels import bad_frames
+from single_rs.records import Motion
 
 PIXEL = 0.358
 """Pixel size of the simulated movies, Å."""

@@ -9,22 +9,23 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from single_rs import _core
-from single_rs.background import Graphene, clean_stack
-from single_rs.errors import InputError
-from single_rs.io import ParticleStack
+from single_rs.alignment import score_atoms, score_poses
+from single_rs.background import clean_stack
+from single_rs.base.errors import InputError
+from single_rs.frames.packed import FrameSet, time_blocks
+from single_rs.frames.volume import PAD, fourier_volume, grid_size, map_from_sums, shell_correlation
 from single_rs.orient import OrientConfig, find_poses
-from single_rs.orient.frames import FrameSet, time_blocks
-from single_rs.orient.mates import Candidates, all_mates
-from single_rs.orient.occupancy import SiteModel, solve_occupancy
-from single_rs.orient.quotient import index_frames, site_amplitude
-from single_rs.orient.reference import Reference, look_up
-from single_rs.orient.search import SearchPlan, search
-from single_rs.orient.template import beam_directions, lattice_template
-from single_rs.orient.volumes import PAD, fourier_volume, grid_size, map_from_sums, shell_correlation
-from single_rs.reconstruction import reconstruct
-from single_rs.scoring import score_atoms, score_poses
+from single_rs.orient.indexing.lattice import index_frames
+from single_rs.orient.indexing.symmetry import Candidates, all_mates
+from single_rs.orient.indexing.template import beam_directions, lattice_template
+from single_rs.orient.models.ball import site_amplitude
+from single_rs.orient.models.occupancy import SiteModel, solve_occupancy
+from single_rs.orient.models.reference import Reference, look_up
+from single_rs.orient.search.plan import SearchPlan, search
+from single_rs.pipeline.verdict import judge
+from single_rs.reconstruction.fourier import reconstruct
+from single_rs.records import Graphene, ParticleStack
 from single_rs.simulate import nanocrystal, simulate_stack
-from single_rs.verdict import judge
 
 PIXEL = 0.4  # Å
 BOX = 96
@@ -88,12 +89,12 @@ def test_half_maps_agree_where_the_truth_does(particle):
 
 @pytest.mark.slow
 def test_a_solved_particle_is_judged_solved_and_a_wrong_element_is_not(particle):
-    from single_rs.analysis import analyse
+    from single_rs.analysis.analyze import analyze
     from single_rs.atoms import trace_atoms
 
     _, clean, poses, density = particle
     atoms = trace_atoms(density.map, PIXEL, "Pt", clean.diameter, density.half1, density.half2)
-    model = analyse(atoms, "Pt", box=BOX, pixel_size=PIXEL)
+    model = analyze(atoms, "Pt", box=BOX, pixel_size=PIXEL)
     assert judge(clean, poses, density, model, "Pt").verdict == "solved"
     assert judge(clean, poses, density, model, "Pb").verdict == "failed"
     assert judge(clean, poses, density, None, "Pt").verdict == "failed"
@@ -185,7 +186,7 @@ def test_a_map_survives_its_fourier_volume():
     volume = fourier_volume(blob, 20 * PAD + 2)
     again = map_from_sums(volume, np.ones(volume.shape, np.float32), 0.0, size)
     # Reading and inserting each count the interpolation kernel once, so the round trip divides by it twice.
-    from single_rs.orient.volumes import sinc_squared
+    from single_rs.frames.volume import sinc_squared
 
     s = sinc_squared(size)
     again *= (s[:, None, None] * s[None, :, None] * s[None, None, :]) ** 2
@@ -334,7 +335,7 @@ def test_packing_about_a_shifted_centre_gives_the_phases_of_a_centred_particle()
     stack = simulate_stack(crystal, 2, box=80, pixel_size=PIXEL, dose=1e4, rotations=rotations, shifts=shifts, seed=4)
     images = stack.images / stack.images.mean() - 1
     clean = _bare(images.astype(np.float32))
-    frames = FrameSet.pack(clean, np.arange(2), shifts / PIXEL, OrientConfig(), 1.0)
+    frames = FrameSet.pack(clean, np.arange(2), shifts / PIXEL, (6.0, 1.0))
     a, b = frames.spectra
     assert np.real(np.vdot(a, b)) / np.sqrt(np.vdot(a, a).real * np.vdot(b, b).real) > 0.98
 
@@ -352,7 +353,7 @@ def test_bad_input_is_named():
 
 
 def _bare(images):
-    from single_rs.background import CleanStack
+    from single_rs.records import CleanStack
 
     n, box = images.shape[:2]
     return CleanStack(
@@ -371,7 +372,7 @@ def _bare(images):
 
 
 def _no_poses(n):
-    from single_rs.orient import Poses
+    from single_rs.records import Poses
 
     return Poses(
         np.eye(3)[None].repeat(n, 0), np.zeros((n, 2)), np.zeros(n), np.ones(n),

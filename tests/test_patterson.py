@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from single_rs.orient.patterson import FoundLattice, lattice_of, lattice_turns
-from single_rs.orient.template import LatticeTemplate, lattice_template
+from single_rs.orient.indexing.patterson import FoundLattice, lattice_of, lattice_turns
+from single_rs.orient.indexing.template import LatticeTemplate, lattice_template
 
 BOX = 46.0  # Å
 REACH = 52  # of the intensity, steps of 1 / BOX

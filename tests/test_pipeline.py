@@ -13,18 +13,18 @@ import pytest
 
 import single_rs.orient
 import single_rs.reconstruction
-from single_rs import pipeline, stages
+from single_rs.alignment import score_atoms, score_poses
 from single_rs.background import clean_stack
+from single_rs.base.errors import ConvergenceError, NoParticleError
 from single_rs.cli import main
-from single_rs.config import Config, load_config
-from single_rs.errors import ConvergenceError, NoParticleError
-from single_rs.export import read_xyz
+from single_rs.export.atoms import read_xyz
 from single_rs.io import read_map, read_stack, write_stack
 from single_rs.io.star import read_poses, read_tracks
-from single_rs.orient import Poses
-from single_rs.reconstruction import Reconstruction
-from single_rs.scoring import score_atoms, score_poses
+from single_rs.pipeline import entry, stages
+from single_rs.pipeline.config import Config, load_config
+from single_rs.records import Density, Poses
 from single_rs.simulate import nanocrystal, simulate_movie, simulate_stack
+from single_rs.store.read import load_stack
 
 BOX, PIXEL, FRAMES = 64, 0.4, 30
 # The stand-ins below know the truth; refined poses and atoms would no longer be theirs.
@@ -62,7 +62,7 @@ def calls(made, monkeypatch):
         # Halves that agree to the last bit would tell of no noise at all, which no frames give.
         noise = 0.01 * np.random.default_rng(4).normal(size=density.shape).astype(np.float32)
         k = np.arange(BOX // 2) / (BOX * PIXEL)
-        return Reconstruction(
+        return Density(
             map=density,
             half1=density + noise,
             half2=density - noise,
@@ -77,7 +77,7 @@ def calls(made, monkeypatch):
 
     monkeypatch.setattr(single_rs.orient, "find_poses", counted("orient", find_poses))
     monkeypatch.setattr(single_rs.reconstruction, "reconstruct", counted("reconstruct", reconstruct))
-    monkeypatch.setattr("single_rs.verdict.judge", judge)
+    monkeypatch.setattr("single_rs.pipeline.verdict.judge", judge)
     monkeypatch.setattr("single_rs.background.clean_stack", counted("background", clean_stack))
     monkeypatch.setattr(stages, "trace", counted("trace", stages.trace))
     return count
@@ -88,7 +88,7 @@ def _solve(tmp_path, made, overrides=None, **keywords):
     if not path.exists():
         write_stack(path, made.images, PIXEL)
     config = load_config(None, {**QUIET, **(overrides or {})})
-    return pipeline.solve(path, None, "Pt", tmp_path / "out", config, **keywords)
+    return entry.solve(path, None, "Pt", tmp_path / "out", config, **keywords)
 
 
 def test_a_run_writes_the_files_of_the_design_and_they_agree(tmp_path, made, calls):
@@ -251,7 +251,7 @@ def test_a_map_without_atoms_is_judged(tmp_path, made, calls, monkeypatch):
     def trace(*args, **keywords):
         raise NoParticleError("the map holds no atoms")
 
-    monkeypatch.setattr("single_rs.verdict.judge", judge)
+    monkeypatch.setattr("single_rs.pipeline.verdict.judge", judge)
     monkeypatch.setattr(stages, "trace", trace)
     (particle,) = _solve(tmp_path, made).particles
     assert seen == [None]
@@ -264,18 +264,18 @@ def test_a_movie_goes_from_frames_to_atoms(tmp_path, made, calls):
     crystal = nanocrystal("Pt", 18.0, seed=3)
     truth = simulate_movie(tmp_path / "m.mrc", [crystal], 80, shape=(176, 192), pixel_size=PIXEL, dose=20.0, seed=3)
     config = load_config(None, QUIET)
-    result = pipeline.run(truth.path, None, "Pt", tmp_path / "out", config, seed=3)
+    result = entry.run(truth.path, None, "Pt", tmp_path / "out", config, seed=3)
     assert [p.verdict for p in result.particles] == ["solved"]
     written = {p.name for p in (tmp_path / "out").iterdir()}
     assert written == {"run.json", "run.log", "motion.csv", "mean.mrc", "tracks.star", "particle_00"}
     (track,) = read_tracks(tmp_path / "out" / "tracks.star")
-    stack = stages.load_stack(tmp_path / "out" / "particle_00" / "stack.mrcs")
+    stack = load_stack(tmp_path / "out" / "particle_00" / "stack.mrcs")
     assert set(stack.frames) <= set(track.frames)
     assert stack.diameter == track.diameter
     # Cut at whole pixels: the offsets are what is left of the tracked centre.
     assert np.abs(stack.offsets).max() <= PIXEL / 2 + 1e-9
     before = dict(calls)
-    again = pipeline.run(truth.path, None, "Pt", tmp_path / "out", config, seed=3)
+    again = entry.run(truth.path, None, "Pt", tmp_path / "out", config, seed=3)
     assert calls == before
     assert again.particles[0].summary == result.particles[0].summary
     assert json.loads((tmp_path / "out" / "run.json").read_text())["stages"]["motion"]["reused"]

@@ -11,13 +11,14 @@ from ase.io import write
 from ase.utils.xrdebye import XrDebye
 
 from single_rs import plots
+from single_rs.analysis.distances import bond_constant
+from single_rs.analysis.distances.powder import form_factor, powder_pattern, two_theta
+from single_rs.analysis.distances.powder_fit import powder_lattice, reflections
+from single_rs.analysis.lattice import fit_lattice
+from single_rs.base.errors import InputError
 from single_rs.cli import main
-from single_rs.distances import bond_constant
-from single_rs.distances.powder import form_factor, powder_pattern, two_theta, write_powder_pattern
-from single_rs.distances.powder_fit import powder_lattice, reflections
-from single_rs.errors import InputError
-from single_rs.lattice import fit_lattice
-from single_rs.lattice.files import read_lattice
+from single_rs.export.lattice import read_lattice
+from single_rs.export.tables import write_powder_pattern
 from test_lattice import BOND, ball
 from test_lattice_binary import crystal
 

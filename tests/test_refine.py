@@ -9,19 +9,19 @@ import pytest
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
-from single_rs.atoms import Atoms
+from single_rs.alignment import match_atoms
+from single_rs.analysis.model import Particle
 from single_rs.background import clean_stack
+from single_rs.base.errors import InputError
 from single_rs.cli import main
-from single_rs.errors import InputError
-from single_rs.export import ParticleModel, read_xyz, write_xyz
-from single_rs.io import ParticleStack, write_stack
+from single_rs.export.atoms import read_xyz, write_xyz
+from single_rs.io import write_stack
 from single_rs.io.star import write_poses
-from single_rs.orient import Poses
+from single_rs.records import Atoms, ParticleStack, Poses
 from single_rs.refine import RefineConfig, refine_atoms
 from single_rs.refine.covariance import bootstrap, pooled, total
 from single_rs.refine.existence import empty_sites
 from single_rs.refine.species import classify, surroundings
-from single_rs.scoring import match_atoms
 from single_rs.simulate import nanocrystal, simulate_stack
 
 PIXEL, BOX, FRAMES = 0.4, 80, 160
@@ -131,7 +131,7 @@ def test_the_command_refines_files(case, refined, tmp_path, capsys):
     write_stack(tmp_path / "stack.mrcs", stack.images, PIXEL)
     write_poses(tmp_path / "poses.star", poses, "stack.mrcs", PIXEL, BOX)
     shape = (np.zeros(len(true), int), np.zeros(len(true), int), np.zeros(len(true), bool))
-    write_xyz(tmp_path / "atoms.xyz", ParticleModel(atoms_at(true), *shape, box=BOX, pixel_size=PIXEL))
+    write_xyz(tmp_path / "atoms.xyz", Particle(atoms_at(true), *shape, box=BOX, pixel_size=PIXEL))
     files = [str(tmp_path / name) for name in ("stack.mrcs", "poses.star", "atoms.xyz")]
     flags = ["--refine.rounds", "1", "--refine.halves", "false", "--refine.resolution", "0.85"]
     assert main(["refine", *files, "--out", str(tmp_path / "out"), *flags]) == 0

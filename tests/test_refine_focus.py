@@ -5,10 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from single_rs.atoms import Atoms
 from single_rs.background import clean_stack
-from single_rs.io import ParticleStack
-from single_rs.orient import Poses
+from single_rs.records import Atoms, ParticleStack, Poses
 from single_rs.refine import RefineConfig, refine_atoms
 from single_rs.simulate import Microscope, OpticsConfig, brownian_rotations, nanocrystal
 

@@ -8,14 +8,12 @@ from scipy import fft
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
-from single_rs.atoms import Atoms
+from single_rs.alignment import match_atoms
 from single_rs.background import clean_stack
-from single_rs.io import ParticleStack
-from single_rs.orient import Poses
+from single_rs.crystal.scattering import POTENTIAL_PER_FACTOR, interaction_constant, scattering_factor
+from single_rs.records import Atoms, ParticleStack, Poses
 from single_rs.refine import RefineConfig, Refined, refine_atoms
 from single_rs.refine.files import refine
-from single_rs.scattering import POTENTIAL_PER_FACTOR, interaction_constant, scattering_factor
-from single_rs.scoring import match_atoms
 from single_rs.simulate import OpticsConfig, brownian_rotations, nanocrystal
 from single_rs.simulate.optics import transfer
 

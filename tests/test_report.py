@@ -18,7 +18,7 @@ from PIL import Image
 from scipy.ndimage import label
 
 from report_run import BOX, FRAMES, LATTICE_CONSTANT, PIXEL, ball, walk, write_run
-from single_rs.errors import DataFileError
+from single_rs.base.errors import DataFileError
 from single_rs.report import write_report
 from single_rs.report.density import density_data
 from single_rs.report.extras import add_columns, extra_figures, extra_tables

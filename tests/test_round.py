@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from single_rs.alignment import align_poses
 from single_rs.background import clean_stack
-from single_rs.io import ParticleStack
+from single_rs.frames.packed import time_blocks
 from single_rs.orient import OrientConfig, find_poses
-from single_rs.orient.centres import centre, widen
-from single_rs.orient.chain import Chain
-from single_rs.orient.frames import time_blocks
-from single_rs.orient.mates import Candidates
-from single_rs.orient.quotient import States
-from single_rs.orient.round import Fold, fold_of, in_doubt, search_round, with_own
-from single_rs.orient.solver import PER_FRAME, HalfPoses, HalfSolver, half_solver
-from single_rs.orient.template import lattice_template
-from single_rs.scoring import align_poses
+from single_rs.orient.indexing.lattice import States
+from single_rs.orient.indexing.symmetry import Candidates
+from single_rs.orient.indexing.template import lattice_template
+from single_rs.orient.indexing.transition import Chain
+from single_rs.orient.search.centres import centre, widen
+from single_rs.orient.search.round import Fold, fold_of, in_doubt, search_round, with_own
+from single_rs.orient.search.solver import PER_FRAME, HalfPoses, HalfSolver, half_solver
+from single_rs.records import ParticleStack
 from single_rs.simulate import SimulatedStack, nanocrystal, simulate_stack
 
 PIXEL = 0.4  # Å

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from single_rs.robust import robust_sigma
-from single_rs.sampling import evenly
+from single_rs.base.robust import robust_sigma
+from single_rs.base.sampling import evenly
 
 
 @pytest.mark.parametrize(("count", "most"), [(1, 5), (5, 5), (7, 3), (1000, 16), (12345, 4000)])

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from single_rs.errors import InputError
-from single_rs.scoring import align_poses, match_atoms, score_atoms, score_poses
+from single_rs.alignment import align_poses, match_atoms, score_atoms, score_poses
+from single_rs.base.errors import InputError
 from single_rs.simulate import nanocrystal
 
 

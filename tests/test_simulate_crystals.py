@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from single_rs.errors import DataFileError, InputError
+from single_rs.base.errors import DataFileError, InputError
 from single_rs.simulate import brownian_rotations, nanocrystal, read_crystal
 from single_rs.simulate.streams import Stage, stream
 from single_rs.simulate.tumbling import ornstein_uhlenbeck, stage_drift

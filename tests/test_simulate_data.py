@@ -9,7 +9,7 @@ import mrcfile
 import numpy as np
 import pytest
 
-from single_rs.errors import InputError
+from single_rs.base.errors import InputError
 from single_rs.simulate import (
     CrystalConfig,
     DetectorConfig,

@@ -6,8 +6,8 @@ import pytest
 from scipy.spatial.transform import Rotation
 from scipy.stats import poisson as poisson_law
 
-from single_rs.errors import InputError
-from single_rs.scattering import (
+from single_rs.base.errors import InputError
+from single_rs.crystal.scattering import (
     POTENTIAL_PER_FACTOR,
     electron_wavelength,
     interaction_constant,

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
-from single_rs.errors import InputError
+from single_rs.base.errors import InputError
 from single_rs.simulate import (
     CrystalConfig,
     DetectorConfig,

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from single_rs.errors import DataFileError
-from single_rs.io import ParticleStack
+from single_rs.base.errors import DataFileError
 from single_rs.io.star import (
     angles_from_rotations,
     read_frames,
@@ -18,8 +17,7 @@ from single_rs.io.star import (
     write_poses,
     write_tracks,
 )
-from single_rs.orient import Poses
-from single_rs.track import Track
+from single_rs.records import ParticleStack, Poses, Track
 
 
 def _poses(n=200, seed=0):

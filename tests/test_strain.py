@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from single_rs.crystal import prototype
-from single_rs.errors import InputError
-from single_rs.lattice import fit_lattice
-from single_rs.strain import COMPONENTS, StrainConfig, compute_strain
-from single_rs.strain.volumes import MAPS, strain_maps
+from single_rs.analysis.lattice import fit_lattice
+from single_rs.analysis.strain import COMPONENTS, StrainConfig, compute_strain
+from single_rs.analysis.strain.volumes import MAPS, strain_maps
+from single_rs.base.errors import InputError
+from single_rs.crystal.prototypes import prototype
 
 A = 3.92  # Å, the bulk lattice constant of Pt that the reference uses
 UNIFORM = np.array([[0.012, 0.004, -0.003], [0.004, -0.008, 0.002], [-0.003, 0.002, 0.005]])

@@ -14,18 +14,18 @@ import numpy as np
 import pytest
 
 from single_rs import plots
-from single_rs.analysis import analyse, summarise
+from single_rs.analysis.analyze import analyze, summarise
+from single_rs.analysis.lattice import fit_lattice
+from single_rs.analysis.strain import StrainConfig, compute_strain
+from single_rs.analysis.strain.invariants import MEASURES, strain_measures
+from single_rs.analysis.strain.methods import compare_strain_methods
+from single_rs.analysis.strain.statistics import strain_statistics
+from single_rs.analysis.strain.volumes import MAPS, plane_normal, strain_plane
+from single_rs.base.errors import DataFileError, InputError
 from single_rs.cli import main
-from single_rs.errors import DataFileError, InputError
+from single_rs.export.strain import write_strain
 from single_rs.io import read_map, write_map
 from single_rs.io.vtk import read_vti, write_vti
-from single_rs.lattice import fit_lattice
-from single_rs.strain import StrainConfig, compute_strain
-from single_rs.strain.files import write_strain
-from single_rs.strain.invariants import MEASURES, strain_measures
-from single_rs.strain.methods import compare_strain_methods
-from single_rs.strain.statistics import strain_statistics
-from single_rs.strain.volumes import MAPS, plane_normal, strain_plane
 from strained import SIX, UNIFORM, ball, density
 
 PIXEL, BOX, COUNT = 0.45, 64, 200
@@ -40,7 +40,7 @@ def atoms():
 def model(atoms):
     settings = StrainConfig(reference="bulk")
     rho = density(atoms, BOX, PIXEL)
-    return analyse(atoms, "Pt", "fcc", settings, box=BOX, pixel_size=PIXEL, density=rho)
+    return analyze(atoms, "Pt", "fcc", settings, box=BOX, pixel_size=PIXEL, density=rho)
 
 
 @pytest.fixture(scope="module")
@@ -227,6 +227,6 @@ def test_the_python_of_the_page_runs():
 
 
 def test_positions_alone_give_a_table_without_volumes(tmp_path):
-    model = analyse(ball(150), "Pt", "fcc")
+    model = analyze(ball(150), "Pt", "fcc")
     assert [p.name for p in write_strain(tmp_path, model)] == ["strain.csv"]
     assert compute_strain(ball(150), model.lattice).method == "kernel"

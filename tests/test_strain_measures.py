@@ -4,12 +4,19 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from single_rs.errors import InputError
-from single_rs.lattice import fit_lattice
-from single_rs.strain import COMPONENTS, StrainConfig, compute_strain
-from single_rs.strain.algebra import components, matrices, position_covariance, principal, volumetric, von_mises
-from single_rs.strain.invariants import MEASURES, strain_measures
-from single_rs.strain.statistics import statistics_table, strain_statistics
+from single_rs.analysis.lattice import fit_lattice
+from single_rs.analysis.strain import COMPONENTS, StrainConfig, compute_strain
+from single_rs.analysis.strain.invariants import MEASURES, strain_measures
+from single_rs.analysis.strain.statistics import statistics_table, strain_statistics
+from single_rs.base.errors import InputError
+from single_rs.base.tensors import (
+    components,
+    matrices,
+    position_covariance,
+    principal,
+    volumetric,
+    von_mises,
+)
 from strained import SIX, TURN, UNIFORM, A, ball
 
 BULK = StrainConfig(reference="bulk")

@@ -5,14 +5,14 @@ import time
 import numpy as np
 import pytest
 
-from single_rs.errors import InputError
-from single_rs.lattice import fit_lattice
-from single_rs.strain import StrainConfig, compute_strain
-from single_rs.strain.deformation import bond_strain
-from single_rs.strain.gpa import phase_strain
-from single_rs.strain.methods import compare_strain_methods
-from single_rs.strain.spots import reflections
-from single_rs.strain.statistics import strain_statistics
+from single_rs.analysis.lattice import fit_lattice
+from single_rs.analysis.strain import StrainConfig, compute_strain
+from single_rs.analysis.strain.deformation import bond_strain
+from single_rs.analysis.strain.gpa import phase_strain
+from single_rs.analysis.strain.methods import compare_strain_methods
+from single_rs.analysis.strain.spots import reflections
+from single_rs.analysis.strain.statistics import strain_statistics
+from single_rs.base.errors import InputError
 from strained import SIX, TURN, UNIFORM, ball, breathing, density, edge_displacement, edge_frame, edge_strain
 
 BULK = StrainConfig(reference="bulk")

@@ -7,10 +7,9 @@ from ase.lattice.cubic import BodyCenteredCubic, FaceCenteredCubic
 from ase.lattice.hexagonal import HexagonalClosedPacked
 from scipy.spatial.transform import Rotation
 
-from single_rs.errors import InputError
-from single_rs.structure import (
-    analyse_structure,
-    common_neighbours,
+from single_rs.analysis.structure import analyze_structure, common_neighbours
+from single_rs.base.errors import InputError
+from single_rs.crystal.neighbours import (
     coordination,
     neighbour_cutoff,
     surface_by_coordination,
@@ -74,7 +73,7 @@ def test_cutoff_lies_between_the_shells():
 def test_octahedron_surface_by_both_rules():
     """An octahedron of edge 7 has 4·6² + 2 = 146 surface atoms of 231; by radius only the corners stand out."""
     x = Octahedron("Pt", 7, 0, latticeconstant=3.92).positions
-    surface = analyse_structure(x).surface
+    surface = analyze_structure(x).surface
     assert surface.sum() == 146
     outside = surface_by_radius(x, 3.92 / np.sqrt(3))
     assert 6 <= outside.sum() < 146
@@ -84,7 +83,7 @@ def test_octahedron_surface_by_both_rules():
 def test_distances_of_noisy_platinum():
     rng = np.random.default_rng(2)
     x = FaceCenteredCubic("Pt", size=(5, 5, 5), latticeconstant=3.92).positions
-    found = analyse_structure(x + rng.normal(0, 0.03, x.shape))
+    found = analyze_structure(x + rng.normal(0, 0.03, x.shape))
     assert found.nearest_neighbour == pytest.approx(3.92 / np.sqrt(2), abs=0.02)
     core = found.coordination == 12
     assert found.bond_mean[core].mean() == pytest.approx(3.92 / np.sqrt(2), abs=0.005)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from single_rs.errors import InputError
+from single_rs.analysis.structure.burgers import ideal_vectors, tetrahedra
+from single_rs.analysis.structure.dislocations import find_dislocations, miller_name
+from single_rs.analysis.structure.faults import find_faults
+from single_rs.analysis.structure.stacking import stacking_sequence, stacking_sequences
+from single_rs.analysis.structure.vacancies import find_vacancies
+from single_rs.base.errors import InputError
+from single_rs.crystal.neighbours import coordination
 from single_rs.simulate import nanocrystal
 from single_rs.simulate.dislocations import DISLOCATIONS, dislocated_nanocrystal, dislocation_field
-from single_rs.structure import coordination
-from single_rs.structure.burgers import ideal_vectors, tetrahedra
-from single_rs.structure.dislocations import find_dislocations, miller_name
-from single_rs.structure.faults import find_faults
-from single_rs.structure.stacking import stacking_sequence, stacking_sequences
-from single_rs.structure.vacancies import find_vacancies
 from structure_crystals import BOND, D111, NOISE, TURN, A, fcc_ball, noisy, oriented, stacked, without_surface
 
 

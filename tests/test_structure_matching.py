@@ -9,12 +9,13 @@ from ase.lattice.cubic import BodyCenteredCubic, FaceCenteredCubic, SimpleCubic
 from ase.lattice.hexagonal import HexagonalClosedPacked
 from scipy.spatial.transform import Rotation
 
-from single_rs.errors import InputError
+from single_rs.analysis.structure import common_neighbours, match_templates
+from single_rs.analysis.structure.bending import measure_bend
+from single_rs.analysis.structure.grains import find_grains, misorientation, proper_rotations
+from single_rs.analysis.structure.matching import TEMPLATES, template
+from single_rs.base.errors import InputError
+from single_rs.crystal.neighbours import coordination, generalised_coordination
 from single_rs.simulate import nanocrystal
-from single_rs.structure import common_neighbours, coordination, generalised_coordination, match_templates
-from single_rs.structure.bending import measure_bend
-from single_rs.structure.grains import find_grains, misorientation, proper_rotations
-from single_rs.structure.matching import TEMPLATES, template
 from structure_crystals import TURN, bicrystal, fcc_ball, noisy, oriented, without_surface
 
 CRYSTALS = {

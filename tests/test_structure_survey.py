@@ -14,10 +14,11 @@ from ase.cluster import Icosahedron, Octahedron
 from matplotlib.axes import Axes
 
 import single_rs
-from single_rs.errors import InputError
+from single_rs.analysis.structure import STRUCTURE_NAMES, survey_structure
+from single_rs.analysis.structure.shape import SITES, describe_shape, family, surface_sites
+from single_rs.base.errors import InputError
+from single_rs.crystal.neighbours import coordination
 from single_rs.simulate.dislocations import dislocated_nanocrystal
-from single_rs.structure import STRUCTURE_NAMES, coordination, survey_structure
-from single_rs.structure.shape import SITES, describe_shape, family, surface_sites
 from structure_crystals import BOND, D111, TURN, A, fcc_ball, noisy, oriented
 
 
@@ -125,7 +126,7 @@ def test_atoms_in_a_plane_have_no_shape():
 
 def test_command_line_files_and_figures(tmp_path):
     from single_rs import plots
-    from single_rs.cli.app import main
+    from single_rs.cli.main import main
     from single_rs.plots import structure as figures
 
     crystal = dislocated_nanocrystal("shockley", diameter=24, shape="sphere", disorder=0.03)
@@ -141,7 +142,7 @@ def test_command_line_files_and_figures(tmp_path):
     with (tmp_path / "out" / "structure.csv").open(encoding="utf-8", newline="") as lines:
         rows = list(csv.DictReader(lines))
     assert len(rows) == len(crystal)
-    found = single_rs.survey_structure(crystal.positions)
+    found = single_rs.analysis.structure.survey_structure(crystal.positions)
     assert [r["ptm"] for r in rows] == [STRUCTURE_NAMES[k] for k in found.match.structure_type]
     assert {r["site"] for r in rows} <= set(SITES)
     assert sum(r["fault"] == "0" for r in rows) == found.faults[0].extent

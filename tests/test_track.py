@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from single_rs.errors import InputError
+from single_rs.base.errors import InputError
 from single_rs.io import Movie
-from single_rs.track import Track, TrackConfig, extract, find_tracks
+from single_rs.records import Track
+from single_rs.track import TrackConfig, extract, find_tracks
 from single_rs.track.detect import Blob, find_blobs, link
 from tumbling_ball import PIXEL, balls, counts, graphene
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from single_rs.trajectory import correlated_part, smooth_path, walk_variances
+from single_rs.base.trajectory import correlated_part, smooth_path, walk_variances
 
 
 def free_walk(n: int, q: float, rng: np.random.Generator) -> np.ndarray:

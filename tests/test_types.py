@@ -22,11 +22,13 @@ def test_the_types_are_shipped():
 def test_a_caller_is_type_checked(tmp_path):
     """A right call passes and a wrong one is found: the package's types reach its users."""
     (tmp_path / "good.py").write_text(
-        "from single_rs.lattice import Lattice, fit_lattice\n"
+        "from single_rs.analysis.lattice import Lattice, fit_lattice\n"
         "import numpy as np\n"
         "found: Lattice = fit_lattice(np.zeros((20, 3)))\n"
     )
-    (tmp_path / "bad.py").write_text("from single_rs.lattice import fit_lattice\nfound: int = fit_lattice([[0.0]])\n")
+    (tmp_path / "bad.py").write_text(
+        "from single_rs.analysis.lattice import fit_lattice\nfound: int = fit_lattice([[0.0]])\n"
+    )
     command = [sys.executable, "-m", "mypy", "--follow-imports", "silent", "--cache-dir", str(tmp_path / "cache")]
     done = subprocess.run([*command, "good.py", "bad.py"], cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert "good.py" not in done.stdout, done.stdout

@@ -14,17 +14,19 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 import single_rs as sr
-from single_rs.background.graphene import GRAPHENE_A, Graphene
+from single_rs.background.graphene import GRAPHENE_A
+from single_rs.base.errors import InputError, NoParticleError
 from single_rs.cli import main
-from single_rs.config import Config
-from single_rs.errors import InputError, NoParticleError
 from single_rs.io.json import write_json
 from single_rs.io.star import write_poses
+from single_rs.pipeline.config import Config, ValidateConfig
+from single_rs.pipeline.stages import rebuild, write_atoms
 from single_rs.plots.validation import plot_check
-from single_rs.reconstruction import reconstruct
+from single_rs.reconstruction.fourier import reconstruct
+from single_rs.records import CHECKS, Graphene
 from single_rs.refine import RefineConfig
-from single_rs.stages import RESULTS, rebuild, write_atoms
-from single_rs.validate import CHECKS, Case, ValidateConfig, validate_case, validate_folder
+from single_rs.store.layout import RESULTS
+from single_rs.validate import Case, validate_case, validate_folder
 from single_rs.validate.case import load_case
 from single_rs.validate.coverage import check_coverage
 from single_rs.validate.effects import EFFECTS, check_effects
@@ -88,7 +90,7 @@ def test_noise_taken_off_leaves_the_correlation_of_the_signal(good):
     """With frames made by the model itself, plus noise of the told spectrum, nothing is left unexplained."""
     from single_rs.validate.perfect import predicted_frames
 
-    ideal = sr.Crystal(good.atoms.positions, good.atoms.symbols)
+    ideal = sr.simulate.Crystal(good.atoms.positions, good.atoms.symbols)
     images = predicted_frames(good, ideal, 1)
     check = check_reprojection(good.changed(clean=replace(good.clean, images=images)))
     assert check.criteria[0].value == pytest.approx(1.0, abs=0.03)
@@ -310,7 +312,7 @@ def test_the_command_writes_json_and_page_and_keeps_what_was_done(good, tmp_path
     part = tmp_path / "run" / "particle_00"
     part.mkdir(parents=True)
     counts = np.maximum(np.rint((good.clean.images + 1) * DOSE), 0).astype(np.uint16)
-    sr.write_stack(part / "stack.mrcs", counts, PIXEL)
+    sr.io.write_stack(part / "stack.mrcs", counts, PIXEL)
     write_poses(part / "poses.star", good.poses, "stack.mrcs", PIXEL, BOX)
     density = rebuild(good.clean, good.poses, part, None)
     write_atoms(good.atoms, density, part)
@@ -342,7 +344,7 @@ def test_the_command_writes_json_and_page_and_keeps_what_was_done(good, tmp_path
     # A run of another version had settings that this one does not know.
     (part / "run.json").write_text(json.dumps({"config": {"orient": {"temper": 0.1, "guard": 3}}}))
     assert load_case(part).config.orient.guard == 3
-    again = sr.read_validation(part)
+    again = sr.store.validation.read_validation(part)
     assert again.check("coverage").criteria[1].value == pytest.approx(result.check("coverage").criteria[1].value)
 
 

@@ -13,11 +13,12 @@ import numpy as np
 
 from single_rs import _core
 from single_rs.background import clean_stack
-from single_rs.io import Movie, ParticleStack
+from single_rs.frames.packed import PosedFrames
+from single_rs.frames.volume import PAD
+from single_rs.io import Movie
 from single_rs.motion import correct_motion
 from single_rs.orient import find_poses
-from single_rs.orient.frames import PosedFrames
-from single_rs.orient.volumes import PAD
+from single_rs.records import ParticleStack
 from single_rs.simulate import nanocrystal, simulate_stack
 
 PIXEL = 0.4  # Å

@@ -1,171 +1,60 @@
 """single_rs: from a graphene liquid cell movie to the 3D position of every atom, with error bars.
 
-Names are loaded when first used, so that ``import single_rs`` and ``single-rs --help`` stay fast.
+The names here are the pipeline, the simulator and the types of their results; the rest is in the packages of the layers
+and stages (docs/architecture.md), as in ``single_rs.analysis.strain``. Names and packages are loaded when first used,
+so that ``import single_rs`` and ``single-rs --help`` stay fast.
 """
 
 from __future__ import annotations
 
 import importlib
+import pkgutil
 from typing import Any
 
 from single_rs._core import __version__
 
-# Public name -> module that defines it, in the order of the pipeline.
-_PUBLIC: dict[str, str] = {
-    "InputError": "errors",
-    "DataFileError": "errors",
-    "NoParticleError": "errors",
-    "ConvergenceError": "errors",
-    "Movie": "io",
-    "open_movie": "io",
-    "ParticleStack": "io",
-    "read_stack": "io",
-    "write_stack": "io",
-    "read_map": "io",
-    "write_map": "io",
-    "MotionConfig": "motion",
-    "Motion": "motion",
-    "correct_motion": "motion",
-    "window_average": "motion",
-    "read_motion": "motion",
-    "write_motion": "motion",
-    "Track": "track",
-    "TrackConfig": "track",
-    "find_tracks": "track",
-    "extract": "track",
-    "BackgroundConfig": "background",
-    "CleanStack": "background",
-    "Graphene": "background",
-    "PixelRuler": "background",
-    "measure_pixel": "background",
-    "clean_stack": "background",
-    "OrientConfig": "orient",
-    "Poses": "orient",
-    "find_poses": "orient",
-    "ReconstructConfig": "reconstruction",
-    "Reconstruction": "reconstruction",
-    "reconstruct": "reconstruction",
-    "Atoms": "atoms",
-    "TraceConfig": "atoms",
-    "trace_atoms": "atoms",
-    "RefineConfig": "refine",
-    "Refined": "refine",
-    "refine_atoms": "refine",
-    "Lattice": "lattice",
-    "fit_lattice": "lattice",
-    "CellAgainstSize": "lattice",
-    "cell_against_size": "lattice",
-    "write_cell_against_size": "lattice",
-    "Bulk": "crystal",
-    "bulk_reference": "crystal",
-    "read_lattice": "lattice",
-    "write_lattice": "lattice",
-    "RowDistances": "distances",
-    "DistanceProfile": "distances",
-    "row_distances": "distances",
-    "distance_profile": "distances",
-    "bond_constant": "distances",
-    "PairDistribution": "distances",
-    "pair_distribution": "distances",
-    "PowderPattern": "distances",
-    "powder_pattern": "distances",
-    "PowderLattice": "distances",
-    "powder_lattice": "distances",
-    "Strain": "strain",
-    "StrainConfig": "strain",
-    "compute_strain": "strain",
-    "Deformation": "strain.deformation",
-    "bond_strain": "strain.deformation",
-    "StrainMeasures": "strain.invariants",
-    "strain_measures": "strain.invariants",
-    "StrainStatistic": "strain.statistics",
-    "strain_statistics": "strain.statistics",
-    "PhaseStrain": "strain.gpa",
-    "phase_strain": "strain.gpa",
-    "StrainComparison": "strain.methods",
-    "compare_strain_methods": "strain.methods",
-    "StrainPlane": "strain.volumes",
-    "plane_normal": "strain.volumes",
-    "strain_maps": "strain.volumes",
-    "strain_plane": "strain.volumes",
-    "write_strain": "strain.files",
-    "read_vti": "io.vtk",
-    "write_vti": "io.vtk",
-    "LocalStructure": "structure",
-    "analyse_structure": "structure",
-    "common_neighbours": "structure",
-    "coordination": "structure",
-    "generalised_coordination": "structure",
-    "match_templates": "structure",
-    "StructureSurvey": "structure",
-    "survey_structure": "structure",
-    "write_structure": "structure.files",
-    "ParticleModel": "export",
-    "read_xyz": "export",
-    "write_xyz": "export",
-    "write_formats": "export_dft",
-    "DftSettings": "dft",
-    "FormationEnergy": "energy",
-    "formation_energy": "energy",
-    "available_calculators": "energy",
-    "LigandModel": "ligands",
-    "place_ligands": "ligands",
-    "analyse": "analysis",
-    "summarise": "analysis",
-    "write_analysis": "analysis",
-    "write_report": "report",
-    "Comparison": "compare",
-    "ParticleRow": "compare_files",
-    "SizeTrend": "compare",
-    "compare_particles": "compare",
-    "write_comparison": "compare",
-    "Trend": "trend",
-    "fit_trend": "trend",
-    "Crystal": "simulate",
-    "SimulateConfig": "simulate",
-    "nanocrystal": "simulate",
-    "read_crystal": "simulate",
-    "brownian_rotations": "simulate",
-    "simulate_stack": "simulate",
-    "simulate_movie": "simulate",
-    "read_poses": "io.star",
-    "write_poses": "io.star",
-    "read_tracks": "io.star",
-    "write_tracks": "io.star",
-    "Config": "config",
-    "load_config": "config",
-    "ParticleResult": "pipeline",
-    "RunResult": "pipeline",
-    "run": "pipeline",
-    "solve": "pipeline",
-    "AtomScore": "scoring",
-    "PoseScore": "scoring",
-    "score_atoms": "scoring",
-    "score_poses": "scoring",
-    "Verdict": "verdict",
-    "judge": "verdict",
-    "Check": "validate",
-    "Criterion": "validate",
-    "ValidateConfig": "validate",
-    "Validation": "validate",
-    "read_validation": "validate",
-    "validate_case": "validate",
-    "validate_folder": "validate",
-    "flip_map": "hand",
-    "flip_positions": "hand",
-    "flip_rotations": "hand",
+# Layer or stage → names at the root of the package, in the order of the pipeline.
+_PUBLIC: dict[str, tuple[str, ...]] = {
+    "base.errors": ("SingleError",),
+    "records": (
+        "ParticleStack",
+        "Motion",
+        "Track",
+        "CleanStack",
+        "Poses",
+        "Density",
+        "Atoms",
+    ),
+    "io": ("Movie", "open_movie", "read_stack"),
+    "motion": ("correct_motion",),
+    "track": ("find_tracks", "extract"),
+    "background": ("clean_stack",),
+    "orient": ("find_poses",),
+    "reconstruction": ("reconstruct",),
+    "atoms": ("trace_atoms",),
+    "refine": ("refine_atoms",),
+    "analysis": ("Particle", "analyze"),
+    "pipeline.config": ("Config",),
+    "pipeline.entry": ("run", "solve"),
+    "compare": ("compare_particles",),
+    "simulate": ("nanocrystal", "simulate_movie", "simulate_stack"),
 }
 
-__all__ = ["__version__", *_PUBLIC]
+_HOME = {name: module for module, names in _PUBLIC.items() for name in names}
+_PACKAGES = frozenset(m.name for m in pkgutil.iter_modules(__path__) if m.ispkg)
+
+__all__ = ["__version__", *_HOME]
 
 
 def __getattr__(name: str) -> Any:
-    """Load a public name from its module on first use."""
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'single_rs' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"single_rs.{_PUBLIC[name]}"), name)
+    """Load a public name, or a package, on first use."""
+    if name in _HOME:
+        return getattr(importlib.import_module(f"single_rs.{_HOME[name]}"), name)
+    if name in _PACKAGES:
+        return importlib.import_module(f"single_rs.{name}")
+    raise AttributeError(f"module 'single_rs' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    """List the public names."""
-    return sorted(__all__)
+    """List the public names and the packages."""
+    return sorted({*__all__, *_PACKAGES})

@@ -5,9 +5,9 @@ from typing import final
 import numpy as np
 import numpy.typing as npt
 
-from single_rs.orient.frames import PosedFrames
-from single_rs.orient.reference import Reference
-from single_rs.orient.search import SearchPlan
+from single_rs.frames.packed import PosedFrames
+from single_rs.orient.models.reference import Reference
+from single_rs.orient.search.plan import SearchPlan
 
 __version__: str
 

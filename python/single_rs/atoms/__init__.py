@@ -18,7 +18,7 @@ fits); selection and errors are our own.
 
 from __future__ import annotations
 
+from single_rs.atoms.config import TraceConfig
 from single_rs.atoms.trace import trace_atoms
-from single_rs.atoms.types import Atoms, TraceConfig
 
-__all__ = ["Atoms", "TraceConfig", "trace_atoms"]
+__all__ = ["TraceConfig", "trace_atoms"]

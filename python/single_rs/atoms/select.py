@@ -23,7 +23,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from single_rs.robust import SIGMA_PER_MAD, robust_sigma
+from single_rs.base.robust import SIGMA_PER_MAD, robust_sigma
 
 __all__ = [
     "HeightLaw",

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from single_rs.crystal import bulk_reference
-from single_rs.errors import InputError, NoParticleError
-from single_rs.robust import robust_sigma
+from single_rs.base.errors import InputError, NoParticleError
+from single_rs.base.robust import robust_sigma
+from single_rs.crystal.prototypes import bulk_reference
 
 __all__ = ["Support", "find_support", "nearest_neighbour_distance"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import fft, ndimage
 
+from single_rs.atoms.config import TraceConfig
 from single_rs.atoms.gaussian import Fit, fit_atoms, start_fit
 from single_rs.atoms.peaks import find_peaks, keep_highest, typical_peak
 from single_rs.atoms.profile import FourierMap, Profile
@@ -20,12 +21,12 @@ from single_rs.atoms.select import (
     typical_height,
 )
 from single_rs.atoms.support import ATOM_SCALE, Support, find_support, nearest_neighbour_distance
-from single_rs.atoms.types import Atoms, TraceConfig
 from single_rs.atoms.uncertainty import noise_sigma, pool_with_halves
-from single_rs.errors import InputError, NoParticleError
-from single_rs.material import elements_of
-from single_rs.progress import Progress, silent
-from single_rs.robust import robust_sigma
+from single_rs.base.errors import InputError, NoParticleError
+from single_rs.base.progress import Progress, silent
+from single_rs.base.robust import robust_sigma
+from single_rs.crystal.material import elements_of
+from single_rs.records import Atoms
 
 __all__ = ["trace_atoms"]
 

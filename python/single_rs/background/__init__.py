@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from single_rs.background.clean import BackgroundConfig, CleanStack, clean_stack
-from single_rs.background.graphene import Graphene
+from single_rs.background.clean import BackgroundConfig, clean_stack
 from single_rs.background.ruler import PixelRuler, measure_pixel
 
-__all__ = ["BackgroundConfig", "CleanStack", "Graphene", "PixelRuler", "clean_stack", "measure_pixel"]
+__all__ = ["BackgroundConfig", "PixelRuler", "clean_stack", "measure_pixel"]

@@ -19,19 +19,19 @@ from scipy import fft
 from scipy.ndimage import gaussian_filter1d
 
 from single_rs.background.envelope import detection_filter
-from single_rs.background.graphene import Graphene, spot_weights, wave_basis
+from single_rs.background.graphene import spot_weights, wave_basis
 from single_rs.background.nuisance import contrast, find_sheets, kept_fraction, slow_basis, subtract
 from single_rs.background.offsets import smooth_offsets, survey_energy
 from single_rs.background.outline import find_outline
-from single_rs.background.spectrum import annulus, disc, radius_map, rfft_shells, shell_mean
-from single_rs.errors import InputError, NoParticleError
-from single_rs.io import ParticleStack
-from single_rs.progress import Progress, silent
-from single_rs.robust import SIGMA_PER_MAD
-from single_rs.sampling import evenly
-from single_rs.settings import Settings, setting
+from single_rs.base.errors import InputError, NoParticleError
+from single_rs.base.progress import Progress, silent
+from single_rs.base.robust import SIGMA_PER_MAD
+from single_rs.base.sampling import evenly
+from single_rs.base.settings import Settings, setting
+from single_rs.frames.spectrum import annulus, disc, radius_map, rfft_shells, shell_mean
+from single_rs.records import CleanStack, ParticleStack
 
-__all__ = ["BackgroundConfig", "CleanStack", "clean_stack"]
+__all__ = ["BackgroundConfig", "clean_stack"]
 
 # Frames per block: 64 frames of 128 px are 4 MB in float32, which stays in the cache of a core.
 BLOCK = 64
@@ -63,50 +63,6 @@ class BackgroundConfig(Settings):
         8.0, "particle power over noise below which there is no particle", "sigma", gt=0.0
     )
     bad_sigma: float = setting(8.0, "frames whose dose or noise is this far from the median are bad", "sigma", gt=0.0)
-
-
-@dataclass(frozen=True)
-class CleanStack:
-    """Single frames ready for the solver.
-
-    Attributes
-    ----------
-    images
-        (n, y, x) float32 contrast, counts / dose - 1; surroundings have mean 0.
-    pixel_size
-        Å.
-    frames
-        (n,) 0-based frame of the movie.
-    diameter
-        Å, of the ball with the same variance profile (not the widest corner to corner distance).
-    noise
-        (n_shell,) float32 power |FFT|² / N² of the noise in shell round(|k|), to the corner of the grid; white noise of
-        variance v has v in every shell.
-    frame_noise
-        (n,) float32 factor on `noise`, mean 1 over good frames.
-    weights
-        (y, x // 2 + 1) float32 in [0, 1] on the rfft2 grid; 0 where graphene was.
-    graphene
-        The sheets found.
-    offsets
-        (n, 2) Å (x, y), particle's centre from the box centre.
-    bad
-        (n,) bool.
-    signal
-        (n_shell,) float32 power of the particle, per pixel of its area.
-    """
-
-    images: NDArray[np.float32]
-    pixel_size: float
-    frames: NDArray[np.int64]
-    diameter: float
-    noise: NDArray[np.float32]
-    frame_noise: NDArray[np.float32]
-    weights: NDArray[np.float32]
-    graphene: list[Graphene]
-    offsets: NDArray[np.float64]
-    bad: NDArray[np.bool_]
-    signal: NDArray[np.float32]
 
 
 def clean_stack(

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, ndimage, optimize
 
-from single_rs.background.spectrum import radius_map, rfft_shells
+from single_rs.frames.spectrum import radius_map, rfft_shells
 
 __all__ = [
     "bound",

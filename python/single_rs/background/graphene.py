@@ -14,15 +14,14 @@ doi:10.1103/PhysRev.100.544.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, ndimage
 
-from single_rs.robust import SIGMA_PER_MAD
+from single_rs.base.robust import SIGMA_PER_MAD
+from single_rs.records import Graphene
 
-__all__ = ["GRAPHENE_A", "Graphene", "find_sheet", "padded_power", "reflections", "spot_weights", "wave_basis"]
+__all__ = ["GRAPHENE_A", "find_sheet", "padded_power", "reflections", "spot_weights", "wave_basis"]
 
 # Lattice constant of graphite's basal plane, Å (Baskin & Meyer 1955).
 GRAPHENE_A = 2.461
@@ -36,34 +35,6 @@ SPOTS_NEEDED = 4
 # h² + hk + k² of the families used, {10} {11} {20} {21} {30} {22}; the first two decide whether there is a sheet.
 FAMILIES = (1, 3, 4, 7, 9, 12)
 DECIDING = (1, 3)
-
-
-@dataclass(frozen=True)
-class Graphene:
-    """One graphene sheet seen in the box.
-
-    Attributes
-    ----------
-    twist_deg
-        Direction of a {10} reflection, degrees from +x towards +y, in [0, 60).
-    a
-        Lattice constant, Å, by the given pixel size (2.461 for a sheet at rest).
-    strain
-        (xx, yy, xy) of the sheet without its isotropic part, fraction, lab frame.
-    reciprocal
-        (2, 2) rows b₁, b₂ in 1/Å, (x, y).
-    spots
-        (m, 2) indices (h, k) of the reflections that stand above the background, one of each Friedel pair.
-    excess
-        (m,) power of each above its ring, in units of the ring's power.
-    """
-
-    twist_deg: float
-    a: float
-    strain: tuple[float, float, float]
-    reciprocal: NDArray[np.float64]
-    spots: NDArray[np.intp]
-    excess: NDArray[np.float64]
 
 
 def reflections(families: tuple[int, ...] = FAMILIES) -> NDArray[np.intp]:

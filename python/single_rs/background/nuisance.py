@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from single_rs.background.graphene import Graphene, find_sheet, padded_power, wave_basis
+from single_rs.background.graphene import find_sheet, padded_power, wave_basis
+from single_rs.records import Graphene
 
 __all__ = ["contrast", "find_sheets", "kept_fraction", "slow_basis", "subtract"]
 

@@ -24,8 +24,8 @@ from single_rs.background.envelope import (
     sphere_radius,
 )
 from single_rs.background.outline import MARGIN_A, Outline
-from single_rs.background.spectrum import radius_map
-from single_rs.trajectory import correlated_part, smooth_path
+from single_rs.base.trajectory import correlated_part, smooth_path
+from single_rs.frames.spectrum import radius_map
 
 __all__ = ["EnergySurvey", "smooth_offsets", "survey_energy"]
 

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from single_rs.background.envelope import edge_radius, local_energy, radial_profile, sphere_radius
-from single_rs.background.spectrum import annulus, radius_map
-from single_rs.robust import robust_sigma
+from single_rs.base.robust import robust_sigma
+from single_rs.frames.spectrum import annulus, radius_map
 
 __all__ = ["MARGIN_A", "Outline", "find_outline"]
 

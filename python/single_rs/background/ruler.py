@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from single_rs.background.graphene import GRAPHENE_A, Graphene
+from single_rs.background.graphene import GRAPHENE_A
+from single_rs.records import Graphene
 
 __all__ = ["PixelRuler", "measure_pixel"]
 

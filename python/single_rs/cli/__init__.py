@@ -4,6 +4,6 @@ Every expected error ends in one line on stderr and exit code 2, Ctrl-C in 130. 
 the commands that need them, so that ``single-rs --help`` stays fast.
 """
 
-from single_rs.cli.app import main
+from single_rs.cli.main import main
 
 __all__ = ["main"]

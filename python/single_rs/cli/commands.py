@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from single_rs.base.errors import DataFileError, InputError
 from single_rs.cli.app import app
 from single_rs.cli.options import (
     STAGES,
@@ -20,11 +21,10 @@ from single_rs.cli.options import (
     settings_of,
     use_threads,
 )
-from single_rs.errors import DataFileError, InputError
 
 if TYPE_CHECKING:
-    from single_rs.config import Config
-    from single_rs.pipeline import RunResult
+    from single_rs.pipeline.config import Config
+    from single_rs.pipeline.entry import RunResult
 
 
 def _tell(result: RunResult) -> None:
@@ -56,11 +56,11 @@ def run(
         Go on with an earlier run of the same input and settings.
     """
     use_threads(threads)
-    from single_rs import pipeline
     from single_rs.cli.progress import progress_bars
+    from single_rs.pipeline import entry
 
     with progress_bars() as progress:
-        result = pipeline.run(movie, pixel_size, element, out, settings_of(config), seed, resume, progress)
+        result = entry.run(movie, pixel_size, element, out, settings_of(config), seed, resume, progress)
     _tell(result)
 
 
@@ -86,11 +86,11 @@ def solve(
         Go on with an earlier run of the same input and settings.
     """
     use_threads(threads)
-    from single_rs import pipeline
     from single_rs.cli.progress import progress_bars
+    from single_rs.pipeline import entry
 
     with progress_bars() as progress:
-        result = pipeline.solve(stack, pixel_size, element, out, settings_of(config), seed, resume, progress)
+        result = entry.solve(stack, pixel_size, element, out, settings_of(config), seed, resume, progress)
     _tell(result)
 
 
@@ -100,9 +100,9 @@ def motion(
 ) -> None:
     """Movie → motion.csv, mean.mrc: drift, bad frames and pixels."""
     use_threads(threads)
-    from single_rs import stages
     from single_rs.cli.progress import progress_bars
     from single_rs.io import open_movie, writable_folder
+    from single_rs.pipeline import stages
 
     settings = settings_of(config)
     with open_movie(movie, pixel_size) as frames, progress_bars() as progress:
@@ -119,29 +119,31 @@ def track(
 ) -> None:
     """Movie and OUT/motion.csv → tracks.star and a stack of single frames per particle."""
     use_threads(threads)
-    from single_rs import stages
     from single_rs.cli.progress import progress_bars
     from single_rs.io import open_movie
+    from single_rs.pipeline import stages
+    from single_rs.store.layout import particle_folder
+    from single_rs.store.read import read_motion
 
     settings = settings_of(config)
     with open_movie(movie, pixel_size) as frames, progress_bars() as progress:
-        drift = stages.read_motion(out)
+        drift = read_motion(out)
         tracks = stages.find(frames, drift, out, settings.track, progress)
         for number, one in enumerate(tracks):
-            folder = stages.particle_folder(out, number)
+            folder = particle_folder(out, number)
             stages.cut(frames, drift, one, folder)
             print(f"{folder.name}: {len(one.frames)} frames, diameter {one.diameter:.1f} Å")
     if not tracks:
-        from single_rs.errors import NoParticleError
+        from single_rs.base.errors import NoParticleError
 
         raise NoParticleError(f"no particle found in {movie}")
 
 
 def _cleaned(stack: Path, pixel_size: float | None, settings: Config, progress: Any) -> Any:
-    from single_rs import stages
     from single_rs.background import clean_stack
+    from single_rs.store.read import load_stack
 
-    return clean_stack(stages.load_stack(stack, pixel_size), settings.background, progress=progress)
+    return clean_stack(load_stack(stack, pixel_size), settings.background, progress=progress)
 
 
 @app.command(group=STAGES, sort_key=5)
@@ -179,10 +181,10 @@ def orient(
 ) -> None:
     """Particle stack → poses.star: rotation, shift and confidence of every frame."""
     use_threads(threads)
-    from single_rs import stages
     from single_rs.cli.progress import progress_bars
+    from single_rs.crystal.material import check_material
     from single_rs.io import writable_folder
-    from single_rs.material import check_material
+    from single_rs.pipeline import stages
 
     check_material(element)
     settings = settings_of(config)
@@ -205,10 +207,10 @@ def reconstruct(
 ) -> None:
     """Particle stack and poses.star → map.mrc, half1.mrc, half2.mrc, fsc.csv."""
     use_threads(threads)
-    from single_rs import stages
     from single_rs.cli.progress import progress_bars
     from single_rs.io import writable_folder
     from single_rs.io.star import read_poses
+    from single_rs.pipeline import stages
 
     settings = settings_of(config)
     found = read_poses(poses)
@@ -231,14 +233,15 @@ def trace(map: Path, *, element: Element, out: Out, diameter: float | None = Non
     diameter
         Å, rough; keeps far regions of the box out.
     """
-    from single_rs import stages
     from single_rs.cli.progress import progress_bars
+    from single_rs.crystal.material import check_material
     from single_rs.io import writable_folder
-    from single_rs.material import check_material
+    from single_rs.pipeline import stages
+    from single_rs.store.read import load_maps
 
     check_material(element)
     settings = settings_of(config)
-    density = stages.load_maps(map)
+    density = load_maps(map)
     with progress_bars() as progress:
         atoms = stages.trace(density, element, diameter, settings.trace, progress)
     stages.write_atoms(atoms, density, writable_folder(out))
@@ -268,17 +271,18 @@ def refine(
         Atoms traced in the map of these poses.
     """
     use_threads(threads)
-    from single_rs import stages
     from single_rs.cli.progress import progress_bars
-    from single_rs.export import read_xyz
+    from single_rs.export.atoms import read_xyz
     from single_rs.io import writable_folder
     from single_rs.io.json import write_json
     from single_rs.io.star import read_poses
+    from single_rs.pipeline import stages
     from single_rs.refine.files import refine as run_refinement
+    from single_rs.store.read import frame_of
 
     settings = settings_of(config)
     found, traced = read_poses(poses), read_xyz(atoms)
-    frame = stages.frame_of(atoms)
+    frame = frame_of(atoms)
     with progress_bars() as progress:
         clean = _cleaned(stack, pixel_size, settings, progress)
         folder = writable_folder(out)
@@ -307,13 +311,14 @@ def analyze(
         Map that the atoms were traced in; map.mrc beside a file of ours is found by itself, and half1.mrc and half2.mrc
         beside the map give the errors. Atoms of other programs must overlay it: position = index × pixel size.
     """
-    from single_rs import stages
-    from single_rs.export import read_xyz
+    from single_rs.export.atoms import read_xyz
     from single_rs.io import writable_folder
+    from single_rs.pipeline import stages
+    from single_rs.store.read import frame_of
 
     settings = settings_of(config)
     found = read_xyz(atoms)
-    found, frame, density = stages.placed(found, stages.frame_of(atoms), map, atoms)
+    found, frame, density = stages.placed(found, frame_of(atoms), map, atoms)
     model = stages.analyze(found, element, writable_folder(out), settings, frame, density=density)
     stages.update_summary(out, model)
     print(stages.describe(model))
@@ -332,14 +337,15 @@ def export(atoms: Path, *, out: Out, format: list[str] | None = None, config: Co
     """
     from dataclasses import replace
 
-    from single_rs import stages
-    from single_rs.export import read_xyz
+    from single_rs.export.atoms import read_xyz
     from single_rs.io import writable_folder
+    from single_rs.pipeline import stages
+    from single_rs.store.read import frame_of
 
     settings = settings_of(config).export
     chosen = replace(settings, formats=tuple(format)) if format else settings
     found = read_xyz(atoms)
-    for path in stages.export(found, writable_folder(out), chosen, stages.frame_of(atoms)):
+    for path in stages.export(found, writable_folder(out), chosen, frame_of(atoms)):
         print(path)
 
 

@@ -7,9 +7,9 @@ from typing import Annotated
 
 from cyclopts import Group, Parameter
 
+from single_rs.base.errors import InputError
 from single_rs.cli.app import app
 from single_rs.cli.options import Out, Seed
-from single_rs.errors import InputError
 
 PHYSICS = Group("Physics, on atoms", sort_key=2.5)
 

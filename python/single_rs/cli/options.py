@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Group, Parameter
 
+from single_rs.base.errors import InputError
 from single_rs.cli.app import settings_flags
-from single_rs.errors import InputError
 
 if TYPE_CHECKING:
-    from single_rs.config import Config
+    from single_rs.pipeline.config import Config
 
 __all__ = [
     "STAGES",
@@ -40,7 +40,7 @@ Threads = Annotated[int | None, Parameter(help="Threads; all cores when not give
 
 def settings_of(path: Path | None) -> Config:
     """Return the settings of all stages: defaults, then a TOML file, then the flags of this call."""
-    from single_rs.config import load_config
+    from single_rs.pipeline.config import load_config
 
     return load_config(path, settings_flags())
 

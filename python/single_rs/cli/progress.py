@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 
-from single_rs.progress import Progress
+from single_rs.base.progress import Progress
 
 __all__ = ["progress_bars"]
 

@@ -31,8 +31,8 @@ def demo(
         Frames of the movie; more are slower and more accurate.
     """
     use_threads(threads)
+    from single_rs.cli.demo import print_table, run_demo
     from single_rs.cli.progress import progress_bars
-    from single_rs.demo import print_table, run_demo
 
     settings = settings_of(config)
     with progress_bars() as progress:
@@ -75,8 +75,8 @@ def simulate(
     diameter
         Å, of the built-in nanocrystal.
     """
+    from single_rs.base.settings_text import load_settings, settings_from_dict
     from single_rs.cli.progress import progress_bars
-    from single_rs.config import load_settings, settings_from_dict
     from single_rs.io import writable_folder
     from single_rs.simulate import SimulateConfig
     from single_rs.simulate import simulate as make
@@ -113,7 +113,7 @@ def print_config(*, simulate: bool = False, config: ConfigFile = None) -> None:
     simulate
         Those of 'single-rs simulate' instead.
     """
-    from single_rs.config import load_settings, settings_to_toml
+    from single_rs.base.settings_text import load_settings, settings_to_toml
 
     if simulate:
         from single_rs.simulate import SimulateConfig
@@ -126,7 +126,7 @@ def print_config(*, simulate: bool = False, config: ConfigFile = None) -> None:
 @app.command(group=TOOLS)
 def doctor() -> None:
     """Print versions, threads and SIMD, and solve a tiny simulated particle with known poses."""
-    from single_rs.doctor import check
+    from single_rs.cli.doctor import check
 
     check()
 
@@ -142,7 +142,7 @@ def flip_hand(folder: Path, *, out: Out, config: ConfigFile = None) -> None:
     out
         Folder for the mirrored files.
     """
-    from single_rs.hand import flip_folder
+    from single_rs.pipeline.handedness import flip_folder
 
     for path in flip_folder(folder, out, settings_of(config)):
         print(path)
@@ -159,7 +159,8 @@ def compare(*folders: Path, out: Out, doubtful: bool = False) -> None:
     doubtful
         Let doubtful particles take part in the trends.
     """
-    from single_rs.compare import compare_particles, write_comparison
+    from single_rs.compare.trends import compare_particles
+    from single_rs.report.compare_files import write_comparison
 
     found = compare_particles(folders, doubtful=doubtful)
     files = write_comparison(found, out)

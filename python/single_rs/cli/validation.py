@@ -7,9 +7,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from single_rs.base.errors import DataFileError
 from single_rs.cli.app import app, settings_flags
 from single_rs.cli.options import STAGES, ConfigFile, Threads, settings_of, use_threads
-from single_rs.errors import DataFileError
 
 NAMES = "reprojection, halves, heldout, coverage, pixel, perfect, defocus, resimulation"
 
@@ -33,9 +33,9 @@ def validate(
     """
     use_threads(threads)
     from single_rs.cli.progress import progress_bars
+    from single_rs.records.check import UNDECIDED
+    from single_rs.store.layout import VALIDATION_PAGE
     from single_rs.validate import validate_folder
-    from single_rs.validate.run import PAGE
-    from single_rs.validate.types import UNDECIDED
 
     if not folder.is_dir():
         raise DataFileError(f"{folder} is not a folder; give the --out of a run or one of its particle_NN")
@@ -54,5 +54,7 @@ def validate(
                 print(f"      {mark} {c.name}: {c.value:.3g} {sign} {c.limit:.3g} {c.unit}".rstrip())
             if check.status == UNDECIDED:
                 print(f"      {check.undecided}")
-    pages = [p for r in results for p in (folder / PAGE, folder / r.particle / PAGE) if p.exists()]
+    pages = [
+        p for r in results for p in (folder / VALIDATION_PAGE, folder / r.particle / VALIDATION_PAGE) if p.exists()
+    ]
     print("\n".join(f"page: {p}" for p in pages))

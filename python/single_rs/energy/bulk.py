@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from single_rs.dft import bulk_cell
+from single_rs.base.errors import ConvergenceError, InputError
 from single_rs.energy.calculators import Factory
-from single_rs.errors import ConvergenceError, InputError
+from single_rs.export.dft import bulk_cell
 
 __all__ = ["bulk_energy"]
 

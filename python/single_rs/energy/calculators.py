@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from single_rs.errors import InputError
+from single_rs.base.errors import InputError
 
 __all__ = ["CALCULATORS", "Factory", "available_calculators", "calculator_factory"]
 
@@ -137,7 +137,7 @@ def _gpaw(atoms: Any) -> Any:
     """GPAW as in the exported inputs, `single_rs.dft.gpaw`: Γ for a particle, a mesh and fixed grid for a crystal."""
     from gpaw import GPAW, FermiDirac
 
-    from single_rs.dft import DftSettings, k_mesh
+    from single_rs.export.dft import DftSettings, k_mesh
 
     settings = DftSettings()
     periodic = bool(atoms.pbc.any())

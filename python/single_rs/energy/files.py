@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 
 from single_rs._core import __version__
-from single_rs.atoms import Atoms
+from single_rs.base.errors import DataFileError
 from single_rs.energy.formation import FormationEnergy
-from single_rs.errors import DataFileError
-from single_rs.export import file_offset, read_xyz, to_ase
+from single_rs.export.atoms import file_offset, read_xyz, to_ase
 from single_rs.io import atomic
 from single_rs.io.json import write_json
-from single_rs.stages import ATOMS, frame_of
+from single_rs.records import Atoms
+from single_rs.store.layout import ATOMS
+from single_rs.store.read import frame_of
 
 __all__ = ["ENERGY_JSON", "ENERGY_XYZ", "energy_inputs", "read_atoms", "write_energy", "write_figures"]
 
@@ -119,10 +120,10 @@ def write_figures(folder: Path, result: FormationEnergy, atoms: Atoms) -> list[P
     """Write energy_atoms.png and energy_views.png of the energies of the atoms, if there are any; returns them."""
     if result.energies is None:
         return []
+    from single_rs.analysis.structure import analyze_structure
     from single_rs.plots.energy import plot_atom_energies, plot_energy_views
-    from single_rs.structure import analyse_structure
 
-    surface = analyse_structure(atoms.positions).surface if len(atoms) > 1 else None
+    surface = analyze_structure(atoms.positions).surface if len(atoms) > 1 else None
     figures = {
         "energy_atoms.png": plot_atom_energies(atoms.positions, result.energies, result.energies_sigma, surface).figure,
         "energy_views.png": plot_energy_views(atoms.positions, result.energies)[0].figure,

@@ -28,12 +28,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from single_rs.atoms import Atoms
+from single_rs.base.errors import InputError
+from single_rs.base.progress import Progress
 from single_rs.energy.bulk import bulk_energy
 from single_rs.energy.calculators import Factory, calculator_factory
-from single_rs.errors import InputError
-from single_rs.export import to_ase
-from single_rs.progress import Progress
+from single_rs.export.atoms import to_ase
+from single_rs.records import Atoms
 
 __all__ = ["FormationEnergy", "formation_energy"]
 

@@ -11,11 +11,10 @@ from __future__ import annotations
 from single_rs.io.atomic import atomic, atomic_text, writable_folder, write_text
 from single_rs.io.movie import Movie, open_movie
 from single_rs.io.mrc import read_map, write_map
-from single_rs.io.stack import ParticleStack, read_stack, write_stack
+from single_rs.io.stack import read_stack, write_stack
 
 __all__ = [
     "Movie",
-    "ParticleStack",
     "atomic",
     "atomic_text",
     "open_movie",

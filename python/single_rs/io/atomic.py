@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
-from single_rs.errors import DataFileError
+from single_rs.base.errors import DataFileError
 
 __all__ = ["atomic", "atomic_text", "writable_folder", "write_text"]
 

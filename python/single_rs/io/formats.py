@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from single_rs.errors import DataFileError, InputError
-from single_rs.io.movie import FrameSource
+from single_rs.base.errors import DataFileError, InputError
 from single_rs.io.mrc import MrcSource
+from single_rs.io.source import FrameSource
 
 __all__ = ["natural_key", "open_source"]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from single_rs.errors import DataFileError
+from single_rs.base.errors import DataFileError
 from single_rs.io.atomic import write_text
 
 __all__ = ["number", "read_json", "write_json"]

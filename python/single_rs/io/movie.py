@@ -10,15 +10,16 @@ import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from single_rs.errors import DataFileError, InputError
+from single_rs.base.errors import DataFileError, InputError
 from single_rs.io.mrc import check_pixel_size
+from single_rs.io.source import FrameSource
 
-__all__ = ["FrameSource", "Movie", "open_movie"]
+__all__ = ["Movie", "open_movie"]
 
 CHECKED_FRAMES = 8  # looked at on opening; the others when they are read
 HASHED_FRAMES = 64  # spread evenly; tells any two recordings apart at the cost of reading some 10 MB
@@ -26,18 +27,6 @@ LARGEST_ASPECT = 4  # frames longer than this are more likely wrong axes than a 
 PIXEL_TOLERANCE = 0.01  # relative; more between option and header is worth a warning
 
 log = logging.getLogger(__name__)
-
-
-class FrameSource(Protocol):
-    """What a reader of one format gives: shape (n, y, x), type, pixel size (Å or None) and blocks of frames."""
-
-    shape: tuple[int, int, int]
-    dtype: np.dtype[Any]
-    pixel_size: float | None
-
-    def read(self, start: int, stop: int) -> NDArray[Any]:
-        """Return frames ``start:stop``."""
-        ...
 
 
 class _ArraySource:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from single_rs.errors import DataFileError, InputError
+from single_rs.base.errors import DataFileError, InputError
 from single_rs.io.atomic import atomic
 
 __all__ = ["HeaderStatistics", "MrcSource", "read_map", "write_map", "write_mrc"]

@@ -17,13 +17,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from single_rs.errors import DataFileError, InputError
+from single_rs.base.errors import DataFileError, InputError
 from single_rs.io.atomic import write_text
 
 if TYPE_CHECKING:
-    from single_rs.io import ParticleStack
-    from single_rs.orient import Poses
-    from single_rs.track import Track
+    from single_rs.records import ParticleStack, Poses, Track
 
 Column = Sequence[Any] | NDArray[Any]
 
@@ -159,7 +157,7 @@ def read_poses(path: str | os.PathLike[str]) -> Poses:
     DataFileError
         Missing file, block or column, or not STAR.
     """
-    from single_rs.orient import Poses
+    from single_rs.records import Poses
 
     blocks = _read(path)
     table = _block(path, blocks, "particles")
@@ -239,7 +237,7 @@ def read_tracks(path: str | os.PathLike[str]) -> list[Track]:
     DataFileError
         Missing file, block or column.
     """
-    from single_rs.track import Track
+    from single_rs.records import Track
 
     blocks = _read(path)
     heads, points = _block(path, blocks, "single_tracks"), _block(path, blocks, "particles")

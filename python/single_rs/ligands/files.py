@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from single_rs.dft import write_poscar
-from single_rs.export import ParticleModel, file_offset, to_ase
+from single_rs.analysis.model import Particle
+from single_rs.export.atoms import file_offset, to_ase
+from single_rs.export.dft import write_poscar
 from single_rs.io import atomic
 from single_rs.io.json import write_json
 from single_rs.ligands.place import LigandModel
@@ -62,5 +63,5 @@ def write_ligands(
     }
     write_json(written[2], content)
     zero = np.zeros(len(model.atoms), dtype=np.int64)
-    particle = ParticleModel(model.atoms, zero, zero, zero.astype(bool))
+    particle = Particle(model.atoms, zero, zero, zero.astype(bool))
     return written + write_poscar(folder / "POSCAR", particle, vacuum)

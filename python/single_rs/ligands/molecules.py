@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from single_rs.errors import InputError
+from single_rs.base.errors import InputError
 
 __all__ = ["LIGANDS", "Molecule", "molecule"]
 

@@ -24,11 +24,11 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 from scipy.spatial.transform import Rotation
 
-from single_rs.atoms import Atoms
-from single_rs.errors import InputError
-from single_rs.lattice import Lattice, fit_lattice
+from single_rs.analysis.lattice import Lattice, fit_lattice
+from single_rs.base.errors import InputError
 from single_rs.ligands.molecules import Molecule, molecule
 from single_rs.ligands.sites import Site, facet_sites, miller
+from single_rs.records import Atoms
 
 __all__ = ["LigandModel", "LigandPlace", "place_ligands"]
 

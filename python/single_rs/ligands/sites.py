@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from single_rs.crystal import prototype
-from single_rs.errors import InputError
-from single_rs.lattice import Lattice
+from single_rs.analysis.lattice import Lattice
+from single_rs.base.errors import InputError
+from single_rs.crystal.prototypes import prototype
 
 __all__ = ["Site", "facet_family", "facet_sites", "miller"]
 

@@ -14,17 +14,17 @@ from typing import Any
 import numpy as np
 
 from single_rs import _core
-from single_rs.errors import InputError
+from single_rs.base.errors import InputError
+from single_rs.base.progress import Progress
+from single_rs.base.settings import Settings, setting
+from single_rs.io.motion import read_motion, write_motion
 from single_rs.motion.drift import GRAPHENE, Band, DriftFit, fine_drift
 from single_rs.motion.first import coarse_drift
 from single_rs.motion.local import local_shifts
-from single_rs.motion.model import Motion
 from single_rs.motion.pixels import PixelReport, read_float, survey
-from single_rs.motion.table import read_motion, write_motion
-from single_rs.progress import Progress
-from single_rs.settings import Settings, setting
+from single_rs.records import Motion
 
-__all__ = ["Motion", "MotionConfig", "correct_motion", "read_motion", "window_average", "write_motion"]
+__all__ = ["MotionConfig", "correct_motion", "read_motion", "window_average", "write_motion"]
 
 ROUNDS = 3
 """Most rounds of the final trajectory; another follows only if the last moved a frame by more than `SETTLED`."""

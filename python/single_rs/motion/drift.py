@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from single_rs import _core
+from single_rs.base.progress import Progress
+from single_rs.base.robust import SIGMA_PER_MAD
 from single_rs.motion.pixels import blocks
-from single_rs.progress import Progress
-from single_rs.robust import SIGMA_PER_MAD
 
 Reader = Callable[[int, int], np.ndarray]
 """(start, stop) -> repaired float32 frames (m, y, x)."""

@@ -12,6 +12,8 @@ import numpy as np
 from scipy.ndimage import median_filter
 
 from single_rs import _core
+from single_rs.base.progress import Progress
+from single_rs.base.sampling import evenly
 from single_rs.motion.drift import (
     FAINT,
     HANN_EXCESS,
@@ -26,8 +28,6 @@ from single_rs.motion.drift import (
     strongest,
     tile_size,
 )
-from single_rs.progress import Progress
-from single_rs.sampling import evenly
 
 KEPT_COARSE = 1024
 """Coefficients: more than the reflections of several graphene sheets need."""

@@ -17,10 +17,10 @@ import numpy as np
 from scipy.ndimage import median_filter
 
 from single_rs import _core
-from single_rs.errors import InputError
-from single_rs.progress import Progress
-from single_rs.robust import SIGMA_PER_MAD
-from single_rs.sampling import evenly
+from single_rs.base.errors import InputError
+from single_rs.base.progress import Progress
+from single_rs.base.robust import SIGMA_PER_MAD
+from single_rs.base.sampling import evenly
 
 BLOCK_BYTES = 64 * 2**20
 """Memory of one block of float32 frames, bytes."""

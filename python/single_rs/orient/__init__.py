@@ -17,14 +17,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from single_rs.background import CleanStack
-from single_rs.errors import ConvergenceError, InputError
+from single_rs.base.errors import ConvergenceError, InputError
 from single_rs.orient.agreement import better_of, jump_share, seems_divided
-from single_rs.orient.engine import solve_from_states
-from single_rs.orient.intensity import PROMISING
-from single_rs.orient.types import OrientConfig, Poses
+from single_rs.orient.config import OrientConfig
+from single_rs.orient.halves.engine import solve_from_states
+from single_rs.orient.indexing.intensity import PROMISING
+from single_rs.records import CleanStack, Poses
 
-__all__ = ["OrientConfig", "Poses", "find_poses"]
+__all__ = ["OrientConfig", "find_poses"]
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ def find_poses(
     if len(clean.offsets) != n or len(clean.frame_noise) != n:
         raise InputError(f"{n} images come with {len(clean.offsets)} offsets and {len(clean.frame_noise)} noise levels")
     if config.engine == "climb":
-        from single_rs.orient.climb import solve_by_climb
+        from single_rs.orient.climb.hill import solve_by_climb
 
         return solve_by_climb(clean, config, progress, seed)
     poses = solve_from_states(clean, element, config, progress)

@@ -10,8 +10,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from single_rs.orient.types import Poses
-from single_rs.scoring import score_poses
+from single_rs.alignment import score_poses
+from single_rs.records import Poses
 
 __all__ = ["MOST_JUMPS", "agreement", "better_of", "jump_share", "seems_divided"]
 

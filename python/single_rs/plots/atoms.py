@@ -10,16 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from single_rs.plots.style import (
-    BLUE,
-    INK,
-    MUTED,
-    ORANGE,
-    core_and_surface,
-    new_axes,
-    scatter_by_radius,
-    styled,
-)
+from single_rs.plots.style import BLUE, INK, MUTED, ORANGE, core_and_surface, new_axes, scatter_by_radius, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -19,7 +19,7 @@ from single_rs.plots.style import BLUE, GREEN, INK, MUTED, ORANGE, new_axes, qui
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from single_rs.trend import Trend
+    from single_rs.base.trend import Trend
 
 __all__ = ["plot_against_size", "plot_gallery", "plot_strain_distributions"]
 

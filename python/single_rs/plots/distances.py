@@ -15,8 +15,8 @@ from single_rs.plots.style import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, SKY, 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from single_rs.distances import RowDistances
-    from single_rs.distances.pdf import PairDistribution
+    from single_rs.analysis.distances import RowDistances
+    from single_rs.analysis.distances.pdf import PairDistribution
 
 __all__ = ["plot_pair_distribution", "plot_row_distances"]
 
@@ -47,7 +47,7 @@ def plot_row_distances(
     The axes: a dot for each pair, and the mean of each shell with its standard error (its spread over √pairs where
     the errors of the atoms are not known); per cent against Å.
     """
-    from single_rs.distances import distance_profile
+    from single_rs.analysis.distances import distance_profile
 
     ax = new_axes(size=(5.0, 2.8)) if ax is None else ax
     names = families if families is not None else tuple(dict.fromkeys(rows.family.tolist()))

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from single_rs.crystal import turn_angle
+from single_rs.base.sampling import evenly
+from single_rs.crystal.prototypes import turn_angle
 from single_rs.plots.style import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, new_axes, quiet_colorbar, styled
-from single_rs.sampling import evenly
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

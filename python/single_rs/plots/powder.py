@@ -14,8 +14,8 @@ from single_rs.plots.style import BLUE, MUTED, ORANGE, new_axes, styled
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from single_rs.distances.powder import PowderPattern
-    from single_rs.distances.powder_fit import PowderLattice
+    from single_rs.analysis.distances.powder import PowderPattern
+    from single_rs.analysis.distances.powder_fit import PowderLattice
 
 __all__ = ["plot_powder"]
 
@@ -50,7 +50,7 @@ def plot_powder(
     -------
     The axes.
     """
-    from single_rs.distances.powder import two_theta
+    from single_rs.analysis.distances.powder import two_theta
 
     def across(q: np.ndarray) -> np.ndarray:
         return np.asarray(q) if wavelength is None else two_theta(q, wavelength)

@@ -27,11 +27,11 @@ from single_rs.plots.style import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from single_rs.lattice import Lattice
-    from single_rs.strain import Strain
-    from single_rs.strain.methods import StrainComparison
-    from single_rs.strain.statistics import StrainStatistic
-    from single_rs.strain.volumes import StrainPlane
+    from single_rs.analysis.lattice import Lattice
+    from single_rs.analysis.strain import Strain
+    from single_rs.analysis.strain.methods import StrainComparison
+    from single_rs.analysis.strain.statistics import StrainStatistic
+    from single_rs.analysis.strain.volumes import StrainPlane
 
 __all__ = [
     "plot_strain_measures",
@@ -71,7 +71,7 @@ def plot_strain_measures(strain: Strain, *, axes: np.ndarray | None = None) -> n
     -------
     The axes (2, 3), in per cent.
     """
-    from single_rs.strain.invariants import strain_measures
+    from single_rs.analysis.strain.invariants import strain_measures
 
     axes = new_axes(2, 3, size=(6.9, 4.4)) if axes is None else axes
     table = strain_measures(strain).table(strain)
@@ -174,8 +174,8 @@ def plot_strain_planes(
     -------
     The axes, in Å and per cent (degrees for the rotation).
     """
-    from single_rs.strain.invariants import strain_measures
-    from single_rs.strain.volumes import plane_normal, strain_plane
+    from single_rs.analysis.strain.invariants import strain_measures
+    from single_rs.analysis.strain.volumes import plane_normal, strain_plane
 
     axes = np.ravel(new_axes(1, len(planes), size=(2.1 * len(planes) + 0.6, 2.2)) if axes is None else axes)
     values = strain_measures(strain).table(strain)[measure][0]
@@ -262,9 +262,9 @@ def plot_strain_methods(
     -------
     The axes (3, methods), in Å and per cent. Planes are perpendicular to z and share a colour scale.
     """
-    from single_rs.strain.invariants import strain_measures
-    from single_rs.strain.volumes import strain_plane
-    from single_rs.structure import neighbour_cutoff
+    from single_rs.analysis.strain.invariants import strain_measures
+    from single_rs.analysis.strain.volumes import strain_plane
+    from single_rs.crystal.neighbours import neighbour_cutoff
 
     strains = comparison.strains
     count = len(strains)

@@ -15,10 +15,10 @@ from single_rs.plots.style import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, SERIE
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from single_rs.structure.dislocations import Dislocation
-    from single_rs.structure.grains import Grains
-    from single_rs.structure.shape import Shape
-    from single_rs.structure.stacking import Stacking
+    from single_rs.analysis.structure.dislocations import Dislocation
+    from single_rs.analysis.structure.grains import Grains
+    from single_rs.analysis.structure.shape import Shape
+    from single_rs.analysis.structure.stacking import Stacking
 
 __all__ = ["plot_dislocation", "plot_grains", "plot_shape", "plot_site_types", "plot_stacking"]
 
@@ -150,7 +150,7 @@ def plot_dislocation(
     -------
     The axes, in Å; the glide plane, if there is one, lies horizontally.
     """
-    from single_rs.structure.dislocations import miller_name
+    from single_rs.analysis.structure.dislocations import miller_name
 
     ax = new_axes(size=(3.5, 3.3)) if ax is None else ax
     x, centre = np.asarray(positions, float), np.asarray(positions, float).mean(axis=0)
@@ -190,7 +190,7 @@ def plot_site_types(sites: np.ndarray, *, ax: Axes | None = None) -> Axes:
     -------
     The axes; bulk atoms are left out, and told in the title.
     """
-    from single_rs.structure.shape import SITES
+    from single_rs.analysis.structure.shape import SITES
 
     ax = new_axes(size=(3.5, 2.4)) if ax is None else ax
     kinds = np.asarray(sites, int)

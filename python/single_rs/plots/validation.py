@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from single_rs.validate import Check
+    from single_rs.records import Check
 
 __all__ = [
     "plot_bond_radius",

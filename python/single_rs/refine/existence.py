@@ -21,9 +21,9 @@ from scipy.spatial import cKDTree
 
 from single_rs.atoms.peaks import keep_highest
 from single_rs.atoms.select import HeightLaw, count_neighbours
+from single_rs.crystal.neighbours import neighbour_cutoff
 from single_rs.refine.scene import Model, Scene
 from single_rs.refine.types import RefineConfig
-from single_rs.structure import neighbour_cutoff
 
 __all__ = ["Decision", "continuations", "decide", "empty_sites", "price_of_an_atom"]
 

@@ -7,18 +7,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from single_rs.atoms import Atoms
-from single_rs.background import CleanStack
+from single_rs.base.tensors import COMPONENTS, components
 from single_rs.io import atomic
 from single_rs.io.star import read_poses, write_poses
-from single_rs.orient import Poses
+from single_rs.records import Atoms, CleanStack, Poses
 from single_rs.refine.solver import refine_atoms
 from single_rs.refine.types import RefineConfig, Refined
-from single_rs.stages import POSES
-from single_rs.strain.algebra import COMPONENTS, components
+from single_rs.store.layout import POSES
 
 if TYPE_CHECKING:
-    from single_rs.progress import Progress
+    from single_rs.base.progress import Progress
 
 __all__ = ["refine", "searched_poses"]
 

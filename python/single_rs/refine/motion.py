@@ -27,9 +27,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from single_rs.crystal.neighbours import coordination, surface_by_coordination
 from single_rs.refine.scene import HEIGHT_PRIOR, WIDTH_PRIOR, Model, Scene
 from single_rs.refine.types import Refined
-from single_rs.structure import coordination, surface_by_coordination
 
 __all__ = ["Motion", "fit_motion", "held_out_gain", "isotropic", "with_motion", "worth"]
 

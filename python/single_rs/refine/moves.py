@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from scipy.special import j0
 
+from single_rs.base.robust import robust_sigma
+from single_rs.base.sampling import evenly
+from single_rs.crystal.neighbours import neighbour_cutoff
 from single_rs.refine.existence import CLOSEST, continuations, price_of_an_atom
 from single_rs.refine.scene import Model, Scene
 from single_rs.refine.types import RefineConfig
-from single_rs.robust import robust_sigma
-from single_rs.sampling import evenly
-from single_rs.structure import neighbour_cutoff
 
 __all__ = ["Moved", "move_atoms"]
 

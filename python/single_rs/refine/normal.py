@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from scipy.special import j0, j1
 
 from single_rs import _core
-from single_rs.errors import InputError
+from single_rs.base.errors import InputError
+from single_rs.base.sampling import evenly
 from single_rs.refine.scene import Model, Scene, single
-from single_rs.sampling import evenly
 
 __all__ = ["limited", "normal_factor", "solve"]
 

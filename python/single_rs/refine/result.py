@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from single_rs import _core
-from single_rs.atoms import Atoms
-from single_rs.orient import Poses
+from single_rs.crystal.neighbours import coordination, surface_by_coordination
+from single_rs.records import Atoms, Poses
 from single_rs.refine.covariance import bootstrap, pooled, total
 from single_rs.refine.normal import limited, normal_factor, solve
 from single_rs.refine.scene import Fitness, Model, Scene
 from single_rs.refine.species import classify, surroundings
 from single_rs.refine.types import RefineConfig, Refined
-from single_rs.structure import coordination, surface_by_coordination
 
 __all__ = ["assemble"]
 

@@ -18,11 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from single_rs import _core
-from single_rs.background import CleanStack
-from single_rs.orient import OrientConfig, Poses
-from single_rs.orient.frames import MASK_MARGIN, FrameSet
+from single_rs.base.robust import SIGMA_PER_MAD
+from single_rs.frames.packed import FrameSet
+from single_rs.records import CleanStack, Poses
 from single_rs.refine.types import RefineConfig
-from single_rs.robust import SIGMA_PER_MAD
 
 __all__ = ["Fitness", "Model", "Scene", "single"]
 
@@ -92,11 +91,10 @@ class Scene:
     def __init__(self, clean: CleanStack, poses: Poses, extent: float, config: RefineConfig) -> None:
         """Pack the frames about the posed centres; `extent` is the radius of the outermost atom, Å."""
         self.config, self.pixel_size = config, float(clean.pixel_size)
-        wide = replace(clean, diameter=2.0 * (extent + RIM - MASK_MARGIN))
         self.centres = poses.shifts / self.pixel_size
         every = np.arange(len(clean.images))
-        band = OrientConfig(low_resolution=config.low_resolution)
-        self.frames = FrameSet.pack(wide, every, self.centres, band, config.resolution)
+        band = (config.low_resolution, config.resolution)
+        self.frames = FrameSet.pack(clean, every, self.centres, band, mask_radius=extent + RIM)
         self.plane, self.size = self.frames.plane, self.frames.size
         self.gains = single(self.frames.gain * (poses.weight > 0))
         self.rotations = single(poses.rotations)

@@ -12,11 +12,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from single_rs.atoms import Atoms
-from single_rs.background import CleanStack
-from single_rs.errors import InputError
-from single_rs.orient import Poses
-from single_rs.progress import Progress
+from single_rs.base.errors import InputError
+from single_rs.base.progress import Progress
+from single_rs.records import Atoms, CleanStack, Poses
 from single_rs.refine.existence import decide
 from single_rs.refine.motion import Motion, fit_motion, held_out_gain, with_motion, worth
 from single_rs.refine.moves import move_atoms

@@ -25,7 +25,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from single_rs.structure import coordination
+from single_rs.crystal.neighbours import coordination
 
 __all__ = ["classify", "surroundings"]
 

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from single_rs.atoms import Atoms
-from single_rs.orient import Poses
-from single_rs.settings import Settings, setting
+from single_rs.base.settings import Settings, setting
+from single_rs.records import Atoms, Poses
 
 __all__ = ["RefineConfig", "Refined"]
 

@@ -16,7 +16,7 @@ from single_rs.report.figures import ReportFigure, drawn
 from single_rs.report.page import asset, fill_page, grid, heading
 
 if TYPE_CHECKING:
-    from single_rs.compare import Comparison, SizeTrend
+    from single_rs.compare.trends import Comparison, SizeTrend
 
 __all__ = ["render_comparison"]
 
@@ -157,7 +157,7 @@ def _lattice(comparison: Comparison) -> Iterator[ReportFigure]:
 
 def _bulk(comparison: Comparison) -> float | None:
     """Return the edge of the bulk cell when all particles are of one cubic element."""
-    from single_rs.crystal import bulk_reference
+    from single_rs.crystal.prototypes import bulk_reference
 
     elements = {p.element for p in comparison.particles if len(p.positions)}
     bulk = bulk_reference(next(iter(elements))) if len(elements) == 1 else None

@@ -115,7 +115,7 @@ def _distances(particle: ParticleFiles) -> Iterator[ReportFigure]:
     table = attempt(path, read_table, particle.gaps) if path.exists() else None
     if not table or not table.get("distance") or particle.atoms is None:
         return
-    from single_rs.distances import RowDistances
+    from single_rs.analysis.distances import RowDistances
     from single_rs.plots.distances import plot_row_distances
 
     def numbers(name: str) -> np.ndarray:
@@ -184,8 +184,8 @@ def _sites(particle: ParticleFiles) -> Iterator[ReportFigure]:
     table = attempt(path, read_table, particle.gaps) if path.exists() else None
     if not table or not table.get("site"):
         return
+    from single_rs.analysis.structure.shape import SITES
     from single_rs.plots.structure import plot_site_types
-    from single_rs.structure.shape import SITES
 
     kinds = np.array([SITES.index(name) if name in SITES else -1 for name in table["site"]])
     if (kinds > 0).any():
@@ -215,9 +215,9 @@ def _validation(particle: ParticleFiles) -> Iterator[ReportFigure]:
     """Give the figures of the checks."""
     if not (particle.folder / "validation.json").exists():
         return
-    from single_rs.errors import DataFileError
+    from single_rs.base.errors import DataFileError
     from single_rs.plots.validation import plot_check
-    from single_rs.validate import read_validation
+    from single_rs.store.validation import read_validation
 
     try:
         found = read_validation(particle.folder)

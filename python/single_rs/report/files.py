@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from single_rs.errors import DataFileError, SingleError
-from single_rs.sampling import evenly
+from single_rs.base.errors import DataFileError, SingleError
+from single_rs.base.sampling import evenly
 
 if TYPE_CHECKING:
-    from single_rs.orient import Poses
-    from single_rs.track import Track
+    from single_rs.records import Poses, Track
 
 __all__ = ["AtomTable", "ParticleFiles", "RunFiles", "attempt", "read_json", "read_run", "read_table"]
 
@@ -219,7 +218,7 @@ def _fsc(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def _motion(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Read the drift (frame, (x, y)) in px and the bad frames (frame,)."""
-    from single_rs.motion import read_motion
+    from single_rs.io.motion import read_motion
 
     motion = read_motion(path)
     return np.asarray(motion.shifts, float), np.asarray(motion.bad_frames, bool)

@@ -24,7 +24,7 @@ from single_rs.plots.style import limits
 from single_rs.report.figures import band_pass
 
 if TYPE_CHECKING:
-    from single_rs.orient import Poses
+    from single_rs.records import Poses
     from single_rs.report.files import ParticleFiles
 
 __all__ = ["project_map", "tumbling_data"]
@@ -114,7 +114,7 @@ def project_map(
     Pictures (n, y, x) of mean zero, in map units times Å.
     """
     from single_rs._core import HalfPlane, project_slices
-    from single_rs.orient.volumes import PAD, fourier_volume
+    from single_rs.frames.volume import PAD, fourier_volume
 
     cube = np.zeros((side,) * 3, np.float32)
     size = min(side, density.shape[0])

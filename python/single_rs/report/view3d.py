@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from single_rs.base.tensors import COMPONENTS
 from single_rs.plots.maps import ZONE_VIEWS, zone_frame
 from single_rs.plots.style import BLUE, GREEN, ORANGE, PURPLE, SKY
 from single_rs.report.density import density_data
-from single_rs.strain.algebra import COMPONENTS
 
 if TYPE_CHECKING:
     from single_rs.report.files import ParticleFiles

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from single_rs.errors import InputError
+from single_rs.base.errors import InputError
 from single_rs.simulate.lattices import WULFF_100_OVER_111, gauge, lattice_block
 
 __all__ = ["DEFECTS", "Block", "Lattice", "make_block"]

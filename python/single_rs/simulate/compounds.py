@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.spatial import cKDTree
 
-from single_rs.crystal import bulk_reference, prototype
-from single_rs.errors import InputError
-from single_rs.material import elements_of
+from single_rs.base.errors import InputError
+from single_rs.crystal.material import elements_of
+from single_rs.crystal.prototypes import bulk_reference, prototype
 from single_rs.simulate.crystals import Crystal
 
 __all__ = ["compound_ball"]

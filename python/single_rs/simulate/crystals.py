@@ -18,12 +18,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from single_rs.errors import DataFileError, InputError
-from single_rs.settings import Settings, setting
+from single_rs.base.errors import DataFileError, InputError
+from single_rs.base.settings import Settings, setting
 from single_rs.simulate.alloys import MIXINGS, mixed_constant, mixed_symbols
 from single_rs.simulate.amorphous import melted_shell, random_packing
 from single_rs.simulate.blocks import DEFECTS, Block, Lattice, make_block
-from single_rs.simulate.lattices import LATTICES, SAME_LEVEL, SHAPES, atomic_volume, outermost_level, reference_lattice
+from single_rs.simulate.lattices import (
+    LATTICES,
+    SAME_LEVEL,
+    SHAPES,
+    atomic_volume,
+    outermost_level,
+    reference_lattice,
+)
 from single_rs.simulate.streams import Stage, stream
 from single_rs.simulate.surfaces import FULL_SHELL, neighbour_table, roughen
 

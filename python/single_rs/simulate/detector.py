@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from single_rs.errors import InputError
-from single_rs.settings import Settings, setting
+from single_rs.base.errors import InputError
+from single_rs.base.settings import Settings, setting
 from single_rs.simulate.streams import Stage, stream
 
 __all__ = ["Detector", "DetectorConfig", "poisson"]

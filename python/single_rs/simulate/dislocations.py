@@ -21,7 +21,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from single_rs.errors import InputError
+from single_rs.base.errors import InputError
 from single_rs.simulate.crystals import Crystal
 from single_rs.simulate.lattices import (
     SAME_LEVEL,

@@ -15,7 +15,7 @@ import itertools
 import numpy as np
 from numpy.typing import NDArray
 
-from single_rs.errors import InputError
+from single_rs.base.errors import InputError
 
 __all__ = [
     "LATTICES",

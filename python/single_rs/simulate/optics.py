@@ -23,15 +23,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from single_rs.errors import InputError
-from single_rs.scattering import (
+from single_rs.base.errors import InputError
+from single_rs.base.settings import Settings, setting
+from single_rs.crystal.scattering import (
     POTENTIAL_PER_FACTOR,
     electron_wavelength,
     interaction_constant,
     scattering_factor,
     structure_factor,
 )
-from single_rs.settings import Settings, setting
 
 __all__ = ["Microscope", "OpticsConfig", "aberration", "transfer"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from single_rs.progress import Progress
-from single_rs.settings import Settings, setting
+from single_rs.base.progress import Progress
+from single_rs.base.settings import Settings, setting
 from single_rs.simulate.crystals import Crystal, CrystalConfig, nanocrystal, read_crystal
 from single_rs.simulate.detector import DetectorConfig
 from single_rs.simulate.movie import MovementConfig, SimulatedMovie, simulate_movie

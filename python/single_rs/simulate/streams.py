@@ -11,7 +11,7 @@ from enum import IntEnum
 
 import numpy as np
 
-from single_rs.errors import InputError
+from single_rs.base.errors import InputError
 
 __all__ = ["Stage", "stream"]
 

@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from single_rs.scattering import POTENTIAL_PER_FACTOR, interaction_constant, scattering_factor
-from single_rs.settings import Settings, setting
+from single_rs.base.settings import Settings, setting
+from single_rs.crystal.scattering import POTENTIAL_PER_FACTOR, interaction_constant, scattering_factor
 from single_rs.simulate.optics import OpticsConfig, transfer
 from single_rs.simulate.streams import Stage, stream
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from single_rs.errors import InputError
+from single_rs.base.errors import InputError
 from single_rs.simulate.streams import Stage, stream
 
 __all__ = ["MOTIONS", "brownian_rotations", "ornstein_uhlenbeck", "stage_drift"]

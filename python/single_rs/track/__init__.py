@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from single_rs.track.config import TrackConfig
 from single_rs.track.cut import extract
 from single_rs.track.find import find_tracks
-from single_rs.track.model import MotionLike, MovieLike, Track, TrackConfig
 
-__all__ = ["MotionLike", "MovieLike", "Track", "TrackConfig", "extract", "find_tracks"]
+__all__ = ["TrackConfig", "extract", "find_tracks"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from single_rs.errors import InputError
-from single_rs.io import ParticleStack
-from single_rs.track.model import MotionLike, MovieLike, Track
+from single_rs.base.errors import InputError
+from single_rs.records import ParticleStack, Track
+from single_rs.records.track import MotionLike, MovieLike
 
 __all__ = ["extract"]
 

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from single_rs.background.envelope import HALF_LEVEL
-from single_rs.background.graphene import Graphene
-from single_rs.progress import Progress
-from single_rs.robust import SIGMA_PER_MAD
-from single_rs.track.model import MotionLike, MovieLike
+from single_rs.base.progress import Progress
+from single_rs.base.robust import SIGMA_PER_MAD
+from single_rs.records import Graphene
+from single_rs.records.track import MotionLike, MovieLike
 
 __all__ = ["EnergyMaps", "energy_maps", "flat_gain", "matched_gain", "mean_energy", "read_contrast"]
 

@@ -18,15 +18,17 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
 from single_rs.background.clean import clean_stack
-from single_rs.errors import InputError, NoParticleError
-from single_rs.progress import Progress
-from single_rs.sampling import evenly
+from single_rs.base.errors import InputError, NoParticleError
+from single_rs.base.progress import Progress
+from single_rs.base.sampling import evenly
+from single_rs.records import Track
+from single_rs.records.track import MotionLike, MovieLike
+from single_rs.track.config import TrackConfig
 from single_rs.track.cut import extract
 from single_rs.track.detect import Blob, Chain, find_blobs, link
 from single_rs.track.energy import EnergyMaps, energy_maps
 from single_rs.track.first_look import first_look, radii_in_cells
 from single_rs.track.follow import Path, follow
-from single_rs.track.model import MotionLike, MovieLike, Track, TrackConfig
 
 __all__ = ["find_tracks"]
 

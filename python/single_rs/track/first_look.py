@@ -7,16 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from single_rs.background.clean import CleanStack, clean_stack
+from single_rs.background.clean import clean_stack
 from single_rs.background.envelope import HALF_LEVEL
-from single_rs.background.graphene import Graphene
 from single_rs.background.nuisance import find_sheets
-from single_rs.background.spectrum import annulus, radius_map
-from single_rs.errors import NoParticleError
-from single_rs.io import ParticleStack
+from single_rs.base.errors import NoParticleError
+from single_rs.frames.spectrum import annulus, radius_map
+from single_rs.records import CleanStack, Graphene, ParticleStack
+from single_rs.records.track import MotionLike, MovieLike
+from single_rs.track.config import TrackConfig
 from single_rs.track.detect import Blob, find_blobs
 from single_rs.track.energy import cell_size, flat_gain, matched_gain, mean_energy, read_contrast
-from single_rs.track.model import MotionLike, MovieLike, TrackConfig
 
 __all__ = ["FirstLook", "first_look", "radii_in_cells"]
 

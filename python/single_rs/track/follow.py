@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from scipy.fft import next_fast_len
 
 from single_rs.background.envelope import match_surface, measure_on_surface, radial_profile
-from single_rs.background.spectrum import radius_map
+from single_rs.base.trajectory import smooth_path, walk_variances
+from single_rs.frames.spectrum import radius_map
 from single_rs.track.energy import EnergyMaps
-from single_rs.trajectory import smooth_path, walk_variances
 
 __all__ = ["Path", "follow"]
 

@@ -12,18 +12,11 @@ lattice constant besides.
 from __future__ import annotations
 
 from single_rs.validate.case import Case, load_case
-from single_rs.validate.run import read_validation, validate_case, validate_folder
-from single_rs.validate.types import CHECKS, Check, Criterion, ValidateConfig, Validation
+from single_rs.validate.run import validate_case, validate_folder
 
 __all__ = [
-    "CHECKS",
     "Case",
-    "Check",
-    "Criterion",
-    "ValidateConfig",
-    "Validation",
     "load_case",
-    "read_validation",
     "validate_case",
     "validate_folder",
 ]

@@ -11,20 +11,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from single_rs import stages
-from single_rs.config import Config, settings_from_dict
-from single_rs.errors import DataFileError, InputError, NoParticleError
+from single_rs.base.errors import DataFileError, InputError, NoParticleError
+from single_rs.base.progress import Progress
+from single_rs.base.settings_text import settings_from_dict
+from single_rs.frames.packed import MASK_EDGE, MASK_MARGIN, FrameSet
 from single_rs.io.json import read_json
 from single_rs.io.star import read_poses
-from single_rs.orient.frames import MASK_EDGE, MASK_MARGIN, FrameSet
-from single_rs.orient.types import OrientConfig
-from single_rs.progress import Progress
+from single_rs.pipeline import stages
+from single_rs.pipeline.config import Config
+from single_rs.store.layout import ATOMS, FSC, MAPS, POSES, STACK, SUMMARY
+from single_rs.store.read import load_reconstruction, load_stack
 
 if TYPE_CHECKING:
-    from single_rs.atoms import Atoms
-    from single_rs.background import CleanStack
-    from single_rs.orient import Poses
-    from single_rs.reconstruction import Reconstruction
+    from single_rs.records import Atoms, CleanStack, Density, Poses
 
 __all__ = ["Case", "load_case"]
 
@@ -65,7 +64,7 @@ class Case:
         self,
         clean: CleanStack,
         poses: Poses,
-        density: Reconstruction,
+        density: Density,
         atoms: Atoms,
         element: str,
         config: Config | None = None,
@@ -123,8 +122,7 @@ class Case:
     def frames(self) -> FrameSet:
         """Masked spectra of the used frames, referred to the posed centres."""
         centres = self.poses.shifts[self.used] / self.pixel_size
-        bounds = OrientConfig(low_resolution=LOW_RESOLUTION)
-        return FrameSet.pack(self.clean, self.used, centres, bounds, self.period)
+        return FrameSet.pack(self.clean, self.used, centres, (LOW_RESOLUTION, self.period))
 
     @functools.cached_property
     def electrons(self) -> float:
@@ -134,7 +132,7 @@ class Case:
 
     def _trace_halves(self) -> None:
         """Reconstruct and trace each half as the whole is, with halves of its own for noise and filter."""
-        from single_rs.reconstruction import reconstruct
+        from single_rs.reconstruction.fourier import reconstruct
 
         for number in (1, 2):
             own = np.flatnonzero((self.poses.half == number) & (self.poses.weight > 0))
@@ -201,22 +199,22 @@ def load_case(folder: Path, config: Config | None = None, progress: Progress | N
         A file that is missing or cannot be read.
     """
     from single_rs.background import clean_stack
-    from single_rs.export import read_xyz
+    from single_rs.export.atoms import read_xyz
 
-    needed = (stages.STACK, stages.POSES, *stages.MAPS, stages.FSC, stages.ATOMS, stages.SUMMARY)
+    needed = (STACK, POSES, *MAPS, FSC, ATOMS, SUMMARY)
     missing = [name for name in needed if not (folder / name).exists()]
     if missing:
         raise DataFileError(f"{folder} has no {', '.join(missing)}; give the folder of a solved particle")
-    summary = read_json(folder / stages.SUMMARY)
+    summary = read_json(folder / SUMMARY)
     run = next((read_json(p) for p in (folder / "run.json", folder.parent / "run.json") if p.exists()), {})
     settings = config or _settings(run)
-    stack = stages.load_stack(folder / stages.STACK)
+    stack = load_stack(folder / STACK)
     clean = clean_stack(stack, settings.background, progress=progress)
     return Case(
         clean,
-        read_poses(folder / stages.POSES),
-        stages.load_reconstruction(folder),
-        read_xyz(folder / stages.ATOMS),
+        read_poses(folder / POSES),
+        load_reconstruction(folder),
+        read_xyz(folder / ATOMS),
         str(summary.get("element") or run.get("element") or "Pt"),
         settings,
         int(run.get("seed", 0)),

@@ -17,10 +17,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from single_rs.base.sampling import evenly
 from single_rs.plots.poses import view_coverage
-from single_rs.sampling import evenly
+from single_rs.records.check import Check, Criterion
 from single_rs.validate.case import Case
-from single_rs.validate.types import Check, Criterion
 
 __all__ = ["check_coverage", "directions"]
 

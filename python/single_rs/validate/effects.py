@@ -18,11 +18,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from single_rs import stages
-from single_rs.background import CleanStack
-from single_rs.errors import NoParticleError
-from single_rs.material import elements_of
-from single_rs.orient.types import Poses
+from single_rs.base.errors import NoParticleError
+from single_rs.crystal.material import elements_of
+from single_rs.pipeline import stages
+from single_rs.pipeline.config import ValidateConfig
+from single_rs.records import CleanStack, Poses
+from single_rs.records.check import Check, Criterion
 from single_rs.simulate import Crystal, OpticsConfig, nanocrystal
 from single_rs.simulate.compounds import compound_ball
 from single_rs.simulate.optics import Microscope
@@ -30,7 +31,6 @@ from single_rs.simulate.streams import Stage, stream
 from single_rs.simulate.tumbling import ornstein_uhlenbeck
 from single_rs.validate.case import Case
 from single_rs.validate.matching import match_atoms
-from single_rs.validate.types import Check, Criterion, ValidateConfig
 
 __all__ = ["EFFECTS", "Effect", "check_effects"]
 
@@ -131,7 +131,7 @@ class _Model:
 
     def measure(self, effect: Effect) -> dict[str, Any]:
         """Recall, and RMSD in pm as found and after the best scale; NaN and a note when no atoms were found."""
-        from single_rs.reconstruction import ReconstructConfig, reconstruct
+        from single_rs.reconstruction.fourier import ReconstructConfig, reconstruct
 
         images = self._images(effect)
         true = self.crystal.positions

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from single_rs.errors import NoParticleError
-from single_rs.scoring import PM_PER_ANGSTROM
-from single_rs.structure import coordination
+from single_rs.alignment import PM_PER_ANGSTROM
+from single_rs.base.errors import NoParticleError
+from single_rs.crystal.neighbours import coordination
+from single_rs.records.check import Check, Criterion
 from single_rs.validate.case import Case
 from single_rs.validate.matching import Match, match_atoms
-from single_rs.validate.types import Check, Criterion
 
 __all__ = ["check_halves"]
 

@@ -16,10 +16,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from single_rs.errors import NoParticleError
+from single_rs.base.errors import NoParticleError
+from single_rs.records.check import Check, Criterion
 from single_rs.validate.case import Case
 from single_rs.validate.reproject import BLOCK, Reprojector
-from single_rs.validate.types import Check, Criterion
 
 __all__ = ["check_heldout"]
 

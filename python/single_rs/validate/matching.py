@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from single_rs.crystal import turn_angle
-from single_rs.scoring import CUTOFF, PM_PER_ANGSTROM
+from single_rs.alignment import CUTOFF, PM_PER_ANGSTROM
+from single_rs.crystal.prototypes import turn_angle
 
 __all__ = ["Match", "match_atoms"]
 

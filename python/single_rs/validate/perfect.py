@@ -21,18 +21,18 @@ from numpy.typing import NDArray
 from scipy import fft
 from scipy.spatial import cKDTree
 
-from single_rs import stages
-from single_rs.background.spectrum import rfft_shells
-from single_rs.crystal import polar, prototype
-from single_rs.errors import ConvergenceError, NoParticleError
-from single_rs.material import elements_of
-from single_rs.scoring import PM_PER_ANGSTROM
+from single_rs.alignment import PM_PER_ANGSTROM
+from single_rs.base.errors import ConvergenceError, NoParticleError
+from single_rs.crystal.material import elements_of
+from single_rs.crystal.prototypes import polar, prototype
+from single_rs.frames.spectrum import rfft_shells
+from single_rs.pipeline import stages
+from single_rs.records.check import Check, Criterion
 from single_rs.simulate.crystals import Crystal
 from single_rs.simulate.streams import Stage, stream
 from single_rs.validate.case import Case
 from single_rs.validate.matching import Match, match_atoms
 from single_rs.validate.reproject import Reprojector
-from single_rs.validate.types import Check, Criterion
 
 __all__ = ["check_perfect", "perfect_crystal", "predicted_frames"]
 
@@ -56,7 +56,7 @@ def check_perfect(case: Case) -> Check:
     Check
         Data: radius (Å), distance (Å), surface (bool) of each bond; bulk distance.
     """
-    from single_rs.reconstruction import reconstruct
+    from single_rs.reconstruction.fourier import reconstruct
 
     total = len(case.used) + 2
     case.tell("perfect", 0, total)
@@ -133,7 +133,7 @@ def perfect_crystal(case: Case) -> tuple[Crystal, float]:
     known. Atoms off the main domain are left out; of particles with little of one (twins, clusters) a ball of the same
     diameter, cut from bulk, takes the place.
     """
-    from single_rs.lattice import fit_lattice
+    from single_rs.analysis.lattice import fit_lattice
     from single_rs.simulate import nanocrystal
     from single_rs.simulate.compounds import compound_ball
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import fft
 from scipy.ndimage import affine_transform
 
-from single_rs.sampling import evenly
+from single_rs.base.sampling import evenly
 from single_rs.simulate.optics import frequency_grid
 from single_rs.validate.case import Case
 from single_rs.validate.reproject import Reprojector

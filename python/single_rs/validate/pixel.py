@@ -7,8 +7,8 @@ comparison of the particle with itself. The windows of the cell have a lattice c
 from __future__ import annotations
 
 from single_rs.background import measure_pixel
+from single_rs.records.check import Check, Criterion
 from single_rs.validate.case import Case
-from single_rs.validate.types import Check, Criterion
 
 __all__ = ["check_pixel"]
 

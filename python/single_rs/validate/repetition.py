@@ -16,20 +16,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from single_rs import stages
 from single_rs._core import __version__
-from single_rs.errors import InputError
+from single_rs.base.errors import InputError
+from single_rs.base.progress import Progress
 from single_rs.io import atomic
-from single_rs.orient.types import Poses
-from single_rs.progress import Progress
-from single_rs.run_log import stage_key
+from single_rs.pipeline import stages
+from single_rs.pipeline.record import stage_key
+from single_rs.records import Poses
 from single_rs.validate.case import Case
 from single_rs.validate.resimulated import FOLDER, digest
 
 if TYPE_CHECKING:
-    from single_rs.atoms import Atoms
-    from single_rs.background import CleanStack
-    from single_rs.reconstruction import Reconstruction
+    from single_rs.records import Atoms, CleanStack, Density
 
 __all__ = ["Repetition", "repeat", "told"]
 
@@ -46,7 +44,7 @@ class Repetition:
     """What came out, `atoms` refined where the run refines, and `seconds` of each part."""
 
     poses: Poses
-    density: Reconstruction
+    density: Density
     traced: Atoms
     atoms: Atoms
     seconds: dict[str, float]
@@ -69,9 +67,9 @@ def repeat(case: Case, clean: CleanStack, tell: Progress) -> Repetition:
     NoParticleError, ConvergenceError
         A stage that cannot solve the frames.
     """
-    from single_rs.material import lattice_seed
     from single_rs.orient import find_poses
-    from single_rs.reconstruction import reconstruct
+    from single_rs.pipeline.material import lattice_seed
+    from single_rs.reconstruction.fourier import reconstruct
     from single_rs.refine import refine_atoms
 
     settings, seconds = case.config, {}
@@ -108,7 +106,7 @@ def told(case: Case, clean: CleanStack, rows: NDArray[np.int64]) -> NDArray[np.f
     NoParticleError
         When the map shows no atoms.
     """
-    from single_rs.reconstruction import reconstruct
+    from single_rs.reconstruction.fourier import reconstruct
 
     n, known = len(rows), case.poses
     one = np.ones(n)

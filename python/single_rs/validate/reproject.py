@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from single_rs.orient.frames import FrameSet
-from single_rs.sampling import evenly
-from single_rs.scattering import scattering_factor, structure_factor
+from single_rs.base.sampling import evenly
+from single_rs.crystal.scattering import scattering_factor, structure_factor
+from single_rs.frames.packed import FrameSet
 from single_rs.simulate.optics import centre_phase, frequency_grid
 
 __all__ = ["Reprojector", "ball_factor", "shells_of"]

@@ -17,11 +17,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from single_rs.background.spectrum import disc, radius_map
+from single_rs.frames.spectrum import disc, radius_map
+from single_rs.records.check import Check, Criterion
 from single_rs.validate.case import Case
 from single_rs.validate.pictures import make_pictures
 from single_rs.validate.reproject import BLOCK, Reprojector
-from single_rs.validate.types import Check, Criterion
 
 __all__ = ["check_reprojection"]
 

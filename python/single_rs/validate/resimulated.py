@@ -13,12 +13,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from single_rs.io import ParticleStack, atomic
-from single_rs.run_log import stage_key
+from single_rs.io import atomic
+from single_rs.pipeline.config import ValidateConfig
+from single_rs.pipeline.record import stage_key
+from single_rs.records import ParticleStack
 from single_rs.simulate.detector import Detector, DetectorConfig
 from single_rs.validate.case import Case
 from single_rs.validate.simulators import make_simulator
-from single_rs.validate.types import ValidateConfig
 
 __all__ = ["FOLDER", "digest", "noisy_stack", "simulated_frames"]
 

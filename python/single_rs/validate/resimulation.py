@@ -19,18 +19,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from single_rs.errors import ConvergenceError, InputError, NoParticleError
-from single_rs.scoring import PM_PER_ANGSTROM, AtomMatch, align_poses, match_atoms
+from single_rs.alignment import PM_PER_ANGSTROM, AtomMatch, align_poses, match_atoms
+from single_rs.base.errors import ConvergenceError, InputError, NoParticleError
+from single_rs.pipeline.config import ValidateConfig
+from single_rs.records.check import Check, Criterion
 from single_rs.validate.case import Case
 from single_rs.validate.matching import match_atoms as match_in_place
 from single_rs.validate.pictures import low_pass
 from single_rs.validate.repetition import Repetition, repeat, told
 from single_rs.validate.reproject import Reprojector
 from single_rs.validate.resimulated import noisy_stack, simulated_frames
-from single_rs.validate.types import Check, Criterion, ValidateConfig
 
 if TYPE_CHECKING:
-    from single_rs.background import CleanStack
+    from single_rs.records import CleanStack
 
 __all__ = ["FEWEST", "check_resimulation"]
 

@@ -20,18 +20,18 @@ from typing import Any
 
 import numpy as np
 
-from single_rs import stages
-from single_rs.config import Config
-from single_rs.errors import ConvergenceError, DataFileError, InputError, SingleError
+from single_rs.base.errors import ConvergenceError, DataFileError, InputError, SingleError
+from single_rs.base.progress import Progress
 from single_rs.io import atomic, write_text
-from single_rs.io.json import number, write_json
-from single_rs.progress import Progress
+from single_rs.io.json import write_json
+from single_rs.pipeline.config import Config, ValidateConfig
+from single_rs.records.check import CHECKS, Check, Validation
+from single_rs.store.layout import ATOMS, MAPS, PICTURES, POSES, VALIDATION, VALIDATION_PAGE
+from single_rs.store.validation import parse_validation
 from single_rs.validate.case import Case, load_case
-from single_rs.validate.types import CHECKS, Check, Criterion, ValidateConfig, Validation
 
-__all__ = ["VALIDATION", "read_validation", "validate_case", "validate_folder"]
+__all__ = ["validate_case", "validate_folder"]
 
-VALIDATION, PAGE, PICTURES = "validation.json", "validation.html", "validation_pictures_{check}.npy"
 # Resimulated when the check is asked for by name alone: of 615 atoms 300 frames lost 29 % of the poses, 600 lost 4 %.
 DEFAULT_FRAMES = 600
 DIGITS = 6  # significant, of arrays in JSON
@@ -78,12 +78,12 @@ def validate_folder(
     """
     chosen = _chosen(only, resimulate)
     root = Path(folder)
-    parts = [root] if (root / stages.POSES).exists() else sorted(p for p in root.glob("particle_*") if p.is_dir())
+    parts = [root] if (root / POSES).exists() else sorted(p for p in root.glob("particle_*") if p.is_dir())
     if not parts:
         raise DataFileError(f"{root} holds no particle; give the --out of a run or one of its particle_NN")
-    solved = [p for p in parts if (p / stages.ATOMS).exists()]
+    solved = [p for p in parts if (p / ATOMS).exists()]
     if not solved:
-        raise DataFileError(f"no particle of {root} has {stages.ATOMS}; there is no model to validate")
+        raise DataFileError(f"no particle of {root} has {ATOMS}; there is no model to validate")
     done = []
     for part in solved:
         try:
@@ -196,7 +196,7 @@ def _timed(name: str, make: Callable[[], Check]) -> Check:
 def _inputs(part: Path) -> str:
     """Checksum of what the checks are made of."""
     digest = hashlib.sha256()
-    for name in (stages.ATOMS, stages.POSES, stages.MAPS[0]):
+    for name in (ATOMS, POSES, MAPS[0]):
         digest.update((part / name).read_bytes())
     return digest.hexdigest()[:16]
 
@@ -209,61 +209,14 @@ def _earlier(path: Path, inputs: str) -> dict[str, Check]:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content.get("inputs") != inputs:
             return {}
-        return {c.name: c for c in _parsed(content, path.parent).checks if c.criteria}
+        return {c.name: c for c in parse_validation(content, path.parent).checks if c.criteria}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}  # of an older version: made anew
 
 
-def read_validation(folder: str | os.PathLike[str]) -> Validation:
-    """Read the ``validation.json`` of a particle.
-
-    Parameters
-    ----------
-    folder
-        particle_NN of a run.
-
-    Raises
-    ------
-    DataFileError
-        A file that is missing or not one of ours.
-    """
-    path = Path(folder) / VALIDATION
-    try:
-        return _parsed(json.loads(path.read_text(encoding="utf-8")), path.parent)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataFileError(f"cannot read {path}: {error}; 'single-rs validate {folder}' writes it") from None
-
-
-def _parsed(content: dict[str, Any], folder: Path) -> Validation:
-    checks = []
-    for c in content["checks"]:
-        criteria = tuple(
-            Criterion(
-                k["name"], number(k["value"]), number(k["limit"]), k["comparison"] == "at least", k["unit"], k["reason"]
-            )
-            for k in c["criteria"]
-        )
-        data = {k: np.asarray(v, float) if _numeric(v) else v for k, v in c["data"].items()}
-        pictures = folder / PICTURES.format(check=c["name"])
-        if c["criteria"] and pictures.exists():
-            data["pictures"] = np.load(pictures, allow_pickle=False)
-        numbers = {k: number(v) for k, v in c["numbers"].items()}
-        checks.append(
-            Check(c["name"], criteria, c["message"], numbers, data, number(c["seconds"]), c.get("undecided", ""))
-        )
-    return Validation(content["particle"], tuple(checks))
-
-
-def _numeric(value: Any) -> bool:
-    """Whether a value of JSON was an array of numbers; null was NaN."""
-    if not isinstance(value, list) or not value:
-        return False
-    return all(v is None or isinstance(v, (int, float)) for v in value) or _numeric(value[0])
-
-
 def _write(part: Path, result: Validation, inputs: str) -> None:
     """Write validation.json, the pictures beside it, and the page."""
-    from single_rs.validate.page import render
+    from single_rs.report.validation import render
 
     content = result.as_dict()
     content["inputs"] = inputs
@@ -274,7 +227,7 @@ def _write(part: Path, result: Validation, inputs: str) -> None:
                 np.save(partial, np.asarray(pictures, np.float32))
         check["data"] = {k: _rounded(v) for k, v in check["data"].items()}
     write_json(part / VALIDATION, content)
-    write_text(part / PAGE, render(result))
+    write_text(part / VALIDATION_PAGE, render(result))
 
 
 def _rounded(value: Any) -> Any:

@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from single_rs.errors import InputError
+from single_rs.base.errors import InputError
+from single_rs.pipeline.config import ValidateConfig
 from single_rs.simulate.optics import Microscope, OpticsConfig, fourier_crop, frequency_grid, transfer
-from single_rs.validate.types import ValidateConfig
 
 __all__ = ["make_simulator"]
 

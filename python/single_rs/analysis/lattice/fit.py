@@ -1,0 +1,369 @@
+"""Best-fit crystal lattice of a particle in any orientation: cell, sites, domains, expansion against the bulk.
+
+Convention: x = origin + n · cell, with rows a, b, c of the conventional cell (Å, particle frame) and fractional sites n
+of fcc, bcc, hcp, diamond, rocksalt, zincblende or wurtzite. Neighbour bonds give a seed, sites grow outwards from it
+(`indexing`), and a robust affine fit gives the cell with its covariance (`affine`). Of the equivalent settings of
+the axes the right-handed one nearest to the axes of the particle frame is chosen (`domains`). Without a stated
+structure the one with the largest gain is taken,
+
+    gain = Σ_sites [ln v − (3/2) ln 2πs² − |r|²/2s²] − (k/2) ln n,
+
+the log likelihood against atoms spread evenly (v volume per site, s the scatter, k = 12 parameters): half a BIC
+(G. Schwarz, Ann. Statist. 6, 461 (1978), doi:10.1214/aos/1176344136). Two species tell zincblende from diamond, the two
+sublattices from each other, and the polar direction; positions alone give "diamond" for both. Further domains (twins,
+parts beyond a stacking fault, grains) are searched among the atoms that the first does not explain.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from single_rs.analysis.lattice.affine import CellParameters, cell_parameters
+from single_rs.analysis.lattice.domains import (
+    ON_SITE,
+    SMALLEST_DOMAIN,
+    Member,
+    canonical,
+    find_domain,
+    gain,
+    relate,
+    relax_internal,
+    site_species,
+)
+from single_rs.base.errors import ConvergenceError, InputError
+from single_rs.crystal.compounds import binary_formula
+from single_rs.crystal.neighbours import check_positions, check_sigma, neighbour_cutoff
+from single_rs.crystal.prototypes import STRUCTURES, Bulk, Prototype, bulk_reference, crystal_axes, prototype
+
+__all__ = ["SMALLEST_DOMAIN", "Domain", "Lattice", "check_atoms", "fit_lattice"]
+
+_MAX_DOMAINS = 8
+# Structures whose main domain gains less than this share of the best one's are out of the question.
+_CLEAR = 0.5
+# Two species are ordered on two sublattices when so many atoms are on the right one; half are by chance.
+_ORDERED = 0.75
+# Tried where the species are not known to be one: zincblende is diamond as long as they are not looked at.
+_GEOMETRIES = (*STRUCTURES, "rocksalt", "wurtzite")
+# The densest planes (bilayers where there are two sublattices) of each structure.
+_DENSEST = {
+    "fcc": (1, 1, 1),
+    "bcc": (1, 1, 0),
+    "hcp": (0, 0, 2),
+    "diamond": (1, 1, 1),
+    "rocksalt": (2, 0, 0),
+    "zincblende": (1, 1, 1),
+    "wurtzite": (0, 0, 2),
+}
+
+
+@dataclass(frozen=True)
+class Domain:
+    """One domain of a particle.
+
+    Attributes
+    ----------
+    cell, origin
+        Rows a, b, c (3, 3), and the position (3,) of site 0, Å.
+    parameters
+        Lengths, angles and errors of the cell.
+    atoms
+        Number of atoms on sites of this domain.
+    scatter
+        Å per axis, robust standard deviation of the residuals.
+    affine
+        False for small domains: the first domain's cell, turned and shifted, not a cell of its own.
+    disorientation
+        Degrees, smallest rotation between the axes of this domain and those of domain `partner`.
+    relation
+        To domain `partner`: "main" (none), "twin" (60° about ⟨111⟩), "shifted" (same orientation, as beyond a
+        stacking fault) or "grain".
+    partner
+        An earlier domain: the first that this one is a twin of or shifted from, else the main one.
+    """
+
+    cell: NDArray[np.float64]
+    origin: NDArray[np.float64]
+    parameters: CellParameters
+    atoms: int
+    scatter: float
+    affine: bool
+    disorientation: float
+    relation: str
+    partner: int
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """Best-fit lattice of n atoms; `cell`, `origin` and the parameters are those of the first, largest domain.
+
+    Attributes
+    ----------
+    structure
+        "fcc", "bcc", "hcp", "diamond", "rocksalt", "zincblende" or "wurtzite".
+    cell, origin
+        Rows a, b, c (3, 3) of the conventional cell, and the position (3,) of site 0, Å, particle frame.
+    parameters
+        a, b, c (Å), alpha, beta, gamma (degrees), volume (Å³) and their standard errors; also as attributes.
+    sites
+        (n, 3) fractional coordinates in the cell of the atom's own domain; NaN for atoms without a site.
+    residual
+        (n, 3) Å, atom minus site; NaN without a site.
+    domain
+        (n,) index into `domains`, −1 without a site.
+    on_site
+        (n,) bool, within 0.25 nearest-neighbour distances of the site.
+    domains
+        The domains, the main one first.
+    nearest_neighbour
+        Å, mean bond length of the fitted cell's shell.
+    bulk
+        Bulk crystal of the element or compound, None when unknown or of another kind.
+    species
+        Elements on the first and second sublattice, empty where species are not known or not ordered.
+    antisites
+        Fraction of the main domain's atoms on the sublattice of the other species; NaN without `species`.
+    u, u_err
+        Internal parameter of the main domain's wurtzite cell (ideal 0.375) and its standard error; NaN elsewhere.
+    """
+
+    structure: str
+    cell: NDArray[np.float64]
+    origin: NDArray[np.float64]
+    parameters: CellParameters
+    sites: NDArray[np.float64]
+    residual: NDArray[np.float64]
+    domain: NDArray[np.int64]
+    on_site: NDArray[np.bool_]
+    domains: tuple[Domain, ...]
+    nearest_neighbour: float
+    bulk: Bulk | None
+    species: tuple[str, ...] = ()
+    antisites: float = np.nan
+    u: float = np.nan
+    u_err: float = np.nan
+
+    def __getattr__(self, name: str) -> float:
+        """Give ``a``, ``b``, … ``gamma_err`` of `parameters` directly."""
+        if name in {f.name for f in dataclasses.fields(CellParameters)}:
+            return float(getattr(self.parameters, name))
+        raise AttributeError(f"Lattice has no attribute {name!r}")
+
+    @property
+    def fraction(self) -> float:
+        """Fraction of all atoms within 0.25 nearest-neighbour distances of a site of the main domain."""
+        return float(np.mean(self.on_site & (self.domain == 0)))
+
+    @property
+    def off_lattice(self) -> float:
+        """Fraction of all atoms that are on no site of any domain."""
+        return float(np.mean(~self.on_site))
+
+    @property
+    def axes(self) -> NDArray[np.float64]:
+        """Crystal frame, rows (3, 3) orthonormal in the particle frame; see `crystal_axes`."""
+        return crystal_axes(self.cell, self.structure)
+
+    @property
+    def layer_spacing(self) -> float:
+        """Spacing of the densest planes, Å; bilayers in diamond, zincblende {111} and wurtzite {0002}."""
+        return float(1 / np.linalg.norm(np.array(_DENSEST[self.structure]) @ np.linalg.inv(self.cell).T))
+
+    def site_positions(self, cells: list[NDArray[np.float64]] | None = None) -> NDArray[np.float64]:
+        """Positions (n, 3), Å, of the sites; with `cells` each domain's cell is replaced by the given one."""
+        out = np.full((len(self.sites), 3), np.nan)
+        for k, d in enumerate(self.domains):
+            mine = self.domain == k
+            out[mine] = d.origin + self.sites[mine] @ (d.cell if cells is None else cells[k])
+        return out
+
+
+def fit_lattice(
+    positions: ArrayLike,
+    structure: str | None = None,
+    sigma: ArrayLike | None = None,
+    element: str | None = None,
+    symbols: ArrayLike | None = None,
+) -> Lattice:
+    """Fit the crystal lattice of a particle without any prior orientation.
+
+    Parameters
+    ----------
+    positions
+        (n, 3) Å, any frame; at least 13 atoms.
+    structure
+        "fcc", "bcc", "hcp", "diamond", "rocksalt", "zincblende" or "wurtzite"; None: the one that explains the atoms
+        best. Of one element (`element` or all `symbols` alike) only the first four are tried.
+    sigma
+        (n,) Å per axis, standard errors of the positions, used as weights together with the scatter that they leave
+        unexplained. None: all atoms alike.
+    element
+        Chemical symbol or formula ("PbS"), for the expansion against the bulk (`bulk_reference`). None: that of the
+        symbols, when they are one element or two that are ordered.
+    symbols
+        (n,) chemical symbols. Two species tell the sublattices apart; more are not used.
+
+    Returns
+    -------
+    Lattice
+        The axes are right-handed and nearest to those of the positions' frame. Errors come from the scatter about the
+        fit (`affine`).
+
+    Raises
+    ------
+    InputError
+        Wrong shapes, unknown structure or element.
+    ConvergenceError
+        No lattice of the given kind holds at least 13 atoms.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> n = np.stack(np.meshgrid(*[np.arange(-4, 5)] * 3), -1).reshape(-1, 3)
+    >>> ball = 1.96 * n[(n.sum(1) % 2 == 0) & (np.linalg.norm(n, axis=1) < 4)]
+    >>> lattice = fit_lattice(ball, element="Pt")
+    >>> lattice.structure, round(lattice.a, 3), round(lattice.alpha, 2)
+    ('fcc', 3.92, 90.0)
+    """
+    x = check_positions(positions, SMALLEST_DOMAIN)
+    s = None if sigma is None else check_sigma(sigma, len(x))
+    names = None if symbols is None else np.asarray(symbols, dtype=str)
+    if names is not None and names.shape != (len(x),):
+        raise InputError(f"symbols have shape {names.shape}; ({len(x)},) is needed, one for each position")
+    pure, pair = _composition(element, names)
+    if element is not None:
+        bulk_reference(element)  # A wrong element is told before the work, not after.
+    kinds = [prototype(k) for k in ((structure,) if structure else STRUCTURES if pure else _GEOMETRIES)]
+    nearest = neighbour_cutoff(x)[0]
+    everyone = np.ones(len(x), dtype=bool)
+    found = [(kind, find_domain(x, s, kind, nearest, everyone, None)) for kind in kinds]
+    held = [(gain(member, kind, len(x)), kind, member) for kind, member in found if member is not None]
+    if not held:
+        raise ConvergenceError(
+            f"no lattice ({structure or ', '.join(k.name for k in kinds)}) holds {SMALLEST_DOMAIN} of the {len(x)} "
+            f"atoms (nearest neighbours {nearest:.2f} Å); check the tracing or name the structure"
+        )
+    best = max(h[0] for h in held)
+    # In a crystal that a fault or a twin divides, the layers of another lattice may hold as many atoms as one part of
+    # it; with all parts counted the true one holds more.
+    close = [h for h in held if h[0] > _CLEAR * best]
+    if len(close) > 1:
+        close = [(_total_gain(_parts(x, s, k, nearest, canonical(m, k, x)), k), k, m) for _, k, m in close]
+    _, kind, main = max(close, key=lambda h: h[0])
+    if kind.name == "diamond" and structure is None and not pure:
+        # Diamond with two species, told by the symbols or by the formula alone, is zincblende.
+        binary = prototype("zincblende")
+        told = element is not None and bulk_reference(element, binary.name) is not None
+        kind = (
+            binary
+            if told or (pair and names is not None and _order(main, binary, names == pair[0]) > _ORDERED)
+            else kind
+        )
+    first = names == pair[0] if names is not None and pair is not None and len(kind.exchanges[0]) else None
+    if first is not None and _order(main, kind, first) < _ORDERED:
+        first = None
+    members = _parts(x, s, kind, nearest, canonical(main, kind, x, first), first)
+    wrong = np.nan if first is None else 1 - _order(members[0], kind, first)
+    members = [relax_internal(m, kind, x, s) for m in members]
+    compound = "".join(pair) if pair is not None and kind.name not in STRUCTURES else None
+    alone = str(names[0]) if names is not None and pure else None
+    known = element or compound or alone
+    bulk = None if known is None else bulk_reference(known, kind.name)
+    species = pair if first is not None and pair is not None else ()
+    return dataclasses.replace(_assemble(x, kind, members, bulk), species=species, antisites=wrong)
+
+
+def check_atoms(positions: ArrayLike, lattice: Lattice) -> NDArray[np.float64]:
+    """Return positions (n, 3), or raise `InputError` if the lattice was fitted to another number of atoms."""
+    x = check_positions(positions)
+    if len(x) != len(lattice.sites):
+        raise InputError(
+            f"positions hold {len(x)} atoms, the lattice {len(lattice.sites)}; fit the lattice to these atoms"
+        )
+    return x
+
+
+def _composition(element: str | None, names: NDArray[np.str_] | None) -> tuple[bool, tuple[str, str] | None]:
+    """Whether the atoms are of one element, and the two elements in the order of the formula when they are of two."""
+    if names is None:
+        from ase.data import atomic_numbers
+
+        return element in atomic_numbers, None
+    kinds = sorted(set(names.tolist()))
+    return len(kinds) == 1, binary_formula(kinds[0], kinds[1]) if len(kinds) == 2 else None
+
+
+def _order(member: Member, kind: Prototype, first: NDArray[np.bool_]) -> float:
+    """Fraction of a domain's atoms on the sublattice of their species, the better of the two assignments."""
+    known = member.indexed
+    right = float(np.mean((site_species(member.sites[known], kind) == 0) == first[known]))
+    return max(right, 1 - right)
+
+
+def _total_gain(members: list[Member], kind: Prototype) -> float:
+    """Gain of all domains together, less what it takes to say which of them each atom is in."""
+    count = len(members[0].sites)
+    shares = [int(m.indexed.sum()) for m in members]
+    return sum(gain(m, kind, count) + n * float(np.log(n / count)) for m, n in zip(members, shares, strict=True))
+
+
+def _parts(
+    x: NDArray[np.float64],
+    sigma: NDArray[np.float64] | None,
+    kind: Prototype,
+    nearest: float,
+    main: Member,
+    first: NDArray[np.bool_] | None = None,
+) -> list[Member]:
+    """Return the main domain and those that are found among the atoms it leaves, each of the main one's shape."""
+    members = [main]
+    free = ~main.indexed
+    while len(members) < _MAX_DOMAINS and free.sum() >= SMALLEST_DOMAIN:
+        further = find_domain(x, sigma, kind, nearest, free, main.fit.cell)
+        if further is None:
+            break
+        members.append(canonical(further, kind, x, first))
+        free &= ~further.indexed
+    return members
+
+
+def _assemble(x: NDArray[np.float64], kind: Prototype, members: list[Member], bulk: Bulk | None) -> Lattice:
+    """Collect the domains, and check what is returned."""
+    sites, residual = np.full((len(x), 3), np.nan), np.full((len(x), 3), np.nan)
+    domain = np.full(len(x), -1)
+    main = members[0].fit.cell
+    shell = np.linalg.norm(kind.shells[0] @ main, axis=1)
+    bond = float(shell.min())
+    domains = []
+    for k, m in enumerate(members):
+        mine = m.indexed
+        sites[mine], residual[mine], domain[mine] = m.sites[mine], m.fit.residual, k
+        on = int(np.sum(np.linalg.norm(m.fit.residual, axis=1) < ON_SITE * bond))
+        angle, relation, partner = relate(m.fit.cell, [e.fit.cell for e in members[:k]], kind)
+        parameters = cell_parameters(m.fit.cell, m.fit.covariance[3:, 3:])
+        domains.append(
+            Domain(m.fit.cell, m.fit.origin, parameters, on, m.fit.scatter, m.affine, angle, relation, partner)
+        )
+    lattice = Lattice(
+        structure=kind.name,
+        cell=main,
+        origin=members[0].fit.origin,
+        parameters=domains[0].parameters,
+        sites=sites,
+        residual=residual,
+        domain=domain,
+        on_site=np.nan_to_num(np.linalg.norm(residual, axis=1), nan=np.inf) < ON_SITE * bond,
+        domains=tuple(domains),
+        nearest_neighbour=float(shell[shell < 1.1 * bond].mean()),
+        bulk=bulk,
+        u=members[0].u,
+        u_err=members[0].u_err,
+    )
+    if not np.linalg.det(main) > 0:
+        raise ConvergenceError(
+            f"the fitted cell is not right-handed (volume {np.linalg.det(main):.3g} Å³); check the atoms"
+        )
+    return lattice

@@ -1,0 +1,227 @@
+"""Read what a comparison needs of each particle from its folder: atoms.xyz, lattice.json, summary.json, energy.json.
+
+A folder is that of a particle when it has atoms.xyz or summary.json, that of a run when it has particle_NN, and may
+hold folders of runs. Names are as short as they can be and stay different: particle_00, or run/particle_00.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from single_rs.base.errors import DataFileError, InputError
+from single_rs.io.json import read_json
+
+__all__ = ["ParticleRow", "find_particles", "read_row"]
+
+CELL = ("a", "b", "c", "alpha", "beta", "gamma")
+_DEPTH = 2  # folders of runs within the folder that was given
+_KERNEL = 2.0  # Å, of the strain, where the file of atoms does not state it
+_PLAIN_VERDICT = "not judged"  # of folders of `single-rs analyze`, which has atoms alone to go by
+
+
+@dataclass(frozen=True)
+class ParticleRow:
+    """One particle.
+
+    Attributes
+    ----------
+    name, folder
+        Name on figures, and where its files are.
+    verdict
+        solved, doubtful, failed, or "not judged" when there is no verdict.
+    element, structure
+        Symbol of the most frequent element; lattice type or "".
+    values, errors
+        Quantity (see `single_rs.compare.QUANTITIES`) → value and standard error; what is not known is absent.
+    positions
+        (n, 3) Å from the middle of the atoms.
+    radial, surface
+        (n,) radial strain, fraction, NaN where unknown; (n,) bool.
+    cell
+        (3, 3) lattice vectors as rows, Å, or ``None``.
+    """
+
+    name: str
+    folder: Path
+    verdict: str
+    element: str
+    structure: str
+    values: dict[str, float]
+    errors: dict[str, float]
+    positions: NDArray[np.float64] = field(repr=False)
+    radial: NDArray[np.float64] = field(repr=False)
+    surface: NDArray[np.bool_] = field(repr=False)
+    cell: NDArray[np.float64] | None = field(default=None, repr=False)
+
+
+def find_particles(folders: Sequence[Path]) -> list[tuple[str, Path]]:
+    """Return name and folder of every particle, each folder once, in the order given."""
+    if not folders:
+        raise InputError("no folder is given; give folders of runs or of particles")
+    found: dict[Path, Path] = {}
+    for folder in folders:
+        if not folder.is_dir():
+            raise DataFileError(f"{folder} is not a folder; give folders of runs or of particles")
+        inside = _within(folder, _DEPTH)
+        if not inside:
+            raise DataFileError(
+                f"{folder} holds no particle: neither atoms.xyz, summary.json nor particle_NN folders are in it"
+            )
+        found |= {path.resolve(): path for path in inside}
+    return list(zip(_names(list(found)), found.values(), strict=True))
+
+
+def _within(folder: Path, depth: int) -> list[Path]:
+    """Return the particle folders in a folder, itself included."""
+    if any((folder / name).exists() for name in ("atoms.xyz", "summary.json")):
+        return [folder]
+    inside = sorted(p for p in folder.iterdir() if p.is_dir())
+    return [found for sub in inside for found in _within(sub, depth - 1)] if depth else []
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """Return the last parts of paths that tell them apart."""
+    for parts in range(1, max(len(p.parts) for p in paths) + 1):
+        names = ["/".join(p.parts[-parts:]).lstrip("/") for p in paths]
+        if len(set(names)) == len(names):
+            return names
+    return [str(p) for p in paths]
+
+
+def read_row(name: str, folder: Path) -> ParticleRow:
+    """Read one particle.
+
+    Parameters
+    ----------
+    name
+        On figures and in tables.
+    folder
+        Of the particle.
+
+    Raises
+    ------
+    DataFileError
+        When a file that is there cannot be read.
+    """
+    summary, lattice = _json(folder / "summary.json"), _json(folder / "lattice.json")
+    lattice = lattice or summary.get("lattice") or {}
+    values: dict[str, float] = {}
+    errors: dict[str, float] = {}
+    _take(values, "resolution", summary.get("resolution"))
+    positions, symbols, columns, info = _atoms(folder / "atoms.xyz")
+    element = max(set(symbols), key=symbols.count) if symbols else str(summary.get("element") or "")
+    structure = str(lattice.get("structure") or "")
+    cell = _lattice(lattice, values, errors)
+    count = len(positions)
+    if count:
+        values["atoms"] = float(count)
+        volume = _atomic_volume(structure, values, element)
+        if volume is not None:
+            values["diameter"] = (6 * count * volume / np.pi) ** (1 / 3)
+            errors["diameter"] = values["diameter"] * 2 * count ** (1 / 3) / count / 3
+        else:
+            _take(values, "diameter", summary.get("diameter"))
+            errors["diameter"] = 0.0
+    radial = np.asarray(columns.get("radial_strain", np.full(count, np.nan)), np.float64)
+    surface = np.asarray(columns.get("surface", np.zeros(count)), np.float64) > 0.5
+    if count and np.isfinite(radial).any():
+        kernel = float(info.get("strain_kernel") or _KERNEL)
+        tied = (4 * np.pi * kernel**2) ** 1.5 / volume if volume is not None and kernel > 0 else 1.0
+        _strain(summary, radial, surface, max(tied, 1.0), values, errors)
+    _energy(folder, values, errors)
+    verdict = str(summary.get("verdict") or _PLAIN_VERDICT)
+    middle = positions.mean(axis=0) if count else np.zeros(3)
+    return ParticleRow(
+        name, folder, verdict, element, structure, values, errors, positions - middle, radial, surface, cell
+    )
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """Read a JSON object, an empty one when there is no file."""
+    return read_json(path) if path.exists() else {}
+
+
+def _take(into: dict[str, float], key: str, value: Any) -> None:
+    """Keep a number under a key when it is a finite one."""
+    if isinstance(value, (int, float)) and np.isfinite(value):
+        into[key] = float(value)
+
+
+def _atoms(path: Path) -> tuple[NDArray[np.float64], list[str], dict[str, Any], dict[str, Any]]:
+    """Read positions (n, 3), symbols, columns and header of the atoms; nothing when there is no file."""
+    if not path.exists():
+        return np.zeros((0, 3)), [], {}, {}
+    from ase.io import read
+
+    try:
+        model: Any = read(path, format="extxyz", index=0)
+    except (OSError, ValueError, KeyError, IndexError, RuntimeError) as error:
+        raise DataFileError(f"{path} cannot be read as extxyz: {' '.join(str(error).split())[:200]}") from None
+    return np.array(model.positions, np.float64), model.get_chemical_symbols(), model.arrays, model.info
+
+
+def _lattice(lattice: dict[str, Any], values: dict[str, float], errors: dict[str, float]) -> NDArray[np.float64] | None:
+    """Take the cell, its mean edge and its expansion; return its vectors as rows."""
+    cell = lattice.get("cell", lattice)
+    for key in CELL:
+        _take(values, key, cell.get(key))
+        _take(errors, key, cell.get(f"{key}_err"))
+    volume = cell.get("volume")
+    if volume:
+        values["mean_edge"] = float(volume) ** (1 / 3)
+        _take(errors, "mean_edge", values["mean_edge"] * float(cell.get("volume_err") or np.nan) / float(volume) / 3)
+    grown = lattice.get("expansion")
+    if isinstance(grown, dict):
+        _take(values, "expansion", grown.get("mean"))
+        _take(errors, "expansion", grown.get("mean_err"))
+    vectors = cell.get("vectors")
+    return None if vectors is None else np.asarray(vectors, np.float64)
+
+
+def _atomic_volume(structure: str, values: dict[str, float], element: str) -> float | None:
+    """Return the volume of an atom in Å³, of the fitted cell or of the bulk of the element."""
+    from single_rs.crystal.prototypes import bulk_reference, prototype
+
+    if structure and "mean_edge" in values:
+        return values["mean_edge"] ** 3 / len(prototype(structure).motif)
+    bulk = bulk_reference(element) if element else None
+    if bulk is None:
+        return None
+    return float(np.linalg.det(bulk.cell())) / len(prototype(bulk.structure).motif)
+
+
+def _strain(
+    summary: dict[str, Any], radial: NDArray[np.float64], surface: NDArray[np.bool_], tied: float,
+    values: dict[str, float], errors: dict[str, float],
+) -> None:  # fmt: skip
+    """Take the radial strain of all, core and surface atoms; see `single_rs.compare` for its error."""
+    statistics = (summary.get("strain") or {}).get("statistics") or {}
+    stated = statistics.get("radial") or {}
+    finite = np.isfinite(radial)
+    groups = {"": finite, "_core": finite & ~surface, "_surface": finite & surface}
+    for suffix, chosen in groups.items():
+        if not chosen.any():
+            continue
+        key, count = f"radial_strain{suffix}", int(chosen.sum())
+        values[key] = float(radial[chosen].mean())
+        group = stated.get(suffix[1:] or "all")
+        error = group.get("mean_err") if isinstance(group, dict) else None
+        spread = float(radial[chosen].std())
+        errors[key] = float(error) if error is not None else spread * float(np.sqrt(min(tied / count, 1.0)))
+    values["radial_strain_std"] = float(radial[finite].std())
+    error = (stated.get("all") or {}).get("std_err")
+    share = float(np.sqrt(min(tied / (2 * finite.sum()), 0.5)))
+    errors["radial_strain_std"] = float(error) if error is not None else values["radial_strain_std"] * share
+
+
+def _energy(folder: Path, values: dict[str, float], errors: dict[str, float]) -> None:
+    """Take the formation energy per atom, eV, where it was computed."""
+    content = _json(folder / "energy.json")
+    _take(values, "formation_energy", content.get("formation_energy_per_atom"))
+    _take(errors, "formation_energy", content.get("formation_energy_per_atom_err"))

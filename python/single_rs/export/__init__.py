@@ -1,0 +1,34 @@
+"""Atoms, lattice, strain, structure and distances in files, and inputs for other programs."""
+
+from __future__ import annotations
+
+from single_rs.export.analysis import write_analysis
+from single_rs.export.atoms import read_xyz, to_ase, write_cif, write_pdb, write_xyz
+from single_rs.export.formats import write_formats
+from single_rs.export.lattice import read_lattice, write_lattice
+from single_rs.export.strain import write_strain
+from single_rs.export.structure import write_structure
+from single_rs.export.tables import (
+    write_cell_against_size,
+    write_pair_distribution,
+    write_powder_pattern,
+    write_row_distances,
+)
+
+__all__ = [
+    "read_lattice",
+    "read_xyz",
+    "to_ase",
+    "write_analysis",
+    "write_cell_against_size",
+    "write_cif",
+    "write_formats",
+    "write_lattice",
+    "write_pair_distribution",
+    "write_pdb",
+    "write_powder_pattern",
+    "write_row_distances",
+    "write_strain",
+    "write_structure",
+    "write_xyz",
+]

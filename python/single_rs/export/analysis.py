@@ -1,0 +1,56 @@
+"""All files of an analysed particle."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from single_rs.analysis.distances.summary import distance_summary
+from single_rs.analysis.model import Particle
+from single_rs.analysis.structure import survey_structure
+from single_rs.export.atoms import write_xyz
+from single_rs.export.dft import DftSettings
+from single_rs.export.distances import write_distances
+from single_rs.export.formats import write_formats
+from single_rs.export.lattice import write_lattice
+from single_rs.export.strain import write_strain
+
+__all__ = ["write_analysis"]
+
+
+def write_analysis(
+    folder: str | os.PathLike[str],
+    model: Particle,
+    formats: tuple[str, ...] = ("pdb", "cif", "poscar"),
+    vacuum: float = 10.0,
+    dft: DftSettings | None = None,
+) -> list[Path]:
+    """Write atoms.xyz, structure.csv and .json, lattice.json, distances, strain, the formats; return the files.
+
+    Parameters
+    ----------
+    folder
+        Made if needed.
+    model
+        Result of `analyze`.
+    formats
+        Names in `export_dft.FORMATS`.
+    vacuum
+        Å round the particle in periodic formats.
+    dft
+        Settings of the calculations among the formats; None: the defaults.
+    """
+    from single_rs.export.structure import write_structure
+
+    target = Path(folder)
+    target.mkdir(parents=True, exist_ok=True)
+    written = [target / "atoms.xyz"]
+    write_xyz(written[0], model)
+    written += write_structure(target, model.atoms.positions, survey_structure(model.atoms.positions))
+    written += write_distances(target, model)
+    if model.lattice is not None:
+        constants = distance_summary(model.atoms, model.lattice, model.powder)
+        write_lattice(target / "lattice.json", model.lattice, constants)
+        written.append(target / "lattice.json")
+        written += write_strain(target, model)
+    return written + write_formats(target, model, [f for f in formats if f != "xyz"], vacuum, dft)

@@ -1,0 +1,241 @@
+"""Atoms of a particle in files: extxyz with all that is known of each atom, PDB, CIF; and reading any of them.
+
+Positions. In the library an atom lies at (x, y, z) Å from the box centre, voxel N//2. Maps are written with ORIGIN 0,
+
+    file position = library position + (N//2) · pixel_size,
+
+so that a map and its atoms overlay in ChimeraX. The box and pixel size stand in the header (extxyz keys, PDB REMARK 3),
+from which `read_xyz` finds the library positions again. Without box and pixel size positions are written as they are.
+
+Columns of the extxyz: species, pos (Å), sigma (Å per axis), height (map units), bfactor (Å²), cn (coordination),
+structure_type (OVITO's codes: other 0, fcc 1, hcp 2, bcc 3, ico 4), strain (xx, yy, zz, xy, xz, yz; fraction, tensor
+shear, axes named by the key strain_frame), radial_strain (fraction), surface (0 or 1). Unknown values are nan.
+
+References: extended XYZ as read by ASE (A. H. Larsen et al., J. Phys.: Condens. Matter 29, 273002 (2017),
+doi:10.1088/1361-648X/aa680e); PDB format 3.3; CIF (S. R. Hall et al., Acta Cryst. A 47, 655 (1991),
+doi:10.1107/S010876739101067X).
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from single_rs._core import __version__
+from single_rs.analysis.model import Particle
+from single_rs.base.errors import DataFileError, InputError
+
+if TYPE_CHECKING:
+    from single_rs.records import Atoms
+
+__all__ = ["file_offset", "read_xyz", "to_ase", "write_cif", "write_pdb", "write_xyz"]
+
+_PROPERTIES = (
+    "species:S:1:pos:R:3:sigma:R:1:height:R:1:bfactor:R:1:cn:I:1:structure_type:I:1"
+    ":strain:R:6:radial_strain:R:1:surface:I:1"
+)
+_REFINED = ":probability:R:1:cov:R:6"  # of refined atoms; xx, yy, zz, xy, xz, yz in Å²
+_UPPER = ((0, 1, 2, 0, 0, 1), (0, 1, 2, 1, 2, 2))  # order of the six components in files
+# The field widths of PDB hold serial numbers to 99,999 and residue numbers to 9,999; beyond they start again.
+_PDB_SERIAL, _PDB_RESIDUE = 100_000, 10_000
+
+
+def file_offset(box: int | None, pixel_size: float | None) -> float:
+    """Å added to each library coordinate in files, (N//2) · pixel_size; 0 without a box."""
+    if box is None or pixel_size is None:
+        return 0.0
+    if box < 1 or not pixel_size > 0:
+        raise InputError(f"box is {box} px and pixel_size {pixel_size} Å; both must be more than 0")
+    return (box // 2) * float(pixel_size)
+
+
+def _header(model: Particle) -> str:
+    """Comment line of the extxyz file."""
+    refined = "" if model.atoms.covariance is None else _REFINED
+    keys = [f"Properties={_PROPERTIES}{refined}", 'pbc="F F F"', 'hand="undetermined"']
+    if model.box is not None:
+        keys += [f"pixel_size={model.pixel_size}", f"box={model.box}"]
+        keys.append('frame="file position = position from the box centre + (box//2)*pixel_size, Angstrom"')
+    else:
+        keys.append('frame="as given, Angstrom"')
+    if model.strain is not None:
+        axes = "a,b,c of the lattice" if model.strain.frame == "crystal" else "x,y,z of this file"
+        keys += [f'strain_frame="{model.strain.frame}: {axes}"', f'strain_reference="{model.strain.reference}"']
+        keys += ['strain_components="xx,yy,zz,xy,xz,yz"', f"strain_kernel={model.strain.kernel_width}"]
+    if model.lattice is not None:
+        keys.append(f'structure="{model.lattice.structure}"')
+    return " ".join([*keys, f'program="single_rs {__version__}"'])
+
+
+def write_xyz(path: str | os.PathLike[str], model: Particle) -> None:
+    """Write atoms.xyz (extended XYZ), see the module for columns and frame.
+
+    Parameters
+    ----------
+    path
+        File; replaced if it exists.
+    model
+        Atoms with what is known of each.
+
+    Raises
+    ------
+    DataFileError
+        If the file cannot be written.
+    """
+    from single_rs.io import write_text
+
+    a, count = model.atoms, len(model.atoms.positions)
+    place = np.asarray(a.positions) + file_offset(model.box, model.pixel_size)
+    tensor = model.strain.tensor if model.strain is not None else np.full((count, 6), np.nan)
+    radial = model.strain.radial if model.strain is not None else np.full(count, np.nan)
+    lines = [str(count), _header(model)]
+    for k in range(count):
+        numbers = [f"{v:.6f}" for v in (*place[k], a.sigma[k])] + [f"{a.height[k]:.6g}", f"{a.bfactor[k]:.4f}"]
+        codes = [str(int(model.coordination[k])), str(int(model.structure_type[k]))]
+        strains = [f"{v:.7f}" for v in (*tensor[k], radial[k])]
+        lines.append(" ".join([str(a.symbols[k]), *numbers, *codes, *strains, str(int(model.surface[k]))]))
+        if a.covariance is not None:
+            lines[-1] += "".join(f" {v:.6g}" for v in (a.probability[k], *a.covariance[k][_UPPER]))
+    write_text(path, "\n".join(lines) + "\n")
+
+
+def write_pdb(path: str | os.PathLike[str], model: Particle) -> None:
+    """Write a PDB file: one residue per atom, occupancy = probability of the peak, B-factor in Å²; overlays the map."""
+    from single_rs.io import write_text
+
+    place = np.asarray(model.atoms.positions) + file_offset(model.box, model.pixel_size)
+    if np.abs(place).max() >= 1000:
+        raise InputError(f"a position is {np.abs(place).max():.0f} Å; PDB holds less than 1000 Å, write extxyz instead")
+    lines = ["REMARK   3 SINGLE_RS HAND UNDETERMINED"]
+    if model.box is not None:
+        lines.append(f"REMARK   3 SINGLE_RS BOX {model.box} PIXEL_SIZE {model.pixel_size}")
+    occupancy = np.nan_to_num(np.asarray(model.atoms.probability, dtype=float), nan=1.0)
+    bfactor = np.clip(np.nan_to_num(np.asarray(model.atoms.bfactor, dtype=float)), 0, 999.99)
+    for k, (symbol, r) in enumerate(zip(model.atoms.symbols, place, strict=True), start=1):
+        # Element symbols are right-justified in columns 13-14, as PDB asks.
+        name = str(symbol).upper()
+        lines.append(
+            f"HETATM{k % _PDB_SERIAL:5d} {name:>2s}   {name:>3s} A{k % _PDB_RESIDUE:4d}    "
+            f"{r[0]:8.3f}{r[1]:8.3f}{r[2]:8.3f}{occupancy[k - 1]:6.2f}{bfactor[k - 1]:6.2f}          {name:>2s}"
+        )
+    write_text(path, "\n".join([*lines, "END"]) + "\n", encoding="ascii")
+
+
+def write_cif(path: str | os.PathLike[str], model: Particle, vacuum: float = 10.0) -> None:
+    """Write a CIF in P1 with the map's box as cell, so that it overlays; without a box, particle and vacuum (Å)."""
+    from gemmi import cif
+
+    from single_rs.io import atomic
+
+    if model.box is not None and model.pixel_size is not None:
+        lengths = np.full(3, model.box * float(model.pixel_size))
+        place = np.asarray(model.atoms.positions) + file_offset(model.box, model.pixel_size)
+    else:
+        periodic = to_ase(model.atoms, vacuum)
+        lengths, place = periodic.cell.lengths(), periodic.positions
+    document = cif.Document()
+    block = document.add_new_block("particle")
+    block.set_pair("_audit_creation_method", cif.quote(f"single_rs {__version__}; hand undetermined"))
+    for name, value in zip("abc", lengths, strict=True):
+        block.set_pair(f"_cell_length_{name}", f"{value:.6f}")
+    for name in ("alpha", "beta", "gamma"):
+        block.set_pair(f"_cell_angle_{name}", "90")
+    block.set_pair("_space_group_name_H-M_alt", cif.quote("P 1"))
+    block.set_pair("_space_group_IT_number", "1")
+    block.init_loop("_space_group_symop_", ["operation_xyz"]).add_row([cif.quote("x,y,z")])
+    columns = ["label", "type_symbol", "fract_x", "fract_y", "fract_z", "occupancy", "B_iso_or_equiv"]
+    loop = block.init_loop("_atom_site_", columns)
+    occupancy = np.nan_to_num(np.asarray(model.atoms.probability, dtype=float), nan=1.0)
+    for k, symbol in enumerate(model.atoms.symbols):
+        b = model.atoms.bfactor[k]
+        row = [f"{symbol}{k + 1}", str(symbol), *(f"{v:.8f}" for v in place[k] / lengths)]
+        loop.add_row([*row, f"{occupancy[k]:.3f}", f"{b:.3f}" if np.isfinite(b) else "?"])
+    with atomic(path) as temporary:
+        document.write_file(str(temporary))
+
+
+def to_ase(atoms: Atoms, vacuum: float | None = None) -> Any:
+    """Return ``ase.Atoms`` in the same order, with positions from the box centre.
+
+    With `vacuum` (Å on each side) the particle is put in the middle of its own orthorhombic cell; boundaries stay open.
+    """
+    from ase import Atoms as AseAtoms
+
+    out: Any = AseAtoms([str(s) for s in atoms.symbols], positions=np.asarray(atoms.positions))
+    if vacuum is not None:
+        if not vacuum >= 0:
+            raise InputError(f"vacuum is {vacuum} Å; it must be at least 0 Å")
+        out.center(vacuum=vacuum)
+    return out
+
+
+def _pdb_box(path: Path) -> dict[str, Any]:
+    """Box and pixel size from the REMARK that `write_pdb` leaves."""
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            words = line.split()
+            if words[:3] == ["REMARK", "3", "SINGLE_RS"] and "BOX" in words and "PIXEL_SIZE" in words:
+                values = dict(zip(words[3::2], words[4::2]))
+                return {"box": int(values["BOX"]), "pixel_size": float(values["PIXEL_SIZE"])}
+    return {}
+
+
+def read_xyz(path: str | os.PathLike[str]) -> Atoms:
+    """Read atoms from extxyz, xyz, PDB, CIF, POSCAR or whatever else ASE reads (the last frame of several).
+
+    Positions are returned from the box centre when the file carries box and pixel_size (as ours do), else as they are.
+    What a file does not hold (height, bfactor, sigma, probability) is NaN.
+
+    Parameters
+    ----------
+    path
+        File; its suffix tells the format.
+
+    Raises
+    ------
+    DataFileError
+        If the file is missing, holds no atoms, or is in no format that ASE knows.
+    """
+    from ase.io import read
+
+    from single_rs.records import Atoms
+
+    source = Path(path)
+    if not source.is_file():
+        raise DataFileError(f"cannot read {source}: no such file")
+    try:
+        found: Any = read(source)
+        info = {**found.info, **(_pdb_box(source) if source.suffix.lower() in (".pdb", ".ent") else {})}
+        offset = file_offset(info.get("box"), info.get("pixel_size"))
+    except Exception as error:  # ASE's readers raise whatever their parsers do: all mean the same to the user.
+        raise DataFileError(
+            f"{source} cannot be read as atoms ({type(error).__name__}: {error}); give extxyz, xyz, PDB, CIF or POSCAR"
+        ) from None
+    if len(found) == 0 or not np.all(np.isfinite(found.positions)):
+        raise DataFileError(
+            f"{source} holds {len(found)} atoms, or positions that are not numbers; give at least one atom"
+        )
+
+    def column(*names: str) -> NDArray[np.float64]:
+        for name in names:
+            if name in found.arrays and found.arrays[name].shape == (len(found),):
+                return np.asarray(found.arrays[name], dtype=np.float64)
+        return np.full(len(found), np.nan)
+
+    covariance = None
+    if found.arrays.get("cov", np.empty(0)).shape == (len(found), 6):
+        covariance = np.empty((len(found), 3, 3))
+        covariance[:, *_UPPER] = covariance[:, *_UPPER[::-1]] = found.arrays["cov"]
+    return Atoms(
+        covariance=covariance,
+        positions=np.asarray(found.positions, dtype=np.float64) - offset,
+        symbols=np.array(found.get_chemical_symbols()),
+        height=column("height"),
+        bfactor=column("bfactor"),
+        sigma=column("sigma"),
+        probability=column("probability", "occupancy"),
+    )

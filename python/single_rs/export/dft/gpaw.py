@@ -1,0 +1,129 @@
+"""GPAW: scripts for the particle (energy and forces) and the bulk of each element (energy at its own volume).
+
+Atomic orbitals (LCAO, double zeta with polarisation) and PBE: minutes for tens of atoms. The particle has open
+boundaries; LCAO gives no stress, so the bulk is computed at seven volumes and the minimum is that of the equation of
+state.
+
+References: J. J. Mortensen et al., J. Chem. Phys. 160, 092503 (2024), doi:10.1063/5.0182685; A. H. Larsen et al.,
+Phys. Rev. B 80, 195112 (2009), doi:10.1103/PhysRevB.80.195112 (LCAO); the equation of state is that of
+A. B. Alchagirov et al., Phys. Rev. B 63, 224115 (2001), doi:10.1103/PhysRevB.63.224115.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from single_rs.analysis.model import Particle
+from single_rs.export.dft.cells import beside, bulk_cells, k_mesh, particle_cell
+from single_rs.export.dft.settings import DftSettings
+from single_rs.io import atomic, write_text
+
+__all__ = ["write_gpaw"]
+
+_PARTICLE = '''"""Energy and forces of the particle in {structure}: mpiexec -n N gpaw python {script}."""
+
+from pathlib import Path
+
+from ase.io import read
+from gpaw import GPAW, FermiDirac
+
+folder = Path(__file__).resolve().parent
+atoms = read(folder / "{structure}")
+atoms.calc = GPAW(
+    mode="lcao",
+    basis="dzp",
+    xc="PBE",
+    h={spacing:g},
+    kpts=(1, 1, 1),
+    occupations=FermiDirac({width:.4f}),
+    spinpol={spin},
+    symmetry="off",
+    convergence={{"energy": 1e-4}},
+    txt=str(folder / "{stem}.txt"),
+)
+energy = atoms.get_potential_energy()
+forces = atoms.get_forces()
+atoms.write(folder / "{stem}_result.xyz", format="extxyz")
+print(f"energy {{energy:.4f}} eV ({{energy / len(atoms):.4f}} eV/atom)")
+print(f"largest force component {{abs(forces).max():.3f}} eV/Angstrom")
+'''
+
+_BULK = '''"""E_bulk of {element} in {structure} at the volume of least energy: mpiexec -n N gpaw python {script}."""
+
+from pathlib import Path
+
+import numpy as np
+from ase.eos import EquationOfState
+from ase.io import read
+from gpaw import GPAW, FermiDirac
+from gpaw.utilities import h2gpts
+
+folder = Path(__file__).resolve().parent
+start = read(folder / "{structure}")
+volumes, energies = [], []
+for scale in np.linspace(0.97, 1.03, 7):
+    atoms = start.copy()
+    atoms.set_cell(start.cell * scale, scale_atoms=True)
+    atoms.calc = GPAW(
+        mode="lcao",
+        basis="dzp",
+        xc="PBE",
+        gpts=h2gpts({spacing:g}, start.cell),
+        kpts={{"size": {mesh}, "gamma": True}},
+        occupations=FermiDirac({width:.4f}),
+        spinpol={spin},
+        convergence={{"energy": 1e-5}},
+        txt=str(folder / f"{stem}_{{scale:.2f}}.txt"),
+    )
+    volumes.append(atoms.get_volume() / len(atoms))
+    energies.append(atoms.get_potential_energy() / len(atoms))
+volume, energy, modulus = EquationOfState(volumes, energies, eos="sj").fit()
+print(f"E_bulk {{energy:.4f}} eV/atom at {{volume:.3f}} Angstrom^3/atom")
+'''
+
+
+def _write_script(script: Path, template: str, atoms: Any, **values: object) -> list[Path]:
+    from ase.io import write
+
+    structure = script.with_suffix(".xyz")
+    with atomic(structure) as temporary:
+        write(temporary, atoms, format="extxyz")
+    text = template.format(
+        script=script.name, structure=structure.name, stem=script.stem, spin=atoms.has("initial_magmoms"), **values
+    )
+    write_text(script, text)
+    return [script, structure]
+
+
+def write_gpaw(
+    path: str | os.PathLike[str], model: Particle, vacuum: float = 10.0, settings: DftSettings | None = None
+) -> list[Path]:
+    """Write GPAW scripts and the structures they read: the particle, and a bulk script beside it for each element.
+
+    Parameters
+    ----------
+    path
+        Script of the particle, as in ``gpaw_particle.py``; replaced if it exists.
+    model
+        The particle.
+    vacuum
+        Å on each side of the particle.
+    settings
+        None: the defaults.
+
+    Returns
+    -------
+    list[Path]
+        The files.
+    """
+    chosen = DftSettings() if settings is None else settings
+    target = Path(path)
+    atoms = particle_cell(model, vacuum, chosen)
+    numbers = {"spacing": chosen.gpaw_spacing, "width": chosen.fermi_width}
+    written = _write_script(target, _PARTICLE, atoms, **numbers)
+    for element, cell in bulk_cells(atoms).items():
+        script, mesh = beside(target, f"bulk_{element}"), k_mesh(cell.cell.array, chosen.k_spacing)
+        written += _write_script(script, _BULK, cell, element=element, mesh=mesh, **numbers)
+    return written

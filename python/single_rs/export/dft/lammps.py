@@ -1,0 +1,120 @@
+"""LAMMPS: the particle as a data file, a run of its energy per atom, and runs of the bulk of each element.
+
+Units metal (Å, eV), atom_style atomic, types are the species, sorted. The interatomic potential stands in one file,
+``<stem>_potential.in``, which all runs include: it names an EAM file that has to be put there, or is replaced.
+
+Reference: A. P. Thompson et al., Comput. Phys. Commun. 271, 108171 (2022), doi:10.1016/j.cpc.2021.108171.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from single_rs.analysis.model import Particle
+from single_rs.export.dft.cells import beside, bulk_cells, particle_cell, write_ascii
+from single_rs.export.dft.settings import DftSettings
+from single_rs.io import atomic
+
+__all__ = ["write_lammps"]
+
+# Å of the edges of the bulk supercell: more than twice the cutoffs of metal potentials (5 to 7 Å).
+_SUPERCELL = 16.0
+
+_RUN = """# single_rs: energy of each atom of {data} at the measured positions; run in this folder: lmp -in {script}
+units metal
+atom_style atomic
+boundary p p p
+read_data {data}
+include {potential}
+compute energy all pe/atom
+thermo_style custom step pe fmax
+thermo_modify norm no format float %.10g
+dump atoms all custom 1 {stem}_result.dump id type x y z c_energy fx fy fz
+dump_modify atoms sort id format float %.10g
+run 0
+variable energy equal pe
+print "E_particle ${{energy}} eV"
+"""
+
+_BULK = """# single_rs: E_bulk of {element}, cell relaxed; run in this folder: lmp -in {script}
+units metal
+atom_style atomic
+boundary p p p
+box tilt large
+read_data {data}
+include {potential}
+thermo_style custom step pe press
+thermo_modify norm no
+fix cell all box/relax {kind} 0.0 vmax 0.001
+minimize 1e-12 1e-8 1000 10000
+variable energy equal pe/atoms
+print "E_bulk ${{energy}} eV/atom"
+"""
+
+
+def _write_data(path: Path, atoms: Any, species: list[str]) -> None:
+    from ase.io import write
+
+    with atomic(path) as temporary:
+        write(
+            temporary,
+            atoms,
+            format="lammps-data",
+            specorder=species,
+            masses=True,
+            units="metal",
+            atom_style="atomic",
+        )
+
+
+def write_lammps(
+    path: str | os.PathLike[str], model: Particle, vacuum: float = 10.0, settings: DftSettings | None = None
+) -> list[Path]:
+    """Write the data file, the run ``<stem>.in``, the potential to be chosen, and a bulk run for each element.
+
+    Parameters
+    ----------
+    path
+        Data file, as in ``lammps.data``; replaced if it exists.
+    model
+        The particle.
+    vacuum
+        Å on each side of the particle.
+    settings
+        Of no effect: an interatomic potential has neither electrons nor k-points. It is there so that all writers are
+        called alike.
+
+    Returns
+    -------
+    list[Path]
+        The files.
+    """
+    from ase.build import make_supercell
+
+    target = Path(path)
+    script, potential = target.with_suffix(".in"), target.with_name(f"{target.stem}_potential.in")
+    atoms = particle_cell(model, vacuum, DftSettings(spin=False))
+    species = sorted(set(atoms.get_chemical_symbols()))
+    _write_data(target, atoms, species)
+    write_ascii(script, _RUN.format(data=target.name, script=script.name, potential=potential.name, stem=target.stem))
+    name = "".join(species)
+    write_ascii(
+        potential,
+        f"# The interatomic potential: any one for {' and '.join(species)}, in the order of the types.\n"
+        f"pair_style eam/alloy\npair_coeff * * {name}.eam.alloy {' '.join(species)}\n",
+    )
+    written = [target, script, potential]
+    for element, cell in bulk_cells(atoms).items():
+        times = [int(-(-_SUPERCELL // length)) for length in cell.cell.lengths()]
+        data = beside(target, f"bulk_{element}")
+        _write_data(data, make_supercell(cell, [[times[0], 0, 0], [0, times[1], 0], [0, 0, times[2]]]), species)
+        run = data.with_suffix(".in")
+        # A triclinic primitive cell keeps its shape: cubic crystals need the volume alone, and hcp c/a as well.
+        kind = "aniso" if abs(cell.cell.angles()[2] - 120) < 1e-6 else "iso"
+        write_ascii(
+            run, _BULK.format(data=data.name, script=run.name, potential=potential.name, element=element, kind=kind)
+        )
+        written += [data, run]
+    return written

@@ -1,0 +1,44 @@
+"""Distances, pair distribution and powder pattern of one particle as the analysis writes them.
+
+Files: distances.csv (every pair along the rows of the lattice), pdf.csv (R, g and G), powder.csv (I and S of the Debye
+equation for X-rays). The lattice constant of the powder pattern stands beside the fitted one, as measured and without
+the shift of the finite size; without strain that varies, a of the peaks, of the bonds and of the fit agree.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from single_rs.analysis.distances.pdf import pair_distribution
+from single_rs.analysis.distances.powder import powder_pattern
+from single_rs.analysis.distances.rows import row_distances
+from single_rs.analysis.distances.summary import known_sigma
+from single_rs.base.errors import InputError
+from single_rs.export.tables import write_pair_distribution, write_powder_pattern, write_row_distances
+
+if TYPE_CHECKING:
+    from single_rs.analysis.model import Particle
+
+__all__ = ["write_distances"]
+
+
+def write_distances(folder: Path, model: Particle) -> list[Path]:
+    """Write distances.csv (with a lattice), pdf.csv and powder.csv into a folder; return the files.
+
+    A powder pattern needs form factors, so atoms of unknown species have none.
+    """
+    x, sigma = model.atoms.positions, known_sigma(model.atoms)
+    written = []
+    if model.lattice is not None:
+        written.append(folder / "distances.csv")
+        write_row_distances(written[-1], row_distances(x, model.lattice, sigma))
+    written.append(folder / "pdf.csv")
+    write_pair_distribution(written[-1], pair_distribution(x, sigma, model.lattice))
+    try:
+        pattern = powder_pattern(x, model.atoms.symbols)
+    except InputError:  # Noted by `powder_of` already.
+        return written
+    written.append(folder / "powder.csv")
+    write_powder_pattern(written[-1], pattern, model.powder)
+    return written

@@ -1,0 +1,1 @@
+"""The two half sets: solved apart, compared and joined."""

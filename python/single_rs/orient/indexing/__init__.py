@@ -1,0 +1,1 @@
+"""Orientation candidates of single frames from their power spectra: lattice, intensity, symmetry."""

@@ -1,0 +1,1 @@
+"""Models that frames are compared with: occupied lattices, atoms, reference volumes."""

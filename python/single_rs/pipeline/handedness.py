@@ -1,0 +1,113 @@
+"""The other hand: the same particle mirrored, with the poses that give the same images.
+
+Projections along the beam z cannot tell a particle x from its inverse -x: with F = diag(-1, -1, 1),
+
+    F R (-x) = (R x)_x, (R x)_y, -(R x)_z,
+
+so the map inverted about its centre voxel, ρ'(i) = ρ(-i mod N), the atoms -x and the rotations F R explain every image
+equally well, with the same shifts. Strain, a tensor of even rank, does not change under inversion.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from single_rs.base.errors import DataFileError
+from single_rs.io import read_map, read_stack, writable_folder, write_map
+from single_rs.io.star import read_poses, write_poses
+from single_rs.pipeline import stages
+from single_rs.store.layout import ATOMS, FSC, MAPS, POSES, STACK
+from single_rs.store.read import frame_of
+
+if TYPE_CHECKING:
+    from single_rs.pipeline.config import Config
+
+__all__ = ["flip_folder", "flip_map", "flip_positions", "flip_rotations"]
+
+FLIP = np.diag([-1.0, -1.0, 1.0])
+
+
+def flip_map(map: NDArray[Any]) -> NDArray[Any]:
+    """Return a map (z, y, x) inverted about its centre, voxel N//2 of each even axis.
+
+    Parameters
+    ----------
+    map
+        (z, y, x), any type.
+    """
+    # Index 0 of an even axis is its own image, so reversing must be followed by a step of one.
+    axes = (0, 1, 2)
+    return np.roll(np.flip(map, axes), (1, 1, 1), axes)
+
+
+def flip_positions(positions: ArrayLike) -> NDArray[np.float64]:
+    """Return positions (n, 3), Å from the box centre, inverted.
+
+    Parameters
+    ----------
+    positions
+        (n, 3) Å from the box centre.
+    """
+    return 0.0 - np.asarray(positions, np.float64)
+
+
+def flip_rotations(rotations: ArrayLike) -> NDArray[np.float64]:
+    """Return the rotations (n, 3, 3) that show the inverted particle in the same images.
+
+    Parameters
+    ----------
+    rotations
+        (n, 3, 3), x_lab = R · x_particle.
+    """
+    return FLIP @ np.asarray(rotations, np.float64)
+
+
+def flip_folder(folder: Path, out: Path, config: Config) -> list[Path]:
+    """Write the mirrored map, half maps, poses and atoms of a particle's folder to another folder.
+
+    Parameters
+    ----------
+    folder
+        Folder of a particle of a run.
+    out
+        Another folder.
+    config
+        Settings for the analysis of the mirrored atoms.
+
+    Returns
+    -------
+    list of Path
+        What was written.
+
+    Raises
+    ------
+    DataFileError
+        When a file is missing, or `out` is `folder`.
+    """
+    from single_rs.export.atoms import read_xyz
+
+    for name in (*MAPS, POSES, ATOMS):
+        if not (folder / name).exists():
+            raise DataFileError(f"{folder / name} does not exist; give the folder of a solved particle")
+    if out.resolve() == folder.resolve():
+        raise DataFileError(f"--out is {out} itself; give another folder, so that neither hand is lost")
+    poses = read_poses(folder / POSES)
+    atoms = read_xyz(folder / ATOMS)
+    frame = frame_of(folder / ATOMS)
+    writable_folder(out)
+    for name in MAPS:
+        density, pixel_size = read_map(folder / name)
+        write_map(out / name, flip_map(density), pixel_size)
+    written = [out / name for name in (*MAPS, POSES, FSC)]
+    stack = read_stack(folder / STACK, pixel_size)
+    mirrored = replace(poses, rotations=flip_rotations(poses.rotations))
+    write_poses(out / POSES, mirrored, STACK, pixel_size, stack.box)
+    shutil.copyfile(folder / FSC, out / FSC)
+    stages.analyze(replace(atoms, positions=flip_positions(atoms.positions)), None, out, config, frame)
+    return [*written, out / ATOMS]

@@ -1,0 +1,1 @@
+"""The output folder of a run: names of its files, and reading them back."""

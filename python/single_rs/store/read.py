@@ -1,0 +1,91 @@
+"""Results of a run, read back from its files."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from single_rs.base.errors import DataFileError
+from single_rs.io import read_map, read_stack
+from single_rs.io.star import read_frames
+from single_rs.records import Density, Motion, ParticleStack
+from single_rs.store.layout import FSC, MAPS, MOTION_FILES, STACK
+
+__all__ = ["Maps", "frame_of", "load_maps", "load_reconstruction", "load_stack", "read_fsc", "read_motion"]
+
+
+def read_motion(out: Path) -> Motion:
+    """Read the motion that `correct` wrote."""
+    from single_rs.io.motion import read_motion as read
+
+    path = out / MOTION_FILES[0]
+    if not path.exists():
+        raise DataFileError(f"{path} does not exist; run 'single-rs motion MOVIE --out {out}' first")
+    return read(path)
+
+
+def load_stack(path: Path, pixel_size: float | None = None) -> ParticleStack:
+    """Open a stack; a STAR file of the same name beside it gives movie frames, offsets and diameter."""
+    stack = read_stack(path, pixel_size)
+    frames = path.with_suffix(".star")
+    return read_frames(frames, stack) if path.name == STACK and frames.exists() else stack
+
+
+def read_fsc(path: Path) -> tuple[np.ndarray, np.ndarray, float]:
+    """Return frequency (n,) 1/Å, FSC (n,) and resolution Å from ``fsc.csv``."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        resolution = float(lines[0].rpartition(":")[2])
+        table = np.array([[float(v) for v in line.split(",")] for line in lines[2:]])
+    except (OSError, ValueError, IndexError) as error:
+        raise DataFileError(f"cannot read {path}: {error}") from None
+    return table[:, 0], table[:, 1], resolution
+
+
+def load_reconstruction(folder: Path) -> Density:
+    """Read back what `rebuild` wrote."""
+    from single_rs.records import Density
+
+    (density, pixel_size), (half1, _), (half2, _) = (read_map(folder / name) for name in MAPS)
+    frequency, fsc, resolution = read_fsc(folder / FSC)
+    return Density(
+        map=density,
+        half1=half1,
+        half2=half2,
+        pixel_size=pixel_size,
+        fsc=fsc,
+        frequency=frequency,
+        resolution=resolution,
+    )
+
+
+@dataclass(frozen=True)
+class Maps:
+    """A map and its halves, (z, y, x); halves are ``None`` when they are not beside it."""
+
+    map: np.ndarray
+    half1: np.ndarray | None
+    half2: np.ndarray | None
+    pixel_size: float
+
+
+def load_maps(path: Path) -> Maps:
+    """Read a map, and its half maps if ``half1.mrc`` and ``half2.mrc`` are in the same folder."""
+    density, pixel_size = read_map(path)
+    halves = [path.with_name(name) for name in MAPS[1:]]
+    if not all(h.exists() for h in halves):
+        return Maps(density, None, None, pixel_size)
+    half1, half2 = (read_map(h)[0] for h in halves)
+    return Maps(density, half1, half2, pixel_size)
+
+
+def frame_of(path: Path) -> tuple[int, float] | None:
+    """Return the box and pixel size in the header of an ``atoms.xyz`` of ours, ``None`` for other files."""
+    with open(path, encoding="utf-8", errors="replace") as lines:
+        header = "".join(itertools.islice(lines, 2))
+    box, pixel = re.search(r"\bbox=(\d+)", header), re.search(r"\bpixel_size=([0-9.eE+-]+)", header)
+    return (int(box[1]), float(pixel[1])) if box and pixel else None
