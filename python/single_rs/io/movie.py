@@ -21,8 +21,8 @@ from single_rs.io.source import FrameSource
 
 __all__ = ["Movie", "open_movie"]
 
+HASHED_BLOCK = 64  # frames read at a time for the hash alone
 CHECKED_FRAMES = 8  # looked at on opening; the others when they are read
-HASHED_FRAMES = 64  # spread evenly; tells any two recordings apart at the cost of reading some 10 MB
 LARGEST_ASPECT = 4  # frames longer than this are more likely wrong axes than a strip detector
 PIXEL_TOLERANCE = 0.01  # relative; more between option and header is worth a warning
 
@@ -65,6 +65,7 @@ class Movie:
         self.shape = source.shape
         self.dtype = source.dtype.newbyteorder("=")
         self.pixel_size = check_pixel_size(pixel_size)
+        self._hash, self._hashed = hashlib.sha256(f"{self.shape}{self.dtype}".encode()), 0
         self._check_values()
 
     @classmethod
@@ -137,18 +138,23 @@ class Movie:
             for i, image in enumerate(block):
                 if not np.isfinite(image.sum(dtype=np.float64)):
                     raise DataFileError(f"{self.name}: frame {start + i} holds NaN or infinite values; remove it")
+        if start <= self._hashed < stop:
+            self._hash.update(np.ascontiguousarray(block[self._hashed - start :]))
+            self._hashed = stop
         return block
 
     def frame(self, index: int) -> NDArray[np.float32]:
         """Return one frame, (y, x) float32, a copy."""
         return np.array(self.read(index, index + 1)[0], np.float32)
 
-    def checksum(self) -> str:
-        """Return a SHA-256 of shape, type and 64 frames spread evenly: enough to know the input again."""
-        digest = hashlib.sha256(f"{self.shape}{self.dtype}".encode())
-        for i in _spread(len(self), HASHED_FRAMES):
-            digest.update(self.read(i, i + 1).tobytes())
-        return digest.hexdigest()
+    def content(self) -> str:
+        """Return the SHA-256 of type, shape and all pixels.
+
+        Frames that were read in their order are hashed by then; the others are read now.
+        """
+        for start in range(self._hashed, len(self), HASHED_BLOCK):
+            self.read(start, min(start + HASHED_BLOCK, len(self)))
+        return self._hash.hexdigest()
 
     def _check_values(self) -> None:
         if self.dtype.kind not in "iufb":

@@ -26,7 +26,7 @@ from single_rs.orient.agreement import MOST_JUMPS, jump_share
 
 if TYPE_CHECKING:
     from single_rs.analysis.model import Particle
-    from single_rs.records import CleanStack, Density, Poses
+    from single_rs.records import Background, Density, Poses
 
 __all__ = ["Verdict", "judge"]
 
@@ -78,7 +78,7 @@ class Verdict:
 
 
 def judge(
-    clean: CleanStack,
+    background: Background,
     poses: Poses,
     density: Density,
     model: Particle | None,
@@ -88,14 +88,14 @@ def judge(
 
     Parameters
     ----------
-    clean, poses, density
+    background, poses, density
         Results of background, orient and reconstruct.
     model
         Analysed atoms, or None when no atom was found.
     element
         What the user says the particle is made of.
     """
-    used = ~np.asarray(clean.bad, bool)
+    used = ~np.asarray(background.bad, bool)
     numbers = dict(poses.evidence)
     numbers["confident"] = float((poses.confidence[used] > CLEAR_POSE).mean()) if used.any() else 0.0
     if (jumps := jump_share(poses)) is not None:
@@ -119,19 +119,19 @@ def judge(
         into.append(text)
     if "index_sigma" not in numbers:
         doubtful.append("poses of a climb from random ones, for which no null of scrambled spectra was measured for")
-    _judge_pixel(clean, doubtful, passed)
+    _judge_pixel(background, doubtful, passed)
     _judge_atoms(model, numbers, element, failed, doubtful, passed)
     verdict = "failed" if failed else "doubtful" if doubtful else "solved"
     return Verdict(verdict, (*failed, *doubtful) if failed or doubtful else tuple(passed))
 
 
-def _judge_pixel(clean: CleanStack, doubtful: list[str], passed: list[str]) -> None:
+def _judge_pixel(background: Background, doubtful: list[str], passed: list[str]) -> None:
     """Judge the pixel size by the graphene's lattice constant, where there is graphene."""
-    ruler = measure_pixel(clean.graphene, clean.pixel_size)
+    ruler = measure_pixel(background.graphene, background.pixel_size)
     if ruler is None:
         return
-    excess = ruler.excess(clean.pixel_size)
-    text = f"by the graphene a pixel is {ruler}, {100 * abs(excess):.1f} % from the {clean.pixel_size:.4f} Å given"
+    excess = ruler.excess(background.pixel_size)
+    text = f"by the graphene a pixel is {ruler}, {100 * abs(excess):.1f} % from the {background.pixel_size:.4f} Å given"
     if abs(excess) > PIXEL_DOUBTFUL:
         doubtful.append(f"{text}; --pixel-size {ruler.pixel_size:.4f} follows the graphene")
     else:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CleanStack", "Graphene"]
+__all__ = ["Background", "CleanStack", "Graphene"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,28 @@ class Graphene:
     reciprocal: NDArray[np.float64]
     spots: NDArray[np.intp]
     excess: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Background:
+    """What was measured of the frames while they were cleaned; the part of a `CleanStack` that is small.
+
+    Attributes
+    ----------
+    pixel_size
+        Å.
+    diameter
+        Å, of the ball with the same variance profile.
+    graphene
+        The sheets found.
+    bad
+        (n,) bool.
+    """
+
+    pixel_size: float
+    diameter: float
+    graphene: list[Graphene]
+    bad: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -80,3 +102,8 @@ class CleanStack:
     offsets: NDArray[np.float64]
     bad: NDArray[np.bool_]
     signal: NDArray[np.float32]
+
+    @property
+    def background(self) -> Background:
+        """What was measured of the frames, without the frames."""
+        return Background(self.pixel_size, self.diameter, self.graphene, self.bad)
