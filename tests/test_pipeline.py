@@ -5,6 +5,7 @@ The solver is a stand-in that knows the answer, so these tests say nothing about
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from types import SimpleNamespace
 
@@ -16,13 +17,14 @@ from single_rs.background import clean_stack
 from single_rs.base.errors import ConvergenceError, InputError, NoParticleError
 from single_rs.cli import main
 from single_rs.export.atoms import read_xyz
-from single_rs.io import read_map, read_stack, write_stack
+from single_rs.io import read_map, read_stack, write_map, write_stack
 from single_rs.io.star import read_poses, read_tracks
 from single_rs.pipeline import entry, stages
 from single_rs.pipeline import particle as particle_stages
 from single_rs.pipeline.config import Config, load_config
 from single_rs.records import Density, Poses
 from single_rs.simulate import nanocrystal, simulate_movie, simulate_stack
+from single_rs.store.folder import open_folder
 from single_rs.store.read import load_stack
 
 BOX, PIXEL, FRAMES = 64, 0.4, 30
@@ -201,6 +203,42 @@ def test_another_input_needs_a_word_to_replace_a_finished_result(tmp_path, made,
     _solve(tmp_path, made, replace=True)
     assert calls["orient"] == 2
     np.testing.assert_array_equal(read_stack(atoms).images, other)
+
+
+def test_offsets_beside_the_stack_are_part_of_the_input(tmp_path, made, calls):
+    first = _solve(tmp_path, made).particles[0].folder
+    for name in ("stack.mrcs", "stack.star"):
+        (tmp_path / name).write_bytes((first / name).read_bytes())
+    config = load_config(None, QUIET)
+    entry.solve(tmp_path / "stack.mrcs", None, "Pt", tmp_path / "b", config)
+    count = calls["orient"]
+    entry.solve(tmp_path / "stack.mrcs", None, "Pt", tmp_path / "b", config)
+    assert calls["orient"] == count
+    stack = load_stack(tmp_path / "stack.mrcs")
+    moved = dataclasses.replace(stack, offsets=np.full((FRAMES, 2), 0.3), diameter=14.0)
+    stages.keep_stack(moved, tmp_path)
+    entry.solve(tmp_path / "stack.mrcs", None, "Pt", tmp_path / "b", config, replace=True)
+    assert calls["orient"] == count + 1
+
+
+def test_results_cannot_lie_among_the_frames_they_are_made_of(tmp_path, made, capsys):
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for number, image in enumerate(made.images[:6]):
+        write_map(folder / f"f{number}.mrc", image[None].astype(np.float32), PIXEL)
+    for out in (folder, folder / "out"):
+        assert main(["run", str(folder), "--pixel-size", "0.4", "--element", "Pt", "--out", str(out)]) == 2
+        assert "lies in the folder of frames" in capsys.readouterr().err
+    assert len(list(folder.iterdir())) == 6
+
+
+def test_two_runs_in_one_folder_are_one_and_a_clear_line(tmp_path, made, calls, capsys):
+    write_stack(tmp_path / "in.mrcs", made.images, PIXEL)
+    command = ["solve", str(tmp_path / "in.mrcs"), "--element", "Pt", "--out", str(tmp_path / "out")]
+    with open_folder(tmp_path / "out"):
+        assert main(command) == 2
+    assert "in use by process" in capsys.readouterr().err
+    assert not calls
 
 
 def test_a_run_that_was_stopped_goes_on_and_gives_the_same(tmp_path, made, calls, monkeypatch):

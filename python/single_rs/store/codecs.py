@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
+import zipfile
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -100,7 +101,7 @@ def write_arrays(path: str | os.PathLike[str], record: Any) -> None:
     """
     fields = {f.name: getattr(record, f.name) for f in dataclasses.fields(record) if f.init}
     with atomic(path) as partial, open(partial, "wb") as file:
-        np.savez(file, **{name: np.asarray(value) for name, value in fields.items() if value is not None})
+        np.savez(file, allow_pickle=False, **{k: np.asarray(v) for k, v in fields.items() if v is not None})
 
 
 def read_arrays(path: str | os.PathLike[str], kind: type[T]) -> T:
@@ -119,10 +120,10 @@ def read_arrays(path: str | os.PathLike[str], kind: type[T]) -> T:
         When it is missing, no NPZ, or does not hold the fields of the class.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
             values = {name: arrays[name] if arrays[name].ndim else arrays[name].item() for name in arrays.files}
         return kind(**values)
-    except (OSError, ValueError, TypeError, KeyError, EOFError) as error:
+    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise DataFileError(f"{path} cannot be read: {error}; make it anew") from None
 
 
