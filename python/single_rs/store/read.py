@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from single_rs.base.errors import DataFileError
+from single_rs.base.errors import DataFileError, InputError
 from single_rs.io import read_map, read_stack
 from single_rs.io.star import read_frames
 from single_rs.records import Density, Motion, ParticleStack
@@ -52,15 +52,18 @@ def load_reconstruction(folder: Path) -> Density:
 
     (density, pixel_size), (half1, _), (half2, _) = (read_map(folder / name) for name in MAPS)
     frequency, fsc, resolution = read_fsc(folder / FSC)
-    return Density(
-        map=density,
-        half1=half1,
-        half2=half2,
-        pixel_size=pixel_size,
-        fsc=fsc,
-        frequency=frequency,
-        resolution=resolution,
-    )
+    try:
+        return Density(
+            map=density,
+            half1=half1,
+            half2=half2,
+            pixel_size=pixel_size,
+            fsc=fsc,
+            frequency=frequency,
+            resolution=resolution,
+        )
+    except InputError as error:
+        raise DataFileError(f"{folder}, {', '.join((*MAPS, FSC))}: {error}") from None
 
 
 @dataclass(frozen=True)
