@@ -215,10 +215,8 @@ def read_xyz(path: str | os.PathLike[str]) -> Atoms:
         raise DataFileError(
             f"{source} cannot be read as atoms ({type(error).__name__}: {error}); give extxyz, xyz, PDB, CIF or POSCAR"
         ) from None
-    if len(found) == 0 or not np.all(np.isfinite(found.positions)):
-        raise DataFileError(
-            f"{source} holds {len(found)} atoms, or positions that are not numbers; give at least one atom"
-        )
+    if len(found) == 0:
+        raise DataFileError(f"{source} holds no atoms; give at least one")
 
     def column(*names: str) -> NDArray[np.float64]:
         for name in names:
@@ -230,12 +228,15 @@ def read_xyz(path: str | os.PathLike[str]) -> Atoms:
     if found.arrays.get("cov", np.empty(0)).shape == (len(found), 6):
         covariance = np.empty((len(found), 3, 3))
         covariance[:, *_UPPER] = covariance[:, *_UPPER[::-1]] = found.arrays["cov"]
-    return Atoms(
-        covariance=covariance,
-        positions=np.asarray(found.positions, dtype=np.float64) - offset,
-        symbols=np.array(found.get_chemical_symbols()),
-        height=column("height"),
-        bfactor=column("bfactor"),
-        sigma=column("sigma"),
-        probability=column("probability", "occupancy"),
-    )
+    try:
+        return Atoms(
+            covariance=covariance,
+            positions=np.asarray(found.positions, dtype=np.float64) - offset,
+            symbols=np.array(found.get_chemical_symbols()),
+            height=column("height"),
+            bfactor=column("bfactor"),
+            sigma=column("sigma"),
+            probability=column("probability", "occupancy"),
+        )
+    except InputError as error:
+        raise DataFileError(f"{source}: {error}") from None

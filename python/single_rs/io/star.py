@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from single_rs.base.errors import DataFileError, InputError
 from single_rs.io.atomic import write_text
+from single_rs.io.star_diagnostics import diagnostics_block, read_diagnostics
 
 if TYPE_CHECKING:
     from single_rs.records import ParticleStack, Poses, Track
@@ -122,12 +123,8 @@ def write_poses(path: str | os.PathLike[str], poses: Poses, stack_name: str, pix
         "optics": optics,
         "particles": particles,
         "single_hand": {"singleHand": [poses.hand]},
+        **diagnostics_block(poses.diagnostics),
     }
-    if poses.evidence:
-        blocks["single_evidence"] = {
-            "singleName": list(poses.evidence),
-            "singleValue": [float(v) for v in poses.evidence.values()],
-        }
     _write(path, blocks)
 
 
@@ -166,21 +163,20 @@ def read_poses(path: str | os.PathLike[str]) -> Poses:
     names = table.get("rlnImageName", [])
     default_frames = np.array([int(name.split("@")[0]) - 1 for name in names]) if names else np.arange(n)
     half = _column(path, table, "singleHalf" if "singleHalf" in table else "rlnRandomSubset", np.ones(n))
-    evidence = blocks.get("single_evidence", {})
-    return Poses(
-        rotations=rotations_from_angles(angles),
-        shifts=0.0 - np.stack([_column(path, table, name) for name in ORIGINS], axis=1),
-        score=_column(path, table, "singleScore", np.zeros(n)),
-        confidence=_column(path, table, "singleConfidence", np.ones(n)),
-        half=half.astype(np.int8),
-        weight=_column(path, table, "singleWeight", np.ones(n)),
-        frames=_column(path, table, "singleFrame", default_frames).astype(np.int64),
-        width=_column(path, table, "singleWidth") if "singleWidth" in table else None,
-        hand=blocks.get("single_hand", {}).get("singleHand", ["undetermined"])[0],
-        evidence={
-            k: float(v) for k, v in zip(evidence.get("singleName", []), evidence.get("singleValue", []), strict=True)
-        },
-    )
+    columns: dict[str, Any] = {
+        "shifts": 0.0 - np.stack([_column(path, table, name) for name in ORIGINS], axis=1),
+        "score": _column(path, table, "singleScore", np.zeros(n)),
+        "confidence": _column(path, table, "singleConfidence", np.ones(n)),
+        "half": half.astype(np.int8),
+        "weight": _column(path, table, "singleWeight", np.ones(n)),
+        "frames": _column(path, table, "singleFrame", default_frames).astype(np.int64),
+        "width": _column(path, table, "singleWidth") if "singleWidth" in table else None,
+        "hand": blocks.get("single_hand", {}).get("singleHand", ["undetermined"])[0],
+    }
+    try:
+        return Poses(rotations=rotations_from_angles(angles), diagnostics=read_diagnostics(blocks), **columns)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
 
 
 def write_tracks(path: str | os.PathLike[str], tracks: Sequence[Track], pixel_size: float) -> None:

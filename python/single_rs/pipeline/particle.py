@@ -264,7 +264,7 @@ class _Stages:
             "pixel_size_by_graphene": asdict(ruler) if ruler is not None else None,
             "resolution": float(self.density.resolution),
             **(summarise(model) if model is not None else {"atoms": 0, "hand": "undetermined"}),
-            "evidence": dict(poses.evidence),
+            "diagnostics": asdict(poses.diagnostics),
             "seconds": self.job.log.seconds(self.name),
         }
 

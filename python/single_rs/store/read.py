@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from single_rs.base.errors import DataFileError
+from single_rs.base.errors import DataFileError, InputError
 from single_rs.io import motion as motion_table
 from single_rs.io import read_map, read_stack
 from single_rs.io.star import read_frames
@@ -50,15 +50,18 @@ def read_density(place: Callable[[str], Path]) -> Density:
     """Read the map of a particle, its halves and its FSC; `place` tells where the file of a name is."""
     (density, pixel_size), (half1, _), (half2, _) = (read_map(place(name)) for name in MAPS)
     frequency, fsc, resolution = read_fsc(place(FSC))
-    return Density(
-        map=density,
-        half1=half1,
-        half2=half2,
-        pixel_size=pixel_size,
-        fsc=fsc,
-        frequency=frequency,
-        resolution=resolution,
-    )
+    try:
+        return Density(
+            map=density,
+            half1=half1,
+            half2=half2,
+            pixel_size=pixel_size,
+            fsc=fsc,
+            frequency=frequency,
+            resolution=resolution,
+        )
+    except InputError as error:
+        raise DataFileError(f"{place(MAPS[0]).parent}, {', '.join((*MAPS, FSC))}: {error}") from None
 
 
 @dataclass(frozen=True)
