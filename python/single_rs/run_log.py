@@ -7,12 +7,12 @@ the input. A stage whose key is in run.json and whose files are all there is loa
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import hashlib
 import json
 import logging
 import os
 import platform
-import resource
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,7 +28,7 @@ __all__ = ["RunLog", "file_log", "stage_key", "versions"]
 
 log = logging.getLogger(__name__)
 
-PACKAGES = ("numpy", "scipy", "mrcfile", "tifffile", "gemmi", "ase", "spglib", "matplotlib", "plotly")
+PACKAGES = ("numpy", "scipy", "mrcfile", "tifffile", "gemmi", "ase", "matplotlib", "plotly")
 KIB = 1024  # ru_maxrss on Linux and VmHWM are in KiB, getrusage(2) and proc(5)
 MIB = 1 << 20
 
@@ -162,12 +162,45 @@ def _reset_peak() -> None:
 
 def _peak() -> int:
     """Return the peak resident memory in bytes: of the stage on Linux, of the process elsewhere."""
+    if sys.platform == "win32":
+        return _peak_of_windows()
     with contextlib.suppress(OSError):
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * KIB
+    import resource  # of POSIX only
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * KIB
+
+
+class _MemoryCounters(ctypes.Structure):
+    """PROCESS_MEMORY_COUNTERS of psapi.h: a DWORD is 4 bytes, a SIZE_T as wide as a pointer."""
+
+    _fields_ = (
+        ("cb", ctypes.c_uint32),
+        ("PageFaultCount", ctypes.c_uint32),
+        ("PeakWorkingSetSize", ctypes.c_size_t),
+        ("WorkingSetSize", ctypes.c_size_t),
+        ("QuotaPeakPagedPoolUsage", ctypes.c_size_t),
+        ("QuotaPagedPoolUsage", ctypes.c_size_t),
+        ("QuotaPeakNonPagedPoolUsage", ctypes.c_size_t),
+        ("QuotaNonPagedPoolUsage", ctypes.c_size_t),
+        ("PagefileUsage", ctypes.c_size_t),
+        ("PeakPagefileUsage", ctypes.c_size_t),
+    )
+
+
+def _peak_of_windows() -> int:
+    """Return the peak working set of this process in bytes, 0 when Windows does not say (GetProcessMemoryInfo)."""
+    if sys.platform != "win32":
+        return 0
+    kernel = ctypes.WinDLL("kernel32")
+    kernel.GetCurrentProcess.restype = ctypes.c_void_p
+    kernel.K32GetProcessMemoryInfo.argtypes = (ctypes.c_void_p, ctypes.POINTER(_MemoryCounters), ctypes.c_uint32)
+    counters = _MemoryCounters(cb=ctypes.sizeof(_MemoryCounters))
+    found = kernel.K32GetProcessMemoryInfo(kernel.GetCurrentProcess(), ctypes.byref(counters), counters.cb)
+    return int(counters.PeakWorkingSetSize) if found else 0
 
 
 @contextlib.contextmanager
