@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -37,6 +38,14 @@ def test_bad_input_has_the_same_exit_code_by_module_name(tmp_path):
         [sys.executable, "-m", "single_rs", "motion", "no.mrc", "--out", "out"], cwd=tmp_path, capture_output=True
     )
     assert done.returncode == 2
+
+
+def test_redirected_settings_are_utf8_whatever_the_encoding_of_the_system(tmp_path):
+    """As on Windows, where a pipe or file has a code page that lacks letters of the settings."""
+    with (tmp_path / "settings.toml").open("wb") as file:
+        environment = {**os.environ, "PYTHONIOENCODING": "cp1252"}
+        subprocess.run([sys.executable, "-m", "single_rs", "config"], check=True, stdout=file, env=environment)
+    assert "orient" in tomllib.loads((tmp_path / "settings.toml").read_text(encoding="utf-8"))
 
 
 def test_everything_is_imported_where_there_are_no_posix_modules():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import re
@@ -76,6 +77,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     from single_rs.cli import commands, energy, tools, validation  # noqa: F401  (they register themselves)
 
+    for stream in (sys.stdout, sys.stderr):
+        # Redirected on Windows, the encoding is a code page without σ or Γ; and TOML is UTF-8 everywhere.
+        if isinstance(stream, io.TextIOWrapper) and not stream.isatty():
+            stream.reconfigure(encoding="utf-8")
     warnings = logging.StreamHandler(sys.stderr)
     warnings.setLevel(logging.WARNING)
     warnings.setFormatter(_OneLine())
