@@ -96,16 +96,47 @@ def test_every_dependency_is_imported_and_has_a_bound():
     assert others <= OPTIONAL, f"imported, and in no list of dependencies: {others - OPTIONAL}"
 
 
+def test_the_conda_recipe_has_the_same_version_and_bounds():
+    recipe = (ROOT / "packaging" / "conda" / "recipe.yaml").read_text(encoding="utf-8")
+    assert f'version: "{PROJECT["version"]}"' in recipe
+    wanted = [
+        dependency.replace(">=", " >=").replace("matplotlib", "matplotlib-base")
+        for dependency in PROJECT["dependencies"]
+    ]
+    run = recipe[recipe.index("  run:\n") : recipe.index("  run_constraints:\n")]
+    assert run.split("\n    - ")[1:] == [f"python {PROJECT['requires-python']}", *wanted[:-1], wanted[-1] + "\n"]
+
+
 @pytest.mark.skipif(shutil.which("cargo") is None, reason="the crates are listed by cargo")
 def test_the_notices_of_the_crates_are_those_of_the_lock_file():
     subprocess.run([sys.executable, ROOT / ".ci" / "third-party-licences", "--check"], check=True)
 
 
-def test_citation_and_archive_name_the_same_software():
+def test_all_files_name_one_version():
+    command = [sys.executable, ROOT / ".ci" / "version"]
+    subprocess.run([*command, PROJECT["version"]], check=True)
+    wrong = subprocess.run([*command, "99.0"], capture_output=True, text=True)
+    assert wrong.returncode == 1
+    assert wrong.stderr.count(f"says {PROJECT['version']}") == 4
+
+
+def test_a_release_has_addresses_in_place_of_relative_links(tmp_path):
+    (tmp_path / ".ci").mkdir()
+    for name in (".ci/addresses", "README.md", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    subprocess.run([sys.executable, tmp_path / ".ci" / "addresses", "https://example.org/us/it", "v1"], check=True)
+    targets = re.findall(r"\]\(([^)]+)\)", (tmp_path / "README.md").read_text(encoding="utf-8"))
+    assert all(target.startswith(("https://", "#")) for target in targets)
+    ours = [target.partition("/v1/")[2] for target in targets if target.startswith("https://example.org/us/it/")]
+    assert len(ours) > 20
+    assert all((ROOT / target.partition("#")[0]).exists() for target in ours)
+    urls = tomllib.loads((tmp_path / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]
+    assert urls["Repository"] == "https://example.org/us/it"
+
+
+def test_citation_and_archive_name_the_same_authors_and_papers():
     citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     archive = json.loads((ROOT / ".zenodo.json").read_text(encoding="utf-8"))
-    assert f"version: {PROJECT['version']}\n" in citation
-    assert archive["version"] == PROJECT["version"]
     (author,) = PROJECT["authors"]
     assert author["name"] in citation
     assert archive["creators"] == [author]
