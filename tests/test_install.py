@@ -13,9 +13,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from single_rs.base.memory import _MemoryCounters, peak_memory
 
 import single_rs
-from single_rs.run_log import _MemoryCounters, _peak
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -62,10 +62,10 @@ def test_everything_is_imported_where_there_are_no_posix_modules():
 
 
 def test_peak_memory_counts_what_was_touched():
-    before = _peak()
+    before = peak_memory()
     block = bytearray(1 << 28)
     block[:: 1 << 12] = b"x" * (1 << 16)  # one byte of every page
-    assert _peak() >= max(before, 1 << 28)
+    assert peak_memory() >= max(before, 1 << 28)
 
 
 @pytest.mark.skipif(sys.maxsize < 1 << 32, reason="sizes of a 64-bit process")

@@ -166,6 +166,11 @@ def _particle(number: int, folder: Path) -> ParticleFiles:
     if stack is not None:
         particle.stack = stack[0]
         _choose_frames(particle, *stack)
+        poses = particle.poses
+        if poses is not None and poses.images is not None and not _all_of(poses.images, len(stack[0])):
+            # What is shown beside a pose must be its own image.
+            posed = attempt(folder / layout.POSES, _posed, gaps)
+            particle.stack, particle.poses = posed if posed is not None else (stack[0], None)
     density = attempt(folder / layout.MAP, _map, gaps)
     if density is not None:
         particle.density, particle.pixel_size = density
@@ -237,6 +242,21 @@ def _poses(path: Path) -> Poses:
     from single_rs.io.star import read_poses
 
     return read_poses(path)
+
+
+def _all_of(images: np.ndarray, count: int) -> bool:
+    """Whether ascending image numbers are all of a stack of `count` images."""
+    return len(images) == count and int(images[-1]) == count - 1
+
+
+def _posed(path: Path) -> tuple[np.ndarray, Poses]:
+    """Read the poses of some images of the stack, and these images."""
+    from single_rs.io import read_stack
+    from single_rs.io.star import posed_stack
+
+    source = path.with_name("stack.mrcs")
+    stack, poses = posed_stack(path, read_stack(source), source)
+    return stack.images, poses
 
 
 def _atoms(path: Path, density: tuple[np.ndarray, float] | None) -> AtomTable:

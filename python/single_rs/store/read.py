@@ -13,11 +13,11 @@ import numpy as np
 from single_rs.base.errors import DataFileError, InputError
 from single_rs.io import motion as motion_table
 from single_rs.io import read_map, read_stack
-from single_rs.io.star import read_frames
-from single_rs.records import Density, Motion, ParticleStack
+from single_rs.io.star import posed_stack, read_frames
+from single_rs.records import Density, Motion, ParticleStack, Poses
 from single_rs.store.layout import FSC, MAPS, MOTION, STACK
 
-__all__ = ["Maps", "frame_of", "load_maps", "load_stack", "read_density", "read_fsc", "read_motion"]
+__all__ = ["Maps", "frame_of", "load_maps", "load_posed", "load_stack", "read_density", "read_fsc", "read_motion"]
 
 
 def read_motion(out: Path) -> Motion:
@@ -33,6 +33,11 @@ def load_stack(path: Path, pixel_size: float | None = None) -> ParticleStack:
     stack = read_stack(path, pixel_size)
     frames = path.with_suffix(".star")
     return read_frames(frames, stack) if path.name == STACK and frames.exists() else stack
+
+
+def load_posed(path: Path, poses: Path, pixel_size: float | None = None) -> tuple[ParticleStack, Poses]:
+    """Open the images of a stack that a STAR file has poses of, and these poses; see `posed_stack`."""
+    return posed_stack(poses, load_stack(path, pixel_size), path)
 
 
 def read_fsc(path: Path) -> tuple[np.ndarray, np.ndarray, float]:
