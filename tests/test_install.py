@@ -13,9 +13,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from single_rs.base.memory import _MemoryCounters, peak_memory
 
 import single_rs
+from single_rs.base.memory import _MemoryCounters, peak_memory
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

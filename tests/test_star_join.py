@@ -16,6 +16,7 @@ from single_rs.cli import main
 from single_rs.io import read_stack, write_stack
 from single_rs.io.star import posed_stack, read_frames, read_poses, read_tracks, write_frames, write_poses
 from single_rs.records import ParticleStack
+from single_rs.store.read import load_stack
 
 COUNT, BOX, PIXEL = 48, 40, 0.5
 
@@ -230,7 +231,7 @@ def test_frames_of_a_stack_are_joined_by_number_too(folder, tmp_path):
 def test_a_foreign_star_file_beside_a_stack_is_left_aside(folder, tmp_path, caplog):
     shutil.copy(folder / "stack.mrcs", tmp_path)
     shutil.copy(folder / "poses.star", tmp_path / "stack.star")
-    stack = sr.store.read.load_stack(tmp_path / "stack.mrcs")
+    stack = load_stack(tmp_path / "stack.mrcs")
     assert stack.offsets is None
     assert "not used" in caplog.text
 

@@ -248,7 +248,7 @@ class _Stages:
             **({"refinement": outcome.numbers} if outcome.numbers else {}),
         }
         write_json(running.folder / layout.SUMMARY, summary)
-        return summary
+        return read_json(running.folder / layout.SUMMARY)  # as a later run will read it
 
     def _numbers(self, model: Particle | None) -> dict[str, Any]:
         """Return the numbers of summary.json."""
