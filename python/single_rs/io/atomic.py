@@ -112,7 +112,9 @@ def atomic_text(path: str | os.PathLike[str], encoding: str = "utf-8") -> Iterat
     WriteError
         When the file cannot be written; the message names it.
     """
-    with atomic(path) as partial, open(partial, "w", encoding=encoding, newline="\n") as file:
+    # Bytes of a file name that are not UTF-8 can stand in a text; nothing else is not encodable.
+    errors = "backslashreplace" if encoding == "utf-8" else "strict"
+    with atomic(path) as partial, open(partial, "w", encoding=encoding, errors=errors, newline="\n") as file:
         yield file
 
 
