@@ -17,6 +17,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import ConvergenceError, InputError
 from single_rs.orient.agreement import better_of, jump_share, seems_divided
 from single_rs.orient.config import OrientConfig
@@ -29,6 +30,7 @@ __all__ = ["OrientConfig", "find_poses"]
 log = logging.getLogger(__name__)
 
 
+@single_blas_thread()
 def find_poses(
     clean: CleanStack,
     element: str,

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import InputError
 from single_rs.base.progress import Progress
 from single_rs.base.settings import Settings, setting
@@ -112,6 +113,7 @@ class SimulatedMovie:
         return truth
 
 
+@single_blas_thread()
 def simulate_movie(
     path: str | Path,
     crystals: Sequence[Crystal],

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import ConvergenceError, DataFileError, InputError, SingleError
 from single_rs.base.progress import Progress
 from single_rs.io import write_array, write_text
@@ -39,6 +40,7 @@ DIGITS = 6  # significant, of arrays in JSON
 log = logging.getLogger(__name__)
 
 
+@single_blas_thread()
 def validate_folder(
     folder: str | os.PathLike[str],
     only: Sequence[str] | None = None,
