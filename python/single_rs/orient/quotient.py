@@ -129,7 +129,7 @@ def continuity(rotations: NDArray[np.floating], group: NDArray[np.float64]) -> f
 
 @dataclass(frozen=True)
 class PowerRings:
-    """Power spectra of frames on rings, compressed and free of their ring means (``rust/orient/index.rs``).
+    """Power spectra of frames on rings, compressed and free of their ring means (``rust/orient/polar.rs``).
 
     spectra (n, ring, angle) over half a turn; radii of the rings in cycles per px; size px of the images, so that
     radius · size counts image frequencies.
