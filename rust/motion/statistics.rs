@@ -109,13 +109,15 @@ pub fn accumulate_pixels(
                     top[x] = top[x].max(v);
                 }
             }
-            // A value that is not finite makes its square so, and with it the sum.
-            if !q.iter().map(|v| v * 0.0).sum::<f64>().is_finite() {
+            // A value that is not finite makes its square so, and a sum that is not stays so.
+            // A maximum begins at −∞.
+            let sums = s.iter().chain(&q).map(|v| v * 0.0).sum::<f64>().is_finite();
+            if !sums || top.iter().any(|&v| v.is_nan() || v == f32::INFINITY) {
                 sound.store(false, Ordering::Relaxed);
             }
         },
     );
-    accept("frames", "not finite or too large", sound.into_inner(), "frames whose squares add up are needed")
+    accept("sum", "not finite", sound.into_inner(), "finite sums and frames whose squares add up are needed")
 }
 
 /// Replaces pixels that are marked in `bad`, above `ceiling` or not finite by the mean of their good neighbours.

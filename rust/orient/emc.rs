@@ -37,6 +37,8 @@ const BATCH: usize = 64;
 const UNSEEN: f32 = 0.02;
 /// Least norm of a template, as a share of the median norm: sections without spots would fit noise.
 const LEAST_NORM: f32 = 0.3;
+/// Norm of a section without contrast: it stays without, whatever its rounding.
+const NO_NORM: f32 = 1e-30;
 /// Posterior of a direction below which a frame leaves nothing there.
 const NEGLIGIBLE: f32 = 1e-6;
 
@@ -244,7 +246,7 @@ impl Emc {
         });
         let mut sorted = norms.clone();
         sorted.sort_unstable_by(f32::total_cmp);
-        let least = (LEAST_NORM * sorted[sorted.len() / 2]).max(f32::MIN_POSITIVE);
+        let least = (LEAST_NORM * sorted[sorted.len() / 2]).max(NO_NORM);
         out.par_chunks_mut(rings).zip(&norms).for_each(|(section, norm)| {
             for (values, &k) in section.iter_mut().zip(&self.radii) {
                 // Rings count in proportion to k: the number of independent samples on them.

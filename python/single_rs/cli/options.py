@@ -53,8 +53,14 @@ def use_threads(threads: int | None) -> None:
     """
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"
-    if threads is None:
-        return
-    if threads < 1:
-        raise InputError(f"--threads is {threads}; at least 1 is needed")
-    os.environ["RAYON_NUM_THREADS"] = str(threads)
+    name = "RAYON_NUM_THREADS"
+    if threads is not None:
+        if threads < 1:
+            raise InputError(f"--threads is {threads}; at least 1 is needed")
+        os.environ[name] = str(threads)
+    from single_rs import _core
+
+    try:
+        _core.threads()
+    except ValueError as error:
+        raise InputError(str(error).replace(name, name if threads is None else "--threads")) from None

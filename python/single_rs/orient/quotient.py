@@ -184,7 +184,7 @@ def index_frames(clean: CleanStack, template: LatticeTemplate, config: OrientCon
             (SPOT_POWER * power).tolist(),
             SPOT_TO_PARTICLE * clean.diameter / pixel,
             directions,
-            count,
+            min(count, 2 * len(directions)),  # the kernel finds two states along each direction
         )
 
     sample = np.ascontiguousarray(rings.spectra[rings.sample()])
