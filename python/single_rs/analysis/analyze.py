@@ -56,8 +56,8 @@ def analyze(
     element
         Chemical symbol for the bulk reference. None: that of the atoms, if all are alike.
     structure
-        "fcc", "bcc", "hcp", "diamond", "rocksalt", "zincblende" or "wurtzite"; None: the one that explains the atoms
-        best.
+        "fcc", "bcc", "hcp", "diamond", "rocksalt", "zincblende", "wurtzite" or "fluorite"; None: the one that explains
+        the atoms best.
     strain
         Settings of the strain; None: the defaults. With the reference "bulk" where the bulk is not known, the strain
         is left out, with a note.

@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 # Structure of two species → one of a single species with spots in the same places.
-SPOTS_OF = {"zincblende": "diamond", "wurtzite": "hcp", "rocksalt": "fcc"}
+SPOTS_OF = {"zincblende": "diamond", "wurtzite": "hcp", "rocksalt": "fcc", "fluorite": "fcc"}
 
 
 def check_material(element: str) -> None:

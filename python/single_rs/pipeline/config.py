@@ -65,7 +65,7 @@ class LatticeConfig(Settings):
     structure: str | None = setting(
         None,
         "Lattice type; the best of all when not given.",
-        choices=("fcc", "bcc", "hcp", "diamond", "rocksalt", "zincblende", "wurtzite"),
+        choices=("fcc", "bcc", "hcp", "diamond", "rocksalt", "zincblende", "wurtzite", "fluorite"),
     )
 
 

@@ -1,8 +1,8 @@
 """Best-fit crystal lattice of a particle in any orientation: cell, sites, domains, expansion against the bulk.
 
 Convention: x = origin + n · cell, with rows a, b, c of the conventional cell (Å, particle frame) and fractional sites n
-of fcc, bcc, hcp, diamond, rocksalt, zincblende or wurtzite. Neighbour bonds give a seed, sites grow outwards from it
-(`indexing`), and a robust affine fit gives the cell with its covariance (`affine`). Of the equivalent settings of
+of fcc, bcc, hcp, diamond, rocksalt, zincblende, wurtzite or fluorite. Neighbour bonds give a seed, sites grow outwards
+from it (`indexing`), and a robust affine fit gives the cell with its covariance (`affine`). Of the equivalent settings of
 the axes the right-handed one nearest to the axes of the particle frame is chosen (`domains`). Without a stated
 structure the one with the largest gain is taken,
 
@@ -12,6 +12,10 @@ the log likelihood against atoms spread evenly (v volume per site, s the scatter
 (G. Schwarz, Ann. Statist. 6, 461 (1978), doi:10.1214/aos/1176344136). Two species tell zincblende from diamond, the two
 sublattices from each other, and the polar direction; positions alone give "diamond" for both. Further domains (twins,
 parts beyond a stacking fault, grains) are searched among the atoms that the first does not explain.
+
+Any packing of spheres gives a fit of twelve parameters some sites, so a lattice is returned only with evidence for it
+(`evidence`). Decahedra and icosahedra are told by laying their sites onto the atoms (`forms`): of their small parts
+alone, the layers of hcp across the twin planes would hold the most atoms.
 """
 
 from __future__ import annotations
@@ -34,8 +38,11 @@ from single_rs.analysis.lattice.domains import (
     relax_internal,
     site_species,
 )
+from single_rs.analysis.lattice.evidence import FURTHER_GAIN, doubt_of_crystal, doubt_of_structure
+from single_rs.analysis.lattice.forms import Form, find_form
+from single_rs.analysis.structure.bond_order import bond_order
 from single_rs.base.errors import ConvergenceError, InputError
-from single_rs.crystal.compounds import binary_formula
+from single_rs.crystal.compounds import binary_formula, compound_formula
 from single_rs.crystal.neighbours import check_positions, check_sigma, neighbour_cutoff
 from single_rs.crystal.prototypes import STRUCTURES, Bulk, Prototype, bulk_reference, crystal_axes, prototype
 
@@ -44,10 +51,13 @@ __all__ = ["SMALLEST_DOMAIN", "Domain", "Lattice", "check_atoms", "fit_lattice"]
 _MAX_DOMAINS = 8
 # Structures whose main domain gains less than this share of the best one's are out of the question.
 _CLEAR = 0.5
+# Of nearly equal gains that of the bulk's structure is taken: a twin of 58 atoms, 10 of them beyond the plane, is fcc
+# with 48 on its sites, and hcp with 48.
+_TIE = 0.93
 # Two species are ordered on two sublattices when so many atoms are on the right one; half are by chance.
 _ORDERED = 0.75
 # Tried where the species are not known to be one: zincblende is diamond as long as they are not looked at.
-_GEOMETRIES = (*STRUCTURES, "rocksalt", "wurtzite")
+_GEOMETRIES = (*STRUCTURES, "rocksalt", "wurtzite", "fluorite")
 # The densest planes (bilayers where there are two sublattices) of each structure.
 _DENSEST = {
     "fcc": (1, 1, 1),
@@ -57,7 +67,12 @@ _DENSEST = {
     "rocksalt": (2, 0, 0),
     "zincblende": (1, 1, 1),
     "wurtzite": (0, 0, 2),
+    "fluorite": (1, 1, 1),
 }
+# A main domain with so many of the atoms leaves no room for a multiply twinned form.
+_SINGLE = 0.75
+# Nats that the largest part of such a form must gain: 16 atoms with 10 pm of noise, 25 with 20 pm.
+_PART_GAIN = 40.0
 
 
 @dataclass(frozen=True)
@@ -103,7 +118,7 @@ class Lattice:
     Attributes
     ----------
     structure
-        "fcc", "bcc", "hcp", "diamond", "rocksalt", "zincblende" or "wurtzite".
+        "fcc", "bcc", "hcp", "diamond", "rocksalt", "zincblende", "wurtzite" or "fluorite".
     cell, origin
         Rows a, b, c (3, 3) of the conventional cell, and the position (3,) of site 0, Å, particle frame.
     parameters
@@ -128,6 +143,8 @@ class Lattice:
         Fraction of the main domain's atoms on the sublattice of the other species; NaN without `species`.
     u, u_err
         Internal parameter of the main domain's wurtzite cell (ideal 0.375) and its standard error; NaN elsewhere.
+    form
+        "icosahedron" or "decahedron" when the domains are the parts of one, else "".
     """
 
     structure: str
@@ -145,6 +162,7 @@ class Lattice:
     antisites: float = np.nan
     u: float = np.nan
     u_err: float = np.nan
+    form: str = ""
 
     def __getattr__(self, name: str) -> float:
         """Give ``a``, ``b``, … ``gamma_err`` of `parameters` directly."""
@@ -195,8 +213,8 @@ def fit_lattice(
     positions
         (n, 3) Å, any frame; at least 13 atoms.
     structure
-        "fcc", "bcc", "hcp", "diamond", "rocksalt", "zincblende" or "wurtzite"; None: the one that explains the atoms
-        best. Of one element (`element` or all `symbols` alike) only the first four are tried.
+        "fcc", "bcc", "hcp", "diamond", "rocksalt", "zincblende", "wurtzite" or "fluorite"; None: the one that explains
+        the atoms best. Of one element (`element` or all `symbols` alike) only the first four are tried.
     sigma
         (n,) Å per axis, standard errors of the positions, used as weights together with the scatter that they leave
         unexplained. None: all atoms alike.
@@ -217,7 +235,8 @@ def fit_lattice(
     InputError
         Wrong shapes, unknown structure or element.
     ConvergenceError
-        No lattice of the given kind holds at least 13 atoms.
+        No lattice of the given kind holds at least 13 atoms, or there is no evidence that the atoms are a crystal of
+        it; the message gives the numbers.
 
     Examples
     --------
@@ -237,7 +256,7 @@ def fit_lattice(
     if element is not None:
         bulk_reference(element)  # A wrong element is told before the work, not after.
     kinds = [prototype(k) for k in ((structure,) if structure else STRUCTURES if pure else _GEOMETRIES)]
-    nearest = neighbour_cutoff(x)[0]
+    nearest, cutoff = neighbour_cutoff(x)
     everyone = np.ones(len(x), dtype=bool)
     found = [(kind, find_domain(x, s, kind, nearest, everyone, None)) for kind in kinds]
     held = [(gain(member, kind, len(x)), kind, member) for kind, member in found if member is not None]
@@ -252,7 +271,25 @@ def fit_lattice(
     close = [h for h in held if h[0] > _CLEAR * best]
     if len(close) > 1:
         close = [(_total_gain(_parts(x, s, k, nearest, canonical(m, k, x)), k), k, m) for _, k, m in close]
-    _, kind, main = max(close, key=lambda h: h[0])
+    total, kind, main = max(close, key=lambda h: h[0])
+    usual = _usual(element, names)
+    for h in close:
+        if h[1].name == usual and h[0] > _TIE * total:
+            _, kind, main = h
+    form = _form(x, s, (nearest, cutoff), structure, main, total)
+    if form is None:
+        doubt = doubt_of_crystal(x, main, kind, nearest, bond_order(x, cutoff))
+        if doubt is not None:
+            raise ConvergenceError(f"no crystal: {doubt}")
+    else:
+        parts = next((m for _, k, m in held if k.name == "fcc"), None)
+        kind = prototype("fcc")
+        if parts is None or gain(parts, kind, len(x)) < _PART_GAIN:
+            raise ConvergenceError(
+                f"no lattice: {form.atoms} of {len(x)} atoms are on the sites of one {form.name}, whose parts are too "
+                "small or too noisy for a lattice of their own"
+            )
+        main = parts
     if kind.name == "diamond" and structure is None and not pure:
         # Diamond with two species, told by the symbols or by the formula alone, is zincblende.
         binary = prototype("zincblende")
@@ -262,18 +299,24 @@ def fit_lattice(
             if told or (pair and names is not None and _order(main, binary, names == pair[0]) > _ORDERED)
             else kind
         )
-    first = names == pair[0] if names is not None and pair is not None and len(kind.exchanges[0]) else None
+    first = names == pair[0] if names is not None and pair is not None and kind.species.max() > 0 else None
     if first is not None and _order(main, kind, first) < _ORDERED:
         first = None
     members = _parts(x, s, kind, nearest, canonical(main, kind, x, first), first)
+    doubt = doubt_of_structure(x, members, kind, nearest, names)
+    if doubt is not None:
+        raise ConvergenceError(f"no crystal: {doubt}")
     wrong = np.nan if first is None else 1 - _order(members[0], kind, first)
+    if first is not None and pair is not None and len(kind.exchanges[0]) == 0 and _reversed(members[0], kind, first):
+        pair = pair[1], pair[0]  # antifluorite: the element named first is on the second sublattice
     members = [relax_internal(m, kind, x, s) for m in members]
-    compound = "".join(pair) if pair is not None and kind.name not in STRUCTURES else None
+    compound = compound_formula(*pair, kind.name) if pair is not None and kind.name not in STRUCTURES else None
     alone = str(names[0]) if names is not None and pure else None
     known = element or compound or alone
     bulk = None if known is None else bulk_reference(known, kind.name)
     species = pair if first is not None and pair is not None else ()
-    return dataclasses.replace(_assemble(x, kind, members, bulk), species=species, antisites=wrong)
+    found = _assemble(x, kind, members, bulk)
+    return dataclasses.replace(found, species=species, antisites=wrong, form="" if form is None else form.name)
 
 
 def check_atoms(positions: ArrayLike, lattice: Lattice) -> NDArray[np.float64]:
@@ -303,6 +346,35 @@ def _order(member: Member, kind: Prototype, first: NDArray[np.bool_]) -> float:
     return max(right, 1 - right)
 
 
+def _usual(element: str | None, names: NDArray[np.str_] | None) -> str | None:
+    """Structure of the bulk of what the atoms are said to be, None where not known."""
+    told = element or (str(names[0]) if names is not None and len(set(names.tolist())) == 1 else None)
+    bulk = None if told is None else bulk_reference(told)
+    return None if bulk is None else bulk.structure
+
+
+def _reversed(member: Member, kind: Prototype, first: NDArray[np.bool_]) -> bool:
+    """Whether most atoms of the first species are on the second sublattice."""
+    known = member.indexed
+    return bool(np.mean((site_species(member.sites[known], kind) == 0) == first[known]) < 0.5)
+
+
+def _form(
+    x: NDArray[np.float64],
+    sigma: NDArray[np.float64] | None,
+    shell: tuple[float, float],
+    structure: str | None,
+    main: Member,
+    total: float,
+) -> Form | None:
+    """Return the multiply twinned form that explains the atoms better than the best lattice and its parts do."""
+    on = np.linalg.norm(main.fit.residual, axis=1) < ON_SITE * shell[0]
+    if structure not in (None, "fcc") or on.sum() > _SINGLE * len(x):
+        return None
+    form = find_form(x, sigma, *shell)
+    return form if form is not None and form.gain > total else None
+
+
 def _total_gain(members: list[Member], kind: Prototype) -> float:
     """Gain of all domains together, less what it takes to say which of them each atom is in."""
     count = len(members[0].sites)
@@ -323,7 +395,7 @@ def _parts(
     free = ~main.indexed
     while len(members) < _MAX_DOMAINS and free.sum() >= SMALLEST_DOMAIN:
         further = find_domain(x, sigma, kind, nearest, free, main.fit.cell)
-        if further is None:
+        if further is None or gain(further, kind, len(x)) < FURTHER_GAIN:
             break
         members.append(canonical(further, kind, x, first))
         free &= ~further.indexed
