@@ -26,12 +26,12 @@ __all__ = ["Selection", "select_particle"]
 _NON_METALS = frozenset(["H", "He", "C", "N", "O", "F", "Ne", "P", "S", "Cl", "Ar", "Se", "Br", "Kr", "I", "Xe"])
 # Share of an element's atoms that are inside; oxygen of CeO2 with 50 atoms has 0.3, carbon of a CO shell 0.
 _INSIDE = 0.1
-# Mean direction to the metal atoms about an atom: 0 inside, 0.38 above the hollow of four atoms, 0.58 above one of three.
+# Mean direction to the metal atoms about an atom: 0 inside, 0.38 above a hollow of four atoms, 0.58 above one of three.
 _ALL_SIDES = 0.3
 # A layered compound has no such atom: there half as many as metal atoms have three bonds to metal.
 _LAYERED = 0.5
 # Bonds, in sums of covalent radii for metal to non-metal, and in nearest-neighbour distances within the particle.
-_BOND, _JOINED = 1.25, 1.6
+_BOND, _TOUCHING, _JOINED = 1.25, 1.5, 1.6
 # Fewer atoms apart from the particle are no second one.
 _LEAST = 13
 
@@ -110,9 +110,9 @@ def _ligands(x: NDArray[np.float64], names: NDArray[np.str_]) -> NDArray[np.bool
     ligand = outside.copy()
     for element in sorted(set(names[outside].tolist())):
         mine = np.flatnonzero(names == element)
-        reach = _BOND * (radius[mine[0]] + radius[metal].max())
-        near = tree.query_ball_point(x[mine], reach)
-        bonded = np.array([len(found) > 0 for found in near])
+        contact = radius[mine[0]] + radius[metal].max()
+        near = tree.query_ball_point(x[mine], _BOND * contact)
+        bonded = tree.query(x[mine])[0] < _TOUCHING * contact
         inside = np.zeros(len(mine), dtype=bool)
         for k, found in enumerate(near):
             ray = x[metal[found]] - x[mine[k]]

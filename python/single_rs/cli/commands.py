@@ -16,6 +16,7 @@ from single_rs.cli.options import (
     Element,
     Out,
     PixelSize,
+    Preset,
     Seed,
     Threads,
     settings_of,
@@ -45,6 +46,7 @@ def run(
     seed: Seed = 0,
     threads: Threads = None,
     resume: bool = True,
+    preset: Preset = None,
 ) -> None:
     """Solve every particle in a movie.
 
@@ -59,8 +61,9 @@ def run(
     from single_rs.cli.progress import progress_bars
     from single_rs.pipeline import entry
 
+    settings = settings_of(config, preset)
     with progress_bars() as progress:
-        result = entry.run(movie, pixel_size, element, out, settings_of(config), seed, resume, progress)
+        result = entry.run(movie, pixel_size, element, out, settings, seed, resume, progress)
     _tell(result)
 
 
@@ -75,6 +78,7 @@ def solve(
     seed: Seed = 0,
     threads: Threads = None,
     resume: bool = True,
+    preset: Preset = None,
 ) -> None:
     """Solve one particle from a stack of its single frames.
 
@@ -89,8 +93,9 @@ def solve(
     from single_rs.cli.progress import progress_bars
     from single_rs.pipeline import entry
 
+    settings = settings_of(config, preset)
     with progress_bars() as progress:
-        result = entry.solve(stack, pixel_size, element, out, settings_of(config), seed, resume, progress)
+        result = entry.solve(stack, pixel_size, element, out, settings, seed, resume, progress)
     _tell(result)
 
 
@@ -300,6 +305,7 @@ def analyze(
     element: Annotated[str | None, Parameter(help="Symbol whose bulk is the reference; that of the file.")] = None,
     map: Annotated[Path | None, Parameter(help="Density map, for the strain from its phases.")] = None,
     config: ConfigFile = None,
+    preset: Preset = None,
 ) -> None:
     """Atoms → lattice.json, strain.csv, structure.csv and .json, summary.json; atoms.xyz with what is known of each.
 
@@ -316,7 +322,7 @@ def analyze(
     from single_rs.pipeline import stages
     from single_rs.store.read import frame_of
 
-    settings = settings_of(config)
+    settings = settings_of(config, preset)
     found = read_xyz(atoms)
     found, frame, density = stages.placed(found, frame_of(atoms), map, atoms)
     model = stages.analyze(found, element, writable_folder(out), settings, frame, density=density)

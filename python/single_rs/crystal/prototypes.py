@@ -10,7 +10,7 @@ Structures of two species (rocksalt, zincblende, wurtzite, fluorite) have a spec
 alone do not know it: there the operations that exchange the two species are symmetries as well (none in fluorite).
 
 References: International Tables for Crystallography A (2016), doi:10.1107/97809553602060000114, for Fm-3m, Im-3m,
-Fd-3m, P6₃/mmc, F-43m, P6₃mc and Fm-3m; bulk constants of elements from ``ase.data.reference_states`` (Ashcroft and Mermin,
+Fd-3m, P6₃/mmc, F-43m, P6₃mc; bulk constants of elements from ``ase.data.reference_states`` (Ashcroft and Mermin,
 Solid State Physics, 1976), of compounds from `compounds`.
 """
 

@@ -1,6 +1,6 @@
 """lattice.json: the best-fit lattice of a particle, for people and for later stages.
 
-``{"structure", "cell": {a, b, c (Å), alpha, beta, gamma (degrees), volume (Å³) and *_err, "vectors"}, "origin",
+``{"structure", "form", "cell": {a, b, c (Å), alpha, beta, gamma (degrees), volume (Å³) and *_err, "vectors"}, "origin",
 "fraction_on_sites", "fraction_off_lattice", "species", "antisites", "u", "u_err", "domains": […], "reference": {…},
 "expansion": {…}, "atoms": {…}}`` and, of an analysis, "powder" and "bond" with the constants that these yield;
 positions and vectors in the particle frame, Å, from the box centre. NaN has no place in JSON and is written as null.
@@ -64,6 +64,7 @@ def lattice_to_dict(lattice: Lattice) -> dict[str, Any]:
         reference["bulk"] = dataclasses.asdict(lattice.bulk)
     return {
         "structure": lattice.structure,
+        "form": lattice.form,
         "cell": _cell(lattice.parameters, lattice.cell),
         "origin": _numbers(lattice.origin, 8),
         "nearest_neighbour": round(lattice.nearest_neighbour, 6),
@@ -131,6 +132,7 @@ def lattice_from_dict(content: dict[str, Any]) -> Lattice:
         antisites=number("antisites"),
         u=number("u"),
         u_err=number("u_err"),
+        form=str(content.get("form", "")),
     )
 
 

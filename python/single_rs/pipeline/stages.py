@@ -234,12 +234,9 @@ def export(atoms: Atoms, folder: Path, config: Any, frame: tuple[int, float] | N
 
 def describe(model: Particle) -> str:
     """Return one line on the atoms and their lattice."""
-    text = f"{len(model.atoms.positions)} atoms"
-    if model.lattice is not None:
-        p = model.lattice.parameters
-        text += f", {model.lattice.structure}, a b c {p.a:.3f} {p.b:.3f} {p.c:.3f} Å (± {p.a_err:.3f})"
-        text += f", α β γ {p.alpha:.2f} {p.beta:.2f} {p.gamma:.2f}°"
-    return "; ".join([text, *model.notes])
+    from single_rs.analysis.analyze import describe_particle
+
+    return describe_particle(model)
 
 
 def write_examples(clean: CleanStack, folder: Path) -> None:

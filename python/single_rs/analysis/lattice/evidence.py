@@ -1,4 +1,4 @@
-"""Whether a lattice fit is evidence of a crystal, or of what any packing of spheres gives to a fit of twelve parameters.
+"""Whether a lattice fit is evidence of a crystal, or what any packing of spheres gives to a fit of twelve parameters.
 
 A domain of n_d atoms among n gains G nats over atoms spread evenly (`domains.gain`), scatters by s about its sites and
 has the share c of its bonds coherent (`structure.bond_order`). It is a crystal when
@@ -13,9 +13,9 @@ s ≤ 0.095, c ≥ 0.46 (rocksalt of 45 atoms; 0.6 of all others). So a fourth o
 noise, and a nucleus of 20 clean atoms in a large one. A further domain has its shape from the first, and needs less.
 
 A lattice whose sites are empty, or whose atoms have others between them, is another structure than it says. Fluorite
-has the sites of bcc, a fourth of them empty, perovskite those of rocksalt, spinel those of a bcc lattice of a quarter of
-its edge. Sites count as empty between two occupied ones, n and n + 2t with t a short translation of the lattice: a
-surface has none, a crystal with 2 % of vacancies 2 %.
+has the sites of bcc, a fourth of them empty, perovskite those of rocksalt, spinel those of a small bcc lattice. Sites
+count as empty between two occupied ones, n and n + 2t with t a short translation of the lattice: a surface has none, a
+crystal with 2 % of vacancies 2 %.
 """
 
 from __future__ import annotations
@@ -151,9 +151,7 @@ def empty_share(member: Member, kind: Prototype) -> float:
     return empty / between if between >= _LEAST_SITES else 0.0
 
 
-def _between(
-    x: NDArray[np.float64], main: NDArray[np.bool_], held: NDArray[np.bool_], nearest: float
-) -> int:
+def _between(x: NDArray[np.float64], main: NDArray[np.bool_], held: NDArray[np.bool_], nearest: float) -> int:
     """Atoms of no domain with the main one on all sides: the mean direction to its six nearest atoms is short."""
     off = np.flatnonzero(~held)
     if len(off) == 0:

@@ -2,8 +2,8 @@
 
 Convention: x = origin + n · cell, with rows a, b, c of the conventional cell (Å, particle frame) and fractional sites n
 of fcc, bcc, hcp, diamond, rocksalt, zincblende, wurtzite or fluorite. Neighbour bonds give a seed, sites grow outwards
-from it (`indexing`), and a robust affine fit gives the cell with its covariance (`affine`). Of the equivalent settings of
-the axes the right-handed one nearest to the axes of the particle frame is chosen (`domains`). Without a stated
+from it (`indexing`), and a robust affine fit gives the cell with its covariance (`affine`). Of the equivalent settings
+of the axes the right-handed one nearest to the axes of the particle frame is chosen (`domains`). Without a stated
 structure the one with the largest gain is taken,
 
     gain = Σ_sites [ln v − (3/2) ln 2πs² − |r|²/2s²] − (k/2) ln n,

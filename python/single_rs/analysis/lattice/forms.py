@@ -6,7 +6,7 @@ between undistorted parts are closed by an even strain, so that all sites of eit
     icosahedron   n₁ v₁ + n₂ v₂ + n₃ v₃                  v the corners of a face of the regular icosahedron,
     decahedron    n₁ u_k + n₂ u_(k+1) + l ẑ              u_k = (√3/2)(cos 72°k, sin 72°k, 0) + ẑ/2,   k = 0 … 4,
 
-n ≥ 0 and l whole numbers. A centre and an orientation come from one atom and its twelve neighbours, or one pair of atoms
+n ≥ 0 and l whole numbers. Centre and orientation come from one atom and its twelve neighbours, or one pair of atoms
 and the ring of five about it. Sites are then given to atoms outwards, and an affine cell is fitted as that of a lattice
 is (`affine`), so the gain of the form in nats can be compared with that of lattices (`domains.gain`).
 
@@ -77,7 +77,11 @@ def form_sites(name: str, reach: float) -> NDArray[np.float64]:
     if name == "icosahedron":
         corners = template("ico")
         near = np.abs(np.linalg.norm(corners[:, None] - corners, axis=2) - 1.0515) < 0.01
-        faces = [f for f in itertools.combinations(range(12), 3) if near[f[0], f[1]] and near[f[1], f[2]] and near[f[0], f[2]]]
+        faces = [
+            f
+            for f in itertools.combinations(range(12), 3)
+            if near[f[0], f[1]] and near[f[1], f[2]] and near[f[0], f[2]]
+        ]
         grid = np.stack(np.meshgrid(*[steps[: int(np.ceil(1.3 * reach)) + 1]] * 3, indexing="ij"), -1).reshape(-1, 3)
         sites = [grid @ corners[list(f)] for f in faces]
     else:
