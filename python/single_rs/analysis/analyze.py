@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from single_rs.analysis.chemical_order import ChemicalOrder, chemical_order, chemistry_to_dict
 from single_rs.analysis.distances.summary import (
     known_sigma,
     powder_of,
@@ -119,7 +120,14 @@ def analyze(
         lattice = fit_lattice(x, structure, known, element, atoms.symbols)
         powder, notes = powder_of(atoms, lattice)
         surface = lattice_surface(x, lattice, settings.surface)
-        model = replace(model, lattice=lattice, surface=surface, powder=powder, notes=(*model.notes, *notes))
+        model = replace(model, chemistry=chemical_order(atoms, lattice))
+        model = replace(
+            model,
+            lattice=lattice,
+            surface=surface,
+            powder=powder,
+            notes=(*model.notes, *notes),
+        )
         report(2)
         if settings.reference == "bulk" and lattice.bulk is None:
             note = f"no strain: the bulk of {element or 'this mixture'} as {lattice.structure} is not known; use 'fit'"
@@ -133,7 +141,8 @@ def analyze(
             compared = compare_strain_methods(x, lattice, settings, known)
         model = replace(model, strain=compared.strains["kernel"], comparison=compared)
     except ConvergenceError as error:
-        model = replace(model, notes=(*model.notes, f"no strain: {error}"))
+        chemistry = chemical_order(atoms, None)
+        model = replace(model, chemistry=chemistry, notes=(*model.notes, f"no strain: {error}"))
     report(3)
     return model
 
@@ -157,7 +166,24 @@ def describe_particle(model: Particle) -> str:
         text += ", no crystal" if any("no crystal" in note for note in model.notes) else ", no lattice"
         text += f"; bond order Q4 {np.nanmean(o.q4_mean):.2f}, Q6 {np.nanmean(o.q6_mean):.2f} averaged over shells, "
         text += f"{100 * np.nanmean(o.coherence):.0f} % coherent bonds, disorder {np.nanmean(o.disorder):.2f}"
-    return "; ".join([text, *model.notes])
+    return "; ".join([text, *_chemistry_line(model.chemistry), *model.notes])
+
+
+def _chemistry_line(order: ChemicalOrder | None) -> list[str]:
+    """Composition, and long- or short-range order of the first two elements, with errors."""
+    if order is None:
+        return []
+    parts = [" ".join(f"{e} {100 * v:.0f} %" for e, v in zip(order.elements, order.share, strict=True))]
+    if order.long_range is not None and order.long_range.kind != "disordered":
+        long = order.long_range
+        parts.append(f"{long.kind} order S {long.s:.2f} ± {long.s_err:.2f}")
+        if np.isfinite(long.ratio):
+            parts.append(f"c/a {long.ratio:.4f} ± {long.ratio_err:.4f} along {long.axis}")
+    elif order.short_range:
+        first = order.short_range[0]
+        spread = float(np.hypot(first.error[0, 1], first.random[0, 1]))
+        parts.append(f"Warren-Cowley α₁ {first.alpha[0, 1]:.2f} ± {spread:.2f}")
+    return [", ".join(parts)]
 
 
 def _bare_atoms(positions: NDArray[np.float64], element: str) -> Atoms:
@@ -213,6 +239,7 @@ def summarise(model: Particle) -> dict[str, Any]:
         "order": None if model.order is None else _order_summary(model.order, local.bond_std),
         "ligand_atoms": 0 if model.ligand is None else int(model.ligand.sum()),
         "atoms_apart": 0 if model.ligand is None else int((~model.ligand).sum()),
+        "chemistry": None if model.chemistry is None else chemistry_to_dict(model.chemistry),
         "lattice": None if model.lattice is None else _lattice_summary(model.lattice),
         "powder": None if model.powder is None else powder_summary(model.powder),
         "strain": None

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from single_rs.analysis.chemical_order import ChemicalOrder
 from single_rs.analysis.distances.powder_fit import PowderLattice
 from single_rs.analysis.lattice import Lattice
 from single_rs.analysis.strain import Strain
@@ -46,6 +47,8 @@ class Particle:
         Bond-orientational order of each atom; None where it was not computed.
     others, ligand
         The m atoms of the file that are not the particle, and which of them (m,) are ligands or solvent; None without.
+    chemistry
+        Chemical order of an alloy or a compound; None for one element.
     """
 
     atoms: Atoms
@@ -62,6 +65,7 @@ class Particle:
     order: BondOrder | None = None
     others: Atoms | None = None
     ligand: NDArray[np.bool_] | None = None
+    chemistry: ChemicalOrder | None = None
 
     def __post_init__(self) -> None:
         """Check that all arrays speak of the same atoms."""

@@ -191,7 +191,7 @@ def orient(
     from single_rs.io import writable_folder
     from single_rs.pipeline import stages
 
-    check_material(element)
+    element = check_material(element)
     settings = settings_of(config)
     with progress_bars() as progress:
         clean = _cleaned(stack, pixel_size, settings, progress)
@@ -244,7 +244,7 @@ def trace(map: Path, *, element: Element, out: Out, diameter: float | None = Non
     from single_rs.pipeline import stages
     from single_rs.store.read import load_maps
 
-    check_material(element)
+    element = check_material(element)
     settings = settings_of(config)
     density = load_maps(map)
     with progress_bars() as progress:
