@@ -29,7 +29,7 @@ from single_rs.analysis.structure import STRUCTURE_NAMES, analyze_structure
 from single_rs.analysis.structure.bond_order import BondOrder, bond_order
 from single_rs.base.errors import ConvergenceError, InputError
 from single_rs.base.progress import Progress
-from single_rs.crystal.neighbours import check_positions, surface_atoms
+from single_rs.crystal.neighbours import check_positions, doubtful_sigma, surface_atoms
 from single_rs.records import Atoms
 
 __all__ = [
@@ -92,6 +92,8 @@ def analyze(
     species = {str(s) for s in atoms.symbols}
     element = element or (species.pop() if len(species) == 1 else None)
     known = known_sigma(atoms)
+    stated = np.asarray(atoms.sigma, dtype=np.float64)
+    doubt = doubtful_sigma(x, stated) if known is None and len(x) > 1 and np.isfinite(stated).all() else None
 
     def report(done: int) -> None:
         if progress is not None:
@@ -107,7 +109,7 @@ def analyze(
         surface_atoms(x, settings.surface),
         box=box,
         pixel_size=pixel_size,
-        notes=selection.notes,
+        notes=selection.notes if doubt is None else (*selection.notes, doubt),
         order=bond_order(x, local.cutoff),
         others=others,
         ligand=ligand,

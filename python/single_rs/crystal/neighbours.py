@@ -19,7 +19,9 @@ __all__ = [
     "check_positions",
     "check_sigma",
     "coordination",
+    "doubtful_sigma",
     "generalised_coordination",
+    "largest_sigma",
     "neighbour_cutoff",
     "surface_atoms",
     "surface_by_coordination",
@@ -39,6 +41,12 @@ _MINIMUM_RANGE = (1.18, 1.45)
 
 # Neighbours within the first minimum: diamond, rocksalt, bcc (first shell alone), fcc or hcp or ico, bcc (both shells).
 _FULL_SHELLS = (4, 6, 8, 12, 14)
+
+
+# Bonds that tell a standard deviation to 10 %; and how far a stated error may be beyond what they allow.
+_LEAST_BONDS = 50
+_REFUTED = 1.5
+_HARMLESS = 0.05  # Å
 
 
 # What a surface atom is; the first holds wherever nothing else is asked for.
@@ -110,6 +118,36 @@ def coordination(positions: ArrayLike, cutoff: float | None = None) -> NDArray[n
     if not cutoff > 0:
         raise InputError(f"cutoff is {cutoff} Å; it must be more than 0 Å")
     return np.asarray(cKDTree(x).query_ball_point(x, cutoff, return_length=True), dtype=np.int64) - 1
+
+
+def largest_sigma(positions: ArrayLike) -> float:
+    """Largest standard error per axis (Å) that the atoms' own bond lengths allow, NaN where there are too few.
+
+    Independent errors σ of two atoms change the bond between them by √2 σ, so σ ≤ s / √2 with s the standard deviation
+    of all bond lengths; what strain and surfaces add makes it a generous bound.
+    """
+    x = check_positions(positions)
+    i, j = cKDTree(x).query_pairs(neighbour_cutoff(x)[1], output_type="ndarray").T
+    if len(i) < _LEAST_BONDS:
+        return float("nan")
+    length = np.linalg.norm(x[i] - x[j], axis=1)
+    return float(length.std() / np.sqrt(2))
+
+
+def doubtful_sigma(positions: ArrayLike, sigma: ArrayLike) -> str | None:
+    """Why stated standard errors (n,) in Å per axis cannot be those of the positions, None where they can.
+
+    Errors 1.5 times as large as the scatter of the bond lengths allows are refuted by the positions themselves: those in
+    three dimensions taken for those of an axis are 1.7 times too large. Errors below 5 pm are taken as they are.
+    """
+    stated = float(np.sqrt(np.nanmean(np.square(np.asarray(sigma, dtype=np.float64)))))
+    most = largest_sigma(positions)
+    if not stated > max(_REFUTED * most, _HARMLESS):
+        return None
+    return (
+        f"sigma is {stated:.3f} Å per axis, but the bonds scatter by no more than errors of {most:.3f} Å would cause; "
+        "it is not used: give standard errors per axis of these positions"
+    )
 
 
 def generalised_coordination(positions: ArrayLike, cutoff: float | None = None, full: int = 12) -> NDArray[np.float64]:
