@@ -45,7 +45,6 @@ __all__ = [
     "background",
     "correct",
     "cut",
-    "describe",
     "export",
     "find",
     "keep_stack",
@@ -309,13 +308,3 @@ def export(atoms: Atoms, folder: Path, config: ExportConfig, frame: tuple[int, f
     box, pixel_size = frame or (None, None)
     model = analyze(atoms, box=box, pixel_size=pixel_size)
     return write_formats(folder, model, config.formats, config.vacuum, config.dft)
-
-
-def describe(model: Particle) -> str:
-    """Return one line on the atoms and their lattice."""
-    text = f"{len(model.atoms.positions)} atoms"
-    if model.lattice is not None:
-        p = model.lattice.parameters
-        text += f", {model.lattice.structure}, a b c {p.a:.3f} {p.b:.3f} {p.c:.3f} Å (± {p.a_err:.3f})"
-        text += f", α β γ {p.alpha:.2f} {p.beta:.2f} {p.gamma:.2f}°"
-    return "; ".join([text, *model.notes])

@@ -27,7 +27,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from single_rs.crystal.neighbours import coordination, surface_by_coordination
+from single_rs.crystal.neighbours import surface_atoms
 from single_rs.refine.scene import HEIGHT_PRIOR, WIDTH_PRIOR, Model, Scene
 from single_rs.refine.types import Refined
 
@@ -145,7 +145,7 @@ def _learn(model: Model, covariance: NDArray[np.float64]) -> NDArray[np.float64]
     """Spread (n,) per number of the traceless part, from its square less its error, core and surface apart."""
     found = np.einsum("ni,ij,nj->n", model.tensors, TRACELESS, model.tensors)
     noise = np.einsum("nij,ji->n", covariance, TRACELESS)
-    surface = surface_by_coordination(coordination(model.positions))
+    surface = surface_atoms(model.positions)
     spread = np.full(len(model), NARROWEST)
     for group in (surface, ~surface):
         if group.any():

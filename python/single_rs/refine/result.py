@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from single_rs import _core
-from single_rs.crystal.neighbours import coordination, surface_by_coordination
+from single_rs.crystal.neighbours import surface_atoms
 from single_rs.records import Atoms, Poses
 from single_rs.refine.covariance import bootstrap, pooled, total
 from single_rs.refine.normal import limited, normal_factor, solve
@@ -72,7 +72,7 @@ def assemble(
     model_shift = (steps[count] - last) * pixel
     final = replace(model, positions=model.positions + limited(last, pixel))
     positions = final.positions * pixel
-    surface = surface_by_coordination(coordination(positions))
+    surface = surface_atoms(positions)
     by_blocks = pixel**2 * bootstrap(blocks)
     difference = np.full((len(model), 3), np.nan)
     if halves:

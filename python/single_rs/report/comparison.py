@@ -34,6 +34,9 @@ _SHOWN = {
     "radial_strain_std": ("Spread of radial strain", "%", 2, 100.0),
     "formation_energy": ("Formation energy", "eV/atom", 3, 1.0),
 }
+# What strain is measured from, in words.
+_REFERENCES = {"bulk": "the bulk", "fit": "the best fit", "not stated": "not stated"}
+_CHANCE = 0.05  # a slope less likely than this by chance is one
 
 
 def render_comparison(comparison: Comparison) -> str:
@@ -61,7 +64,10 @@ def render_comparison(comparison: Comparison) -> str:
         "version": tables.text(__version__),
         "title": f"{count} particle{'' if count == 1 else 's'} compared",
         "eyebrow": "Comparison",
-        "lede": f"{used} of them in the trends. Hand undetermined, as always with projections.",
+        "lede": " ".join(
+            [f"{used} of them in the trends. Hand undetermined, as always with projections."]
+            + [f"{note[0].upper()}{note[1:]}." for note in comparison.notes]
+        ),
         "tiles": _tiles(comparison),
         "nav": "".join(f'<a href="#{key}">{tables.text(name)}</a>' for key, name, _ in sections),
         "body": "".join(
@@ -88,10 +94,7 @@ def _tiles(comparison: Comparison) -> str:
         tables.tile("Diameters", span),
         tables.tile("Atoms in all", f"{int(np.nansum(atoms)):,}"),
     ]
-    edge = next((t for t in comparison.trends if t.quantity == "mean_edge"), None)
-    if edge is not None:
-        shown = tables.concise(edge.line.value, edge.line.value_err, 3)
-        tiles.append(tables.tile("Mean edge at 1/d = 0", f"{shown}<small>Å</small>"))
+    tiles.append(tables.tile("Strain measured from", _REFERENCES[comparison.reference]))
     return f'<dl class="tiles">{"".join(tiles)}</dl>'
 
 
@@ -117,9 +120,17 @@ def _said(comparison: Comparison, quantity: str) -> str:
     parts = []
     name, unit, decimals, factor = _SHOWN[quantity]
     for t in (t for t in comparison.trends if t.quantity == quantity):
-        value = tables.concise(factor * t.line.value, factor * t.line.value_err, decimals)
-        ratio = t.line.slope / t.line.slope_err if t.line.slope_err > 0 else np.inf
-        parts.append(f"{value} {unit} at infinite size; the slope is {abs(ratio):.1f} standard errors from none.")
+        small, large = 0.1 / t.line.x_range[1], 0.1 / t.line.x_range[0]
+        slope = tables.concise(factor * t.line.slope / 10, factor * t.line.slope_err / 10, decimals)
+        known = "a slope" if t.line.chance < _CHANCE else "no slope that could be told from none"
+        parts.append(
+            f"{known} over {t.line.count} particles of {small:.2f} to {large:.2f} nm, {slope} {unit} nm "
+            f"(p = {t.line.chance:.2g})."
+        )
+        if t.supported:
+            value = tables.concise(factor * t.line.value, factor * t.line.value_err, decimals)
+            beside = f" (bulk {factor * t.limit:.{decimals}f})" if np.isfinite(t.limit) else ""
+            parts.append(f"At infinite size {value} {unit}{beside}.")
     return f" {name}: {' '.join(parts)}" if parts else ""
 
 
@@ -132,7 +143,7 @@ def _gallery(comparison: Comparison) -> Iterator[ReportFigure]:
     axes = plots.plot_gallery([p.positions for p in shown], [p.radial for p in shown], [p.cell for p in shown], names)
     yield drawn(
         axes, "gallery", "The particles at one scale",
-        "Along [110] of each lattice, coloured by radial strain on one scale; grey where it is not known.",
+        f"Along [110] of each lattice, coloured by radial strain{_from(comparison)}; grey where it is not known.",
         wide=True, height=2.5 * len(axes),
     )  # fmt: skip
 
@@ -167,27 +178,33 @@ def _bulk(comparison: Comparison) -> float | None:
 def _strain(comparison: Comparison) -> Iterator[ReportFigure]:
     """Give the mean radial strains and the distributions."""
     series = {"all": "radial_strain", "core": "radial_strain_core", "surface": "radial_strain_surface"}
-    axes = _against(comparison, series, "radial_strain", "Mean radial strain (%)", scale=100.0)
+    label = f"Mean radial strain{_from(comparison)} (%)"
+    axes = _against(comparison, series, "radial_strain", label, scale=100.0)
     if axes is not None:
         yield drawn(
             axes, "radial", "Mean radial strain",
-            f"∂u/∂r along the radius, mean over atoms.{_said(comparison, 'radial_strain')}",
+            f"∂u/∂r along the radius{_from(comparison)}, mean over atoms.{_said(comparison, 'radial_strain')}",
         )  # fmt: skip
     spread = {"all": "radial_strain_std"}
     axes = _against(comparison, spread, "radial_strain_std", "Spread of radial strain (%)", scale=100.0)
     if axes is not None:
         yield drawn(
             axes, "spread", "Spread of radial strain",
-            f"Standard deviation over the atoms, errors of positions included.{_said(comparison, 'radial_strain_std')}",
+            f"Standard deviation over the atoms{_from(comparison)}, errors of positions included.",
         )  # fmt: skip
     shown = [p for p in comparison.particles if np.isfinite(p.radial).any()]
     if shown:
         names = [f"{p.values['diameter'] / 10:.2f} nm" if "diameter" in p.values else p.name for p in shown]
         axes = plots.plot_strain_distributions([p.radial for p in shown], [p.surface for p in shown], names)
         yield drawn(
-            axes, "distributions", "Strain distributions", "Radial strain of the atoms of each particle, by size: core "
-            "left, surface right, bars at the medians.", wide=True, height=3.6,
+            axes, "distributions", "Strain distributions", f"Radial strain{_from(comparison)} of the atoms of each "
+            "particle, by size: core left, surface right, bars at the medians.", wide=True, height=3.6,
         )  # fmt: skip
+
+
+def _from(comparison: Comparison) -> str:
+    """Name the reference of the strain, for labels."""
+    return {"bulk": " against bulk", "fit": " against the best fit"}.get(comparison.reference, "")
 
 
 def _energy(comparison: Comparison) -> Iterator[ReportFigure]:
@@ -232,8 +249,9 @@ def _percent(value: float | None, error: float | None) -> str:
 def _trend_table(comparison: Comparison) -> str:
     """Return all trends with their errors."""
     if not comparison.trends:
-        return '<p class="card">A trend needs three particles of one kind and of different sizes.</p>'
-    heads = ("Quantity", "Particles", "At infinite size", "Slope", "Slope / error", "Scatter", "χ² / freedom")
+        return '<p class="card">Not enough particles: a trend needs three of one kind and of different sizes.</p>'
+    heads = ("Quantity", "Particles", "Sizes (nm)", "Slope", "p", "Through the limit", "At infinite size", "Scatter",
+             "χ² / freedom")  # fmt: skip
     return tables.table(tables.header_cells(heads, 1), [_trend_row(t) for t in comparison.trends])
 
 
@@ -242,12 +260,15 @@ def _trend_row(trend: SizeTrend) -> str:
     name, unit, decimals, factor = _SHOWN[trend.quantity]
     line, nm = trend.line, factor / 10
     kind = " ".join(part for part in (trend.element, trend.structure) if part)
-    ratio = line.slope / line.slope_err if line.slope_err > 0 else np.inf
+    at_zero = f"{tables.concise(factor * line.value, factor * line.value_err, decimals)} {unit}"
+    through = trend.through
     cells = (
         str(line.count),
-        f"{tables.concise(factor * line.value, factor * line.value_err, decimals)} {unit}",
+        f"{0.1 / line.x_range[1]:.2f} – {0.1 / line.x_range[0]:.2f}",
         f"{tables.concise(nm * line.slope, nm * line.slope_err, decimals)} {unit} nm",
-        tables.number(ratio, 1),
+        f"{line.chance:.2g}",
+        tables.DASH if through is None else f"{tables.concise(nm * through[0], nm * through[1], decimals)} {unit} nm",
+        at_zero if trend.supported else "not carried by the sizes",
         tables.number(factor * line.scatter, decimals, unit),
         f"{tables.number(line.chi2, 1)} / {line.count - 2}",
     )

@@ -19,13 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from single_rs.base.errors import NoParticleError
-from single_rs.crystal.material import elements_of
 from single_rs.pipeline import stages
 from single_rs.pipeline.config import ValidateConfig
 from single_rs.records import CleanStack, Poses
 from single_rs.records.check import Check, Criterion
-from single_rs.simulate import Crystal, OpticsConfig, nanocrystal
-from single_rs.simulate.compounds import compound_ball
+from single_rs.simulate import Crystal, OpticsConfig
+from single_rs.simulate.compounds import material_ball
 from single_rs.simulate.optics import Microscope
 from single_rs.simulate.streams import Stage, stream
 from single_rs.simulate.tumbling import ornstein_uhlenbeck
@@ -114,10 +113,7 @@ class _Model:
         self.case, self.config = case, config
         # Of the particle's size unless told: with the electrons, it decides what noise leaves of each reflection.
         diameter = config.model_diameter or max(case.clean.diameter, SMALLEST)
-        compound = len(elements_of(case.element)) > 1
-        self.crystal: Crystal = (
-            compound_ball(case.element, diameter) if compound else nanocrystal(case.element, diameter, seed=case.seed)
-        )
+        self.crystal: Crystal = material_ball(case.element, diameter, case.seed)
         n, pixel = config.model_frames, case.pixel_size
         # A box that binning halves into an even one, for images and for the atoms' map alike.
         self.box = 4 * int(np.ceil((self.crystal.radius + MARGIN) / (2 * pixel)))
