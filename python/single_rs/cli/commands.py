@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -288,8 +289,8 @@ def refine(
         folder = writable_folder(out)
         refined = run_refinement(clean, found, traced, folder, settings.refine, progress, stack_name=stack.name)
     model = stages.analyze(refined.atoms, None, folder, settings, frame)
-    write_json(folder / "refine.json", refined.summary)
-    print(f"{len(refined.atoms)} atoms, {refined.summary['sigma_pm']:.2f} pm per axis; {stages.describe(model)}")
+    write_json(folder / "refine.json", asdict(refined.summary))
+    print(f"{len(refined.atoms)} atoms, {refined.summary.sigma_pm:.2f} pm per axis; {stages.describe(model)}")
 
 
 @app.command(group=STAGES, sort_key=9)

@@ -159,7 +159,7 @@ class _Particle:
         poses = self._poses()
         density = self._density(poses)
         atoms, note = self._atoms(density)
-        numbers: dict[str, float] = {}
+        numbers: dict[str, Any] = {}
         if atoms is not None and self.config.refine.enabled:
             atoms, numbers, note = self._refined(poses, atoms)
         with self._stage("analyze", [SUMMARY] + [ATOMS] * (atoms is not None)) as entry:
@@ -183,7 +183,7 @@ class _Particle:
             entry["atoms"] = len(atoms.positions)
             return atoms, []
 
-    def _refined(self, poses: Poses, atoms: Atoms) -> tuple[Atoms, dict[str, float], list[str]]:
+    def _refined(self, poses: Poses, atoms: Atoms) -> tuple[Atoms, dict[str, Any], list[str]]:
         """Return the refined atoms and numbers; or the traced ones, and why, when the frames do not show them."""
         from single_rs.refine.files import refine
 
@@ -195,7 +195,7 @@ class _Particle:
                 entry["refused"] = str(error)
                 return atoms, {}, [f"atoms are as traced, not refined: {error}"]
             entry["atoms"] = len(refined.atoms)
-            return refined.atoms, dict(refined.summary), []
+            return refined.atoms, asdict(refined.summary), []
 
     def _summary(self, poses: Poses, density: Density, model: Particle | None, notes: list[str]) -> dict[str, Any]:
         """Return the content of summary.json: the verdict first, then the numbers it rests on."""
