@@ -30,7 +30,7 @@ from single_rs.orient.agreement import MOST_JUMPS
 
 if TYPE_CHECKING:
     from single_rs.analysis.model import Particle
-    from single_rs.records import CleanStack, Density, Poses
+    from single_rs.records import Background, Density, Poses
 
 __all__ = ["Verdict", "judge"]
 
@@ -49,14 +49,14 @@ CLEAR_LEAD = 0.05  # share of log-likelihood: a half in wrong poses loses 10 to 
 class Evidence:
     """What the limits are about."""
 
-    clean: CleanStack
+    background: Background
     poses: Poses
     density: Density
 
     @property
     def clear(self) -> float:
         """Share of the good frames that have a clear pose."""
-        good = ~np.asarray(self.clean.bad, bool)
+        good = ~np.asarray(self.background.bad, bool)
         return float((self.poses.confidence[good] > CLEAR_POSE).mean()) if good.any() else 0.0
 
     @property
@@ -197,7 +197,7 @@ class _Reasons:
 
 
 def judge(
-    clean: CleanStack,
+    background: Background,
     poses: Poses,
     density: Density,
     model: Particle | None,
@@ -207,20 +207,20 @@ def judge(
 
     Parameters
     ----------
-    clean, poses, density
+    background, poses, density
         Results of background, orient and reconstruct.
     model
         Analysed atoms, or None when no atom was found.
     element
         What the user says the particle is made of.
     """
-    evidence, reasons = Evidence(clean, poses, density), _Reasons()
+    evidence, reasons = Evidence(background, poses, density), _Reasons()
     gain = poses.diagnostics.gain_over_others
     placed = gain is not None and gain > CLEAR_GAIN
     for limit in LIMITS:
         _judge_limit(limit, limit.value(evidence), placed, reasons)
     _judge_starts(poses, reasons)
-    _judge_pixel(clean, reasons)
+    _judge_pixel(background, reasons)
     _judge_atoms(model, poses.diagnostics.start.lattice_constant, element, reasons)
     return reasons.verdict()
 
@@ -250,15 +250,15 @@ def _judge_starts(poses: Poses, reasons: _Reasons) -> None:
         (reasons.passed if agreement >= STARTS_DOUBTFUL else reasons.doubtful).append(text)
 
 
-def _judge_pixel(clean: CleanStack, reasons: _Reasons) -> None:
+def _judge_pixel(background: Background, reasons: _Reasons) -> None:
     """Judge the pixel size by the graphene's lattice constant, where there is graphene."""
-    ruler = measure_pixel(clean.graphene, clean.pixel_size)
+    ruler = measure_pixel(background.graphene, background.pixel_size)
     if ruler is None:
         reasons.passed.append("no graphene stands out of the frames, so that it does not check the pixel size")
         return
-    excess = ruler.excess(clean.pixel_size)
+    excess = ruler.excess(background.pixel_size)
     text = (
-        f"by the graphene a pixel is {ruler}, {100 * abs(excess):.1f} % from the {clean.pixel_size:.4f} Å given; "
+        f"by the graphene a pixel is {ruler}, {100 * abs(excess):.1f} % from the {background.pixel_size:.4f} Å given; "
         f"{100 * PIXEL_DOUBTFUL:.1f} % allowed"
     )
     if abs(excess) > PIXEL_DOUBTFUL:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from single_rs.records.atoms import Atoms
 from single_rs.records.check import CHECKS, Check, Criterion, Validation
-from single_rs.records.clean import CleanStack, Graphene
+from single_rs.records.clean import Background, CleanStack, Graphene
 from single_rs.records.density import Density
 from single_rs.records.diagnostics import (
     HalfDiagnostics,
@@ -21,6 +21,7 @@ from single_rs.records.track import MotionLike, MovieLike, Track
 __all__ = [
     "CHECKS",
     "Atoms",
+    "Background",
     "Check",
     "CleanStack",
     "Criterion",

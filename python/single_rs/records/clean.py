@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from single_rs.base.errors import InputError
 from single_rs.records.invariants import need_at_least, need_finite, need_finite_images, need_positive, need_shape
 
-__all__ = ["CleanStack", "Graphene"]
+__all__ = ["Background", "CleanStack", "Graphene"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,28 @@ class Graphene:
     reciprocal: NDArray[np.float64]
     spots: NDArray[np.intp]
     excess: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Background:
+    """What was measured of the frames while they were cleaned; the part of a `CleanStack` that is small.
+
+    Attributes
+    ----------
+    pixel_size
+        Å.
+    diameter
+        Å, of the ball with the same variance profile.
+    graphene
+        The sheets found.
+    bad
+        (n,) bool.
+    """
+
+    pixel_size: float
+    diameter: float
+    graphene: list[Graphene]
+    bad: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -145,3 +167,8 @@ class CleanStack:
             bad=np.zeros(n, bool),
             signal=np.zeros(shells if power.ndim == 0 else len(power), np.float32),
         )
+
+    @property
+    def background(self) -> Background:
+        """What was measured of the frames, without the frames."""
+        return Background(self.pixel_size, self.diameter, self.graphene, self.bad)

@@ -42,6 +42,8 @@ class Poses:
         Always "undetermined": projections cannot tell it.
     diagnostics
         What the search measured, which the verdict rests on.
+    images
+        (n,) 0-based image of the stack that each pose is of, ascending; None for all images in their order.
 
     Raises
     ------
@@ -59,6 +61,7 @@ class Poses:
     width: NDArray[np.float64] | None = None
     hand: str = "undetermined"
     diagnostics: PoseDiagnostics = field(default_factory=PoseDiagnostics)
+    images: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         """Refuse poses that cannot be."""
@@ -81,6 +84,9 @@ class Poses:
         if self.width is not None:
             need_shape("width", self.width, (n,))
             need_at_least("width", self.width, 0.0)
+        if self.images is not None:
+            need_shape("images", self.images, (n,))
+            need_at_least("images", self.images, 0)
 
     @classmethod
     def known(cls, rotations: ArrayLike, shifts: ArrayLike, frames: ArrayLike | None = None, block: int = 150) -> Poses:

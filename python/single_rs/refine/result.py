@@ -89,12 +89,13 @@ def assemble(
         probability=probability * (species.max(1) if species.size else 1.0),
         covariance=covariance,
     )
+    kept = origin >= 0
     summary = RefinementSummary(
         frames=len(used),
         frames_left_out=int(((poses.weight > 0) & (scene.gains == 0)).sum()),
-        added=int((origin < 0).sum()),
-        removed=int(len(atoms) - (origin >= 0).sum()),
-        moved_pm=_rms(positions[origin >= 0] - atoms.positions[origin[origin >= 0]]),
+        added=int((~kept).sum()),
+        removed=int(len(atoms) - kept.sum()),
+        moved_pm=_rms(positions[kept] - atoms.positions[origin[kept]]) if kept.any() else None,
         sigma_pm=float(np.sqrt(np.mean(refined.sigma**2))) * PM,
         sigma_core_pm=_group_sigma(refined.sigma, ~surface),
         sigma_surface_pm=_group_sigma(refined.sigma, surface),

@@ -64,7 +64,7 @@ class RefinementSummary:
     added, removed
         Atoms that are new, and traced ones that are gone.
     moved_pm
-        Root mean square distance from the traced positions, pm.
+        Root mean square distance of the traced atoms that are left from where they were, pm; None of none.
     sigma_pm, sigma_core_pm, sigma_surface_pm
         Root mean square standard error per axis, pm, of all atoms, of the core and of the surface.
     bootstrap_pm, cramer_rao_pm
@@ -88,7 +88,7 @@ class RefinementSummary:
     frames_left_out: int
     added: int
     removed: int
-    moved_pm: float
+    moved_pm: float | None
     sigma_pm: float
     sigma_core_pm: float | None
     sigma_surface_pm: float | None

@@ -117,7 +117,7 @@ def told(case: Case, clean: CleanStack, rows: NDArray[np.int64]) -> NDArray[np.f
 
 def _write(path: Path, key: str, poses: Poses) -> None:
     arrays: dict[str, Any] = {name: np.asarray(getattr(poses, name)) for name in _FIELDS}
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with atomic(path) as partial:
         np.savez(partial, key=key, diagnostics=json.dumps(asdict(poses.diagnostics)), **arrays)
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from single_rs.base.errors import ConvergenceError
+from single_rs.base.rotations import nearest_rotation
 from single_rs.frames.packed import TimeBlocks, time_blocks
 from single_rs.orient.config import OrientConfig
 from single_rs.orient.halves.merge import merge_halves
@@ -144,8 +145,7 @@ def _gathered(
     rotations, shifts = np.zeros((n, 3, 3)), np.zeros((n, 2))
     score, confidence, width = np.zeros(n), np.zeros(n), np.zeros(n)
     for select, half in zip(selects, halves, strict=True):
-        u, _, vt = np.linalg.svd(half.rotations)  # single precision left them orthonormal to 1e-6 only
-        rotations[select] = u @ vt
+        rotations[select] = nearest_rotation(half.rotations)  # single precision left them orthonormal to 1e-6 only
         shifts[select] = clean.offsets[select] + half.shifts * clean.pixel_size
         score[select], confidence[select] = half.score, half.confidence
         width[select] = np.degrees(half.width)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from single_rs import _core
+from single_rs.base.rotations import BEAM_HALF_TURN
 from single_rs.frames.packed import shell_of
 from single_rs.orient.config import OrientConfig
 from single_rs.orient.indexing.template import LatticeTemplate, beam_directions
@@ -36,7 +37,7 @@ __all__ = [
     "to_quaternions",
 ]
 
-FRIEDEL = np.stack([np.eye(3), np.diag([-1.0, -1.0, 1.0])])  # identity, half a turn about the beam
+FRIEDEL = np.stack([np.eye(3), BEAM_HALF_TURN])  # identity, half a turn about the beam
 
 # Periods the index looks at, Å: below, spots are weak; above, shape and liquid speak instead of the lattice.
 INDEX_PERIODS = (3.8, 0.92)
