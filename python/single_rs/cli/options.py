@@ -24,9 +24,13 @@ __all__ = [
     "PixelSize",
     "Seed",
     "Threads",
+    "check_threads",
     "settings_of",
     "use_threads",
 ]
+
+# More threads than cores gain nothing; the bound leaves room for tests that compare numbers of threads.
+THREADS_PER_CORE, LEAST_UPPER_BOUND = 4, 64
 
 WHOLE = Group("The whole road", sort_key=1)
 STAGES = Group("One stage, on the files of the stage before", sort_key=2)
@@ -59,6 +63,14 @@ def use_threads(threads: int | None) -> None:
         os.environ[name] = "1"
     if threads is None:
         return
-    if threads < 1:
-        raise InputError(f"--threads is {threads}; at least 1 is needed")
+    check_threads(str(threads), "--threads")
     os.environ["RAYON_NUM_THREADS"] = str(threads)
+
+
+def check_threads(text: str | None, name: str) -> None:
+    """Raise `InputError` when `text` is no number of threads that this machine could use; None and "" are no number."""
+    if not text:
+        return
+    most = max(LEAST_UPPER_BOUND, THREADS_PER_CORE * (os.cpu_count() or 1))
+    if not (text.isascii() and text.isdecimal()) or not 1 <= int(text) <= most:
+        raise InputError(f"{name} is {text}; a number of at least 1 and at most {most} is needed")

@@ -129,7 +129,7 @@ def write_cif(path: str | os.PathLike[str], model: Particle, vacuum: float = 10.
     """Write a CIF in P1 with the map's box as cell, so that it overlays; without a box, particle and vacuum (Å)."""
     from gemmi import cif
 
-    from single_rs.io import atomic
+    from single_rs.io import write_text
 
     if model.box is not None and model.pixel_size is not None:
         lengths = np.full(3, model.box * float(model.pixel_size))
@@ -154,8 +154,8 @@ def write_cif(path: str | os.PathLike[str], model: Particle, vacuum: float = 10.
         b = model.atoms.bfactor[k]
         row = [f"{symbol}{k + 1}", str(symbol), *(f"{v:.8f}" for v in place[k] / lengths)]
         loop.add_row([*row, f"{occupancy[k]:.3f}", f"{b:.3f}" if np.isfinite(b) else "?"])
-    with atomic(path) as temporary:
-        document.write_file(str(temporary))
+    # Not write_file, which says nothing when the disk is full.
+    write_text(path, document.as_string())
 
 
 def to_ase(atoms: Atoms, vacuum: float | None = None) -> Any:

@@ -5,9 +5,10 @@ Reference: Cheng et al. 2015, doi:10.1016/j.jsb.2015.04.002.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
-import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from single_rs.base.errors import DataFileError, InputError
-from single_rs.io.atomic import atomic
+from single_rs.io.atomic import atomic_binary
+from single_rs.io.mrc_read import HEADER_BYTES, MODES
 from single_rs.io.pixels import check_pixel_size, unlikely_pixel
 
-__all__ = ["HeaderStatistics", "read_map", "write_map", "write_mrc"]
+__all__ = ["mrc_writer", "read_map", "write_map", "write_mrc"]
 
 VOXEL_TOLERANCE = 1e-3  # relative; headers hold float32 edges, often rounded
 ANGLE_TOLERANCE = 0.1  # degrees
 PLACE_TOLERANCE = 1e-3  # voxels
+MRC2014_VERSION = 20141
+LITTLE_ENDIAN_STAMP = (0x44, 0x44, 0, 0)
 BLOCK_BYTES = 1 << 25  # written and summed in pieces of 32 MB, so that no float64 copy of a stack is made
 
 log = logging.getLogger(__name__)
@@ -43,56 +47,118 @@ def write_mrc(path: str | os.PathLike[str], data: NDArray[Any], pixel_size: floa
     volume
         True for a map.
     """
-    import mrcfile
-    from mrcfile import utils
-
     if data.ndim != 3 or data.size == 0:
         raise InputError(f"cannot write {path}: data of shape {data.shape}; three axes, none of them empty, are needed")
-    check_pixel_size(pixel_size)
-    kind = _file_type(data)
     step = max(1, BLOCK_BYTES // (data[0].size * 8))
-    statistics = HeaderStatistics()
-    with atomic(path) as partial, warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # mrcfile warns of what we set right below
-        mode = utils.mode_from_dtype(kind)
-        with mrcfile.new_mmap(partial, data.shape, mrc_mode=mode, overwrite=True) as mrc:
-            for start in range(0, len(data), step):
-                block = np.asarray(data[start : start + step])
-                wide = block.astype(np.float64)
-                if not np.isfinite(wide.sum()):
-                    raise InputError(f"cannot write {path}: NaN or infinite values")
-                mrc.data[start : start + step] = block
-                statistics.add(wide)
-            if volume:
-                mrc.set_volume()
-            else:
-                mrc.set_image_stack()
-            statistics.write(mrc, pixel_size)
+    with mrc_writer(path, data.shape, _file_type(data), pixel_size, volume=volume) as put:
+        for start in range(0, len(data), step):
+            put(np.asarray(data[start : start + step]))
 
 
-class HeaderStatistics:
-    """What the header says of the values of a file that is written in pieces, and of their place."""
+@contextlib.contextmanager
+def mrc_writer(
+    path: str | os.PathLike[str],
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    pixel_size: float,
+    *,
+    volume: bool = False,
+) -> Iterator[Callable[[NDArray[Any]], None]]:
+    """Give a function put(sections) that appends to an MRC file; the file appears when all sections are written.
+
+    The room of the whole file is reserved at the start.
+
+    Parameters
+    ----------
+    path
+        Target; written aside and renamed.
+    shape
+        (n, y, x) or (z, y, x) of the whole file.
+    dtype
+        Type in the file: int8, int16, uint16, float16 or float32.
+    pixel_size
+        Å.
+    volume
+        True for a map (ISPG 1), False for an image stack (ISPG 0).
+
+    Raises
+    ------
+    InputError
+        Pixel size, or NaN or infinite values; also values that are infinite in the type of the file.
+    WriteError
+        Not writable, or no room.
+    """
+    check_pixel_size(pixel_size)
+    kind = np.dtype(dtype).newbyteorder("<")
+    size = HEADER_BYTES + int(np.prod(shape, dtype=np.int64)) * kind.itemsize
+    statistics = _Statistics()
+    with atomic_binary(path, size) as file:
+        file.write(bytes(HEADER_BYTES))
+
+        def put(sections: NDArray[Any]) -> None:
+            with np.errstate(over="ignore"):  # said below
+                block = np.ascontiguousarray(sections, dtype=kind)
+            if kind.kind == "f" and not np.isfinite(block).all():
+                raise InputError(f"cannot write {path}: NaN or infinite values")
+            file.write(block.data)
+            statistics.add(np.asarray(sections, np.float64))
+
+        yield put
+        if statistics.count != np.prod(shape, dtype=np.int64):
+            raise InputError(f"cannot write {path}: {statistics.count} values were given, shape {shape} needs others")
+        file.seek(0)
+        file.write(_new_header(shape, kind, pixel_size, statistics, volume).tobytes())
+
+
+class _Statistics:
+    """What the header says of the values of a file that is written in pieces."""
 
     def __init__(self) -> None:
-        self._low, self._high, self._sum, self._squares, self._count = np.inf, -np.inf, 0.0, 0.0, 0
+        self.low, self.high, self._sum, self._squares, self.count = np.inf, -np.inf, 0.0, 0.0, 0
 
     def add(self, block: NDArray[np.float64]) -> None:
         """Count in the values of one piece."""
-        self._low, self._high = min(self._low, block.min()), max(self._high, block.max())
+        self.low, self.high = min(self.low, block.min()), max(self.high, block.max())
         self._sum += block.sum()
         self._squares += np.square(block).sum()
-        self._count += block.size
+        self.count += block.size
 
-    def write(self, mrc: Any, pixel_size: float) -> None:
-        """Put statistics, pixel size (Å), ORIGIN 0 and our label into the header of an open `mrcfile` object."""
-        mrc.voxel_size = float(pixel_size)
-        mrc.header.origin = (0.0, 0.0, 0.0)
-        mean = self._sum / self._count
-        mrc.header.dmin, mrc.header.dmax, mrc.header.dmean = self._low, self._high, mean
-        mrc.header.rms = np.sqrt(max(self._squares / self._count - mean**2, 0.0))
-        # Labels hold a date by default; ours must be the same for the same input.
-        mrc.header.label[0] = b"single_rs"
-        mrc.header.nlabl = 1
+    @property
+    def mean(self) -> float:
+        """Mean of all values."""
+        return self._sum / self.count
+
+    @property
+    def rms(self) -> float:
+        """Standard deviation of all values."""
+        return float(np.sqrt(max(self._squares / self.count - self.mean**2, 0.0)))
+
+
+def _new_header(
+    shape: tuple[int, ...], kind: np.dtype[Any], pixel_size: float, statistics: _Statistics, volume: bool
+) -> NDArray[Any]:
+    """Return the header of a little-endian file of ours: pixel size (Å), ORIGIN 0, statistics, and our label."""
+    from mrcfile.dtypes import HEADER_DTYPE  # type: ignore[import-untyped]
+
+    nz, ny, nx = shape
+    intervals = (nx, ny, nz if volume else 1)
+    header = np.zeros((), HEADER_DTYPE.newbyteorder("<"))
+    header["nx"], header["ny"], header["nz"] = nx, ny, nz
+    header["mode"] = next(mode for mode, name in MODES.items() if np.dtype(name) == kind.newbyteorder("="))
+    header["mx"], header["my"], header["mz"] = intervals
+    header["cella"] = tuple(float(pixel_size) * m for m in intervals)
+    header["cellb"] = (90.0, 90.0, 90.0)
+    header["mapc"], header["mapr"], header["maps"] = 1, 2, 3
+    header["dmin"], header["dmax"] = statistics.low, statistics.high
+    header["dmean"], header["rms"] = statistics.mean, statistics.rms
+    header["ispg"] = 1 if volume else 0
+    header["nversion"] = MRC2014_VERSION
+    header["map"] = b"MAP "
+    header["machst"] = LITTLE_ENDIAN_STAMP
+    # Without a date: the same input gives the same file.
+    header["label"][0] = b"single_rs"
+    header["nlabl"] = 1
+    return header
 
 
 def _file_type(data: NDArray[Any]) -> np.dtype[Any]:

@@ -15,6 +15,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 
+from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import ConvergenceError
 from single_rs.orient.agreement import better_of, seems_divided
 from single_rs.orient.config import OrientConfig
@@ -27,6 +28,7 @@ __all__ = ["OrientConfig", "find_poses"]
 log = logging.getLogger(__name__)
 
 
+@single_blas_thread()
 def find_poses(
     clean: CleanStack,
     element: str,

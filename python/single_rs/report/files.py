@@ -149,7 +149,7 @@ def attempt(path: Path, reader: Callable[[Path], T], gaps: list[str]) -> T | Non
         return None
     try:
         return reader(path)
-    except (SingleError, OSError, ValueError, KeyError, IndexError, RuntimeError) as error:
+    except (SingleError, OSError, ValueError, TypeError, LookupError, ArithmeticError, RuntimeError) as error:
         gaps.append(f"{path.name} cannot be read: {' '.join(str(error).split())[:200]}")
         return None
 
@@ -160,7 +160,7 @@ def _particle(number: int, folder: Path) -> ParticleFiles:
     particle = ParticleFiles(int(tail) if tail.isdigit() else number, folder)
     gaps = particle.gaps
     particle.summary = attempt(folder / layout.SUMMARY, read_json, gaps) or {}
-    particle.lattice = attempt(folder / layout.LATTICE, read_json, gaps) or {}
+    particle.lattice = attempt(folder / layout.LATTICE, _lattice, gaps) or {}
     particle.poses = attempt(folder / layout.POSES, _poses, gaps)
     stack = attempt(folder / layout.STACK, _stack, gaps)
     if stack is not None:
@@ -191,13 +191,38 @@ def _choose_frames(particle: ParticleFiles, images: np.ndarray, pixel_size: floa
     index = evenly(len(images), count)
     if cleaned.exists() and cleaned.with_suffix(".json").exists():
         examples = attempt(cleaned, lambda path: np.load(path, allow_pickle=False), particle.gaps)
-        listed = attempt(cleaned.with_suffix(".json"), read_json, particle.gaps)
-        chosen = np.asarray((listed or {}).get("index", []), int)
-        if examples is not None and len(chosen) == len(examples) and (chosen < len(images)).all():
+        chosen = attempt(cleaned.with_suffix(".json"), _chosen, particle.gaps)
+        if examples is not None and chosen is not None and len(chosen) == len(examples) and chosen.max() < len(images):
             particle.cleaned, index = examples[:count], chosen[:count]
     particle.raw = np.asarray(images[index], np.float32)
     poses = particle.poses
     particle.raw_frames = poses.frames[index] if poses is not None and len(poses.frames) == len(images) else index
+
+
+def _lattice(path: Path) -> dict[str, Any]:
+    """Read lattice.json; raise `ValueError` where the page needs a number and something else stands."""
+    content = read_json(path)
+    cell, grown = dict(content.get("cell") or {}), dict(content.get("expansion") or {})
+    for name, value, shape in (
+        ("cell.vectors", cell.get("vectors"), (3, 3)),
+        ("origin", content.get("origin"), (3,)),
+        *((name, content.get(name), ()) for name in ("nearest_neighbour", "fraction_on_sites")),
+        *((f"cell.{key}", cell.get(key), ()) for key in cell if key != "vectors"),
+        *((f"expansion.{key}", grown[key], ()) for key in grown),
+    ):
+        if value is not None and np.shape(np.asarray(value, float)) != shape:
+            raise ValueError(f"{name} is {value!r}; numbers of shape {shape} are needed")
+    if not all({"atoms", "relation"} <= set(domain) for domain in content.get("domains") or []):
+        raise ValueError("a domain without atoms and relation")
+    return content
+
+
+def _chosen(path: Path) -> np.ndarray:
+    """Read the rows of the frames that the pipeline kept, of which there is at least one."""
+    rows = np.asarray(read_json(path)["index"])
+    if rows.ndim != 1 or rows.dtype.kind != "i" or not len(rows) or rows.min() < 0:
+        raise ValueError(f"index is {rows.tolist()!r}; numbers of frames from 0 are needed")
+    return rows
 
 
 def read_json(path: Path) -> dict[str, Any]:
