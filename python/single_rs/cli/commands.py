@@ -320,10 +320,10 @@ def refine(
     with progress_bars() as progress, one_stage(out, "refine") as folder:
         clean = clean_stack(images, settings.background, progress=progress)
         refined, outcome = stages.refine(clean, found, traced, folder, asked, progress, stack_name=stack.name)
-        if refined is None or outcome.refused:
+        if refined is None or outcome.summary is None:
             raise InputError(outcome.refused or f"{atoms} holds no atoms")
         model = stages.analyze_atoms(refined, None, folder, settings, frame)
-    print(f"{len(refined)} atoms, {outcome.numbers['sigma_pm']:.2f} pm per axis; {describe_particle(model)}")
+    print(f"{len(refined)} atoms, {outcome.summary.sigma_pm:.2f} pm per axis; {describe_particle(model)}")
 
 
 @app.command(group=STAGES, sort_key=9)

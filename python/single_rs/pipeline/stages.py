@@ -6,7 +6,7 @@ The pipeline and the command line share these, so that ``single-rs orient`` does
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +32,7 @@ from single_rs.pipeline.config import Config, ExportConfig
 from single_rs.pipeline.material import lattice_seed
 from single_rs.reconstruction import ReconstructConfig, reconstruct
 from single_rs.records import Atoms, CleanStack, Density, Motion, ParticleStack, Poses, Track
-from single_rs.refine import RefineConfig, refine_atoms
+from single_rs.refine import RefineConfig, RefinementSummary, refine_atoms
 from single_rs.store import layout
 from single_rs.store.codecs import write_arrays, write_record
 from single_rs.store.read import Maps, load_maps
@@ -78,7 +78,7 @@ class Tracing:
 class Refinement:
     """What the refinement gave: its numbers, or why the frames do not show the atoms."""
 
-    numbers: dict[str, float | None] = field(default_factory=dict)
+    summary: RefinementSummary | None = None
     refused: str | None = None
 
 
@@ -214,7 +214,7 @@ def refine(
             outcome = Refinement(refused=str(error))
         else:
             atoms, poses = refined.atoms, refined.poses
-            outcome = Refinement(dict(refined.summary))
+            outcome = Refinement(refined.summary)
             if refined.displacement is not None and refined.displacement_error is not None:
                 write_displacement(folder / layout.DISPLACEMENT, refined.displacement, refined.displacement_error)
     write_poses(folder / layout.POSES, poses, stack_name, clean.pixel_size, clean.images.shape[1])

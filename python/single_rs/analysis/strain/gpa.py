@@ -141,7 +141,7 @@ def phase_strain(
             continue
         g = hkl @ np.linalg.inv(cell).T
         falloff = envelope(rho, pixel_size, x, hkl @ np.linalg.inv(domain.cell).T, lattice.structure, domain.cell)
-        spots = [Spot(transform, pixel_size, one, config.sigma, falloff) for one in g]
+        spots = [Spot.cut(transform, pixel_size, one, config.sigma, falloff) for one in g]
         power = _noise_power(spots, hissing, x[mine], away)
         # The origin of the reference is where `compute_strain` puts it.
         expected = np.where(np.isfinite(start[mine]), start[mine], 0)
