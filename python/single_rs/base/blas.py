@@ -1,8 +1,8 @@
 """One thread for the BLAS, so that a result does not depend on how many it would have taken.
 
 A BLAS cuts its matrices by the number of its threads, and each cut rounds differently: 0.2 pm in the atoms of a
-particle, and another order of the atoms where two peaks are equally high. The kernels are parallel themselves and add in
-a fixed order. The pools of OpenBLAS, MKL and BLIS belong to the process, so all its threads share one limit.
+particle, and another order of the atoms where two peaks are equally high. The kernels are parallel themselves and add
+in a fixed order. The pools of OpenBLAS, MKL and BLIS belong to the process, so all its threads share one limit.
 """
 
 from __future__ import annotations

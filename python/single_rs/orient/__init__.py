@@ -19,6 +19,7 @@ import numpy as np
 
 from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import ConvergenceError, InputError
+from single_rs.base.memory import require_memory, stack_memory
 from single_rs.orient.agreement import better_of, jump_share, seems_divided
 from single_rs.orient.config import OrientConfig
 from single_rs.orient.halves.engine import solve_from_states
@@ -67,6 +68,8 @@ def find_poses(
     n = len(clean.images)
     if clean.images.ndim != 3 or clean.images.shape[1] != clean.images.shape[2]:
         raise InputError(f"images have shape {clean.images.shape}; (n, y, x) with y = x is needed")
+    box = clean.images.shape[1]
+    require_memory(f"a stack of {n:,} frames of {box} px", stack_memory(n, box))
     if not np.isfinite(clean.images).all():
         raise InputError("the images hold NaN or infinite values; repair or drop those frames")
     if len(clean.offsets) != n or len(clean.frame_noise) != n:
