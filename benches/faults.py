@@ -294,7 +294,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     os.environ.setdefault("RAYON_NUM_THREADS", "2")
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup would hand it on, ignored, to what is started here
+    # nohup and a shell's background jobs would hand them on, ignored, to what is started here.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="single_rs_faults_") as work:
         bench = Bench(Path(work), given.seed, given.share)
         print(

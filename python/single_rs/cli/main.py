@@ -18,9 +18,10 @@ from cyclopts.exceptions import CycloptsError
 
 from single_rs import __version__
 from single_rs.base.errors import ConvergenceError, InputError, SingleError
+from single_rs.base.memory_limit import memory_limit
 from single_rs.base.stop import Stopped, stoppable
 from single_rs.cli import commands, energy, tools, validation  # noqa: F401  (they register themselves)
-from single_rs.cli.app import _flags, _take_settings, app
+from single_rs.cli.app import _flags, _take_memory, _take_settings, app
 from single_rs.cli.options import check_threads
 
 __all__ = ["main"]
@@ -74,9 +75,11 @@ def _run(words: list[str]) -> int:
             raise InputError("standard output is closed; send it to a file or to /dev/null")
         check_threads(os.environ.get("RAYON_NUM_THREADS"), "RAYON_NUM_THREADS")
         tokens, flags = _take_settings(words)
+        tokens, memory = _take_memory(tokens)
         _flags.clear()
         _flags.update(flags)
-        app(tokens, exit_on_error=False, print_error=False)
+        with memory_limit(memory):
+            app(tokens, exit_on_error=False, print_error=False)
         sys.stdout.flush()
     except (SingleError, ConvergenceError) as error:
         return _complain(str(error))

@@ -17,6 +17,7 @@ from dataclasses import replace
 
 from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import ConvergenceError
+from single_rs.base.memory_limit import require_memory, stack_memory
 from single_rs.orient.agreement import better_of, seems_divided
 from single_rs.orient.config import OrientConfig
 from single_rs.orient.halves.engine import solve_from_states
@@ -62,6 +63,8 @@ def find_poses(
         Too few frames, or an element without a known lattice.
     """
     config = config or OrientConfig()
+    n, box = clean.images.shape[:2]
+    require_memory(f"a stack of {n:,} frames of {box} px", stack_memory(n, box))
     if config.engine == "climb":
         from single_rs.orient.climb.hill import solve_by_climb
 
