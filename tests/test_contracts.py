@@ -155,11 +155,12 @@ def test_the_version_is_one():
 
 
 def _probe(what: str, threads: int) -> dict[str, str]:
-    """Run the probe in a process of its own, with the environment that the command line makes for itself."""
+    """Run the probe in a process of its own, with as many threads for the kernels and for the BLAS."""
     path = str(Path(__file__).with_name("threads_probe.py"))
     code = (
         "import runpy, sys; from single_rs.cli.options import use_threads; assert 'numpy' not in sys.modules; "
-        f"use_threads({threads}); sys.argv[1:] = [{what!r}]; runpy.run_path({path!r}, run_name='__main__')"
+        f"use_threads({threads}); import os; os.environ['OPENBLAS_NUM_THREADS'] = '{threads}'; "
+        f"sys.argv[1:] = [{what!r}]; runpy.run_path({path!r}, run_name='__main__')"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, stdin=subprocess.DEVNULL)
     assert done.returncode == 0, done.stderr

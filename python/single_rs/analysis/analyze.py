@@ -24,6 +24,7 @@ from single_rs.analysis.strain import StrainConfig
 from single_rs.analysis.strain.methods import compare_strain_methods
 from single_rs.analysis.strain.summary import strain_summary
 from single_rs.analysis.structure import STRUCTURE_NAMES, analyze_structure
+from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import ConvergenceError, InputError
 from single_rs.base.progress import Progress
 from single_rs.crystal.neighbours import check_positions, surface_by_coordination, surface_by_radius
@@ -36,6 +37,7 @@ __all__ = [
 ]
 
 
+@single_blas_thread()
 def analyze(
     atoms: Atoms | ArrayLike,
     element: str | None = None,

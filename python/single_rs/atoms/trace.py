@@ -22,6 +22,7 @@ from single_rs.atoms.select import (
 )
 from single_rs.atoms.support import ATOM_SCALE, Support, find_support, nearest_neighbour_distance
 from single_rs.atoms.uncertainty import noise_sigma, pool_with_halves
+from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import InputError, NoParticleError
 from single_rs.base.progress import Progress, silent
 from single_rs.base.robust import robust_sigma
@@ -41,6 +42,7 @@ CORE_SHARE = 0.8
 LEAST_SHARE = 0.25
 
 
+@single_blas_thread()
 def trace_atoms(
     map: np.ndarray,
     pixel_size: float,

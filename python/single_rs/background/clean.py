@@ -23,6 +23,7 @@ from single_rs.background.graphene import spot_weights, wave_basis
 from single_rs.background.nuisance import contrast, find_sheets, kept_fraction, slow_basis, subtract
 from single_rs.background.offsets import smooth_offsets, survey_energy
 from single_rs.background.outline import find_outline
+from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import InputError, NoParticleError
 from single_rs.base.progress import Progress, silent
 from single_rs.base.robust import SIGMA_PER_MAD
@@ -65,6 +66,7 @@ class BackgroundConfig(Settings):
     bad_sigma: float = setting(8.0, "frames whose dose or noise is this far from the median are bad", "sigma", gt=0.0)
 
 
+@single_blas_thread()
 def clean_stack(
     stack: ParticleStack, config: BackgroundConfig | None = None, progress: Progress | None = None
 ) -> CleanStack:

@@ -2,7 +2,7 @@
 
 from single_rs._core import ConvergenceError
 
-__all__ = ["ConvergenceError", "DataFileError", "InputError", "NoParticleError", "SingleError"]
+__all__ = ["ConvergenceError", "DataFileError", "InputError", "NoParticleError", "SingleError", "WriteError"]
 
 
 class SingleError(Exception):
@@ -19,6 +19,10 @@ class DataFileError(SingleError, OSError):
     def __str__(self) -> str:
         """Return the plain message, without OSError's errno prefix."""
         return str(self.args[0]) if self.args else ""
+
+
+class WriteError(DataFileError):
+    """A file that cannot be written, for want of room or of permission: the next one could not be written either."""
 
 
 class NoParticleError(SingleError, RuntimeError):

@@ -42,6 +42,13 @@ def _take_settings(tokens: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     """Split the command line into what cyclopts parses and the ``--stage.setting`` flags."""
     rest: list[str] = []
     flags: dict[str, str] = {}
+    before = "an argument"
+    for word in tokens:
+        # Path("") is the current folder, which nobody means who writes --out "".
+        name, sign, value = word.partition("=")
+        if not word.strip() or (sign and name.startswith("--") and not value.strip()):
+            raise InputError(f"{name if sign else before} is empty; give a value")
+        before = f"the value after {word}"
     words = iter(tokens)
     for word in words:
         found = SETTING_FLAG.fullmatch(word)

@@ -12,6 +12,7 @@ from single_rs.cli.app import app
 from single_rs.cli.options import (
     STAGES,
     WHOLE,
+    Axis,
     ConfigFile,
     Element,
     Out,
@@ -43,6 +44,7 @@ def run(
     element: Element,
     out: Out,
     pixel_size: PixelSize = None,
+    axis: Axis = None,
     config: ConfigFile = None,
     seed: Seed = 0,
     threads: Threads = None,
@@ -54,7 +56,7 @@ def run(
     Parameters
     ----------
     movie
-        MRC, TIFF, EER, DM4, SER, EMD, or a folder of single frames.
+        MRC, TIFF, EER, DM4, SER, EMD, or a folder of frames.
     resume
         Go on with an earlier run of the same input and settings.
     replace
@@ -62,10 +64,12 @@ def run(
     """
     use_threads(threads)
     from single_rs.cli.progress import progress_bars
+    from single_rs.io import open_movie
     from single_rs.pipeline import entry
 
+    source = movie if axis is None else open_movie(movie, pixel_size, axis)
     with progress_bars() as progress:
-        result = entry.run(movie, pixel_size, element, out, settings_of(config), seed, resume, progress, replace)
+        result = entry.run(source, pixel_size, element, out, settings_of(config), seed, resume, progress, replace)
     _tell(result)
 
 
@@ -104,7 +108,13 @@ def solve(
 
 @app.command(group=STAGES, sort_key=3)
 def motion(
-    movie: Path, *, out: Out, pixel_size: PixelSize = None, config: ConfigFile = None, threads: Threads = None
+    movie: Path,
+    *,
+    out: Out,
+    pixel_size: PixelSize = None,
+    axis: Axis = None,
+    config: ConfigFile = None,
+    threads: Threads = None,
 ) -> None:
     """Movie → motion.csv, mean.mrc: drift, bad frames and pixels."""
     use_threads(threads)
@@ -114,7 +124,7 @@ def motion(
     from single_rs.store.folder import one_stage
 
     settings = settings_of(config)
-    with open_movie(movie, pixel_size) as frames, progress_bars() as progress, one_stage(out, "motion") as folder:
+    with open_movie(movie, pixel_size, axis) as frames, progress_bars() as progress, one_stage(out, "motion") as folder:
         found = stages.correct(frames, folder, settings.motion, progress)
     bad = int(found.bad_frames.sum())
     print(
@@ -124,7 +134,13 @@ def motion(
 
 @app.command(group=STAGES, sort_key=4)
 def track(
-    movie: Path, *, out: Out, pixel_size: PixelSize = None, config: ConfigFile = None, threads: Threads = None
+    movie: Path,
+    *,
+    out: Out,
+    pixel_size: PixelSize = None,
+    axis: Axis = None,
+    config: ConfigFile = None,
+    threads: Threads = None,
 ) -> None:
     """Movie and OUT/motion.csv → tracks.star and a stack of single frames per particle."""
     use_threads(threads)
@@ -136,7 +152,7 @@ def track(
     from single_rs.store.read import read_motion
 
     settings = settings_of(config)
-    with open_movie(movie, pixel_size) as frames, progress_bars() as progress:
+    with open_movie(movie, pixel_size, axis) as frames, progress_bars() as progress:
         drift = read_motion(out)
         with one_stage(out, "track") as folder:
             tracks = stages.find(frames, drift, folder, settings.track, progress)
@@ -221,19 +237,16 @@ def reconstruct(
 ) -> None:
     """Particle stack and poses.star → map.mrc, half1.mrc, half2.mrc, fsc.csv."""
     use_threads(threads)
+    from single_rs.background import clean_stack
     from single_rs.cli.progress import progress_bars
-    from single_rs.io.star import read_poses
     from single_rs.pipeline import stages
     from single_rs.store.folder import one_stage
+    from single_rs.store.read import load_posed
 
     settings = settings_of(config)
-    found = read_poses(poses)
+    images, found = load_posed(stack, poses, pixel_size)
     with progress_bars() as progress, one_stage(out, "reconstruct") as folder:
-        clean = _cleaned(stack, pixel_size, settings, progress)
-        if len(found.frames) != len(clean.images):
-            raise InputError(
-                f"{poses} has {len(found.frames)} poses, {stack} {len(clean.images)} images; one each is needed"
-            )
+        clean = clean_stack(images, settings.background, progress=progress)
         result = stages.rebuild(clean, found, folder, settings.reconstruct)
     print(f"resolution {result.resolution:.2f} Å at FSC 0.143")
 
@@ -287,19 +300,19 @@ def refine(
     use_threads(threads)
     from dataclasses import replace
 
+    from single_rs.background import clean_stack
     from single_rs.cli.progress import progress_bars
     from single_rs.export.atoms import read_xyz
-    from single_rs.io.star import read_poses
     from single_rs.pipeline import stages
     from single_rs.store.folder import one_stage
-    from single_rs.store.read import frame_of
+    from single_rs.store.read import frame_of, load_posed
 
     settings = settings_of(config)
     asked = replace(settings.refine, enabled=True)
-    found, traced = read_poses(poses), read_xyz(atoms)
+    (images, found), traced = load_posed(stack, poses, pixel_size), read_xyz(atoms)
     frame = frame_of(atoms)
     with progress_bars() as progress, one_stage(out, "refine") as folder:
-        clean = _cleaned(stack, pixel_size, settings, progress)
+        clean = clean_stack(images, settings.background, progress=progress)
         refined, outcome = stages.refine(clean, found, traced, folder, asked, progress, stack_name=stack.name)
         if refined is None or outcome.refused:
             raise InputError(outcome.refused or f"{atoms} holds no atoms")

@@ -17,20 +17,28 @@ if TYPE_CHECKING:
 __all__ = [
     "STAGES",
     "WHOLE",
+    "Axis",
     "ConfigFile",
     "Element",
     "Out",
     "PixelSize",
     "Seed",
     "Threads",
+    "check_threads",
     "settings_of",
     "use_threads",
 ]
+
+# More threads than cores gain nothing; the bound leaves room for tests that compare numbers of threads.
+THREADS_PER_CORE, LEAST_UPPER_BOUND = 4, 64
 
 WHOLE = Group("The whole road", sort_key=1)
 STAGES = Group("One stage, on the files of the stage before", sort_key=2)
 
 PixelSize = Annotated[float | None, Parameter(help="Å; wins over the header of the file.")]
+Axis = Annotated[
+    int | None, Parameter(help="Axis of the file's array that is time: 0, 1 or 2. The format tells it when not given.")
+]
 Element = Annotated[str, Parameter(help="Chemical symbol of the particles (Pt) or formula of a compound (CdSe).")]
 Out = Annotated[Path, Parameter(help="Folder for the results; made if needed.")]
 ConfigFile = Annotated[Path | None, Parameter(help="TOML file of settings; 'single-rs config' prints one.")]
@@ -55,6 +63,14 @@ def use_threads(threads: int | None) -> None:
         os.environ[name] = "1"
     if threads is None:
         return
-    if threads < 1:
-        raise InputError(f"--threads is {threads}; at least 1 is needed")
+    check_threads(str(threads), "--threads")
     os.environ["RAYON_NUM_THREADS"] = str(threads)
+
+
+def check_threads(text: str | None, name: str) -> None:
+    """Raise `InputError` when `text` is no number of threads that this machine could use; None and "" are no number."""
+    if not text:
+        return
+    most = max(LEAST_UPPER_BOUND, THREADS_PER_CORE * (os.cpu_count() or 1))
+    if not (text.isascii() and text.isdecimal()) or not 1 <= int(text) <= most:
+        raise InputError(f"{name} is {text}; a number of at least 1 and at most {most} is needed")

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import InputError
 from single_rs.base.trend import MIN_POINTS, Trend, fit_trend
 from single_rs.compare.rows import ParticleRow, find_particles, read_row
@@ -110,6 +111,7 @@ class Comparison:
         return np.array(values, np.float64), np.array(errors, np.float64)
 
 
+@single_blas_thread()
 def compare_particles(folders: Iterable[str | os.PathLike[str]], *, doubtful: bool = False) -> Comparison:
     """Gather particles from folders and fit their trends against size.
 

@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import InputError
 from single_rs.base.progress import Progress
 from single_rs.energy.bulk import bulk_energy
@@ -108,6 +109,7 @@ class FormationEnergy:
         return float(np.hypot(self.sigma, self.sigma_scale))
 
 
+@single_blas_thread()
 def formation_energy(
     atoms: Atoms,
     calculator: str | Any = "emt",

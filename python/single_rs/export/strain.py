@@ -84,6 +84,7 @@ def strain_columns(
 def write_strain_csv(path: str | os.PathLike[str], columns: dict[str, NDArray[Any]]) -> None:
     """Write columns of one length as a table with a header; values that are not finite become empty cells."""
     from single_rs.io import atomic_text
+    from single_rs.io.table import text_cell
 
     texts = []
     for values in columns.values():
@@ -91,7 +92,7 @@ def write_strain_csv(path: str | os.PathLike[str], columns: dict[str, NDArray[An
             rounded = np.round(values, _DIGITS) + 0.0
             texts.append([f"{v:.{_DIGITS}g}" if np.isfinite(v) else "" for v in rounded])
         else:
-            texts.append([str(v) for v in values])
+            texts.append([text_cell(str(v)) if values.dtype.kind in "US" else str(v) for v in values])
     with atomic_text(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)

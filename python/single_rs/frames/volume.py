@@ -29,7 +29,9 @@ __all__ = [
 
 PAD = 2  # Fourier grid steps per image frequency: keeps the trilinear kernel's aliases out of the box
 
-WORKERS = int(os.environ.get("RAYON_NUM_THREADS", 0)) or -1  # the transforms use as many threads as the kernels
+_threads = os.environ.get("RAYON_NUM_THREADS", "")
+# The transforms use as many threads as the kernels: all cores without a number, as rayon takes it.
+WORKERS = (int(_threads) if _threads.isascii() and _threads.isdecimal() else 0) or -1
 
 
 def grid_size(max_shell: int) -> int:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from single_rs import _core
+from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import InputError
 from single_rs.base.progress import Progress
 from single_rs.base.settings import Settings, setting
@@ -50,6 +51,7 @@ class MotionConfig(Settings):
     bad_frame_sigma: float = setting(8.0, "deviation that makes a frame bad", "standard deviations", gt=0)
 
 
+@single_blas_thread()
 def correct_motion(movie: Any, config: MotionConfig | None = None, progress: Progress | None = None) -> Motion:
     """Find drift, local shifts, bad frames and bad pixels of a movie.
 

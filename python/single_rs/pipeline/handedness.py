@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from single_rs.base.errors import DataFileError
+from single_rs.base.rotations import BEAM_HALF_TURN
 from single_rs.io import read_map, read_stack, write_map
 from single_rs.io.star import read_poses, write_poses
 from single_rs.pipeline import stages
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from single_rs.pipeline.config import Config
 
 __all__ = ["flip_folder", "flip_map", "flip_positions", "flip_rotations"]
-
-FLIP = np.diag([-1.0, -1.0, 1.0])
 
 
 def flip_map(map: NDArray[Any]) -> NDArray[Any]:
@@ -66,7 +65,7 @@ def flip_rotations(rotations: ArrayLike) -> NDArray[np.float64]:
     rotations
         (n, 3, 3), x_lab = R · x_particle.
     """
-    return FLIP @ np.asarray(rotations, np.float64)
+    return BEAM_HALF_TURN @ np.asarray(rotations, np.float64)
 
 
 def flip_folder(folder: Path, out: Path, config: Config) -> list[Path]:

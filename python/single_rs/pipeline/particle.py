@@ -248,7 +248,7 @@ class _Stages:
             **({"refinement": outcome.numbers} if outcome.numbers else {}),
         }
         write_json(running.folder / layout.SUMMARY, summary)
-        return summary
+        return read_json(running.folder / layout.SUMMARY)  # as a later run will read it
 
     def _numbers(self, model: Particle | None) -> dict[str, Any]:
         """Return the numbers of summary.json."""
@@ -264,7 +264,7 @@ class _Stages:
             "pixel_size_by_graphene": asdict(ruler) if ruler is not None else None,
             "resolution": float(self.density.resolution),
             **(summarise(model) if model is not None else {"atoms": 0, "hand": "undetermined"}),
-            "evidence": dict(poses.evidence),
+            "diagnostics": asdict(poses.diagnostics),
             "seconds": self.job.log.seconds(self.name),
         }
 

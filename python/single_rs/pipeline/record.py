@@ -13,7 +13,6 @@ import json
 import logging
 import os
 import platform
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -24,6 +23,7 @@ from typing import Any
 
 from single_rs import __version__
 from single_rs.base.errors import DataFileError
+from single_rs.base.memory import peak_memory, reset_peak
 from single_rs.store.codecs import read_record, write_record
 from single_rs.store.folder import RunFolder
 from single_rs.store.layout import HIDDEN, RUN
@@ -33,10 +33,9 @@ __all__ = ["RunLog", "StageLog", "file_log", "stage_key", "versions"]
 
 log = logging.getLogger(__name__)
 
-PACKAGES = ("numpy", "scipy", "mrcfile", "tifffile", "gemmi", "ase", "spglib", "matplotlib", "plotly")
+PACKAGES = ("numpy", "scipy", "mrcfile", "tifffile", "gemmi", "ase", "matplotlib", "plotly")
 # Of these the bytes of results depend on the version.
 DECISIVE = ("single_rs", "python", "numpy", "scipy")
-KIB = 1024  # ru_maxrss on Linux and VmHWM are in KiB, getrusage(2) and proc(5)
 MIB = 1 << 20
 
 
@@ -173,7 +172,7 @@ class RunLog:
         key
             From `stage_key`; a function where it is known only when the stage has read its input.
         """
-        _reset_peak()
+        reset_peak()
         start, cpu = time.perf_counter(), time.process_time()
         log.info("%s: started", stage)
         running = StageLog(Path(), {})
@@ -187,7 +186,7 @@ class RunLog:
             failed = f"{type(error).__name__}: {error}"
             raise
         finally:
-            seconds, memory = time.perf_counter() - start, _peak() / MIB
+            seconds, memory = time.perf_counter() - start, peak_memory() / MIB
             entry = StageRecord(
                 known,
                 round(seconds, 3),
@@ -216,26 +215,6 @@ class RunLog:
 def now() -> str:
     """Return the local time, ISO 8601."""
     return datetime.now().astimezone().isoformat(timespec="seconds")
-
-
-def _reset_peak() -> None:
-    """Let the kernel forget the peak memory so far, so that each stage has its own (Linux, proc(5))."""
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
-
-
-def _peak() -> int:
-    """Return the peak resident memory in bytes: of the stage on Linux, of the process elsewhere, 0 where unknown."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * KIB
-    try:
-        import resource
-    except ImportError:  # Windows
-        return 0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * KIB
 
 
 @contextlib.contextmanager

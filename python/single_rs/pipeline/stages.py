@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.fft import next_fast_len
 
 from single_rs.analysis import Particle, analyze, summarise
@@ -56,6 +57,7 @@ __all__ = [
     "trace",
     "update_summary",
     "write_atoms",
+    "write_displacement",
 ]
 
 BOX_PER_DIAMETER = 1.8  # leaves a ring round the particle for the background and the delocalised fringes
@@ -215,15 +217,20 @@ def refine(
             atoms, poses = refined.atoms, refined.poses
             outcome = Refinement(dict(refined.summary))
             if refined.displacement is not None and refined.displacement_error is not None:
-                table = np.concatenate([components(refined.displacement), refined.displacement_error], axis=1)
-                head = ",".join([*(f"U_{p}_A2" for p in COMPONENTS), *(f"error_{p}_A2" for p in COMPONENTS)])
-                with atomic(folder / layout.DISPLACEMENT) as partial:
-                    np.savetxt(partial, table, fmt="%.5f", delimiter=",", header=head, comments="")
+                write_displacement(folder / layout.DISPLACEMENT, refined.displacement, refined.displacement_error)
     write_poses(folder / layout.POSES, poses, stack_name, clean.pixel_size, clean.images.shape[1])
     if atoms is not None:
         write_arrays(folder / layout.REFINED, atoms)
     write_record(folder / layout.REFINEMENT, outcome)
     return atoms, outcome
+
+
+def write_displacement(path: Path, tensors: NDArray[np.float64], errors: NDArray[np.float64]) -> None:
+    """Write mean square displacements (n, 3, 3) Å² and the errors (n, 6) of their components, one row per atom."""
+    table = np.concatenate([components(tensors), errors], axis=1)
+    head = ",".join([*(f"U_{p}_A2" for p in COMPONENTS), *(f"error_{p}_A2" for p in COMPONENTS)])
+    with atomic(path) as partial:
+        np.savetxt(partial, table, fmt="%.5f", delimiter=",", header=head, comments="")
 
 
 def write_atoms(atoms: Atoms, maps: Maps, folder: Path) -> None:

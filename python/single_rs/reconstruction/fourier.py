@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from single_rs import _core
+from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import InputError
 from single_rs.base.progress import Progress
 from single_rs.base.settings import Settings, setting
@@ -44,6 +45,7 @@ class ReconstructConfig(Settings):
     mask_edge: float = setting(2.0, "soft edge of that mask", "Å", gt=0.0, le=20.0)
 
 
+@single_blas_thread()
 def reconstruct(
     clean: CleanStack,
     poses: Poses,

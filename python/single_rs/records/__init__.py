@@ -6,6 +6,13 @@ from single_rs.records.atoms import Atoms
 from single_rs.records.check import CHECKS, Check, Criterion, Validation
 from single_rs.records.clean import Background, CleanStack, Graphene
 from single_rs.records.density import Density
+from single_rs.records.diagnostics import (
+    HalfDiagnostics,
+    PoseDiagnostics,
+    SearchRound,
+    StartDiagnostics,
+    diagnostics_from,
+)
 from single_rs.records.motion import Motion
 from single_rs.records.poses import Poses
 from single_rs.records.stack import ParticleStack
@@ -20,11 +27,16 @@ __all__ = [
     "Criterion",
     "Density",
     "Graphene",
+    "HalfDiagnostics",
     "Motion",
     "MotionLike",
     "MovieLike",
     "ParticleStack",
+    "PoseDiagnostics",
     "Poses",
+    "SearchRound",
+    "StartDiagnostics",
     "Track",
     "Validation",
+    "diagnostics_from",
 ]

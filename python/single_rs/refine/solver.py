@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import InputError
 from single_rs.base.progress import Progress
 from single_rs.records import Atoms, CleanStack, Poses
@@ -112,6 +113,7 @@ class _Solver:
         return model, scene
 
 
+@single_blas_thread()
 def refine_atoms(
     clean: CleanStack,
     poses: Poses,

@@ -10,6 +10,7 @@ from typing import Any
 from single_rs.compare.trends import QUANTITIES, Comparison, comparison_to_dict
 from single_rs.io import atomic_text, writable_folder, write_text
 from single_rs.io.json import write_json
+from single_rs.io.table import text_cell
 
 __all__ = ["write_comparison"]
 
@@ -49,7 +50,8 @@ def _write_table(table: Any, comparison: Comparison) -> None:
         cells = []
         for key in QUANTITIES:
             cells += [_cell(row.values.get(key)), _cell(row.errors.get(key))]
-        table.writerow([row.name, row.folder.as_posix(), row.verdict, row.element, row.structure, *cells])
+        words = (row.name, row.folder.as_posix(), row.verdict, row.element, row.structure)
+        table.writerow([*(text_cell(word) for word in words), *cells])
 
 
 def _cell(value: float | None) -> str:

@@ -196,7 +196,7 @@ def attempt(path: Path, reader: Callable[[Path], T], gaps: list[str]) -> T | Non
         return None
     try:
         return reader(path)
-    except (SingleError, OSError, ValueError, KeyError, IndexError, RuntimeError) as error:
+    except (SingleError, OSError, ValueError, TypeError, LookupError, ArithmeticError, RuntimeError) as error:
         gaps.append(f"{path.name} cannot be read: {' '.join(str(error).split())[:200]}")
         return None
 
@@ -207,12 +207,17 @@ def _particle(number: int, folder: Path) -> ParticleFiles:
     particle = ParticleFiles(int(tail) if tail.isdigit() else number, folder)
     gaps = particle.gaps
     particle.summary = attempt(folder / layout.SUMMARY, read_json, gaps) or {}
-    particle.lattice = attempt(folder / layout.LATTICE, read_json, gaps) or {}
+    particle.lattice = attempt(folder / layout.LATTICE, _lattice, gaps) or {}
     particle.poses = attempt(folder / layout.POSES, _poses, gaps)
     stack = attempt(folder / layout.STACK, _stack, gaps)
     if stack is not None:
         particle.stack = stack[0]
         _choose_frames(particle, *stack)
+        poses = particle.poses
+        if poses is not None and poses.images is not None and not _all_of(poses.images, len(stack[0])):
+            # What is shown beside a pose must be its own image.
+            posed = attempt(folder / layout.POSES, _posed, gaps)
+            particle.stack, particle.poses = posed if posed is not None else (stack[0], None)
     density = attempt(folder / layout.MAP, _map, gaps)
     if density is not None:
         particle.density, particle.pixel_size = density
@@ -275,13 +280,38 @@ def _choose_frames(particle: ParticleFiles, images: np.ndarray, pixel_size: floa
     index = evenly(len(images), count)
     if cleaned.exists() and cleaned.with_suffix(".json").exists():
         examples = attempt(cleaned, lambda path: np.load(path, allow_pickle=False), particle.gaps)
-        listed = attempt(cleaned.with_suffix(".json"), read_json, particle.gaps)
-        chosen = np.asarray((listed or {}).get("index", []), int)
-        if examples is not None and len(chosen) == len(examples) and (chosen < len(images)).all():
+        chosen = attempt(cleaned.with_suffix(".json"), _chosen, particle.gaps)
+        if examples is not None and chosen is not None and len(chosen) == len(examples) and chosen.max() < len(images):
             particle.cleaned, index = examples[:count], chosen[:count]
     particle.raw = np.asarray(images[index], np.float32)
     poses = particle.poses
     particle.raw_frames = poses.frames[index] if poses is not None and len(poses.frames) == len(images) else index
+
+
+def _lattice(path: Path) -> dict[str, Any]:
+    """Read lattice.json; raise `ValueError` where the page needs a number and something else stands."""
+    content = read_json(path)
+    cell, grown = dict(content.get("cell") or {}), dict(content.get("expansion") or {})
+    for name, value, shape in (
+        ("cell.vectors", cell.get("vectors"), (3, 3)),
+        ("origin", content.get("origin"), (3,)),
+        *((name, content.get(name), ()) for name in ("nearest_neighbour", "fraction_on_sites")),
+        *((f"cell.{key}", cell.get(key), ()) for key in cell if key != "vectors"),
+        *((f"expansion.{key}", grown[key], ()) for key in grown),
+    ):
+        if value is not None and np.shape(np.asarray(value, float)) != shape:
+            raise ValueError(f"{name} is {value!r}; numbers of shape {shape} are needed")
+    if not all({"atoms", "relation"} <= set(domain) for domain in content.get("domains") or []):
+        raise ValueError("a domain without atoms and relation")
+    return content
+
+
+def _chosen(path: Path) -> np.ndarray:
+    """Read the rows of the frames that the pipeline kept, of which there is at least one."""
+    rows = np.asarray(read_json(path)["index"])
+    if rows.ndim != 1 or rows.dtype.kind != "i" or not len(rows) or rows.min() < 0:
+        raise ValueError(f"index is {rows.tolist()!r}; numbers of frames from 0 are needed")
+    return rows
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -327,6 +357,21 @@ def _poses(path: Path) -> Poses:
     from single_rs.io.star import read_poses
 
     return read_poses(path)
+
+
+def _all_of(images: np.ndarray, count: int) -> bool:
+    """Whether ascending image numbers are all of a stack of `count` images."""
+    return len(images) == count and int(images[-1]) == count - 1
+
+
+def _posed(path: Path) -> tuple[np.ndarray, Poses]:
+    """Read the poses of some images of the stack, and these images."""
+    from single_rs.io import read_stack
+    from single_rs.io.star import posed_stack
+
+    source = path.with_name("stack.mrcs")
+    stack, poses = posed_stack(path, read_stack(source), source)
+    return stack.images, poses
 
 
 def _atoms(path: Path, density: tuple[np.ndarray, float] | None) -> AtomTable:

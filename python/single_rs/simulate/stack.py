@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import InputError
 from single_rs.base.progress import Progress
 from single_rs.simulate.crystals import Crystal
@@ -81,6 +82,7 @@ class SimulatedStack:
         return path
 
 
+@single_blas_thread()
 def simulate_stack(
     crystal: Crystal,
     frames: int = 2000,

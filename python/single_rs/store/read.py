@@ -10,14 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from single_rs.base.errors import DataFileError
+from single_rs.base.errors import DataFileError, InputError
 from single_rs.io import motion as motion_table
 from single_rs.io import read_map, read_stack
-from single_rs.io.star import read_frames
-from single_rs.records import Density, Motion, ParticleStack
+from single_rs.io.star import posed_stack, read_frames
+from single_rs.records import Density, Motion, ParticleStack, Poses
 from single_rs.store.layout import FSC, MAPS, MOTION, STACK
 
-__all__ = ["Maps", "frame_of", "load_maps", "load_stack", "read_density", "read_fsc", "read_motion"]
+__all__ = ["Maps", "frame_of", "load_maps", "load_posed", "load_stack", "read_density", "read_fsc", "read_motion"]
 
 
 def read_motion(out: Path) -> Motion:
@@ -35,6 +35,11 @@ def load_stack(path: Path, pixel_size: float | None = None) -> ParticleStack:
     return read_frames(frames, stack) if path.name == STACK and frames.exists() else stack
 
 
+def load_posed(path: Path, poses: Path, pixel_size: float | None = None) -> tuple[ParticleStack, Poses]:
+    """Open the images of a stack that a STAR file has poses of, and these poses; see `posed_stack`."""
+    return posed_stack(poses, load_stack(path, pixel_size), path)
+
+
 def read_fsc(path: Path) -> tuple[np.ndarray, np.ndarray, float]:
     """Return frequency (n,) 1/Å, FSC (n,) and resolution Å from ``fsc.csv``."""
     try:
@@ -50,15 +55,18 @@ def read_density(place: Callable[[str], Path]) -> Density:
     """Read the map of a particle, its halves and its FSC; `place` tells where the file of a name is."""
     (density, pixel_size), (half1, _), (half2, _) = (read_map(place(name)) for name in MAPS)
     frequency, fsc, resolution = read_fsc(place(FSC))
-    return Density(
-        map=density,
-        half1=half1,
-        half2=half2,
-        pixel_size=pixel_size,
-        fsc=fsc,
-        frequency=frequency,
-        resolution=resolution,
-    )
+    try:
+        return Density(
+            map=density,
+            half1=half1,
+            half2=half2,
+            pixel_size=pixel_size,
+            fsc=fsc,
+            frequency=frequency,
+            resolution=resolution,
+        )
+    except InputError as error:
+        raise DataFileError(f"{place(MAPS[0]).parent}, {', '.join((*MAPS, FSC))}: {error}") from None
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,10 @@ from typing import Any
 
 import numpy as np
 
+from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import ConvergenceError, DataFileError, InputError, SingleError
 from single_rs.base.progress import Progress
-from single_rs.io import atomic, write_text
+from single_rs.io import write_array, write_text
 from single_rs.io.json import write_json
 from single_rs.pipeline.config import Config, ValidateConfig
 from single_rs.records.check import CHECKS, Check, Validation
@@ -40,6 +41,7 @@ DIGITS = 6  # significant, of arrays in JSON
 log = logging.getLogger(__name__)
 
 
+@single_blas_thread()
 def validate_folder(
     folder: str | os.PathLike[str],
     only: Sequence[str] | None = None,
@@ -226,8 +228,7 @@ def _write(part: Path, result: Validation, inputs: str) -> None:
     for check in content["checks"]:
         pictures = check["data"].pop("pictures", None)
         if pictures is not None:
-            with atomic(part / PICTURES.format(check=check["name"])) as partial:
-                np.save(partial, np.asarray(pictures, np.float32))
+            write_array(part / PICTURES.format(check=check["name"]), np.asarray(pictures, np.float32))
         check["data"] = {k: _rounded(v) for k, v in check["data"].items()}
     write_json(part / VALIDATION, content)
     write_text(part / VALIDATION_PAGE, render(result))

@@ -172,6 +172,8 @@ def _checked(density: ArrayLike, pixel_size: float, x: NDArray[np.float64]) -> N
         raise InputError(f"pixel_size is {pixel_size} Å; it must be more than 0 Å")
     if not np.isfinite(rho).all():
         raise InputError("density holds NaN or infinite values; mask them with 0")
+    if np.ptp(rho) == 0:
+        raise InputError(f"density is {rho.flat[0]:g} in every voxel; give the map that the atoms were traced in")
     if np.abs(x).max() > len(rho) * pixel_size / 2:
         raise InputError(
             f"an atom is {np.abs(x).max():.1f} Å from the box centre, the map ends at "

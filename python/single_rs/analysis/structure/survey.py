@@ -21,6 +21,7 @@ from single_rs.analysis.structure.matching import TemplateMatch, adopt_orientati
 from single_rs.analysis.structure.shape import Shape, describe_shape, surface_sites
 from single_rs.analysis.structure.stacking import Stacking, stacking_sequences
 from single_rs.analysis.structure.vacancies import Vacancy, find_vacancies
+from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import InputError
 from single_rs.crystal.neighbours import check_positions, generalised_coordination
 
@@ -73,6 +74,7 @@ class StructureSurvey:
     shape: Shape | None
 
 
+@single_blas_thread()
 def survey_structure(positions: ArrayLike) -> StructureSurvey:
     """Find grains, faults, dislocations, vacancies, surface sites and shape of a particle.
 
