@@ -143,12 +143,17 @@ def map_figures(particle: ParticleFiles) -> Iterator[Figure]:
         return
     positions = None if particle.atoms is None else particle.atoms.positions
     axes = plots.plot_map_slices(particle.density, particle.pixel_size, diameter=diameter, positions=positions)
-    circled = "; circles are atoms within 0.7 Å of the slice" if positions is not None else ""
+    said = "Central slices of the map."
+    if positions is not None:
+        said = (
+            "The fullest plane of atoms near the middle along each axis of the map: the highest density within 0.5 Å "
+            "of it, and circles round all atoms in this slab."
+        )
     yield drawn(
         axes,
         f"{key}-slices",
         "Orthogonal slices",
-        f"Central slices of the map{circled}. Black is the level outside.",
+        f"{said} Black is the level outside.",
         wide=True,
         height=3.4,
     )
@@ -163,7 +168,7 @@ def map_figures(particle: ParticleFiles) -> Iterator[Figure]:
         below = "" if rows < 3 else "; the atoms, blue where compressed along the radius and red where stretched"
         yield drawn(
             axes, f"{key}-zones", "Zone axes", "Along directions of the particle's own lattice: the map projected "
-            f"through the whole particle; a slice of it through one plane of atoms{below}.", wide=True,
+            f"through the whole particle; a slice of it 1 Å thick through a plane of atoms{below}.", wide=True,
             height=3.2 * rows,
         )  # fmt: skip
 
@@ -238,11 +243,12 @@ def strain_figures(particle: ParticleFiles) -> Iterator[Figure]:
     """Give slices of the strain maps."""
     if particle.strain_maps and particle.pixel_size:
         axes = plots.plot_strain_slices(
-            particle.strain_maps, particle.pixel_size, diameter=particle.summary.get("diameter")
-        )
+            particle.strain_maps, particle.pixel_size, diameter=particle.summary.get("diameter"),
+            positions=None if particle.atoms is None else particle.atoms.positions,
+        )  # fmt: skip
         yield drawn(
-            axes, f"p{particle.number}-strainmap", "Strain maps", "Central slice of the strain on the grid of the map; "
-            "blue is compressed, red stretched.", wide=True, height=2.7,
+            axes, f"p{particle.number}-strainmap", "Strain maps", "Slice through the middle of the strain "
+            "on the grid of the map; blue is compressed, red stretched.", wide=True, height=2.7,
         )  # fmt: skip
 
 
