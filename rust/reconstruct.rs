@@ -155,7 +155,9 @@ pub fn insert(
             let mut bound = 0.0;
             for i in (0..n).filter(|&i| groups.of[i] == group as i32 && frame_weights[i] > 0.0) {
                 unshift(plane, posed.spectrum(i), shifts[i], &mut centred);
-                bound += f64::from(heaviest * frame_weights[i]) * f64::from(check::peak(&centred).max(1.0));
+                bound += f64::from(heaviest)
+                    * f64::from(frame_weights[i])
+                    * (1.0 + f64::from(check::peak(&centred)));
                 scaled.iter_mut().zip(weights).for_each(|(s, w)| *s = w * frame_weights[i]);
                 sum.insert(&rotations[i], plane, &centred, &scaled);
             }
