@@ -15,7 +15,7 @@ from single_rs.pipeline.handedness import flip_positions, flip_rotations
 from single_rs.pipeline.particle import ParticleResult
 from single_rs.records import Poses, Track
 from single_rs.simulate import SimulatedMovie
-from single_rs.store.layout import ATOMS, TRACK_FILE
+from single_rs.store.layout import ATOMS, TRACKS
 
 FRAMES = 16
 
@@ -68,7 +68,7 @@ def _found(truth, particle, folder):
 def test_the_demo_scores_each_particle_against_its_own_truth(tmp_path, truth, monkeypatch, capsys):
     def run(movie, pixel_size, element, out, config, seed, progress=None):
         both = [_found(truth[0], p, out / f"particle_{i:02d}") for i, p in enumerate((1, 0))]
-        write_tracks(out / TRACK_FILE, [t for t, _ in both], 0.358)
+        write_tracks(out / TRACKS, [t for t, _ in both], 0.358)
         return RunResult(out, tuple(r for _, r in both))
 
     monkeypatch.setattr(demo, "run", run)
@@ -93,7 +93,7 @@ def test_a_particle_without_results_is_shown_with_dashes(tmp_path, truth, monkey
         frames = np.arange(FRAMES)
         path = truth[0].centres[:, 0] + truth[0].drift
         (out / "particle_00").mkdir()
-        write_tracks(out / TRACK_FILE, [Track(frames, *path.T, np.ones(FRAMES), 20.0, 1.0)], 0.358)
+        write_tracks(out / TRACKS, [Track(frames, *path.T, np.ones(FRAMES), 20.0, 1.0)], 0.358)
         return RunResult(out, (ParticleResult(out / "particle_00", "failed", ("no",), {}),))
 
     monkeypatch.setattr(demo, "run", run)

@@ -14,14 +14,14 @@ from single_rs.orient.indexing import intensity
 from single_rs.orient.indexing.intensity import index_by_intensity
 from single_rs.orient.indexing.lattice import FRIEDEL, Index
 from single_rs.orient.indexing.template import lattice_template
-from single_rs.records import ParticleStack
+from single_rs.records import ParticleStack, StartDiagnostics
 from single_rs.simulate import SimulatedStack, nanocrystal, simulate_stack
 
 FRAMES = 240
 PIXEL = 0.4  # Å
 
 
-def _index(stack: SimulatedStack) -> tuple[Index, dict[str, float]]:
+def _index(stack: SimulatedStack) -> tuple[Index, StartDiagnostics]:
     """Index of all frames, as if they were one half, and how the intensity was found."""
     frames = len(stack.images)
     clean = clean_stack(ParticleStack(stack.images, PIXEL, np.arange(frames), None))
@@ -63,8 +63,8 @@ def test_frames_of_an_icosahedron_are_indexed_from_nothing(icosahedron, index):
         best = max(best, float((trace > 1 + 2 * np.cos(np.radians(6.0))).mean()))
     assert best > 0.85
     numbers = index.significance()
-    assert numbers["continuity"] > 0.5
-    assert numbers["index_sigma"] > 1.5
+    assert numbers.continuity > 0.5
+    assert numbers.spot_significance > 1.5
 
 
 def _glasses(count: int, frames: int) -> SimulatedStack:
@@ -89,8 +89,8 @@ def _glasses(count: int, frames: int) -> SimulatedStack:
 def test_frames_of_a_glass_are_indexed_though_it_has_no_order_at_all():
     stack = _glasses(1, 120)
     index, numbers = _index(stack)
-    assert numbers["start_continuity"] > intensity.FOUND
-    assert numbers["turns"] == 1
+    assert numbers.intensity_continuity > intensity.FOUND
+    assert numbers.symmetry_rotations == 1
     found, best = index.rotations[:, 0], 0.0
     for seed in range(0, 120, 5):
         for flip in FRIEDEL:
@@ -104,5 +104,5 @@ def test_frames_of_a_glass_are_indexed_though_it_has_no_order_at_all():
 def test_frames_of_many_glasses_do_not_agree(monkeypatch):
     monkeypatch.setattr(intensity, "NUCLEI", 2)  # of eight: more of the same
     index, numbers = _index(_glasses(12, 120))
-    assert numbers["start_continuity"] < intensity.PROMISING
-    assert index.significance()["continuity"] < intensity.PROMISING
+    assert numbers.intensity_continuity < intensity.PROMISING
+    assert index.significance().continuity < intensity.PROMISING

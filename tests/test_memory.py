@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from single_rs.base.errors import InputError
-from single_rs.base.memory import memory_limit, movie_memory, parse_size, require_memory, stack_memory
+from single_rs.base.memory_limit import memory_limit, movie_memory, parse_size, require_memory, stack_memory
 from single_rs.cli import main
 from single_rs.io import Movie, write_stack
 from single_rs.motion import correct_motion

@@ -18,7 +18,7 @@ from single_rs.orient.indexing.template import lattice_template
 from single_rs.orient.indexing.transition import Chain
 from single_rs.orient.search.centres import centre, widen
 from single_rs.orient.search.round import Fold, fold_of, in_doubt, search_round, with_own
-from single_rs.orient.search.solver import PER_FRAME, HalfPoses, HalfSolver, half_solver
+from single_rs.orient.search.solver import HalfPoses, HalfSolver, half_solver
 from single_rs.records import ParticleStack
 from single_rs.simulate import SimulatedStack, nanocrystal, simulate_stack
 
@@ -46,11 +46,11 @@ def half(stack: SimulatedStack) -> tuple[HalfSolver, list[Fold]]:
     states = States(stack.rotations, every, stack.rotations, np.ones(FRAMES), chain)
     shifts = (stack.shifts - clean.offsets) / PIXEL
     one = np.ones(FRAMES)
-    poses = HalfPoses(stack.rotations, shifts, one, one, 0.01 * one, 0 * one, chain, {})
+    poses = HalfPoses(stack.rotations, shifts, one, one, 0.01 * one, 0 * one, chain)
     folds = [fold_of(solver, states, number) for number in np.unique(blocks.fold)]
     for fold in folds:
         m = fold.members
-        fold.poses = replace(poses, **{n: getattr(poses, n)[m] for n in PER_FRAME})
+        fold.poses = poses.take(m)
     return solver, folds
 
 

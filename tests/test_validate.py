@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import importlib.util
 import json
 import re
@@ -25,7 +24,6 @@ from single_rs.plots.validation import plot_check
 from single_rs.reconstruction.fourier import reconstruct
 from single_rs.records import CHECKS, Graphene
 from single_rs.refine import RefineConfig
-from single_rs.store.layout import RESULTS
 from single_rs.validate import Case, validate_case, validate_folder
 from single_rs.validate.case import load_case
 from single_rs.validate.coverage import check_coverage
@@ -300,12 +298,6 @@ def test_a_repetition_that_finds_nothing_says_so(good, tmp_path, monkeypatch):
     assert "nothing stands out" in check.message
     assert [c.passed for c in check.criteria[:3]] == [False, False, False]
     assert set(plot_check(check)) == {"frames", "transfer"}
-
-
-def test_what_was_simulated_outlives_a_new_run_of_the_particle():
-    """Files of the pattern validation* are unlinked with the atoms they speak of; a folder cannot be."""
-    patterns = [pattern for patterns in RESULTS.values() for pattern in patterns]
-    assert not any(fnmatch.fnmatch(FOLDER, pattern) for pattern in patterns)
 
 
 def test_the_command_writes_json_and_page_and_keeps_what_was_done(good, tmp_path, capsys):

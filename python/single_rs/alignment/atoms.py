@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from single_rs.base.errors import InputError
+from single_rs.base.rotations import superposition
 
 __all__ = ["CUTOFF", "PM_PER_ANGSTROM", "AtomMatch", "AtomScore", "match_atoms", "score_atoms"]
 
@@ -167,9 +168,7 @@ def score_atoms(found: ArrayLike, true: ArrayLike, cutoff: float = CUTOFF) -> At
 def _kabsch(a: Array, b: Array) -> tuple[Array, Array]:
     """Return the proper rotation q and shift t that minimise Σ|q a + t - b|²."""
     ca, cb = a.mean(0), b.mean(0)
-    u, _, vt = np.linalg.svd((a - ca).T @ (b - cb))
-    sign = np.sign(np.linalg.det(vt.T @ u.T))
-    q = vt.T @ np.diag([1.0, 1.0, sign]) @ u.T
+    q = superposition(a - ca, b - cb)
     return q, cb - q @ ca
 
 

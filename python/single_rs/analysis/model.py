@@ -13,6 +13,7 @@ from single_rs.analysis.strain import Strain
 from single_rs.analysis.strain.methods import StrainComparison
 from single_rs.base.errors import InputError
 from single_rs.records import Atoms
+from single_rs.records.invariants import need_positive, need_shape
 
 __all__ = ["Particle"]
 
@@ -59,9 +60,12 @@ class Particle:
         """Check that all arrays speak of the same atoms."""
         count = len(self.atoms.positions)
         for name in ("coordination", "structure_type", "surface"):
-            if np.shape(getattr(self, name)) != (count,):
-                raise InputError(f"{name} has shape {np.shape(getattr(self, name))}; ({count},) is needed")
+            need_shape(name, getattr(self, name), (count,))
         if self.strain is not None and len(self.strain.tensor) != count:
             raise InputError(f"strain holds {len(self.strain.tensor)} atoms; {count} are needed")
         if (self.box is None) != (self.pixel_size is None):
             raise InputError("box and pixel_size belong together; give both or none")
+        if self.box is not None and self.box < 1:
+            raise InputError(f"box is {self.box} px; 1 or more is needed")
+        if self.pixel_size is not None:
+            need_positive("pixel_size", self.pixel_size, "Å")

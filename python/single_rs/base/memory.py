@@ -1,113 +1,61 @@
-"""What the stages need of memory, told before they start, and a limit that they keep.
-
-Upper estimates in bytes, from peaks measured with images of 128 px (docs/reliability.md), n frames of box² pixels:
-
-    stack   150 MB + 12 n box² + 230 box³      images and spectra of all frames; volumes of the search and the tracing
-    movie   150 MB + 128 MB + 64 y x           two blocks of frames; sums and masks of one
-
-A limit is set as RLIMIT_DATA (setrlimit(2); Linux counts all private memory, not files that are mapped), so that what
-would go beyond it fails and is said, instead of making the machine swap.
-"""
+"""The largest resident memory of this process so far, on Linux of the time since it was reset."""
 
 from __future__ import annotations
 
 import contextlib
-import logging
-import re
-import resource
-from collections.abc import Iterator
+import ctypes
+import sys
 from pathlib import Path
 
-from single_rs.base.errors import InputError
+__all__ = ["peak_memory", "reset_peak"]
 
-__all__ = ["memory_limit", "movie_memory", "parse_size", "require_memory", "stack_memory"]
-
-log = logging.getLogger(__name__)
-
-UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-LEAST = 500 * UNITS["M"]  # what the libraries take before there are any data
-PROGRAM = 150 * UNITS["M"]  # resident, with the libraries of numbers loaded
-PER_PIXEL, PER_VOXEL = 12, 230  # bytes, of all frames and of a volume
-BLOCKS, PER_MOVIE_PIXEL = 128 * UNITS["M"], 64
-
-_limit: int | None = None
+KIB = 1024  # ru_maxrss on Linux and VmHWM are in KiB, getrusage(2) and proc(5)
 
 
-def parse_size(text: str) -> int:
-    """Return bytes from ``4G``, ``800M``, ``1.5 GB`` or a plain number; raise `InputError` for anything else."""
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\s*", text, re.IGNORECASE)
-    if found is None:
-        raise InputError(f"--memory is {text!r}; a size is needed, e.g. 4G or 800M")
-    return int(float(found[1]) * UNITS[found[2].upper()])
-
-
-@contextlib.contextmanager
-def memory_limit(size: int | None) -> Iterator[None]:
-    """Keep the process to `size` bytes in a block; None is no limit.
-
-    Raises
-    ------
-    InputError
-        Less than the libraries take alone.
-    MemoryError
-        Inside the block, where an array does not fit. The kernels end the process instead (SIGABRT), as Rust does.
-    """
-    global _limit
-    if size is None:
-        yield
-        return
-    if size < LEAST:
-        raise InputError(f"--memory is {size:,} bytes; the program alone takes {LEAST:,}, give more")
-    before, (soft, hard) = _limit, resource.getrlimit(resource.RLIMIT_DATA)
-    most = size if hard == resource.RLIM_INFINITY else min(size, hard)
-    resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
-    _limit = size
-    try:
-        yield
-    finally:
-        _limit = before
-        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
-
-
-def stack_memory(frames: int, box: int) -> int:
-    """Return what solving a stack of `frames` images of `box` px needs at most, in bytes."""
-    return PROGRAM + PER_PIXEL * frames * box**2 + PER_VOXEL * box**3
-
-
-def movie_memory(rows: int, columns: int) -> int:
-    """Return what correcting and tracking a movie of such frames needs at most, in bytes, whatever their number."""
-    return PROGRAM + BLOCKS + PER_MOVIE_PIXEL * rows * columns
-
-
-def require_memory(what: str, need: int) -> None:
-    """Raise when `need` bytes are more than the limit; warn when there is none and they are more than is free.
-
-    Parameters
-    ----------
-    what
-        What needs them, e.g. ``"a stack of 20,000 frames of 256 px"``.
-    need
-        From `stack_memory` or `movie_memory`.
-
-    Raises
-    ------
-    InputError
-        The limit cannot be kept; the message says what is needed.
-    """
-    if _limit is not None and need > _limit:
-        raise InputError(
-            f"{what} needs up to {need / 1e9:.1f} GB, --memory allows {_limit / 1e9:.1f} GB; allow more, or give fewer "
-            "frames or a smaller region"
-        )
-    free = _free()
-    if _limit is None and free is not None and need > free:
-        log.warning("%s needs up to %.1f GB of memory, %.1f GB are free", what, need / 1e9, free / 1e9)
-
-
-def _free() -> int | None:
-    """Return the memory that the system would give without swapping, in bytes; None where it does not say (proc(5))."""
+def reset_peak() -> None:
+    """Let the kernel forget the peak so far, so that each stage has its own (Linux, proc(5))."""
     with contextlib.suppress(OSError):
-        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    return None
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_memory() -> int:
+    """Return the peak resident memory in bytes: since `reset_peak` on Linux, of the whole process elsewhere."""
+    if sys.platform == "win32":
+        return _peak_of_windows()
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * KIB
+    import resource  # of POSIX only
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * KIB
+
+
+class _MemoryCounters(ctypes.Structure):
+    """PROCESS_MEMORY_COUNTERS of psapi.h: a DWORD is 4 bytes, a SIZE_T as wide as a pointer."""
+
+    _fields_ = (
+        ("cb", ctypes.c_uint32),
+        ("PageFaultCount", ctypes.c_uint32),
+        ("PeakWorkingSetSize", ctypes.c_size_t),
+        ("WorkingSetSize", ctypes.c_size_t),
+        ("QuotaPeakPagedPoolUsage", ctypes.c_size_t),
+        ("QuotaPagedPoolUsage", ctypes.c_size_t),
+        ("QuotaPeakNonPagedPoolUsage", ctypes.c_size_t),
+        ("QuotaNonPagedPoolUsage", ctypes.c_size_t),
+        ("PagefileUsage", ctypes.c_size_t),
+        ("PeakPagefileUsage", ctypes.c_size_t),
+    )
+
+
+def _peak_of_windows() -> int:
+    """Return the peak working set of this process in bytes, 0 when Windows does not say (GetProcessMemoryInfo)."""
+    if sys.platform != "win32":
+        return 0
+    kernel = ctypes.WinDLL("kernel32")
+    kernel.GetCurrentProcess.restype = ctypes.c_void_p
+    kernel.K32GetProcessMemoryInfo.argtypes = (ctypes.c_void_p, ctypes.POINTER(_MemoryCounters), ctypes.c_uint32)
+    counters = _MemoryCounters(cb=ctypes.sizeof(_MemoryCounters))
+    found = kernel.K32GetProcessMemoryInfo(kernel.GetCurrentProcess(), ctypes.byref(counters), counters.cb)
+    return int(counters.PeakWorkingSetSize) if found else 0

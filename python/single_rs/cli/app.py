@@ -9,7 +9,7 @@ from cyclopts import App
 
 from single_rs import __version__
 from single_rs.base.errors import InputError
-from single_rs.base.memory import parse_size
+from single_rs.base.memory_limit import parse_size
 
 __all__ = ["app", "settings_flags"]
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "STAGES",
     "WHOLE",
+    "Axis",
     "ConfigFile",
     "Element",
     "Out",
@@ -35,6 +36,9 @@ WHOLE = Group("The whole road", sort_key=1)
 STAGES = Group("One stage, on the files of the stage before", sort_key=2)
 
 PixelSize = Annotated[float | None, Parameter(help="Å; wins over the header of the file.")]
+Axis = Annotated[
+    int | None, Parameter(help="Axis of the file's array that is time: 0, 1 or 2. The format tells it when not given.")
+]
 Element = Annotated[str, Parameter(help="Chemical symbol of the particles (Pt) or formula of a compound (CdSe).")]
 Out = Annotated[Path, Parameter(help="Folder for the results; made if needed.")]
 ConfigFile = Annotated[Path | None, Parameter(help="TOML file of settings; 'single-rs config' prints one.")]

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from single_rs.base.errors import DataFileError, InputError
 from single_rs.io.json import read_json
+from single_rs.store import layout
 
 __all__ = ["ParticleRow", "find_particles", "read_row"]
 
@@ -79,7 +80,7 @@ def find_particles(folders: Sequence[Path]) -> list[tuple[str, Path]]:
 
 def _within(folder: Path, depth: int) -> list[Path]:
     """Return the particle folders in a folder, itself included."""
-    if any((folder / name).exists() for name in ("atoms.xyz", "summary.json")):
+    if any((folder / name).exists() for name in (layout.ATOMS, layout.SUMMARY)):
         return [folder]
     inside = sorted(p for p in folder.iterdir() if p.is_dir())
     return [found for sub in inside for found in _within(sub, depth - 1)] if depth else []
@@ -109,12 +110,12 @@ def read_row(name: str, folder: Path) -> ParticleRow:
     DataFileError
         When a file that is there cannot be read.
     """
-    summary, lattice = _json(folder / "summary.json"), _json(folder / "lattice.json")
+    summary, lattice = _json(folder / layout.SUMMARY), _json(folder / layout.LATTICE)
     lattice = lattice or summary.get("lattice") or {}
     values: dict[str, float] = {}
     errors: dict[str, float] = {}
     _take(values, "resolution", summary.get("resolution"))
-    positions, symbols, columns, info = _atoms(folder / "atoms.xyz")
+    positions, symbols, columns, info = _atoms(folder / layout.ATOMS)
     element = max(set(symbols), key=symbols.count) if symbols else str(summary.get("element") or "")
     structure = str(lattice.get("structure") or "")
     cell = _lattice(lattice, values, errors)
@@ -222,6 +223,6 @@ def _strain(
 
 def _energy(folder: Path, values: dict[str, float], errors: dict[str, float]) -> None:
     """Take the formation energy per atom, eV, where it was computed."""
-    content = _json(folder / "energy.json")
+    content = _json(folder / layout.ENERGY)
     _take(values, "formation_energy", content.get("formation_energy_per_atom"))
     _take(errors, "formation_energy", content.get("formation_energy_per_atom_err"))

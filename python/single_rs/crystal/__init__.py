@@ -20,7 +20,6 @@ from single_rs.crystal.prototypes import (
     crystal_axes,
     polar,
     prototype,
-    turn_angle,
 )
 
 __all__ = [
@@ -39,5 +38,4 @@ __all__ = [
     "prototype",
     "surface_by_coordination",
     "surface_by_radius",
-    "turn_angle",
 ]

@@ -152,7 +152,7 @@ def surface_by_coordination(counts: ArrayLike, full: int | None = None) -> NDArr
 
 
 def surface_by_radius(positions: ArrayLike, layer: float) -> NDArray[np.bool_]:
-    """Atoms (n,) with r > R − d, r from the centre of mass, R the largest r, d the `layer` spacing (d111 for fcc), Å."""
+    """Atoms (n,) with r > R − d: r from the centre of mass, R the largest r, d the `layer` spacing (d111 in fcc), Å."""
     x = check_positions(positions)
     r = np.linalg.norm(x - x.mean(axis=0), axis=1)
     return np.asarray(r > r.max() - layer)

@@ -22,7 +22,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from single_rs.base.errors import InputError
 from single_rs.crystal.compounds import COMPOUNDS
@@ -36,7 +36,6 @@ __all__ = [
     "crystal_axes",
     "polar",
     "prototype",
-    "turn_angle",
 ]
 
 # Of one species, and of two.
@@ -280,11 +279,6 @@ def polar(f: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float
     """Rotation R and symmetric stretch U with F = R U, for F (..., 3, 3) of positive determinant."""
     w, s, vt = np.linalg.svd(f)
     return w @ vt, np.swapaxes(vt, -1, -2) @ (s[..., None] * vt)
-
-
-def turn_angle(trace: ArrayLike) -> NDArray[np.float64]:
-    """Angles (n,) in degrees, 0 to 180, of rotations by the traces (n,) of their matrices: tr R = 1 + 2 cos ω."""
-    return np.asarray(np.degrees(np.arccos(np.clip((np.asarray(trace) - 1) / 2, -1, 1))))
 
 
 def crystal_axes(cell: NDArray[np.float64], structure: str) -> NDArray[np.float64]:

@@ -19,12 +19,12 @@ from single_rs.export.atoms import file_offset, read_xyz, to_ase
 from single_rs.io import atomic
 from single_rs.io.json import write_json
 from single_rs.records import Atoms
+from single_rs.store import layout
 from single_rs.store.layout import ATOMS
 from single_rs.store.read import frame_of
 
-__all__ = ["ENERGY_JSON", "ENERGY_XYZ", "energy_inputs", "read_atoms", "write_energy", "write_figures"]
+__all__ = ["energy_inputs", "read_atoms", "write_energy", "write_figures"]
 
-ENERGY_JSON, ENERGY_XYZ = "energy.json", "energy.xyz"
 FORMULA = "E_form = (E_particle - sum of N_e E_bulk,e) / N, positions as measured, no relaxation"
 
 
@@ -94,7 +94,7 @@ def write_energy(
     from ase.calculators.singlepoint import SinglePointCalculator
     from ase.io import write
 
-    written = [folder / ENERGY_JSON, folder / ENERGY_XYZ]
+    written = [folder / layout.ENERGY, folder / layout.ENERGY_ATOMS]
     write_json(written[0], summarise_energy(result, atoms, seed))
     particle = to_ase(atoms)
     particle.positions += file_offset(*(frame or (None, None)))
@@ -125,8 +125,10 @@ def write_figures(folder: Path, result: FormationEnergy, atoms: Atoms) -> list[P
 
     surface = analyze_structure(atoms.positions).surface if len(atoms) > 1 else None
     figures = {
-        "energy_atoms.png": plot_atom_energies(atoms.positions, result.energies, result.energies_sigma, surface).figure,
-        "energy_views.png": plot_energy_views(atoms.positions, result.energies)[0].figure,
+        layout.ENERGY_FIGURES[0]: plot_atom_energies(
+            atoms.positions, result.energies, result.energies_sigma, surface
+        ).figure,
+        layout.ENERGY_FIGURES[1]: plot_energy_views(atoms.positions, result.energies)[0].figure,
     }
     for name, figure in figures.items():
         with atomic(folder / name) as temporary:

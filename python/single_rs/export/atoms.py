@@ -185,10 +185,11 @@ def _pdb_box(path: Path) -> dict[str, Any]:
 
 
 def read_xyz(path: str | os.PathLike[str]) -> Atoms:
-    """Read atoms from extxyz, xyz, PDB, CIF, POSCAR or whatever else ASE reads (the last frame of several).
+    """Read atoms from extxyz, xyz, PDB, CIF, POSCAR or whatever else ASE reads (the last of several models).
 
-    Positions are returned from the box centre when the file carries box and pixel_size (as ours do), else as they are.
-    What a file does not hold (height, bfactor, sigma, probability) is NaN.
+    Positions are returned from the box centre when the file carries box and pixel_size (as ours do), else as they are;
+    a particle across the faces of a periodic cell is put together. What a file does not hold (height, bfactor, sigma,
+    probability) is NaN.
 
     Parameters
     ----------
@@ -198,44 +199,41 @@ def read_xyz(path: str | os.PathLike[str]) -> Atoms:
     Raises
     ------
     DataFileError
-        If the file is missing, holds no atoms, or is in no format that ASE knows.
+        If the file is missing, holds no atoms, is in no format that ASE knows, or holds atoms that cannot be true: no
+        element, two nearer than half a bond, a site of two elements, coordinates of another unit.
     """
-    from ase.io import read
-
+    from single_rs.io.atom_files import read_atom_file
     from single_rs.records import Atoms
 
     source = Path(path)
-    if not source.is_file():
-        raise DataFileError(f"cannot read {source}: no such file")
+    found = read_atom_file(source)
+    count = len(found.positions)
     try:
-        found: Any = read(source)
         info = {**found.info, **(_pdb_box(source) if source.suffix.lower() in (".pdb", ".ent") else {})}
         offset = file_offset(info.get("box"), info.get("pixel_size"))
-    except Exception as error:  # ASE's readers raise whatever their parsers do: all mean the same to the user.
-        raise DataFileError(
-            f"{source} cannot be read as atoms ({type(error).__name__}: {error}); give extxyz, xyz, PDB, CIF or POSCAR"
-        ) from None
-    if len(found) == 0 or not np.all(np.isfinite(found.positions)):
-        raise DataFileError(
-            f"{source} holds {len(found)} atoms, or positions that are not numbers; give at least one atom"
-        )
+    except (ValueError, TypeError, KeyError) as error:
+        raise DataFileError(f"{source}: box or pixel_size in its header cannot be read: {error}") from None
 
     def column(*names: str) -> NDArray[np.float64]:
         for name in names:
-            if name in found.arrays and found.arrays[name].shape == (len(found),):
-                return np.asarray(found.arrays[name], dtype=np.float64)
-        return np.full(len(found), np.nan)
+            values = found.arrays.get(name)
+            if values is not None and values.shape == (count,) and values.dtype.kind in "iuf":
+                return np.asarray(values, dtype=np.float64)
+        return np.full(count, np.nan)
 
     covariance = None
-    if found.arrays.get("cov", np.empty(0)).shape == (len(found), 6):
-        covariance = np.empty((len(found), 3, 3))
+    if found.arrays.get("cov", np.empty(0)).shape == (count, 6):
+        covariance = np.empty((count, 3, 3))
         covariance[:, *_UPPER] = covariance[:, *_UPPER[::-1]] = found.arrays["cov"]
-    return Atoms(
-        covariance=covariance,
-        positions=np.asarray(found.positions, dtype=np.float64) - offset,
-        symbols=np.array(found.get_chemical_symbols()),
-        height=column("height"),
-        bfactor=column("bfactor"),
-        sigma=column("sigma"),
-        probability=column("probability", "occupancy"),
-    )
+    try:
+        return Atoms(
+            covariance=covariance,
+            positions=found.positions - offset,
+            symbols=found.symbols,
+            height=column("height"),
+            bfactor=column("bfactor"),
+            sigma=column("sigma"),
+            probability=column("probability", "occupancy"),
+        )
+    except InputError as error:
+        raise DataFileError(f"{source}: {error}") from None

@@ -24,6 +24,7 @@ from single_rs.analysis.strain.invariants import MEASURES, strain_measures
 from single_rs.analysis.strain.volumes import MAPS, in_box, strain_grid
 from single_rs.base.tensors import COMPONENTS
 from single_rs.io.vtk import write_vti
+from single_rs.store import layout
 
 if TYPE_CHECKING:
     from single_rs.analysis.model import Particle
@@ -114,7 +115,7 @@ def write_strain(folder: str | os.PathLike[str], model: Particle) -> list[Path]:
     if model.strain is None or model.lattice is None:
         return []
     target, x, comparison = Path(folder), model.atoms.positions, model.comparison
-    written = [target / "strain.csv"]
+    written = [target / layout.STRAIN_TABLE]
     offset = file_offset(model.box, model.pixel_size)
     write_strain_csv(written[0], strain_columns(x, model.atoms.symbols, model.strain, comparison, offset))
     if model.box is not None and model.pixel_size is not None:
@@ -122,17 +123,17 @@ def write_strain(folder: str | os.PathLike[str], model: Particle) -> list[Path]:
         table = strain_measures(model.strain).table(model.strain)
         values = np.column_stack([table[name][0] for name in MEASURES])
         first, grid = strain_grid(x, values, box, pixel, model.lattice.nearest_neighbour)
-        written.append(target / "strain.vti")
+        written.append(target / layout.STRAIN_VOLUMES)
         corner = (first[2] * pixel, first[1] * pixel, first[0] * pixel)
         write_vti(written[-1], dict(zip(MEASURES, grid, strict=True)), pixel, corner)
         for name in MAPS:
-            written.append(target / f"strain_{name}.mrc")
+            written.append(target / layout.STRAIN_MAP.format(name=name))
             write_map(written[-1], in_box(grid[MEASURES.index(name)], first, box), pixel)
     if comparison is not None and comparison.phases is not None:
         phases = comparison.phases
-        written.append(target / "gpa.vti")
+        written.append(target / layout.GPA_VOLUMES)
         write_vti(written[-1], phases.maps, phases.pixel_size)
         for name, volume in phases.maps.items():
-            written.append(target / f"gpa_{name}.mrc")
+            written.append(target / layout.GPA_MAP.format(name=name))
             write_map(written[-1], volume, phases.pixel_size)
     return written

@@ -24,6 +24,7 @@ from single_rs.analysis.structure.local import STRUCTURE_NAMES
 from single_rs.analysis.structure.shape import SITES
 from single_rs.analysis.structure.survey import StructureSurvey
 from single_rs.crystal.neighbours import check_positions
+from single_rs.store import layout
 
 __all__ = ["structure_to_dict", "write_structure"]
 
@@ -160,6 +161,6 @@ def write_structure(folder: str | os.PathLike[str], positions: ArrayLike, survey
         row += [f"{match.rmsd[i]:.4f}", str(survey.grains.label[i]), f"{turn[i]:.3f}"]
         row += [SITES[survey.sites[i]] if survey.sites[i] >= 0 else "unknown", str(fault[i]), *layers]
         lines.append(",".join(row))
-    write_text(target / "structure.csv", "\n".join(lines) + "\n")
-    write_json(target / "structure.json", structure_to_dict(survey))
-    return [target / "structure.csv", target / "structure.json"]
+    write_text(target / layout.STRUCTURE_TABLE, "\n".join(lines) + "\n")
+    write_json(target / layout.STRUCTURE, structure_to_dict(survey))
+    return [target / layout.STRUCTURE_TABLE, target / layout.STRUCTURE]

@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from single_rs import _core
 from single_rs.base.errors import InputError
+from single_rs.base.sampling import HALVES_BLOCKS, block_edges
 from single_rs.records import CleanStack
 
 __all__ = ["FrameSet", "PosedFrames", "TimeBlocks", "shell_of", "time_blocks"]
 
 MASK_MARGIN = 3.0  # Å beyond the ball of equal variance: corners of the particle stick out of it
 MASK_EDGE = 2.0  # Å, soft edge of the mask
-HALVES_BLOCKS = 4  # blocks come in multiples of this: as many for each half, an even number
 FOLDS = 4  # of each half: what a frame is compared with is made of three quarters of its half
 
 
@@ -52,8 +52,8 @@ def time_blocks(frames: NDArray[np.int64], length: int, guard: int) -> TimeBlock
     n = len(frames)
     if n < 10 * HALVES_BLOCKS:
         raise InputError(f"the stack has {n} frames; at least {10 * HALVES_BLOCKS} are needed for two half sets")
-    count = HALVES_BLOCKS * max(1, round(n / (HALVES_BLOCKS * length)))
-    edges = np.rint(np.linspace(0, n, count + 1)).astype(int)
+    edges = block_edges(n, length)
+    count = len(edges) - 1
     stretch = np.repeat(np.arange(count), np.diff(edges))
     from_start = np.arange(n) - edges[stretch]
     from_end = edges[stretch + 1] - 1 - np.arange(n)

@@ -16,7 +16,7 @@ import numpy as np
 from single_rs import _core
 from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import InputError
-from single_rs.base.memory import movie_memory, require_memory
+from single_rs.base.memory_limit import movie_memory, require_memory
 from single_rs.base.progress import Progress
 from single_rs.base.settings import Settings, setting
 from single_rs.io.motion import read_motion, write_motion

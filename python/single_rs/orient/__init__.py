@@ -15,12 +15,10 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 
-import numpy as np
-
 from single_rs.base.blas import single_blas_thread
-from single_rs.base.errors import ConvergenceError, InputError
-from single_rs.base.memory import require_memory, stack_memory
-from single_rs.orient.agreement import better_of, jump_share, seems_divided
+from single_rs.base.errors import ConvergenceError
+from single_rs.base.memory_limit import require_memory, stack_memory
+from single_rs.orient.agreement import better_of, seems_divided
 from single_rs.orient.config import OrientConfig
 from single_rs.orient.halves.engine import solve_from_states
 from single_rs.orient.indexing.intensity import PROMISING
@@ -62,18 +60,11 @@ def find_poses(
     Raises
     ------
     InputError
-        Too few frames, not a stack of square images, or an element without a known lattice.
+        Too few frames, an element without a known lattice, or more memory than `memory_limit` allows.
     """
     config = config or OrientConfig()
-    n = len(clean.images)
-    if clean.images.ndim != 3 or clean.images.shape[1] != clean.images.shape[2]:
-        raise InputError(f"images have shape {clean.images.shape}; (n, y, x) with y = x is needed")
-    box = clean.images.shape[1]
+    n, box = clean.images.shape[:2]
     require_memory(f"a stack of {n:,} frames of {box} px", stack_memory(n, box))
-    if not np.isfinite(clean.images).all():
-        raise InputError("the images hold NaN or infinite values; repair or drop those frames")
-    if len(clean.offsets) != n or len(clean.frame_noise) != n:
-        raise InputError(f"{n} images come with {len(clean.offsets)} offsets and {len(clean.frame_noise)} noise levels")
     if config.engine == "climb":
         from single_rs.orient.climb.hill import solve_by_climb
 
@@ -82,7 +73,9 @@ def find_poses(
     if config.second_start == "never" or (config.second_start == "doubtful" and not seems_divided(poses)):
         return poses
     other = replace(config, engine="free" if config.engine == "lattice" else "lattice")
-    log.info("%.0f %% of the steps are jumps; second start: %s", 100 * (jump_share(poses) or 0), other.engine)
+    log.info(
+        "%.0f %% of the steps are jumps; second start: %s", 100 * (poses.diagnostics.jump_share or 0), other.engine
+    )
     # Asked for, the other start is followed wherever it leads; else only where it found something.
     least = PROMISING if config.second_start == "doubtful" else -1.0
     try:

@@ -13,31 +13,26 @@ import numpy as np
 from single_rs.alignment import score_poses
 from single_rs.records import Poses
 
-__all__ = ["MOST_JUMPS", "agreement", "better_of", "jump_share", "seems_divided"]
+__all__ = ["MOST_JUMPS", "agreement", "better_of", "seems_divided"]
 
 # Share of the steps from frame to frame that are jumps to another pose. Particles in their right poses have up to 4 %,
 # those whose frames are divided between the orientations of a twin 8 to 40 % (docs/orient.md).
 MOST_JUMPS = 0.06
 
 
-def jump_share(poses: Poses) -> float | None:
-    """Return the share of jumps in the worse half; None for poses found without time."""
-    return max((v for name, v in poses.evidence.items() if name.endswith("_jump_share")), default=None)
-
-
 def seems_divided(poses: Poses) -> bool:
     """Whether frames seem to sit in several poses alike, so that the particle seems to jump from one to another."""
-    return (jump_share(poses) or 0.0) > MOST_JUMPS
+    return (poses.diagnostics.jump_share or 0.0) > MOST_JUMPS
 
 
-def agreement(first: Poses, second: Poses) -> dict[str, float]:
+def agreement(first: Poses, second: Poses) -> tuple[float, float]:
     """Share of the frames used by `first` that `second` poses within 3°, and their median distance in degrees.
 
     One rotation and the hand are free between the two; the distance is of frames within 10°.
     """
     used = np.flatnonzero(first.weight > 0)
     score = score_poses(second.rotations[used], np.arange(len(used)), first.rotations[used])
-    return {"starts_agree": score.within_3deg, "starts_distance_deg": score.median_deg}
+    return score.within_3deg, score.median_deg
 
 
 def better_of(first: Poses, second: Poses) -> Poses:
@@ -48,5 +43,11 @@ def better_of(first: Poses, second: Poses) -> Poses:
     used = first.weight > 0
     gains = first.score[used].mean(), second.score[used].mean()
     better = second if gains[1] > gains[0] else first
-    lead = {"starts_lead": float(max(gains) / max(min(gains), 1e-9) - 1)}
-    return replace(better, evidence=better.evidence | agreement(first, second) | lead)
+    share, distance = agreement(first, second)
+    diagnostics = replace(
+        better.diagnostics,
+        starts_agreement=share,
+        starts_distance_deg=distance,
+        starts_lead=float(max(gains) / max(min(gains), 1e-9) - 1),
+    )
+    return replace(better, diagnostics=diagnostics)

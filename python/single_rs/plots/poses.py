@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from single_rs.base.rotations import rotation_angle
 from single_rs.base.sampling import evenly
-from single_rs.crystal.prototypes import turn_angle
 from single_rs.plots.style import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, new_axes, quiet_colorbar, styled
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def plot_pose_steps(rotations: np.ndarray, frames: np.ndarray, *, axes: np.ndarr
     rotations = np.asarray(rotations, float)
     pair = np.flatnonzero(np.diff(frames) == 1)
     trace = np.einsum("nij,nij->n", rotations[pair + 1], rotations[pair])
-    step = turn_angle(trace)
+    step = rotation_angle(trace)
     # A few jumps of up to 180 degrees would flatten all else: they are counted, and marked at the upper edge.
     top = min(180.0, 1.8 * float(np.percentile(step, 98))) if len(step) else 1.0
     beyond = step > top

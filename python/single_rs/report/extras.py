@@ -23,6 +23,7 @@ from single_rs.io.json import number
 from single_rs.report import tables
 from single_rs.report.figures import ReportFigure, drawn
 from single_rs.report.files import attempt, read_json, read_table
+from single_rs.store import layout
 
 if TYPE_CHECKING:
     from single_rs.report.files import ParticleFiles
@@ -31,8 +32,8 @@ __all__ = ["add_columns", "extra_figures", "extra_tables"]
 
 # File → columns that atoms can be coloured by, with the name they get.
 _COLUMNS = {
-    "strain.csv": {"von_mises": "von_mises", "rotation": "rotation"},
-    "structure.csv": {"grain": "grain", "fault": "fault"},
+    layout.STRAIN_TABLE: {"von_mises": "von_mises", "rotation": "rotation"},
+    layout.STRUCTURE_TABLE: {"grain": "grain", "fault": "fault"},
 }
 _QUANTILES = ("q05", "q25", "q50", "q75", "q95")
 _MOST = 8  # defects of one kind that are listed one by one
@@ -51,7 +52,7 @@ def add_columns(particle: ParticleFiles) -> None:
             texts = (table or {}).get(column, [])
             if len(texts) == count:
                 atoms.columns[known] = np.array([float(t) if t.strip() else np.nan for t in texts])
-    path = particle.folder / "energy.xyz"
+    path = particle.folder / layout.ENERGY_ATOMS
     model = attempt(path, _energies, particle.gaps) if path.exists() else None
     if model is not None and len(model) == count:
         atoms.columns["formation_energy"] = model
@@ -111,7 +112,7 @@ def _strain(particle: ParticleFiles) -> Iterator[ReportFigure]:
 
 def _distances(particle: ParticleFiles) -> Iterator[ReportFigure]:
     """Give the distances along the rows of the lattice."""
-    path = particle.folder / "distances.csv"
+    path = particle.folder / layout.DISTANCES
     table = attempt(path, read_table, particle.gaps) if path.exists() else None
     if not table or not table.get("distance") or particle.atoms is None:
         return
@@ -149,7 +150,7 @@ def _columns(particle: ParticleFiles, name: str) -> tuple[dict[str, np.ndarray],
 
 def _pairs(particle: ParticleFiles) -> Iterator[ReportFigure]:
     """Give the pair distribution function."""
-    columns, said = _columns(particle, "pdf.csv")
+    columns, said = _columns(particle, layout.PAIR_DISTRIBUTION)
     if not columns:
         return
     from single_rs.plots.distances import plot_pair_distribution
@@ -164,7 +165,7 @@ def _pairs(particle: ParticleFiles) -> Iterator[ReportFigure]:
 
 def _powder(particle: ParticleFiles) -> Iterator[ReportFigure]:
     """Give the powder pattern."""
-    columns, said = _columns(particle, "powder.csv")
+    columns, said = _columns(particle, layout.POWDER)
     if not columns:
         return
     from single_rs.plots.powder import plot_powder
@@ -180,7 +181,7 @@ def _powder(particle: ParticleFiles) -> Iterator[ReportFigure]:
 
 def _sites(particle: ParticleFiles) -> Iterator[ReportFigure]:
     """Give the kinds of surface site."""
-    path = particle.folder / "structure.csv"
+    path = particle.folder / layout.STRUCTURE_TABLE
     table = attempt(path, read_table, particle.gaps) if path.exists() else None
     if not table or not table.get("site"):
         return
@@ -203,7 +204,7 @@ def _energy(particle: ParticleFiles) -> Iterator[ReportFigure]:
     energies = None if atoms is None else atoms.get("formation_energy")
     if atoms is None or energies is None:
         return
-    calculator = _content(particle, "energy.json").get("calculator") or "an unnamed calculator"
+    calculator = _content(particle, layout.ENERGY).get("calculator") or "an unnamed calculator"
     yield drawn(
         plot_atom_energies(atoms.positions, energies, surface=atoms.surface), f"p{particle.number}-energies",
         "Formation energy of the atoms",
@@ -213,7 +214,7 @@ def _energy(particle: ParticleFiles) -> Iterator[ReportFigure]:
 
 def _validation(particle: ParticleFiles) -> Iterator[ReportFigure]:
     """Give the figures of the checks."""
-    if not (particle.folder / "validation.json").exists():
+    if not (particle.folder / layout.VALIDATION).exists():
         return
     from single_rs.base.errors import DataFileError
     from single_rs.plots.validation import plot_check
@@ -237,13 +238,13 @@ def _validation(particle: ParticleFiles) -> Iterator[ReportFigure]:
 
 def extra_tables(particle: ParticleFiles) -> Iterator[tuple[str, str]]:
     """Give headings and cards (HTML) of structure, energy and validation."""
-    structure = _content(particle, "structure.json")
+    structure = _content(particle, layout.STRUCTURE)
     if structure:
         yield "Structure and defects", _list_card(_structure(structure))
-    energy = _content(particle, "energy.json")
+    energy = _content(particle, layout.ENERGY)
     if energy.get("formation_energy_per_atom") is not None:
         yield "Energy", _list_card(_energy_facts(energy))
-    checks = _content(particle, "validation.json").get("checks")
+    checks = _content(particle, layout.VALIDATION).get("checks")
     if isinstance(checks, list) and checks:
         yield "Validation", _checks(checks)
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from single_rs.base.errors import DataFileError, SingleError
 from single_rs.base.sampling import evenly
+from single_rs.store import layout
 
 if TYPE_CHECKING:
     from single_rs.records import Poses, Track
@@ -119,20 +120,20 @@ def read_run(out_dir: str | os.PathLike[str]) -> RunFiles:
     if not folder.is_dir():
         raise DataFileError(f"{folder} is not a directory; give the --out directory of a run")
     particle_folders = sorted(p for p in folder.glob("particle_*") if p.is_dir())
-    if not particle_folders and not (folder / "run.json").exists():
+    if not particle_folders and not (folder / layout.RUN).exists():
         raise DataFileError(
             f"{folder} holds neither run.json nor particle_XX folders; give the --out directory of a run"
         )
     run = RunFiles(folder)
-    run.info = attempt(folder / "run.json", read_json, run.gaps) or {}
+    run.info = attempt(folder / layout.RUN, read_json, run.gaps) or {}
     # A run that began with a particle stack has no movie to miss anything of.
     if run.info.get("command") != "solve":
-        motion = attempt(folder / "motion.csv", _motion, run.gaps)
+        motion = attempt(folder / layout.MOTION, _motion, run.gaps)
         if motion is not None:
             run.shifts, run.bad_frames = motion
-        run.tracks = attempt(folder / "tracks.star", _tracks, run.gaps) or []
-    if (folder / "mean.mrc").exists():
-        image = attempt(folder / "mean.mrc", _image, run.gaps)
+        run.tracks = attempt(folder / layout.TRACKS, _tracks, run.gaps) or []
+    if (folder / layout.MEAN).exists():
+        image = attempt(folder / layout.MEAN, _image, run.gaps)
         if image is not None:
             run.mean, run.pixel_size = image
     run.particles = [_particle(number, path) for number, path in enumerate(particle_folders)]
@@ -158,30 +159,35 @@ def _particle(number: int, folder: Path) -> ParticleFiles:
     tail = folder.name.rsplit("_", 1)[-1]
     particle = ParticleFiles(int(tail) if tail.isdigit() else number, folder)
     gaps = particle.gaps
-    particle.summary = attempt(folder / "summary.json", read_json, gaps) or {}
-    particle.lattice = attempt(folder / "lattice.json", _lattice, gaps) or {}
-    particle.poses = attempt(folder / "poses.star", _poses, gaps)
-    stack = attempt(folder / "stack.mrcs", _stack, gaps)
+    particle.summary = attempt(folder / layout.SUMMARY, read_json, gaps) or {}
+    particle.lattice = attempt(folder / layout.LATTICE, _lattice, gaps) or {}
+    particle.poses = attempt(folder / layout.POSES, _poses, gaps)
+    stack = attempt(folder / layout.STACK, _stack, gaps)
     if stack is not None:
         particle.stack = stack[0]
         _choose_frames(particle, *stack)
-    density = attempt(folder / "map.mrc", _map, gaps)
+        poses = particle.poses
+        if poses is not None and poses.images is not None and not _all_of(poses.images, len(stack[0])):
+            # What is shown beside a pose must be its own image.
+            posed = attempt(folder / layout.POSES, _posed, gaps)
+            particle.stack, particle.poses = posed if posed is not None else (stack[0], None)
+    density = attempt(folder / layout.MAP, _map, gaps)
     if density is not None:
         particle.density, particle.pixel_size = density
     for name in STRAIN_MAPS:
-        path = folder / f"strain_{name}.mrc"
+        path = folder / layout.STRAIN_MAP.format(name=name)
         volume = attempt(path, _map, gaps) if path.exists() else None
         if volume is not None:
             particle.strain_maps[name] = volume[0]
-    particle.fsc = attempt(folder / "fsc.csv", _fsc, gaps)
-    particle.atoms = attempt(folder / "atoms.xyz", lambda path: _atoms(path, density), gaps)
+    particle.fsc = attempt(folder / layout.FSC, _fsc, gaps)
+    particle.atoms = attempt(folder / layout.ATOMS, lambda path: _atoms(path, density), gaps)
     return particle
 
 
 def _choose_frames(particle: ParticleFiles, images: np.ndarray, pixel_size: float, count: int = 6) -> None:
     """Keep a few frames for display: those the pipeline cleaned, or evenly spaced ones of the usable frames."""
     particle.pixel_size, particle.frames = pixel_size, len(images)
-    cleaned = particle.folder / "clean_examples.npy"
+    cleaned = particle.folder / layout.CLEAN_EXAMPLES
     index = evenly(len(images), count)
     if cleaned.exists() and cleaned.with_suffix(".json").exists():
         examples = attempt(cleaned, lambda path: np.load(path, allow_pickle=False), particle.gaps)
@@ -261,6 +267,21 @@ def _poses(path: Path) -> Poses:
     from single_rs.io.star import read_poses
 
     return read_poses(path)
+
+
+def _all_of(images: np.ndarray, count: int) -> bool:
+    """Whether ascending image numbers are all of a stack of `count` images."""
+    return len(images) == count and int(images[-1]) == count - 1
+
+
+def _posed(path: Path) -> tuple[np.ndarray, Poses]:
+    """Read the poses of some images of the stack, and these images."""
+    from single_rs.io import read_stack
+    from single_rs.io.star import posed_stack
+
+    source = path.with_name("stack.mrcs")
+    stack, poses = posed_stack(path, read_stack(source), source)
+    return stack.images, poses
 
 
 def _atoms(path: Path, density: tuple[np.ndarray, float] | None) -> AtomTable:

@@ -13,12 +13,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from single_rs.base.errors import DataFileError, InputError
+from single_rs.base.errors import InputError
 from single_rs.base.settings import Settings, setting
 from single_rs.simulate.alloys import MIXINGS, mixed_constant, mixed_symbols
 from single_rs.simulate.amorphous import melted_shell, random_packing
@@ -220,18 +219,12 @@ def read_crystal(path: str | Path) -> Crystal:
     Raises
     ------
     DataFileError
-        When the file is missing or not readable.
+        When the file is missing, not readable, or its atoms cannot be true.
     """
-    from ase.io import read
+    from single_rs.io.atom_files import read_atom_file
 
-    try:
-        atoms: Any = read(path)
-    except Exception as error:  # ASE's readers raise whatever their parser does
-        raise DataFileError(f"cannot read atoms from {path}: {error}") from error
-    if len(atoms) == 0:
-        raise DataFileError(f"{path} holds no atoms")
-    positions = np.asarray(atoms.get_positions(), dtype=np.float64)
-    return Crystal(positions - positions.mean(axis=0), np.array(atoms.get_chemical_symbols()))
+    atoms = read_atom_file(path)
+    return Crystal(atoms.positions - atoms.positions.mean(axis=0), atoms.symbols)
 
 
 def _lattice(

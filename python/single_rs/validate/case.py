@@ -16,11 +16,11 @@ from single_rs.base.progress import Progress
 from single_rs.base.settings_text import settings_from_dict
 from single_rs.frames.packed import MASK_EDGE, MASK_MARGIN, FrameSet
 from single_rs.io.json import read_json
-from single_rs.io.star import read_poses
 from single_rs.pipeline import stages
 from single_rs.pipeline.config import Config
+from single_rs.store import layout
 from single_rs.store.layout import ATOMS, FSC, MAPS, POSES, STACK, SUMMARY
-from single_rs.store.read import load_reconstruction, load_stack
+from single_rs.store.read import load_posed, read_density
 
 if TYPE_CHECKING:
     from single_rs.records import Atoms, CleanStack, Density, Poses
@@ -206,14 +206,14 @@ def load_case(folder: Path, config: Config | None = None, progress: Progress | N
     if missing:
         raise DataFileError(f"{folder} has no {', '.join(missing)}; give the folder of a solved particle")
     summary = read_json(folder / SUMMARY)
-    run = next((read_json(p) for p in (folder / "run.json", folder.parent / "run.json") if p.exists()), {})
+    run = next((read_json(p) for p in (folder / layout.RUN, folder.parent / layout.RUN) if p.exists()), {})
     settings = config or _settings(run)
-    stack = load_stack(folder / STACK)
+    stack, poses = load_posed(folder / STACK, folder / POSES)
     clean = clean_stack(stack, settings.background, progress=progress)
     return Case(
         clean,
-        read_poses(folder / POSES),
-        load_reconstruction(folder),
+        poses,
+        read_density(lambda name: folder / name),
         read_xyz(folder / ATOMS),
         str(summary.get("element") or run.get("element") or "Pt"),
         settings,

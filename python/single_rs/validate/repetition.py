@@ -22,7 +22,7 @@ from single_rs.base.progress import Progress
 from single_rs.io import atomic
 from single_rs.pipeline import stages
 from single_rs.pipeline.record import stage_key
-from single_rs.records import Poses
+from single_rs.records import Poses, diagnostics_from
 from single_rs.validate.case import Case
 from single_rs.validate.resimulated import FOLDER, digest
 
@@ -119,9 +119,9 @@ def told(case: Case, clean: CleanStack, rows: NDArray[np.int64]) -> NDArray[np.f
 
 def _write(path: Path, key: str, poses: Poses) -> None:
     arrays: dict[str, Any] = {name: np.asarray(getattr(poses, name)) for name in _FIELDS}
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with atomic(path) as partial:
-        np.savez(partial, key=key, evidence=json.dumps(poses.evidence), **arrays)
+        np.savez(partial, key=key, diagnostics=json.dumps(asdict(poses.diagnostics)), **arrays)
 
 
 def _read(path: Path, key: str) -> Poses | None:
@@ -130,6 +130,7 @@ def _read(path: Path, key: str) -> Poses | None:
         with np.load(path, allow_pickle=False) as kept:
             if str(kept["key"]) != key:
                 return None
-            return Poses(**{name: kept[name] for name in _FIELDS}, evidence=json.loads(str(kept["evidence"])))
+            diagnostics = diagnostics_from(json.loads(str(kept["diagnostics"])))
+            return Poses(**{name: kept[name] for name in _FIELDS}, diagnostics=diagnostics)
     except (OSError, ValueError, KeyError, EOFError):
         return None  # none, or one that an older version or a full disk left behind: it is searched anew

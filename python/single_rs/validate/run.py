@@ -27,7 +27,8 @@ from single_rs.io import write_array, write_text
 from single_rs.io.json import write_json
 from single_rs.pipeline.config import Config, ValidateConfig
 from single_rs.records.check import CHECKS, Check, Validation
-from single_rs.store.layout import ATOMS, MAPS, PICTURES, POSES, VALIDATION, VALIDATION_PAGE
+from single_rs.store.folder import one_stage
+from single_rs.store.layout import ATOMS, MAPS, PARTICLES, PICTURES, POSES, VALIDATION, VALIDATION_PAGE
 from single_rs.store.validation import parse_validation
 from single_rs.validate.case import Case, load_case
 
@@ -80,7 +81,7 @@ def validate_folder(
     """
     chosen = _chosen(only, resimulate)
     root = Path(folder)
-    parts = [root] if (root / POSES).exists() else sorted(p for p in root.glob("particle_*") if p.is_dir())
+    parts = [root] if (root / POSES).exists() else sorted(p for p in root.glob(PARTICLES) if p.is_dir())
     if not parts:
         raise DataFileError(f"{root} holds no particle; give the --out of a run or one of its particle_NN")
     solved = [p for p in parts if (p / ATOMS).exists()]
@@ -98,13 +99,15 @@ def validate_folder(
         inputs = _inputs(part)
         earlier = _earlier(part / VALIDATION, inputs)
         result = validate_case(case, chosen, resimulate, settings, earlier)
-        _write(part, result, inputs)
+        with one_stage(part, "validate", [part / name for name in (ATOMS, POSES, MAPS[0])]) as writing:
+            _write(writing, result, inputs)
         done.append(result)
     if not done:
         raise DataFileError(f"no particle of {root} has all the files of a solved one; see the warnings")
     if root not in parts:
         table = {v.particle: {"status": v.status, "checks": {c.name: c.status for c in v.checks}} for v in done}
-        write_json(root / VALIDATION, {"particles": table})
+        with one_stage(root, "validate") as writing:
+            write_json(writing / VALIDATION, {"particles": table})
     return tuple(done)
 
 

@@ -28,8 +28,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from single_rs.analysis.lattice.indexing import kabsch
 from single_rs.base.errors import ConvergenceError
+from single_rs.base.rotations import superposition
 
 __all__ = ["AffineFit", "CellParameters", "cell_parameters", "fit_affine", "fit_rigid"]
 
@@ -157,7 +157,7 @@ def fit_rigid(sites: NDArray[np.float64], positions: NDArray[np.float64], shape:
     The covariance is that of the origin alone (the cell's shape is not measured here).
     """
     n, y = sites.mean(axis=0), positions.mean(axis=0)
-    cell = shape @ kabsch((sites - n) @ shape, positions - y).T
+    cell = shape @ superposition((sites - n) @ shape, positions - y).T
     origin = y - n @ cell
     residual = positions - origin - sites @ cell
     scatter = _scatter(residual)

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from single_rs.analysis.lattice.affine import AffineFit, fit_affine, fit_rigid
 from single_rs.analysis.lattice.indexing import PARTS, Neighbours, Seed, find_seeds, grow
 from single_rs.base.errors import ConvergenceError
-from single_rs.crystal.prototypes import Prototype, crystal_axes, turn_angle
+from single_rs.base.rotations import rotation_angle
+from single_rs.crystal.prototypes import Prototype, crystal_axes
 
 __all__ = [
     "ON_SITE",
@@ -214,7 +215,7 @@ def relate(cell: NDArray[np.float64], earlier: list[NDArray[np.float64]], kind: 
     for k, other in enumerate(earlier):
         turn = crystal_axes(cell, kind.name) @ crystal_axes(other, kind.name).T
         best = symmetry[np.argmax(np.einsum("oij,ji->o", symmetry, turn))] @ turn
-        angle = float(turn_angle(np.trace(best)))
+        angle = float(rotation_angle(np.trace(best)))
         axis = np.abs([best[2, 1] - best[1, 2], best[0, 2] - best[2, 0], best[1, 0] - best[0, 1]])
         cosine = axis.sum() / np.sqrt(3) / max(float(np.linalg.norm(axis)), 1e-12)
         if angle < _TWIN_TOLERANCE:

@@ -34,6 +34,7 @@ from scipy.spatial import cKDTree
 
 from single_rs.analysis.structure.local import STRUCTURE_NAMES
 from single_rs.base.errors import InputError
+from single_rs.base.rotations import nearest_rotation
 from single_rs.crystal.neighbours import check_positions, neighbour_cutoff
 
 __all__ = ["TEMPLATES", "TemplateMatch", "adopt_orientations", "match_templates", "template"]
@@ -279,6 +280,5 @@ def _fit_bonds(v: NDArray[np.float64], rotation: NDArray[np.float64], name: str)
         return np.inf, rotation
     # A few bonds of a relaxed surface say less about the axes than the neighbour does: both count, half each.
     a, b = shell[nearest[fits]], v[fits]
-    u, _, vt = np.linalg.svd(b.T @ a + shell.T @ shell * (fits.sum() / len(shell)))
-    turn = (u * np.array([1.0, 1.0, np.linalg.det(u @ vt)])) @ vt
+    turn = nearest_rotation(b.T @ a + shell.T @ shell * (fits.sum() / len(shell)))
     return float(np.sqrt(np.mean(distance.min(axis=1)[fits] ** 2))), turn @ rotation

@@ -48,7 +48,7 @@ from single_rs.orient.indexing.rotation_search import (
 )
 from single_rs.orient.indexing.symmetry import all_mates, best_of
 from single_rs.orient.search.centres import particle_translation
-from single_rs.records import CleanStack, Poses
+from single_rs.records import CleanStack, HalfDiagnostics, PoseDiagnostics, Poses, SearchRound, StartDiagnostics
 
 __all__ = ["solve_by_climb"]
 
@@ -89,7 +89,8 @@ class _Half:
     seed: int
     state: State
     confidence: NDArray[np.float64]
-    trail: dict[str, float] = field(default_factory=dict)
+    rounds: list[SearchRound] = field(default_factory=list)
+    correlation: float | None = None
 
     @property
     def every(self) -> NDArray[np.int64]:
@@ -121,12 +122,13 @@ def solve_by_climb(
         halves.append(half)
     report()
     second, gap = _join(*halves)
-    evidence = {
-        "mate_gap": gap,
-        "fsc": _agreement_of_halves(halves[0], halves[1], second),
-        **{f"half{half.number + 1}_{name}": value for half in halves for name, value in half.trail.items()},
-    }
-    return _gathered(clean, blocks, selects, halves, [halves[0].state, second], evidence)
+    diagnostics = PoseDiagnostics(
+        engine="climb",
+        joining_lead=gap,
+        half_correlation=_agreement_of_halves(halves[0], halves[1], second),
+        halves=tuple(HalfDiagnostics(map_correlation=h.correlation, rounds=tuple(h.rounds)) for h in halves),
+    )
+    return _gathered(clean, blocks, selects, halves, [halves[0].state, second], diagnostics)
 
 
 def _start(clean: CleanStack, select: NDArray[np.int64], config: OrientConfig, seed: int, number: int) -> _Half:
@@ -175,8 +177,8 @@ def climb(half: _Half, report: Callable[[], None], wander: bool = True) -> None:
             value[every, pick],
         )
         if number == 0:
-            half.trail["climb_start"] = float(value[:, 0].mean())
-    half.trail["climb_end"] = float(half.state.score.mean())
+            half.rounds.append(SearchRound("climb", float(value[:, 0].mean())))
+        half.rounds.append(SearchRound("climb", float(half.state.score.mean())))
 
 
 def _search(half: _Half, report: Callable[[], None]) -> None:
@@ -198,7 +200,7 @@ def _search(half: _Half, report: Callable[[], None]) -> None:
         half.state = State(
             turned.reshape(n, FINALISTS, 3, 3)[at], fit.shifts.reshape(n, FINALISTS, 2)[at], np.ones(n), value[at]
         )
-        half.trail["search_score"] = float(value[at].mean())
+        half.rounds.append(SearchRound("search", float(value[at].mean())))
 
 
 def _break(half: _Half, report: Callable[[], None]) -> None:
@@ -221,8 +223,7 @@ def _break(half: _Half, report: Callable[[], None]) -> None:
             rotations, frame = np.concatenate([rotations, found.reshape(-1, 3, 3)])[order], frame[order]
         fit = solver.score(volumes, rotations, frame)
         _decide(half, solver, volumes, rotations, fit.shifts, best_of(frame, fit.likelihood(), FINALISTS))
-        half.trail["break_score"] = float(half.state.score.mean())
-        half.trail["alike"] = float(len(group))
+        half.rounds.append(SearchRound("break", float(half.state.score.mean())))
 
 
 def _search_again(
@@ -270,9 +271,9 @@ def _polish(half: _Half, report: Callable[[], None]) -> None:
         volumes = half.fine.held_out(half.state)
         turned, fit = half.fine.polish(volumes, half.state.rotations, half.state.shifts, half.every, 10)
         half.state = replace(half.state, rotations=turned, shifts=fit.shifts, score=fit.likelihood())
-    half.trail["final_score"] = float(half.state.score.mean())
+    half.rounds.append(SearchRound("polish", float(half.state.score.mean())))
     correlation = shell_correlation(*half.search.separate(half.state))
-    half.trail["fold_fsc"] = float(correlation[half.search.frames.plane.max_shell // 3 :].mean())
+    half.correlation = float(correlation[half.search.frames.plane.max_shell // 3 :].mean())
 
 
 def _symmetries(half: _Half) -> NDArray[np.float64]:
@@ -355,7 +356,7 @@ def _gathered(
     selects: list[NDArray[np.int64]],
     halves: list[_Half],
     states: list[State],
-    evidence: dict[str, float],
+    diagnostics: PoseDiagnostics,
 ) -> Poses:
     """Poses of both halves in the order of the stack."""
     n = len(clean.images)
@@ -374,5 +375,5 @@ def _gathered(
         half=np.where(blocks.guard | clean.bad, 0, blocks.half + 1).astype(np.int8),
         weight=np.where(clean.bad, 0.0, confidence),
         frames=np.asarray(clean.frames, np.int64),
-        evidence=evidence | {"continuity": _continuity(rotations[~clean.bad])},
+        diagnostics=replace(diagnostics, start=StartDiagnostics(continuity=_continuity(rotations[~clean.bad]))),
     )

@@ -11,12 +11,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from single_rs.base.errors import ConvergenceError
+from single_rs.base.rotations import nearest_rotation
 from single_rs.frames.packed import TimeBlocks, time_blocks
 from single_rs.orient.config import OrientConfig
 from single_rs.orient.halves.merge import merge_halves
@@ -28,26 +29,27 @@ from single_rs.orient.search.first_map import map_seed
 from single_rs.orient.search.half import solve_half
 from single_rs.orient.search.seed import site_seed
 from single_rs.orient.search.solver import HalfPoses, HalfSolver, half_solver
-from single_rs.records import CleanStack, Poses
+from single_rs.records import CleanStack, HalfDiagnostics, PoseDiagnostics, Poses, StartDiagnostics
 
 __all__ = ["solve_from_states"]
 
 
 @dataclass(frozen=True)
 class _Begun:
-    """One half: its frames, the index of them, and what the start says of itself."""
+    """One half: its frames, the index of them, and what was measured of that index."""
 
     select: NDArray[np.int64]
     index: Index
-    start: dict[str, float]
+    start: StartDiagnostics
 
 
 @dataclass(frozen=True)
 class _Solved:
-    """One half: its solver and its poses."""
+    """One half: its solver, its poses and their history."""
 
     solver: HalfSolver
     poses: HalfPoses
+    diagnostics: HalfDiagnostics
 
 
 def solve_from_states(
@@ -76,47 +78,59 @@ def solve_from_states(
     blocks = time_blocks(clean.frames, config.block, config.guard)
     template = lattice_template(element, config.structure, config.lattice_constant)
     index = index_frames(clean, template, config) if config.engine == "lattice" else None
-    shared = {} if index is None else {**index.significance(), "lattice_constant": index.template.lattice_constant}
+    shared = None
+    if index is not None:
+        shared = replace(index.significance(), lattice_constant=index.template.lattice_constant)
 
     def begin(number: int) -> _Begun:
         select = np.flatnonzero(blocks.half == number)
         report("smooth")
-        if index is not None:
+        if index is not None and shared is not None:
             return _Begun(select, index.take(select), shared)
         own, start = index_by_intensity(clean, select, blocks.fold[select], template, config)
-        return _Begun(select, own, start | own.significance())
+        return _Begun(select, own, start)
 
     def solve(half: _Begun) -> _Solved:
         fold, block = blocks.fold[half.select], blocks.block[half.select]
         states = smooth_states(half.index, block)
         solver = half_solver(clean, half.select, fold, block, half.index.template, config, config.search_resolution)
         sites_known = config.engine == "lattice" or isinstance(half.index.template, FoundLattice)
-        first = site_seed if sites_known else map_seed
-        return _Solved(solver, solve_half(solver, states, first, report))
+        solution = solve_half(solver, states, site_seed if sites_known else map_seed, report)
+        return _Solved(solver, solution.poses, solution.diagnostics)
 
     # Neither half knows of the other; side by side they keep the processors busy where a step has but one thread.
     with ThreadPoolExecutor(2) as pool:
         halves = tuple(pool.map(begin, (0, 1)))
-        continuity = min(half.start["continuity"] for half in halves)
-        if continuity < least_continuity:
-            raise ConvergenceError(f"neighbouring frames agree by {continuity:.2f}; {least_continuity} are needed")
+        start = _worse_start(*(half.start for half in halves))
+        if start.continuity is not None and start.continuity < least_continuity:
+            raise ConvergenceError(f"neighbouring frames agree by {start.continuity:.2f}; {least_continuity} is needed")
         first, second = pool.map(solve, halves)
     report("merge")
     merged = merge_halves(first.solver, first.poses, second.solver, second.poses)
     if progress is not None:
         progress("orient", steps, steps)
-    solved = (first.poses, second.poses)
-    evidence = {
-        **{name: min(h.start[name] for h in halves) for name in halves[0].start},
-        "mate_gap": merged.gap,
-        **{name: min(poses.trail[name] for poses in solved) for name in ("mate_lead", "gain_over_null")},
-        **{f"half{i + 1}_{k}": v for i, poses in enumerate(solved) for k, v in _chain(poses).items()},
-    }
-    return _gathered(clean, blocks, tuple(h.select for h in halves), (first.poses, merged.second), evidence)
+    history = (first.diagnostics, second.diagnostics)
+    diagnostics = PoseDiagnostics(
+        engine=config.engine,
+        start=start,
+        joining_lead=merged.gap,
+        mate_lead=_least(*(half.mate_lead for half in history)),
+        gain_over_others=_least(*(half.gain_over_others for half in history)),
+        jump_share=max(first.poses.chain.jump, second.poses.chain.jump),
+        halves=history,
+    )
+    return _gathered(clean, blocks, tuple(h.select for h in halves), (first.poses, merged.second), diagnostics)
 
 
-def _chain(poses: HalfPoses) -> dict[str, float]:
-    return {"step_deg": float(np.degrees(poses.chain.step) * np.sqrt(3)), "jump_share": poses.chain.jump, **poses.trail}
+def _worse_start(first: StartDiagnostics, second: StartDiagnostics) -> StartDiagnostics:
+    """Return of each number the smaller one."""
+    return StartDiagnostics(**{f.name: _least(getattr(first, f.name), getattr(second, f.name)) for f in fields(first)})
+
+
+def _least(*values: float | None) -> float | None:
+    """Return the least of some numbers; None where one of them was not measured."""
+    known = [value for value in values if value is not None]
+    return min(known) if len(known) == len(values) else None
 
 
 def _gathered(
@@ -124,15 +138,14 @@ def _gathered(
     blocks: TimeBlocks,
     selects: tuple[NDArray[np.int64], ...],
     halves: tuple[HalfPoses, ...],
-    evidence: dict[str, float],
+    diagnostics: PoseDiagnostics,
 ) -> Poses:
     """Poses of both halves in the order of the stack."""
     n = len(clean.images)
     rotations, shifts = np.zeros((n, 3, 3)), np.zeros((n, 2))
     score, confidence, width = np.zeros(n), np.zeros(n), np.zeros(n)
     for select, half in zip(selects, halves, strict=True):
-        u, _, vt = np.linalg.svd(half.rotations)  # single precision left them orthonormal to 1e-6 only
-        rotations[select] = u @ vt
+        rotations[select] = nearest_rotation(half.rotations)  # single precision left them orthonormal to 1e-6 only
         shifts[select] = clean.offsets[select] + half.shifts * clean.pixel_size
         score[select], confidence[select] = half.score, half.confidence
         width[select] = np.degrees(half.width)
@@ -146,5 +159,5 @@ def _gathered(
         weight=np.where(clean.bad, 0.0, confidence),
         frames=np.asarray(clean.frames, np.int64),
         width=width,
-        evidence=evidence,
+        diagnostics=diagnostics,
     )

@@ -26,7 +26,7 @@ from single_rs.orient.indexing.lattice import Index, PowerRings, continuity, scr
 from single_rs.orient.indexing.patterson import FoundLattice, lattice_of, lattice_turns
 from single_rs.orient.indexing.rotation_search import approximate_symmetries, correlations
 from single_rs.orient.indexing.template import LatticeTemplate, beam_directions
-from single_rs.records import CleanStack
+from single_rs.records import CleanStack, StartDiagnostics
 
 __all__ = ["index_by_intensity"]
 
@@ -52,7 +52,7 @@ def index_by_intensity(
     fold: NDArray[np.int64],
     template: LatticeTemplate,
     config: OrientConfig,
-) -> tuple[Index, dict[str, float]]:
+) -> tuple[Index, StartDiagnostics]:
     """Index the frames `select` (n,), of folds `fold` (n,), against their own intensity.
 
     Parameters
@@ -68,8 +68,8 @@ def index_by_intensity(
     -------
     index
         Candidates of the frames `select`, as `quotient.index_frames` gives them.
-    numbers
-        How the intensity was found.
+    start
+        How the intensity was found, and how far the frames' scores in it stand out.
     """
     rings = PowerRings.measure(clean, select, PERIODS)
     frames = _Frames.of(rings, fold, rings.size * clean.pixel_size)
@@ -84,13 +84,15 @@ def index_by_intensity(
     sample = rings.sample()
     null = frames.index(found.held_out, scrambled(rings.spectra[sample]), fold[sample], directions, 1)[1][:, 0]
     own = replace(template, group=group) if found.basis is None else FoundLattice.of(template, found.basis, group)
-    numbers = {
-        "starts": float(tried),
-        "start_continuity": found.continuity,
-        "turns": float(len(group)),
-        "lattice_found": float(found.basis is not None),
-    }
-    return Index(own, rotations, scores, null), numbers
+    index = Index(own, rotations, scores, null)
+    start = replace(
+        index.significance(),
+        trials=float(tried),
+        intensity_continuity=found.continuity,
+        symmetry_rotations=float(len(group)),
+        lattice_found=float(found.basis is not None),
+    )
+    return index, start
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from single_rs import _core
+from single_rs.base.rotations import BEAM_HALF_TURN
 from single_rs.frames.packed import shell_of
 from single_rs.orient.config import OrientConfig
 from single_rs.orient.indexing.template import LatticeTemplate, beam_directions
 from single_rs.orient.indexing.transition import Chain, smooth
-from single_rs.records import CleanStack
+from single_rs.records import CleanStack, StartDiagnostics
 
 __all__ = [
     "FRIEDEL",
@@ -36,7 +37,7 @@ __all__ = [
     "to_quaternions",
 ]
 
-FRIEDEL = np.stack([np.eye(3), np.diag([-1.0, -1.0, 1.0])])  # identity, half a turn about the beam
+FRIEDEL = np.stack([np.eye(3), BEAM_HALF_TURN])  # identity, half a turn about the beam
 
 # Periods the index looks at, Å: below, spots are weak; above, shape and liquid speak instead of the lattice.
 INDEX_PERIODS = (3.8, 0.92)
@@ -69,16 +70,16 @@ class Index:
         """Return the index of the frames `select`; the null stays that of all."""
         return replace(self, rotations=self.rotations[select], scores=self.scores[select])
 
-    def significance(self) -> dict[str, float]:
+    def significance(self) -> StartDiagnostics:
         """How far the frames' scores stand out of the null, and how far neighbours agree more than strangers."""
         best = self.scores[:, 0]
         spread = max(float(self.null.std()), 1e-6)
-        return {
-            "index_score": float(best.mean()),
-            "index_null": float(self.null.mean()),
-            "index_sigma": float((best.mean() - self.null.mean()) / spread),
-            "continuity": continuity(self.rotations[:, 0], self.template.group),
-        }
+        return StartDiagnostics(
+            spot_score=float(best.mean()),
+            scrambled_score=float(self.null.mean()),
+            spot_significance=float((best.mean() - self.null.mean()) / spread),
+            continuity=continuity(self.rotations[:, 0], self.template.group),
+        )
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ def centre(half: HalfSolver, folds: list[Fold]) -> bool:
     The first model's origin is where its own frames put it; shifts (R d)_xy of a particle that is d off its centre
     would use up the window of shifts in some views.
     """
-    poses = gathered(folds, {})
+    poses = gathered(folds)
     clear = poses.confidence > CONFIDENT
     if clear.sum() < FEWEST:
         return False
@@ -50,7 +50,7 @@ def widen(half: HalfSolver, folds: list[Fold]) -> bool:
     that a twin's centre may be off by more than an atom for as long as it keeps its orientation. What persists from
     frame to frame is the centre's error; wrong poses have any shift, another one in each frame.
     """
-    poses = gathered(folds, {})
+    poses = gathered(folds)
     clear = np.flatnonzero(poses.confidence > CONFIDENT)
     if len(clear) < FEWEST:
         return False

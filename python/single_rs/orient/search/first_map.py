@@ -16,7 +16,7 @@ from single_rs.frames.packed import FOLDS, FrameSet
 from single_rs.frames.volume import fourier_volume
 from single_rs.orient.indexing.lattice import States
 from single_rs.orient.models.reference import Reference, exact_fit, likelihood, polish
-from single_rs.orient.search.segments import best_segment
+from single_rs.orient.search.segments import Seed, best_segment
 from single_rs.orient.search.solver import HalfSolver, others
 
 __all__ = ["map_seed"]
@@ -26,9 +26,9 @@ POLISHES = 2  # rounds against the atoms of the map
 POLISH_ITERATIONS = 4
 
 
-def map_seed(half: HalfSolver, states: States, trail: dict[str, float]) -> Reference:
+def map_seed(half: HalfSolver, states: States) -> Seed[Reference]:
     """Reference of the segment whose map explains its own frames best."""
-    return best_segment(half, states, partial(_segment_map, half), trail, least=FOLDS)
+    return best_segment(half, states, partial(_segment_map, half), least=FOLDS)
 
 
 def _segment_map(half: HalfSolver, frames: FrameSet, rotations: NDArray[np.float64]) -> tuple[Reference, float]:

@@ -19,6 +19,7 @@ its own. The folds take turns: were all to move at once, two that sit in differe
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,12 +43,13 @@ from single_rs.orient.search.round import (
     search_round,
     with_own,
 )
-from single_rs.orient.search.segments import longest_run
+from single_rs.orient.search.segments import Seed, longest_run
 from single_rs.orient.search.solver import CONFIDENT, HalfPoses, HalfSolver, Sums, others, total
+from single_rs.records import HalfDiagnostics, SearchRound
 
-__all__ = ["Seed", "solve_half"]
+__all__ = ["HalfSolution", "solve_half"]
 
-Seed = Callable[[HalfSolver, States, dict[str, float]], Reference]  # a first model; notes what it found
+First = Callable[[HalfSolver, States], Seed[Reference]]  # makes a first model
 
 FIRST_TEMPER = 0.1  # belief in the seed's likelihood, whose error is not known yet
 LEAST_ROUNDS = 1  # against maps, after which a half may have converged
@@ -55,16 +57,24 @@ PATIENCE = 3  # rounds after which a divided half is laid on its longest run, an
 CONVERGED = (0.005, 0.01)  # gain of log-likelihood, as a share, and of frames in a clear pose, below which it has
 
 
-def solve_half(half: HalfSolver, states: States, seed: Seed, report: Callable[[str], None]) -> HalfPoses:
-    """Poses of one half's frames from their quotient `states` and the first model that `seed` makes of them."""
-    trail: dict[str, float] = {}
+@dataclass(frozen=True)
+class HalfSolution:
+    """Poses of one half's frames and the history of their search."""
+
+    poses: HalfPoses
+    diagnostics: HalfDiagnostics
+
+
+def solve_half(half: HalfSolver, states: States, first: First, report: Callable[[str], None]) -> HalfSolution:
+    """Poses of one half's frames from their quotient `states` and the first model that `first` makes of them."""
     report("seed")
-    first = seed(half, states, trail)
+    seed = first(half, states)
     folds = [fold_of(half, states, number) for number in range(FOLDS)]
     report("grow")
     for fold in folds:
-        fold.poses = search_round(half, fold, first, fold.candidates, FIRST_TEMPER)
-    _note(trail, "growth", folds)
+        fold.poses = search_round(half, fold, seed.model, fold.candidates, FIRST_TEMPER)
+    rounds = [SearchRound("growth", _score(folds), _confident(folds))]
+    run_frames: float | None = None
     score, placed = -np.inf, 0.0
     turns = half.template.group
     sums: list[Sums] = []
@@ -73,7 +83,7 @@ def solve_half(half: HalfSolver, states: States, seed: Seed, report: Callable[[s
         report("map")
         left = half.config.map_rounds - number
         if not united and (converged or number >= PATIENCE) and left > PATIENCE and _divided(folds):
-            trail["run_frames"] = _lay_on_longest_run(half, folds, sums)
+            run_frames = _lay_on_longest_run(half, folds, sums)
             united, score, placed = True, -np.inf, 0.0
             continue
         if centre(half, folds) or not sums:
@@ -91,16 +101,25 @@ def solve_half(half: HalfSolver, states: States, seed: Seed, report: Callable[[s
                 pool = candidates_in_doubt(fold, doubt, turns)
             fold.take(search_round(half, fold, reference, with_own(pool, fold.poses), None), doubt)
             sums[fold.number] = half.sums(fold.frames, fold.poses)
-        _note(trail, f"map_{number}", folds)
-        score, before = trail[f"map_{number}_score"], score
-        placed, placed_before = trail[f"map_{number}_confident"], placed
+        score, before = _score(folds), score
+        placed, placed_before = _confident(folds), placed
+        rounds.append(SearchRound("map", score, placed))
         gained = score >= before + CONVERGED[0] * abs(before) or placed >= placed_before + CONVERGED[1]
         converged = number >= LEAST_ROUNDS and not gained and not widened
         if converged and (united or left <= PATIENCE or not _divided(folds)):
             break
-    trail["shift_window"] = half.window * half.spacing * half.frames.pixel_size
-    trail |= _witnesses(half, folds, sums, turns)
-    return gathered(folds, trail)
+    poses = gathered(folds)
+    diagnostics = replace(
+        _cross_validated(half, folds, sums, turns),
+        step_deg=float(np.degrees(poses.chain.step) * np.sqrt(3)),
+        jump_share=poses.chain.jump,
+        seed_frames=float(seed.frames),
+        seed_gain=seed.gain,
+        run_frames=run_frames,
+        shift_window=half.window * half.spacing * half.frames.pixel_size,
+        rounds=tuple(rounds),
+    )
+    return HalfSolution(poses, diagnostics)
 
 
 def _divided(folds: list[Fold]) -> bool:
@@ -110,7 +129,7 @@ def _divided(folds: list[Fold]) -> bool:
 
 def _lay_on_longest_run(half: HalfSolver, folds: list[Fold], sums: list[Sums]) -> float:
     """Search all frames but those of the longest run against its map; returns how many frames that has."""
-    poses = gathered(folds, {})
+    poses = gathered(folds)
     run = longest_run(poses.rotations, poses.confidence, half.block, LONGEST_STEP * poses.chain.step)
     weight = poses.confidence * run
     one = np.zeros(len(run), np.int64)
@@ -127,7 +146,9 @@ def _lay_on_longest_run(half: HalfSolver, folds: list[Fold], sums: list[Sums]) -
     return float(run.sum())
 
 
-def _witnesses(half: HalfSolver, folds: list[Fold], sums: list[Sums], turns: NDArray[np.float64]) -> dict[str, float]:
+def _cross_validated(
+    half: HalfSolver, folds: list[Fold], sums: list[Sums], turns: NDArray[np.float64]
+) -> HalfDiagnostics:
     """Agreement of two maps that share no frame, and what the poses in each are worth against the other."""
     apart = [half.map_reference(half.frames, total(sums[part::2])) for part in (0, 1)]
     correlation = shell_correlation(*(reference.volume for reference in apart))
@@ -136,17 +157,21 @@ def _witnesses(half: HalfSolver, folds: list[Fold], sums: list[Sums], turns: NDA
         own = (fold.frames, apart[1 - fold.number % 2], fold.poses.rotations, fold.poses.shifts)
         lead.append(lead_over_mates(*own, turns, half.window))
         null.append(gain_over_null(*own, half.window))
-    return {
-        "map_correlation": float(np.mean(correlation[half.frames.plane.max_shell // 3 :])),
-        "mate_lead": min(lead),
-        "gain_over_null": min(null),
-    }
+    return HalfDiagnostics(
+        map_correlation=float(np.mean(correlation[half.frames.plane.max_shell // 3 :])),
+        mate_lead=min(lead),
+        gain_over_others=min(null),
+    )
 
 
-def _note(trail: dict[str, float], stage: str, folds: list[Fold]) -> None:
-    confidence, score = (np.concatenate([getattr(f.poses, n) for f in folds]) for n in ("confidence", "score"))
-    trail[f"{stage}_confident"] = float((confidence > CONFIDENT).mean())
-    trail[f"{stage}_score"] = float(score.mean())
+def _score(folds: list[Fold]) -> float:
+    """Mean log-likelihood gained over an empty frame, nats per frame."""
+    return float(np.concatenate([f.poses.score for f in folds]).mean())
+
+
+def _confident(folds: list[Fold]) -> float:
+    """Share of frames in a clear pose."""
+    return float((np.concatenate([f.poses.confidence for f in folds]) > CONFIDENT).mean())
 
 
 def _mates_of(half: HalfSolver, reference: Reference) -> NDArray[np.float64]:

@@ -27,7 +27,7 @@ from single_rs.orient.indexing.symmetry import Candidates, all_mates, angle_betw
 from single_rs.orient.indexing.transition import Chain
 from single_rs.orient.models.reference import Reference, exact_fit, likelihood, polish
 from single_rs.orient.search.plan import SearchPlan, search
-from single_rs.orient.search.solver import CONFIDENT, PER_FRAME, HalfPoses, HalfSolver
+from single_rs.orient.search.solver import CONFIDENT, HalfPoses, HalfSolver
 
 __all__ = ["Fold", "candidates_in_doubt", "chain_of", "fold_of", "gathered", "in_doubt", "search_round", "with_own"]
 
@@ -73,7 +73,6 @@ def fold_of(half: HalfSolver, states: States, number: int) -> Fold:
         np.full(len(members), np.pi),
         np.zeros(len(members)),
         states.chain,
-        {},
     )
     candidates = Candidates.mates(states.take(members), half.template.group)
     return Fold(
@@ -87,11 +86,9 @@ def fold_of(half: HalfSolver, states: States, number: int) -> Fold:
     )
 
 
-def gathered(folds: list[Fold], trail: dict[str, float]) -> HalfPoses:
+def gathered(folds: list[Fold]) -> HalfPoses:
     """Poses of all folds in the order of the half."""
-    order = np.argsort(np.concatenate([f.members for f in folds]))
-    joined = [np.concatenate([getattr(f.poses, name) for f in folds])[order] for name in PER_FRAME]
-    return HalfPoses(*joined, chain_of(folds), trail)
+    return HalfPoses.gathered([f.poses for f in folds], np.concatenate([f.members for f in folds]), chain_of(folds))
 
 
 def chain_of(folds: list[Fold]) -> Chain:
@@ -132,7 +129,7 @@ def search_round(
     # The likelihood is believed as far here as between poses: noise alone would promise half the error there is.
     width = np.minimum(best.error / np.sqrt(temper * np.maximum(gain, NO_GAIN)), np.pi)
     lack = _lack(best.overlap, best.power, gain)
-    return HalfPoses(best.rotations, best.shifts, gained, confidence, width, lack, chain, {})
+    return HalfPoses(best.rotations, best.shifts, gained, confidence, width, lack, chain)
 
 
 def _may_win(value: NDArray[np.float64], frame: NDArray[np.int64]) -> NDArray[np.bool_]:

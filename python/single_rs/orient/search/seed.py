@@ -21,7 +21,7 @@ from single_rs.orient.indexing.lattice import States
 from single_rs.orient.models.ball import ball_model
 from single_rs.orient.models.occupancy import SiteModel, solve_occupancy
 from single_rs.orient.models.reference import Reference
-from single_rs.orient.search.segments import best_segment
+from single_rs.orient.search.segments import Seed, best_segment
 from single_rs.orient.search.solver import SITE_MARGIN, HalfSolver
 
 __all__ = ["site_seed"]
@@ -30,9 +30,10 @@ SEED_ROUNDS = 3
 VOTERS = 48  # frames of a segment that vote on the lattice's origin
 
 
-def site_seed(half: HalfSolver, states: States, trail: dict[str, float]) -> Reference:
+def site_seed(half: HalfSolver, states: States) -> Seed[Reference]:
     """Reference of the segment whose sites explain its own frames best."""
-    return half.site_reference(best_segment(half, states, partial(_segment_model, half), trail))
+    sites = best_segment(half, states, partial(_segment_model, half))
+    return Seed(half.site_reference(sites.model), sites.frames, sites.gain)
 
 
 def _segment_model(half: HalfSolver, frames: FrameSet, rotations: NDArray[np.float64]) -> tuple[SiteModel, float]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,40 +14,46 @@ from single_rs.orient.indexing.lattice import States
 from single_rs.orient.indexing.symmetry import angle_between, unfold
 from single_rs.orient.search.solver import HalfSolver
 
-__all__ = ["best_segment", "longest_run"]
+__all__ = ["Seed", "best_segment", "longest_run"]
 
 SEGMENTS = 3  # tried, the longest first
 
 Model = TypeVar("Model")
 
 
+@dataclass(frozen=True)
+class Seed(Generic[Model]):
+    """A first model, the number of frames it was made of, and its gain in them, nats per frame."""
+
+    model: Model
+    frames: int
+    gain: float
+
+
 def best_segment(
     half: HalfSolver,
     states: States,
     solve: Callable[[FrameSet, NDArray[np.float64]], tuple[Model, float]],
-    trail: dict[str, float],
     least: int = 1,
-) -> Model:
+) -> Seed[Model]:
     """Model of the segment that explains its own frames best.
 
-    `solve` makes a model of the frames of a segment and their rotations (n, 3, 3), and tells its mean gain per frame.
-    Segments of less than `least` frames are tried only where there is no longer one. What it found is noted in `trail`
-    as seed_frames and seed_gain.
+    `solve` makes a model of the frames of a segment and their rotations (n, 3, 3), and gives its mean gain per frame.
+    Segments of less than `least` frames are tried only where there is no longer one.
     """
     unfolded, segment = unfold(states.likeliest, half.template.group, half.block, states.chain.step)
     lengths = np.bincount(segment)
-    best: tuple[float, Model] | None = None
+    best: Seed[Model] | None = None
     for number in np.argsort(-lengths, kind="stable")[:SEGMENTS]:
         members = np.flatnonzero(segment == number)
         if len(members) < least and best is not None:
             continue
         model, gain = solve(half.frames.take(members), unfolded[members])
         # Longer segments determine the model better: the sum over frames of what it explains decides.
-        if best is None or gain * len(members) > best[0]:
-            best = (gain * len(members), model)
-            trail["seed_frames"], trail["seed_gain"] = float(len(members)), gain
+        if best is None or gain * len(members) > best.gain * best.frames:
+            best = Seed(model, len(members), gain)
     assert best is not None  # lengths has at least one entry
-    return best[1]
+    return best
 
 
 def longest_run(

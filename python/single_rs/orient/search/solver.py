@@ -6,7 +6,8 @@ scale s for all frames; volumes are given per fold, so that a frame never meets 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,6 @@ from single_rs.records import CleanStack
 __all__ = [
     "CONFIDENT",
     "DOUBTFUL",
-    "PER_FRAME",
     "SITE_MARGIN",
     "Fitted",
     "HalfPoses",
@@ -58,8 +58,7 @@ class HalfPoses:
 
     rotations (n, 3, 3); shifts (n, 2) px from the measured centres; score (n,) nats over an empty frame;
     confidence (n,); width (n,) rad, standard error of the rotation about an axis; lack (n,), standard errors by which
-    the frame's own scale of the model lies below that of all frames; the chain learnt from them; trail: named numbers
-    of each round.
+    the frame's own scale of the model lies below that of all frames; the chain learnt from them.
     """
 
     rotations: NDArray[np.float64]
@@ -69,18 +68,54 @@ class HalfPoses:
     width: NDArray[np.float64]
     lack: NDArray[np.float64]
     chain: Chain
-    trail: dict[str, float]
+
+    @classmethod
+    def gathered(cls, parts: Sequence[HalfPoses], members: NDArray[np.int64], chain: Chain) -> HalfPoses:
+        """Return the poses of all parts; `members` (n,) are the numbers of their frames, part after part."""
+        order = np.argsort(members)
+
+        def together(arrays: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+            return np.concatenate(arrays)[order]
+
+        return cls(
+            rotations=together([p.rotations for p in parts]),
+            shifts=together([p.shifts for p in parts]),
+            score=together([p.score for p in parts]),
+            confidence=together([p.confidence for p in parts]),
+            width=together([p.width for p in parts]),
+            lack=together([p.lack for p in parts]),
+            chain=chain,
+        )
+
+    def take(self, members: NDArray[np.int64]) -> HalfPoses:
+        """Return the poses of the frames `members` (m,)."""
+        return HalfPoses(
+            rotations=self.rotations[members],
+            shifts=self.shifts[members],
+            score=self.score[members],
+            confidence=self.confidence[members],
+            width=self.width[members],
+            lack=self.lack[members],
+            chain=self.chain,
+        )
 
     def replaced(self, other: HalfPoses, where: NDArray[np.bool_]) -> HalfPoses:
         """Return the poses with those of `other`, and its chain, for the frames `where` (n,)."""
-        changed = {}
-        for name in PER_FRAME:
-            changed[name] = getattr(self, name).copy()
-            changed[name][where] = getattr(other, name)[where]
-        return replace(self, chain=other.chain, **changed)
 
+        def changed(old: NDArray[np.float64], new: NDArray[np.float64]) -> NDArray[np.float64]:
+            out = old.copy()
+            out[where] = new[where]
+            return out
 
-PER_FRAME = ("rotations", "shifts", "score", "confidence", "width", "lack")  # fields of `HalfPoses` along its frames
+        return HalfPoses(
+            rotations=changed(self.rotations, other.rotations),
+            shifts=changed(self.shifts, other.shifts),
+            score=changed(self.score, other.score),
+            confidence=changed(self.confidence, other.confidence),
+            width=changed(self.width, other.width),
+            lack=changed(self.lack, other.lack),
+            chain=other.chain,
+        )
 
 
 @dataclass(frozen=True)
