@@ -32,7 +32,7 @@ def test_what_is_no_size(text):
 
 @pytest.mark.parametrize(
     ("frames", "box", "peak"),
-    [(120, 128, 603), (500, 128, 656), (1000, 128, 715), (2000, 128, 902)],
+    [(120, 128, 603), (500, 128, 656), (1000, 128, 715), (2000, 128, 902), (60, 176, 896)],
 )
 def test_the_estimate_of_a_stack_bounds_what_was_measured_by_no_more_than_a_quarter(frames, box, peak):
     assert peak * MB <= stack_memory(frames, box) <= 1.25 * peak * MB

@@ -1,9 +1,9 @@
 """What the stages need of memory, told before they start, and a limit that they keep.
 
-Upper estimates in bytes, from peaks measured with images of 128 px (docs/reliability.md), n frames of box² pixels:
+Upper estimates in bytes, from peaks that were measured (docs/reliability.md), with n frames of box² pixels:
 
-    stack   150 MB + 12 n box² + 230 box³      images and spectra of all frames; volumes of the search and the tracing
-    movie   150 MB + 128 MB + 64 y x           two blocks of frames; sums and masks of one
+    stack   400 MB + 12 n box² + 90 box³     libraries and tables; images and spectra of all frames; volumes
+    movie   150 MB + 128 MB + 64 y x         libraries; two blocks of frames; sums and masks of one
 
 A limit is set as RLIMIT_DATA (setrlimit(2); Linux counts all private memory, not files that are mapped), so that what
 would go beyond it fails and is said, instead of making the machine swap.
@@ -26,9 +26,8 @@ log = logging.getLogger(__name__)
 
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 LEAST = 500 * UNITS["M"]  # what the libraries take before there are any data
-PROGRAM = 150 * UNITS["M"]  # resident, with the libraries of numbers loaded
-PER_PIXEL, PER_VOXEL = 12, 230  # bytes, of all frames and of a volume
-BLOCKS, PER_MOVIE_PIXEL = 128 * UNITS["M"], 64
+SOLVER, PER_PIXEL, PER_VOXEL = 400 * UNITS["M"], 12, 90
+PROGRAM, BLOCKS, PER_MOVIE_PIXEL = 150 * UNITS["M"], 128 * UNITS["M"], 64
 
 _limit: int | None = None
 
@@ -85,7 +84,7 @@ def _kept(size: int) -> Iterator[None]:
 
 def stack_memory(frames: int, box: int) -> int:
     """Return what solving a stack of `frames` images of `box` px needs at most, in bytes."""
-    return PROGRAM + PER_PIXEL * frames * box**2 + PER_VOXEL * box**3
+    return SOLVER + PER_PIXEL * frames * box**2 + PER_VOXEL * box**3
 
 
 def movie_memory(rows: int, columns: int) -> int:
