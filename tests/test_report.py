@@ -21,10 +21,11 @@ from report_run import BOX, FRAMES, LATTICE_CONSTANT, PIXEL, ball, walk, write_r
 from single_rs.base.errors import DataFileError
 from single_rs.report import write_report
 from single_rs.report.density import density_data
-from single_rs.report.extras import add_columns, extra_figures, extra_tables
+from single_rs.report.extras import extra_figures, extra_tables
 from single_rs.report.files import read_run
-from single_rs.report.tables import concise, number
 from single_rs.report.tumbling import project_map, tumbling_data
+from single_rs.report.views import Quantity, concise
+from single_rs.store.manifest import FileEntry, Manifest
 
 CHROMIUM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
@@ -224,7 +225,7 @@ def test_lattice_and_times_are_in_the_tables(page: str, run: Path) -> None:
     cell = json.loads((run / "particle_00" / "lattice.json").read_text(encoding="utf-8"))["cell"]
     assert concise(cell["a"], cell["a_err"], 4) in page
     assert "particle 00 · orient" in page
-    assert "157.0 s" in page  # the sum of the four stages
+    assert "157.0\xa0s" in page  # the sum of the four stages
 
 
 def test_defects_energy_and_checks_are_told_where_their_files_are(page: str) -> None:
@@ -233,7 +234,7 @@ def test_defects_energy_and_checks_are_told_where_their_files_are(page: str) -> 
     assert re.search(r"\|Dislocations\|+none\|", told)
     assert "|0.412(3)\xa0eV|" in told
     assert "|Seen from nearly all sides.|" in told
-    assert 'class="badge passed">passed' in page
+    assert re.search(r'class="badge passed">.{,50}passed', page)
     # Absent files of further steps are no gaps.
     assert "validation.json is missing" not in page
 
@@ -245,7 +246,6 @@ def test_files_of_another_form_are_named_and_spoil_nothing(run: Path, tmp_path: 
     (folder / "structure.json").write_text("[1]", encoding="utf-8")
     (folder / "energy.xyz").unlink()
     particle = read_run(tmp_path).particles[0]
-    add_columns(particle)
     titles = [figure.title for figure in extra_figures(particle)]
     cards = dict(extra_tables(particle))
     assert "Pair distribution" in titles
@@ -282,6 +282,19 @@ def test_missing_and_broken_files_are_named(run: Path, tmp_path: Path) -> None:
     assert "band-passed" in page
 
 
+def test_folders_that_the_run_does_not_name_are_not_shown(run: Path, tmp_path: Path) -> None:
+    for name in ("particle_01", "particle_99"):
+        shutil.copytree(run / "particle_01", tmp_path / name)
+    assert len(read_run(tmp_path).particles) == 2  # of single stages, without a record of a run
+    (tmp_path / "run.json").write_text('{"command": "solve", "verdicts": {"particle_00": {}}}', encoding="utf-8")
+    Manifest({"particle_01/summary.json": FileEntry(1, "", "particle_01/analyze", "")}).write(
+        tmp_path / "manifest.json"
+    )
+    found = read_run(tmp_path)
+    assert [p.folder.name for p in found.particles] == ["particle_01"]
+    assert found.gaps == ["particle_00 is missing"]
+
+
 def test_run_without_particles_says_so(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text('{"status": "finished", "stages": {}}', encoding="utf-8")
     page = write_report(tmp_path).read_text(encoding="utf-8")
@@ -291,7 +304,7 @@ def test_run_without_particles_says_so(tmp_path: Path) -> None:
 
 def test_run_from_a_stack_misses_no_movie(run: Path, tmp_path: Path) -> None:
     shutil.copytree(run / "particle_01", tmp_path / "particle_00")
-    (tmp_path / "run.json").write_text('{"command": "solve"}', encoding="utf-8")
+    (tmp_path / "run.json").write_text('{"command": "solve", "verdicts": {"particle_00": {}}}', encoding="utf-8")
     page = write_report(tmp_path).read_text(encoding="utf-8")
     assert "motion.csv" not in page
     assert 'id="movie"' not in page
@@ -309,8 +322,9 @@ def test_errors_stand_in_the_last_digits() -> None:
     assert concise(3.92314, 0.0014, 4) == "3.9231(14)"
     assert concise(3.92314, 0.00004, 4) == "3.92314(4)"
     assert concise(90.0, None, 2) == "90.00"
-    assert concise(None, None, 2) == number(float("nan")) == "–"
-    assert number(-1.5, 1, "%") == "−1.5%"
+    assert concise(None, None, 2) == str(Quantity(float("nan"))) == "–"
+    assert str(Quantity(-1.5, 1, "%")) == "−1.5%"
+    assert str(Quantity(3.9231, 3, "Å", 0.0014)) == "3.923 ± 0.001\xa0Å"
 
 
 @pytest.mark.slow

@@ -6,7 +6,9 @@ everywhere in the library. Its files are those of docs/conventions.md.
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import fnmatch
 import json
 import os
 from collections.abc import Callable
@@ -19,15 +21,20 @@ import numpy as np
 from single_rs.base.errors import DataFileError, SingleError
 from single_rs.base.sampling import evenly
 from single_rs.store import layout
+from single_rs.store.manifest import Manifest
 
 if TYPE_CHECKING:
-    from single_rs.records import Poses, Track
+    from single_rs.compare.rows import ParticleRow
+    from single_rs.records import Poses, Track, Validation
 
-__all__ = ["AtomTable", "ParticleFiles", "RunFiles", "attempt", "read_json", "read_run", "read_table"]
+__all__ = ["AtomTable", "CommentedTable", "ParticleFiles", "RunFiles", "read_run"]
 
 T = TypeVar("T")
 STRAIN_MAPS = ("xx", "yy", "zz", "radial")  # of the ten that a run writes, those that are shown
 VERDICTS = ("solved", "doubtful", "failed")
+# Tables of steps beyond the atoms, and the columns of them by which atoms can be coloured.
+ATOM_COLUMNS = {layout.STRAIN_TABLE: ("von_mises", "rotation"), layout.STRUCTURE_TABLE: ("grain", "fault")}
+TABLES = (*ATOM_COLUMNS, layout.DISTANCES, layout.PAIR_DISTRIBUTION, layout.POWDER)
 
 
 @dataclass(frozen=True)
@@ -52,9 +59,25 @@ class AtomTable:
         return None if values is None else np.asarray(values).astype(bool)
 
 
+@dataclass(frozen=True)
+class CommentedTable:
+    """A CSV file: columns of texts by name, and the comments above them."""
+
+    columns: dict[str, list[str]]
+    comment: str
+
+    def numbers(self, name: str) -> np.ndarray:
+        """Return a column as numbers, NaN for empty cells."""
+        return np.array([float(text) if text.strip() else np.nan for text in self.columns[name]])
+
+
 @dataclass
 class ParticleFiles:
-    """What a run wrote about one particle; absent parts are ``None`` and named in ``gaps``."""
+    """What a run wrote about one particle; absent parts are ``None`` and named in ``gaps``.
+
+    `row` holds what a comparison of particles says of it; `tables` the tables of later steps by file name. These, and
+    `structure`, `energy` and `validation`, are no gaps when they are absent: their steps are not part of every run.
+    """
 
     number: int
     folder: Path
@@ -71,6 +94,11 @@ class ParticleFiles:
     strain_maps: dict[str, np.ndarray] = field(default_factory=dict)
     fsc: tuple[np.ndarray, np.ndarray] | None = None
     atoms: AtomTable | None = None
+    row: ParticleRow | None = None
+    tables: dict[str, CommentedTable] = field(default_factory=dict)
+    structure: dict[str, Any] = field(default_factory=dict)
+    energy: dict[str, Any] = field(default_factory=dict)
+    validation: Validation | None = None
     gaps: list[str] = field(default_factory=list)
 
     @property
@@ -119,13 +147,17 @@ def read_run(out_dir: str | os.PathLike[str]) -> RunFiles:
     folder = Path(out_dir)
     if not folder.is_dir():
         raise DataFileError(f"{folder} is not a directory; give the --out directory of a run")
-    particle_folders = sorted(p for p in folder.glob("particle_*") if p.is_dir())
+    particle_folders = sorted(p for p in folder.glob(layout.PARTICLES) if p.is_dir())
     if not particle_folders and not (folder / layout.RUN).exists():
         raise DataFileError(
             f"{folder} holds neither run.json nor particle_XX folders; give the --out directory of a run"
         )
     run = RunFiles(folder)
     run.info = attempt(folder / layout.RUN, read_json, run.gaps) or {}
+    own = _own_particles(folder, run)
+    if own is not None:
+        run.gaps += [f"{name} is missing" for name in sorted(own - {p.name for p in particle_folders})]
+        particle_folders = [p for p in particle_folders if p.name in own]
     # A run that began with a particle stack has no movie to miss anything of.
     if run.info.get("command") != "solve":
         motion = attempt(folder / layout.MOTION, _motion, run.gaps)
@@ -140,6 +172,21 @@ def read_run(out_dir: str | os.PathLike[str]) -> RunFiles:
     if run.pixel_size is None:
         run.pixel_size = next((p.pixel_size for p in run.particles if p.pixel_size), None)
     return run
+
+
+def _own_particles(folder: Path, run: RunFiles) -> set[str] | None:
+    """Return the names of the particles of the run; ``None`` without a record of it, when all folders are shown."""
+    if not (folder / layout.RUN).exists():
+        return None
+    listed = folder / layout.MANIFEST
+    manifest = attempt(listed, Manifest.read, run.gaps) if listed.exists() else None
+    if not run.info and manifest is None:
+        return None
+    verdicts = run.info.get("verdicts")
+    names = set(verdicts) if isinstance(verdicts, dict) else set()
+    if manifest is not None:
+        names |= {name.split("/")[0] for name in manifest.files if "/" in name}
+    return set(fnmatch.filter(names, layout.PARTICLES))
 
 
 def attempt(path: Path, reader: Callable[[Path], T], gaps: list[str]) -> T | None:
@@ -181,7 +228,49 @@ def _particle(number: int, folder: Path) -> ParticleFiles:
             particle.strain_maps[name] = volume[0]
     particle.fsc = attempt(folder / layout.FSC, _fsc, gaps)
     particle.atoms = attempt(folder / layout.ATOMS, lambda path: _atoms(path, density), gaps)
+    _read_later_steps(particle)
     return particle
+
+
+def _read_later_steps(particle: ParticleFiles) -> None:
+    """Read what steps beyond the atoms wrote, where they did, and give the atoms the columns that speak of them."""
+    from single_rs.compare.rows import read_row
+    from single_rs.store.validation import read_validation
+
+    folder, gaps = particle.folder, particle.gaps
+
+    def optional(name: str, reader: Callable[[Path], T]) -> T | None:
+        return attempt(folder / name, reader, gaps) if (folder / name).exists() else None
+
+    for name in TABLES:
+        table = optional(name, read_commented)
+        if table is not None:
+            particle.tables[name] = table
+    particle.structure = optional(layout.STRUCTURE, read_json) or {}
+    particle.energy = optional(layout.ENERGY, read_json) or {}
+    particle.validation = optional(layout.VALIDATION, lambda path: read_validation(path.parent))
+    atoms = particle.atoms
+    if atoms is None:
+        return
+    with contextlib.suppress(SingleError, ValueError, TypeError, AttributeError):  # its files are named above
+        particle.row = read_row(folder.name, folder)
+    count = len(atoms.positions)
+    for name, columns in ATOM_COLUMNS.items():
+        table = particle.tables.get(name)
+        for column in columns:
+            if table is not None and len(table.columns.get(column, ())) == count:
+                atoms.columns[column] = table.numbers(column)
+    energies = optional(layout.ENERGY_ATOMS, _energies)
+    if energies is not None and len(energies) == count:
+        atoms.columns["formation_energy"] = energies
+
+
+def _energies(path: Path) -> np.ndarray | None:
+    """Read the formation energy of each atom (n,), eV."""
+    from ase.io import read
+
+    found: Any = read(path, format="extxyz", index=0)
+    return found.arrays.get("formation_energy")
 
 
 def _choose_frames(particle: ParticleFiles, images: np.ndarray, pixel_size: float, count: int = 6) -> None:
@@ -233,18 +322,19 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def read_table(path: Path) -> dict[str, list[str]]:
+def read_commented(path: Path) -> CommentedTable:
     """Read a CSV file with a header, as columns; lines starting with # are comments."""
-    with path.open(newline="", encoding="utf-8") as lines:
-        rows = list(csv.reader(line for line in lines if line.strip() and not line.startswith("#")))
-    return {name.strip(): [row[k] for row in rows[1:]] for k, name in enumerate(rows[0])}
+    lines = path.read_text(encoding="utf-8").splitlines()
+    rows = list(csv.reader(line for line in lines if line.strip() and not line.startswith("#")))
+    comment = " ".join(line for line in lines[:4] if line.startswith("#"))
+    return CommentedTable({name.strip(): [row[k] for row in rows[1:]] for k, name in enumerate(rows[0])}, comment)
 
 
 def _fsc(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Read frequency (1/Å) and FSC."""
-    table = read_table(path)
-    frequency = next((name for name in table if name.startswith("freq")), "frequency")
-    return np.array(table[frequency], float), np.array(table["fsc"], float)
+    table = read_commented(path)
+    frequency = next((name for name in table.columns if name.startswith("freq")), "frequency")
+    return table.numbers(frequency), table.numbers("fsc")
 
 
 def _motion(path: Path) -> tuple[np.ndarray, np.ndarray]:
