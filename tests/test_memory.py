@@ -8,13 +8,7 @@ import numpy as np
 import pytest
 
 from single_rs.base.errors import InputError
-from single_rs.base.memory_limit import (
-    memory_limit,
-    movie_memory,
-    parse_size,
-    require_memory,
-    stack_memory,
-)
+from single_rs.base.memory_limit import memory_limit, movie_memory, parse_size, require_memory, stack_memory
 from single_rs.cli import main
 from single_rs.io import Movie, write_stack
 from single_rs.motion import correct_motion
@@ -38,7 +32,7 @@ def test_what_is_no_size(text):
 
 @pytest.mark.parametrize(
     ("frames", "box", "peak"),
-    [(120, 128, 603), (500, 128, 656), (1000, 128, 715), (2000, 128, 902)],
+    [(120, 128, 603), (500, 128, 656), (1000, 128, 715), (2000, 128, 902), (60, 176, 896)],
 )
 def test_the_estimate_of_a_stack_bounds_what_was_measured_by_no_more_than_a_quarter(frames, box, peak):
     assert peak * MB <= stack_memory(frames, box) <= 1.25 * peak * MB

@@ -1,9 +1,9 @@
 """What the stages need of memory, told before they start, and a limit that they keep.
 
-Upper estimates in bytes, from peaks measured with images of 128 px (docs/reliability.md), n frames of box² pixels:
+Upper estimates in bytes, from peaks that were measured (docs/reliability.md), with n frames of box² pixels:
 
-    stack   150 MB + 12 n box² + 230 box³      images and spectra of all frames; volumes of the search and the tracing
-    movie   150 MB + 128 MB + 64 y x           two blocks of frames; sums and masks of one
+    stack   400 MB + 12 n box² + 90 box³     libraries and tables; images and spectra of all frames; volumes
+    movie   150 MB + 128 MB + 64 y x         libraries; two blocks of frames; sums and masks of one
 
 A limit is set as RLIMIT_DATA (setrlimit(2); Linux counts all private memory, not files that are mapped), so that what
 would go beyond it fails and is said, instead of making the machine swap.
@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,9 +26,8 @@ log = logging.getLogger(__name__)
 
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 LEAST = 500 * UNITS["M"]  # what the libraries take before there are any data
-PROGRAM = 150 * UNITS["M"]  # resident, with the libraries of numbers loaded
-PER_PIXEL, PER_VOXEL = 12, 230  # bytes, of all frames and of a volume
-BLOCKS, PER_MOVIE_PIXEL = 128 * UNITS["M"], 64
+SOLVER, PER_PIXEL, PER_VOXEL = 400 * UNITS["M"], 12, 90
+PROGRAM, BLOCKS, PER_MOVIE_PIXEL = 150 * UNITS["M"], 128 * UNITS["M"], 64
 
 _limit: int | None = None
 
@@ -57,24 +57,34 @@ def memory_limit(size: int | None) -> Iterator[None]:
         return
     if size < LEAST:
         raise InputError(f"--memory is {size:,} bytes; the program alone takes {LEAST:,}, give more")
+    before, _limit = _limit, size
     try:
-        import resource  # of POSIX only
-    except ImportError:
-        raise InputError("--memory is not available on this system; run without it") from None
-    before, (soft, hard) = _limit, resource.getrlimit(resource.RLIMIT_DATA)
+        with _kept(size):
+            yield
+    finally:
+        _limit = before
+
+
+@contextlib.contextmanager
+def _kept(size: int) -> Iterator[None]:
+    """Have the system refuse what goes beyond `size` bytes; Windows knows no such limit."""
+    if sys.platform == "win32":
+        yield
+        return
+    import resource  # of POSIX only
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
     most = size if hard == resource.RLIM_INFINITY else min(size, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
-    _limit = size
     try:
         yield
     finally:
-        _limit = before
         resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
 def stack_memory(frames: int, box: int) -> int:
     """Return what solving a stack of `frames` images of `box` px needs at most, in bytes."""
-    return PROGRAM + PER_PIXEL * frames * box**2 + PER_VOXEL * box**3
+    return SOLVER + PER_PIXEL * frames * box**2 + PER_VOXEL * box**3
 
 
 def movie_memory(rows: int, columns: int) -> int:

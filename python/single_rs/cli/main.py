@@ -12,7 +12,9 @@ import os
 import sys
 import tempfile
 import traceback
+import warnings
 from collections.abc import Sequence
+from typing import TextIO
 
 from cyclopts.exceptions import CycloptsError
 
@@ -50,11 +52,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     if argv is None:
         _mend_streams()
+        warnings.showwarning = _to_log
     words = list(sys.argv[1:] if argv is None else argv)
-    warnings = logging.StreamHandler(sys.stderr)
-    warnings.setLevel(logging.WARNING)
-    warnings.setFormatter(_OneLine())
-    logging.getLogger("single_rs").addHandler(warnings)
+    terminal = logging.StreamHandler(sys.stderr)
+    terminal.setLevel(logging.WARNING)
+    terminal.setFormatter(_OneLine())
+    logging.getLogger("single_rs").addHandler(terminal)
     # A line of the log that cannot be written, e.g. on a full disk, is no reason for a trace on the terminal.
     raising, logging.raiseExceptions = logging.raiseExceptions, False
     try:
@@ -65,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 128 + stop.signal if isinstance(stop, Stopped) else EXIT_INTERRUPTED
     finally:
         logging.raiseExceptions = raising
-        logging.getLogger("single_rs").removeHandler(warnings)
+        logging.getLogger("single_rs").removeHandler(terminal)
 
 
 def _run(words: list[str]) -> int:
@@ -111,6 +114,19 @@ class _OneLine(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the message."""
         return f"single-rs: {' '.join(record.getMessage().split())}"
+
+
+def _to_log(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Send a warning of a library to run.log, where there is one, and not to the terminal."""
+    place = f"{os.path.basename(filename)}, line {lineno}"
+    logging.getLogger("single_rs").info("%s: %s (%s)", category.__name__, message, place)
 
 
 def _mend_streams() -> None:

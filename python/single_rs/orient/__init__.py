@@ -60,7 +60,7 @@ def find_poses(
     Raises
     ------
     InputError
-        Too few frames, or an element without a known lattice.
+        Too few frames, an element without a known lattice, or more memory than `memory_limit` allows.
     """
     config = config or OrientConfig()
     n, box = clean.images.shape[:2]
