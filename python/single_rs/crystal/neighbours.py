@@ -137,7 +137,7 @@ def largest_sigma(positions: ArrayLike) -> float:
 def doubtful_sigma(positions: ArrayLike, sigma: ArrayLike) -> str | None:
     """Why stated standard errors (n,) in Å per axis cannot be those of the positions, None where they can.
 
-    Errors 1.5 times as large as the scatter of the bond lengths allows are refuted by the positions themselves: those in
+    Errors 1.5 times as large as the scatter of the bond lengths allows are refuted by the positions: those in
     three dimensions taken for those of an axis are 1.7 times too large. Errors below 5 pm are taken as they are.
     """
     stated = float(np.sqrt(np.nanmean(np.square(np.asarray(sigma, dtype=np.float64)))))
