@@ -82,8 +82,8 @@ def test_particles_of_non_metals_alone_are_particles():
 
 
 def test_of_two_particles_the_larger_is_analysed_and_it_is_said():
-    x, symbols = platinum()
-    other = sr.nanocrystal("Pt", diameter=14, seed=2).positions + [35.0, 0, 0]
+    x, _ = platinum()
+    other = sr.nanocrystal("Pt", diameter=14, seed=2).positions + np.array([35.0, 0, 0])
     both = np.concatenate([other, x, [[0, 60.0, 0]]])
     model = sr.analyze(as_atoms(both, np.full(len(both), "Pt")))
     assert len(model.atoms) == len(x)
