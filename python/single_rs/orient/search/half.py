@@ -45,7 +45,7 @@ from single_rs.orient.search.round import (
 from single_rs.orient.search.segments import longest_run
 from single_rs.orient.search.solver import CONFIDENT, HalfPoses, HalfSolver, Sums, others, total
 
-__all__ = ["Seed", "solve_half"]
+__all__ = ["Seed", "diagnostics", "mates_of", "solve_half"]
 
 Seed = Callable[[HalfSolver, States, dict[str, float]], Reference]  # a first model; notes what it found
 
@@ -82,7 +82,7 @@ def solve_half(half: HalfSolver, states: States, seed: Seed, report: Callable[[s
         for fold in folds:
             reference = half.map_reference(fold.frames, others(sums, fold.number))
             if number > 0 and fold.number == 0:
-                turns = _mates_of(half, reference)
+                turns = mates_of(half, reference)
             # What a wider window lets in may have been out of reach of all poses so far.
             if number == 0 or widened:
                 doubt, pool = np.zeros(len(fold.members), bool), fold.candidates
@@ -99,7 +99,7 @@ def solve_half(half: HalfSolver, states: States, seed: Seed, report: Callable[[s
         if converged and (united or left <= PATIENCE or not _divided(folds)):
             break
     trail["shift_window"] = half.window * half.spacing * half.frames.pixel_size
-    trail |= _witnesses(half, folds, sums, turns)
+    trail |= diagnostics(half, folds, sums, turns)
     return gathered(folds, trail)
 
 
@@ -117,7 +117,7 @@ def _lay_on_longest_run(half: HalfSolver, folds: list[Fold], sums: list[Sums]) -
     reference = half.map_reference(
         half.frames, half.insert(half.frames, weight, poses.rotations, poses.shifts, one, 1)[0]
     )
-    turns = _mates_of(half, reference)
+    turns = mates_of(half, reference)
     for fold in folds:
         old = fold.poses
         pool = candidates_in_doubt(fold, in_doubt(fold), turns)
@@ -127,7 +127,7 @@ def _lay_on_longest_run(half: HalfSolver, folds: list[Fold], sums: list[Sums]) -
     return float(run.sum())
 
 
-def _witnesses(half: HalfSolver, folds: list[Fold], sums: list[Sums], turns: NDArray[np.float64]) -> dict[str, float]:
+def diagnostics(half: HalfSolver, folds: list[Fold], sums: list[Sums], turns: NDArray[np.float64]) -> dict[str, float]:
     """Agreement of two maps that share no frame, and what the poses in each are worth against the other."""
     apart = [half.map_reference(half.frames, total(sums[part::2])) for part in (0, 1)]
     correlation = shell_correlation(*(reference.volume for reference in apart))
@@ -149,6 +149,7 @@ def _note(trail: dict[str, float], stage: str, folds: list[Fold]) -> None:
     trail[f"{stage}_score"] = float(score.mean())
 
 
-def _mates_of(half: HalfSolver, reference: Reference) -> NDArray[np.float64]:
+def mates_of(half: HalfSolver, reference: Reference) -> NDArray[np.float64]:
+    """Turns (m, 3, 3) that lay the model roughly on itself, the identity first."""
     shells = (round(half.frames.box / LONGEST_COMPARED), half.frames.plane.max_shell)
     return approximate_symmetries(reference.volume, *shells)
