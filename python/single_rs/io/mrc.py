@@ -138,7 +138,7 @@ def _new_header(
     shape: tuple[int, ...], kind: np.dtype[Any], pixel_size: float, statistics: _Statistics, volume: bool
 ) -> NDArray[Any]:
     """Return the header of a little-endian file of ours: pixel size (Å), ORIGIN 0, statistics, and our label."""
-    from mrcfile.dtypes import HEADER_DTYPE  # type: ignore[import-untyped]
+    from mrcfile.dtypes import HEADER_DTYPE
 
     nz, ny, nx = shape
     intervals = (nx, ny, nz if volume else 1)
