@@ -124,4 +124,4 @@ def _disc_minus_ring(radius: float, shape: tuple[int, ...]) -> NDArray[np.float6
     distance = np.hypot(axes[0][:, None], axes[1][None, :])
     disc = np.clip(radius + 0.5 - distance, 0.0, 1.0)
     ring = ((distance > RING[0] * radius + 0.5) & (distance <= RING[1] * radius + 1.0)).astype(float)
-    return disc / disc.sum() - ring / ring.sum()
+    return np.asarray(disc / disc.sum() - ring / ring.sum())

@@ -116,7 +116,7 @@ def mean_energy(frames: NDArray[np.float32], gain: NDArray[np.float32], cell: in
     ny, nx = rows // cell, columns // cell
     y = filtered[:, : ny * cell, : nx * cell]
     np.multiply(y, y, out=y)
-    return y.reshape(count, ny, cell, nx, cell).mean(axis=(2, 4))
+    return np.asarray(y.reshape(count, ny, cell, nx, cell).mean(axis=(2, 4)))
 
 
 def energy_maps(
