@@ -104,7 +104,7 @@ def _aligned_mean(x: np.ndarray, shifts: np.ndarray, k: np.ndarray) -> np.ndarra
     total, power = np.zeros((1, x.shape[1]), np.complex128), np.zeros((1, x.shape[1]))
     ones = np.ones(len(x))
     _core.motion_accumulate_reference(x[:, None], np.ascontiguousarray(shifts), k[None], ones, total, power)
-    return (total[0] / len(x)).astype(np.complex64)
+    return np.asarray((total[0] / len(x)).astype(np.complex64))
 
 
 def _clarity(samples: list[tuple[np.ndarray, np.ndarray]], k: np.ndarray, band: Band) -> float:

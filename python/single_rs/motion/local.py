@@ -80,4 +80,4 @@ def local_shifts(gradient: np.ndarray, information: np.ndarray, centres: np.ndar
         return zero
     matrix = parts[0][0] + parts[1][0] + np.eye(size) / WIDTHS[best] ** 2
     c = np.linalg.solve(matrix, parts[0][1] + parts[1][1]).reshape(hats.shape[1], poly.shape[1], 2)
-    return np.einsum("ta,jp,apc->tjc", hats, poly, c)
+    return np.asarray(np.einsum("ta,jp,apc->tjc", hats, poly, c))
