@@ -173,7 +173,7 @@ def _sample(images: NDArray[Any]) -> NDArray[np.float32]:
 def _power(images: NDArray[np.float32], mask: NDArray[np.float32]) -> NDArray[np.float32]:
     """|FFT(mask · image)|² / Σmask² of each image on the rfft2 grid."""
     spectrum = fft.rfft2(images * mask)
-    return (spectrum.real**2 + spectrum.imag**2) / np.float32(np.sum(mask.astype(np.float64) ** 2))
+    return np.asarray((spectrum.real**2 + spectrum.imag**2) / np.float32(np.sum(mask.astype(np.float64) ** 2)))
 
 
 def _shell_powers(

@@ -47,7 +47,7 @@ def detection_filter(
     """Amplitude sqrt(S / (N (N + S))) on the (size, size // 2 + 1) rfft2 grid, from the powers S, N per shell."""
     floor = np.maximum(noise, 1e-6 * noise.max())
     gain = np.sqrt(np.maximum(signal, 0.0) / (floor * (floor + np.maximum(signal, 0.0))))
-    return (gain[rfft_shells(size)] * weights).astype(np.float32)
+    return np.asarray((gain[rfft_shells(size)] * weights).astype(np.float32))
 
 
 def local_energy(images: NDArray[np.float32], gain: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -55,7 +55,7 @@ def local_energy(images: NDArray[np.float32], gain: NDArray[np.float32]) -> NDAr
     size = images.shape[-1]
     y = fft.irfft2(fft.rfft2(images) * gain, s=(size, size))
     np.multiply(y, y, out=y)
-    energy = np.empty_like(y)
+    energy: NDArray[np.float32] = np.empty_like(y)
     for source, target in zip(y, energy):
         ndimage.gaussian_filter(source, ENERGY_SMOOTHING_PX, output=target, mode="wrap", truncate=2.0)
     return energy
@@ -97,7 +97,7 @@ def sphere_radius(profile: NDArray[np.floating], blur: float) -> float:
     def model(p: NDArray[np.float64]) -> NDArray[np.float64]:
         base = np.maximum(1.0 - (r / p[1]) ** 2, 0.0) ** p[2]
         mirrored = np.concatenate([base[:0:-1], base])
-        return p[0] * ndimage.gaussian_filter1d(mirrored, blur)[len(r) - 1 :]
+        return np.asarray(p[0] * ndimage.gaussian_filter1d(mirrored, blur)[len(r) - 1 :])
 
     start = max(edge_radius(profile, 0.15), 2.0)
     fit = optimize.least_squares(
@@ -114,7 +114,7 @@ def match_surface(energy: NDArray[np.float32], template: NDArray[np.float32], wi
     product = fft.irfft2(fft.rfft2(energy) * np.conj(fft.rfft2(template)), s=(size, size))
     window = min(window, size // 2 - 1)
     lags = np.arange(-window, window + 1) % size
-    return product[:, lags[:, None], lags[None, :]]
+    return np.asarray(product[:, lags[:, None], lags[None, :]])
 
 
 def measure_on_surface(

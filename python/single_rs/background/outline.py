@@ -105,4 +105,4 @@ def find_outline(sample: NDArray[np.float32], diameter: float | None, pixel_size
 def _band(size: int, pixel_size: float) -> NDArray[np.float32]:
     """One within `BAND` and a little below the Nyquist frequency, zero elsewhere, on the rfft2 grid."""
     k = np.hypot(np.fft.fftfreq(size, pixel_size)[:, None], np.fft.rfftfreq(size, pixel_size)[None, :])
-    return ((k >= BAND[0]) & (k <= min(BAND[1], 0.45 / pixel_size))).astype(np.float32)
+    return np.asarray(((k >= BAND[0]) & (k <= min(BAND[1], 0.45 / pixel_size))).astype(np.float32))
