@@ -250,4 +250,4 @@ def _deform(atoms: NDArray[np.float64], bend: float, strain: ArrayLike | None) -
     curvature = bend / np.linalg.norm(atoms, axis=1).max()
     x, z = atoms[:, 0], atoms[:, 2]
     # u = κ (x z, 0, -x²/2): ε_xx = κ z and ε_xz = 0, pure bending.
-    return moved + curvature * np.stack([x * z, np.zeros_like(x), -0.5 * x**2], axis=1)
+    return np.asarray(moved + curvature * np.stack([x * z, np.zeros_like(x), -0.5 * x**2], axis=1))
