@@ -164,7 +164,7 @@ def _high_pass(volume: np.ndarray, distance: float) -> np.ndarray:
     width = 0.6 * distance
     low, low_half = (np.exp(-2.0 * (np.pi * width * f) ** 2) for f in (full, half))
     factor = 1.0 - (low[:, None] * low)[:, :, None] * low_half
-    return fft.irfftn(fft.rfftn(volume, workers=1) * factor, s=volume.shape, workers=1)
+    return np.asarray(fft.irfftn(fft.rfftn(volume, workers=1) * factor, s=volume.shape, workers=1))
 
 
 class _Scene:
@@ -196,13 +196,13 @@ class _Scene:
 
     def _smooth(self, volume: np.ndarray) -> np.ndarray:
         """Low-pass near the matched filter of an atom, which merges peaks that noise has split."""
-        return ndimage.gaussian_filter(volume.astype(np.float32), ATOM_SCALE / self.pixel_size)
+        return np.asarray(ndimage.gaussian_filter(volume.astype(np.float32), ATOM_SCALE / self.pixel_size))
 
     def _peaks(self, volume: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:
         return find_peaks(volume, threshold, self.config.min_distance * self.distance, self.mask)
 
     def _value(self, positions: np.ndarray, volume: np.ndarray) -> np.ndarray:
-        return ndimage.map_coordinates(volume, positions.T, order=1, mode="nearest")
+        return np.asarray(ndimage.map_coordinates(volume, positions.T, order=1, mode="nearest"))
 
     def first_peaks(self) -> Fit:
         """Peaks that stand out of the noise and out of the wells, as the start of the fit."""
@@ -265,7 +265,7 @@ class _Scene:
         order = keep_highest(fit.positions, np.where(good, fit.height, -1.0), self.config.min_distance * self.distance)
         apart = np.zeros_like(good)
         apart[order] = True
-        return good & apart
+        return np.asarray(good & apart)
 
     def decide(self, fit: Fit) -> tuple[Fit, np.ndarray, Profile, np.ndarray]:
         """Final fit and the probability of each atom; the improbable ones are removed, the rest fitted again."""
