@@ -296,7 +296,7 @@ def bond_constant(
     for group, shell in enumerate(kind.shells):
         length = np.linalg.norm(shell @ kind.cell, axis=1)
         bonds = np.rint(PARTS * shell[length < 1.01]).astype(np.int64)
-        for k in np.flatnonzero(kind.sublattice[on.motif] == group):
+        for k in np.flatnonzero(kind.sublattice[on.motif] == group).tolist():
             for bond in bonds:
                 other = on.beside(k, bond)
                 if other is not None and other > k:

@@ -183,9 +183,9 @@ def fit_lattice(
     known = element or compound or alone
     bulk = None if known is None else bulk_reference(known, kind.name)
     species = pair if first is not None and pair is not None else ()
-    found = _assemble(x, kind, members, bulk)
+    lattice = _assemble(x, kind, members, bulk)
     return dataclasses.replace(
-        found, species=species, antisites=wrong, form="" if form is None else form.name, independent=independent
+        lattice, species=species, antisites=wrong, form="" if form is None else form.name, independent=independent
     )
 
 

@@ -187,7 +187,7 @@ def _outside(x: NDArray[np.float64], length: float, width: float) -> NDArray[np.
     step = (np.arange(12) + 0.5) / 12 * length - length / 2
     points = np.stack(np.meshgrid(step, step, step), axis=-1).reshape(-1, 3)
     points = points[cKDTree(x).query(points)[0] > _OUTSIDE * width]
-    return points[:: max(1, len(points) // _POINTS)]
+    return np.asarray(points[:: max(1, len(points) // _POINTS)])
 
 
 def _noise_power(

@@ -130,9 +130,11 @@ def strain_statistics(
             sets = drawn[name, group]
             spread = np.std(np.concatenate(sets), axis=0, ddof=1) if sets else np.full(len(found), np.nan)
             noise = float(np.sqrt(np.mean(error[chosen] ** 2)))
-            pairs = [float(v) for two in zip(found[:2], spread[:2], strict=True) for v in two]
+            mean, std = map(float, found[:2])
+            mean_error, std_error = map(float, spread[:2])
             quantiles = tuple(float(v) for v in found[2:]), tuple(float(v) for v in spread[2:])
-            out.append(StrainStatistic(name, group, int(chosen.sum()), *pairs, noise, *quantiles))
+            count = int(chosen.sum())
+            out.append(StrainStatistic(name, group, count, mean, mean_error, std, std_error, noise, *quantiles))
     return tuple(out)
 
 
