@@ -182,4 +182,4 @@ class _Model:
         if effect.binning == 1:
             return noisy
         b, size = effect.binning, self.box // effect.binning
-        return noisy.reshape(n, size, b, size, b).mean(axis=(2, 4))
+        return np.asarray(noisy.reshape(n, size, b, size, b).mean(axis=(2, 4)))
