@@ -118,7 +118,7 @@ def plot_pose_errors(error: np.ndarray, near: float = 3.0, *, ax: Axes | None = 
     """
     ax = new_axes() if ax is None else ax
     edges = np.geomspace(_SMALLEST, 180.0, _BINS + 1)
-    ax.hist(np.maximum(error, _SMALLEST), bins=edges, color=BLUE, alpha=0.85)
+    ax.hist(np.maximum(error, _SMALLEST), bins=edges.tolist(), color=BLUE, alpha=0.85)
     ax.axvline(near, color=INK, lw=0.8, ls="--")
     share = float(np.mean(error < near)) if len(error) else 0.0
     ax.set_title(f"{100 * share:.1f} % of {len(error)} frames within {near:.0f}°")

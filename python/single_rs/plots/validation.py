@@ -134,7 +134,7 @@ def plot_frame_correlation(correlation: np.ndarray, null: np.ndarray, *, ax: Axe
     level = np.linspace(0, 1, len(null))
     density = np.diff(np.interp(edges, null, level)) * len(correlation)
     ax.stairs(density, edges, fill=True, color=MUTED, alpha=0.5, label="poses of other frames")
-    ax.hist(correlation, bins=edges, color=BLUE, alpha=0.85, label="own pose")
+    ax.hist(correlation, bins=edges.tolist(), color=BLUE, alpha=0.85, label="own pose")
     ax.set_xlabel("Correlation, frame and reprojection")
     ax.set_ylabel("Frames")
     ax.legend()
