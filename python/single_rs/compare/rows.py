@@ -286,7 +286,7 @@ def _change(lattice: dict[str, Any], positions: NDArray[np.float64], element: st
     domain = np.asarray((lattice.get("atoms") or {}).get("domain", np.zeros(len(positions))))
     # The radius has no direction at the centre: there the strain is the mean of all.
     plain = (domain != 0) if len(domain) == len(positions) else np.zeros(len(positions), dtype=bool)
-    return np.where(plain | (length < 0.5 * bulk.nearest), np.trace(strain) / 3, change)
+    return np.asarray(np.where(plain | (length < 0.5 * bulk.nearest), np.trace(strain) / 3, change))
 
 
 def _energy(folder: Path, values: dict[str, float], errors: dict[str, float]) -> str:
