@@ -179,10 +179,10 @@ class _Input:
         """Return the hash of all that is solved, pixels and what stands beside them; nothing is read twice for it."""
         digest = hashlib.sha256(self._movie.content().encode())
         if self._stack is not None:
-            digest.update(np.ascontiguousarray(self._stack.frames, np.int64))
+            digest.update(np.ascontiguousarray(self._stack.frames, np.int64).data)
             digest.update(repr(self._stack.diameter).encode())
             if self._stack.offsets is not None:
-                digest.update(np.ascontiguousarray(self._stack.offsets, np.float64))
+                digest.update(np.ascontiguousarray(self._stack.offsets, np.float64).data)
         return digest.hexdigest()
 
 
