@@ -240,7 +240,7 @@ def test_the_atoms_simulated_again_come_back(good, tmp_path, monkeypatch):
         asked.append(len(clean.images))
         return found
 
-    monkeypatch.setattr("single_rs.orient.find_poses", searched)
+    monkeypatch.setattr("single_rs.validate.repetition.find_poses", searched)
     settings = ValidateConfig(simulator="multislice", slice_thickness=6.0)
     case = good.changed(folder=tmp_path)
     found = good.poses
@@ -290,7 +290,7 @@ def test_a_repetition_that_finds_nothing_says_so(good, tmp_path, monkeypatch):
     def nothing(*_, **__):
         raise NoParticleError("nothing stands out")
 
-    monkeypatch.setattr("single_rs.orient.find_poses", nothing)
+    monkeypatch.setattr("single_rs.validate.repetition.find_poses", nothing)
     settings = ValidateConfig(simulator="multislice", slice_thickness=10.0)
     check = check_resimulation(good.changed(folder=tmp_path), 100, settings)
     assert "nothing stands out" in check.message

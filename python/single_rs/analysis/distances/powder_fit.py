@@ -31,7 +31,7 @@ from single_rs.analysis.distances.powder import Species, pair_blocks, powder_pat
 from single_rs.analysis.lattice import Lattice, check_atoms
 from single_rs.base.errors import ConvergenceError
 from single_rs.crystal.neighbours import check_sigma
-from single_rs.crystal.prototypes import prototype
+from single_rs.crystal.prototypes import polar, prototype
 
 __all__ = ["PowderLattice", "powder_lattice", "reflections"]
 
@@ -270,8 +270,6 @@ def powder_lattice(
 
 def _turned(shape: NDArray[np.float64], cell: NDArray[np.float64]) -> NDArray[np.float64]:
     """Cell `shape` turned to the axes of a fitted cell, by polar decomposition."""
-    from single_rs.crystal.prototypes import polar
-
     return np.asarray(shape @ polar(cell.T @ np.linalg.inv(shape.T))[0].T)
 
 
