@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from single_rs.base.errors import DataFileError, InputError
 from single_rs.io.atomic import atomic_binary
+from single_rs.io.formats import open_mrc
 from single_rs.io.mrc_read import HEADER_BYTES, MODES
 from single_rs.io.pixels import check_pixel_size, unlikely_pixel
 
@@ -219,8 +220,6 @@ def read_map(path: str | os.PathLike[str]) -> tuple[NDArray[np.float32], float]:
     DataFileError
         Missing, truncated, non-finite, without a pixel size, or with voxels that are no cubes.
     """
-    from single_rs.io.formats import open_mrc
-
     source = open_mrc(Path(path))
     x, y, z = source.header.voxel
     if source.pixel_size is None:
