@@ -6,14 +6,10 @@ and surface are always told apart: a surface atom has lost neighbours and its bo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from matplotlib.axes import Axes
 
 from single_rs.plots.style import BLUE, INK, MUTED, ORANGE, core_and_surface, new_axes, scatter_by_radius, styled
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 __all__ = [
     "neighbour_distances",

@@ -9,17 +9,14 @@ Reference: figures of the same kind, B. H. Kim et al., Science 368, 60 (2020), d
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
+from matplotlib.axes import Axes
 
+from single_rs.base.trend import Trend
 from single_rs.plots.maps import draw_atoms, zone_frame
 from single_rs.plots.style import BLUE, GREEN, INK, MUTED, ORANGE, new_axes, quiet_colorbar, scale_bar, styled
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-    from single_rs.base.trend import Trend
 
 __all__ = ["plot_against_size", "plot_gallery", "plot_strain_distributions"]
 

@@ -6,9 +6,9 @@ Every function takes the arrays of the check's data, as they stand in ``validati
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.axes import Axes
 
 from single_rs.plots.style import (
     BLUE,
@@ -22,9 +22,6 @@ from single_rs.plots.style import (
     scatter_by_radius,
     styled,
 )
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 __all__ = ["plot_model_distance", "plot_pose_errors", "plot_simulated_frames", "plot_transfers"]
 
