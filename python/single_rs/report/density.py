@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import base64
 import zlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from single_rs.report.files import ParticleFiles
+from single_rs.report.files import ParticleFiles
 
 __all__ = ["density_data"]
 
