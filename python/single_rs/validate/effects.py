@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from single_rs.base.errors import NoParticleError
 from single_rs.pipeline import stages
 from single_rs.pipeline.config import ValidateConfig
+from single_rs.reconstruction.fourier import ReconstructConfig, reconstruct
 from single_rs.records import CleanStack, Poses
 from single_rs.records.check import Check, Criterion
 from single_rs.simulate import Crystal, OpticsConfig
@@ -128,8 +129,6 @@ class _Model:
 
     def measure(self, effect: Effect) -> dict[str, Any]:
         """Recall, and RMSD in pm as found and after the best scale; NaN and a note when no atoms were found."""
-        from single_rs.reconstruction.fourier import ReconstructConfig, reconstruct
-
         images = self._images(effect)
         true = self.crystal.positions
         pixel = self.case.pixel_size * effect.binning * (1 + effect.pixel_error)

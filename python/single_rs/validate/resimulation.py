@@ -14,14 +14,16 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from single_rs.alignment import PM_PER_ANGSTROM, AtomMatch, align_poses, match_atoms
+from single_rs.background import clean_stack
 from single_rs.base.errors import ConvergenceError, InputError, NoParticleError
 from single_rs.pipeline.config import ValidateConfig
+from single_rs.records import CleanStack
 from single_rs.records.check import Check, Criterion
 from single_rs.validate.case import Case
 from single_rs.validate.matching import match_atoms as match_in_place
@@ -29,9 +31,6 @@ from single_rs.validate.pictures import low_pass
 from single_rs.validate.repetition import Repetition, repeat, told
 from single_rs.validate.reproject import Reprojector
 from single_rs.validate.resimulated import noisy_stack, simulated_frames
-
-if TYPE_CHECKING:
-    from single_rs.records import CleanStack
 
 __all__ = ["FEWEST", "check_resimulation"]
 
@@ -69,8 +68,6 @@ def check_resimulation(case: Case, frames: int, config: ValidateConfig | None = 
     InputError
         Fewer frames than poses can be found from, or a simulator that is not installed.
     """
-    from single_rs.background import clean_stack
-
     config = config or ValidateConfig()
     rows = case.used[:frames]
     if len(rows) < FEWEST:
