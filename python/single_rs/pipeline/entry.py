@@ -295,7 +295,7 @@ def _finished(job: Job, results: list[ParticleResult]) -> RunResult:
     if job.config.report.enabled:
         key = stage_key(verdicts, {name: key for name, key in journal.keys().items() if name != "report"})
         if not journal.reuse("report", key):
-            from single_rs.report import write_report
+            from single_rs.report import write_report  # loads Matplotlib, which no other stage needs
 
             with journal.stage("report", key) as running:
                 write_report(folder, running.folder / layout.REPORT)

@@ -19,18 +19,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from single_rs.analysis.model import Particle
 from single_rs.background.ruler import measure_pixel
 from single_rs.crystal.prototypes import Bulk, bulk_reference, prototype
 from single_rs.orient.agreement import MOST_JUMPS
-
-if TYPE_CHECKING:
-    from single_rs.analysis.model import Particle
-    from single_rs.records import Background, Density, Poses
+from single_rs.records import Background, Density, Poses
 
 __all__ = ["Verdict", "judge"]
 
