@@ -1,7 +1,8 @@
 """One run of 300 simulated frames against what it gave before: a change that only moves code moves no number.
 
 ``tests/reference`` holds poses and atoms of the run. On the machine that made them they are the same to the byte;
-others round sums differently, by less than the limits here, which are a hundredth of the errors that the run states. A change that is meant to move the numbers makes them anew, says by how much in docs/results.md, and why:
+others round sums differently, by less than the limits here, which are a hundredth of the errors that the run states. A
+change that is meant to move the numbers makes them anew, says by how much in docs/results.md, and why:
 
     python tests/test_reference_run.py
 """
