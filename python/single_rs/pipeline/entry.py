@@ -32,7 +32,7 @@ from single_rs.pipeline.record import RunLog, file_log, now, stage_key, versions
 from single_rs.records import Motion, ParticleStack, Track
 from single_rs.store import layout
 from single_rs.store.folder import open_folder
-from single_rs.store.inputs import InputRecord, input_files
+from single_rs.store.inputs import InputRecord, check_out, input_files
 from single_rs.store.read import load_stack, read_motion
 from single_rs.store.record import FINISHED, RunRecord, VerdictRecord
 
@@ -246,7 +246,7 @@ def _job(
     progress: Progress | None,
 ) -> Iterator[Job]:
     """Open the folder and the record of a run; write down how the run ended."""
-    _check_out(source.path, Path(out))
+    check_out(source.path, Path(out))
     with open_folder(out) as folder, file_log(folder.path / layout.LOG):
         record = RunRecord(
             command=command,
@@ -267,12 +267,6 @@ def _job(
             journal.note(status="interrupted" if isinstance(error, KeyboardInterrupt) else f"failed: {error}")
             log.info("ended: %s", journal.record.status)
             raise
-
-
-def _check_out(source: Path | None, out: Path) -> None:
-    """Refuse a folder for results in which the input would find them as frames of its own."""
-    if source is not None and source.is_dir() and out.resolve().is_relative_to(source.resolve()):
-        raise InputError(f"--out {out} lies in the folder of frames {source}; choose a folder beside it")
 
 
 def _check_replaced(journal: RunLog, out: Path, may_replace: bool) -> None:
