@@ -126,7 +126,7 @@ fn lists_that_disagree_are_named() {
     let m = v.plane.len();
     let weights = vec![1.0; m];
     let call = |weights: &[f32], gain: &[f32], groups: &[i32]| {
-        v.insert(weights, gain, groups, 1).unwrap_err().to_string()
+        v.insert(weights, gain, groups, 1).map(drop).unwrap_err().to_string()
     };
     let short = call(&weights[1..], &[1.0; 3], &[0; 3]);
     assert_eq!(short, format!("weights is {} values; {m} are needed", m - 1));
@@ -142,7 +142,7 @@ fn lists_that_disagree_are_named() {
 fn sums_that_leave_single_precision_are_refused() {
     let mut v = views(2);
     let weights = vec![1.0; v.plane.len()];
-    let call = |v: &Views| v.insert(&weights, &[1.0; 2], &[0; 2], 1).unwrap_err().to_string();
+    let call = |v: &Views| v.insert(&weights, &[1.0; 2], &[0; 2], 1).map(drop).unwrap_err().to_string();
     v.spectra[5] = Complex32::new(f32::NAN, 0.0);
     assert!(call(&v).starts_with("spectra is not finite at number 5"));
     v.spectra[5] = Complex32::new(2e38, 0.0);

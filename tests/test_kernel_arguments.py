@@ -96,6 +96,8 @@ REFUSED = [
     ("insert_slices", "rotations", np.tile(-np.eye(3, dtype=np.float32), (5, 1, 1)), "rotations is .*determinant"),
     ("insert_slices", "shifts", np.full((5, 2), np.inf, np.float32), r"shifts is \[inf, inf\] at number 0"),
     ("insert_slices", "weights", np.full(POINTS, NAN, np.float32), "weights is not finite at number 0"),
+    ("insert_slices", "spectra", np.full((5, POINTS), NAN, np.complex64), "spectra is not finite at number 0"),
+    ("insert_slices", "spectra", np.full((5, POINTS), 3e38, np.complex64), r"spectra is as large as 3\.000e38"),
     ("model_gain", "spectra", np.full((5, POINTS), NAN, np.complex64), "spectra is not finite at number 0"),
     ("motion_chunk_velocity", 4, 1e38, "fastest is 10{38}; above 0 to 100 px per frame"),
     ("motion_frame_statistics", 2, NAN, "low is NaN and high .*; two finite numbers"),

@@ -184,8 +184,8 @@ def test_strain_statistics_are_in_the_legend(atoms: np.ndarray) -> None:
     strain = np.where(surface, -0.02, 0.01)
     ax = plots.plot_strain_histogram(strain, surface)
     texts = [t.get_text() for t in ax.get_legend().get_texts()]
-    assert "core: +1.00 ± 0.00%" in texts
-    assert "surface: -2.00 ± 0.00%" in texts
+    assert "core: mean +1.00%, spread 0.00%" in texts
+    assert "surface: mean −2.00%, spread 0.00%" in texts
 
 
 def test_unknown_values_do_not_break_a_figure(atoms: np.ndarray) -> None:

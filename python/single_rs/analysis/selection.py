@@ -3,7 +3,7 @@
 The metals (and silicon, germanium and their like) are the particle, together with those non-metals that are inside it:
 of an element of its compound a tenth or more of the atoms have metal on all sides, as each oxygen of CeO2 in a
 tetrahedron of cerium, or half as many atoms as there are of metal have three bonds to it, as sulphur in MoS2; ligands
-have metal on one side or none. Atoms are one particle when bonds of up to 1.6
+have metal on one side or none. Atoms are one particle when steps of up to 2
 nearest-neighbour distances join them. Of several particles the largest is analysed, and it is said so; nothing is lost:
 the other atoms stay in the files.
 """
@@ -31,7 +31,7 @@ _ALL_SIDES = 0.3
 # A layered compound has no such atom: there half as many as metal atoms have three bonds to metal.
 _LAYERED = 0.5
 # Bonds, in sums of covalent radii for metal to non-metal, and in nearest-neighbour distances within the particle.
-_BOND, _TOUCHING, _JOINED = 1.25, 1.5, 1.6
+_BOND, _TOUCHING, _JOINED = 1.25, 1.5, 2.0
 # Fewer atoms apart from the particle are no second one.
 _LEAST = 13
 

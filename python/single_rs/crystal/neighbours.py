@@ -47,6 +47,7 @@ _FULL_SHELLS = (4, 6, 8, 12, 14)
 _LEAST_BONDS = 50
 _REFUTED = 1.5
 _HARMLESS = 0.05  # Å
+_FEW = 13  # atoms: one and its shell
 
 
 # What a surface atom is; the first holds wherever nothing else is asked for.
@@ -140,6 +141,8 @@ def doubtful_sigma(positions: ArrayLike, sigma: ArrayLike) -> str | None:
     Errors 1.5 times as large as the scatter of the bond lengths allows are refuted by the positions: those in
     three dimensions taken for those of an axis are 1.7 times too large. Errors below 5 pm are taken as they are.
     """
+    if len(np.asarray(sigma)) < _FEW:
+        return None
     stated = float(np.sqrt(np.nanmean(np.square(np.asarray(sigma, dtype=np.float64)))))
     most = largest_sigma(positions)
     if not stated > max(_REFUTED * most, _HARMLESS):

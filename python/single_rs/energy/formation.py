@@ -164,8 +164,8 @@ def formation_energy(
     ConvergenceError
         No bulk reference within reach.
     """
-    if len(atoms) < 1 or not np.all(np.isfinite(atoms.positions)):
-        raise InputError(f"positions hold {len(atoms)} atoms, or numbers that are not finite; at least one is needed")
+    if len(atoms) < 1:
+        raise InputError("there are no atoms; at least one is needed")
     if draws < 0 or draws == 1:
         raise InputError(f"draws is {draws}; 0 (no error) or at least 2 are needed")
     if not 0 <= scale_error < 0.1:
@@ -271,7 +271,7 @@ def _root(atoms: Atoms, covariance: ArrayLike | None) -> tuple[NDArray[np.float6
         except np.linalg.LinAlgError:
             raise InputError("covariance is not positive definite; give that of each position, Å²") from None
     sigma = np.asarray(atoms.sigma, dtype=np.float64)
-    if not np.all(np.isfinite(sigma)) or np.any(sigma < 0):
+    if not np.all(np.isfinite(sigma)):
         return None, ("no error of the energy: the errors of the positions (sigma) are not known",)
     doubt = doubtful_sigma(atoms.positions, sigma) if count > 1 else None
     if doubt is not None:

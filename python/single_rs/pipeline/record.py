@@ -33,7 +33,7 @@ __all__ = ["RunLog", "StageLog", "file_log", "stage_key", "versions"]
 
 log = logging.getLogger(__name__)
 
-PACKAGES = ("numpy", "scipy", "mrcfile", "tifffile", "gemmi", "ase", "matplotlib", "plotly")
+PACKAGES = ("numpy", "scipy", "mrcfile", "tifffile", "gemmi", "ase", "matplotlib")
 # Of these the bytes of results depend on the version.
 DECISIVE = ("single_rs", "python", "numpy", "scipy")
 MIB = 1 << 20

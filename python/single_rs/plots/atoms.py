@@ -190,7 +190,7 @@ def plot_strain_histogram(
         values = percent[chosen & np.isfinite(percent)]
         if not len(values):
             continue
-        text = f"{name}: {values.mean():+.2f} ± {values.std():.2f}%"
+        text = f"{name}: mean {values.mean():+.2f}%, spread {values.std():.2f}%".replace("-", "−")
         clipped = np.clip(values, edges[0], edges[-1])
         if name == "all":
             ax.hist(clipped, bins=edges, histtype="step", color=colour, lw=1.1, label=text)

@@ -202,7 +202,7 @@ def plot_zone_axes(
     axes[0, 0].set_ylabel("projection", color=INK)
     axes[1, 0].set_ylabel(f"{thickness:g} Å slice", color=INK)
     peak_bar(axes[:2].ravel())
-    for ax in axes[:, 0]:
+    for ax in axes[:2, 0]:
         scale_bar(ax, pixel_size, 2 * half + 1)
     if positions is not None:
         axes[2, 0].set_ylabel("atoms", color=INK)

@@ -194,7 +194,7 @@ def plot_scores(
     confidence
         (n,) posterior probability of the pose, 0 to 1.
     half
-        (n,) half set 1 or 2; 0 is a frame not used (guard gap or bad).
+        (n,) half set 1 or 2; 0 is a frame in neither (guard gap or bad).
     axes
         Two axes, score and confidence; new ones without them.
 
@@ -204,7 +204,7 @@ def plot_scores(
     """
     axes = new_axes(2, 1, size=(5.0, 2.9), sharex=True) if axes is None else axes
     half = np.ones(len(frames), int) if half is None else np.asarray(half)
-    groups = ((1, BLUE, "half 1"), (2, GREEN, "half 2"), (0, MUTED, "not used"))
+    groups = ((1, BLUE, "half 1"), (2, GREEN, "half 2"), (0, MUTED, "in neither half"))
     panels = ((axes[0], np.asarray(score), "Score"), (axes[1], confidence, "Confidence"))
     for ax, values, name in panels:
         if values is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from single_rs.records.check import Check, Criterion, Validation
+from single_rs.report.data import figure_data
 from single_rs.report.svg import figure_svg
 from single_rs.report.views import Badge, Figure, Link, Table
 
@@ -76,4 +77,5 @@ def check_figures(check: Check, prefix: str) -> Iterator[Figure]:
         caption = _CAPTIONS[check.name, name]
         width, height = drawing.get_size_inches()
         svg = figure_svg(drawing, f"{prefix}-{name}", f"{check.title}: {caption}")
-        yield Figure(f"Check: {check.title}", caption, svg, width > _WIDE * height, f"{prefix}-{name}")
+        wide, data = width > _WIDE * height, figure_data(drawing)
+        yield Figure(f"Check: {check.title}", caption, svg, wide, f"{prefix}-{name}", data)

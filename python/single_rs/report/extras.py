@@ -136,6 +136,9 @@ def _sites(particle: ParticleFiles) -> Iterator[Figure]:
     from single_rs.plots.structure import plot_site_types
 
     kinds = np.array([SITES.index(name) if name in SITES else -1 for name in table.columns["site"]])
+    surface = particle.atoms.surface if particle.atoms is not None else None
+    if surface is not None and len(surface) == len(kinds):
+        kinds[~surface] = SITES.index("bulk")
     if (kinds > 0).any():
         yield drawn(
             plot_site_types(kinds), f"p{particle.number}-sites", "Surface sites",
@@ -181,8 +184,12 @@ def _structure_card(particle: ParticleFiles) -> Iterator[tuple[str, FactList]]:
     types = content.get("structure_types") or {}
     grains = content.get("grains") or []
     listed = ", ".join(f"{grain.get('structure')} {grain.get('atoms')}" for grain in grains)
+    surface = particle.atoms.surface if particle.atoms is not None else None
+    kinds = ", ".join(f"{number} {kind}" for kind, number in types.items() if number)
+    if types.get("other") and surface is not None:
+        kinds += f"; {int(surface.sum())} atoms are at the surface, where most have too few neighbours to tell"
     rows: list[tuple[str, Any]] = [
-        ("Structure", ", ".join(f"{number} {kind}" for kind, number in types.items() if number) or DASH),
+        ("Structure by neighbours", kinds or DASH),
         ("Grains", f"{len(grains)}: {listed}" if grains else "none"),
     ]
     if boundaries := content.get("boundaries"):

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from single_rs import plots
+from single_rs.report.data import figure_data
 from single_rs.report.numbers import Numbers, count, unit_cell, used_frames
 from single_rs.report.svg import figure_svg
-from single_rs.report.views import Figure
+from single_rs.report.views import Figure, Quantity, concise
 
 if TYPE_CHECKING:
     from single_rs.report.files import ParticleFiles, RunFiles
@@ -32,7 +33,7 @@ __all__ = [
 # and shot noise of large areas, above is noise alone in a single frame.
 _DISPLAY_BAND = (0.08, 0.65)
 # Widths of figures in inches: half of the page and all of it, at `svg.PIXELS_PER_INCH`.
-_HALF, _WIDE = 4.7, 9.6
+_HALF, _WIDE = 4.2, 9.6
 # Low-order reflections that are marked in the FSC, by lattice type.
 _REFLECTIONS = {
     "fcc": ((1, 1, 1), (2, 0, 0), (2, 2, 0), (3, 1, 1), (3, 3, 1), (4, 2, 2)),
@@ -41,11 +42,11 @@ _REFLECTIONS = {
 }
 
 
-def drawn(axes: Any, name: str, title: str, caption: str, *, wide: bool = False, height: float = 2.7) -> Figure:
+def drawn(axes: Any, name: str, title: str, caption: str, *, wide: bool = False, height: float = 2.5) -> Figure:
     """Draw the figure that owns axes, laid out anew for a half or the full width of the page (height in inches)."""
     figure = np.ravel(axes)[0].figure
     figure.set_size_inches(_WIDE if wide else _HALF, height)
-    return Figure(title, caption, figure_svg(figure, name, f"{title}. {caption}"), wide)
+    return Figure(title, caption, figure_svg(figure, name, f"{title}. {caption}"), wide, name, figure_data(figure))
 
 
 def movie_figures(run: RunFiles) -> Iterator[Figure]:
@@ -128,11 +129,12 @@ def _fsc_figure(particle: ParticleFiles) -> Iterator[Figure]:
     if particle.fsc is None:
         return
     resolution = particle.summary.get("resolution")
-    said = f"Falls to 0.143 at {resolution:.2f} Å." if resolution else "No resolution was stated."
+    said = f"Below 0.143 for good from {resolution:.2f} Å." if resolution else "No resolution was stated."
     axes = plots.plot_fsc(*particle.fsc, resolution=resolution, reflections=_reflections(particle))
     yield drawn(
         axes, f"p{particle.number}-fsc", "Fourier shell correlation",
-        f"Agreement of two maps made from independent halves of the frames. {said}",
+        f"Agreement of two maps made from independent halves of the frames. {said} It dips between the reflections of "
+        "the lattice (marked), where a crystal scatters little.",
     )  # fmt: skip
 
 
@@ -168,7 +170,8 @@ def map_figures(particle: ParticleFiles) -> Iterator[Figure]:
         below = "" if rows < 3 else "; the atoms, blue where compressed along the radius and red where stretched"
         yield drawn(
             axes, f"{key}-zones", "Zone axes", "Along directions of the particle's own lattice: the map projected "
-            f"through the whole particle; a slice of it 1 Å thick through a plane of atoms{below}.", wide=True,
+            f"through the whole particle; a slice of it 1 Å thick through a plane of atoms{below}. One scale for all; "
+            "each picture of the map from the level outside to its peak.", wide=True,
             height=3.2 * rows,
         )  # fmt: skip
 
@@ -183,8 +186,8 @@ def atom_figures(particle: ParticleFiles) -> Iterator[Figure]:
     if radial is not None:
         yield drawn(
             plots.plot_strain_histogram(radial, surface), f"{key}-strain", "Radial strain",
-            f"∂u/∂r along the radius, against {_reference(particle)}; mean ± standard deviation. Outliers count in "
-            "the end bins.",
+            f"∂u/∂r along the radius, against {_reference(particle)}; the spread is the standard deviation over "
+            "the atoms. Outliers count in the end bins.",
         )  # fmt: skip
         yield drawn(
             plots.plot_radial_strain(atoms.positions, radial, surface), f"{key}-radial", "Radial strain against radius",
@@ -192,11 +195,13 @@ def atom_figures(particle: ParticleFiles) -> Iterator[Figure]:
         )  # fmt: skip
     distances = plots.neighbour_distances(atoms.positions)[1]
     if len(distances):
-        fitted = particle.lattice.get("nearest_neighbour")
+        fitted, spread = particle.lattice.get("nearest_neighbour"), 100 * float(distances.std())
+        mean = concise(distances.mean(), distances.std() / np.sqrt(len(distances)), 3)
+        spread_err = spread / np.sqrt(2 * len(distances))
         yield drawn(
             plots.plot_neighbour_distances(atoms.positions, surface, reference=fitted),
-            f"{key}-bonds", "Nearest-neighbour distances", f"{count(len(distances), 'bond')}, "
-            f"mean {distances.mean():.3f} Å, standard deviation {distances.std() * 100:.1f} pm.",
+            f"{key}-bonds", "Nearest-neighbour distances", f"{count(len(distances), 'bond')}: "
+            f"mean {mean} Å, standard deviation of single bonds {Quantity(spread, 1, 'pm', spread_err)}.",
         )  # fmt: skip
     if sigma is not None:
         yield drawn(

@@ -17,7 +17,7 @@ from single_rs import plots
 from single_rs.report.files import ParticleFiles
 from single_rs.report.views import Quantity
 
-__all__ = ["Numbers", "cell_of", "count", "unit_cell"]
+__all__ = ["Numbers", "cell_of", "count", "scaled", "unit_cell", "used_frames"]
 
 CELL = (("a", "a"), ("b", "b"), ("c", "c"), ("alpha", "α"), ("beta", "β"), ("gamma", "γ"))
 
@@ -63,7 +63,7 @@ class Numbers:
         return cls(
             atoms=Quantity(len(atoms.positions) if atoms is not None else summary.get("atoms"), 0),
             surface=Quantity(None if surface is None else surface.sum(), 0),
-            diameter=Quantity(_scaled(size, 0.1), 2, "nm", _scaled(size_err, 0.1) if size_err else None),
+            diameter=Quantity(scaled(size, 0.1), 2, "nm", scaled(size_err, 0.1) if size_err else None),
             resolution=Quantity(summary.get("resolution"), 2, "Å"),
             pixel_size=Quantity(summary.get("pixel_size", particle.pixel_size), 4, "Å"),
             graphene_pixel=Quantity(ruler["pixel_size"], 4, "Å", ruler.get("error")) if ruler else None,
@@ -75,11 +75,11 @@ class Numbers:
             sigma_axes=axes[0] if axes else None,
             worst_axis=axes[1] if axes else None,
             radial=tuple(
-                (name, Quantity(_scaled(values[key], 100), 2, "%", _scaled(errors.get(key), 100)))
+                (name, Quantity(scaled(values[key], 100), 2, "%", scaled(errors.get(key), 100)))
                 for key, name in (
                     ("radial_strain", "Mean radial strain"),
-                    ("radial_strain_core", "Mean radial strain, core"),
-                    ("radial_strain_surface", "Mean radial strain, surface"),
+                    ("radial_strain_core", "… of the core"),
+                    ("radial_strain_surface", "… of the surface"),
                 )
                 if key in values
             ),
@@ -89,8 +89,8 @@ class Numbers:
                 for key, name in CELL
             ) if cell else (),
             volume=Quantity(cell.get("volume"), 2, "Å³", cell.get("volume_err")),
-            against_bulk=Quantity(_scaled(grown.get("mean"), 100), 2, "%", _scaled(grown.get("mean_err"), 100)),
-            on_sites=Quantity(_scaled(lattice.get("fraction_on_sites"), 100), 1, "%"),
+            against_bulk=Quantity(scaled(grown.get("mean"), 100), 2, "%", scaled(grown.get("mean_err"), 100)),
+            on_sites=Quantity(scaled(lattice.get("fraction_on_sites"), 100), 1, "%"),
         )  # fmt: skip
 
     @property
@@ -128,7 +128,7 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def _scaled(value: Any, factor: float) -> float | None:
+def scaled(value: Any, factor: float) -> float | None:
     """Return a number times a factor, ``None`` where there is no number."""
     return factor * value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from single_rs.report import figures, tables
+from single_rs.report.certainty import least_known, reasons_with_limits
+from single_rs.report.data import atom_data
 from single_rs.report.extras import extra_figures, extra_tables
 from single_rs.report.files import VERDICTS, ParticleFiles, RunFiles
 from single_rs.report.numbers import Numbers, count, unit_cell
@@ -18,6 +20,7 @@ from single_rs.report.views import (
     DASH,
     Badge,
     Details,
+    Downloads,
     Figure,
     Gaps,
     Grid,
@@ -35,7 +38,7 @@ from single_rs.report.views import (
 
 __all__ = ["render"]
 
-MOVIE_FRAMES = 200  # of all particles together: 12 kB each, so that the movies stay below 3 MB
+MOVIE_FRAMES = 120  # of all particles together: 6 to 12 kB each, so that the movies stay below 1.5 MB
 _PANELS = {
     "raw": "Frame as recorded",
     "denoised": "Denoised for display",
@@ -67,7 +70,6 @@ def render(run: RunFiles) -> str:
     timed = tables.timing_table(stages) if stages and isinstance(stages, dict) else None
     sections.append(Section("timing", "Timing", [timed or Note("run.json records no times.")]))
     sections.append(Section("settings", "Settings", _settings(run.info)))
-    views = any(isinstance(block, Stage) and block.viewer for section in sections for block in section.blocks)
     page = Page(
         title=_title(run),
         eyebrow=_eyebrow(run),
@@ -77,7 +79,7 @@ def render(run: RunFiles) -> str:
         footer=f"Made by single_rs {__version__} from {run.folder.resolve().name}. Positions are in the particle's own "
         "frame. σ is one standard deviation per axis as stated by the program; resolution is where the half maps' "
         "correlation falls to 0.143.",
-        scripts=(*(["plotly.js"] if views else []), "density.js", "report.js", "player.js"),
+        scripts=("report.js", "density.js", "viewer.js", "player.js"),
     )
     return render_page(page)
 
@@ -149,10 +151,15 @@ def _gaps(gaps: Iterable[Any]) -> list[Gaps]:
 
 def _particle(particle: ParticleFiles, numbers: Numbers, frames: int) -> Section:
     """Return the section of one particle, with so many frames in its movie."""
-    blocks: list[Any] = [Verdict(particle.verdict, particle.reasons)] if particle.reasons else []
+    reasons = reasons_with_limits(particle.reasons)
+    blocks: list[Any] = [Verdict(particle.verdict, reasons, least_known(particle, numbers))]
     data = view_data(particle, unit_cell(particle))
     viewer = None if data is None else Viewer(particle.number, data)
     blocks.append(Stage(viewer, tables.particle_facts(particle, numbers)))
+    files = (
+        [("All atoms as CSV", f"atoms_{particle.number:02d}.csv", atom_data(particle.atoms))] if particle.atoms else []
+    )
+    blocks.append(Details("All numbers as a table", [tables.number_table(particle, numbers), Downloads(files)]))
     tumbling = tumbling_data(particle, frames)
     if tumbling is not None:
         atoms = particle.atoms is not None and len(particle.atoms.positions) > 0

@@ -6,6 +6,7 @@ that one drawing serves both themes. Text stays text: it is selectable, searchab
 
 from __future__ import annotations
 
+import base64
 import html
 import io
 import re
@@ -36,6 +37,23 @@ _VARIABLES = {
 }
 
 
+_PICTURE = re.compile(r"data:image/png;base64,([A-Za-z0-9+/=\s]+)")
+_QUALITY = 88  # of the JPEG
+
+
+def _smaller(found: re.Match[str]) -> str:
+    """Return a picture without transparency as JPEG where that is shorter: noise makes PNG files large."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(base64.b64decode(found[1]))) as picture:
+        if "A" in picture.getbands() and picture.getextrema()[-1][0] < 255:
+            return found[0]
+        target = io.BytesIO()
+        picture.convert("RGB").save(target, "JPEG", quality=_QUALITY)
+    shorter = base64.b64encode(target.getvalue()).decode("ascii")
+    return f"data:image/jpeg;base64,{shorter}" if len(shorter) < len(found[1]) else found[0]
+
+
 def figure_svg(figure: Figure, name: str, alt: str) -> str:
     """Draw a figure as an inline ``<svg>`` element.
 
@@ -61,6 +79,7 @@ def figure_svg(figure: Figure, name: str, alt: str) -> str:
     drawing = drawing[drawing.index("<svg") :]
     drawing = re.sub(r"<metadata>.*?</metadata>", "", drawing, flags=re.DOTALL)
     drawing = re.sub(r"<!--.*?-->\s*", "", drawing, flags=re.DOTALL)
+    drawing = _PICTURE.sub(_smaller, drawing)
     drawing = re.sub(r'\bid="', f'id="{name}-', drawing)
     drawing = re.sub(r"url\(#", f"url(#{name}-", drawing)
     drawing = re.sub(r'xlink:href="#', f'xlink:href="#{name}-', drawing)

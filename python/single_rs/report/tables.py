@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from single_rs.report.views import Badge, Code, FactList, Facts, Link, Meter, Quantity, Row, Table
+from single_rs.report.numbers import scaled
+from single_rs.report.views import DASH, Badge, Code, FactList, Facts, Link, Meter, Quantity, Row, Table
 
 if TYPE_CHECKING:
     from single_rs.report.files import ParticleFiles
     from single_rs.report.numbers import Numbers
 
-__all__ = ["particle_facts", "record_table", "settings_tables", "summary_table", "timing_table"]
+__all__ = ["number_table", "particle_facts", "record_table", "settings_tables", "summary_table", "timing_table"]
 
 AUTO = "from the data"
 # Names in run.json → names on the page.
@@ -24,10 +25,10 @@ _RECORD = (
 def summary_table(particles: list[tuple[ParticleFiles, Numbers]]) -> Table:
     """Return one line per particle."""
     heads = ("Particle", "Verdict", "Atoms", "Diameter", "Resolution", "σ per axis", "Frames used",
-             "a (Å)", "b (Å)", "c (Å)", "α (°)", "β (°)", "γ (°)")  # fmt: skip
+             "a (Å)", "b (Å)", "c (Å)")  # fmt: skip
     rows = []
     for particle, numbers in particles:
-        cell = [Quantity(q.value, q.decimals, "", q.error, short=True) for _, q in numbers.cell] or [Quantity(None)] * 6
+        cell = [Quantity(q.value, 4, "", q.error, short=True) for _, q in numbers.cell[:3]] or [Quantity(None)] * 3
         rows.append((
             Link(f"Particle {particle.number}", f"particle-{particle.number}"), Badge(particle.verdict), numbers.atoms,
             numbers.diameter, numbers.resolution, numbers.sigma, numbers.frames_used, *cell,
@@ -39,9 +40,9 @@ def particle_facts(particle: ParticleFiles, numbers: Numbers) -> FactList:
     """Return the numbers of one particle, and those of its lattice."""
     rows: list[tuple[str, Any]] = [
         ("Atoms", numbers.atoms),
-        ("of the surface", numbers.surface),
+        ("… of the surface", numbers.surface),
         ("Diameter", numbers.diameter),
-        ("Resolution, FSC 0.143", numbers.resolution),
+        ("Resolution", numbers.resolution),
         ("Pixel size", numbers.pixel_size),
     ]
     if numbers.graphene_pixel is not None:
@@ -69,6 +70,37 @@ def _lattice(particle: ParticleFiles, numbers: Numbers) -> Facts:
     if len(domains) > 1:
         rows.append(("Domains", ", ".join(f"{d.get('relation')} ({d.get('atoms')})" for d in domains)))
     return Facts(f"Lattice, {particle.lattice.get('structure', 'best fit')}", rows)
+
+
+def number_table(particle: ParticleFiles, numbers: Numbers) -> Table:
+    """Return all numbers of a particle with error, spread over the atoms and unit, in columns to copy."""
+    named: list[tuple[str, Quantity]] = [
+        ("atoms", numbers.atoms),
+        ("surface atoms", numbers.surface),
+        ("diameter", numbers.diameter),
+        ("resolution", numbers.resolution),
+        ("pixel size", numbers.pixel_size),
+        ("frames", Quantity(numbers.frames, 0)),
+        ("frames used", Quantity(numbers.used, 0)),
+        ("views covered", numbers.coverage),
+        ("median σ per axis", numbers.sigma),
+        *numbers.cell,
+        ("volume of the cell", numbers.volume),
+        ("mean edge against bulk", numbers.against_bulk),
+    ]
+    rows: list[Row] = [
+        (name, Quantity(q.value, q.decimals), Quantity(q.error, q.decimals), "", q.unit)
+        for name, q in named
+        if q.amount != DASH
+    ]
+    strain = particle.summary.get("strain")
+    measures = strain.get("statistics") if isinstance(strain, dict) else None
+    for measure, groups in (measures if isinstance(measures, dict) else {}).items():
+        factor, unit = (1.0, "°") if measure == "rotation" else (100.0, "%")
+        for group, found in groups.items():
+            value, error, spread = (Quantity(scaled(found.get(k), factor), 3) for k in ("mean", "mean_err", "std"))
+            rows.append((f"strain {measure}, {group}".replace("_", " "), value, error, spread, unit))
+    return Table("All numbers", ("Quantity", "Value", "Standard error", "Spread over atoms", "Unit"), rows, copy=True)
 
 
 def timing_table(stages: Mapping[str, Mapping[str, Any]]) -> Table:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from importlib import resources
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from single_rs.report.views import Page
 
@@ -34,17 +35,19 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.globals["asset"] = _asset
+    environment.filters["data_uri"] = _data_uri
     # Data for the scripts keep the order of their keys; NaN is no JSON.
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
     return environment
+
+
+def _data_uri(text: str) -> str:
+    """Return a CSV file as an address, so that it can be saved without a script."""
+    return "data:text/csv;charset=utf-8," + quote(text, safe=",:/()|")
 
 
 def _asset(name: str) -> Markup:
     """Return a style sheet or script that ships with the package."""
     from markupsafe import Markup
 
-    if name == "plotly.js":
-        from plotly.offline import get_plotlyjs
-
-        return Markup(get_plotlyjs().replace("</script", "<\\/script"))
     return Markup((resources.files("single_rs.report") / "assets" / name).read_text(encoding="utf-8"))

@@ -15,6 +15,7 @@ __all__ = [
     "Badge",
     "Code",
     "Details",
+    "Downloads",
     "FactList",
     "Facts",
     "Figure",
@@ -240,11 +241,20 @@ class Gaps:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The reasons of a verdict."""
+    """A verdict: each reason with its limit, beside what is least known."""
 
     kind: ClassVar[str] = "verdict"
     verdict: str
-    reasons: Sequence[str]
+    reasons: Sequence[tuple[str, str]]
+    least: Facts
+
+
+@dataclass(frozen=True)
+class Downloads:
+    """Files within the page: what each holds, its name, its content."""
+
+    kind: ClassVar[str] = "downloads"
+    files: Sequence[tuple[str, str, str]]
 
 
 @dataclass(frozen=True)
@@ -276,11 +286,12 @@ class Player:
 
 @dataclass(frozen=True)
 class Details:
-    """Blocks that open on demand."""
+    """Blocks that open on demand, and on paper when `printed`."""
 
     kind: ClassVar[str] = "details"
     title: str
     blocks: Sequence[Any]
+    printed: bool = False
 
 
 @dataclass(frozen=True)

@@ -127,6 +127,9 @@ def fit_lattice(
     found = [(kind, find_domain(x, s, kind, nearest, everyone, None)) for kind in kinds]
     held = [(gain(member, kind, len(x)), kind, member) for kind, member in found if member is not None]
     if not held:
+        form = find_form(x, s, nearest, cutoff) if structure in (None, "fcc") else None
+        if form is not None:
+            raise ConvergenceError(_no_parts(form, len(x)))
         raise ConvergenceError(
             f"no lattice ({structure or ', '.join(k.name for k in kinds)}) holds {SMALLEST_DOMAIN} of the {len(x)} "
             f"atoms (nearest neighbours {nearest:.2f} Å); check the tracing or name the structure"
@@ -151,10 +154,7 @@ def fit_lattice(
         parts = next((m for _, k, m in held if k.name == "fcc"), None)
         kind = prototype("fcc")
         if parts is None or gain(parts, kind, len(x)) < _PART_GAIN:
-            raise ConvergenceError(
-                f"no lattice: {form.atoms} of {len(x)} atoms are on the sites of one {form.name}, whose parts are too "
-                "small or too noisy for a lattice of their own"
-            )
+            raise ConvergenceError(_no_parts(form, len(x)))
         main = parts
     if kind.name == "diamond" and structure is None and not pure:
         # Diamond with two species, told by the symbols or by the formula alone, is zincblende.
@@ -214,6 +214,14 @@ def _order(member: Member, kind: Prototype, first: NDArray[np.bool_]) -> float:
     known = member.indexed
     right = float(np.mean((site_species(member.sites[known], kind) == 0) == first[known]))
     return max(right, 1 - right)
+
+
+def _no_parts(form: Form, count: int) -> str:
+    """Say that a multiply twinned form was found, and no lattice of its parts."""
+    return (
+        f"no lattice: {form.atoms} of {count} atoms are on the sites of one {form.name}, whose parts are too small or "
+        "too noisy for a lattice of their own"
+    )
 
 
 def _usual(element: str | None, names: NDArray[np.str_] | None) -> str | None:
