@@ -32,7 +32,7 @@ _PLANES = 7
 
 @dataclass(frozen=True)
 class SurfaceCheck:
-    """Surface energy of a calculator and the measured one of an element.
+    """Surface energy of a calculator beside the measured one.
 
     Attributes
     ----------
