@@ -360,7 +360,7 @@ def _all_of(images: np.ndarray, count: int) -> bool:
 
 def _posed(path: Path) -> tuple[np.ndarray, Poses]:
     """Read the poses of some images of the stack, and these images."""
-    source = path.with_name("stack.mrcs")
+    source = path.with_name(layout.STACK)
     stack, poses = posed_stack(path, read_stack(source), source)
     return stack.images, poses
 
