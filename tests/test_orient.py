@@ -259,7 +259,7 @@ def _power_ratio(frames, reference):
     """Power from the table over the power of slices, at random poses."""
     rotations = Rotation.random(400, random_state=7).as_matrix()
     slices = _core.project_slices(reference.volume, frames.plane, PAD, rotations.astype(np.float32))
-    one = replace(frames, spectra=frames.spectra[:1], gain=frames.gain[:1])
+    one = replace(frames, spectra=frames.spectra[:1], frame_weight=frames.frame_weight[:1])
     every = np.zeros(400, np.int64)
     _, power, _ = look_up(one, reference, rotations, every, np.zeros((400, 2)), 0)
     return power / ((np.abs(slices) ** 2) @ frames.weights)

@@ -73,7 +73,7 @@ def classify(
     -------
     probability
         (n, element) of each of `elements`, in the order given; all the same where nothing tells them apart.
-    gain
+    log_likelihood_ratio
         Log-likelihood, nats, over that of one element, less the information criterion; more than 0 tells them apart.
     """
     from ase.data import atomic_numbers
@@ -85,16 +85,16 @@ def classify(
     _, _, alone, bare = _mixture(points, design, np.ones((n, 1)))
     plain = _best(points, design[:, :0], _cuts(points[:, 0], count))
     best, centre, likelihood = _best(points, design, [plain[0], *_cuts(bare[:, 0], count)])
-    gain = likelihood - alone - criterion
-    if gain <= 0:
+    log_likelihood_ratio = likelihood - alone - criterion
+    if log_likelihood_ratio <= 0:
         # A shell of another element goes with the surroundings, but differs by more than they can make.
         apart = plain[2] - _mixture(points, design[:, :0], np.ones((n, 1)))[2] - criterion
         if apart <= SURE * n:
-            return np.full((n, count), 1.0 / count), gain
-        (best, centre, _), gain = plain, apart
+            return np.full((n, count), 1.0 / count), log_likelihood_ratio
+        (best, centre, _), log_likelihood_ratio = plain, apart
     out = np.empty_like(best)
     out[:, np.argsort([atomic_numbers[e] for e in elements])] = best[:, np.argsort(centre[:, 0])]
-    return out, gain
+    return out, log_likelihood_ratio
 
 
 def _cuts(level: NDArray[np.float64], count: int) -> list[NDArray[np.float64]]:

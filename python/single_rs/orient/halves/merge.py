@@ -55,7 +55,7 @@ def merge_halves(first: HalfSolver, first_poses: HalfPoses, second: HalfSolver, 
     of = np.repeat(every, count)
     starts = np.zeros((n * count, 2))
     overlap, power, _ = look_up(frames, reference, mates.reshape(-1, 3, 3), of, starts, second.window)
-    rough = likelihood(overlap, power, of, frames.gain).reshape(n, count).mean(axis=0)
+    rough = likelihood(overlap, power, of, frames.frame_weight).reshape(n, count).mean(axis=0)
     # The ways are right to a degree only, and turns that are no symmetry quite may lie between two: lay each anew.
     laid = []
     for way in np.argsort(-rough, kind="stable")[:FINALISTS]:
@@ -90,7 +90,7 @@ def _laid(
         rotations = rotations @ turn
         shifts = shifts + (rotations @ moved)[:, :2]
     overlap, power = exact_fit(frames, reference, rotations[sample], every, shifts[sample])
-    return float(likelihood(overlap, power, every, frames.gain).mean()), rotations, shifts
+    return float(likelihood(overlap, power, every, frames.frame_weight).mean()), rotations, shifts
 
 
 def robust_mean(rotations: NDArray[np.float64]) -> NDArray[np.float64]:

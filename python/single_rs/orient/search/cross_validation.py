@@ -35,7 +35,7 @@ def lead_over_mates(
     frame = np.repeat(np.arange(n), mates.shape[1])
     starts = np.repeat(shifts, mates.shape[1], axis=0)
     overlap, power, _ = look_up(frames, reference, mates.reshape(-1, 3, 3), frame, starts, steps)
-    gain = likelihood(overlap, power, frame, frames.gain).reshape(n, 2, len(turns))
+    gain = likelihood(overlap, power, frame, frames.frame_weight).reshape(n, 2, len(turns))
     rivals = np.delete((gain[:, 0, 0, None, None] - gain).mean(axis=0).ravel(), 0)
     return float(rivals.min(initial=np.inf))
 
@@ -52,5 +52,5 @@ def gain_over_null(
     both = np.stack([rotations, np.roll(rotations, n // 2, axis=0)], axis=1).reshape(-1, 3, 3)
     frame = np.repeat(np.arange(n), 2)
     overlap, power, _ = look_up(frames, reference, both, frame, np.repeat(shifts, 2, axis=0), steps)
-    own, other = likelihood(overlap, power, frame, frames.gain).reshape(n, 2).mean(axis=0)
+    own, other = likelihood(overlap, power, frame, frames.frame_weight).reshape(n, 2).mean(axis=0)
     return float(own - other)

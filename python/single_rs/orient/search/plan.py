@@ -62,5 +62,5 @@ def search(frames: FrameSet, reference: Reference, candidates: Candidates, plan:
     """Finalists of all frames among `candidates` and what climbs out of them."""
     posed = frames.posed(candidates.rotations, frame_of=candidates.frame)
     prior = candidates.prior.astype(np.float32)
-    rotations, shifts, there = _core.search_poses(posed, reference, frames.gain, prior, plan)
+    rotations, shifts, there = _core.search_poses(posed, reference, frames.frame_weight, prior, plan)
     return Finalists(rotations.astype(float), shifts.astype(float), there)

@@ -106,7 +106,7 @@ def search_round(
     half: HalfSolver, fold: Fold, reference: Reference, candidates: Candidates, temper: float | None
 ) -> HalfPoses:
     """Search all frames of a fold, compare the finalists at their tops, let the chain decide, polish what it chose."""
-    every, gain = np.arange(len(fold.members)), fold.frames.gain
+    every, gain = np.arange(len(fold.members)), fold.frames.frame_weight
     finalists = search(fold.frames, reference, candidates, SearchPlan(half.window, temper or 1.0))
     there, rotations, shifts = finalists.there, finalists.rotations, finalists.shifts
     frame, place = np.nonzero(there)

@@ -168,7 +168,7 @@ class HalfSolver:
             self.window,
             self.spacing,
         )
-        return likelihood(overlap, power, frame, frames.gain), shifts
+        return likelihood(overlap, power, frame, frames.frame_weight), shifts
 
     def polish(
         self,
@@ -190,7 +190,7 @@ class HalfSolver:
             POLISH_REACH,
             2 * self.spacing,
         )
-        return Fitted(r.astype(float), t.astype(float), likelihood(overlap, power, frame, frames.gain))
+        return Fitted(r.astype(float), t.astype(float), likelihood(overlap, power, frame, frames.frame_weight))
 
     def sums(self, frames: FrameSet, poses: HalfPoses) -> Sums:
         """Accumulated slices of `frames`, each with the weight of its pose."""
@@ -233,7 +233,7 @@ class HalfSolver:
         """Accumulate posed frames, one pair of sums per group."""
         return _core.insert_slices(
             frames.posed(rotations, shifts),
-            np.ascontiguousarray(weight * frames.gain, np.float32),
+            np.ascontiguousarray(weight * frames.frame_weight, np.float32),
             group.astype(np.int32),
             groups,
             PAD,
