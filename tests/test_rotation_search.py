@@ -23,7 +23,7 @@ def fcc(radius: float) -> np.ndarray:
     return x[np.linalg.norm(x - [1.1, 0.4, 0.8], axis=1) < radius]
 
 
-def test_a_turned_and_moved_particle_is_laid_on_itself() -> None:
+def test_a_turned_and_moved_particle_is_aligned_with_itself() -> None:
     atoms = np.random.Generator(np.random.Philox(key=1)).uniform(-7, 7, (40, 3))
     turn = Rotation.from_rotvec([1.1, -0.7, 1.9]).as_matrix()
     found, alike = volume_alignments(cloud(atoms), cloud(atoms @ turn.T + [0.7, -1.2, 0.4]), 3, 10, 8)

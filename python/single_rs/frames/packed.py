@@ -1,4 +1,4 @@
-"""The frames of one particle as the kernels want them: time blocks, packed spectra, weights, poses."""
+"""The frames of one particle as the kernels take them: time blocks, packed spectra, weights, poses."""
 
 from __future__ import annotations
 

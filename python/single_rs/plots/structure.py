@@ -142,7 +142,7 @@ def plot_dislocation(
     dislocation
         One of `find_dislocations`.
     structure_type
-        (n,) int; atoms of a stacking fault (hcp, 2) are told apart when given.
+        (n,) int; atoms of a stacking fault (hcp, 2) are shown apart when given.
     ax
         Axes to draw in; new ones without it.
 
@@ -188,7 +188,7 @@ def plot_site_types(sites: np.ndarray, *, ax: Axes | None = None) -> Axes:
 
     Returns
     -------
-    The axes; bulk atoms are left out, and told in the title.
+    The axes; bulk atoms are left out, and counted in the title.
     """
     from single_rs.analysis.structure.shape import SITES
 

@@ -74,7 +74,7 @@ def normal_factor(
 def effective_heights(
     problem: RefinementProblem, model: Model, information: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Height (n,) at which f₀ alone tells as much of an atom's position as all filters do.
+    """Height (n,) at which f₀ alone contains as much of an atom's position as all filters do.
 
     Atoms far from the centre are often far out of focus. Over all rotations an atom at radius r (in half boxes) has
     ⟨ζ²⟩ = r²/3 and ⟨ζ⁴⟩ = r⁴/5; odd powers vanish, and powers of the depth beyond the second are small.

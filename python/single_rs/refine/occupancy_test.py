@@ -126,7 +126,7 @@ def decide(problem: RefinementProblem, model: Model, half: NDArray[np.int8], con
     least = bic_penalty(problem)
     exists = (log_likelihood_ratio > least) & (height > config.min_height) & (probability >= config.min_probability)
     if exists[:n].mean() < LEAST_SHARE:
-        # Atoms that are mostly wrong cannot judge each other; the verdict on the particle will tell.
+        # Atoms that are mostly wrong cannot judge each other; the verdict on the particle decides.
         return Decision(model, probability[:n], np.ones(n, bool), 0)
     bond = neighbour_cutoff(model.positions)[0]
     everyone = np.concatenate([model.positions[exists[:n]], sites])

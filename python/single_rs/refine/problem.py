@@ -41,7 +41,7 @@ def single(values: NDArray[np.floating]) -> NDArray[np.float32]:
 class Model:
     """Atoms in the particle's frame: positions (n, 3) px, heights (n,) of mean 1, excess widths (n,) Å².
 
-    `tensors` (n, 6) Å² are excess U (xx, yy, zz, xy, xz, yz), or None where the widths tell all; the widths are then
+    `tensors` (n, 6) Å² are excess U (xx, yy, zz, xy, xz, yz), or None where the widths suffice; the widths are then
     those of their traces.
     """
 
@@ -243,7 +243,7 @@ class RefinementProblem:
     def step_depths(self, fitness: Fitness) -> None:
         """Newton step of each frame's depth, px, which the focus shows, shrunk by the spread of all frames.
 
-        Where the frames differ by no more than twice what one of them tells, their depths are left at 0 for good.
+        Where the frames differ by no more than twice the error of one of them, their depths are left at 0 for good.
         """
         if self.depths is None:
             return

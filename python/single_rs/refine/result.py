@@ -134,7 +134,7 @@ def _species(
     parent_index: NDArray[np.int64],
     config: RefineConfig,
 ) -> tuple[NDArray[np.float64], NDArray[np.str_], float]:
-    """Probability (n, element), symbols (n,), and log-likelihood by which elements are told apart."""
+    """Probability (n, element), symbols (n,), and log-likelihood ratio of the elements over one."""
     log_likelihood_ratio = 0.0
     probability = np.empty((len(model), 0))
     if len(config.elements) > 1:

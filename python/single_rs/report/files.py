@@ -233,7 +233,7 @@ def _particle(number: int, folder: Path) -> ParticleFiles:
 
 
 def _read_later_steps(particle: ParticleFiles) -> None:
-    """Read what steps beyond the atoms wrote, where they did, and give the atoms the columns that speak of them."""
+    """Read what steps beyond the atoms wrote, where they did, and give the atoms the columns that describe them."""
     from single_rs.compare.rows import read_row
     from single_rs.store.validation import read_validation
 
