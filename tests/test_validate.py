@@ -83,7 +83,7 @@ def test_reprojections_know_right_atoms_and_poses(good):
 
 
 def test_noise_taken_off_leaves_the_correlation_of_the_signal(good):
-    """With frames made by the model itself, plus noise of the told spectrum, nothing is left unexplained."""
+    """With frames made by the model itself, plus noise of the given spectrum, nothing is left unexplained."""
     from single_rs.validate.perfect import predicted_frames
 
     ideal = sr.simulate.Crystal(good.atoms.positions, good.atoms.symbols)
@@ -233,7 +233,7 @@ def test_simulated_frames_are_picked_up_again(good, tmp_path, monkeypatch):
 
 
 def test_the_atoms_simulated_again_come_back(good, tmp_path, monkeypatch):
-    """All of the road but the pose search, which has tests of its own: it is told the poses, right or wrong ones."""
+    """The whole pipeline but the pose search, which has tests of its own: poses are given, right or wrong ones."""
     asked = []
 
     def searched(clean, *_, **__):

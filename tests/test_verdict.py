@@ -58,7 +58,7 @@ def test_each_reason_carries_its_limit_and_what_does_not_apply_is_named(model):
         "the half sets join with a lead of 77.0 nats per frame; 2.0 needed",
         "frames gain 20 nats more from their own poses than from others'; 5 needed",
         "the half maps agree to 0.87 Å; 1.20 Å needed",
-        "no second start was made, so that none is compared",
+        "no fallback engine was run, so that no second solution is compared",
         "no graphene stands out of the frames, so that it does not check the pixel size",
         "lattice constant 3.930 Å, +0.3 % from bulk Pt; 3.5 % allowed",
     ):

@@ -4,7 +4,7 @@ With ρ the height of a peak over the typical height at its radius, atoms follow
 
     f_atom(ρ) = 0.9 N(median, 1.48 MAD) + 0.1 U(0, median)
 
-(the flat part is for atoms that move or are partly occupied), and the peaks and wells left in the residual map a
+(the flat part is for atoms that move or are partly occupied), and the maxima and minima left in the residual map a
 logistic law, whose exponential tail is wider than that of Gaussian noise, as rings and streaks need. The odds of a peak
 are
 
@@ -100,7 +100,7 @@ class HeightLaw:
 
     @classmethod
     def learn(cls, ratio: np.ndarray, false_ratio: np.ndarray) -> HeightLaw:
-        """Learn from the ρ of the candidates (n,) and of the peaks and wells of the residual map (m,)."""
+        """Learn from the ρ of the candidates (n,) and of the maxima and minima of the residual map (m,)."""
         centre = float(np.median(ratio))
         width = max(robust_sigma(ratio), 0.05 * centre)
         if len(false_ratio) < 8:
@@ -151,7 +151,7 @@ def full_coordination(positions: np.ndarray, ratio: np.ndarray, distance: float,
 
 
 def neighbour_odds(positions: np.ndarray, distance: float, reach: float, coordination: int) -> np.ndarray:
-    """Odds from the surroundings: bonds of the right length speak for an atom, neighbours far too close against it.
+    """Odds from the surroundings: bonds of the right length raise them, neighbours far too close lower them.
 
     False peaks inside a close-packed crystal sit in its interstices, 0.61 or 0.71 neighbour distances from several
     atoms; there is no other room. A peak with a full shell of bonds and nobody too close is therefore an atom, while

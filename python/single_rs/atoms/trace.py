@@ -34,7 +34,7 @@ __all__ = ["trace_atoms"]
 
 # Peaks of smoothed noise above this many standard deviations are rarer than one per thousand voxels.
 NOISE_LEVEL = 3.0
-# Noise has wells as deep as its peaks are high; the wells between atoms are at most half as deep.
+# Noise has minima as deep as its maxima are high; minima between atoms are at most half as deep.
 MIN_ASYMMETRY = 1.35
 # Between 0.6, which noise and the shells of a particle with random poses reach, and 0.9, of any real particle.
 MIN_BOND_ORDER = 0.72
@@ -205,7 +205,7 @@ class _Scene:
         return np.asarray(ndimage.map_coordinates(volume, positions.T, order=1, mode="nearest"))
 
     def first_peaks(self) -> Fit:
-        """Peaks that stand out of the noise and out of the wells, as the start of the fit."""
+        """Peaks that stand out of the noise and of the minima, as the start of the fit."""
         position, value = self._peaks(self.smooth, max(NOISE_LEVEL * self.noise, 1e-9 * float(self.smooth.max())))
         if len(value) < self.config.min_atoms:
             raise NoParticleError(
@@ -214,16 +214,16 @@ class _Scene:
             )
         typical = typical_peak(value, self.config.min_atoms)
         strong = value > 0.5 * typical
-        _, wells = self._peaks(-self.smooth, 0.0)
-        depth = float(np.median(wells[: int(strong.sum())])) if len(wells) else 0.0
+        _, minima = self._peaks(-self.smooth, 0.0)
+        depth = float(np.median(minima[: int(strong.sum())])) if len(minima) else 0.0
         if typical < MIN_ASYMMETRY * depth:
             raise NoParticleError(
-                f"no particle in the map: its wells are {depth / typical:.2f} times as deep as its peaks are "
+                f"no particle in the map: its minima are {depth / typical:.2f} times as deep as its maxima are "
                 f"high, as in noise (at most {1 / MIN_ASYMMETRY:.2f} for atoms); "
                 "check the poses and the sign of the contrast"
             )
         if not self.halves:
-            # False peaks are as high as wells are deep, which the noise outside a filtered map does not tell.
+            # False maxima are as high as minima are deep, which the noise outside a filtered map does not show.
             self.floor = min(depth, 0.5 * typical)
         keep = value > max(0.5 * self.config.min_height * typical, self.floor)
         scale = float(np.median(self._value(position[strong], self.volume) / value[strong]))

@@ -18,7 +18,7 @@ __all__ = ["MARGIN_A", "Outline", "find_outline"]
 MARGIN_A = 3.0
 # Band, 1/Å, in which crystals scatter: from below their largest lattice spacings to where transfer fades.
 BAND = (0.3, 1.0)
-# Gaussian, Å, that smooths the map of energy before its regions are told apart.
+# Gaussian, Å, that smooths the map of energy before its regions are separated.
 SMOOTH_A = 1.5
 # Energy above this multiple of the mean is cut: one cosmic ray must not look like a particle.
 CLIP = 30.0

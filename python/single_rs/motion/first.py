@@ -38,7 +38,7 @@ CHUNK = 32
 SAMPLES = 16
 """Chunks, spread over the movie, from which the coefficients of the first trajectory are chosen."""
 ODD_VELOCITY = 0.2
-"""Disagreement of a chunk's velocity, px/frame, above which it is not believed."""
+"""Disagreement of a chunk's velocity, px/frame, above which it is rejected."""
 LEAST_CLARITY = 3.0
 """Height of the velocity's maximum in standard deviations of chance, mean over chunks, that makes a first trajectory;
 movies of shot noise have 2.0 at most."""

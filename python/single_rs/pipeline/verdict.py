@@ -236,7 +236,7 @@ def _judge_starts(poses: Poses, reasons: _Reasons) -> None:
     """Judge how far two searches agree, where there were two."""
     agreement, lead = poses.diagnostics.starts_agreement, poses.diagnostics.starts_lead
     if agreement is None:
-        reasons.passed.append("no second start was made, so that none is compared")
+        reasons.passed.append("no fallback engine was run, so that no second solution is compared")
     elif lead is not None and lead > CLEAR_LEAD:
         # The worse of two starts says nothing against one that explains the frames far better.
         reasons.passed.append(f"the better of two starts explains the frames by {100 * lead:.0f} % more")

@@ -1,7 +1,7 @@
 """Figures of the atoms: peak heights, uncertainties, strain and nearest-neighbour distances.
 
 Strain is a fraction in arrays and per cent in figures; the tensor order is xx, yy, zz, xy, xz, yz (tensor shear). Core
-and surface are always told apart: a surface atom has lost neighbours and its bonds contract for that reason alone.
+and surface are always shown apart: a surface atom has lost neighbours and its bonds contract for that reason alone.
 """
 
 from __future__ import annotations
@@ -328,7 +328,7 @@ def plot_neighbour_distances(
     reference: float | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Plot the histogram of nearest-neighbour distances; bonds with a surface atom are told apart.
+    """Plot the histogram of nearest-neighbour distances; bonds with a surface atom are shown apart.
 
     Parameters
     ----------

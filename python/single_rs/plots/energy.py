@@ -37,7 +37,7 @@ def plot_atom_energies(
     sigma
         (n,) standard error of each, eV.
     surface
-        (n,) bool; core and surface are told apart when given.
+        (n,) bool; core and surface are shown apart when given.
     ax
         Axes to draw in; new ones without it.
 

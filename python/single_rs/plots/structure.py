@@ -137,7 +137,7 @@ def plot_dislocation(
     dislocation
         One of `find_dislocations`.
     structure_type
-        (n,) int; atoms of a stacking fault (hcp, 2) are told apart when given.
+        (n,) int; atoms of a stacking fault (hcp, 2) are shown apart when given.
     ax
         Axes to draw in; new ones without it.
 
@@ -181,7 +181,7 @@ def plot_site_types(sites: np.ndarray, *, ax: Axes | None = None) -> Axes:
 
     Returns
     -------
-    The axes; bulk atoms are left out, and told in the title.
+    The axes; bulk atoms are left out, and counted in the title.
     """
     ax = new_axes(size=(3.5, 2.4)) if ax is None else ax
     kinds = np.asarray(sites, int)

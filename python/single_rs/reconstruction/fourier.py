@@ -89,7 +89,7 @@ def reconstruct(
     group = np.where(poses.half > 0, poses.half - 1, 2).astype(np.int32)
     sums = _core.insert_slices(
         frames.posed(poses.rotations),  # packed about the posed centres
-        np.ascontiguousarray(poses.weight * frames.gain, np.float32),
+        np.ascontiguousarray(poses.weight * frames.frame_weight, np.float32),
         group,
         3,
         PAD,

@@ -131,7 +131,7 @@ def _said(comparison: Comparison, quantity: str) -> str:
     for t in (t for t in comparison.trends if t.quantity == quantity):
         small, large = 0.1 / t.line.x_range[1], 0.1 / t.line.x_range[0]
         slope = concise(factor * t.line.slope / 10, factor * t.line.slope_err / 10, decimals)
-        known = "a slope" if t.line.chance < _CHANCE else "no slope that could be told from none"
+        known = "a slope" if t.line.chance < _CHANCE else "no slope that differs significantly from zero"
         parts.append(
             f"{known} over {t.line.count} particles of {small:.2f} to {large:.2f} nm, {slope} {unit} nm "
             f"(p = {t.line.chance:.2g})."

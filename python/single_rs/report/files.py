@@ -235,7 +235,7 @@ def _particle(number: int, folder: Path) -> ParticleFiles:
 
 
 def _read_later_steps(particle: ParticleFiles) -> None:
-    """Read what steps beyond the atoms wrote, where they did, and give the atoms the columns that speak of them."""
+    """Read what steps beyond the atoms wrote, where they did, and give the atoms the columns that describe them."""
     folder, gaps = particle.folder, particle.gaps
 
     def optional(name: str, reader: Callable[[Path], T]) -> T | None:

@@ -220,10 +220,10 @@ def load_case(folder: Path, config: Config | None = None, progress: Progress | N
 
 def _settings(run: dict[str, Any]) -> Config:
     """Return the settings that a run was made with, as far as the record tells them and this version knows them."""
-    told = run.get("config") or {}
+    recorded = run.get("config") or {}
     settings = Config()
     for stage in ("background", "orient", "reconstruct", "trace", "refine"):
-        for name, value in (told.get(stage) or {}).items():
+        for name, value in (recorded.get(stage) or {}).items():
             try:
                 settings = settings_from_dict(settings, {stage: {name: value}})
             except InputError as error:

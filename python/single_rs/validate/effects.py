@@ -113,7 +113,7 @@ class _Model:
 
     def __init__(self, case: Case, config: ValidateConfig) -> None:
         self.case, self.config = case, config
-        # Of the particle's size unless told: with the electrons, it decides what noise leaves of each reflection.
+        # Of the particle's size unless given: with the electrons, it decides what noise leaves of each reflection.
         diameter = config.model_diameter or max(case.clean.diameter, SMALLEST)
         self.crystal: Crystal = material_ball(case.element, diameter, case.seed)
         n, pixel = config.model_frames, case.pixel_size

@@ -135,7 +135,7 @@ def _gain(
     """Gain and predicted gain (n,) in nats of frames `rows`."""
     x = case.frames.spectra[rows]
     w = case.frames.weights.astype(np.float64)
-    factor = case.frames.gain[rows].astype(np.float64)
+    factor = case.frames.frame_weight[rows].astype(np.float64)
     cross = (x.real * prediction.real + x.imag * prediction.imag) @ w
     power = np.broadcast_to((prediction.real**2 + prediction.imag**2) @ w, cross.shape)
     return factor * (2 * cross - power), factor * power

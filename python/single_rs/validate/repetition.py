@@ -30,10 +30,10 @@ from single_rs.refine import refine_atoms
 from single_rs.validate.case import Case
 from single_rs.validate.resimulated import FOLDER, digest
 
-__all__ = ["Repetition", "repeat", "told"]
+__all__ = ["Repetition", "repeat", "trace_with_known_poses"]
 
 POSES = "poses.npz"
-TOLD_BLOCK = 20  # frames of a block of the half sets where poses are told: no search is to be kept apart
+KNOWN_POSES_BLOCK = 20  # frames of a block of the half sets where poses are known: no search is to be kept apart
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ def repeat(case: Case, clean: CleanStack, tell: Progress) -> Repetition:
     return Repetition(poses, density, traced, atoms, seconds)
 
 
-def told(case: Case, clean: CleanStack, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+def trace_with_known_poses(case: Case, clean: CleanStack, rows: NDArray[np.int64]) -> NDArray[np.float64]:
     """Positions (n, 3) of the atoms traced when the poses of frames `rows` need not be searched.
 
     Raises
@@ -103,7 +103,7 @@ def told(case: Case, clean: CleanStack, rows: NDArray[np.int64]) -> NDArray[np.f
         When the map shows no atoms.
     """
     known = case.poses
-    poses = Poses.known(known.rotations[rows], known.shifts[rows], known.frames[rows], TOLD_BLOCK)
+    poses = Poses.known(known.rotations[rows], known.shifts[rows], known.frames[rows], KNOWN_POSES_BLOCK)
     density = reconstruct(clean, poses, case.config.reconstruct)
     traced = stages.trace(density, case.element, clean.diameter, case.config.trace)
     return np.asarray(traced.positions)

@@ -149,7 +149,7 @@ class Reprojector:
         for start in range(0, len(some), BLOCK):
             rows = some[start : start + BLOCK]
             p, x = predict(rotations[rows]), self.frames.spectra[rows]
-            g = (weight[rows] * self.frames.gain[rows])[:, None] * (self.frames.weights > 0)
+            g = (weight[rows] * self.frames.frame_weight[rows])[:, None] * (self.frames.weights > 0)
             cross += np.bincount(self.shells, (g * (x.real * p.real + x.imag * p.imag)).sum(0), minlength=length)
             power += np.bincount(self.shells, (g * (p.real**2 + p.imag**2)).sum(0), minlength=length)
         window = np.ones(SHELL_WIDTH)

@@ -96,7 +96,7 @@ class PowderLattice:
 def reflections(structure: str, reach: float = _RANGE) -> tuple[tuple[int, int, int], ...]:
     """One reflection of each family with a structure factor, from the first to `reach` times its |q|, shortest first.
 
-    Families are told apart by |q| of the ideal cell; the structure factor is that of unequal species (1 and −0.6).
+    Families are distinguished by |q| of the ideal cell; the structure factor is that of unequal species (1 and −0.6).
     """
     kind = prototype(structure)
     h = np.stack(np.meshgrid(*[np.arange(-6, 7)] * 3, indexing="ij"), -1).reshape(-1, 3)

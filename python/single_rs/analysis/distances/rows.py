@@ -3,7 +3,7 @@
 For each direction [uvw] of a family every atom is paired with the next occupied site along its row, x_i to
 x_j with n_j − n_i = λ [uvw], λ > 0 the least step between sites of the ideal crystal: a/√2 along ⟨110⟩ of fcc, a along
 ⟨100⟩, √3 a along ⟨111⟩. Families hold the directions that the symmetry of the structure makes equal, each with one
-sign. Where steps alternate (a bond and a gap along ⟨111⟩ of diamond) both are pairs, told apart by their reference.
+sign. Where steps alternate (a bond and a gap along ⟨111⟩ of diamond) both are pairs, distinguished by their reference.
 
 With d = |x_j − x_i|, unit vector b and errors σ per axis, var(d) = σ_i² + σ_j², and noise across the bond makes d too
 long by (σ_i² + σ_j²)/d on average (second order), which means over many pairs subtract when σ is known. A mean
