@@ -116,7 +116,7 @@ def held_out_log_likelihood_ratio(problem: RefinementProblem, model: Model, half
 
 def improves_bic(log_likelihood_ratio: float, frames: int) -> bool:
     """Whether a held-out log-likelihood ratio in nats exceeds the information criterion of two spreads."""
-    return log_likelihood_ratio > np.log(max(frames, 2))
+    return bool(log_likelihood_ratio > np.log(max(frames, 2)))
 
 
 def with_displacement(
@@ -134,6 +134,7 @@ def with_displacement(
 
 def _step(problem: RefinementProblem, model: Model, spread: NDArray[np.float64]) -> tuple[Model, NDArray[np.float64]]:
     """Newton step of heights and tensors; also the covariance (n, 6, 6) of the tensors with the height free."""
+    assert model.tensors is not None  # so are those of `isotropic`
     gradient, _, information = problem.gradients(model)
     heights = np.maximum(model.heights, 0.05)[:, None]
     factor = np.concatenate([np.ones_like(heights), np.repeat(heights, 6, axis=1)], axis=1)
@@ -157,6 +158,7 @@ def _step(problem: RefinementProblem, model: Model, spread: NDArray[np.float64])
 
 def _learn(model: Model, covariance: NDArray[np.float64]) -> NDArray[np.float64]:
     """Spread (n,) per number of the traceless part, from its square less its error, core and surface apart."""
+    assert model.tensors is not None  # a step was made
     found = np.einsum("ni,ij,nj->n", model.tensors, TRACELESS, model.tensors)
     noise = np.einsum("nij,ji->n", covariance, TRACELESS)
     surface = surface_atoms(model.positions)

@@ -193,7 +193,7 @@ def _judge(
     def best(right: NDArray[np.float64], square: NDArray[np.float64], part: slice) -> NDArray[np.float64]:
         inner = square[part, part]
         inner = inner + RIDGE * np.diag(np.diag(inner))
-        return np.maximum(np.linalg.solve(inner, right[part]), 0.0)
+        return np.asarray(np.maximum(np.linalg.solve(inner, right[part]), 0.0))
 
     log_likelihood_ratio = 0.0
     for part, sign in ((slice(len(old)), -1.0), (slice(len(old), None), 1.0)):

@@ -114,4 +114,4 @@ def solve(factor: NDArray[np.float64], gradients: NDArray[np.float64]) -> NDArra
 def limited(step: NDArray[np.float64], pixel_size: float) -> NDArray[np.float64]:
     """Shorten steps (n, 3) px of more than 0.2 Å: the quadratic form holds no farther."""
     length = np.linalg.norm(step, axis=1, keepdims=True) * pixel_size
-    return step * np.minimum(1.0, LONGEST_STEP / np.maximum(length, 1e-12))
+    return np.asarray(step * np.minimum(1.0, LONGEST_STEP / np.maximum(length, 1e-12)))

@@ -52,7 +52,7 @@ def continuations(
     bond = neighbour_cutoff(positions)[0]
     tree = cKDTree(positions)
     i, j = tree.query_pairs(REACH * bond, output_type="ndarray").T
-    sites = np.concatenate([2 * positions[i] - positions[j], 2 * positions[j] - positions[i]])
+    sites: NDArray[np.float64] = np.concatenate([2 * positions[i] - positions[j], 2 * positions[j] - positions[i]])
     distance = tree.query(sites)[0]
     sites = sites[(distance > nearest * bond) & (distance < farthest * bond)]
     if not len(sites):

@@ -171,7 +171,8 @@ class RefinementProblem:
 
     def shell_sums(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the sums over round(|k|) of one value (m,) per frequency, (shell,)."""
-        return np.bincount(np.rint(self.radius).astype(int), values, minlength=self.plane.max_shell + 1)
+        sums = np.bincount(np.rint(self.radius).astype(int), values, minlength=self.plane.max_shell + 1)
+        return np.asarray(sums, np.float64)  # which it is with weights, whatever the stub says
 
     def tensor_filters(self) -> NDArray[np.float32]:
         """Return the channels with three of the tensors in place of that of the excess width, (channel, m)."""

@@ -180,8 +180,8 @@ def fit_lattice(
     members[0] = with_block_errors(members[0], kind, x, s)
     compound = compound_formula(*pair, kind.name) if pair is not None and kind.name not in STRUCTURES else None
     alone = str(names[0]) if names is not None and pure else None
-    known = element or compound or alone
-    bulk = None if known is None else bulk_reference(known, kind.name)
+    formula = element or compound or alone
+    bulk = None if formula is None else bulk_reference(formula, kind.name)
     species = pair if first is not None and pair is not None else ()
     lattice = _assemble(x, kind, members, bulk)
     return dataclasses.replace(

@@ -99,4 +99,4 @@ def robust_mean(rotations: NDArray[np.float64]) -> NDArray[np.float64]:
     """Mean of rotations near the identity without the farthest quarter."""
     vectors = Rotation.from_matrix(rotations).as_rotvec()
     distance = np.linalg.norm(vectors - np.median(vectors, axis=0), axis=1)
-    return Rotation.from_rotvec(vectors[distance <= np.quantile(distance, 0.75)].mean(axis=0)).as_matrix()
+    return np.asarray(Rotation.from_rotvec(vectors[distance <= np.quantile(distance, 0.75)].mean(axis=0)).as_matrix())

@@ -175,7 +175,9 @@ def index_frames(clean: CleanStack, template: LatticeTemplate, config: OrientCon
     farthest = (rings.radii[-1] + 2 / rings.size) / pixel
     directions = beam_directions(template.group, config.direction_step).astype(np.float32)
 
-    def run(crystal: LatticeTemplate, spectra: NDArray[np.float32], count: int) -> tuple[NDArray, NDArray]:
+    def run(
+        crystal: LatticeTemplate, spectra: NDArray[np.float32], count: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         g, power = crystal.reflections(farthest)
         return _core.index_frames(
             spectra,
@@ -247,7 +249,7 @@ def nearest_mates(
 
 
 def _likeliest(
-    quaternions: NDArray[np.float32], probability: NDArray[np.float64], group: NDArray[np.float64]
+    quaternions: NDArray[np.float32], probability: NDArray[np.float32], group: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Mean (n, 3, 3) of the candidates (n, k, 4) within `SAME_ORIENTATION` of the most probable one, in its mate."""
     top = quaternions[np.arange(len(quaternions)), probability.argmax(axis=1)]
@@ -255,4 +257,4 @@ def _likeliest(
     weight = np.where(angle < SAME_ORIENTATION, probability + 1e-9, 0.0)
     # Within a few degrees the sum of like-signed quaternions is the chordal mean.
     mean = (aligned * weight[..., None]).sum(axis=1)
-    return Rotation.from_quat(np.roll(mean, -1, axis=1)).as_matrix()
+    return np.asarray(Rotation.from_quat(np.roll(mean, -1, axis=1)).as_matrix())

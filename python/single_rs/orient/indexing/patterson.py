@@ -134,12 +134,12 @@ def _vectors(intensity: NDArray[np.float32], box: float) -> NDArray[np.float64]:
     vectors = at[:, ::-1] * GRID + x[0]
     length = np.linalg.norm(vectors, axis=1)
     keep = (length > CLOSEST / 2) & (length < RADIUS)
-    return vectors[keep][np.argsort(length[keep], kind="stable")]
+    return np.asarray(vectors[keep][np.argsort(length[keep], kind="stable")])
 
 
-def _points(basis: NDArray[np.float64], radius: float) -> NDArray[np.float64]:
+def _points(basis: NDArray[np.floating], radius: float) -> NDArray[np.float64]:
     """All points (m, 3) of a lattice within `radius`."""
     reach = np.ceil(radius * np.linalg.norm(np.linalg.inv(basis), axis=1)).astype(int)
     whole = np.stack(np.meshgrid(*(np.arange(-m, m + 1) for m in reach), indexing="ij"), -1).reshape(-1, 3)
     points = whole @ basis.T
-    return points[np.linalg.norm(points, axis=1) <= radius]
+    return np.asarray(points[np.linalg.norm(points, axis=1) <= radius])

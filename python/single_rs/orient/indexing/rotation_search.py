@@ -43,9 +43,9 @@ def rotation_grid(step: float) -> NDArray[np.float64]:
     s = np.arange(count) + 0.5
     r, rest = np.sqrt(s / count), np.sqrt(1 - s / count)
     a, b = 2 * np.pi * s / phi, 2 * np.pi * s / psi
-    return Rotation.from_quat(
-        np.stack([r * np.sin(a), r * np.cos(a), rest * np.sin(b), rest * np.cos(b)], 1)
-    ).as_matrix()
+    return np.asarray(
+        Rotation.from_quat(np.stack([r * np.sin(a), r * np.cos(a), rest * np.sin(b), rest * np.cos(b)], 1)).as_matrix()
+    )
 
 
 def volume_alignments(
@@ -91,7 +91,7 @@ def correlations(
     """Correlation of a volume with itself under rotations (m, 3, 3), between two image shells; 1 for the identity."""
     height = _above_shell(volume)
     points, weight = _strongest(height, low * PAD, high * PAD)
-    return _correlation(height, points, weight, symmetries) / (weight**2).sum()
+    return np.asarray(_correlation(height, points, weight, symmetries) / (weight**2).sum())
 
 
 def approximate_symmetries(volume: NDArray[np.complex64], low: int, high: int) -> NDArray[np.float64]:

@@ -62,7 +62,7 @@ def best_of(
 def symmetry_mates(rotations: NDArray[np.float64], group: NDArray[np.float64]) -> NDArray[np.float64]:
     """All symmetry mates of rotations (n, q, 3, 3): (n, q · 2 · |group|, 3, 3)."""
     n = len(rotations)
-    return np.einsum("fij,nqjk,okl->nqfoil", FRIEDEL, rotations, group, optimize=True).reshape(n, -1, 3, 3)
+    return np.asarray(np.einsum("fij,nqjk,okl->nqfoil", FRIEDEL, rotations, group, optimize=True).reshape(n, -1, 3, 3))
 
 
 def angle_between(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -35,7 +35,7 @@ def _segment_map(half: HalfSolver, frames: FrameSet, rotations: NDArray[np.float
     """Atoms in the map of one segment, and the mean log-likelihood ratio per frame of those of the other folds."""
     every = np.arange(len(rotations))
     fold = every % FOLDS
-    shifts = np.zeros((len(rotations), 2))
+    shifts: NDArray[np.floating] = np.zeros((len(rotations), 2))
     weight = np.ones(len(rotations))
     for _ in range(ROUNDS):
         sums = half.insert(frames, weight, rotations, shifts, fold, FOLDS)

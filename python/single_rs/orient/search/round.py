@@ -141,8 +141,8 @@ def search_round(
     likely[there] = likelihood(overlap, strength, frame, frame_weight)
     power[there] = strength * frame_weight[frame]
     if inverse_temperature is None:
-        best = (every, likely.argmax(axis=1))
-        inverse_temperature = _inverse_temperature(likely[best], power[best])
+        at = (every, likely.argmax(axis=1))
+        inverse_temperature = _inverse_temperature(likely[at], power[at])
     path, confidence, transition = choose(
         rotations, inverse_temperature * likely, there, fold.block, fold.poses.transition
     )

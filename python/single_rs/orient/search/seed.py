@@ -48,8 +48,8 @@ def _segment_model(half: HalfSolver, frames: FrameSet, rotations: NDArray[np.flo
     start = 0.0
     log_likelihood_ratio = 0.0
     for number in range(SEED_ROUNDS):
-        _, shifts = half.score(frames, [volume], of, rotations, every)
-        fitted = half.polish(frames, [volume], of, rotations, shifts, every)
+        _, found = half.score(frames, [volume], of, rotations, every)
+        fitted = half.polish(frames, [volume], of, rotations, found, every)
         rotations, shifts = fitted.rotations, fitted.shifts
         log_likelihood_ratio = float(fitted.likelihood.mean())
         start = log_likelihood_ratio if number == 0 else start
@@ -84,4 +84,4 @@ def _vote_origin(half: HalfSolver, frames: FrameSet, rotations: NDArray[np.float
         vote += (plane.T @ z).real.reshape(vote.shape)
     trial = np.stack(np.meshgrid(grid, grid, grid, indexing="ij"), -1)
     vote[np.linalg.norm(trial, axis=-1) > 0.75 * spacing] = -np.inf
-    return trial[np.unravel_index(vote.argmax(), vote.shape)]
+    return np.asarray(trial[np.unravel_index(vote.argmax(), vote.shape)])
