@@ -27,6 +27,12 @@ pub struct Accumulator {
     pub numerator: Vec<Complex32>,
     /// Σ w, same layout.
     pub denominator: Vec<f32>,
+    grid: Cells,
+}
+
+/// The grid of an accumulator: how many steps it reaches, and steps per image shell.
+#[derive(Debug, Clone, Copy)]
+struct Cells {
     reach: usize,
     pad: f32,
 }
@@ -38,57 +44,19 @@ impl Accumulator {
         Self {
             numerator: vec![Complex32::default(); len],
             denominator: vec![0.0; len],
-            reach,
-            pad: pad as f32,
+            grid: Cells { reach, pad: pad as f32 },
         }
     }
 
     /// Insert one spectrum, `values` with `weights` at rotation `r`.
-    ///
-    /// The exact adjoint of [`crate::volume::FourierVolume::slice`] on half volumes whose plane x = 0 is made whole by
-    /// [`Accumulator::complete_plane`]: value · weight is spread over the eight neighbours.
     fn insert(&mut self, r: &Rotation, plane: &HalfPlane, values: &[Complex32], weights: &[f32]) {
-        let (reach, p) = (self.reach, self.pad);
-        let (numerator, denominator) = (self.numerator.as_mut_slice(), self.denominator.as_mut_slice());
-        let side = 2 * reach + 1;
-        let width = reach + 1;
-        for row in &plane.rows {
-            for i in 0..row.len {
-                let at = row.start + i;
-                let w = weights[at];
-                if w <= 0.0 {
-                    continue;
-                }
-                let (kx, ky) = ((row.first + i as i32) as f32 * p, row.ky as f32 * p);
-                let mut k = [0.0f32; 3];
-                for a in 0..3 {
-                    k[a] = kx * r[0][a] + ky * r[1][a];
-                }
-                let mut value = values[at];
-                if k[0] < 0.0 {
-                    k = [-k[0], -k[1], -k[2]];
-                    value = value.conj();
-                }
-                let (x, y, z) = (k[0], k[1] + reach as f32, k[2] + reach as f32);
-                let (ix, iy, iz) = (x as usize, y as usize, z as usize);
-                let (fx, fy, fz) = (x - ix as f32, y - iy as f32, z - iz as f32);
-                for (dz, wz) in [(0, 1.0 - fz), (1, fz)] {
-                    for (dy, wy) in [(0, 1.0 - fy), (1, fy)] {
-                        let base = ((iz + dz) * side + iy + dy) * width + ix;
-                        for (dx, wx) in [(0, 1.0 - fx), (1, fx)] {
-                            let share = w * wz * wy * wx;
-                            numerator[base + dx] += value * share;
-                            denominator[base + dx] += share;
-                        }
-                    }
-                }
-            }
-        }
+        let Self { numerator, denominator, grid } = self;
+        spread(numerator, denominator, *grid, r, plane, values, weights);
     }
 
     /// Make the plane x = 0 Hermitian: what was inserted at (0, y, z) also speaks for (0, −y, −z).
     fn complete_plane(&mut self) {
-        let (side, width) = (2 * self.reach + 1, self.reach + 1);
+        let (side, width) = (2 * self.grid.reach + 1, self.grid.reach + 1);
         let at = |z: usize, y: usize| (z * side + y) * width;
         for z in 0..side {
             for y in 0..side {
@@ -104,6 +72,56 @@ impl Accumulator {
                     self.numerator[a] *= 2.0;
                     self.numerator[a].im = 0.0;
                     self.denominator[a] *= 2.0;
+                }
+            }
+        }
+    }
+}
+
+/// Spread value · weight over the eight neighbours of each sample.
+///
+/// The exact adjoint of [`crate::volume::FourierVolume::slice`] on half volumes whose plane x = 0 is made whole by
+/// [`Accumulator::complete_plane`]. The two sums are arguments, so that the compiler may take them for apart.
+fn spread(
+    numerator: &mut [Complex32],
+    denominator: &mut [f32],
+    grid: Cells,
+    r: &Rotation,
+    plane: &HalfPlane,
+    values: &[Complex32],
+    weights: &[f32],
+) {
+    let Cells { reach, pad: p } = grid;
+    let side = 2 * reach + 1;
+    let width = reach + 1;
+    for row in &plane.rows {
+        for i in 0..row.len {
+            let at = row.start + i;
+            let w = weights[at];
+            if w <= 0.0 {
+                continue;
+            }
+            let (kx, ky) = ((row.first + i as i32) as f32 * p, row.ky as f32 * p);
+            let mut k = [0.0f32; 3];
+            for a in 0..3 {
+                k[a] = kx * r[0][a] + ky * r[1][a];
+            }
+            let mut value = values[at];
+            if k[0] < 0.0 {
+                k = [-k[0], -k[1], -k[2]];
+                value = value.conj();
+            }
+            let (x, y, z) = (k[0], k[1] + reach as f32, k[2] + reach as f32);
+            let (ix, iy, iz) = (x as usize, y as usize, z as usize);
+            let (fx, fy, fz) = (x - ix as f32, y - iy as f32, z - iz as f32);
+            for (dz, wz) in [(0, 1.0 - fz), (1, fz)] {
+                for (dy, wy) in [(0, 1.0 - fy), (1, fy)] {
+                    let base = ((iz + dz) * side + iy + dy) * width + ix;
+                    for (dx, wx) in [(0, 1.0 - fx), (1, fx)] {
+                        let share = w * wz * wy * wx;
+                        numerator[base + dx] += value * share;
+                        denominator[base + dx] += share;
+                    }
                 }
             }
         }

@@ -109,10 +109,9 @@ pub fn accumulate_pixels(
                     top[x] = top[x].max(v);
                 }
             }
-            // A value that is not finite makes its square so, and a sum that is not stays so.
-            // A maximum begins at −∞.
-            let sums = s.iter().chain(&q).map(|v| v * 0.0).sum::<f64>().is_finite();
-            if !sums || top.iter().any(|&v| v.is_nan() || v == f32::INFINITY) {
+            // A value that is not finite makes its square so, and a sum that is not stays so; a maximum begins at −∞.
+            let sums = s.iter().chain(&q).fold(true, |ok, v| ok & v.is_finite());
+            if !top.iter().fold(sums, |ok, &v| ok & (v < f32::INFINITY)) {
                 sound.store(false, Ordering::Relaxed);
             }
         },

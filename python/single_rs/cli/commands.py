@@ -127,7 +127,9 @@ def motion(
     from single_rs.io import open_movie
     from single_rs.pipeline import stages
     from single_rs.store.folder import one_stage
+    from single_rs.store.inputs import check_out
 
+    check_out(movie, out)
     settings = settings_of(config)
     with open_movie(movie, pixel_size, axis) as frames, progress_bars() as progress, one_stage(out, "motion") as folder:
         found = stages.correct(frames, folder, settings.motion, progress)
@@ -153,9 +155,11 @@ def track(
     from single_rs.io import open_movie
     from single_rs.pipeline import stages
     from single_rs.store.folder import one_stage
+    from single_rs.store.inputs import check_out
     from single_rs.store.layout import particle_name
     from single_rs.store.read import read_motion
 
+    check_out(movie, out)
     settings = settings_of(config)
     with open_movie(movie, pixel_size, axis) as frames, progress_bars() as progress:
         drift = read_motion(out)

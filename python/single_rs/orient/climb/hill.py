@@ -35,6 +35,7 @@ from single_rs.orient.indexing.lattice import BELIEF, FRIEDEL, Index, Orientatio
 from single_rs.orient.indexing.symmetry import choose
 from single_rs.orient.models.ball import ball_model
 from single_rs.orient.models.reference import Reference, look_up
+from single_rs.orient.search.centres import particle_translation
 from single_rs.orient.search.half import First, HalfSolution, cross_validated, symmetries_of
 from single_rs.orient.search.round import candidates_in_doubt, fold_of, gathered, search_round
 from single_rs.orient.search.segments import Seed
@@ -46,7 +47,8 @@ __all__ = ["ball_seed", "climb_half", "first_improvement"]
 SEED_ROUNDS = 4  # against the first model
 LOW_PASS = 1.3  # Å, at the start; of {111} and {200} alone a ball is fitted better by wrong poses (docs/notebook.md)
 OPEN = 0.5  # of the rounds, after which the low-pass is that of the search
-REACH = np.radians([2.5, 0.7])  # widest neighbourhood, spread per axis, in the first round and the last
+REACH = np.radians([2.5, 0.5])  # widest neighbourhood, spread per axis, in the first round and the last
+MATE_REACH = 0.2  # of that, about mates: a mate of a good pose is as good, and at full reach would lose to it
 # Of the offers: about the frame's own pose, about its indexed orientations; the rest about own mates.
 OWN, INDEXED = 0.25, 0.25
 
@@ -96,6 +98,8 @@ def climb_half(
         reach = REACH[0] * (REACH[1] / REACH[0]) ** share
         offered = _offers(rotations, index, reach, config.climb_batch, random)
         rotations, shifts, moved = first_improvement(half.frames, first, rotations, offered, half.window)
+        # The first model's origin is an atom; poses that are right about the particle's centre need a narrower window.
+        shifts = shifts - (rotations @ particle_translation(rotations, shifts))[:, :2]
         rounds.append(SearchRound("climb", moved=moved))
     found = _judged(solver(config.search_resolution), indexed, rotations, shifts)
     history = replace(
@@ -128,9 +132,13 @@ def first_improvement(
 
 
 def _offers(
-    rotations: NDArray[np.float64], index: Index, reach: float, count: int, random: np.random.Generator
+    rotations: NDArray[np.float64],
+    index: Index,
+    reach: float,
+    count: int,
+    random: np.random.Generator,
 ) -> NDArray[np.float64]:
-    """Rotations (n, count, 3, 3) in random order: within `reach` of own poses, of mates and of indexed ones."""
+    """Rotations (n, count, 3, 3) in random order, near own poses, their mates, and mates of indexed orientations."""
     n = len(rotations)
     own, drawn_count = round(OWN * count), round(INDEXED * count)
     likely = np.cumsum(np.exp(BELIEF * (index.scores - index.scores[:, :1])), axis=1)
@@ -138,10 +146,8 @@ def _offers(
     about = np.repeat(rotations[:, None], count, axis=1)
     about[:, count - drawn_count :] = np.take_along_axis(index.rotations, drawn[:, :, None, None], axis=1)
     about[:, own:] = _mates(about[:, own:], index.template.group, random)
-    # A mate of a good pose is as good, but for the map's axes, which leave those of the lattice by tenths of a degree:
-    # at full reach it would lose to the pose that it is a mate of.
     width = np.full((n, count, 1), reach)
-    width[:, own : count - drawn_count] *= random.random((n, count - own - drawn_count, 1))
+    width[:, own : count - drawn_count] *= MATE_REACH
     changes = Rotation.from_rotvec((width * random.standard_normal((n, count, 3))).reshape(-1, 3)).as_matrix()
     offered = changes.reshape(n, count, 3, 3) @ about
     order = random.permuted(np.tile(np.arange(count), (n, 1)), axis=1)
