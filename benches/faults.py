@@ -43,7 +43,7 @@ candidates = 12
 search_rounds = 1
 map_rounds = 2
 polish_rounds = 1
-second_start = "never"
+fallback_engine = "never"
 climb_rounds = 4
 break_rounds = 1
 [trace]

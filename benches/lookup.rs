@@ -1,10 +1,11 @@
-//! Looking candidates up in a filtered frame, 100 px box, shells 6 to 35, 600 atoms; the unit is an atom of a candidate.
+//! Looking candidates up in a filtered frame, 100 px box, shells 6 to 35, 600 atoms; the unit is an atom of a
+//! candidate.
 //!
-//! Limits. A window of (2·s + 1)² shifts multiplies and adds a patch an atom: at s = 5 twelve rows of 16 values, 24 vectors
-//! of eight lanes, 48 instructions on two pipes, 8 ns at 3 GHz; at s = 1 four rows of 4 values, 1.3 ns. Where the patch
-//! lies costs some 20 flop an atom and candidate, 1 ns in eight lanes. The four images (0.5 MB) fill the second-level
-//! cache; a patch is 12 or 24 cache lines, 64 bytes each at 32 bytes a cycle: 8 to 16 ns. Filtering a frame costs two
-//! transforms for each of four images, shared by all its candidates.
+//! Limits. A window of (2·s + 1)² shifts multiplies and adds a patch an atom: at s = 5 twelve rows of 16 values, 24
+//! vectors of eight lanes, 48 instructions on two pipes, 8 ns at 3 GHz; at s = 1 four rows of 4 values, 1.3 ns. Where
+//! the patch lies costs some 20 flop an atom and candidate, 1 ns in eight lanes. The four images (0.5 MB) fill the
+//! second-level cache; a patch is 12 or 24 cache lines, 64 bytes each at 32 bytes a cycle: 8 to 16 ns. Filtering a
+//! frame costs two transforms for each of four images, shared by all its candidates.
 //!
 //! A climb reads one line an atom and multiplies and adds ten moments of eight lanes, 20 instructions on two pipes, and
 //! about 40 flop besides: 5 to 8 ns.
@@ -55,7 +56,14 @@ fn kernels(c: &mut Criterion) {
     let gain = [1.0];
     let prior = vec![0.0; CANDIDATES];
     for climb in [[0, 0], [3, 4]] {
-        let plan = SearchPlan { window: 0, climbers: 40, finalists: 12, climb, same: 0.05, temper: 1.0 };
+        let plan = SearchPlan {
+            window: 0,
+            climbers: 40,
+            finalists: 12,
+            climb,
+            same: 0.05,
+            inverse_temperature: 1.0,
+        };
         c.bench_function(&format!("search, {} steps", climb[0] + climb[1]), |b| {
             b.iter(|| search(black_box(&posed), &model, &gain, &prior, &plan));
         });

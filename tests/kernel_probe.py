@@ -52,7 +52,7 @@ def base_arguments() -> dict[str, list[Any]]:
         pad=PAD,
         view_power=_core.tabulate_power(volume, plane, PAD, np.ones(m, f4), 5.0),
     )
-    plan = SimpleNamespace(window=2, climbers=3, finalists=2, climb=(2, 4), same=0.05, temper=0.5)
+    plan = SimpleNamespace(window=2, climbers=3, finalists=2, climb=(2, 4), same=0.05, inverse_temperature=0.5)
     # Every frame has a candidate of its own and one that is turned by a quarter.
     turned = np.stack([np.eye(3), [[0, -1, 0], [1, 0, 0], [0, 0, 1]]]).astype(f4)
     pool = SimpleNamespace(

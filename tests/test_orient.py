@@ -16,7 +16,7 @@ from single_rs.frames.packed import FrameSet, time_blocks
 from single_rs.frames.volume import PAD, fourier_volume, grid_size, map_from_sums, shell_correlation
 from single_rs.orient import OrientConfig, find_poses
 from single_rs.orient.indexing.lattice import index_frames
-from single_rs.orient.indexing.symmetry import Candidates, all_mates
+from single_rs.orient.indexing.symmetry import Candidates, symmetry_mates
 from single_rs.orient.indexing.template import beam_directions, lattice_template
 from single_rs.orient.models.ball import site_amplitude
 from single_rs.orient.models.occupancy import SiteModel, solve_occupancy
@@ -259,7 +259,7 @@ def _power_ratio(frames, reference):
     """Power from the table over the power of slices, at random poses."""
     rotations = Rotation.random(400, random_state=7).as_matrix()
     slices = _core.project_slices(reference.volume, frames.plane, PAD, rotations.astype(np.float32))
-    one = replace(frames, spectra=frames.spectra[:1], gain=frames.gain[:1])
+    one = replace(frames, spectra=frames.spectra[:1], frame_weight=frames.frame_weight[:1])
     every = np.zeros(400, np.int64)
     _, power, _ = look_up(one, reference, rotations, every, np.zeros((400, 2)), 0)
     return power / ((np.abs(slices) ** 2) @ frames.weights)
@@ -319,7 +319,7 @@ def test_the_search_finds_poses_among_mates_and_climbs_to_them(ball_frames):
     n = len(rotations)
     random = np.random.default_rng(9)
     off = Rotation.from_rotvec(np.radians(random.normal(0, 1.2, (n, 3)))).as_matrix()
-    mates = all_mates((off @ rotations)[:, None], group)
+    mates = symmetry_mates((off @ rotations)[:, None], group)
     frame = np.repeat(np.arange(n), mates.shape[1])
     candidates = Candidates(frame, mates.reshape(-1, 3, 3), np.zeros(len(frame)))
     found = search(frames, reference, candidates, SearchPlan(5, 1.0))

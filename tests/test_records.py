@@ -207,7 +207,7 @@ def test_a_particle_has_a_positive_pixel_and_box(atoms):
 
 def test_diagnostics_come_back_from_plain_content_and_missing_ones_are_none():
     whole = PoseDiagnostics(
-        engine="free",
+        engine="lattice-free",
         start=StartDiagnostics(continuity=0.5, trials=2.0),
         mate_lead=3.0,
         halves=(HalfDiagnostics(jump_share=0.01, rounds=(SearchRound("map", 1.0, 0.9),)), HalfDiagnostics()),

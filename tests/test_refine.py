@@ -20,7 +20,7 @@ from single_rs.io.star import write_poses
 from single_rs.records import Atoms, ParticleStack, Poses
 from single_rs.refine import RefineConfig, refine_atoms
 from single_rs.refine.covariance import bootstrap, pooled, total
-from single_rs.refine.existence import empty_sites
+from single_rs.refine.occupancy_test import empty_sites
 from single_rs.refine.species import classify, surroundings
 from single_rs.simulate import nanocrystal, simulate_stack
 

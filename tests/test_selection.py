@@ -1,4 +1,4 @@
-"""Only the particle is analysed: ligands, solvent and a second particle are told apart, and stay in the files."""
+"""Only the particle is analysed: ligands, solvent and a second particle are separated, and stay in the files."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def test_reprojections_know_right_atoms_and_poses(good):
 
 
 def test_noise_taken_off_leaves_the_correlation_of_the_signal(good):
-    """With frames made by the model itself, plus noise of the told spectrum, nothing is left unexplained."""
+    """With frames made by the model itself, plus noise of the given spectrum, nothing is left unexplained."""
     from single_rs.validate.perfect import predicted_frames
 
     ideal = sr.simulate.Crystal(good.atoms.positions, good.atoms.symbols)
@@ -233,14 +233,14 @@ def test_simulated_frames_are_picked_up_again(good, tmp_path, monkeypatch):
 
 
 def test_the_atoms_simulated_again_come_back(good, tmp_path, monkeypatch):
-    """All of the road but the pose search, which has tests of its own: it is told the poses, right or wrong ones."""
+    """The whole pipeline but the pose search, which has tests of its own: poses are given, right or wrong ones."""
     asked = []
 
     def searched(clean, *_, **__):
         asked.append(len(clean.images))
         return found
 
-    monkeypatch.setattr("single_rs.orient.find_poses", searched)
+    monkeypatch.setattr("single_rs.validate.repetition.find_poses", searched)
     settings = ValidateConfig(simulator="multislice", slice_thickness=6.0)
     case = good.changed(folder=tmp_path)
     found = good.poses
@@ -290,7 +290,7 @@ def test_a_repetition_that_finds_nothing_says_so(good, tmp_path, monkeypatch):
     def nothing(*_, **__):
         raise NoParticleError("nothing stands out")
 
-    monkeypatch.setattr("single_rs.orient.find_poses", nothing)
+    monkeypatch.setattr("single_rs.validate.repetition.find_poses", nothing)
     settings = ValidateConfig(simulator="multislice", slice_thickness=10.0)
     check = check_resimulation(good.changed(folder=tmp_path), 100, settings)
     assert "nothing stands out" in check.message

@@ -56,9 +56,9 @@ def test_each_reason_carries_its_limit_and_what_does_not_apply_is_named(model):
         "1.00 of the frames have a clear pose; 0.60 needed",
         "0.99 of the steps from frame to frame are no jumps to another pose; 0.94 needed",
         "the half sets join with a lead of 77.0 nats per frame; 2.0 needed",
-        "frames gain 20 nats more from their own poses than from others'; 5 needed",
+        "frames in their own poses lead those in others' by 20 nats; 5 needed",
         "the half maps agree to 0.87 Å; 1.20 Å needed",
-        "no second start was made, so that none is compared",
+        "no fallback engine was run, so that no second solution is compared",
         "no graphene stands out of the frames, so that it does not check the pixel size",
         "lattice constant 3.930 Å, +0.3 % from bulk Pt; 3.5 % allowed",
     ):
@@ -73,7 +73,10 @@ def test_each_reason_carries_its_limit_and_what_does_not_apply_is_named(model):
         ("jump_share", "not measured: how many steps from frame to frame are jumps to another pose; 0.94 needed"),
         ("joining_lead", "not measured: by how much the best way to join the half sets leads; 2.0 needed"),
         ("mate_lead", "not measured: by how much poses lead their nearest symmetry mates; 1.0 needed"),
-        ("gain_over_others", "not measured: what frames gain from their own poses over those of others; 5 needed"),
+        (
+            "gain_over_others",
+            "not measured: lead in log-likelihood of frames in their own poses over those of others; 5 needed",
+        ),
     ],
 )
 @pytest.mark.parametrize("value", [None, float("nan")])

@@ -1,4 +1,4 @@
-"""Types of the Rust extension; the meaning of each function is told in the Python module of its stage."""
+"""Types of the Rust extension; the Python module of each stage documents its functions."""
 
 from typing import final
 
@@ -178,7 +178,7 @@ def look_up_poses(
 def search_poses(
     posed: PosedFrames,
     reference: Reference,
-    gain: npt.NDArray[np.float32],
+    frame_weight: npt.NDArray[np.float32],
     prior: npt.NDArray[np.float32],
     plan: SearchPlan,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.bool_]]: ...

@@ -121,7 +121,7 @@ fn model_gradients<'py>(
     let fitness: Vec<f64> = sums
         .fitness
         .iter()
-        .flat_map(|f| [f.scale, f.power, f.misfit, f.gain, f.by_depth, f.depth_information])
+        .flat_map(|f| [f.scale, f.power, f.misfit, f.log_likelihood_ratio, f.by_depth, f.depth_information])
         .collect();
     Ok((
         by_group.into_pyarray(py).reshape([group_count, model.positions.len(), columns])?,

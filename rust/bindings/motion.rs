@@ -1,4 +1,4 @@
-//! Bindings of `motion`; meanings are told in `single_rs/motion.py`.
+//! Bindings of `motion`; documented in `single_rs/motion.py`.
 
 use super::convert::Whole;
 use super::run::run;

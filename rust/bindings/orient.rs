@@ -98,8 +98,8 @@ fn score_poses<'py>(
     match_arrays(py, &run(py, || score_candidates(&posed, &volumes, window))?)
 }
 
-/// Any object with these attributes, as `single_rs.orient.reference.Reference` is: it holds the arrays that the kernel's
-/// [`AtomModel`] is a view of.
+/// Any object with these attributes, as `single_rs.orient.reference.Reference` is: it holds the arrays that the
+/// kernel's [`AtomModel`] is a view of.
 #[derive(FromPyObject)]
 struct ReferenceArrays<'py> {
     atoms: PyReadonlyArrayDyn<'py, f32>,
@@ -165,7 +165,7 @@ impl<'a, 'py> FromPyObject<'a, 'py> for SearchPlan {
             finalists: whole("finalists")?,
             climb: [first.get("climb")?, more.get("climb")?],
             same: plan.getattr("same")?.extract()?,
-            temper: plan.getattr("temper")?.extract()?,
+            inverse_temperature: plan.getattr("inverse_temperature")?.extract()?,
         })
     }
 }
@@ -178,15 +178,16 @@ fn search_poses<'py>(
     py: Python<'py>,
     posed: PosedArrays<'py>,
     reference: ReferenceArrays<'py>,
-    gain: PyReadonlyArrayDyn<'py, f32>,
+    frame_weight: PyReadonlyArrayDyn<'py, f32>,
     prior: PyReadonlyArrayDyn<'py, f32>,
     plan: SearchPlan,
 ) -> PyResult<Finalists<'py>> {
     let posed = posed.check()?;
     let model = reference.check(&posed)?;
-    let (gain, prior) = (contiguous(&gain, "gain", 1)?, contiguous(&prior, "prior", 1)?);
+    let (frame_weight, prior) =
+        (contiguous(&frame_weight, "frame_weight", 1)?, contiguous(&prior, "prior", 1)?);
     let (frames, count) = (posed.frames, plan.finalists);
-    let found = run(py, || search(&posed, &model, gain, prior, &plan))?;
+    let found = run(py, || search(&posed, &model, frame_weight, prior, &plan))?;
     let mut matrices = vec![0.0f32; frames * count * 9];
     let mut moves = vec![0.0f32; frames * count * 2];
     let mut there = vec![false; frames * count];

@@ -32,8 +32,8 @@ pub struct GainedFrames<'a> {
 }
 
 impl<'a> GainedFrames<'a> {
-    /// `gains` g are factors on the weights of each frame, of which those of gain 0 are left out; `depths` (px) those of
-    /// the particle in each frame, or none when all are 0.
+    /// `gains` g are factors on the weights of each frame, of which those of gain 0 are left out; `depths` (px) those
+    /// of the particle in each frame, or none when all are 0.
     ///
     /// # Errors
     /// Other than one pose, one gain and one depth of each frame, or numbers that are not finite.
@@ -77,7 +77,7 @@ impl<'a> GainedFrames<'a> {
     }
 }
 
-/// What one frame says.
+/// Fit of the model to one frame.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Fitness {
     /// Best scale s.
@@ -87,7 +87,7 @@ pub struct Fitness {
     /// g Σ w |X − s P|².
     pub misfit: f64,
     /// Log-likelihood gained over an empty frame, g s Re Σ w P* X.
-    pub gain: f64,
+    pub log_likelihood_ratio: f64,
     /// −½ of the misfit's gradient by the particle's depth (per px); 0 where no frame has a depth.
     pub by_depth: f64,
     /// Half the misfit's second derivative by it, without what the scale can take up.
@@ -96,8 +96,10 @@ pub struct Fitness {
 
 impl Fitness {
     fn is_finite(&self) -> bool {
-        let Self { scale, power, misfit, gain, by_depth, depth_information } = *self;
-        [scale, power, misfit, gain, by_depth, depth_information].iter().all(|v| v.is_finite())
+        let Self { scale, power, misfit, log_likelihood_ratio, by_depth, depth_information } = *self;
+        [scale, power, misfit, log_likelihood_ratio, by_depth, depth_information]
+            .iter()
+            .all(|v| v.is_finite())
     }
 }
 
@@ -246,7 +248,8 @@ impl Comparison<'_> {
         };
         let [overlap, power] = sums(view, 0.0);
         let mut scale = (overlap / power.max(1e-30)).max(0.0);
-        let mut fitness = Fitness { scale, power, gain: overlap * scale, ..Fitness::default() };
+        let mut fitness =
+            Fitness { scale, power, log_likelihood_ratio: overlap * scale, ..Fitness::default() };
         if model_error > 0.0 {
             let [overlap, power] = sums(view, model_error * model_error * (scale * scale) as f32);
             scale = (overlap / power.max(1e-30)).max(0.0);

@@ -148,7 +148,7 @@ struct Agreement {
 }
 
 impl Agreement {
-    fn gain(self) -> f64 {
+    fn log_likelihood_ratio(self) -> f64 {
         if self.power > 0.0 && self.overlap > 0.0 { self.overlap * self.overlap / self.power } else { 0.0 }
     }
 
@@ -256,7 +256,7 @@ impl Fit<'_> {
             }
             count += 1;
             let next = self.evaluate(&next_r, next_t, &mut work.view);
-            if next.gain() <= at.gain() {
+            if next.log_likelihood_ratio() <= at.log_likelihood_ratio() {
                 damping *= 10.0;
                 continue;
             }

@@ -1,16 +1,16 @@
 //! Hidden Markov model over the candidates of each frame.
 //!
-//! Brownian rotation makes neighbouring frames witnesses of each other. With candidates R_{t,i} of frame
-//! t, emissions log e_{t,i} and the angle θ between two candidates modulo the lattice's mates, the step is
+//! Brownian rotation is slow, so the orientation of a frame constrains those of its neighbours. With candidates R_{t,i}
+//! of frame t, emissions log e_{t,i} and the angle θ between two candidates modulo the lattice's mates, the step is
 //!
 //! ```text
 //! p(θ) = (1 − ε) · t(θ) + ε / V,   t(θ) = c σ⁻³ (1 + θ²/νσ²)^{−(ν+3)/2},   ν = 4
 //! ```
 //!
-//! V being the volume of the quotient (rad³): Student's t in three dimensions has the bursts of a particle that sticks
-//! and comes loose, ε its jumps. Its width is learnt by reweighted squares (Lange, Little and Taylor 1989,
-//! doi:10.1080/01621459.1989.10478852). Forward-backward and Viterbi (Rabiner 1989, doi:10.1109/5.18626) give the
-//! posterior of every candidate and the most probable path.
+//! V being the volume of the orientations modulo symmetry (rad³): Student's t in three dimensions has the bursts of a
+//! particle that sticks and comes loose, ε its jumps. Its width is learnt by reweighted squares (Lange, Little and
+//! Taylor 1989, doi:10.1080/01621459.1989.10478852). Forward-backward and Viterbi (Rabiner 1989, doi:10.1109/5.18626)
+//! give the posterior of every candidate and the most probable path.
 
 use crate::check::{self, accept, agree};
 use crate::error::Result;

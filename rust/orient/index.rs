@@ -1,9 +1,9 @@
-//! Indexing of single frames on the quotient of rotations by the lattice's symmetry.
+//! Indexing of single frames modulo the symmetry of the lattice.
 //!
-//! The power spectrum of a frame knows nothing of the particle's place, and its spots tell the lattice's
+//! The power spectrum of a frame does not depend on the position of the particle, and its spots give the lattice's
 //! orientation. With the frame's spectrum y(k, φ) and a template t_d(k, φ) for view direction d, both on
-//! polar rings, the correlation over the in-plane angle is one FFT per ring (Kam 1980 called the rings to
-//! witness in the same way):
+//! polar rings, the correlation over the in-plane angle is one FFT per ring (Kam 1980 correlated rings in
+//! the same way):
 //!
 //! ```text
 //! C_d(ψ) = Σ_k k Σ_φ y(k, φ) t_d(k, φ − ψ),   R = Rz(ψ) · R_d

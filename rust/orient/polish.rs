@@ -119,8 +119,8 @@ struct Normal {
 }
 
 impl Normal {
-    /// Gain of log-likelihood at the best scale: b²/a.
-    fn gain(&self) -> f64 {
+    /// Log-likelihood ratio to an empty frame at the best scale: b²/a.
+    fn log_likelihood_ratio(&self) -> f64 {
         if self.power > 0.0 && self.overlap > 0.0 { self.overlap * self.overlap / self.power } else { 0.0 }
     }
 }
@@ -225,7 +225,7 @@ fn refine(
             continue;
         }
         let next = frame.normal(volume, &next_r, next_t, slices);
-        if next.gain() > normal.gain() {
+        if next.log_likelihood_ratio() > normal.log_likelihood_ratio() {
             let small = step.rows(0, 3).norm() < 1e-4 && step.rows(3, 2).norm() < 1e-3;
             (r, t, normal) = (next_r, next_t, next);
             damping = (damping * 0.2).max(1e-6);

@@ -1,7 +1,7 @@
 //! From the candidates of every frame to a few distinct, refined finalists.
 //!
-//! All candidates are looked up on the whole window of shifts; the best of each frame climb to their local tops, the more
-//! of the way the better they are; of what comes out, the best poses of which no two are the same are kept.
+//! All candidates are looked up on the whole window of shifts; the best of each frame climb to their local tops, the
+//! more of the way the better they are; of what comes out, the best poses of which no two are the same are kept.
 
 use crate::check::{self, accept, agree, within};
 use crate::error::Result;
@@ -14,12 +14,12 @@ use crate::orient::score::Match;
 use crate::orient::window::MOST_STEPS;
 use rayon::prelude::*;
 
-/// A climbed pose that much below the best of its frame is dropped: nats, and a share of what the best gains. Time would
-/// have to pay for it with two jumps, some 25 nats.
+/// A climbed pose that much below the best of its frame is dropped: nats, and a share of what the best gains. Time
+/// would have to pay for it with two jumps, some 25 nats.
 const HOPELESS: (f32, f32) = (50.0, 0.1);
 
-/// Candidates of which one climbs, where that is more than `climbers`: a dense grid hides the right one behind those near
-/// the best wrong one.
+/// Candidates of which one climbs, where that is more than `climbers`: a dense grid hides the right one behind those
+/// near the best wrong one.
 const PER_CLIMBER: usize = 15;
 
 /// Most climbers or finalists of a frame, and most steps of a climb: a hundred times what a search takes.
@@ -40,7 +40,7 @@ pub struct SearchPlan {
     /// Poses nearer than this are one, rad.
     pub same: f32,
     /// Share of a log-likelihood to believe, against the candidates' prior.
-    pub temper: f32,
+    pub inverse_temperature: f32,
 }
 
 impl SearchPlan {
@@ -55,27 +55,32 @@ impl SearchPlan {
         within("finalists", self.finalists, 1..=MOST_CLIMBERS)?;
         self.climb.iter().try_for_each(|&steps| within("climb", steps, 0..=MOST_CLIMBS))?;
         accept("same", self.same, (0.0..=turn).contains(&self.same), "an angle from 0 to π rad is needed")?;
-        accept("temper", self.temper, (0.0..=1.0).contains(&self.temper), "a share from 0 to 1 is needed")
+        accept(
+            "inverse_temperature",
+            self.inverse_temperature,
+            (0.0..=1.0).contains(&self.inverse_temperature),
+            "a share from 0 to 1 is needed",
+        )
     }
 }
 
 /// Finalists of every frame that has candidates, best first, in ascending order of frames.
 ///
-/// The candidates are the poses of `posed`, frame by frame, with `prior` nats each; `gain` is the weight of each frame. The
-/// result does not depend on the number of threads.
+/// The candidates are the poses of `posed`, frame by frame, with `prior` nats each; `frame_weight` is the factor on its
+/// likelihood. The result does not depend on the number of threads.
 ///
 /// # Errors
 /// Numbers that do not agree, a plan that cannot be followed, or finalists that are not finite.
 pub fn search(
     posed: &PosedFrames<'_>,
     model: &AtomModel<'_>,
-    gain: &[f32],
+    frame_weight: &[f32],
     prior: &[f32],
     plan: &SearchPlan,
 ) -> Result<Vec<Vec<Finalist>>> {
     plan.check()?;
-    agree("gain", gain.len(), posed.frames)?;
-    check::finite("gain", gain)?;
+    agree("frame_weight", frame_weight.len(), posed.frames)?;
+    check::finite("frame_weight", frame_weight)?;
     agree("prior", prior.len(), posed.rotations.len())?;
     let no_number = prior.iter().position(|v| v.is_nan() || *v == f32::INFINITY);
     accept(
@@ -97,7 +102,7 @@ pub fn search(
             || (filter.scratch(), JetScratch::new(&filter)),
             |(scratch, jets), (range, looked)| {
                 let frame = posed.frame_of[range.start];
-                let weight = plan.temper * gain[frame];
+                let weight = plan.inverse_temperature * frame_weight[frame];
                 let believed = looked.iter().zip(range.clone()).map(|(m, i)| weight * value(m) + prior[i]);
                 let believed: Vec<f32> = believed.collect();
                 let jets = jet_filter.apply(&filter, posed.spectrum(frame), model, jets, scratch);

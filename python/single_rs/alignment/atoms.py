@@ -1,6 +1,6 @@
 """Traced atoms against true ones, after the best alignment over all rotations, shifts and both hands.
 
-Q of x_found = H · Q · x_true + t is found by laying bond shells of one set on those of the other, so that every
+Q of x_found = H · Q · x_true + t is found by aligning bond shells of one set with those of the other, so that every
 symmetry mate of a crystal is tried. Least squares: Kabsch 1976, doi:10.1107/S0567739476001873.
 """
 
@@ -205,7 +205,7 @@ def _frames(pairs: Array) -> Array:
 
 
 def _shell_rotations(u: Array, v: Array) -> Array:
-    """Return the rotations (n, 3, 3) that lay the bond shell `u` on `v`."""
+    """Return the rotations (n, 3, 3) that align the bond shell `u` with `v`."""
     from scipy.spatial import cKDTree
 
     # A pair of bonds that is far from collinear fixes a rotation; 60° occurs in every close-packed shell.
@@ -236,7 +236,7 @@ def _align(found: Array, truth: Array) -> tuple[Array, int]:
         few = x[:: max(1, len(x) // TRIAL_ATOMS)]
         trials = []
         for q in _distinct(rotations):
-            # One well-coordinated atom is laid on each true atom within two bonds of where the centroids put it.
+            # One well-coordinated atom is placed on each true atom within two bonds of where the centroids put it.
             anchor = q @ x[sources[0][0]]
             near = tree.query_ball_point(anchor + truth.mean(0), 2 * bond)
             shifts = np.vstack([truth[near] - anchor, truth.mean(0)[None]])

@@ -69,7 +69,7 @@ class Particle:
     chemistry: ChemicalOrder | None = None
 
     def __post_init__(self) -> None:
-        """Check that all arrays speak of the same atoms."""
+        """Check that all arrays belong to the same atoms."""
         count = len(self.atoms.positions)
         for name in ("coordination", "structure_type", "surface"):
             need_shape(name, getattr(self, name), (count,))

@@ -72,7 +72,9 @@ def nearest_neighbour_distance(element: str) -> float:
             raise InputError(f"element is {element!r}; a chemical symbol such as 'Pt' is needed, or neighbour_distance")
         return bulk.nearest
     state: dict[str, Any] = reference_states[number] or {}
-    share = {"fcc": 0.5**0.5, "bcc": 0.75**0.5, "diamond": 0.1875**0.5, "hcp": 1.0}.get(state.get("symmetry", ""))
+    share: float | None = {"fcc": 0.5**0.5, "bcc": 0.75**0.5, "diamond": 0.1875**0.5, "hcp": 1.0}.get(
+        state.get("symmetry", "")
+    )
     if share is None:
         return 2.0 * float(covalent_radii[number])
     a = float(state["a"])

@@ -24,7 +24,7 @@ class DataFileError(SingleError, OSError):
 
 
 class WriteError(DataFileError):
-    """A file that cannot be written, for want of room or of permission: the next one could not be written either."""
+    """A file that cannot be written, for lack of space or of permission: the next one could not be written either."""
 
 
 class NoParticleError(SingleError, RuntimeError):

@@ -1,4 +1,4 @@
-"""What the stages need of memory, told before they start, and a limit that they keep.
+"""Memory that the stages need, estimated before they start, and a limit that they keep.
 
 Upper estimates in bytes, from peaks that were measured (docs/reliability.md), with n frames of box² pixels:
 

@@ -72,8 +72,8 @@ def _take_settings(tokens: Sequence[str]) -> tuple[list[str], dict[str, str]]:
         if found is None:
             rest.append(word)
             continue
-        value = found[2] if found[2] is not None else next(words, None)
-        if value is None:
+        setting = found[2] if found[2] is not None else next(words, None)
+        if setting is None:
             raise InputError(f"{word} needs a value, e.g. {word} 1.0")
-        flags[found[1].replace("-", "_")] = value
+        flags[found[1].replace("-", "_")] = setting
     return rest, flags

@@ -70,7 +70,7 @@ def self_test(seed: int = 0) -> AtomScore:
 
 
 def _cores() -> int:
-    """Return the cores this process may use, which is what rayon takes when it is not told otherwise."""
+    """Return the cores this process may use, which is what rayon takes by default."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -33,7 +33,7 @@ __all__ = [
 # More threads than cores gain nothing; the bound leaves room for tests that compare numbers of threads.
 THREADS_PER_CORE, LEAST_UPPER_BOUND = 4, 64
 
-WHOLE = Group("The whole road", sort_key=1)
+WHOLE = Group("Whole pipeline", sort_key=1)
 STAGES = Group("One stage, on the files of the stage before", sort_key=2)
 
 PixelSize = Annotated[float | None, Parameter(help="Å; wins over the header of the file.")]

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from single_rs.base.errors import DataFileError, InputError
+from single_rs.crystal.prototypes import Bulk, bulk_reference, crystal_axes, prototype
 from single_rs.io.json import read_json
 from single_rs.store import layout
 
@@ -224,8 +225,6 @@ def _lattice(lattice: dict[str, Any], values: dict[str, float], errors: dict[str
 
 def _atomic_volume(structure: str, values: dict[str, float], element: str) -> float | None:
     """Return the volume of an atom in Å³, of the fitted cell or of the bulk of the element."""
-    from single_rs.crystal.prototypes import bulk_reference, prototype
-
     if structure and "mean_edge" in values:
         return values["mean_edge"] ** 3 / len(prototype(structure).motif)
     bulk = bulk_reference(element) if element else None
@@ -269,8 +268,6 @@ def _change(lattice: dict[str, Any], positions: NDArray[np.float64], element: st
     With rows of lattice vectors, x = X D and D = bulk⁻¹ · cell; E = (D + Dᵀ)/2 − 1. Atoms of other domains, whose cell
     is turned, and atoms off the lattice take a third of the trace.
     """
-    from single_rs.crystal.prototypes import Bulk, bulk_reference, crystal_axes
-
     vectors, structure = lattice.get("cell", {}).get("vectors"), str(lattice.get("structure") or "")
     stated = (lattice.get("reference") or {}).get("bulk")
     bulk = Bulk(**stated) if stated else bulk_reference(element, structure) if element and structure else None
@@ -286,7 +283,7 @@ def _change(lattice: dict[str, Any], positions: NDArray[np.float64], element: st
     domain = np.asarray((lattice.get("atoms") or {}).get("domain", np.zeros(len(positions))))
     # The radius has no direction at the centre: there the strain is the mean of all.
     plain = (domain != 0) if len(domain) == len(positions) else np.zeros(len(positions), dtype=bool)
-    return np.where(plain | (length < 0.5 * bulk.nearest), np.trace(strain) / 3, change)
+    return np.asarray(np.where(plain | (length < 0.5 * bulk.nearest), np.trace(strain) / 3, change))
 
 
 def _energy(folder: Path, values: dict[str, float], errors: dict[str, float]) -> str:

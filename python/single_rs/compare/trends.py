@@ -34,6 +34,7 @@ from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import InputError
 from single_rs.base.trend import MIN_POINTS, Trend, fit_through, fit_trend
 from single_rs.compare.rows import ParticleRow, find_particles, read_row
+from single_rs.crystal.prototypes import bulk_reference
 
 __all__ = [
     "QUANTITIES",
@@ -234,8 +235,6 @@ def _trends(rows: Sequence[ParticleRow]) -> Iterable[SizeTrend]:
 
 def _limit(quantity: str, element: str, structure: str) -> float:
     """Value of a quantity in the bulk, NaN where it is not known."""
-    from single_rs.crystal.prototypes import bulk_reference
-
     if quantity in ("expansion", "formation_energy"):
         return 0.0
     bulk = bulk_reference(element, structure) if quantity == "mean_edge" and element and structure else None

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from single_rs.base.errors import InputError
+from single_rs.export.dft import DftSettings, k_mesh
 
 __all__ = ["CALCULATORS", "Factory", "available_calculators", "calculator_factory"]
 
@@ -139,8 +140,6 @@ def _shared(name: str, make: Callable[[], Any]) -> Factory:
 def _gpaw(atoms: Any) -> Any:
     """GPAW as in the exported inputs, `single_rs.dft.gpaw`: Γ for a particle, a mesh and fixed grid for a crystal."""
     from gpaw import GPAW, FermiDirac
-
-    from single_rs.export.dft import DftSettings, k_mesh
 
     settings = DftSettings()
     periodic = bool(atoms.pbc.any())

@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 
 from single_rs._core import __version__
+from single_rs.analysis.structure import analyze_structure
 from single_rs.base.errors import DataFileError
 from single_rs.energy.formation import FormationEnergy
 from single_rs.export.atoms import file_offset, read_xyz, to_ase
 from single_rs.io import atomic
 from single_rs.io.json import write_json
+from single_rs.plots.energy import plot_atom_energies, plot_energy_views
 from single_rs.records import Atoms
 from single_rs.store import layout
 from single_rs.store.layout import ATOMS
@@ -123,9 +125,6 @@ def write_figures(folder: Path, result: FormationEnergy, atoms: Atoms) -> list[P
     """Write energy_atoms.png and energy_views.png of the energies of the atoms, if there are any; returns them."""
     if result.energies is None:
         return []
-    from single_rs.analysis.structure import analyze_structure
-    from single_rs.plots.energy import plot_atom_energies, plot_energy_views
-
     surface = analyze_structure(atoms.positions).surface if len(atoms) > 1 else None
     figures = {
         layout.ENERGY_FIGURES[0]: plot_atom_energies(

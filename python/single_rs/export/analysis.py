@@ -14,6 +14,7 @@ from single_rs.export.distances import write_distances
 from single_rs.export.formats import write_formats
 from single_rs.export.lattice import write_lattice
 from single_rs.export.strain import write_strain
+from single_rs.export.structure import write_structure
 from single_rs.store import layout
 
 __all__ = ["write_analysis"]
@@ -41,8 +42,6 @@ def write_analysis(
     dft
         Settings of the calculations among the formats; None: the defaults.
     """
-    from single_rs.export.structure import write_structure
-
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     written = [target / layout.ATOMS]

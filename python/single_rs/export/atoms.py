@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,9 +28,9 @@ from numpy.typing import NDArray
 from single_rs._core import __version__
 from single_rs.analysis.model import Particle
 from single_rs.base.errors import DataFileError, InputError
-
-if TYPE_CHECKING:
-    from single_rs.records import Atoms
+from single_rs.io import write_text
+from single_rs.io.atom_files import read_atom_file
+from single_rs.records import Atoms
 
 __all__ = ["file_offset", "read_xyz", "to_ase", "write_cif", "write_pdb", "write_xyz"]
 
@@ -88,8 +88,6 @@ def write_xyz(path: str | os.PathLike[str], model: Particle) -> None:
     DataFileError
         If the file cannot be written.
     """
-    from single_rs.io import write_text
-
     a, count = model.atoms, len(model.atoms.positions)
     place = np.asarray(a.positions) + file_offset(model.box, model.pixel_size)
     tensor = model.strain.tensor if model.strain is not None else np.full((count, 6), np.nan)
@@ -128,8 +126,6 @@ def _other_lines(model: Particle) -> list[str]:
 
 def write_pdb(path: str | os.PathLike[str], model: Particle) -> None:
     """Write a PDB file: one residue per atom, occupancy = probability of the peak, B-factor in Å²; overlays the map."""
-    from single_rs.io import write_text
-
     place = np.asarray(model.atoms.positions) + file_offset(model.box, model.pixel_size)
     if np.abs(place).max() >= 1000:
         raise InputError(f"a position is {np.abs(place).max():.0f} Å; PDB holds less than 1000 Å, write extxyz instead")
@@ -151,8 +147,6 @@ def write_pdb(path: str | os.PathLike[str], model: Particle) -> None:
 def write_cif(path: str | os.PathLike[str], model: Particle, vacuum: float = 10.0) -> None:
     """Write a CIF in P1 with the map's box as cell, so that it overlays; without a box, particle and vacuum (Å)."""
     from gemmi import cif
-
-    from single_rs.io import write_text
 
     if model.box is not None and model.pixel_size is not None:
         lengths = np.full(3, model.box * float(model.pixel_size))
@@ -225,9 +219,6 @@ def read_xyz(path: str | os.PathLike[str]) -> Atoms:
         If the file is missing, holds no atoms, is in no format that ASE knows, or holds atoms that cannot be true: no
         element, two nearer than half a bond, a site of two elements, coordinates of another unit.
     """
-    from single_rs.io.atom_files import read_atom_file
-    from single_rs.records import Atoms
-
     source = Path(path)
     found = read_atom_file(source)
     count = len(found.positions)

@@ -8,18 +8,15 @@ the shift of the finite size; without strain that varies, a of the peaks, of the
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from single_rs.analysis.distances.pdf import pair_distribution
 from single_rs.analysis.distances.powder import powder_pattern
 from single_rs.analysis.distances.rows import row_distances
 from single_rs.analysis.distances.summary import known_sigma
+from single_rs.analysis.model import Particle
 from single_rs.base.errors import InputError
 from single_rs.export.tables import write_pair_distribution, write_powder_pattern, write_row_distances
 from single_rs.store import layout
-
-if TYPE_CHECKING:
-    from single_rs.analysis.model import Particle
 
 __all__ = ["write_distances"]
 

@@ -23,6 +23,7 @@ from single_rs.analysis.lattice.expansion import expansion
 from single_rs.analysis.lattice.fit import Domain, Lattice
 from single_rs.base.errors import DataFileError
 from single_rs.crystal.prototypes import Bulk
+from single_rs.io import write_text
 
 __all__ = ["lattice_from_dict", "lattice_to_dict", "read_lattice", "write_lattice"]
 
@@ -155,8 +156,6 @@ def write_lattice(path: str | os.PathLike[str], lattice: Lattice, more: dict[str
     more
         Further entries of the file, without NaN; `read_lattice` passes over them.
     """
-    from single_rs.io import write_text
-
     # Indented for people, but one row per line for the long lists of atoms.
     content = {**lattice_to_dict(lattice), **(more or {})}
     atoms = content.pop("atoms")

@@ -14,21 +14,22 @@ from __future__ import annotations
 import csv
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from single_rs.analysis.model import Particle
 from single_rs.analysis.strain.field import Strain
 from single_rs.analysis.strain.invariants import MEASURES, strain_measures
+from single_rs.analysis.strain.methods import StrainComparison
 from single_rs.analysis.strain.volumes import MAPS, in_box, strain_grid
 from single_rs.base.tensors import COMPONENTS
+from single_rs.export.atoms import file_offset
+from single_rs.io import atomic_text, write_map
+from single_rs.io.table import text_cell
 from single_rs.io.vtk import write_vti
 from single_rs.store import layout
-
-if TYPE_CHECKING:
-    from single_rs.analysis.model import Particle
-    from single_rs.analysis.strain.methods import StrainComparison
 
 __all__ = ["strain_columns", "write_strain", "write_strain_csv"]
 
@@ -83,9 +84,6 @@ def strain_columns(
 
 def write_strain_csv(path: str | os.PathLike[str], columns: dict[str, NDArray[Any]]) -> None:
     """Write columns of one length as a table with a header; values that are not finite become empty cells."""
-    from single_rs.io import atomic_text
-    from single_rs.io.table import text_cell
-
     texts = []
     for values in columns.values():
         if values.dtype.kind == "f":
@@ -109,9 +107,6 @@ def write_strain(folder: str | os.PathLike[str], model: Particle) -> list[Path]:
     model
         Result of `analyze`; volumes are written when it has a box, those of the phases when it was given the map.
     """
-    from single_rs.export.atoms import file_offset
-    from single_rs.io import write_map
-
     if model.strain is None or model.lattice is None:
         return []
     target, x, comparison = Path(folder), model.atoms.positions, model.comparison

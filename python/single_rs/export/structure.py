@@ -25,6 +25,8 @@ from single_rs.analysis.structure.local import STRUCTURE_NAMES
 from single_rs.analysis.structure.shape import SITES
 from single_rs.analysis.structure.survey import StructureSurvey
 from single_rs.crystal.neighbours import check_positions
+from single_rs.io import write_text
+from single_rs.io.json import write_json
 from single_rs.store import layout
 
 __all__ = ["structure_to_dict", "write_structure"]
@@ -144,9 +146,6 @@ def write_structure(folder: str | os.PathLike[str], positions: ArrayLike, survey
     survey
         Result of `survey_structure`.
     """
-    from single_rs.io import write_text
-    from single_rs.io.json import write_json
-
     x = check_positions(positions)
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)

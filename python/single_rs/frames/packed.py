@@ -1,4 +1,4 @@
-"""The frames of one particle as the kernels want them: time blocks, packed spectra, weights, poses."""
+"""The frames of one particle as the kernels take them: time blocks, packed spectra, weights, poses."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class FrameSet:
         The m frequencies.
     weights
         (m,) 1/σ² of each frequency, 0 where graphene was removed.
-    gain
+    frame_weight
         (n,) factor on `weights` of each frame: inverse relative noise, 0 for bad frames.
     centres
         (n, 2) px, particle's centre from the box centre that the phases refer to.
@@ -118,7 +118,7 @@ class FrameSet:
     spectra: NDArray[np.complex64]
     plane: _core.HalfPlane
     weights: NDArray[np.float32]
-    gain: NDArray[np.float32]
+    frame_weight: NDArray[np.float32]
     centres: NDArray[np.float64]
     pixel_size: float
 
@@ -147,14 +147,15 @@ class FrameSet:
             shell_of(shortest, size, clean.pixel_size),
         )
         spectra = plane.pack(images, np.ascontiguousarray(residual, np.float32), radius, edge)
-        # The noise and the graphene mask are told on the grid of the whole box.
+        # The noise and the graphene mask are given on the grid of the whole box.
         whole = clean.images.shape[-1]
         k = plane.frequencies() * (whole / size)
         row, column = (np.rint(k[:, i]).astype(int) for i in (1, 0))
         noise = np.interp(np.hypot(k[:, 0], k[:, 1]), np.arange(len(clean.noise)), clean.noise)
         weights = clean.weights[row % whole, column] / noise
-        gain = np.where(clean.bad[select], 0.0, 1.0 / clean.frame_noise[select])
-        return cls(spectra, plane, weights.astype(np.float32), gain.astype(np.float32), centres, clean.pixel_size)
+        frame_weight = np.where(clean.bad[select], 0.0, 1.0 / clean.frame_noise[select])
+        factors = weights.astype(np.float32), frame_weight.astype(np.float32)
+        return cls(spectra, plane, *factors, centres, clean.pixel_size)
 
     @property
     def size(self) -> int:
@@ -189,7 +190,7 @@ class FrameSet:
             np.ascontiguousarray(self.spectra[select]),
             self.plane,
             self.weights,
-            self.gain[select],
+            self.frame_weight[select],
             self.centres[select],
             self.pixel_size,
         )

@@ -54,7 +54,7 @@ def ball_mask(size: int, radius: float, edge: float) -> NDArray[np.float32]:
     """(z, y, x) mask: 1 within `radius` voxels of the centre, 0 beyond `radius + edge`, half a cosine between."""
     x = np.arange(size, dtype=np.float32) - size // 2
     r = np.sqrt(x[:, None, None] ** 2 + x[None, :, None] ** 2 + x[None, None, :] ** 2)
-    return (0.5 + 0.5 * np.cos(np.pi * np.clip((r - radius) / edge, 0, 1))).astype(np.float32)
+    return np.asarray((0.5 + 0.5 * np.cos(np.pi * np.clip((r - radius) / edge, 0, 1))).astype(np.float32))
 
 
 def map_from_sums(
@@ -117,7 +117,7 @@ def shell_index(reach: int) -> NDArray[np.intp]:
     """Shell of each value of a volume, in grid steps, rounded: (2K+1, 2K+1, K+1), not to be written to."""
     q = np.arange(-reach, reach + 1, dtype=np.float32) ** 2
     x = np.arange(reach + 1, dtype=np.float32) ** 2
-    shells = np.rint(np.sqrt(q[:, None, None] + q[None, :, None] + x[None, None, :])).astype(np.intp)
+    shells: NDArray[np.intp] = np.rint(np.sqrt(q[:, None, None] + q[None, :, None] + x[None, None, :])).astype(np.intp)
     shells.setflags(write=False)
     return shells
 
@@ -128,4 +128,4 @@ def shell_correlation(a: NDArray[np.complex64], b: NDArray[np.complex64]) -> NDA
     flat = shells.ravel()
     cross = np.bincount(flat, (a.real * b.real + a.imag * b.imag).ravel().astype(np.float64))
     power = [np.bincount(flat, (v.real**2 + v.imag**2).ravel().astype(np.float64)) for v in (a, b)]
-    return cross / np.maximum(np.sqrt(power[0] * power[1]), 1e-30)
+    return np.asarray(cross / np.maximum(np.sqrt(power[0] * power[1]), 1e-30))

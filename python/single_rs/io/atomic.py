@@ -127,7 +127,8 @@ def atomic_binary(path: str | os.PathLike[str], size: int = 0) -> Iterator[Binar
     path
         The file to be written. Its folder must exist.
     size
-        Bytes that it will have, when known: the room is reserved first, so that a full disk is told before the work.
+        Bytes that it will have, when known: the room is reserved first, so that a full disk is reported before the
+        work.
 
     Raises
     ------

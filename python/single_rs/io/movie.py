@@ -142,7 +142,7 @@ class Movie:
                 if not np.isfinite(image.sum(dtype=np.float64)):
                     raise DataFileError(f"{self.name}: frame {start + i} holds NaN or infinite values; remove it")
         if start <= self._hashed < stop:
-            self._hash.update(np.ascontiguousarray(block[self._hashed - start :]))
+            self._hash.update(np.ascontiguousarray(block[self._hashed - start :]).data)
             self._hashed = stop
         return block
 

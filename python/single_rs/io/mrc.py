@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from single_rs.base.errors import DataFileError, InputError
 from single_rs.io.atomic import atomic_binary
+from single_rs.io.formats import open_mrc
 from single_rs.io.mrc_read import HEADER_BYTES, MODES
 from single_rs.io.pixels import check_pixel_size, unlikely_pixel
 
@@ -138,7 +139,7 @@ def _new_header(
     shape: tuple[int, ...], kind: np.dtype[Any], pixel_size: float, statistics: _Statistics, volume: bool
 ) -> NDArray[Any]:
     """Return the header of a little-endian file of ours: pixel size (Å), ORIGIN 0, statistics, and our label."""
-    from mrcfile.dtypes import HEADER_DTYPE  # type: ignore[import-untyped]
+    from mrcfile.dtypes import HEADER_DTYPE
 
     nz, ny, nx = shape
     intervals = (nx, ny, nz if volume else 1)
@@ -219,8 +220,6 @@ def read_map(path: str | os.PathLike[str]) -> tuple[NDArray[np.float32], float]:
     DataFileError
         Missing, truncated, non-finite, without a pixel size, or with voxels that are no cubes.
     """
-    from single_rs.io.formats import open_mrc
-
     source = open_mrc(Path(path))
     x, y, z = source.header.voxel
     if source.pixel_size is None:

@@ -2,7 +2,7 @@
 
 Bonds are found with the images of the cell, the atoms of each connected piece are moved by lattice vectors along them,
 and smaller pieces are put beside the largest. A piece that is bonded to an image of itself has no surface there: a
-crystal, a slab or a wire, which is told and left as it is.
+crystal, a slab or a wire, which is reported and left as it is.
 """
 
 from __future__ import annotations

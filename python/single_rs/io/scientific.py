@@ -1,6 +1,6 @@
 """Movies in the files of microscopes that rosettasciio reads (DM3/DM4, SER, EMD, …), lazily through dask.
 
-Which axis is time is told by the units of the axes: two are lengths, the third is a time or has none. What has an
+The units of the axes determine which of them is time: two are lengths, the third is a time or has none. What has an
 energy, an angle or a frequency there is a spectrum image, a set of detectors or of diffraction patterns, not a movie.
 """
 

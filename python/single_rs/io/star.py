@@ -9,7 +9,6 @@ import logging
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,9 +16,7 @@ from single_rs.base.errors import DataFileError
 from single_rs.io.image_names import check_stack_name, image_numbers
 from single_rs.io.star_poses import angles_from_rotations, posed_stack, read_poses, rotations_from_angles, write_poses
 from single_rs.io.star_table import block, column, integers, read_star, write_star
-
-if TYPE_CHECKING:
-    from single_rs.records import ParticleStack, Track
+from single_rs.records import ParticleStack, Track
 
 __all__ = [
     "angles_from_rotations",
@@ -90,8 +87,6 @@ def read_tracks(path: str | os.PathLike[str]) -> list[Track]:
     DataFileError
         Missing file, block or column.
     """
-    from single_rs.records import Track
-
     blocks = read_star(path)
     heads, points = block(path, blocks, "single_tracks"), block(path, blocks, "particles")
     particles = integers(path, heads, "singleParticle")

@@ -13,7 +13,6 @@ import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,9 +21,7 @@ from single_rs.base.errors import DataFileError, InputError
 from single_rs.io.image_names import check_stack_name, image_numbers
 from single_rs.io.star_diagnostics import diagnostics_block, read_diagnostics
 from single_rs.io.star_table import Column, block, column, integers, read_star, write_star
-
-if TYPE_CHECKING:
-    from single_rs.records import ParticleStack, Poses
+from single_rs.records import ParticleStack, Poses
 
 __all__ = ["angles_from_rotations", "posed_stack", "read_poses", "rotations_from_angles", "write_poses"]
 
@@ -209,8 +206,6 @@ class _PoseTable:
 
 def _read_poses(path: str | os.PathLike[str], pixel_size: float | None) -> _PoseTable:
     """Read a table of poses, its rows in the order of the images; `pixel_size` (Å) is the stack's."""
-    from single_rs.records import Poses
-
     blocks = read_star(path)
     # RELION 3.0 and earlier: one table, named "", "images" or "particles", and no optics groups.
     name = next((b for b in ("particles", "images", "") if b in blocks), "particles")

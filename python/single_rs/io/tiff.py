@@ -201,7 +201,7 @@ def _vendor_pixel(file: Any) -> tuple[float, float] | None:
 
 
 def _tag_pixel(file: Any, page: Any) -> tuple[float, float] | None:
-    """Return Å per pixel from the resolution tags, or None when they do not speak of Å."""
+    """Return Å per pixel from the resolution tags, or None when they give no unit of length."""
     tags = page.tags
     unit = (file.imagej_metadata or {}).get("unit", "")
     code = int(tags["ResolutionUnit"].value) if "ResolutionUnit" in tags else 0

@@ -12,22 +12,20 @@ import functools
 import importlib
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from single_rs.analysis.strain import PRESETS, StrainConfig
+from single_rs.atoms import TraceConfig
+from single_rs.background import BackgroundConfig
 from single_rs.base.errors import InputError
 from single_rs.base.settings import Settings, setting
 from single_rs.base.settings_text import load_settings, settings_from_dict
 from single_rs.export.dft.settings import DftSettings
-
-if TYPE_CHECKING:
-    from single_rs.analysis.strain import StrainConfig
-    from single_rs.atoms import TraceConfig
-    from single_rs.background import BackgroundConfig
-    from single_rs.motion import MotionConfig
-    from single_rs.orient import OrientConfig
-    from single_rs.reconstruction.fourier import ReconstructConfig
-    from single_rs.refine import RefineConfig
-    from single_rs.track import TrackConfig
+from single_rs.motion import MotionConfig
+from single_rs.orient import OrientConfig
+from single_rs.reconstruction.fourier import ReconstructConfig
+from single_rs.refine import RefineConfig
+from single_rs.track import TrackConfig
 
 __all__ = [
     "STAGES",
@@ -166,8 +164,6 @@ def load_config(
     DataFileError
         The file is missing or not TOML.
     """
-    from single_rs.analysis.strain import PRESETS
-
     if preset is not None and preset not in PRESETS:
         raise InputError(f"--as is {preset!r}; accepted: {', '.join(PRESETS)}")
     chosen = Config() if preset is None else settings_from_dict(Config(), {"strain": PRESETS[preset]}, "")

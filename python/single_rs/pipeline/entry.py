@@ -189,10 +189,10 @@ class _Input:
         """Return the hash of all that is solved, pixels and what stands beside them; nothing is read twice for it."""
         digest = hashlib.sha256(self._movie.content().encode())
         if self._stack is not None:
-            digest.update(np.ascontiguousarray(self._stack.frames, np.int64))
+            digest.update(np.ascontiguousarray(self._stack.frames, np.int64).data)
             digest.update(repr(self._stack.diameter).encode())
             if self._stack.offsets is not None:
-                digest.update(np.ascontiguousarray(self._stack.offsets, np.float64))
+                digest.update(np.ascontiguousarray(self._stack.offsets, np.float64).data)
         return digest.hexdigest()
 
 
@@ -304,7 +304,7 @@ def _finished(job: Job, results: list[ParticleResult]) -> RunResult:
     if job.config.report.enabled:
         key = stage_key(verdicts, {name: key for name, key in journal.keys().items() if name != "report"})
         if not journal.reuse("report", key):
-            from single_rs.report import write_report
+            from single_rs.report import write_report  # loads Matplotlib, which no other stage needs
 
             with journal.stage("report", key) as running:
                 write_report(folder, running.folder / layout.REPORT)

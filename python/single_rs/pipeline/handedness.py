@@ -13,22 +13,21 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from single_rs.base.errors import DataFileError
 from single_rs.base.rotations import BEAM_HALF_TURN
+from single_rs.export.atoms import read_xyz
 from single_rs.io import read_map, read_stack, write_map
 from single_rs.io.star import read_poses, write_poses
 from single_rs.pipeline import stages
+from single_rs.pipeline.config import Config
 from single_rs.store.folder import one_stage
 from single_rs.store.layout import ATOMS, FSC, MAPS, POSES, STACK
 from single_rs.store.read import frame_of, load_maps
-
-if TYPE_CHECKING:
-    from single_rs.pipeline.config import Config
 
 __all__ = ["flip_folder", "flip_map", "flip_positions", "flip_rotations"]
 
@@ -90,8 +89,6 @@ def flip_folder(folder: Path, out: Path, config: Config) -> list[Path]:
     DataFileError
         When a file is missing, or `out` is `folder`.
     """
-    from single_rs.export.atoms import read_xyz
-
     for name in (*MAPS, POSES, ATOMS):
         if not (folder / name).exists():
             raise DataFileError(f"{folder / name} does not exist; give the folder of a solved particle")

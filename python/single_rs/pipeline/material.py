@@ -22,7 +22,7 @@ def lattice_seed(element: str, config: OrientConfig) -> tuple[str, OrientConfig]
 
 
 def with_material(element: str, config: Config) -> Config:
-    """Return the settings with the elements of a compound or an alloy told apart, unless others are given."""
+    """Return the settings with the elements of a compound or an alloy to be distinguished, unless others are given."""
     if compound_bulk(element) is None or config.refine.elements:
         return config
     return replace(config, refine=replace(config.refine, elements=elements_of(element)))

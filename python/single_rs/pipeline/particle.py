@@ -60,7 +60,7 @@ class ParticleResult:
 
     @classmethod
     def from_summary(cls, folder: Path, summary: Mapping[str, Any]) -> ParticleResult:
-        """Return the result that a ``summary.json`` speaks of."""
+        """Return the result that a ``summary.json`` describes."""
         return cls(folder, str(summary["verdict"]), tuple(summary["reasons"]), summary)
 
 

@@ -189,10 +189,11 @@ def traced(
     density: Density, element: str, diameter: float, config: TraceConfig, folder: Path, progress: Progress | None
 ) -> tuple[Atoms | None, Tracing]:
     """Find the atoms of a map and keep them; where it holds none, the reason why."""
+    atoms: Atoms | None = None
     try:
         atoms = trace(density, element, diameter, config, progress)
     except NoParticleError as error:
-        atoms, found = None, Tracing(0, str(error))
+        found = Tracing(0, str(error))
     else:
         write_arrays(folder / layout.TRACED, atoms)
         found = Tracing(len(atoms))
@@ -268,7 +269,9 @@ def analyze_atoms(
             f"{frame[1]:.4g} Å; give the map of these atoms"
         )
     maps = maps if frame is not None else None
-    noise = None if maps is None or maps.half1 is None or maps.half2 is None else (maps.half1 - maps.half2) / 2
+    noise = None
+    if maps is not None and maps.half1 is not None and maps.half2 is not None:
+        noise = (maps.half1 - maps.half2) / np.float32(2)
     model = analyze(
         atoms,
         element,

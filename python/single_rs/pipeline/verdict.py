@@ -3,7 +3,8 @@
 Every test compares the data with a null that was measured on the same data, or two results that never met:
 
 - the frames' spots against the same spectra with their rings turned at random (is there a lattice at all?);
-- neighbouring frames against distant ones (does it tumble as one body, or do frames sit in several poses alike?);
+- neighbouring frames against distant ones (does it tumble as one body, or are frames divided between equivalent
+poses?);
 - frames against models that do not hold them, in their own poses, in those of other frames, and in the nearest mates;
 - the two half sets, solved apart (FSC; the lead of the mate that joins them);
 - the graphene of the windows against its lattice constant (is a pixel as large as it is said to be?);
@@ -19,18 +20,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from single_rs.analysis.model import Particle
 from single_rs.background.ruler import measure_pixel
 from single_rs.crystal.prototypes import Bulk, bulk_reference, prototype
 from single_rs.orient.agreement import MOST_JUMPS
-
-if TYPE_CHECKING:
-    from single_rs.analysis.model import Particle
-    from single_rs.records import Background, Density, Poses
+from single_rs.records import Background, Density, Poses
 
 __all__ = ["Verdict", "judge"]
 
@@ -41,7 +39,7 @@ PIXEL_DOUBTFUL = 0.015
 FEWEST_ATOMS = 30
 SAME_SHELL = 1.07  # nearest neighbours of hcp differ in length, those of bcc are followed by others 15 % farther
 CLEAR_POSE = 0.5  # posterior
-CLEAR_GAIN = 25.0  # nats over the poses of others, held out: noise gains less than 2, a twin at 10 e/px a thousand
+CLEAR_LEAD = 25.0  # nats over the poses of others, held out: noise has less than 2, a twin at 10 e/px a thousand
 CLEAR_LEAD = 0.05  # share of log-likelihood: a half in wrong poses loses 10 to 25 %, right ones differ by 1 %
 
 
@@ -76,7 +74,7 @@ class Limit:
     """What a number must reach: below `failed` it fails the particle, below `doubtful` it makes it doubtful.
 
     `what` says what was measured, `text` how much of it ("{}"), and `shown` writes a value or a limit. A number of the
-    `start` is no doubt where held-out frames gain clearly from the poses that came of it: spots of one lattice are weak
+    `start` is no doubt where held-out frames support the poses that came of it: spots of one lattice are weak
     in a twin, single frames at one electron per pixel, and what follows needs neither.
     """
 
@@ -148,10 +146,10 @@ LIMITS = (
         1.0,
         "{:.1f}".format,
     ),
-    # Noise gains less than 2, a twin at 10 e/px a thousand (see CLEAR_GAIN).
+    # Noise leads by less than 2, a twin at 10 e/px a thousand (see CLEAR_LEAD).
     Limit(
-        "what frames gain from their own poses over those of others",
-        "frames gain {} nats more from their own poses than from others'",
+        "lead in log-likelihood of frames in their own poses over those of others",
+        "frames in their own poses lead those in others' by {} nats",
         lambda e: e.poses.diagnostics.gain_over_others,
         2.0,
         5.0,
@@ -216,7 +214,7 @@ def judge(
     """
     evidence, reasons = Evidence(background, poses, density), _Reasons()
     gain = poses.diagnostics.gain_over_others
-    placed = gain is not None and gain > CLEAR_GAIN
+    placed = gain is not None and gain > CLEAR_LEAD
     for limit in LIMITS:
         _judge_limit(limit, limit.value(evidence), placed, reasons)
     _judge_starts(poses, reasons)
@@ -226,7 +224,7 @@ def judge(
 
 
 def _judge_limit(limit: Limit, value: float | None, placed: bool, reasons: _Reasons) -> None:
-    """Judge one number; `placed` where held-out frames gain clearly from the poses."""
+    """Judge one number; `placed` where held-out frames clearly support the poses."""
     if value is None or math.isnan(value):
         reasons.doubtful.append(f"not measured: {limit.what}; {limit.shown(limit.doubtful)} needed")
         return
@@ -239,9 +237,9 @@ def _judge_starts(poses: Poses, reasons: _Reasons) -> None:
     """Judge how far two searches agree, where there were two."""
     agreement, lead = poses.diagnostics.starts_agreement, poses.diagnostics.starts_lead
     if agreement is None:
-        reasons.passed.append("no second start was made, so that none is compared")
+        reasons.passed.append("no fallback engine was run, so that no second solution is compared")
     elif lead is not None and lead > CLEAR_LEAD:
-        # The worse of two starts says nothing against one that explains the frames far better.
+        # The worse of two solutions is no evidence against one that explains the frames far better.
         reasons.passed.append(f"the better of two starts explains the frames by {100 * lead:.0f} % more")
     elif math.isnan(agreement):
         reasons.doubtful.append(f"not measured: how far two starts agree; {STARTS_DOUBTFUL:.2f} needed")

@@ -8,9 +8,9 @@ Reference: P. B. Rosenthal, R. Henderson, J. Mol. Biol. 333, 721 (2003), doi:10.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import PatchCollection
 
 from single_rs.plots.style import (
     BLUE,
@@ -26,10 +26,6 @@ from single_rs.plots.style import (
     scale_bar,
     styled,
 )
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.collections import PatchCollection
 
 __all__ = [
     "FSC_CRITERION",
@@ -236,7 +232,6 @@ def draw_atoms(
     top
         Per cent at the ends of the colours; the 97th percentile without it.
     """
-    from matplotlib.collections import PatchCollection
     from matplotlib.patches import Circle
     from scipy.spatial import cKDTree
 

@@ -7,16 +7,12 @@ R_{i+1} R_i^T, with cos(angle) = (trace - 1) / 2.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from matplotlib.axes import Axes
 
 from single_rs.base.rotations import rotation_angle
 from single_rs.base.sampling import evenly
 from single_rs.plots.style import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, new_axes, quiet_colorbar, styled
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 __all__ = ["plot_orientation_coverage", "plot_pose_steps", "plot_scores", "view_coverage"]
 

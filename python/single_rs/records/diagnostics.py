@@ -35,13 +35,13 @@ class StartDiagnostics:
     lattice_constant
         Å, of the scan that the spots fitted best (engine "lattice").
     trials
-        Nuclei from which an intensity was grown (engine "free").
+        Sets of starting frames from which an intensity was grown (engine "lattice-free").
     intensity_continuity
-        `continuity` in the intensity that was chosen (engine "free").
+        `continuity` in the intensity that was chosen (engine "lattice-free").
     symmetry_rotations
-        Rotations that map this intensity onto itself (engine "free").
+        Rotations that map this intensity onto itself (engine "lattice-free").
     lattice_found
-        1 where this intensity shows a lattice, 0 where it does not (engine "free").
+        1 where this intensity shows a lattice, 0 where it does not (engine "lattice-free").
     """
 
     spot_score: float | None = None
@@ -65,7 +65,7 @@ class SearchRound:
         "growth": against the model of the first segment; "map": against the atoms of held-out maps; "climb": a round of
         the hill climb.
     score
-        Mean log-likelihood gained over an empty frame, nats per frame.
+        Mean log-likelihood ratio to an empty frame, nats per frame.
     confident
         Share of frames whose posterior is above 0.9.
     moved
@@ -125,7 +125,7 @@ class PoseDiagnostics:
     Attributes
     ----------
     engine
-        "lattice", "free" or "climb"; None for poses that none of them found.
+        "lattice", "lattice-free" or "climb"; None for poses that none of them found.
     start
         Index of single frames.
     joining_lead

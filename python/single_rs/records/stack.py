@@ -40,7 +40,7 @@ class ParticleStack:
     offsets: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
-        """Check that all fields speak of the same images."""
+        """Check that all fields belong to the same images."""
         if self.images.ndim != 3 or self.images.shape[1] != self.images.shape[2]:
             raise InputError(f"a particle stack of shape {self.images.shape}; (n, y, x) with y = x is needed")
         if len(self.frames) != len(self.images):

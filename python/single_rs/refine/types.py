@@ -78,7 +78,7 @@ class RefinementSummary:
     nats_per_frame
         Mean log-likelihood gained over an empty frame.
     species_nats, species
-        Log-likelihood by which elements are told apart, and what is known of each; None and empty with fewer than two.
+        Log-likelihood ratio of the elements over one, and what is known of each; None and empty with fewer than two.
     anisotropic_nats, anisotropy
         Log-likelihood that tensors give held-out frames over isotropic widths; root mean square spread of the tensors,
         Å². None unless asked for, the spread also where the frames want no tensors.

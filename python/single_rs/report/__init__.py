@@ -9,6 +9,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from single_rs.io import write_text
+from single_rs.report.files import read_run
+from single_rs.report.page import render
 from single_rs.store.layout import REPORT
 
 __all__ = ["write_report"]
@@ -37,10 +40,6 @@ def write_report(out_dir: str | os.PathLike[str], path: Path | None = None) -> P
     DataFileError
         When the directory is not a run, or the page cannot be written.
     """
-    from single_rs.io import write_text
-    from single_rs.report.files import read_run
-    from single_rs.report.page import render
-
     target = path or Path(out_dir) / REPORT
     page = render(read_run(out_dir))
     write_text(target, page)

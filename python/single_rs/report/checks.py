@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from single_rs.plots.validation import plot_check
 from single_rs.records.check import Check, Criterion, Validation
 from single_rs.report.data import figure_data
 from single_rs.report.svg import figure_svg
@@ -71,8 +72,6 @@ def _limit(c: Criterion) -> str:
 
 def check_figures(check: Check, prefix: str) -> Iterator[Figure]:
     """Give the figures of a check, each with how to read it; `prefix` makes their names unique on the page."""
-    from single_rs.plots.validation import plot_check
-
     for name, drawing in plot_check(check).items():
         caption = _CAPTIONS[check.name, name]
         width, height = drawing.get_size_inches()

@@ -11,6 +11,7 @@ from single_rs.compare.trends import QUANTITIES, Comparison, comparison_to_dict
 from single_rs.io import atomic_text, writable_folder, write_text
 from single_rs.io.json import write_json
 from single_rs.io.table import text_cell
+from single_rs.report.comparison import render_comparison
 
 __all__ = ["write_comparison"]
 
@@ -30,8 +31,6 @@ def write_comparison(comparison: Comparison, out: str | os.PathLike[str]) -> lis
     list of Path
         The three files.
     """
-    from single_rs.report.comparison import render_comparison
-
     folder = writable_folder(out)
     paths = [folder / f"compare.{kind}" for kind in ("csv", "json", "html")]
     page = render_comparison(comparison)

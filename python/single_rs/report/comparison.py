@@ -6,11 +6,13 @@ Built from the same parts as the report of a run, and as self-contained: it load
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from single_rs import plots
+from single_rs import __version__, plots
+from single_rs.compare.trends import Comparison, SizeTrend
+from single_rs.crystal.prototypes import bulk_reference
 from single_rs.report.figures import drawn
 from single_rs.report.numbers import count
 from single_rs.report.templating import render_page
@@ -28,9 +30,6 @@ from single_rs.report.views import (
     Tile,
     concise,
 )
-
-if TYPE_CHECKING:
-    from single_rs.compare.trends import Comparison, SizeTrend
 
 __all__ = ["render_comparison"]
 
@@ -61,8 +60,6 @@ def render_comparison(comparison: Comparison) -> str:
     comparison
         Result of `single_rs.compare_particles`.
     """
-    from single_rs import __version__
-
     used = len(comparison.particles) - len(comparison.left_out)
     sections = [Section("particles", "Particles", [_table(comparison), *_grid(_gallery(comparison))])]
     for key, name, figures in (
@@ -134,7 +131,7 @@ def _said(comparison: Comparison, quantity: str) -> str:
     for t in (t for t in comparison.trends if t.quantity == quantity):
         small, large = 0.1 / t.line.x_range[1], 0.1 / t.line.x_range[0]
         slope = concise(factor * t.line.slope / 10, factor * t.line.slope_err / 10, decimals)
-        known = "a slope" if t.line.chance < _CHANCE else "no slope that could be told from none"
+        known = "a slope" if t.line.chance < _CHANCE else "no slope that differs significantly from zero"
         parts.append(
             f"{known} over {t.line.count} particles of {small:.2f} to {large:.2f} nm, {slope} {unit} nm "
             f"(p = {t.line.chance:.2g})."
@@ -180,8 +177,6 @@ def _lattice(comparison: Comparison) -> Iterator[Figure]:
 
 def _bulk(comparison: Comparison) -> float | None:
     """Return the edge of the bulk cell when all particles are of one cubic element."""
-    from single_rs.crystal.prototypes import bulk_reference
-
     elements = {p.element for p in comparison.particles if len(p.positions)}
     bulk = bulk_reference(next(iter(elements))) if len(elements) == 1 else None
     return bulk.a if bulk is not None and bulk.c == bulk.a else None

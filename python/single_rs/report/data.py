@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from single_rs.report.files import AtomTable
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from single_rs.report.files import AtomTable
 
 __all__ = ["atom_data", "figure_data"]
 

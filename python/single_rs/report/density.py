@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import base64
 import zlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from single_rs.report.files import ParticleFiles
+from single_rs.report.files import ParticleFiles
 
 __all__ = ["density_data"]
 
@@ -65,7 +64,7 @@ def _reach(particle: ParticleFiles, middle: np.ndarray) -> float:
     """Return half the side of the cube in Å: the atoms with a margin, or else the stated diameter, within the map."""
     assert particle.density is not None  # the caller has a map
     assert particle.pixel_size is not None
-    inside = (min(particle.density.shape) // 2 - 1) * particle.pixel_size - float(np.abs(middle).max())
+    inside: float = (min(particle.density.shape) // 2 - 1) * particle.pixel_size - float(np.abs(middle).max())
     if particle.atoms is not None and len(particle.atoms.positions):
         wanted = float(np.abs(particle.atoms.positions - middle).max()) + _MARGIN
     else:
@@ -81,7 +80,9 @@ def _resampled(density: np.ndarray, pixel: float, middle: np.ndarray, voxel: flo
     centre = np.array([size // 2 for size in density.shape]) + middle[::-1] / pixel
     step = voxel / pixel
     side = (2 * half + 1,) * 3
-    return affine_transform(density, np.full(3, step), centre - half * step, side, order=3, mode="constant", cval=0.0)
+    return np.asarray(
+        affine_transform(density, np.full(3, step), centre - half * step, side, order=3, mode="constant", cval=0.0)
+    )
 
 
 def _level(density: np.ndarray, particle: ParticleFiles, top: float) -> float:

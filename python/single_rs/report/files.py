@@ -14,18 +14,20 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from single_rs.base.errors import DataFileError, SingleError
 from single_rs.base.sampling import evenly
+from single_rs.compare.rows import ParticleRow, read_row
+from single_rs.io import read_map, read_stack
+from single_rs.io.motion import read_motion
+from single_rs.io.star import posed_stack, read_poses, read_tracks
+from single_rs.records import Poses, Track, Validation
 from single_rs.store import layout
 from single_rs.store.manifest import Manifest
-
-if TYPE_CHECKING:
-    from single_rs.compare.rows import ParticleRow
-    from single_rs.records import Poses, Track, Validation
+from single_rs.store.validation import read_validation
 
 __all__ = ["AtomTable", "CommentedTable", "ParticleFiles", "RunFiles", "read_run"]
 
@@ -233,10 +235,7 @@ def _particle(number: int, folder: Path) -> ParticleFiles:
 
 
 def _read_later_steps(particle: ParticleFiles) -> None:
-    """Read what steps beyond the atoms wrote, where they did, and give the atoms the columns that speak of them."""
-    from single_rs.compare.rows import read_row
-    from single_rs.store.validation import read_validation
-
+    """Read what steps beyond the atoms wrote, where they did, and give the atoms the columns that describe them."""
     folder, gaps = particle.folder, particle.gaps
 
     def optional(name: str, reader: Callable[[Path], T]) -> T | None:
@@ -270,7 +269,8 @@ def _energies(path: Path) -> np.ndarray | None:
     from ase.io import read
 
     found: Any = read(path, format="extxyz", index=0)
-    return found.arrays.get("formation_energy")
+    energies: np.ndarray | None = found.arrays.get("formation_energy")
+    return energies
 
 
 def _choose_frames(particle: ParticleFiles, images: np.ndarray, pixel_size: float, count: int = 6) -> None:
@@ -339,23 +339,17 @@ def _fsc(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def _motion(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Read the drift (frame, (x, y)) in px and the bad frames (frame,)."""
-    from single_rs.io.motion import read_motion
-
     motion = read_motion(path)
     return np.asarray(motion.shifts, float), np.asarray(motion.bad_frames, bool)
 
 
 def _tracks(path: Path) -> list[Track]:
     """Read the trajectories."""
-    from single_rs.io.star import read_tracks
-
     return read_tracks(path)
 
 
 def _poses(path: Path) -> Poses:
     """Read the poses."""
-    from single_rs.io.star import read_poses
-
     return read_poses(path)
 
 
@@ -366,9 +360,6 @@ def _all_of(images: np.ndarray, count: int) -> bool:
 
 def _posed(path: Path) -> tuple[np.ndarray, Poses]:
     """Read the poses of some images of the stack, and these images."""
-    from single_rs.io import read_stack
-    from single_rs.io.star import posed_stack
-
     source = path.with_name(layout.STACK)
     stack, poses = posed_stack(path, read_stack(source), source)
     return stack.images, poses
@@ -390,15 +381,11 @@ def _atoms(path: Path, density: tuple[np.ndarray, float] | None) -> AtomTable:
 
 def _map(path: Path) -> tuple[np.ndarray, float]:
     """Read a map (z, y, x) and its pixel size in Å."""
-    from single_rs.io import read_map
-
     return read_map(path)
 
 
 def _stack(path: Path) -> tuple[np.ndarray, float]:
     """Open a stack (n, y, x), memory-mapped, and its pixel size in Å."""
-    from single_rs.io import read_stack
-
     stack = read_stack(path)
     return stack.images, stack.pixel_size
 

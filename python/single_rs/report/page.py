@@ -7,6 +7,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from single_rs import __version__
 from single_rs.report import figures, tables
 from single_rs.report.certainty import least_known, reasons_with_limits
 from single_rs.report.data import atom_data
@@ -55,8 +56,6 @@ def render(run: RunFiles) -> str:
     run
         From `single_rs.report.files.read_run`.
     """
-    from single_rs import __version__
-
     known = [(particle, Numbers.of(particle)) for particle in run.particles]
     summary = tables.summary_table(known) if known else Note("No particle was found.")
     sections = [Section("summary", "Summary", [summary, *_gaps(run.gaps)])]

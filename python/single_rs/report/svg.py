@@ -46,7 +46,7 @@ def _smaller(found: re.Match[str]) -> str:
     from PIL import Image
 
     with Image.open(io.BytesIO(base64.b64decode(found[1]))) as picture:
-        if "A" in picture.getbands() and picture.getextrema()[-1][0] < 255:
+        if "A" in picture.getbands() and picture.getchannel("A").getextrema() != (255, 255):
             return found[0]
         target = io.BytesIO()
         picture.convert("RGB").save(target, "JPEG", quality=_QUALITY)

@@ -7,6 +7,7 @@ from importlib import resources
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from single_rs import __version__
 from single_rs.report.views import Page
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ __all__ = ["render_page"]
 
 def render_page(page: Page) -> str:
     """Return a page as HTML."""
-    from single_rs import __version__
-
     return _environment().get_template("page.html").render(page=page, version=__version__) + "\n"
 
 

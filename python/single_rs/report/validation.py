@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from single_rs import __version__
 from single_rs.records.check import FAILED, NOT_RUN, PASSED, UNDECIDED, Check, Validation
 from single_rs.report.checks import amount, check_figures, check_table, criteria_table
 from single_rs.report.templating import render_page
@@ -24,8 +25,6 @@ def render(result: Validation) -> str:
     result
         All checks of one particle.
     """
-    from single_rs import __version__
-
     states = [check.status for check in result.checks]
     made = len(states) - states.count(NOT_RUN)
     parts = ", ".join(f"{states.count(s)} {s}" for s in (PASSED, FAILED, UNDECIDED) if s in states)

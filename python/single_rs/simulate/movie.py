@@ -20,6 +20,7 @@ from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import InputError
 from single_rs.base.progress import Progress
 from single_rs.base.settings import Settings, setting
+from single_rs.io import atomic
 from single_rs.io.mrc import mrc_writer
 from single_rs.simulate.crystals import Crystal
 from single_rs.simulate.detector import Detector, DetectorConfig
@@ -89,8 +90,6 @@ class SimulatedMovie:
 
     def write_truth(self) -> Path:
         """Write NAME_truth.npz and NAME_truth_<particle>.xyz beside the movie; return the first."""
-        from single_rs.io import atomic
-
         stem = self.path.stem
         truth = self.path.with_name(f"{stem}_truth.npz")
         atoms: dict[str, Any] = {f"atoms{i}": c.positions for i, c in enumerate(self.crystals)}

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from single_rs.base.errors import NoParticleError
 from single_rs.pipeline import stages
 from single_rs.pipeline.config import ValidateConfig
+from single_rs.reconstruction.fourier import ReconstructConfig, reconstruct
 from single_rs.records import CleanStack, Poses
 from single_rs.records.check import Check, Criterion
 from single_rs.simulate import Crystal, OpticsConfig
@@ -112,7 +113,7 @@ class _Model:
 
     def __init__(self, case: Case, config: ValidateConfig) -> None:
         self.case, self.config = case, config
-        # Of the particle's size unless told: with the electrons, it decides what noise leaves of each reflection.
+        # Of the particle's size unless given: with the electrons, it decides what noise leaves of each reflection.
         diameter = config.model_diameter or max(case.clean.diameter, SMALLEST)
         self.crystal: Crystal = material_ball(case.element, diameter, case.seed)
         n, pixel = config.model_frames, case.pixel_size
@@ -128,8 +129,6 @@ class _Model:
 
     def measure(self, effect: Effect) -> dict[str, Any]:
         """Recall, and RMSD in pm as found and after the best scale; NaN and a note when no atoms were found."""
-        from single_rs.reconstruction.fourier import ReconstructConfig, reconstruct
-
         images = self._images(effect)
         true = self.crystal.positions
         pixel = self.case.pixel_size * effect.binning * (1 + effect.pixel_error)
@@ -182,4 +181,4 @@ class _Model:
         if effect.binning == 1:
             return noisy
         b, size = effect.binning, self.box // effect.binning
-        return noisy.reshape(n, size, b, size, b).mean(axis=(2, 4))
+        return np.asarray(noisy.reshape(n, size, b, size, b).mean(axis=(2, 4)))

@@ -45,7 +45,7 @@ class Match:
     @property
     def distance(self) -> NDArray[np.float64]:
         """(m,) pm."""
-        return np.linalg.norm(self.difference, axis=1) * PM_PER_ANGSTROM
+        return np.asarray(np.linalg.norm(self.difference, axis=1) * PM_PER_ANGSTROM)
 
     def rmsd(self, select: NDArray[np.bool_] | None = None) -> float:
         """Root mean square distance in pm of the pairs, or of those selected (m,); NaN without any."""

@@ -22,11 +22,14 @@ from scipy import fft
 from scipy.spatial import cKDTree
 
 from single_rs.alignment import PM_PER_ANGSTROM
+from single_rs.analysis.lattice import fit_lattice
 from single_rs.base.errors import ConvergenceError, NoParticleError
 from single_rs.crystal.prototypes import polar, prototype
 from single_rs.frames.spectrum import rfft_shells
 from single_rs.pipeline import stages
+from single_rs.reconstruction.fourier import reconstruct
 from single_rs.records.check import Check, Criterion
+from single_rs.simulate.compounds import material_ball
 from single_rs.simulate.crystals import Crystal
 from single_rs.simulate.streams import Stage, stream
 from single_rs.validate.case import Case
@@ -55,8 +58,6 @@ def check_perfect(case: Case) -> Check:
     Check
         Data: radius (Å), distance (Å), surface (bool) of each bond; bulk distance.
     """
-    from single_rs.reconstruction.fourier import reconstruct
-
     total = len(case.used) + 2
     case.tell("perfect", 0, total)
     crystal, nearest = perfect_crystal(case)
@@ -132,9 +133,6 @@ def perfect_crystal(case: Case) -> tuple[Crystal, float]:
     known. Atoms off the main domain are left out; of particles with little of one (twins, clusters) a ball of the same
     diameter, cut from bulk, takes the place.
     """
-    from single_rs.analysis.lattice import fit_lattice
-    from single_rs.simulate.compounds import material_ball
-
     x = np.asarray(case.atoms.positions)
     try:
         lattice = fit_lattice(x, element=case.element)

@@ -11,7 +11,7 @@ import logging
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,19 +20,20 @@ from single_rs._core import __version__
 from single_rs.base.errors import InputError
 from single_rs.base.progress import Progress
 from single_rs.io import atomic
+from single_rs.orient import find_poses
 from single_rs.pipeline import stages
+from single_rs.pipeline.material import lattice_seed
 from single_rs.pipeline.record import stage_key
-from single_rs.records import Poses, diagnostics_from
+from single_rs.reconstruction.fourier import reconstruct
+from single_rs.records import Atoms, CleanStack, Density, Poses, diagnostics_from
+from single_rs.refine import refine_atoms
 from single_rs.validate.case import Case
 from single_rs.validate.resimulated import FOLDER, digest
 
-if TYPE_CHECKING:
-    from single_rs.records import Atoms, CleanStack, Density
-
-__all__ = ["Repetition", "repeat", "told"]
+__all__ = ["Repetition", "repeat", "trace_with_known_poses"]
 
 POSES = "poses.npz"
-TOLD_BLOCK = 20  # frames of a block of the half sets where poses are told: no search is to be kept apart
+KNOWN_POSES_BLOCK = 20  # frames of a block of the half sets where poses are known: no search is to be kept apart
 
 log = logging.getLogger(__name__)
 
@@ -67,11 +68,6 @@ def repeat(case: Case, clean: CleanStack, tell: Progress) -> Repetition:
     NoParticleError, ConvergenceError
         A stage that cannot solve the frames.
     """
-    from single_rs.orient import find_poses
-    from single_rs.pipeline.material import lattice_seed
-    from single_rs.reconstruction.fourier import reconstruct
-    from single_rs.refine import refine_atoms
-
     settings, seconds = case.config, {}
     start = time.monotonic()
     key = stage_key(
@@ -98,7 +94,7 @@ def repeat(case: Case, clean: CleanStack, tell: Progress) -> Repetition:
     return Repetition(poses, density, traced, atoms, seconds)
 
 
-def told(case: Case, clean: CleanStack, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+def trace_with_known_poses(case: Case, clean: CleanStack, rows: NDArray[np.int64]) -> NDArray[np.float64]:
     """Positions (n, 3) of the atoms traced when the poses of frames `rows` need not be searched.
 
     Raises
@@ -106,10 +102,8 @@ def told(case: Case, clean: CleanStack, rows: NDArray[np.int64]) -> NDArray[np.f
     NoParticleError
         When the map shows no atoms.
     """
-    from single_rs.reconstruction.fourier import reconstruct
-
     known = case.poses
-    poses = Poses.known(known.rotations[rows], known.shifts[rows], known.frames[rows], TOLD_BLOCK)
+    poses = Poses.known(known.rotations[rows], known.shifts[rows], known.frames[rows], KNOWN_POSES_BLOCK)
     density = reconstruct(clean, poses, case.config.reconstruct)
     traced = stages.trace(density, case.element, clean.diameter, case.config.trace)
     return np.asarray(traced.positions)

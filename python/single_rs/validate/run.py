@@ -27,10 +27,19 @@ from single_rs.io import write_array, write_text
 from single_rs.io.json import write_json
 from single_rs.pipeline.config import Config, ValidateConfig
 from single_rs.records.check import CHECKS, Check, Validation
+from single_rs.report.validation import render
 from single_rs.store.folder import one_stage
 from single_rs.store.layout import ATOMS, MAPS, PARTICLES, PICTURES, POSES, VALIDATION, VALIDATION_PAGE
 from single_rs.store.validation import parse_validation
 from single_rs.validate.case import Case, load_case
+from single_rs.validate.coverage import check_coverage
+from single_rs.validate.effects import check_effects
+from single_rs.validate.halves import check_halves
+from single_rs.validate.heldout import check_heldout
+from single_rs.validate.perfect import check_perfect
+from single_rs.validate.pixel import check_pixel
+from single_rs.validate.reprojection import check_reprojection
+from single_rs.validate.resimulation import FEWEST, check_resimulation
 
 __all__ = ["validate_case", "validate_folder"]
 
@@ -152,8 +161,6 @@ def _chosen(only: Sequence[str] | None, resimulate: int | None) -> tuple[str, ..
             raise InputError(f"check is {name!r}; accepted: {', '.join(CHECKS)}")
     chosen = list(only) if only else [name for name in CHECKS if name != "resimulation"]
     if resimulate is not None:
-        from single_rs.validate.resimulation import FEWEST
-
         if resimulate < FEWEST:
             raise InputError(f"resimulate is {resimulate} frames; at least {FEWEST} are needed to find poses")
         if "resimulation" not in chosen:
@@ -163,15 +170,6 @@ def _chosen(only: Sequence[str] | None, resimulate: int | None) -> tuple[str, ..
 
 def _function(name: str, case: Case, config: ValidateConfig, frames: int) -> Callable[[], Check]:
     """Return the call that makes a check."""
-    from single_rs.validate.coverage import check_coverage
-    from single_rs.validate.effects import check_effects
-    from single_rs.validate.halves import check_halves
-    from single_rs.validate.heldout import check_heldout
-    from single_rs.validate.perfect import check_perfect
-    from single_rs.validate.pixel import check_pixel
-    from single_rs.validate.reprojection import check_reprojection
-    from single_rs.validate.resimulation import check_resimulation
-
     simple: dict[str, Callable[[Case], Check]] = {
         "reprojection": check_reprojection,
         "halves": check_halves,
@@ -221,8 +219,6 @@ def _earlier(path: Path, inputs: str) -> dict[str, Check]:
 
 def _write(part: Path, result: Validation, inputs: str) -> None:
     """Write validation.json, the pictures beside it, and the page."""
-    from single_rs.report.validation import render
-
     content = result.as_dict()
     content["inputs"] = inputs
     for check in content["checks"]:

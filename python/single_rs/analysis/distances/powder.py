@@ -20,16 +20,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from single_rs.base.errors import InputError
 from single_rs.crystal.neighbours import check_positions
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["RADIATIONS", "PowderPattern", "form_factor", "powder_pattern", "two_theta"]
 
@@ -103,7 +99,8 @@ def two_theta(q: ArrayLike, wavelength: float) -> NDArray[np.float64]:
     if not wavelength > 0:
         raise InputError(f"wavelength is {wavelength} Å; it must be more than 0")
     sine = np.asarray(q, dtype=np.float64) * wavelength / (4 * np.pi)
-    return np.degrees(2 * np.arcsin(np.where(sine <= 1, sine, np.nan)))
+    angle: NDArray[np.float64] = np.degrees(2 * np.arcsin(np.where(sine <= 1, sine, np.nan)))
+    return angle
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ sublattices from each other, and the polar direction; positions alone give "diam
 parts beyond a stacking fault, grains) are searched among the atoms that the first does not explain.
 
 Any packing of spheres gives a fit of twelve parameters some sites, so a lattice is returned only with evidence for it
-(`evidence`). Decahedra and icosahedra are told by laying their sites onto the atoms (`forms`): of their small parts
-alone, the layers of hcp across the twin planes would hold the most atoms.
+(`evidence`). Decahedra and icosahedra are recognised by aligning their sites with the atoms (`forms`): of their small
+parts alone, the layers of hcp across the twin planes would hold the most atoms.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def fit_lattice(
         raise InputError(f"symbols have shape {names.shape}; ({len(x)},) is needed, one for each position")
     pure, pair = _composition(element, names)
     if element is not None:
-        bulk_reference(element)  # A wrong element is told before the work, not after.
+        bulk_reference(element)  # A wrong element is refused before the work, not after.
     kinds = [prototype(k) for k in ((structure,) if structure else STRUCTURES if pure else _GEOMETRIES)]
     nearest, cutoff = neighbour_cutoff(x)
     everyone = np.ones(len(x), dtype=bool)
@@ -157,12 +157,12 @@ def fit_lattice(
             raise ConvergenceError(_no_parts(form, len(x)))
         main = parts
     if kind.name == "diamond" and structure is None and not pure:
-        # Diamond with two species, told by the symbols or by the formula alone, is zincblende.
+        # Diamond with two species, known from the symbols or from the formula alone, is zincblende.
         binary = prototype("zincblende")
-        told = element is not None and bulk_reference(element, binary.name) is not None
+        known = element is not None and bulk_reference(element, binary.name) is not None
         kind = (
             binary
-            if told or (pair and names is not None and _order(main, binary, names == pair[0]) > _ORDERED)
+            if known or (pair and names is not None and _order(main, binary, names == pair[0]) > _ORDERED)
             else kind
         )
     first = names == pair[0] if names is not None and pair is not None and kind.species.max() > 0 else None
@@ -180,12 +180,12 @@ def fit_lattice(
     members[0] = with_block_errors(members[0], kind, x, s)
     compound = compound_formula(*pair, kind.name) if pair is not None and kind.name not in STRUCTURES else None
     alone = str(names[0]) if names is not None and pure else None
-    known = element or compound or alone
-    bulk = None if known is None else bulk_reference(known, kind.name)
+    formula = element or compound or alone
+    bulk = None if formula is None else bulk_reference(formula, kind.name)
     species = pair if first is not None and pair is not None else ()
-    found = _assemble(x, kind, members, bulk)
+    lattice = _assemble(x, kind, members, bulk)
     return dataclasses.replace(
-        found, species=species, antisites=wrong, form="" if form is None else form.name, independent=independent
+        lattice, species=species, antisites=wrong, form="" if form is None else form.name, independent=independent
     )
 
 
@@ -226,8 +226,8 @@ def _no_parts(form: Form, count: int) -> str:
 
 def _usual(element: str | None, names: NDArray[np.str_] | None) -> str | None:
     """Structure of the bulk of what the atoms are said to be, None where not known."""
-    told = element or (str(names[0]) if names is not None and len(set(names.tolist())) == 1 else None)
-    bulk = None if told is None else bulk_reference(told)
+    species = element or (str(names[0]) if names is not None and len(set(names.tolist())) == 1 else None)
+    bulk = None if species is None else bulk_reference(species)
     return None if bulk is None else bulk.structure
 
 

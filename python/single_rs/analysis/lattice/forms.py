@@ -1,4 +1,4 @@
-"""Multiply twinned forms, decahedron and icosahedron, found by laying their sites onto the atoms.
+"""Multiply twinned forms, decahedron and icosahedron, found by aligning their sites with the atoms.
 
 An icosahedron is 20 tetrahedra of fcc about one atom, a decahedron 5 sectors about one row of atoms. The small gaps
 between undistorted parts are closed by an even strain, so that all sites of either have closed forms, in bond lengths:

@@ -285,7 +285,7 @@ def assemble(
     if displacement is None:
         displacement = x - reference_positions(x, lattice, cells)
     stretch, rotation = np.full_like(gradient, np.nan), np.full((len(x), 3), np.nan)
-    known = np.isfinite(gradient).all(axis=(1, 2))
+    known = np.asarray(np.isfinite(gradient).all(axis=(1, 2)))
     # A gradient that turns space inside out, as of two atoms exchanged, is no deformation of a crystal.
     known[known] = np.linalg.det(np.eye(3) + gradient[known]) > 0
     if known.any():

@@ -122,13 +122,13 @@ def phase_strain(
     if noise is not None and np.shape(noise) != np.shape(density):
         raise InputError(f"noise has shape {np.shape(noise)}, density {np.shape(density)}; both must be the same")
     rho = _checked(density, pixel_size, x)
-    hiss = None if noise is None else _checked(noise, pixel_size, x)
+    noise_map = None if noise is None else _checked(noise, pixel_size, x)
     length = len(rho) * pixel_size
     hkl, factor = reflections(lattice.structure)
     cells = reference_cells(lattice, config.reference)
     start = x - reference_positions(x, lattice, cells)
     transform = scipy.fft.fftn(rho)
-    hissing = None if hiss is None else scipy.fft.fftn(hiss)
+    noise_transform = None if noise_map is None else scipy.fft.fftn(noise_map)
     away = _outside(x, length, config.sigma)
     slope, displacement = np.full((len(x), 3, 3), np.nan), np.full((len(x), 3), np.nan)
     covariance = np.full((len(x), 3, 3, 3, 3), np.nan)
@@ -142,7 +142,7 @@ def phase_strain(
         g = hkl @ np.linalg.inv(cell).T
         falloff = envelope(rho, pixel_size, x, hkl @ np.linalg.inv(domain.cell).T, lattice.structure, domain.cell)
         spots = [Spot.cut(transform, pixel_size, one, config.sigma, falloff) for one in g]
-        power = _noise_power(spots, hissing, x[mine], away)
+        power = _noise_power(spots, noise_transform, x[mine], away)
         # The origin of the reference is where `compute_strain` puts it.
         expected = np.where(np.isfinite(start[mine]), start[mine], 0)
         held = np.flatnonzero(np.isfinite(start[mine, 0]))
@@ -187,18 +187,18 @@ def _outside(x: NDArray[np.float64], length: float, width: float) -> NDArray[np.
     step = (np.arange(12) + 0.5) / 12 * length - length / 2
     points = np.stack(np.meshgrid(step, step, step), axis=-1).reshape(-1, 3)
     points = points[cKDTree(x).query(points)[0] > _OUTSIDE * width]
-    return points[:: max(1, len(points) // _POINTS)]
+    return np.asarray(points[:: max(1, len(points) // _POINTS)])
 
 
 def _noise_power(
     spots: list[Spot],
-    hissing: NDArray[np.complex64] | None,
+    noise_transform: NDArray[np.complex64] | None,
     x: NDArray[np.float64],
     away: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Mean |n|² of the filtered noise in each spot; NaN when it cannot be told."""
-    if hissing is not None:
-        return np.array([np.mean(np.abs(s.of(hissing).at(x, slopes=False)[0]) ** 2) for s in spots])
+    """Mean |n|² of the filtered noise in each spot; NaN when it is not known."""
+    if noise_transform is not None:
+        return np.array([np.mean(np.abs(s.of(noise_transform).at(x, slopes=False)[0]) ** 2) for s in spots])
     if len(away) < _POINTS // 8:
         return np.full(len(spots), np.nan)
     power = np.array([np.mean(np.abs(s.at(away, slopes=False)[0]) ** 2) for s in spots])

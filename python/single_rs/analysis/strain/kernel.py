@@ -156,7 +156,7 @@ def _members(x: NDArray[np.float64], lattice: Lattice, k: int, cell: NDArray[np.
     share = np.bincount(i, fits, minlength=len(x)) / np.maximum(bonds, 1)
     # Two bonds fit by chance to an atom anywhere on the surface; its own site vouches for an atom of the domain.
     own = lattice.on_site & (lattice.domain == k)
-    return candidates[((share > _SHARE_ON) & (bonds > 2) | own)[candidates]]
+    return np.asarray(candidates[((share > _SHARE_ON) & (bonds > 2) | own)[candidates]])
 
 
 def _angle(one: NDArray[np.float64], other: NDArray[np.float64], kind: Prototype) -> float:

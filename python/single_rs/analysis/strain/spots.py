@@ -198,7 +198,9 @@ class Spot:
         def rest(x_order: int, y_order: int, z_order: int) -> NDArray[np.complex128]:
             y = waves[1] * factors[1] ** y_order
             z = waves[2] * factors[2] ** z_order
-            return np.einsum("zp,pz->p", np.einsum("zyp,py->zp", along_x[x_order], y), z).astype(np.complex128)
+            return np.asarray(
+                np.einsum("zp,pz->p", np.einsum("zyp,py->zp", along_x[x_order], y), z).astype(np.complex128)
+            )
 
         return np.stack([rest(*orders) for orders in (_ORDERS if slopes else _ORDERS[:1])])
 

@@ -1,9 +1,9 @@
-"""The two engines that go from states modulo symmetry to poses: split in halves, solve each, bring them together.
+"""The two engines that go from orientation candidates to poses: split in halves, solve each, bring them together.
 
-They differ in where they begin. *lattice*: spots of an ideal crystal (`quotient`) and occupied lattice sites (`seed`);
-*free*: the intensity that the frames make up themselves (`intensity`), and the sites of the lattice that it shows
-(`patterson`), or the map of one segment where it shows none (`first_map`). All that follows (`half`, `merge`) knows no
-lattice.
+They differ in where they begin. *lattice*: spots of an ideal crystal (`indexing.lattice`) and occupied lattice sites
+(`seed`); *lattice-free*: the intensity that the frames make up themselves (`intensity`), and the sites of the lattice
+that it shows (`patterson`), or the map of one segment where it shows none (`first_map`). All later steps (`half`,
+`merge`) assume no lattice.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from single_rs.orient.climb.hill import ball_seed, climb_half
 from single_rs.orient.config import OrientConfig
 from single_rs.orient.halves.merge import merge_halves
 from single_rs.orient.indexing.intensity import index_by_intensity
-from single_rs.orient.indexing.lattice import Index, index_frames, smooth_states
+from single_rs.orient.indexing.lattice import Index, index_frames, smooth_candidates
 from single_rs.orient.indexing.patterson import FoundLattice
 from single_rs.orient.indexing.template import lattice_template
 from single_rs.orient.search.first_map import map_seed
@@ -33,11 +33,11 @@ from single_rs.orient.search.seed import site_seed
 from single_rs.orient.search.solver import HalfPoses, HalfSolver, half_solver
 from single_rs.records import CleanStack, HalfDiagnostics, PoseDiagnostics, Poses, StartDiagnostics
 
-__all__ = ["solve_from_states"]
+__all__ = ["solve_from_candidates"]
 
 
 @dataclass(frozen=True)
-class _Begun:
+class _Initialised:
     """One half: its frames, the index of them, and what was measured of that index."""
 
     select: NDArray[np.int64]
@@ -54,7 +54,7 @@ class _Solved:
     diagnostics: HalfDiagnostics
 
 
-def solve_from_states(
+def solve_from_candidates(
     clean: CleanStack,
     element: str,
     config: OrientConfig,
@@ -87,31 +87,31 @@ def solve_from_states(
     if index is not None:
         shared = replace(index.significance(), lattice_constant=index.template.lattice_constant)
 
-    def begin(number: int) -> _Begun:
+    def initialise(number: int) -> _Initialised:
         select = np.flatnonzero(blocks.half == number)
         report("smooth")
         if index is not None and shared is not None:
-            return _Begun(select, index.take(select), shared)
+            return _Initialised(select, index.take(select), shared)
         own, start = index_by_intensity(clean, select, blocks.fold[select], template, config)
-        return _Begun(select, own, start)
+        return _Initialised(select, own, start)
 
-    def solve(half: _Begun) -> _Solved:
+    def solve(half: _Initialised) -> _Solved:
         fold, block = blocks.fold[half.select], blocks.block[half.select]
-        states = smooth_states(half.index, block)
+        indexed = smooth_candidates(half.index, block)
         solver = partial(half_solver, clean, half.select, fold, block, half.index.template, config)
         sites_known = given or isinstance(half.index.template, FoundLattice)
         own = solver(config.search_resolution)
         if climbs:
             number = int(blocks.half[half.select[0]])
             random = np.random.Generator(np.random.Philox(key=[seed, number]))
-            solution = climb_half(solver, half.index, states, ball_seed if sites_known else map_seed, random, report)
+            solution = climb_half(solver, half.index, indexed, ball_seed if sites_known else map_seed, random, report)
         else:
-            solution = solve_half(own, states, site_seed if sites_known else map_seed, report)
+            solution = solve_half(own, indexed, site_seed if sites_known else map_seed, report)
         return _Solved(own, solution.poses, solution.diagnostics)
 
-    # Neither half knows of the other; side by side they keep the processors busy where a step has but one thread.
+    # The halves share nothing; side by side they keep the processors busy where a step has but one thread.
     with ThreadPoolExecutor(2) as pool:
-        halves = tuple(pool.map(begin, (0, 1)))
+        halves = tuple(pool.map(initialise, (0, 1)))
         start = _worse_start(*(half.start for half in halves))
         if start.continuity is not None and start.continuity < least_continuity:
             raise ConvergenceError(f"neighbouring frames agree by {start.continuity:.2f}; {least_continuity} is needed")
@@ -127,7 +127,7 @@ def solve_from_states(
         joining_lead=merged.gap,
         mate_lead=_least(*(half.mate_lead for half in history)),
         gain_over_others=_least(*(half.gain_over_others for half in history)),
-        jump_share=max(first.poses.chain.jump, second.poses.chain.jump),
+        jump_share=max(first.poses.transition.jump_probability, second.poses.transition.jump_probability),
         halves=history,
     )
     return _gathered(clean, blocks, tuple(h.select for h in halves), (first.poses, merged.second), diagnostics)

@@ -17,7 +17,7 @@ from single_rs.orient.search.solver import CONFIDENT, HalfSolver
 
 __all__ = ["centre", "particle_translation", "widen"]
 
-FEWEST = 10  # frames in a clear pose that tell where the particle's centre is
+FEWEST = 10  # frames in a clear pose that the particle's centre is measured on
 OFF_CENTRE = 0.1  # Å
 FILLED = 0.4  # of the window: errors of centres that scatter by more do not fit in; what fills it evenly has 0.58
 SURE = 5.0  # standard errors

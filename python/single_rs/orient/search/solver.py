@@ -1,6 +1,6 @@
 """What every step on one half set needs: its frames, its folds, and the kernels bound to them.
 
-A frame is scored by the log-likelihood gained over an empty frame, 2 s b − s² a (``rust/orient/score.rs``), with one
+A frame is scored by the log-likelihood ratio to an empty frame, 2 s b − s² a (``rust/orient/score.rs``), with one
 scale s for all frames; volumes are given per fold, so that a frame never meets a volume that it is part of.
 """
 
@@ -18,7 +18,7 @@ from single_rs.frames.packed import FrameSet
 from single_rs.frames.volume import PAD, ball_mask, grid_size, map_from_sums
 from single_rs.orient.config import OrientConfig
 from single_rs.orient.indexing.template import LatticeTemplate
-from single_rs.orient.indexing.transition import Chain
+from single_rs.orient.indexing.transition import TransitionModel
 from single_rs.orient.models.atomic_model import atomic_reference
 from single_rs.orient.models.ball import site_amplitude
 from single_rs.orient.models.occupancy import SiteModel
@@ -44,7 +44,7 @@ DOUBTFUL = 0.3  # posterior below which a frame enters no volume: it weighs by i
 UNSAMPLED = 0.1  # added to the sampling density, as a share of its shell's mean
 MAP_EDGE = 2.0  # Å, soft edge of the map's mask
 FINE_GRID = 1.25  # finer than Nyquist, so that peaks are found where they are
-POLISH_REACH = np.radians(4.0)  # farthest a polish may turn a pose
+POLISH_REACH = np.radians(4.0)  # farthest a polish may rotate a pose
 WIDEST_WINDOW = 4.0  # Å to each side of a measured centre
 MOST_STEPS = 15  # to each side, that a look-up takes (rust/orient/window.rs)
 QUARTER_WAVE = 0.25  # spacing of the shift search, of the shortest period
@@ -58,7 +58,7 @@ class HalfPoses:
 
     rotations (n, 3, 3); shifts (n, 2) px from the measured centres; score (n,) nats over an empty frame;
     confidence (n,); width (n,) rad, standard error of the rotation about an axis; lack (n,), standard errors by which
-    the frame's own scale of the model lies below that of all frames; the chain learnt from them.
+    the frame's own scale of the model lies below that of all frames; the transition model learnt from them.
     """
 
     rotations: NDArray[np.float64]
@@ -66,11 +66,11 @@ class HalfPoses:
     score: NDArray[np.float64]
     confidence: NDArray[np.float64]
     width: NDArray[np.float64]
-    lack: NDArray[np.float64]
-    chain: Chain
+    scale_deficit: NDArray[np.float64]
+    transition: TransitionModel
 
     @classmethod
-    def gathered(cls, parts: Sequence[HalfPoses], members: NDArray[np.int64], chain: Chain) -> HalfPoses:
+    def gathered(cls, parts: Sequence[HalfPoses], members: NDArray[np.int64], transition: TransitionModel) -> HalfPoses:
         """Return the poses of all parts; `members` (n,) are the numbers of their frames, part after part."""
         order = np.argsort(members)
 
@@ -83,8 +83,8 @@ class HalfPoses:
             score=together([p.score for p in parts]),
             confidence=together([p.confidence for p in parts]),
             width=together([p.width for p in parts]),
-            lack=together([p.lack for p in parts]),
-            chain=chain,
+            scale_deficit=together([p.scale_deficit for p in parts]),
+            transition=transition,
         )
 
     def take(self, members: NDArray[np.int64]) -> HalfPoses:
@@ -95,12 +95,12 @@ class HalfPoses:
             score=self.score[members],
             confidence=self.confidence[members],
             width=self.width[members],
-            lack=self.lack[members],
-            chain=self.chain,
+            scale_deficit=self.scale_deficit[members],
+            transition=self.transition,
         )
 
     def replaced(self, other: HalfPoses, where: NDArray[np.bool_]) -> HalfPoses:
-        """Return the poses with those of `other`, and its chain, for the frames `where` (n,)."""
+        """Return the poses with those of `other`, and its transition model, for the frames `where` (n,)."""
 
         def changed(old: NDArray[np.float64], new: NDArray[np.float64]) -> NDArray[np.float64]:
             out = old.copy()
@@ -113,8 +113,8 @@ class HalfPoses:
             score=changed(self.score, other.score),
             confidence=changed(self.confidence, other.confidence),
             width=changed(self.width, other.width),
-            lack=changed(self.lack, other.lack),
-            chain=other.chain,
+            scale_deficit=changed(self.scale_deficit, other.scale_deficit),
+            transition=other.transition,
         )
 
 
@@ -168,7 +168,7 @@ class HalfSolver:
             self.window,
             self.spacing,
         )
-        return likelihood(overlap, power, frame, frames.gain), shifts
+        return likelihood(overlap, power, frame, frames.frame_weight), shifts
 
     def polish(
         self,
@@ -190,7 +190,7 @@ class HalfSolver:
             POLISH_REACH,
             2 * self.spacing,
         )
-        return Fitted(r.astype(float), t.astype(float), likelihood(overlap, power, frame, frames.gain))
+        return Fitted(r.astype(float), t.astype(float), likelihood(overlap, power, frame, frames.frame_weight))
 
     def sums(self, frames: FrameSet, poses: HalfPoses) -> Sums:
         """Accumulated slices of `frames`, each with the weight of its pose."""
@@ -233,7 +233,7 @@ class HalfSolver:
         """Accumulate posed frames, one pair of sums per group."""
         return _core.insert_slices(
             frames.posed(rotations, shifts),
-            np.ascontiguousarray(weight * frames.gain, np.float32),
+            np.ascontiguousarray(weight * frames.frame_weight, np.float32),
             group.astype(np.int32),
             groups,
             PAD,
@@ -257,7 +257,8 @@ def half_solver(
 
 def total(sums: list[Sums]) -> Sums:
     """Accumulated slices of several groups put together."""
-    return sum(s[0] for s in sums), sum(s[1] for s in sums)
+    data, weight = sums[0]
+    return sum((s[0] for s in sums), np.zeros_like(data)), sum((s[1] for s in sums), np.zeros_like(weight))
 
 
 def others(sums: list[Sums], number: int) -> Sums:

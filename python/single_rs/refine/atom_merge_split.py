@@ -25,14 +25,14 @@ from scipy.special import j0
 from single_rs.base.robust import robust_sigma
 from single_rs.base.sampling import evenly
 from single_rs.crystal.neighbours import neighbour_cutoff
-from single_rs.refine.existence import CLOSEST, continuations, price_of_an_atom
-from single_rs.refine.scene import Model, Scene
+from single_rs.refine.occupancy_test import CLOSEST, bic_penalty, continuations
+from single_rs.refine.problem import Model, RefinementProblem
 from single_rs.refine.types import RefineConfig
 
 __all__ = ["Moved", "move_atoms"]
 
 BESIDE = 0.22  # bonds; a site farther than this from an atom is another place than the atom's
-FEWEST_WITNESSES = 2  # pairs of neighbours that continue to such a site
+FEWEST_BONDS = 2  # pairs of neighbours that continue to such a site
 DIRECTIONS = 60  # of a hemisphere; no direction is farther than 12° from one of them
 HALF_SPLITS = (0.38, 0.5)  # bonds from the peak to each of two atoms: no two are nearer than 0.7
 UNUSUAL = 4.0  # standard deviations of the widths, by their median deviation
@@ -45,14 +45,14 @@ RIDGE = 1e-3  # of the diagonal: heights of points that all but coincide stay fi
 class Moved:
     """Atoms after the moves: those of `kept` (n_old,) bool first, then the new ones.
 
-    `heirs` (n_new,) are the old atoms in whose place the new ones stand, -1 for one more; `gain` is that of the
-    held-out log-likelihood, nats.
+    `parent_index` (n_new,) are the old atoms in whose place the new ones stand, -1 for one more; `log_likelihood_ratio`
+    is that of the held-out frames, nats.
     """
 
     model: Model
     kept: NDArray[np.bool_]
-    heirs: NDArray[np.int64]
-    gain: float
+    parent_index: NDArray[np.int64]
+    log_likelihood_ratio: float
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class _Move:
     new: NDArray[np.float64]
 
 
-def move_atoms(scene: Scene, model: Model, half: NDArray[np.int8], config: RefineConfig) -> Moved:
+def move_atoms(problem: RefinementProblem, model: Model, half: NDArray[np.int8], config: RefineConfig) -> Moved:
     """Try all moves and make those that held-out frames ask for, the best first; `half` (n_frame,) is 1 or 2."""
     bond = neighbour_cutoff(model.positions)[0]
     moves = [*_close_pairs(model, bond), *_beside_sites(model, bond), *_splits(model, bond)]
@@ -72,32 +72,32 @@ def move_atoms(scene: Scene, model: Model, half: NDArray[np.int8], config: Refin
     if not moves:
         return Moved(model, kept, np.empty(0, np.int64), 0.0)
     probed = model.join(np.concatenate([m.new for m in moves]), np.zeros(sum(len(m.new) for m in moves)))
-    sides = [_Side.of(scene.only(half == number), probed) for number in (1, 2)]
-    penalty = price_of_an_atom(scene)
+    sides = [_Side.of(problem.only(half == number), probed) for number in (1, 2)]
+    penalty = bic_penalty(problem)
     judged = []
     start = len(model)
     for move in moves:
         new = np.arange(start, start + len(move.new))
         start += len(new)
-        gain, heights = _judge(sides, probed, np.array(move.old), new)
+        log_likelihood_ratio, heights = _judge(sides, probed, np.array(move.old), new)
         more = len(new) - len(move.old)
         # An exchange must be as clear as one atom more.
-        if gain > penalty * (more or 1) and (heights > config.min_height).all():
-            judged.append((gain - penalty * more, move, heights))
+        if log_likelihood_ratio > penalty * (more or 1) and (heights > config.min_height).all():
+            judged.append((log_likelihood_ratio - penalty * more, move, heights))
     made: list[tuple[_Move, NDArray[np.float64]]] = []
     total = 0.0
-    for gain, move, heights in sorted(judged, key=lambda item: -item[0]):
+    for log_likelihood_ratio, move, heights in sorted(judged, key=lambda item: -item[0]):
         # What touches an earlier move was judged in other company.
         near = np.concatenate([m.new for m, _ in made]) if made else np.full((1, 3), np.inf)
         if kept[list(move.old)].all() and _distances(move.new, near).min() > CLOSEST * bond:
             kept[list(move.old)] = False
             made.append((move, heights))
-            total += gain
+            total += log_likelihood_ratio
     if not made:
         return Moved(model, kept, np.empty(0, np.int64), 0.0)
-    heirs = np.concatenate([np.r_[m.old[0], np.full(len(m.new) - 1, -1)] for m, _ in made])
+    parent_index = np.concatenate([np.r_[m.old[0], np.full(len(m.new) - 1, -1)] for m, _ in made])
     chosen = model.take(kept).join(np.concatenate([m.new for m, _ in made]), np.concatenate([h for _, h in made]))
-    return Moved(chosen, kept, heirs.astype(np.int64), total)
+    return Moved(chosen, kept, parent_index.astype(np.int64), total)
 
 
 def _close_pairs(model: Model, bond: float) -> list[_Move]:
@@ -114,7 +114,7 @@ def _close_pairs(model: Model, bond: float) -> list[_Move]:
 def _beside_sites(model: Model, bond: float) -> list[_Move]:
     """Atoms that stand beside one site, or between two."""
     x = model.positions
-    sites = continuations(x, BESIDE, CLOSEST, FEWEST_WITNESSES)
+    sites = continuations(x, BESIDE, CLOSEST, FEWEST_BONDS)
     if not len(sites):
         return []
     around = cKDTree(x).query_ball_point(sites, CLOSEST * bond)
@@ -165,13 +165,13 @@ class _Side:
     wave: NDArray[np.float64]  # (shell,) 2π k / N, 1/px
 
     @classmethod
-    def of(cls, scene: Scene, probed: Model) -> _Side:
-        gradient, _, information = scene.gradients(probed)
-        used = np.flatnonzero(scene.gains > 0)
+    def of(cls, problem: RefinementProblem, probed: Model) -> _Side:
+        gradient, _, information = problem.gradients(probed)
+        used = np.flatnonzero(problem.frame_weights > 0)
         used = used[evenly(len(used), VIEWS)]
-        power = scene.shell_sums(information * scene.filters()[0].astype(np.float64) ** 2)
-        wave = 2 * np.pi * np.arange(len(power)) / scene.size
-        return cls(gradient.heights[0], scene.rotations[used, 2].astype(np.float64), power, wave)
+        power = problem.shell_sums(information * problem.filters()[0].astype(np.float64) ** 2)
+        wave = 2 * np.pi * np.arange(len(power)) / problem.size
+        return cls(gradient.heights[0], problem.rotations[used, 2].astype(np.float64), power, wave)
 
     def overlaps(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """H (n, n) of points (n, 3) px."""
@@ -184,7 +184,7 @@ class _Side:
 def _judge(
     sides: list[_Side], probed: Model, old: NDArray[np.int64], new: NDArray[np.int64]
 ) -> tuple[float, NDArray[np.float64]]:
-    """Held-out gain of the points `new` over `old`, nats, and the heights (k,) of the new ones from all frames."""
+    """Held-out log-likelihood ratio of points `new` over `old`, nats; heights (k,) of the new ones in all frames."""
     group = np.concatenate([old, new])
     squares = [side.overlaps(probed.positions[group]) for side in sides]
     # Gradients by the heights where all of them are 0.
@@ -193,12 +193,12 @@ def _judge(
     def best(right: NDArray[np.float64], square: NDArray[np.float64], part: slice) -> NDArray[np.float64]:
         inner = square[part, part]
         inner = inner + RIDGE * np.diag(np.diag(inner))
-        return np.maximum(np.linalg.solve(inner, right[part]), 0.0)
+        return np.asarray(np.maximum(np.linalg.solve(inner, right[part]), 0.0))
 
-    gain = 0.0
+    log_likelihood_ratio = 0.0
     for part, sign in ((slice(len(old)), -1.0), (slice(len(old), None), 1.0)):
         for k in (0, 1):
             heights = best(rights[k], squares[k], part)
             other, square = rights[1 - k][part], squares[1 - k][part, part]
-            gain += sign * float(2 * other @ heights - heights @ square @ heights)
-    return gain, best(rights[0] + rights[1], squares[0] + squares[1], slice(len(old), None))
+            log_likelihood_ratio += sign * float(2 * other @ heights - heights @ square @ heights)
+    return log_likelihood_ratio, best(rights[0] + rights[1], squares[0] + squares[1], slice(len(old), None))

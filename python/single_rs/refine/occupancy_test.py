@@ -1,7 +1,7 @@
 """Which atoms exist: every atom, and every site where the neighbours would have one more, judged by held-out frames.
 
 With G the gradient of ½ log-likelihood by a height at zero and H its information, both from one half of the frames, the
-best height is ĥ = G/H, and the log-likelihood that the other half gains from an atom of that height is
+best height is ĥ = G/H, and the log-likelihood ratio of the other half for an atom of that height is
 
     Δ = H' (2 ĥ ĥ' − ĥ²),     summed over both directions.
 
@@ -22,10 +22,10 @@ from scipy.spatial import cKDTree
 from single_rs.atoms.peaks import keep_highest
 from single_rs.atoms.select import HeightLaw, count_neighbours
 from single_rs.crystal.neighbours import neighbour_cutoff
-from single_rs.refine.scene import Model, Scene
+from single_rs.refine.problem import Model, RefinementProblem
 from single_rs.refine.types import RefineConfig
 
-__all__ = ["Decision", "continuations", "decide", "empty_sites", "price_of_an_atom"]
+__all__ = ["Decision", "bic_penalty", "continuations", "decide", "empty_sites"]
 
 CLOSEST = 0.7  # bonds; nothing else fits nearer to an atom
 SAME = 0.4  # bonds; mirror images nearer than this are one site
@@ -36,7 +36,7 @@ PARAMETERS = 5  # position, height, width
 
 
 def continuations(
-    positions: NDArray[np.float64], nearest: float, farthest: float = np.inf, witnesses: int = 1
+    positions: NDArray[np.float64], nearest: float, farthest: float = np.inf, fewest_bonds: int = 1
 ) -> NDArray[np.float64]:
     """Sites (m, 3) where the bonds of the atoms (n, 3) would continue; same unit.
 
@@ -46,13 +46,13 @@ def continuations(
         Atoms.
     nearest, farthest
         Least and greatest distance of a site from the nearest atom, bonds.
-    witnesses
+    fewest_bonds
         Fewest bonds that must continue to a site.
     """
     bond = neighbour_cutoff(positions)[0]
     tree = cKDTree(positions)
     i, j = tree.query_pairs(REACH * bond, output_type="ndarray").T
-    sites = np.concatenate([2 * positions[i] - positions[j], 2 * positions[j] - positions[i]])
+    sites: NDArray[np.float64] = np.concatenate([2 * positions[i] - positions[j], 2 * positions[j] - positions[i]])
     distance = tree.query(sites)[0]
     sites = sites[(distance > nearest * bond) & (distance < farthest * bond)]
     if not len(sites):
@@ -60,8 +60,8 @@ def continuations(
     # A site seen from several atoms is their mean; the most often seen comes first.
     near = cKDTree(sites).query_ball_point(sites, SAME * bond)
     seen = np.array([float(len(k)) for k in near])
-    means = np.array([sites[k].mean(0) for k in near])[seen >= witnesses]
-    return np.asarray(means[keep_highest(means, seen[seen >= witnesses], SAME * bond)])
+    means = np.array([sites[k].mean(0) for k in near])[seen >= fewest_bonds]
+    return np.asarray(means[keep_highest(means, seen[seen >= fewest_bonds], SAME * bond)])
 
 
 def empty_sites(positions: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -100,33 +100,33 @@ class Decision:
         return bool(self.added) or not self.kept.all()
 
 
-def price_of_an_atom(scene: Scene) -> float:
-    """Log-likelihood, nats, that an atom must gain to be worth its parameters: (5/2) ln(frames), half a BIC."""
-    return 0.5 * PARAMETERS * float(np.log(max(float((scene.gains > 0).sum()), 2.0)))
+def bic_penalty(problem: RefinementProblem) -> float:
+    """Half the Bayesian information criterion of one atom's parameters, nats: (5/2) ln(frames)."""
+    return 0.5 * PARAMETERS * float(np.log(max(float((problem.frame_weights > 0).sum()), 2.0)))
 
 
-def decide(scene: Scene, model: Model, half: NDArray[np.int8], config: RefineConfig) -> Decision:
+def decide(problem: RefinementProblem, model: Model, half: NDArray[np.int8], config: RefineConfig) -> Decision:
     """Judge every atom of `model` and every empty site by the frames of the two halves (n_frame,) 1 or 2."""
     n = len(model)
     sites = empty_sites(model.positions)
     probed = model.join(sites, np.zeros(len(sites)))
     best, weight = [], []
     for number in (1, 2):
-        part = scene.only(half == number)
+        part = problem.only(half == number)
         gradient, _, information = part.gradients(probed)
         f0 = part.filters()[0].astype(np.float64)
         weight.append(max(float((information * f0 * f0).sum()), 1e-30))
         best.append(probed.heights + gradient.heights[0] / weight[-1])
-    gain = sum(weight[1 - k] * (2 * best[k] * best[1 - k] - best[k] ** 2) for k in (0, 1))
+    log_likelihood_ratio = sum(weight[1 - k] * (2 * best[k] * best[1 - k] - best[k] ** 2) for k in (0, 1))
     height = (weight[0] * best[0] + weight[1] * best[1]) / (weight[0] + weight[1])
     height /= np.median(height[:n])
     law = HeightLaw.learn(height[:n], height[n:])
     odds = law.odds(height)
     probability = odds / (1 + odds)
-    least = price_of_an_atom(scene)
-    exists = (gain > least) & (height > config.min_height) & (probability >= config.min_probability)
+    least = bic_penalty(problem)
+    exists = (log_likelihood_ratio > least) & (height > config.min_height) & (probability >= config.min_probability)
     if exists[:n].mean() < LEAST_SHARE:
-        # Atoms that are mostly wrong cannot judge each other; the verdict on the particle will tell.
+        # Atoms that are mostly wrong cannot judge each other; the verdict on the particle decides.
         return Decision(model, probability[:n], np.ones(n, bool), 0)
     bond = neighbour_cutoff(model.positions)[0]
     everyone = np.concatenate([model.positions[exists[:n]], sites])

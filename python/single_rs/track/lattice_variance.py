@@ -1,4 +1,4 @@
-"""Maps of local lattice energy, one per frame: where single frames hold more fine detail than noise.
+"""Maps of local lattice variance, one per frame: where single frames hold more fine detail than noise.
 
 A particle that tumbles loses its lattice in an average of frames, but not in an average of their local variance. Each
 frame is filtered to y (see `background.envelope`), y² is averaged over cells of about 1 Å to e, and bounded as
@@ -19,7 +19,7 @@ from single_rs.base.robust import SIGMA_PER_MAD
 from single_rs.records import Graphene
 from single_rs.records.track import MotionLike, MovieLike
 
-__all__ = ["EnergyMaps", "energy_maps", "flat_gain", "matched_gain", "mean_energy", "read_contrast"]
+__all__ = ["VarianceMaps", "flat_gain", "matched_gain", "mean_variance", "read_contrast", "variance_maps"]
 
 # Edge of a cell, Å: finer than the soft edge of a particle's envelope (3 Å).
 CELL_A = 1.0
@@ -31,13 +31,13 @@ BLOCK = 16
 
 
 @dataclass(frozen=True)
-class EnergyMaps:
-    """Bounded energy of the good frames.
+class VarianceMaps:
+    """Bounded variance of the good frames.
 
     Attributes
     ----------
     values
-        (m, cells y, cells x) uint8, 255 × bounded energy.
+        (m, cells y, cells x) uint8, 255 × bounded variance.
     frames
         (m,) frame of each map.
     bin
@@ -108,39 +108,39 @@ def matched_gain(
     return (np.sqrt(s / (n * (n + s))) * _notch(shape, pixel_size, sheets)).astype(np.float32)
 
 
-def mean_energy(frames: NDArray[np.float32], gain: NDArray[np.float32], cell: int) -> NDArray[np.float32]:
-    """Energy y², averaged over cells, of frames (m, y, x): (m, y // cell, x // cell)."""
+def mean_variance(frames: NDArray[np.float32], gain: NDArray[np.float32], cell: int) -> NDArray[np.float32]:
+    """Variance y², averaged over cells, of frames (m, y, x): (m, y // cell, x // cell)."""
     count, rows, columns = frames.shape
     shape = fast_shape((rows, columns))
     filtered = fft.irfft2(fft.rfft2(frames, s=shape) * gain, s=shape)
     ny, nx = rows // cell, columns // cell
     y = filtered[:, : ny * cell, : nx * cell]
     np.multiply(y, y, out=y)
-    return y.reshape(count, ny, cell, nx, cell).mean(axis=(2, 4))
+    return np.asarray(y.reshape(count, ny, cell, nx, cell).mean(axis=(2, 4)))
 
 
-def energy_maps(
+def variance_maps(
     movie: MovieLike,
     motion: MotionLike,
     gain: NDArray[np.float32],
     frames: NDArray[np.int64],
     level: float,
     progress: Progress | None = None,
-) -> EnergyMaps:
-    """Bounded energy of `frames`; `level` is the energy e₀ of the noise."""
+) -> VarianceMaps:
+    """Bounded variance of `frames`; `level` is the variance e₀ of the noise."""
     cell = cell_size(movie.pixel_size)
     _, rows, columns = movie.shape
     values = np.empty((len(frames), rows // cell, columns // cell), dtype=np.uint8)
     for start in range(0, len(frames), BLOCK):
         part = frames[start : start + BLOCK]
-        energy = mean_energy(read_contrast(movie, motion, part), gain, cell)
-        values[start : start + len(part)] = np.rint(255 * energy / (energy + np.float32(HALF_LEVEL * level)))
+        variance = mean_variance(read_contrast(movie, motion, part), gain, cell)
+        values[start : start + len(part)] = np.rint(255 * variance / (variance + np.float32(HALF_LEVEL * level)))
         if progress is not None:
             progress("track", start + len(part), len(frames))
     thin = values[:: max(len(values) // 64, 1)].astype(np.float32)
     # Neighbouring samples of one cell differ by noise alone nearly everywhere, so half of their variance is noise.
     scatter = float(np.sqrt(0.5) * SIGMA_PER_MAD * np.median(np.abs(np.diff(thin, axis=0)))) if len(thin) > 1 else 1.0
-    return EnergyMaps(values, frames, cell, float(np.median(thin)), max(scatter, 0.5))
+    return VarianceMaps(values, frames, cell, float(np.median(thin)), max(scatter, 0.5))
 
 
 def cell_size(pixel_size: float) -> int:

@@ -23,7 +23,7 @@ from single_rs.frames.packed import FrameSet
 from single_rs.records import CleanStack, Poses
 from single_rs.refine.types import RefineConfig
 
-__all__ = ["Fitness", "Gradient", "Model", "Scene", "single"]
+__all__ = ["Fitness", "Gradient", "Model", "RefinementProblem", "single"]
 
 RIM = 2.5  # Å of each atom's image that the mask leaves round the outermost atom, before its soft edge
 RIDGE = 1e-4  # of the diagonal: keeps the filters of nearly empty shells finite
@@ -41,7 +41,7 @@ def single(values: NDArray[np.floating]) -> NDArray[np.float32]:
 class Model:
     """Atoms in the particle's frame: positions (n, 3) px, heights (n,) of mean 1, excess widths (n,) Å².
 
-    `tensors` (n, 6) Å² are excess U (xx, yy, zz, xy, xz, yz), or None where the widths tell all; the widths are then
+    `tensors` (n, 6) Å² are excess U (xx, yy, zz, xy, xz, yz), or None where the widths suffice; the widths are then
     those of their traces.
     """
 
@@ -73,22 +73,22 @@ class Model:
 class Fitness:
     """Columns of the kernel's answer per frame.
 
-    Scale s, g Σ w|P|², g Σ w|X − sP|², gain of log-likelihood; gradient of ½ log-likelihood by the particle's depth
-    and its information, 0 where no frame has one.
+    Scale s, g Σ w|P|², g Σ w|X − sP|², log-likelihood ratio to an empty frame; gradient of ½ log-likelihood by the
+    particle's depth and its information, 0 where no frame has one.
     """
 
     scale: NDArray[np.float64]
     power: NDArray[np.float64]
     misfit: NDArray[np.float64]
-    gain: NDArray[np.float64]
+    log_likelihood_ratio: NDArray[np.float64]
     by_depth: NDArray[np.float64]
     depth_information: NDArray[np.float64]
 
     @classmethod
     def of(cls, table: NDArray[np.float64]) -> Fitness:
         """Name the columns (n, 6) of ``model_gradients``."""
-        scale, power, misfit, gain, by_depth, depth_information = table.T
-        return cls(scale, power, misfit, gain, by_depth, depth_information)
+        scale, power, misfit, log_likelihood_ratio, by_depth, depth_information = table.T
+        return cls(scale, power, misfit, log_likelihood_ratio, by_depth, depth_information)
 
 
 @dataclass(frozen=True)
@@ -111,19 +111,20 @@ class Gradient:
 
 
 @dataclass
-class Scene:
+class RefinementProblem:
     """The frames of one particle with their poses and filters; the atoms come and go as `Model`.
 
-    frames, packed about centres (n, 2) px; gains (n,), 0 of frames that are not in use; rotations (n, 3, 3), shifts
-    (n, 2) px from the centres, scales (n,) and depths (n,) px of the frames, None where the focus does not change;
-    transfer (order + 1, shell), the filters. Arrays are replaced as a whole, never changed in place: copies share them.
+    frames, packed about centres (n, 2) px; frame_weights (n,), 0 of frames that are not in use; rotations (n, 3, 3),
+    shifts (n, 2) px from the centres, scales (n,) and depths (n,) px of the frames, None where the focus does not
+    change; transfer (order + 1, shell), the filters. Arrays are replaced as a whole, never changed in place: copies
+    share them.
     """
 
     config: RefineConfig
     pixel_size: float
     centres: NDArray[np.float64]
     frames: FrameSet
-    gains: NDArray[np.float32]
+    frame_weights: NDArray[np.float32]
     rotations: NDArray[np.float32]
     shifts: NDArray[np.float32]
     scales: NDArray[np.float32]
@@ -137,7 +138,7 @@ class Scene:
         self.frequency = np.arange(self.plane.max_shell + 1) / self.frames.box
 
     @classmethod
-    def pack(cls, clean: CleanStack, poses: Poses, extent: float, config: RefineConfig) -> Scene:
+    def pack(cls, clean: CleanStack, poses: Poses, extent: float, config: RefineConfig) -> RefinementProblem:
         """Pack the frames about the posed centres; `extent` is the radius of the outermost atom, Å."""
         n, pixel_size = len(clean.images), float(clean.pixel_size)
         centres = poses.shifts / pixel_size
@@ -149,7 +150,7 @@ class Scene:
             pixel_size=pixel_size,
             centres=centres,
             frames=frames,
-            gains=single(frames.gain * (poses.weight > 0)),
+            frame_weights=single(frames.frame_weight * (poses.weight > 0)),
             rotations=single(poses.rotations),
             shifts=np.zeros((n, 2), np.float32),
             scales=np.ones(n, np.float32),
@@ -157,9 +158,9 @@ class Scene:
             transfer=np.zeros((config.depth_order + 1, frames.plane.max_shell + 1)),
         )
 
-    def only(self, keep: NDArray[np.bool_]) -> Scene:
-        """Return the same scene with the frames `keep` alone in use; poses and filters are its own."""
-        return replace(self, gains=self.gains * keep)
+    def only(self, keep: NDArray[np.bool_]) -> RefinementProblem:
+        """Return the same problem with the frames `keep` alone in use; poses and filters are its own."""
+        return replace(self, frame_weights=self.frame_weights * keep)
 
     def filters(self) -> NDArray[np.float32]:
         """Return the channels of the kernel, (channel, m): f₀, that of the excess width, f₁ and so on."""
@@ -170,7 +171,8 @@ class Scene:
 
     def shell_sums(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the sums over round(|k|) of one value (m,) per frequency, (shell,)."""
-        return np.bincount(np.rint(self.radius).astype(int), values, minlength=self.plane.max_shell + 1)
+        sums = np.bincount(np.rint(self.radius).astype(int), values, minlength=self.plane.max_shell + 1)
+        return np.asarray(sums, np.float64)  # which it is with weights, whatever the stub says
 
     def tensor_filters(self) -> NDArray[np.float32]:
         """Return the channels with three of the tensors in place of that of the excess width, (channel, m)."""
@@ -195,7 +197,7 @@ class Scene:
         order = self.transfer.shape[0]
         square, right = _core.model_filter_sums(
             self.frames.posed(self.rotations, self.shifts),
-            self.gains,
+            self.frame_weights,
             self.scales,
             (single(model.positions), single(model.heights), None, np.ones((order, len(self.plane)), np.float32)),
             self.depths,
@@ -208,7 +210,7 @@ class Scene:
 
     def polish(self, model: Model, select: NDArray[np.int64] | None = None) -> None:
         """Refine the poses of the frames in use (or of `select`) against the atoms."""
-        chosen = np.flatnonzero(self.gains > 0) if select is None else select
+        chosen = np.flatnonzero(self.frame_weights > 0) if select is None else select
         rotations, shifts, *_ = _core.polish_poses_to_atoms(
             self.frames.posed(self.rotations[chosen], self.shifts[chosen], chosen),
             self._atoms(model),
@@ -227,9 +229,9 @@ class Scene:
         """Gradient of ½ log-likelihood for `count` groups of frames, fitness of each frame, information (m,)."""
         sums, table, information = _core.model_gradients(
             self.frames.posed(self.rotations, self.shifts),
-            self.gains,
+            self.frame_weights,
             self._atoms(model),
-            np.zeros(len(self.gains), np.int32) if groups is None else groups,
+            np.zeros(len(self.frame_weights), np.int32) if groups is None else groups,
             count,
             0.0,
             self._tensors(model),
@@ -242,11 +244,11 @@ class Scene:
     def step_depths(self, fitness: Fitness) -> None:
         """Newton step of each frame's depth, px, which the focus shows, shrunk by the spread of all frames.
 
-        Where the frames differ by no more than twice what one of them tells, their depths are left at 0 for good.
+        Where the frames differ by no more than twice the error of one of them, their depths are left at 0 for good.
         """
         if self.depths is None:
             return
-        used = self.gains > 0
+        used = self.frame_weights > 0
         information = np.maximum(fitness.depth_information, 1e-12)
         free, variance = self.depths + fitness.by_depth / information, 0.5 / information
         free = free - np.median(free[used])
@@ -258,13 +260,13 @@ class Scene:
         farthest = FARTHEST / self.pixel_size
         self.depths = single(np.where(used, np.clip(free / (1 + variance / spread), -farthest, farthest), 0.0))
 
-    def leave_out_strangers(self, fitness: Fitness) -> int:
+    def reject_outlier_frames(self, fitness: Fitness) -> int:
         """Take frames that do not show the model out of use; return how many are left."""
-        used = self.gains > 0
+        used = self.frame_weights > 0
         typical = float(np.median(fitness.scale[used])) if used.any() else 1.0
-        stranger = used & (fitness.scale <= self.config.least_agreement * typical)
-        self.gains = np.where(stranger, 0.0, self.gains).astype(np.float32)
-        return int((self.gains > 0).sum())
+        outlier = used & (fitness.scale <= self.config.least_agreement * typical)
+        self.frame_weights = np.where(outlier, 0.0, self.frame_weights).astype(np.float32)
+        return int((self.frame_weights > 0).sum())
 
     def step_heights(self, model: Model, gradient: Gradient, information: NDArray[np.float64]) -> Model:
         """Newton step of heights and widths, 2 × 2 per atom with weak priors; the means stay in the filters."""
