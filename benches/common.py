@@ -234,9 +234,7 @@ def solve(
 
 def true_poses(truth: dict[str, Array]) -> Poses:
     """Return the truth as poses: every frame counts, half sets of contiguous blocks."""
-    n = len(truth["R"])
-    half, one = (np.arange(n) // BLOCK % 2 + 1).astype(np.int8), np.ones(n)
-    return Poses(truth["R"], truth["shift"], np.zeros(n), one, half, one, np.arange(n))
+    return Poses.known(truth["R"], truth["shift"], block=BLOCK)
 
 
 def poses_file(options: argparse.Namespace, scene: Scene) -> Path | None:

@@ -33,7 +33,7 @@ import numpy as np
 PROGRAM = "import sys; from single_rs.cli import main; sys.exit(main())"
 MANGLED, KILLS, SIZES = 500, 100, 20
 LIMIT = 180.0  # s that one command may take
-CHANGES = {"run.json", "run.log", "report.html"}  # hold times
+CHANGES = {"run.json", "run.log", "report.html", "manifest.json"}  # hold times, or hashes of what holds them
 # Coarse settings: the faults are the matter, not the atoms.
 FAST = """
 [orient]
@@ -82,7 +82,10 @@ def clean(code: int, lines: list[str], wanted: int = 2) -> bool:
 def content(folder: Path) -> dict[str, str]:
     """Return a hash of every file whose bytes must be the same; summary.json without its times."""
     found = {}
+    hidden = folder / ".single_rs"  # what is not finished yet
     for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.name not in CHANGES):
+        if path.is_relative_to(hidden):
+            continue
         data = path.read_bytes()
         if path.name == "summary.json":
             data = json.dumps({k: v for k, v in json.loads(data).items() if k != "seconds"}).encode()
@@ -294,7 +297,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     os.environ.setdefault("RAYON_NUM_THREADS", "2")
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup would hand it on, ignored, to what is started here
+    # nohup and a shell's background jobs would hand them on, ignored, to what is started here.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="single_rs_faults_") as work:
         bench = Bench(Path(work), given.seed, given.share)
         print(

@@ -43,10 +43,9 @@ def _found(truth, particle, folder):
     n, turn = len(frames), Rotation.random(random_state=particle).as_matrix()
     # x_found = -turn·x and R_found = F R turnᵀ give the same images as x and R.
     rotations = flip_rotations(truth.rotations[particle][frames] @ turn.T)
-    ones = np.ones(n)
     write_poses(
         folder / "poses.star",
-        Poses(rotations, np.zeros((n, 2)), ones, ones, np.ones(n, np.int8), ones, frames),
+        Poses.known(rotations, np.zeros((n, 2)), frames),
         "s",
         0.4,
         64,
@@ -57,7 +56,7 @@ def _found(truth, particle, folder):
     nothing = np.zeros(len(x), int)
     write_xyz(folder / ATOMS, Particle(atoms, nothing, nothing, nothing.astype(bool), box=64, pixel_size=0.4))
     path = truth.centres[frames, particle] + truth.drift[frames] + [0.3, -0.4]
-    return Track(frames, path[:, 0], path[:, 1], ones, 20.0, 1.0), ParticleResult(
+    return Track(frames, path[:, 0], path[:, 1], np.ones(n), 20.0, 1.0), ParticleResult(
         folder,
         "solved",
         ("it is the truth",),

@@ -250,3 +250,12 @@ def test_a_map_of_one_value_yields_no_strain_from_its_phases(tmp_path, capsys, v
     write_map(tmp_path / "map.mrc", np.full((64, 64, 64), value), 0.5)
     assert main(["analyze", str(tmp_path / "atoms.xyz"), "--out", str(tmp_path / "out")]) == 0
     assert "no strain from the phases of the map: density is" in capsys.readouterr().out
+
+
+def test_warnings_of_libraries_stay_off_the_terminal():
+    code = (
+        "import sys; sys.argv[1:] = ['config']; from single_rs.cli import main; main()\n"
+        "import numpy as np; assert np.log(np.zeros(1))[0] == -np.inf"
+    )
+    done = subprocess.run([sys.executable, "-W", "default", "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import fft
@@ -53,10 +55,9 @@ def vibrating():
     normal /= np.linalg.norm(normal, axis=1, keepdims=True)
     tensors = ALONG * surface[:, None, None] * normal[:, :, None] * normal[:, None, :]
     random = np.random.default_rng(32)
-    frames, ones = np.arange(FRAMES), np.ones(FRAMES)
     rotations = brownian_rotations(FRAMES, 20.0, 0.0, 33)
     shifts = 0.4 * random.normal(size=(FRAMES, 2))
-    poses = Poses(rotations, shifts, 0 * ones, ones, (frames // 20 % 2 + 1).astype(np.int8), ones, frames)
+    poses = Poses.known(rotations, shifts, block=20)
     n = len(x)
     moved = x + 0.03 * random.normal(size=x.shape)
     atoms = Atoms(moved, np.full(n, "Pt"), np.ones(n), np.full(n, 2.0), np.full(n, 0.1), np.ones(n))
@@ -67,10 +68,7 @@ def refined(vibrating, tensors: np.ndarray, folder=None) -> Refined:
     x, _, _, _, poses, atoms = vibrating
     clean = clean_stack(ParticleStack(blurred_frames(x, tensors, poses), PIXEL, np.arange(FRAMES), None))
     turn = Rotation.from_rotvec(np.deg2rad(0.5) / np.sqrt(3) * np.random.default_rng(5).normal(size=(FRAMES, 3)))
-    start = Poses(
-        (turn * Rotation.from_matrix(poses.rotations)).as_matrix(),
-        *(getattr(poses, f) for f in ("shifts", "score", "confidence", "half", "weight", "frames")),
-    )
+    start = replace(poses, rotations=(turn * Rotation.from_matrix(poses.rotations)).as_matrix())
     config = RefineConfig(resolution=0.85, anisotropic=True, halves=False)
     if folder is not None:
         found = refine_atoms(clean, start, atoms, config)
@@ -82,7 +80,7 @@ def refined(vibrating, tensors: np.ndarray, folder=None) -> Refined:
 def test_surface_atoms_move_along_their_normals(vibrating, tmp_path):
     x, surface, normal, true, _, _ = vibrating
     found = refined(vibrating, true, tmp_path)
-    assert found.summary["anisotropic_nats"] > 20
+    assert found.summary.anisotropic_nats > 20
     assert found.displacement is not None
     assert found.displacement_error is not None
     match = match_atoms(found.atoms.positions, x)
@@ -103,5 +101,5 @@ def test_surface_atoms_move_along_their_normals(vibrating, tmp_path):
 
 def test_no_anisotropy_is_found_where_there_is_none(vibrating):
     found = refined(vibrating, 0 * vibrating[3])
-    assert found.summary["anisotropic_nats"] < np.log(FRAMES)
+    assert found.summary.anisotropic_nats < np.log(FRAMES)
     assert found.displacement is None

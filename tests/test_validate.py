@@ -49,10 +49,8 @@ def good() -> Case:
     made = sr.simulate_stack(
         crystal, FRAMES, box=BOX, pixel_size=PIXEL, dose=DOSE, rotations=rotations, seed=1
     )  # fmt: skip
-    frames = np.arange(FRAMES)
-    clean = sr.clean_stack(sr.ParticleStack(made.images, PIXEL, frames))
-    one, half = np.ones(FRAMES), np.where(frames % 80 < 40, 1, 2).astype(np.int8)
-    poses = sr.Poses(made.rotations, made.shifts, one, one, half, one, frames)
+    clean = sr.clean_stack(sr.ParticleStack(made.images, PIXEL, np.arange(FRAMES)))
+    poses = sr.Poses.known(made.rotations, made.shifts, block=40)
     density = reconstruct(clean, poses)
     atoms = sr.trace_atoms(density.map, PIXEL, "Pt", clean.diameter, density.half1, density.half2)
     assert len(atoms) == len(crystal)

@@ -12,7 +12,6 @@ from single_rs.orient.search.plan import SearchPlan
 __version__: str
 
 __all__ = [
-    "ConvergenceError",
     "HalfPlane",
     "IntensityMerge",
     "__version__",
@@ -52,8 +51,6 @@ __all__ = [
 _Atoms = tuple[
     npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32] | None, npt.NDArray[np.float32]
 ]
-
-class ConvergenceError(RuntimeError): ...
 
 def threads() -> int: ...
 def motion_frame_statistics(

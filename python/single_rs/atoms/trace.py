@@ -27,6 +27,7 @@ from single_rs.base.errors import InputError, NoParticleError
 from single_rs.base.progress import Progress, silent
 from single_rs.base.robust import robust_sigma
 from single_rs.crystal.material import elements_of
+from single_rs.crystal.neighbours import surface_atoms
 from single_rs.records import Atoms
 
 __all__ = ["trace_atoms"]
@@ -37,8 +38,7 @@ NOISE_LEVEL = 3.0
 MIN_ASYMMETRY = 1.35
 # Between 0.6, which noise and the shells of a particle with random poses reach, and 0.9, of any real particle.
 MIN_BOND_ORDER = 0.72
-# Shares of the coordination inside the particle: fewer neighbours mark the surface for the errors, and no atom at all.
-CORE_SHARE = 0.8
+# Share of the coordination inside the particle: fewer neighbours mark no atom at all.
 LEAST_SHARE = 0.25
 
 
@@ -321,6 +321,5 @@ class _Scene:
             own, own_profile, left = fit_atoms(FourierMap(half), self.pixel_size, fit, 2)
             positions.append(own.positions)
             variance.append(noise_sigma(left, self.mask, own, own_profile.width, self.distance) ** 2)
-        neighbours = count_neighbours(fit.positions, self.config.reach * self.distance)
-        surface = neighbours < CORE_SHARE * self.coordination
+        surface = surface_atoms(fit.positions) if len(fit) > 1 else np.ones(len(fit), dtype=bool)
         return pool_with_halves(sigma, positions[0] - positions[1], variance[0] + variance[1], surface)

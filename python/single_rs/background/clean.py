@@ -99,8 +99,6 @@ def clean_stack(
         raise InputError(
             f"stack of {count} images of {size} px; at least 8 images with an even box of 32 px are needed"
         )
-    if stack.images.shape[1] != size:
-        raise InputError(f"stack of shape {stack.images.shape}; images must be square")
     steps = 2 * count
     tell = progress or silent
     pixel = float(stack.pixel_size)

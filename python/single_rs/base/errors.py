@@ -1,7 +1,5 @@
 """Exceptions of single_rs: each names what was given, what is accepted and what to do."""
 
-from single_rs._core import ConvergenceError
-
 __all__ = ["ConvergenceError", "DataFileError", "InputError", "NoParticleError", "SingleError", "WriteError"]
 
 
@@ -11,6 +9,10 @@ class SingleError(Exception):
 
 class InputError(SingleError, ValueError):
     """A value, a shape or a setting that is not accepted."""
+
+
+class ConvergenceError(RuntimeError):
+    """An iteration that ended without meeting its tolerance."""
 
 
 class DataFileError(SingleError, OSError):

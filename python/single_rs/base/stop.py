@@ -1,7 +1,7 @@
 """How a run is stopped from outside: SIGINT, SIGTERM and SIGHUP all raise `Stopped`, within seconds.
 
 Python runs the handler of a signal between two of its own instructions, so a long call of a kernel delays it. A second
-thread therefore hears of the signal at once, through the pipe of `signal.set_wakeup_fd`. When the main thread has not
+thread therefore hears of the signal at once, through the socket of `signal.set_wakeup_fd`. When the main thread has not
 begun to stop `GRACE` seconds later, or when a second signal comes, that thread ends the process: what was registered
 with `at_stop` is called, newest first, and the exit code is 128 + the number of the signal, as shells report it.
 """
@@ -12,6 +12,7 @@ import contextlib
 import os
 import select
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -80,7 +81,7 @@ def stoppable(farewell: Callable[[int], object]) -> Iterator[None]:
     caught = [n for n, handler in before.items() if handler not in (signal.SIG_IGN, None)]
     for number in caught:
         signal.signal(number, watch.notice)
-    wakeup = signal.set_wakeup_fd(watch.entrance, warn_on_full_buffer=False)
+    wakeup = signal.set_wakeup_fd(watch.number, warn_on_full_buffer=False)
     try:
         yield
     finally:
@@ -96,8 +97,9 @@ class _Watch:
     def __init__(self, farewell: Callable[[int], object]) -> None:
         self._farewell = farewell
         self._noticed = threading.Event()
-        self._exit, self.entrance = os.pipe()
-        os.set_blocking(self.entrance, False)  # as set_wakeup_fd demands
+        self._exit, self._entrance = socket.socketpair()  # not a pipe: Windows waits for sockets only
+        self._entrance.setblocking(False)  # as set_wakeup_fd demands
+        self.number = self._entrance.fileno()
         self._thread = threading.Thread(target=self._run, name="single_rs signals", daemon=True)
         self._thread.start()
 
@@ -109,9 +111,9 @@ class _Watch:
 
     def close(self) -> None:
         """End the thread."""
-        os.close(self.entrance)
+        self._entrance.close()
         self._thread.join()
-        os.close(self._exit)
+        self._exit.close()
 
     def _run(self) -> None:
         first, since = 0, 0.0
@@ -120,7 +122,7 @@ class _Watch:
                 _end(first, self._farewell)
             if not select.select([self._exit], [], [], 0.1 if first else None)[0]:
                 continue
-            heard = os.read(self._exit, 1)
+            heard = self._exit.recv(1)
             if not heard:
                 return  # closed: the main thread has ended by itself
             if heard[0] not in SIGNALS:

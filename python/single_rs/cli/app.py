@@ -9,6 +9,7 @@ from cyclopts import App
 
 from single_rs import __version__
 from single_rs.base.errors import InputError
+from single_rs.base.memory_limit import parse_size
 
 __all__ = ["app", "settings_flags"]
 
@@ -18,7 +19,8 @@ SETTING_FLAG = re.compile(r"--([a-z][a-z0-9_-]*(?:\.[a-z][a-z0-9_-]*)+)(?:=(.*))
 
 EPILOGUE = """\
 Any setting of any stage can be given as --STAGE.SETTING VALUE, e.g. --trace.rounds 4; 'single-rs config' lists
-them with units and meaning, and its output, edited, is what --config FILE.toml takes."""
+them with units and meaning, and its output, edited, is what --config FILE.toml takes. --memory 4G keeps any command
+within so much memory, and refuses at its start what would need more."""
 
 app = App(
     name="single-rs",
@@ -36,6 +38,21 @@ _flags: dict[str, str] = {}
 def settings_flags() -> dict[str, str]:
     """Return the settings given as flags in this call, ``{"orient.search_resolution": "0.8"}``."""
     return dict(_flags)
+
+
+def _take_memory(tokens: Sequence[str]) -> tuple[list[str], int | None]:
+    """Split the command line into the rest and the bytes that ``--memory`` allows, None without it."""
+    rest = list(tokens)
+    for at, word in enumerate(rest):
+        if word == "--":
+            break
+        if word == "--memory" and at + 1 == len(rest):
+            raise InputError("--memory needs a value, e.g. --memory 4G")
+        if word == "--memory":
+            return rest[:at] + rest[at + 2 :], parse_size(rest[at + 1])
+        if word.startswith("--memory="):
+            return rest[:at] + rest[at + 1 :], parse_size(word.partition("=")[2])
+    return rest, None
 
 
 def _take_settings(tokens: Sequence[str]) -> tuple[list[str], dict[str, str]]:

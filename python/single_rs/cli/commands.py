@@ -17,6 +17,7 @@ from single_rs.cli.options import (
     Element,
     Out,
     PixelSize,
+    Preset,
     Seed,
     Threads,
     settings_of,
@@ -50,6 +51,7 @@ def run(
     threads: Threads = None,
     resume: bool = True,
     replace: bool = False,
+    preset: Preset = None,
 ) -> None:
     """Solve every particle in a movie.
 
@@ -68,8 +70,9 @@ def run(
     from single_rs.pipeline import entry
 
     source = movie if axis is None else open_movie(movie, pixel_size, axis)
+    settings = settings_of(config, preset)
     with progress_bars() as progress:
-        result = entry.run(source, pixel_size, element, out, settings_of(config), seed, resume, progress, replace)
+        result = entry.run(source, pixel_size, element, out, settings, seed, resume, progress, replace)
     _tell(result)
 
 
@@ -85,6 +88,7 @@ def solve(
     threads: Threads = None,
     resume: bool = True,
     replace: bool = False,
+    preset: Preset = None,
 ) -> None:
     """Solve one particle from a stack of its single frames.
 
@@ -101,8 +105,9 @@ def solve(
     from single_rs.cli.progress import progress_bars
     from single_rs.pipeline import entry
 
+    settings = settings_of(config, preset)
     with progress_bars() as progress:
-        result = entry.solve(stack, pixel_size, element, out, settings_of(config), seed, resume, progress, replace)
+        result = entry.solve(stack, pixel_size, element, out, settings, seed, resume, progress, replace)
     _tell(result)
 
 
@@ -217,7 +222,7 @@ def orient(
     from single_rs.store.folder import one_stage
     from single_rs.store.layout import POSES
 
-    check_material(element)
+    element = check_material(element)
     settings = settings_of(config)
     with progress_bars() as progress, one_stage(out, "orient") as folder:
         clean = _cleaned(stack, pixel_size, settings, progress)
@@ -266,7 +271,7 @@ def trace(map: Path, *, element: Element, out: Out, diameter: float | None = Non
     from single_rs.store.folder import one_stage
     from single_rs.store.read import load_maps
 
-    check_material(element)
+    element = check_material(element)
     settings = settings_of(config)
     density = load_maps(map)
     with progress_bars() as progress, one_stage(out, "trace") as folder:
@@ -300,6 +305,7 @@ def refine(
     use_threads(threads)
     from dataclasses import replace
 
+    from single_rs.analysis.analyze import describe_particle
     from single_rs.background import clean_stack
     from single_rs.cli.progress import progress_bars
     from single_rs.export.atoms import read_xyz
@@ -314,10 +320,10 @@ def refine(
     with progress_bars() as progress, one_stage(out, "refine") as folder:
         clean = clean_stack(images, settings.background, progress=progress)
         refined, outcome = stages.refine(clean, found, traced, folder, asked, progress, stack_name=stack.name)
-        if refined is None or outcome.refused:
+        if refined is None or outcome.summary is None:
             raise InputError(outcome.refused or f"{atoms} holds no atoms")
         model = stages.analyze_atoms(refined, None, folder, settings, frame)
-    print(f"{len(refined)} atoms, {outcome.numbers['sigma_pm']:.2f} pm per axis; {stages.describe(model)}")
+    print(f"{len(refined)} atoms, {outcome.summary.sigma_pm:.2f} pm per axis; {describe_particle(model)}")
 
 
 @app.command(group=STAGES, sort_key=9)
@@ -328,6 +334,7 @@ def analyze(
     element: Annotated[str | None, Parameter(help="Symbol whose bulk is the reference; that of the file.")] = None,
     map: Annotated[Path | None, Parameter(help="Density map, for the strain from its phases.")] = None,
     config: ConfigFile = None,
+    preset: Preset = None,
 ) -> None:
     """Atoms → lattice.json, strain.csv, structure.csv and .json, summary.json; atoms.xyz with what is known of each.
 
@@ -339,19 +346,20 @@ def analyze(
         Map that the atoms were traced in; map.mrc beside a file of ours is found by itself, and half1.mrc and half2.mrc
         beside the map give the errors. Atoms of other programs must overlay it: position = index × pixel size.
     """
+    from single_rs.analysis.analyze import describe_particle
     from single_rs.export.atoms import read_xyz
     from single_rs.pipeline import stages
     from single_rs.store.folder import one_stage
     from single_rs.store.layout import SUMMARY
     from single_rs.store.read import frame_of
 
-    settings = settings_of(config)
+    settings = settings_of(config, preset)
     found = read_xyz(atoms)
     found, frame, maps = stages.placed(found, frame_of(atoms), map, atoms)
     with one_stage(out, "analyze") as folder:
         model = stages.analyze_atoms(found, element, folder, settings, frame, maps=maps)
         stages.update_summary(out / SUMMARY, folder, model)
-    print(stages.describe(model))
+    print(describe_particle(model))
 
 
 @app.command(group=STAGES, sort_key=10)

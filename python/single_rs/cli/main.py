@@ -12,15 +12,18 @@ import os
 import sys
 import tempfile
 import traceback
+import warnings
 from collections.abc import Sequence
+from typing import TextIO
 
 from cyclopts.exceptions import CycloptsError
 
 from single_rs import __version__
 from single_rs.base.errors import ConvergenceError, InputError, SingleError
+from single_rs.base.memory_limit import memory_limit
 from single_rs.base.stop import Stopped, stoppable
 from single_rs.cli import commands, energy, tools, validation  # noqa: F401  (they register themselves)
-from single_rs.cli.app import _flags, _take_settings, app
+from single_rs.cli.app import _flags, _take_memory, _take_settings, app
 from single_rs.cli.options import check_threads
 
 __all__ = ["main"]
@@ -49,11 +52,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     if argv is None:
         _mend_streams()
+        warnings.showwarning = _to_log
     words = list(sys.argv[1:] if argv is None else argv)
-    warnings = logging.StreamHandler(sys.stderr)
-    warnings.setLevel(logging.WARNING)
-    warnings.setFormatter(_OneLine())
-    logging.getLogger("single_rs").addHandler(warnings)
+    terminal = logging.StreamHandler(sys.stderr)
+    terminal.setLevel(logging.WARNING)
+    terminal.setFormatter(_OneLine())
+    logging.getLogger("single_rs").addHandler(terminal)
     # A line of the log that cannot be written, e.g. on a full disk, is no reason for a trace on the terminal.
     raising, logging.raiseExceptions = logging.raiseExceptions, False
     try:
@@ -64,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 128 + stop.signal if isinstance(stop, Stopped) else EXIT_INTERRUPTED
     finally:
         logging.raiseExceptions = raising
-        logging.getLogger("single_rs").removeHandler(warnings)
+        logging.getLogger("single_rs").removeHandler(terminal)
 
 
 def _run(words: list[str]) -> int:
@@ -74,9 +78,11 @@ def _run(words: list[str]) -> int:
             raise InputError("standard output is closed; send it to a file or to /dev/null")
         check_threads(os.environ.get("RAYON_NUM_THREADS"), "RAYON_NUM_THREADS")
         tokens, flags = _take_settings(words)
+        tokens, memory = _take_memory(tokens)
         _flags.clear()
         _flags.update(flags)
-        app(tokens, exit_on_error=False, print_error=False)
+        with memory_limit(memory):
+            app(tokens, exit_on_error=False, print_error=False)
         sys.stdout.flush()
     except (SingleError, ConvergenceError) as error:
         return _complain(str(error))
@@ -108,6 +114,19 @@ class _OneLine(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the message."""
         return f"single-rs: {' '.join(record.getMessage().split())}"
+
+
+def _to_log(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Send a warning of a library to run.log, where there is one, and not to the terminal."""
+    place = f"{os.path.basename(filename)}, line {lineno}"
+    logging.getLogger("single_rs").info("%s: %s (%s)", category.__name__, message, place)
 
 
 def _mend_streams() -> None:

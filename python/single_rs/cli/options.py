@@ -22,6 +22,7 @@ __all__ = [
     "Element",
     "Out",
     "PixelSize",
+    "Preset",
     "Seed",
     "Threads",
     "check_threads",
@@ -39,18 +40,21 @@ PixelSize = Annotated[float | None, Parameter(help="Å; wins over the header of 
 Axis = Annotated[
     int | None, Parameter(help="Axis of the file's array that is time: 0, 1 or 2. The format tells it when not given.")
 ]
-Element = Annotated[str, Parameter(help="Chemical symbol of the particles (Pt) or formula of a compound (CdSe).")]
+Element = Annotated[str, Parameter(help="Symbol of the particles (Pt), formula (CdSe, PtFe) or list (Pt,Fe).")]
 Out = Annotated[Path, Parameter(help="Folder for the results; made if needed.")]
 ConfigFile = Annotated[Path | None, Parameter(help="TOML file of settings; 'single-rs config' prints one.")]
+Preset = Annotated[
+    str | None, Parameter(name="--as", help="Definitions of a publication: kim2020 (strain against bulk, r > R - d).")
+]
 Seed = Annotated[int, Parameter(help="Seed of all random numbers.")]
 Threads = Annotated[int | None, Parameter(help="Threads; all cores when not given. Results do not depend on it.")]
 
 
-def settings_of(path: Path | None) -> Config:
-    """Return the settings of all stages: defaults, then a TOML file, then the flags of this call."""
+def settings_of(path: Path | None, preset: str | None = None) -> Config:
+    """Return the settings of all stages: defaults, a preset, then a TOML file, then the flags of this call."""
     from single_rs.pipeline.config import load_config
 
-    return load_config(path, settings_flags())
+    return load_config(path, settings_flags(), preset)
 
 
 def use_threads(threads: int | None) -> None:

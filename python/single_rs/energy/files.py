@@ -65,10 +65,13 @@ def summarise_energy(result: FormationEnergy, atoms: Atoms, seed: int) -> dict[s
         "sigma": result.sigma,
         "sigma_scale": result.sigma_scale,
         "largest_force": float(np.linalg.norm(result.forces, axis=1).max()),
+        "surface_energy": {
+            c.element: {"computed": c.computed, "measured": c.measured, "ratio": c.ratio} for c in result.surface
+        },
         "draws": result.draws,
         "seed": seed,
         "notes": list(result.notes),
-        "units": "eV, per atom except energy; forces eV/Angstrom",
+        "units": "eV, per atom except energy; forces eV/Angstrom; surface energies J/m^2",
         "program": f"single_rs {__version__}, ase {ase_version}",
     }
 

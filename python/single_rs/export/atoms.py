@@ -39,6 +39,7 @@ _PROPERTIES = (
     ":strain:R:6:radial_strain:R:1:surface:I:1"
 )
 _REFINED = ":probability:R:1:cov:R:6"  # of refined atoms; xx, yy, zz, xy, xz, yz in Å²
+_LIGAND = ":ligand:I:1"  # 0 the particle, 1 ligand or solvent, 2 apart from the particle; only where there are such
 _UPPER = ((0, 1, 2, 0, 0, 1), (0, 1, 2, 1, 2, 2))  # order of the six components in files
 # The field widths of PDB hold serial numbers to 99,999 and residue numbers to 9,999; beyond they start again.
 _PDB_SERIAL, _PDB_RESIDUE = 100_000, 10_000
@@ -56,7 +57,8 @@ def file_offset(box: int | None, pixel_size: float | None) -> float:
 def _header(model: Particle) -> str:
     """Comment line of the extxyz file."""
     refined = "" if model.atoms.covariance is None else _REFINED
-    keys = [f"Properties={_PROPERTIES}{refined}", 'pbc="F F F"', 'hand="undetermined"']
+    ligand = "" if model.others is None else _LIGAND
+    keys = [f"Properties={_PROPERTIES}{refined}{ligand}", 'pbc="F F F"', 'hand="undetermined"']
     if model.box is not None:
         keys += [f"pixel_size={model.pixel_size}", f"box={model.box}"]
         keys.append('frame="file position = position from the box centre + (box//2)*pixel_size, Angstrom"')
@@ -100,7 +102,28 @@ def write_xyz(path: str | os.PathLike[str], model: Particle) -> None:
         lines.append(" ".join([str(a.symbols[k]), *numbers, *codes, *strains, str(int(model.surface[k]))]))
         if a.covariance is not None:
             lines[-1] += "".join(f" {v:.6g}" for v in (a.probability[k], *a.covariance[k][_UPPER]))
+        if model.others is not None:
+            lines[-1] += " 0"
+    lines += _other_lines(model)
+    lines[0] = str(len(lines) - 2)
     write_text(path, "\n".join(lines) + "\n")
+
+
+def _other_lines(model: Particle) -> list[str]:
+    """Lines of the atoms that are not the particle: position and what was measured of each, nothing analysed."""
+    a, ligand = model.others, model.ligand
+    if a is None or ligand is None:
+        return []
+    place = np.asarray(a.positions) + file_offset(model.box, model.pixel_size)
+    lines = []
+    for k in range(len(a)):
+        numbers = [f"{v:.6f}" for v in (*place[k], a.sigma[k])] + [f"{a.height[k]:.6g}", f"{a.bfactor[k]:.4f}"]
+        line = [str(a.symbols[k]), *numbers, "0", "0", *["nan"] * 7, "0"]
+        if model.atoms.covariance is not None:
+            spread = np.full((3, 3), np.nan) if a.covariance is None else a.covariance[k]
+            line += [f"{v:.6g}" for v in (a.probability[k], *spread[_UPPER])]
+        lines.append(" ".join([*line, "1" if ligand[k] else "2"]))
+    return lines
 
 
 def write_pdb(path: str | os.PathLike[str], model: Particle) -> None:

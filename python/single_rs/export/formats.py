@@ -102,8 +102,8 @@ def write_formats(
     written = []
     for name in chosen:
         file, writer = FORMATS[name]
-        written += writer(Path(folder) / file, model, vacuum, settings)
+        written += writer(Path(folder) / file, model if name == "xyz" else model.everything(), vacuum, settings)
     codes = [name for name in chosen if name in _CODES]
     if codes:
-        written.append(write_readme(Path(folder), model, codes, vacuum))
+        written.append(write_readme(Path(folder), model.everything(), codes, vacuum))
     return written

@@ -1,7 +1,8 @@
 """lattice.json: the best-fit lattice of a particle, for people and for later stages.
 
-``{"structure", "cell": {a, b, c (Å), alpha, beta, gamma (degrees), volume (Å³) and *_err, "vectors"}, "origin",
-"fraction_on_sites", "fraction_off_lattice", "species", "antisites", "u", "u_err", "domains": […], "reference": {…},
+``{"structure", "form", "cell": {a, b, c (Å), alpha, beta, gamma (degrees), volume (Å³) and *_err, "vectors"}, "origin",
+"independent_errors", "fraction_on_sites",
+"fraction_off_lattice", "species", "antisites", "u", "u_err", "domains": […], "reference": {…},
 "expansion": {…}, "atoms": {…}}`` and, of an analysis, "powder" and "bond" with the constants that these yield;
 positions and vectors in the particle frame, Å, from the box centre. NaN has no place in JSON and is written as null.
 """
@@ -64,7 +65,11 @@ def lattice_to_dict(lattice: Lattice) -> dict[str, Any]:
         reference["bulk"] = dataclasses.asdict(lattice.bulk)
     return {
         "structure": lattice.structure,
+        "form": lattice.form,
         "cell": _cell(lattice.parameters, lattice.cell),
+        "independent_errors": None
+        if lattice.independent is None
+        else {k: round(v, 6) for k, v in dataclasses.asdict(lattice.independent).items() if k.endswith("_err")},
         "origin": _numbers(lattice.origin, 8),
         "nearest_neighbour": round(lattice.nearest_neighbour, 6),
         "fraction_on_sites": round(lattice.fraction, 6),
@@ -131,6 +136,10 @@ def lattice_from_dict(content: dict[str, Any]) -> Lattice:
         antisites=number("antisites"),
         u=number("u"),
         u_err=number("u_err"),
+        form=str(content.get("form", "")),
+        independent=None
+        if not content.get("independent_errors")
+        else dataclasses.replace(domains[0].parameters, **content["independent_errors"]),
     )
 
 

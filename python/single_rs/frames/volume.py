@@ -9,11 +9,12 @@ interpolation, whose kernel multiplies the map by sinc²(x/(PAD·N·pixel)) alon
 from __future__ import annotations
 
 import functools
-import os
 
 import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
+
+from single_rs import _core
 
 __all__ = [
     "PAD",
@@ -28,10 +29,6 @@ __all__ = [
 ]
 
 PAD = 2  # Fourier grid steps per image frequency: keeps the trilinear kernel's aliases out of the box
-
-_threads = os.environ.get("RAYON_NUM_THREADS", "")
-# The transforms use as many threads as the kernels: all cores without a number, as rayon takes it.
-WORKERS = (int(_threads) if _threads.isascii() and _threads.isdecimal() else 0) or -1
 
 
 def grid_size(max_shell: int) -> int:
@@ -85,9 +82,9 @@ def map_from_sums(
     for _ in range(2):  # z, y
         spectrum = np.zeros((padded, *volume.shape[1:]), np.complex64)
         spectrum[index] = volume * centre.conj()[:, None, None]
-        volume = scipy.fft.ifft(spectrum, axis=0, overwrite_x=True, workers=WORKERS)[:size].swapaxes(0, 1)
+        volume = scipy.fft.ifft(spectrum, axis=0, overwrite_x=True, workers=_core.threads())[:size].swapaxes(0, 1)
     volume = volume * centre[reach:].conj()
-    return _divide_by_kernel(scipy.fft.irfft(volume, padded, axis=2, workers=WORKERS)[:, :, :size])
+    return _divide_by_kernel(scipy.fft.irfft(volume, padded, axis=2, workers=_core.threads())[:, :, :size])
 
 
 def fourier_volume(map: NDArray[np.float32], reach: int) -> NDArray[np.complex64]:
@@ -101,10 +98,10 @@ def transformed(map: NDArray[np.float32], reach: int) -> NDArray[np.complex64]:
     padded = PAD * size
     index, centre = _axis(reach, size)
     # Axis by axis, so that after each only the frequencies within reach are kept.
-    volume = scipy.fft.rfft(np.asarray(map, np.float32), padded, axis=2, workers=WORKERS)[:, :, : reach + 1]
+    volume = scipy.fft.rfft(np.asarray(map, np.float32), padded, axis=2, workers=_core.threads())[:, :, : reach + 1]
     volume = volume * centre[reach:]
     for _ in range(2):  # y, z
-        volume = scipy.fft.fft(volume.swapaxes(0, 1), padded, axis=0, workers=WORKERS)[index]
+        volume = scipy.fft.fft(volume.swapaxes(0, 1), padded, axis=0, workers=_core.threads())[index]
         volume *= centre[:, None, None]
     return np.ascontiguousarray(volume)
 

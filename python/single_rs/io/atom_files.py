@@ -115,7 +115,7 @@ def _models(path: Path) -> list[Any]:
     """Return all models of a file that hold atoms."""
     from ase.io import read
 
-    _refuse_width(path)
+    _check_xyz(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -133,14 +133,26 @@ def _models(path: Path) -> list[Any]:
         ) from None
 
 
-def _refuse_width(path: Path) -> None:
-    """Refuse an extxyz whose header asks for columns that no file has, before memory is taken for them."""
+def _check_xyz(path: Path) -> None:
+    """Refuse an xyz whose counts of atoms or widths of columns are not those of its lines, before ASE believes them."""
     if path.suffix.lower() not in (".xyz", ".extxyz"):
         return
     with path.open("rb") as file:
-        head = file.readline(1 << 16) + file.readline(1 << 16)
-    if any(int(width) > LARGEST_WIDTH for width in re.findall(rb":[SRILsril]:(\d+)", head)):
-        raise DataFileError(f"{path} asks for more than {LARGEST_WIDTH} values per atom; correct its Properties")
+        lines = file.read().rstrip().splitlines()
+    at = 0
+    while at < len(lines):
+        if not re.fullmatch(rb"\s*\d{1,9}\s*", lines[at]):
+            said = lines[at][:40].decode(errors="replace").strip()
+            raise DataFileError(f"{path}: line {at + 1} is {said!r}; the number of atoms is needed there")
+        count = int(lines[at])
+        if at + (2 + count if count else 1) > len(lines):
+            raise DataFileError(
+                f"{path} is truncated: line {at + 1} says {count} atoms, {len(lines) - at - 2} lines follow"
+            )
+        widths = re.findall(rb":[SRILsril]:(\d+)", lines[at + 1] if count else b"")
+        if any(len(width) > 9 or int(width) > LARGEST_WIDTH for width in widths):
+            raise DataFileError(f"{path} asks for more than {LARGEST_WIDTH} values per atom; correct its Properties")
+        at += 2 + count
 
 
 def _pdb_models(path: Path) -> list[str]:
@@ -200,12 +212,16 @@ def _occupancy(path: Path, atoms: Any) -> NDArray[np.float64] | None:
     """Return the occupancy (n,) of the atoms, ``None`` without; refuse sites that elements share."""
     sites = atoms.info.get("occupancy")
     if isinstance(sites, dict) and "spacegroup_kinds" in atoms.arrays:
+        try:
+            sites = {kind: {name: float(share) for name, share in site.items()} for kind, site in sites.items()}
+        except (ValueError, TypeError, AttributeError) as error:
+            raise DataFileError(f"{path}: an occupancy is no number: {error}") from None
         shared = {kind: site for kind, site in sites.items() if len(site) > 1}
         if shared:
             count = sum(str(kind) in shared for kind in atoms.arrays["spacegroup_kinds"])
             said = ", ".join(f"{name} {share:g}" for name, share in next(iter(shared.values())).items())
             raise DataFileError(f"{path}: {count} sites are shared by elements (as {said}); give each site one element")
-        values = [float(next(iter(sites[str(k)].values()))) if str(k) in sites else 1.0
+        values = [next(iter(sites[str(k)].values())) if str(k) in sites else 1.0
                   for k in atoms.arrays["spacegroup_kinds"]]  # fmt: skip
     elif "occupancy" in atoms.arrays and atoms.arrays["occupancy"].shape == (len(atoms),):
         values = list(atoms.arrays["occupancy"])

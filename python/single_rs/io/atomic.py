@@ -71,10 +71,10 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         with at_stop(remove):
             yield partial
-            _to_disk(partial)
+            _to_disk(partial, os.O_RDWR)  # Windows syncs only what could be written
             os.replace(partial, target)
         with contextlib.suppress(OSError):  # some file systems have no fsync of folders
-            _to_disk(target.parent)
+            _to_disk(target.parent, os.O_RDONLY)
     except DataFileError:
         raise
     except OSError as error:
@@ -87,9 +87,9 @@ def _partial(target: Path) -> Path:
     return target.with_name(f"{target.stem}.{os.getpid()}-{secrets.token_hex(4)}.partial{target.suffix}")
 
 
-def _to_disk(path: Path) -> None:
+def _to_disk(path: Path, how: int) -> None:
     """Have the system write a file, or the names in a folder, to the disk (fsync(2))."""
-    number = os.open(path, os.O_RDONLY)
+    number = os.open(path, how)
     try:
         os.fsync(number)
     finally:

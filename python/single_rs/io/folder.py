@@ -12,7 +12,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,6 +77,15 @@ def _hexadecimal(names: Sequence[str]) -> bool:
     return whole and any(not part.isdecimal() for part in parts)
 
 
+class _Facts(NamedTuple):
+    """What is kept of a file that is not open: shape, type and pixel size."""
+
+    shape: tuple[int, int, int]
+    dtype: np.dtype[Any]
+    pixel_size: float | None
+    pixel_aspect: float
+
+
 class FolderSource:
     """Frames in the files of a folder; a file is opened only while it is read. Attributes of `FrameSource`."""
 
@@ -97,12 +106,12 @@ class FolderSource:
         self._ends = np.cumsum([s.shape[0] for s in sources])
         self._open: tuple[int, FrameSource] | None = None
 
-    def _checked(self, file: Path) -> FrameSource:
+    def _checked(self, file: Path) -> _Facts:
         """Open a file, and keep of it what must hold for all without keeping it open."""
         source = open_source(file)
         return _Facts(source.shape, source.dtype, source.pixel_size, source.pixel_aspect)
 
-    def _compare(self, file: Path, source: FrameSource, first: FrameSource) -> None:
+    def _compare(self, file: Path, source: _Facts, first: _Facts) -> None:
         """Raise `InputError` when a file is not of the movie that the first one is of."""
         if source.shape[1:] != first.shape[1:]:
             raise InputError(
@@ -138,19 +147,6 @@ class FolderSource:
         return self._open[1]
 
 
-class _Facts:
-    """What is kept of a file: shape, type and pixel size."""
-
-    def __init__(
-        self, shape: tuple[int, int, int], dtype: np.dtype[Any], pixel_size: float | None, pixel_aspect: float
-    ) -> None:
-        self.shape, self.dtype, self.pixel_size, self.pixel_aspect = shape, dtype, pixel_size, pixel_aspect
-
-    def read(self, start: int, stop: int) -> NDArray[Any]:
-        """Facts hold no frames."""
-        raise NotImplementedError
-
-
 def _frames_of(path: Path) -> list[Path]:
     """Return the files of the movie in a folder, or in the folders by time within it, in order."""
     found = [p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".") and p.is_file()]
@@ -161,8 +157,8 @@ def _frames_of(path: Path) -> list[Path]:
         raise DataFileError(f"the folder {path} holds no frames; accepted: {' '.join(SUFFIXES)}")
     kinds = {re.sub(r"\d+", "#", p.name.lower()) for p in folders}
     if len(kinds) > 1 or (len(folders) > 1 and "#" not in next(iter(kinds))):
-        names = ", ".join(sorted(p.name for p in folders)[:4])
-        raise InputError(f"the folder {path} holds no frames but folders ({names}); give the one that holds the movie")
+        said = ", ".join(sorted(p.name for p in folders)[:4])
+        raise InputError(f"the folder {path} holds no frames but folders ({said}); give the one that holds the movie")
     names = ordered([p.name for p in folders])
     return [file for name in names for file in _frames_of(path / name)]
 

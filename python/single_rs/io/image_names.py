@@ -32,7 +32,8 @@ def image_numbers(path: str | os.PathLike[str], names: Sequence[str]) -> tuple[N
     InputError
         A name that is not number@stack, or an image that is named twice.
     """
-    numbers, stacks = np.empty(len(names), np.int64), {}
+    numbers = np.empty(len(names), np.int64)
+    stacks: dict[str, None] = {}
     for row, name in enumerate(names):
         match = re.fullmatch(r"\s*([0-9]+)@(.*\S)\s*", name)
         if match is None or not 1 <= int(match[1]) <= LARGEST_NUMBER:

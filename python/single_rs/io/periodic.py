@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 __all__ = ["whole"]
 
 BOND = 1.35  # sums of covalent radii: between the first and the second shell
+LARGEST_EDGE = 1e6  # Å; 0.1 mm, larger than any cell
 LEAST_VOLUME = 2.0  # Å³ per atom; a smaller cell stands for none
 
 log = logging.getLogger(__name__)
@@ -26,7 +27,7 @@ def whole(path: Path, atoms: Any) -> NDArray[np.float64]:
     """Return the positions (n, 3) of ``ase.Atoms``, Å, of particles that are in one piece."""
     positions = np.array(atoms.positions, dtype=np.float64)
     cell = np.asarray(atoms.cell, dtype=np.float64)
-    volume = abs(np.linalg.det(cell)) if np.isfinite(cell).all() else 0.0
+    volume = abs(np.linalg.det(cell)) if np.abs(cell).max() <= LARGEST_EDGE else 0.0  # 0 for NaN too
     if not atoms.pbc.any() or len(atoms) < 2 or not LEAST_VOLUME * len(atoms) <= volume < np.inf:
         return positions
     first, second, image = _bonds(atoms)
@@ -67,7 +68,7 @@ def _shifts(
 
     graph = csr_array((np.ones(len(first), np.int8), (first, second)), shape=(count, count))
     _, piece = connected_components(graph, directed=False)
-    step = {}
+    step: dict[tuple[int, int], NDArray[np.int64]] = {}
     for i, j, s in zip(first.tolist(), second.tolist(), image, strict=True):
         step.setdefault((i, j), s)
     shifts = np.zeros((count, 3), np.int64)

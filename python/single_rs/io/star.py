@@ -177,7 +177,10 @@ def read_frames(
     if images.max() >= len(stack):
         raise DataFileError(f"{path} names image {images.max() + 1}, its stack has {len(stack)}; extract it again")
     order = np.argsort(images)
-    diameter = float(column(path, head, "singleDiameter")[0])
+    diameters = column(path, head, "singleDiameter")
+    if len(diameters) != 1:
+        raise DataFileError(f"{path} has {len(diameters)} rows in data_single_stack; one is needed")
+    diameter = float(diameters[0])
     offsets = np.stack([column(path, rows, f"singleOffset{axis}") for axis in "XY"], axis=1)
     edge = stack.box * stack.pixel_size
     if np.abs(offsets).max() > edge:

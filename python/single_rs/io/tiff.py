@@ -47,7 +47,7 @@ class TiffSource:
             )
             laid_out = self._file.is_eer or planes > len(chain.pages)
             self._pages = None if laid_out else _movie_pages(path, chain.pages)
-            first = series[0].pages[0] if self._pages is None else self._file.pages[int(self._pages[0])].aspage()
+            first: Any = series[0].pages[0] if self._pages is None else self._file.pages[int(self._pages[0])].aspage()
             self.pixel_size, self.pixel_aspect = _pixel(self._file, first)
             self._data: NDArray[Any] | None = None
             if self._pages is None:

@@ -5,8 +5,9 @@ frames, pools neighbouring frames by a hidden Markov model, breaks the lattice's
 polishes (`engine`). ``engine = "free"`` does the same from the intensity that the frames' power spectra make up
 themselves, and from the lattice that this shows or from a map: it is told no lattice (`intensity`, `patterson`,
 `first_map`), and is tried by itself where the lattice leaves a particle in two minds (`agreement`).
-``engine = "climb"`` is the published stochastic hill climb from random poses (`climb`; Reboul et al., Science
-Advances 7, eabe6679 (2021), doi:10.1126/sciadv.abe6679). All solve the two half sets apart from the first step on.
+``engine = "climb"`` is the published method, a stochastic hill climb in alternation with reconstruction (`climb`;
+Reboul et al., Science Advances 7, eabe6679 (2021), doi:10.1126/sciadv.abe6679). All solve the two half sets apart from
+the first step on.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from dataclasses import replace
 
 from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import ConvergenceError
+from single_rs.base.memory_limit import require_memory, stack_memory
 from single_rs.orient.agreement import better_of, seems_divided
 from single_rs.orient.config import OrientConfig
 from single_rs.orient.halves.engine import solve_from_states
@@ -49,7 +51,7 @@ def find_poses(
     progress
         Called as progress("orient", done, total).
     seed
-        Seed of the climb's random starts; the other engines draw no random numbers.
+        Seed of what the climb draws; the other engines draw no random numbers.
 
     Returns
     -------
@@ -59,13 +61,13 @@ def find_poses(
     Raises
     ------
     InputError
-        Too few frames, or an element without a known lattice.
+        Too few frames, an element without a known lattice, or more memory than `memory_limit` allows.
     """
     config = config or OrientConfig()
+    n, box = clean.images.shape[:2]
+    require_memory(f"a stack of {n:,} frames of {box} px", stack_memory(n, box))
     if config.engine == "climb":
-        from single_rs.orient.climb.hill import solve_by_climb
-
-        return solve_by_climb(clean, config, progress, seed)
+        return solve_from_states(clean, element, config, progress, seed=seed)
     poses = solve_from_states(clean, element, config, progress)
     if config.second_start == "never" or (config.second_start == "doubtful" and not seems_divided(poses)):
         return poses

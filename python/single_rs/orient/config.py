@@ -16,7 +16,7 @@ class OrientConfig(Settings):
     engine: str = setting(
         "lattice",
         "lattice: begin with the spots and sites of a lattice; free: with the intensity and the map that the frames "
-        "make up themselves; climb: stochastic hill climb from random poses",
+        "make up themselves; climb: stochastic hill climb in alternation with reconstruction, as published",
         choices=("lattice", "free", "climb"),
     )
     second_start: str = setting(
@@ -37,7 +37,6 @@ class OrientConfig(Settings):
     candidates: int = setting(48, "index states kept for each frame", ge=4, le=512)
     low_resolution: float = setting(6.0, "longest period used", "Å", gt=2.0)
     search_resolution: float = setting(1.0, "shortest period used while poses are searched", "Å", gt=0.3, le=3.0)
-    polish_resolution: float = setting(0.95, "shortest period that climbed poses are polished at", "Å", gt=0.3, le=3.0)
     shift_window: float = setting(
         1.25,
         "shifts searched to each side of the measured centre; doubled where frames are found at its rim",
@@ -48,11 +47,11 @@ class OrientConfig(Settings):
     block: int = setting(150, "frames of a time block; blocks go to the two halves in turn", "frames", ge=20)
     guard: int = setting(2, "frames on each side of a block that enter no half map", "frames", ge=0, le=50)
     map_rounds: int = setting(14, "rounds of comparing with atoms of held-out maps, at most", ge=1, le=50)
-    polish_rounds: int = setting(1, "rounds of polishing climbed poses at full resolution", ge=0, le=20)
-    climb_resolution: float = setting(1.9, "shortest period used while poses climb", "Å", gt=0.5, le=6.0)
-    climb_rounds: int = setting(40, "rounds of climbing from random poses", ge=1, le=1000)
-    climb_batch: int = setting(60, "random rotations offered to each frame in a round of the climb", ge=4, le=5000)
-    search_rounds: int = setting(
-        5, "rounds of searching one cell modulo the symmetries of the climbed map", ge=0, le=50
+    climb_start: str = setting(
+        "crystal",
+        "first map of a climb: crystal: an ideal crystal of the measured diameter and lattice; free: that of the free "
+        "engine, with no lattice given",
+        choices=("crystal", "free"),
     )
-    break_rounds: int = setting(12, "rounds of breaking those symmetries", ge=0, le=100)
+    climb_rounds: int = setting(50, "rounds of climbing, each followed by a reconstruction", ge=5, le=1000)
+    climb_batch: int = setting(80, "rotations offered to each frame in a round of the climb", ge=8, le=5000)

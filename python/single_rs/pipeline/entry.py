@@ -103,7 +103,7 @@ def run(
     NoParticleError
         No particle in the movie.
     """
-    check_material(element)
+    element = check_material(element)
     config = with_material(element, config or Config())
     movie = movie if isinstance(movie, Movie) else open_movie(movie, pixel_size)
     with movie, _job("run", _Input(movie), element, out, config, seed, resume, replace, progress) as job:
@@ -150,7 +150,7 @@ def solve(
     InputError, DataFileError
         Input, element or folder that is not accepted, or a folder that another program uses; nothing is written.
     """
-    check_material(element)
+    element = check_material(element)
     config = with_material(element, config or Config())
     path = None if isinstance(stack, ParticleStack) else Path(stack)
     stack = stack if isinstance(stack, ParticleStack) else load_stack(Path(stack), pixel_size)

@@ -245,7 +245,7 @@ class _Stages:
             "verdict": verdict.verdict,
             "reasons": [*verdict.reasons, *notes],
             **self._numbers(model),
-            **({"refinement": outcome.numbers} if outcome.numbers else {}),
+            **({"refinement": asdict(outcome.summary)} if outcome.summary is not None else {}),
         }
         write_json(running.folder / layout.SUMMARY, summary)
         return read_json(running.folder / layout.SUMMARY)  # as a later run will read it

@@ -6,7 +6,7 @@ The pipeline and the command line share these, so that ``single-rs orient`` does
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +32,7 @@ from single_rs.pipeline.config import Config, ExportConfig
 from single_rs.pipeline.material import lattice_seed
 from single_rs.reconstruction import ReconstructConfig, reconstruct
 from single_rs.records import Atoms, CleanStack, Density, Motion, ParticleStack, Poses, Track
-from single_rs.refine import RefineConfig, refine_atoms
+from single_rs.refine import RefineConfig, RefinementSummary, refine_atoms
 from single_rs.store import layout
 from single_rs.store.codecs import write_arrays, write_record
 from single_rs.store.read import Maps, load_maps
@@ -45,7 +45,6 @@ __all__ = [
     "background",
     "correct",
     "cut",
-    "describe",
     "export",
     "find",
     "keep_stack",
@@ -79,7 +78,7 @@ class Tracing:
 class Refinement:
     """What the refinement gave: its numbers, or why the frames do not show the atoms."""
 
-    numbers: dict[str, float | None] = field(default_factory=dict)
+    summary: RefinementSummary | None = None
     refused: str | None = None
 
 
@@ -215,7 +214,7 @@ def refine(
             outcome = Refinement(refused=str(error))
         else:
             atoms, poses = refined.atoms, refined.poses
-            outcome = Refinement(dict(refined.summary))
+            outcome = Refinement(refined.summary)
             if refined.displacement is not None and refined.displacement_error is not None:
                 write_displacement(folder / layout.DISPLACEMENT, refined.displacement, refined.displacement_error)
     write_poses(folder / layout.POSES, poses, stack_name, clean.pixel_size, clean.images.shape[1])
@@ -309,13 +308,3 @@ def export(atoms: Atoms, folder: Path, config: ExportConfig, frame: tuple[int, f
     box, pixel_size = frame or (None, None)
     model = analyze(atoms, box=box, pixel_size=pixel_size)
     return write_formats(folder, model, config.formats, config.vacuum, config.dft)
-
-
-def describe(model: Particle) -> str:
-    """Return one line on the atoms and their lattice."""
-    text = f"{len(model.atoms.positions)} atoms"
-    if model.lattice is not None:
-        p = model.lattice.parameters
-        text += f", {model.lattice.structure}, a b c {p.a:.3f} {p.b:.3f} {p.c:.3f} Å (± {p.a_err:.3f})"
-        text += f", α β γ {p.alpha:.2f} {p.beta:.2f} {p.gamma:.2f}°"
-    return "; ".join([text, *model.notes])

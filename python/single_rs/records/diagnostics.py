@@ -62,18 +62,20 @@ class SearchRound:
     Attributes
     ----------
     stage
-        "growth": against the model of the first segment; "map": against the atoms of held-out maps; "climb", "search",
-        "break" and "polish": those of the climb.
+        "growth": against the model of the first segment; "map": against the atoms of held-out maps; "climb": a round of
+        the hill climb.
     score
-        Mean log-likelihood gained over an empty frame, nats per frame; in the stages "climb" and "search" mean
-        significance of the overlap, sigma.
+        Mean log-likelihood gained over an empty frame, nats per frame.
     confident
         Share of frames whose posterior is above 0.9.
+    moved
+        Share of frames that took another pose, in the hill climb.
     """
 
     stage: str
     score: float | None = None
     confident: float | None = None
+    moved: float | None = None
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,6 @@ class Poses:
         if self.width is not None:
             need_shape("width", self.width, (n,))
             need_at_least("width", self.width, 0.0)
-
         if self.images is not None:
             need_shape("images", self.images, (n,))
             need_at_least("images", self.images, 0)

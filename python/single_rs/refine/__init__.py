@@ -12,6 +12,6 @@ told in `covariance`, which atoms exist in `existence`.
 from __future__ import annotations
 
 from single_rs.refine.solver import refine_atoms
-from single_rs.refine.types import RefineConfig, Refined
+from single_rs.refine.types import RefineConfig, Refined, RefinementSummary
 
-__all__ = ["RefineConfig", "Refined", "refine_atoms"]
+__all__ = ["RefineConfig", "Refined", "RefinementSummary", "refine_atoms"]

@@ -113,10 +113,10 @@ def decide(scene: Scene, model: Model, half: NDArray[np.int8], config: RefineCon
     best, weight = [], []
     for number in (1, 2):
         part = scene.only(half == number)
-        sums, _, information = part.gradients(probed)
+        gradient, _, information = part.gradients(probed)
         f0 = part.filters()[0].astype(np.float64)
         weight.append(max(float((information * f0 * f0).sum()), 1e-30))
-        best.append(probed.heights + sums[0, :, 3] / weight[-1])
+        best.append(probed.heights + gradient.heights[0] / weight[-1])
     gain = sum(weight[1 - k] * (2 * best[k] * best[1 - k] - best[k] ** 2) for k in (0, 1))
     height = (weight[0] * best[0] + weight[1] * best[1]) / (weight[0] + weight[1])
     height /= np.median(height[:n])

@@ -27,7 +27,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from single_rs.crystal.neighbours import coordination, surface_by_coordination
+from single_rs.crystal.neighbours import surface_atoms
 from single_rs.refine.scene import HEIGHT_PRIOR, WIDTH_PRIOR, Model, Scene
 from single_rs.refine.types import Refined
 
@@ -113,16 +113,17 @@ def worth(gain: float, frames: int) -> bool:
 def with_motion(refined: Refined, motion: Motion | None, gain: float) -> Refined:
     """Add the held-out `gain`, nats, to a result, and the tensors where there are any."""
     if motion is None or motion.model.tensors is None:
-        return replace(refined, summary={**refined.summary, "anisotropic_nats": gain})
+        return replace(refined, summary=replace(refined.summary, anisotropic_nats=gain))
     tensors = motion.model.tensors
     full = np.stack([tensors[:, [0, 3, 4]], tensors[:, [3, 1, 5]], tensors[:, [4, 5, 2]]], axis=1)
-    numbers = {"anisotropic_nats": gain, "anisotropy_A2": float(np.sqrt(np.mean(motion.spread**2)))}
-    return replace(refined, displacement=full, displacement_error=motion.errors, summary={**refined.summary, **numbers})
+    anisotropy = float(np.sqrt(np.mean(motion.spread**2)))
+    summary = replace(refined.summary, anisotropic_nats=gain, anisotropy=anisotropy)
+    return replace(refined, displacement=full, displacement_error=motion.errors, summary=summary)
 
 
 def _step(scene: Scene, model: Model, spread: NDArray[np.float64]) -> tuple[Model, NDArray[np.float64]]:
     """Newton step of heights and tensors; also the covariance (n, 6, 6) of the tensors with the height free."""
-    sums, _, information = scene.gradients(model)
+    gradient, _, information = scene.gradients(model)
     heights = np.maximum(model.heights, 0.05)[:, None]
     factor = np.concatenate([np.ones_like(heights), np.repeat(heights, 6, axis=1)], axis=1)
     prior = np.zeros((len(model), 7, 7))
@@ -131,7 +132,9 @@ def _step(scene: Scene, model: Model, spread: NDArray[np.float64]) -> tuple[Mode
     prior[:, 1:, 1:] += np.outer(TRACE, TRACE) / (18 * (WIDTH_PRIOR * U_PER_B) ** 2)
     square = information_matrix(scene, information) * factor[:, :, None] * factor[:, None, :] + prior
     now = np.concatenate([model.heights[:, None] - 1.0, model.tensors], axis=1)
-    right = sums[0][:, [3, 5, 6, 7, 8, 9, 10]] - np.einsum("nij,nj->ni", prior, now)
+    right = np.concatenate([gradient.heights[0][:, None], gradient.tensors[0]], axis=1) - np.einsum(
+        "nij,nj->ni", prior, now
+    )
     step = DAMPING * np.linalg.solve(square, right[..., None])[..., 0]
     height = np.maximum(model.heights + step[:, 0], 0.0)
     tensors = model.tensors + step[:, 1:]
@@ -145,7 +148,7 @@ def _learn(model: Model, covariance: NDArray[np.float64]) -> NDArray[np.float64]
     """Spread (n,) per number of the traceless part, from its square less its error, core and surface apart."""
     found = np.einsum("ni,ij,nj->n", model.tensors, TRACELESS, model.tensors)
     noise = np.einsum("nij,ji->n", covariance, TRACELESS)
-    surface = surface_by_coordination(coordination(model.positions))
+    surface = surface_atoms(model.positions)
     spread = np.full(len(model), NARROWEST)
     for group in (surface, ~surface):
         if group.any():

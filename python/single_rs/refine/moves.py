@@ -166,12 +166,12 @@ class _Side:
 
     @classmethod
     def of(cls, scene: Scene, probed: Model) -> _Side:
-        sums, _, information = scene.gradients(probed)
+        gradient, _, information = scene.gradients(probed)
         used = np.flatnonzero(scene.gains > 0)
         used = used[evenly(len(used), VIEWS)]
         power = scene.shell_sums(information * scene.filters()[0].astype(np.float64) ** 2)
         wave = 2 * np.pi * np.arange(len(power)) / scene.size
-        return cls(sums[0, :, 3], scene.rotations[used, 2].astype(np.float64), power, wave)
+        return cls(gradient.heights[0], scene.rotations[used, 2].astype(np.float64), power, wave)
 
     def overlaps(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """H (n, n) of points (n, 3) px."""

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from single_rs import _core
-from single_rs.crystal.neighbours import coordination, surface_by_coordination
+from single_rs.crystal.neighbours import surface_atoms
 from single_rs.records import Atoms, Poses
 from single_rs.refine.covariance import bootstrap, pooled, total
 from single_rs.refine.normal import limited, normal_factor, solve
 from single_rs.refine.scene import Fitness, Model, Scene
 from single_rs.refine.species import classify, surroundings
-from single_rs.refine.types import RefineConfig, Refined
+from single_rs.refine.types import RefineConfig, Refined, RefinementSummary, SpeciesSummary
 
 __all__ = ["assemble"]
 
@@ -60,19 +60,19 @@ def assemble(
     groups[used] = np.arange(len(used)) // length
     count = int(groups.max()) + 1
     scene.fit_filters(model)
-    sums, fitness, information = scene.gradients(model, groups, count)
+    gradient, fitness, information = scene.gradients(model, groups, count)
     poorer = scene.only(scene.gains > 0)
     poorer.transfer = scene.transfer[:1]
     poorer.fit_filters(model)
-    poor_sums, _, _ = poorer.gradients(model)
+    poor_gradient, _, _ = poorer.gradients(model)
     factor = normal_factor(scene, model, information, SAMPLE)
-    steps = solve(factor, np.concatenate([sums[:, :, :3], poor_sums[:, :, :3]]))
+    steps = solve(factor, np.concatenate([gradient.positions, poor_gradient.positions]))
     fisher = 0.5 * pixel**2 * _core.normal_blocks(factor)
     blocks, last = steps[:count], steps[:count].sum(0)
     model_shift = (steps[count] - last) * pixel
     final = replace(model, positions=model.positions + limited(last, pixel))
     positions = final.positions * pixel
-    surface = surface_by_coordination(coordination(positions))
+    surface = surface_atoms(positions)
     by_blocks = pixel**2 * bootstrap(blocks)
     difference = np.full((len(model), 3), np.nan)
     if halves:
@@ -89,29 +89,28 @@ def assemble(
         probability=probability * (species.max(1) if species.size else 1.0),
         covariance=covariance,
     )
-    summary = {
-        "frames": float(len(used)),
-        "frames_left_out": float(((poses.weight > 0) & (scene.gains == 0)).sum()),
-        "added": float((origin < 0).sum()),
-        "removed": float(len(atoms) - (origin >= 0).sum()),
-        "moved_pm": _rms(positions[origin >= 0] - atoms.positions[origin[origin >= 0]]),
-        "sigma_pm": float(np.sqrt(np.mean(refined.sigma**2))) * PM,
-        "sigma_core_pm": _group_sigma(refined.sigma, ~surface),
-        "sigma_surface_pm": _group_sigma(refined.sigma, surface),
-        "bootstrap_pm": _trace(by_blocks),
-        "cramer_rao_pm": _trace(fisher),
-        "half_difference_pm": float(_rms(difference) / 2 / np.sqrt(3)),
-        "model_error_pm": float(_rms(model_shift) / np.sqrt(3)),
-        "depth_spread_A": 0.0 if scene.depths is None else float(np.std(scene.depths[used])) * pixel,
-        "nats_per_frame": float(fitness.gain[used].mean()),
-    }
-    if species.size:
-        summary["species_nats"] = species_gain
-    for index, name in enumerate(config.elements if species.size else ()):
-        mine = chosen == name
-        summary[f"atoms_{name}"] = float(mine.sum())
-        summary[f"certainty_{name}"] = float(species[mine, index].mean()) if mine.any() else float("nan")
-        summary[f"sigma_{name}_pm"] = _group_sigma(refined.sigma, mine)
+    kept = origin >= 0
+    summary = RefinementSummary(
+        frames=len(used),
+        frames_left_out=int(((poses.weight > 0) & (scene.gains == 0)).sum()),
+        added=int((~kept).sum()),
+        removed=int(len(atoms) - kept.sum()),
+        moved_pm=_rms(positions[kept] - atoms.positions[origin[kept]]) if kept.any() else None,
+        sigma_pm=float(np.sqrt(np.mean(refined.sigma**2))) * PM,
+        sigma_core_pm=_group_sigma(refined.sigma, ~surface),
+        sigma_surface_pm=_group_sigma(refined.sigma, surface),
+        bootstrap_pm=_trace(by_blocks),
+        cramer_rao_pm=_trace(fisher),
+        half_difference_pm=float(_rms(difference) / 2 / np.sqrt(3)) if halves else None,
+        model_error_pm=float(_rms(model_shift) / np.sqrt(3)),
+        depth_spread=None if scene.depths is None else float(np.std(scene.depths[used])) * pixel,
+        nats_per_frame=float(fitness.gain[used].mean()),
+        species_nats=species_gain if species.size else None,
+        species=tuple(
+            _species_summary(name, chosen == name, species[:, index], refined.sigma)
+            for index, name in enumerate(config.elements if species.size else ())
+        ),
+    )
     return Refined(
         atoms=refined,
         covariance=covariance,
@@ -178,6 +177,14 @@ def _trace(covariance: NDArray[np.float64]) -> float:
     return float(np.sqrt(np.mean(np.einsum("nii->n", covariance)) / 3)) * PM
 
 
-def _group_sigma(sigma: NDArray[np.float64], group: NDArray[np.bool_]) -> float:
-    """RMS standard error of a group, pm."""
-    return float(np.sqrt(np.mean(sigma[group] ** 2))) * PM if group.any() else float("nan")
+def _species_summary(
+    element: str, mine: NDArray[np.bool_], probability: NDArray[np.float64], sigma: NDArray[np.float64]
+) -> SpeciesSummary:
+    """What is known of the atoms `mine` (n,) of one element, of `probability` (n,) to be that."""
+    certainty = float(probability[mine].mean()) if mine.any() else None
+    return SpeciesSummary(element, int(mine.sum()), certainty, _group_sigma(sigma, mine))
+
+
+def _group_sigma(sigma: NDArray[np.float64], group: NDArray[np.bool_]) -> float | None:
+    """RMS standard error of a group, pm; None of an empty one."""
+    return float(np.sqrt(np.mean(sigma[group] ** 2))) * PM if group.any() else None

@@ -23,7 +23,7 @@ from single_rs.frames.packed import FrameSet
 from single_rs.records import CleanStack, Poses
 from single_rs.refine.types import RefineConfig
 
-__all__ = ["Fitness", "Model", "Scene", "single"]
+__all__ = ["Fitness", "Gradient", "Model", "Scene", "single"]
 
 RIM = 2.5  # Å of each atom's image that the mask leaves round the outermost atom, before its soft edge
 RIDGE = 1e-4  # of the diagonal: keeps the filters of nearly empty shells finite
@@ -84,34 +84,82 @@ class Fitness:
     by_depth: NDArray[np.float64]
     depth_information: NDArray[np.float64]
 
+    @classmethod
+    def of(cls, table: NDArray[np.float64]) -> Fitness:
+        """Name the columns (n, 6) of ``model_gradients``."""
+        scale, power, misfit, gain, by_depth, depth_information = table.T
+        return cls(scale, power, misfit, gain, by_depth, depth_information)
 
+
+@dataclass(frozen=True)
+class Gradient:
+    """Columns of the kernel's gradient of ½ log-likelihood, for each group of frames and each atom.
+
+    positions (group, n, 3) by x, y, z, per px; heights (group, n); widths (group, n) per Å²; tensors (group, n, 6) by
+    xx, yy, zz, xy, xz, yz, per Å², (group, n, 0) of a model without tensors. With tensors that by the widths is 0.
+    """
+
+    positions: NDArray[np.float64]
+    heights: NDArray[np.float64]
+    widths: NDArray[np.float64]
+    tensors: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, columns: NDArray[np.float64]) -> Gradient:
+        """Name the columns (group, n, 5 or 11) of ``model_gradients``."""
+        return cls(columns[..., :3], columns[..., 3], columns[..., 4], columns[..., 5:])
+
+
+@dataclass
 class Scene:
-    """The frames of one particle with their poses and filters; the atoms come and go as `Model`."""
+    """The frames of one particle with their poses and filters; the atoms come and go as `Model`.
 
-    def __init__(self, clean: CleanStack, poses: Poses, extent: float, config: RefineConfig) -> None:
-        """Pack the frames about the posed centres; `extent` is the radius of the outermost atom, Å."""
-        self.config, self.pixel_size = config, float(clean.pixel_size)
-        self.centres = poses.shifts / self.pixel_size
-        every = np.arange(len(clean.images))
-        band = (config.low_resolution, config.resolution)
-        self.frames = FrameSet.pack(clean, every, self.centres, band, mask_radius=extent + RIM)
+    frames, packed about centres (n, 2) px; gains (n,), 0 of frames that are not in use; rotations (n, 3, 3), shifts
+    (n, 2) px from the centres, scales (n,) and depths (n,) px of the frames, None where the focus does not change;
+    transfer (order + 1, shell), the filters. Arrays are replaced as a whole, never changed in place: copies share them.
+    """
+
+    config: RefineConfig
+    pixel_size: float
+    centres: NDArray[np.float64]
+    frames: FrameSet
+    gains: NDArray[np.float32]
+    rotations: NDArray[np.float32]
+    shifts: NDArray[np.float32]
+    scales: NDArray[np.float32]
+    depths: NDArray[np.float32] | None
+    transfer: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        """Lay out the shells."""
         self.plane, self.size = self.frames.plane, self.frames.size
-        self.gains = single(self.frames.gain * (poses.weight > 0))
-        self.rotations = single(poses.rotations)
-        self.shifts = np.zeros((len(every), 2), np.float32)
-        self.scales = np.ones(len(every), np.float32)
-        focus = config.frame_focus and config.depth_order > 0
-        self.depths = np.zeros(len(every), np.float32) if focus else None
         self.radius = np.hypot(*self.plane.frequencies().T.astype(float))
         self.frequency = np.arange(self.plane.max_shell + 1) / self.frames.box
-        self.transfer = np.zeros((config.depth_order + 1, self.plane.max_shell + 1))
+
+    @classmethod
+    def pack(cls, clean: CleanStack, poses: Poses, extent: float, config: RefineConfig) -> Scene:
+        """Pack the frames about the posed centres; `extent` is the radius of the outermost atom, Å."""
+        n, pixel_size = len(clean.images), float(clean.pixel_size)
+        centres = poses.shifts / pixel_size
+        band = (config.low_resolution, config.resolution)
+        frames = FrameSet.pack(clean, np.arange(n), centres, band, mask_radius=extent + RIM)
+        focus = config.frame_focus and config.depth_order > 0
+        return cls(
+            config=config,
+            pixel_size=pixel_size,
+            centres=centres,
+            frames=frames,
+            gains=single(frames.gain * (poses.weight > 0)),
+            rotations=single(poses.rotations),
+            shifts=np.zeros((n, 2), np.float32),
+            scales=np.ones(n, np.float32),
+            depths=np.zeros(n, np.float32) if focus else None,
+            transfer=np.zeros((config.depth_order + 1, frames.plane.max_shell + 1)),
+        )
 
     def only(self, keep: NDArray[np.bool_]) -> Scene:
         """Return the same scene with the frames `keep` alone in use; poses and filters are its own."""
-        other = object.__new__(Scene)
-        other.__dict__.update(self.__dict__)
-        other.gains = self.gains * keep
-        return other
+        return replace(self, gains=self.gains * keep)
 
     def filters(self) -> NDArray[np.float32]:
         """Return the channels of the kernel, (channel, m): f₀, that of the excess width, f₁ and so on."""
@@ -175,11 +223,8 @@ class Scene:
 
     def gradients(
         self, model: Model, groups: NDArray[np.int32] | None = None, count: int = 1
-    ) -> tuple[NDArray[np.float64], Fitness, NDArray[np.float64]]:
-        """Gradient of ½ log-likelihood (group, n, 5) by x, y, z (px), height, width; fitness; information (m,).
-
-        A model with tensors has 11 columns: those by the six numbers of each follow that by the width, which is 0.
-        """
+    ) -> tuple[Gradient, Fitness, NDArray[np.float64]]:
+        """Gradient of ½ log-likelihood for `count` groups of frames, fitness of each frame, information (m,)."""
         sums, table, information = _core.model_gradients(
             self.frames.posed(self.rotations, self.shifts),
             self.gains,
@@ -190,9 +235,9 @@ class Scene:
             self._tensors(model),
             self.depths,
         )
-        fitness = Fitness(*table.T)
+        fitness = Fitness.of(table)
         self.scales = single(fitness.scale)
-        return sums, fitness, information
+        return Gradient.of(sums), fitness, information
 
     def step_depths(self, fitness: Fitness) -> None:
         """Newton step of each frame's depth, px, which the focus shows, shrunk by the spread of all frames.
@@ -221,10 +266,10 @@ class Scene:
         self.gains = np.where(stranger, 0.0, self.gains).astype(np.float32)
         return int((self.gains > 0).sum())
 
-    def step_heights(self, model: Model, gradient: NDArray[np.float64], information: NDArray[np.float64]) -> Model:
+    def step_heights(self, model: Model, gradient: Gradient, information: NDArray[np.float64]) -> Model:
         """Newton step of heights and widths, 2 × 2 per atom with weak priors; the means stay in the filters."""
         square = self.height_matrix(model, information)
-        right = gradient[:, 3:5].copy()
+        right = np.stack([gradient.heights[0], gradient.widths[0]], axis=1)
         right[:, 0] -= (model.heights - 1.0) / (2 * HEIGHT_PRIOR**2)
         right[:, 1] -= model.widths / (2 * WIDTH_PRIOR**2)
         # Neighbours share some of their power: the whole step of one atom alone would overshoot.

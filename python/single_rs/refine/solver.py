@@ -54,18 +54,18 @@ class _Solver:
     def step(self, scene: Scene, model: Model) -> Model:
         """Take one step of all atoms at the poses of `scene`."""
         scene.fit_filters(model)
-        sums, fitness, information = scene.gradients(model)
+        gradient, fitness, information = scene.gradients(model)
         scene.step_depths(fitness)
         amount = float((information * scene.filters()[0].astype(float) ** 2).sum())
         if self.factor is None:
             self.factor, self.information = normal_factor(scene, model, information, SAMPLE), amount
         # The same matrix serves frames in any number: it grows as the information does.
         share = amount / self.information
-        steps = solve(self.factor, sums[:, :, :3] / max(share, 1e-12))
+        steps = solve(self.factor, gradient.positions / max(share, 1e-12))
         moved = replace(model, positions=model.positions + limited(steps[0], scene.pixel_size))
         if model.tensors is not None:
             return moved
-        heights = scene.step_heights(model, sums[0], information)
+        heights = scene.step_heights(model, gradient, information)
         return replace(moved, heights=heights.heights, widths=heights.widths)
 
     def select(self) -> None:
@@ -159,7 +159,7 @@ def refine_atoms(
 
     tell(0)
     extent = float(np.linalg.norm(atoms.positions, axis=1).max())
-    scene = Scene(clean, poses, extent, config)
+    scene = Scene.pack(clean, poses, extent, config)
     pixel = scene.pixel_size
     model = Model(atoms.positions / pixel, np.ones(len(atoms)), np.zeros(len(atoms)))
     work = _Solver(scene, model, poses.half, config)

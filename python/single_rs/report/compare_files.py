@@ -45,12 +45,22 @@ def write_comparison(comparison: Comparison, out: str | os.PathLike[str]) -> lis
 def _write_table(table: Any, comparison: Comparison) -> None:
     """Write one line per particle, values and errors side by side, empty where not known."""
     columns = [name for key in QUANTITIES for name in (key, f"{key}_err")]
-    table.writerow(["particle", "folder", "verdict", "element", "structure", *columns])
+    table.writerow(
+        ["particle", "folder", "verdict", "element", "structure", "strain_reference", "calculator", *columns]
+    )
     for row in comparison.particles:
         cells = []
         for key in QUANTITIES:
             cells += [_cell(row.values.get(key)), _cell(row.errors.get(key))]
-        words = (row.name, row.folder.as_posix(), row.verdict, row.element, row.structure)
+        words = (
+            row.name,
+            row.folder.as_posix(),
+            row.verdict,
+            row.element,
+            row.structure,
+            row.reference,
+            row.calculator,
+        )
         table.writerow([*(text_cell(word) for word in words), *cells])
 
 

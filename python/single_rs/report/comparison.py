@@ -48,6 +48,9 @@ _SHOWN = {
     "radial_strain_std": ("Spread of radial strain", "%", 2, 100.0),
     "formation_energy": ("Formation energy", "eV/atom", 3, 1.0),
 }
+# What strain is measured from, in words.
+_REFERENCES = {"bulk": "the bulk", "fit": "the best fit", "not stated": "not stated"}
+_CHANCE = 0.05  # a slope less likely than this by chance is one
 
 
 def render_comparison(comparison: Comparison) -> str:
@@ -73,7 +76,10 @@ def render_comparison(comparison: Comparison) -> str:
     page = Page(
         title=f"{count(len(comparison.particles), 'particle')} compared",
         eyebrow="Comparison",
-        lede=f"{used} of them in the trends. Hand undetermined, as always with projections.",
+        lede=" ".join(
+            [f"{used} of them in the trends. Hand undetermined, as always with projections."]
+            + [f"{note[0].upper()}{note[1:]}." for note in comparison.notes]
+        ),
         tiles=_tiles(comparison),
         sections=sections,
         footer=f"Made by single_rs {__version__}. Diameter: of the sphere of the volume of the atoms. Trends are "
@@ -100,9 +106,7 @@ def _tiles(comparison: Comparison) -> list[Tile]:
         Tile("Diameters", [span]),
         Tile.of("Atoms in all", Quantity(np.nansum(atoms), 0)),
     ]
-    edge = next((t for t in comparison.trends if t.quantity == "mean_edge"), None)
-    if edge is not None:
-        tiles.append(Tile("Mean edge at 1/d = 0", [(concise(edge.line.value, edge.line.value_err, 3), "Å")]))
+    tiles.append(Tile("Strain measured from", [(_REFERENCES[comparison.reference], "")]))
     return tiles
 
 
@@ -128,9 +132,17 @@ def _said(comparison: Comparison, quantity: str) -> str:
     parts = []
     name, unit, decimals, factor = _SHOWN[quantity]
     for t in (t for t in comparison.trends if t.quantity == quantity):
-        value = concise(factor * t.line.value, factor * t.line.value_err, decimals)
-        ratio = t.line.slope / t.line.slope_err if t.line.slope_err > 0 else np.inf
-        parts.append(f"{value} {unit} at infinite size; the slope is {abs(ratio):.1f} standard errors from none.")
+        small, large = 0.1 / t.line.x_range[1], 0.1 / t.line.x_range[0]
+        slope = concise(factor * t.line.slope / 10, factor * t.line.slope_err / 10, decimals)
+        known = "a slope" if t.line.chance < _CHANCE else "no slope that could be told from none"
+        parts.append(
+            f"{known} over {t.line.count} particles of {small:.2f} to {large:.2f} nm, {slope} {unit} nm "
+            f"(p = {t.line.chance:.2g})."
+        )
+        if t.supported:
+            value = concise(factor * t.line.value, factor * t.line.value_err, decimals)
+            beside = f" (bulk {factor * t.limit:.{decimals}f})" if np.isfinite(t.limit) else ""
+            parts.append(f"At infinite size {value} {unit}{beside}.")
     return f" {name}: {' '.join(parts)}" if parts else ""
 
 
@@ -143,7 +155,7 @@ def _gallery(comparison: Comparison) -> Iterator[Figure]:
     axes = plots.plot_gallery([p.positions for p in shown], [p.radial for p in shown], [p.cell for p in shown], names)
     yield drawn(
         axes, "gallery", "The particles at one scale",
-        "Along [110] of each lattice, coloured by radial strain on one scale; grey where it is not known.",
+        f"Along [110] of each lattice, coloured by radial strain{_from(comparison)}; grey where it is not known.",
         wide=True, height=2.5 * len(axes),
     )  # fmt: skip
 
@@ -178,27 +190,33 @@ def _bulk(comparison: Comparison) -> float | None:
 def _strain(comparison: Comparison) -> Iterator[Figure]:
     """Give the mean radial strains and the distributions."""
     series = {"all": "radial_strain", "core": "radial_strain_core", "surface": "radial_strain_surface"}
-    axes = _against(comparison, series, "radial_strain", "Mean radial strain (%)", scale=100.0)
+    label = f"Mean radial strain{_from(comparison)} (%)"
+    axes = _against(comparison, series, "radial_strain", label, scale=100.0)
     if axes is not None:
         yield drawn(
             axes, "radial", "Mean radial strain",
-            f"∂u/∂r along the radius, mean over atoms.{_said(comparison, 'radial_strain')}",
+            f"∂u/∂r along the radius{_from(comparison)}, mean over atoms.{_said(comparison, 'radial_strain')}",
         )  # fmt: skip
     spread = {"all": "radial_strain_std"}
     axes = _against(comparison, spread, "radial_strain_std", "Spread of radial strain (%)", scale=100.0)
     if axes is not None:
         yield drawn(
             axes, "spread", "Spread of radial strain",
-            f"Standard deviation over the atoms, errors of positions included.{_said(comparison, 'radial_strain_std')}",
+            f"Standard deviation over the atoms{_from(comparison)}, errors of positions included.",
         )  # fmt: skip
     shown = [p for p in comparison.particles if np.isfinite(p.radial).any()]
     if shown:
         names = [f"{p.values['diameter'] / 10:.2f} nm" if "diameter" in p.values else p.name for p in shown]
         axes = plots.plot_strain_distributions([p.radial for p in shown], [p.surface for p in shown], names)
         yield drawn(
-            axes, "distributions", "Strain distributions", "Radial strain of the atoms of each particle, by size: core "
-            "left, surface right, bars at the medians.", wide=True, height=3.6,
+            axes, "distributions", "Strain distributions", f"Radial strain{_from(comparison)} of the atoms of each "
+            "particle, by size: core left, surface right, bars at the medians.", wide=True, height=3.6,
         )  # fmt: skip
+
+
+def _from(comparison: Comparison) -> str:
+    """Name the reference of the strain, for labels."""
+    return {"bulk": " against bulk", "fit": " against the best fit"}.get(comparison.reference, "")
 
 
 def _energy(comparison: Comparison) -> Iterator[Figure]:
@@ -237,8 +255,9 @@ def _percent(value: float | None, error: float | None) -> Quantity:
 def _trend_table(comparison: Comparison) -> Table | Note:
     """Return all trends with their errors."""
     if not comparison.trends:
-        return Note("A trend needs three particles of one kind and of different sizes.")
-    heads = ("Quantity", "Particles", "At infinite size", "Slope", "Slope / error", "Scatter", "χ² / freedom")
+        return Note("Not enough particles: a trend needs three of one kind and of different sizes.")
+    heads = ("Quantity", "Particles", "Sizes (nm)", "Slope", "p", "Through the limit", "At infinite size", "Scatter",
+             "χ² / freedom")  # fmt: skip
     return Table("Trends with size", heads, [_trend_row(t) for t in comparison.trends], copy=True)
 
 
@@ -247,13 +266,16 @@ def _trend_row(trend: SizeTrend) -> Row:
     name, unit, decimals, factor = _SHOWN[trend.quantity]
     line, nm = trend.line, factor / 10
     kind = " ".join(part for part in (trend.element, trend.structure) if part)
-    ratio = line.slope / line.slope_err if line.slope_err > 0 else np.inf
+    through = trend.through
+    at_infinity = Quantity(factor * line.value, decimals, unit, factor * line.value_err, short=True)
     return (
         f"{name}, {kind}" if kind else name,
         Quantity(line.count, 0),
-        Quantity(factor * line.value, decimals, unit, factor * line.value_err, short=True),
+        f"{0.1 / line.x_range[1]:.2f} to {0.1 / line.x_range[0]:.2f}",
         Quantity(nm * line.slope, decimals, f"{unit} nm", nm * line.slope_err, short=True),
-        Quantity(ratio, 1),
+        f"{line.chance:.2g}",
+        DASH if through is None else Quantity(nm * through[0], decimals, f"{unit} nm", nm * through[1], short=True),
+        at_infinity if trend.supported else "not carried by the sizes",
         Quantity(factor * line.scatter, decimals, unit),
         f"{Quantity(line.chi2, 1)} / {line.count - 2}",
     )

@@ -23,7 +23,6 @@ from scipy.spatial import cKDTree
 
 from single_rs.alignment import PM_PER_ANGSTROM
 from single_rs.base.errors import ConvergenceError, NoParticleError
-from single_rs.crystal.material import elements_of
 from single_rs.crystal.prototypes import polar, prototype
 from single_rs.frames.spectrum import rfft_shells
 from single_rs.pipeline import stages
@@ -134,8 +133,7 @@ def perfect_crystal(case: Case) -> tuple[Crystal, float]:
     diameter, cut from bulk, takes the place.
     """
     from single_rs.analysis.lattice import fit_lattice
-    from single_rs.simulate import nanocrystal
-    from single_rs.simulate.compounds import compound_ball
+    from single_rs.simulate.compounds import material_ball
 
     x = np.asarray(case.atoms.positions)
     try:
@@ -151,10 +149,7 @@ def perfect_crystal(case: Case) -> tuple[Crystal, float]:
         sites = lattice.sites[on] @ turned
         ideal = Crystal(sites - sites.mean(axis=0) + x[on].mean(axis=0), np.asarray(case.atoms.symbols)[on])
     else:
-        if len(elements_of(case.element)) > 1:
-            made = compound_ball(case.element, case.clean.diameter)
-        else:
-            made = nanocrystal(case.element, case.clean.diameter, "sphere", ragged=0.0, disorder=0.0)
+        made = material_ball(case.element, case.clean.diameter, perfect=True)
         ideal = Crystal(made.positions + x.mean(axis=0), made.symbols)
     return ideal, float(np.median(cKDTree(ideal.positions).query(ideal.positions, k=2)[0][:, 1]))
 

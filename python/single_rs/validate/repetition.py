@@ -108,10 +108,8 @@ def told(case: Case, clean: CleanStack, rows: NDArray[np.int64]) -> NDArray[np.f
     """
     from single_rs.reconstruction.fourier import reconstruct
 
-    n, known = len(rows), case.poses
-    one = np.ones(n)
-    half = (np.arange(n) // TOLD_BLOCK % 2 + 1).astype(np.int8)
-    poses = Poses(known.rotations[rows], known.shifts[rows], one, one, half, one, known.frames[rows])
+    known = case.poses
+    poses = Poses.known(known.rotations[rows], known.shifts[rows], known.frames[rows], TOLD_BLOCK)
     density = reconstruct(clean, poses, case.config.reconstruct)
     traced = stages.trace(density, case.element, clean.diameter, case.config.trace)
     return np.asarray(traced.positions)

@@ -14,8 +14,8 @@ M-estimator with the leverage correction HC3,
 
 with ψ' the derivative of w(|r|) r averaged over directions: an atom far out pulls less the further it moves. So surface
 atoms may scatter more than the core. Residuals of different atoms are taken as independent; a smooth strain field is
-not, and its effect on the best-fit cell is a property of the particle rather than an error. Two sublattices that may
-shift against each other (wurtzite, whose u no symmetry fixes) take one more row of θ, the shift of the second in Å.
+not, and what it does to the cell of a piece of the material is measured between regions (`blocks`). Two sublattices
+that may shift against each other (wurtzite, whose u no symmetry fixes) take one more row of θ, the shift in Å.
 
 References: biweight: A. E. Beaton and J. W. Tukey, Technometrics 16, 147 (1974), doi:10.1080/00401706.1974.10489171;
 HC3: J. G. MacKinnon and H. White, J. Econometrics 29, 305 (1985), doi:10.1016/0304-4076(85)90158-7.

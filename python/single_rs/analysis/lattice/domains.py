@@ -131,8 +131,9 @@ def _distortion(cell: NDArray[np.float64], kind: Prototype) -> float:
 def gain(member: Member, kind: Prototype, count: int) -> float:
     """Log likelihood gained over atoms spread evenly, less half the BIC penalty of 12 parameters."""
     volume = float(np.linalg.det(member.fit.cell)) / len(kind.motif)
-    # No map tells positions to better than a hundredth of a bond, so a perfect input must not win by that alone.
-    scatter = max(member.fit.scatter, 0.01 * volume ** (1 / 3))
+    # No map tells positions to better than a hundredth of a bond, so a perfect input must not win by that alone, and
+    # of two lattices that hold all of it the one with fewer sites is right.
+    scatter = max(member.fit.scatter, 0.01 * float(np.linalg.norm(kind.shells[0] @ member.fit.cell, axis=1).min()))
     misfit = np.sum(member.fit.residual**2, axis=1) / (2 * scatter**2)
     terms = np.log(volume) - 1.5 * np.log(2 * np.pi * scatter**2) - misfit
     return float(np.clip(terms, 0, None).sum() - 6 * np.log(count))

@@ -129,19 +129,19 @@ def phase_strain(
     start = x - reference_positions(x, lattice, cells)
     transform = scipy.fft.fftn(rho)
     hissing = None if hiss is None else scipy.fft.fftn(hiss)
-    away = _outside(x, length, config.kernel_width)
+    away = _outside(x, length, config.sigma)
     slope, displacement = np.full((len(x), 3, 3), np.nan), np.full((len(x), 3), np.nan)
     covariance = np.full((len(x), 3, 3, 3, 3), np.nan)
     maps: dict[str, NDArray[np.float32]] = {}
     amplitudes = np.zeros(len(hkl))
-    size = max(2 * int(np.ceil(length / (_GRID * config.kernel_width) / 2)), 2)
+    size = max(2 * int(np.ceil(length / (_GRID * config.sigma) / 2)), 2)
     for k, (domain, cell) in enumerate(zip(lattice.domains, cells, strict=True)):
         mine = np.flatnonzero(lattice.domain == k)
         if k > 0 and len(mine) < _LEAST_DOMAIN:
             continue
         g = hkl @ np.linalg.inv(cell).T
         falloff = envelope(rho, pixel_size, x, hkl @ np.linalg.inv(domain.cell).T, lattice.structure, domain.cell)
-        spots = [Spot(transform, pixel_size, one, config.kernel_width, falloff) for one in g]
+        spots = [Spot.cut(transform, pixel_size, one, config.sigma, falloff) for one in g]
         power = _noise_power(spots, hissing, x[mine], away)
         # The origin of the reference is where `compute_strain` puts it.
         expected = np.where(np.isfinite(start[mine]), start[mine], 0)
@@ -152,7 +152,7 @@ def phase_strain(
             else domain.origin
         )
         phase0 = 2 * np.pi * g @ anchor - np.angle(factor)
-        field = _solve([s.at(x[mine]) for s in spots], g, phase0, expected, x[mine], config.kernel_width, power)
+        field = _solve([s.at(x[mine]) for s in spots], g, phase0, expected, x[mine], config.sigma, power)
         slope[mine], displacement[mine], covariance[mine] = field.slope, field.displacement, field.covariance
         if k == 0:
             amplitudes = field.amplitude
@@ -282,7 +282,7 @@ def _maps(
     inside = np.isfinite(distance)
     fields = [spot.grid(size).reshape(10, -1)[:, inside].astype(np.complex128) for spot in spots]
     unknown = np.full(len(spots), np.nan)
-    field = _solve(fields, g, phase0, expected[nearest[inside]], points[inside], config.kernel_width, unknown)
+    field = _solve(fields, g, phase0, expected[nearest[inside]], points[inside], config.sigma, unknown)
     axes = lattice.axes if config.frame == "crystal" else np.eye(3)
     # To first order in the slope, U − I is its symmetric part; the maps are for display.
     stretch = (field.slope + np.swapaxes(field.slope, 1, 2)) / 2

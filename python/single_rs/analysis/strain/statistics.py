@@ -11,7 +11,7 @@ each domain first. Where the strain comes from a map (gpa), the errors of the at
 exp(−d²/4w²) that a Gaussian filter of width w gives to white noise.
 
 Noise widens every distribution: `noise`, the rms error, is stated beside the spread, and of a spread s the part
-√(s² − noise²) is real. Surface: r > R − d, d the spacing of the densest planes (d111 in fcc), or too few neighbours.
+√(s² − noise²) is real. Core and surface are told apart by the rule of the settings (`crystal.surface_atoms`).
 
 Reference: parametric bootstrap: B. Efron and R. J. Tibshirani, An Introduction to the Bootstrap (1993), chapter 6,
 doi:10.1201/9780429246593.

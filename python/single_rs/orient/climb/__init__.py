@@ -1,1 +1,1 @@
-"""Stochastic hill climb from random poses (Reboul et al., Science Advances 7, eabe6679 (2021))."""
+"""The published method: stochastic hill climb (Reboul et al., Science Advances 7, eabe6679 (2021))."""

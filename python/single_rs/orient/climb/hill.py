@@ -1,379 +1,184 @@
-"""Poses from nothing: stochastic hill climbing from random poses, with no lattice given.
+"""Stochastic hill climb in alternation with reconstruction: one half set, alone, without its order in time.
 
-Each half set is solved alone; within it the frames are cut into folds in time, and a frame only meets volumes of the
-other folds: single frames share no electrons, so nothing can vote for itself.
+Every round each frame keeps its pose R and is offered others in random order. It takes the first that correlates better
+with its slice P of the present map, each at its own best shift,
 
-1. *Climb* at low resolution. Each frame of a random pose is offered a random batch of rotations, part from all of
-   SO(3), part near its own pose by a reach that shrinks; of those that fit better than the present one any is taken,
-   not the best: early volumes are wrong, and the best fit to them is a trap (Elmlund et al. 2013,
-   doi:10.1016/j.str.2013.07.002).
-2. *Search.* The volume's approximate symmetries are read from the volume itself (`rotation_search`; 24 turns for a
-   cubic lattice). One cell of SO(3) modulo them is searched for every frame, and the best few are polished before they
-   are compared: a polished wrong pose beats an unpolished right one. That all frames come from one cell already
-   breaks the symmetry in part.
-3. *Break the symmetry* at a resolution in between: all alike poses of each frame compete, the best few polished. Each
-   round some frames, and all without a clear pose, are also searched again.
-4. *Polish* at full resolution.
+    c(R) = ⟨X, P(R)⟩ / |P(R)|,   products weighted by 1/σ² of the noise,
 
-The order in time is used nowhere, so that neighbouring frames come out alike is evidence. Measured, for 140 platinum
-atoms at 20 e/px and 8° steps: one half of 150 frames came from random poses to 71 % and 93 % within 10° of the truth
-with two seeds; the other half was still at 11 % before the symmetry was broken, and its end was not measured;
-poses known to 7° come back, poses known to 15° do not. The lattice engine is the better one wherever there
-is a lattice.
-Reference: Reboul et al., Science Advances 7, eabe6679 (2021), doi:10.1126/sciadv.abe6679.
+and not the best: early maps are wrong, and the best fit to them is a trap (Elmlund, Elmlund and Bengio 2013,
+doi:10.1016/j.str.2013.07.002). Then all frames, each with the same weight, make the next map. Neighbourhoods shrink and
+the low-pass opens with the rounds. Poses begin at what the power spectrum of the single frame fits best, in a random
+mate. The first map is an ideal crystal of the measured diameter and lattice, as in SINGLE (Kim et al. 2020,
+doi:10.1126/science.aax3233; Reboul et al. 2021, doi:10.1126/sciadv.abe6679), or that of the free engine.
+
+What differs from the published program (SIMPLE/SINGLE), as its papers describe it:
+
+- single frames climb, where it takes averages of several frames in a row;
+- offers come from neighbourhoods of the frame's pose, of its symmetry mates, and of the mates of what the frame's power
+  spectrum allows, not from all orientations;
+- a frame meets the atoms that the map shows, as in the rest of this solver, not the map itself;
+- at the end one round of the default engine's search tries every mate against maps that do not hold the frame, with
+  time left out; it polishes the poses and gives them their confidence and width.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from single_rs.frames.packed import TimeBlocks, time_blocks
-from single_rs.frames.volume import shell_correlation
-from single_rs.orient.climb.solver import ClimbSolver, State
-from single_rs.orient.config import OrientConfig
-from single_rs.orient.halves.merge import robust_mean
-from single_rs.orient.indexing.lattice import FRIEDEL
-from single_rs.orient.indexing.rotation_search import (
-    LONGEST_COMPARED,
-    MOST_ALIKE,
-    approximate_symmetries,
-    laying_rotations,
-    rotation_grid,
-    unit_rotations,
-)
-from single_rs.orient.indexing.symmetry import all_mates, best_of
-from single_rs.orient.search.centres import particle_translation
-from single_rs.records import CleanStack, HalfDiagnostics, PoseDiagnostics, Poses, SearchRound, StartDiagnostics
+from single_rs.frames.packed import FOLDS, FrameSet
+from single_rs.orient.indexing.lattice import BELIEF, FRIEDEL, Index, States
+from single_rs.orient.indexing.symmetry import choose
+from single_rs.orient.models.ball import ball_model
+from single_rs.orient.models.reference import Reference, look_up
+from single_rs.orient.search.half import First, HalfSolution, cross_validated, mates_of
+from single_rs.orient.search.round import candidates_in_doubt, fold_of, gathered, search_round
+from single_rs.orient.search.segments import Seed
+from single_rs.orient.search.solver import HalfSolver, others, total
+from single_rs.records import SearchRound
 
-__all__ = ["solve_by_climb"]
+__all__ = ["ball_seed", "climb_half", "first_improvement"]
 
-EARLY_WINDOW = 0.6  # Å, shifts searched while climbing: the measured centres are this good
-NEAR_SHARE = 0.5  # of the offered rotations that are near the present pose, in the last round; 0 in the first
-NEAR_REACH = (0.35, 0.03)  # rad, spread of those at the start and at the end
-ROUGH = 0.06  # rad per axis, reach at the start when poses are known to 7° or so
-CELL_STEP = np.radians(7.0)  # grid of the search; polishing reaches 4°, half the diagonal of a step
-CELL_MOST = 1200  # rotations of the cell tried per frame and round; a random share of a larger cell
-AGAIN_SHARE = 0.25  # of the frames that are searched again in each round: a wrong pose may well be a clear one
-RIVALS = 3  # poses that such a search finds for a frame; in the last round for all, so that confidence has a measure
-FINALISTS = 6  # poses polished before they are compared
-SAME_POSE = np.radians(3.0)  # poses nearer than this are one
-UNCLEAR = 0.9  # posterior below which a frame is searched again
-DOUBTFUL = 0.3  # posterior below which a frame enters no volume
-BELIEF = 0.1  # share of a log-likelihood that is believed: maps climbed to are wrong in places
-SAMPLE = 160  # frames of the second half that choose how it lies on the first
-JOIN_ROUNDS = 3
-NEIGHBOUR = np.radians(12.0)  # poses nearer than this agree, as in `quotient`
-
-# Stages of the random numbers.
-START, CLIMB, CELL, AGAIN = range(4)
+SEED_ROUNDS = 4  # against the first model
+LOW_PASS = 1.3  # Å, at the start; of {111} and {200} alone a ball is fitted better by wrong poses (docs/notebook.md)
+OPEN = 0.5  # of the rounds, after which the low-pass is that of the search
+REACH = np.radians([2.5, 0.7])  # widest neighbourhood, spread per axis, in the first round and the last
+OWN, STATES = 0.25, 0.25  # of the offers: about the frame's own pose, about its states; the rest about own mates
 
 
-def _stream(seed: int, stage: int, half: int, item: int) -> np.random.Generator:
-    return np.random.Generator(np.random.Philox(key=[seed, (stage << 48) + (half << 32) + item]))
+def ball_seed(half: HalfSolver, states: States) -> Seed[Reference]:
+    """Reference of an ideal crystal of the particle's diameter, an atom in its centre; made of no frame."""
+    return Seed(half.site_reference(ball_model(half.template, half.diameter)), 0, 0.0)
 
 
-@dataclass
-class _Half:
-    """One half at the three resolutions, its poses, and numbers of each stage."""
+def climb_half(
+    solver: Callable[[float], HalfSolver],
+    index: Index,
+    states: States,
+    seed: First,
+    random: np.random.Generator,
+    report: Callable[[str], None],
+) -> HalfSolution:
+    """Poses of one half's frames.
 
-    number: int
-    coarse: ClimbSolver
-    search: ClimbSolver
-    fine: ClimbSolver
-    config: OrientConfig
-    seed: int
-    state: State
-    confidence: NDArray[np.float64]
-    rounds: list[SearchRound] = field(default_factory=list)
-    correlation: float | None = None
-
-    @property
-    def every(self) -> NDArray[np.int64]:
-        return np.arange(len(self.coarse))
-
-
-def solve_by_climb(
-    clean: CleanStack, config: OrientConfig, progress: Callable[[str, int, int], None] | None, seed: int
-) -> Poses:
-    """Poses by the climb; see `single_rs.orient.find_poses`."""
-    steps = 2 * (config.climb_rounds + config.search_rounds + config.break_rounds + config.polish_rounds) + 1
-    done = 0
-
-    def report() -> None:
-        nonlocal done
-        if progress is not None:
-            progress("orient", done, steps)
-        done += 1
-
-    blocks = time_blocks(clean.frames, config.block, config.guard)
-    selects = [np.flatnonzero(blocks.half == number) for number in (0, 1)]
-    halves = []
-    for number, select in enumerate(selects):
-        half = _start(clean, select, config, seed, number)
-        climb(half, report)
-        _search(half, report)
-        _break(half, report)
-        _polish(half, report)
-        halves.append(half)
-    report()
-    second, gap = _join(*halves)
-    diagnostics = PoseDiagnostics(
-        engine="climb",
-        joining_lead=gap,
-        half_correlation=_agreement_of_halves(halves[0], halves[1], second),
-        halves=tuple(HalfDiagnostics(map_correlation=h.correlation, rounds=tuple(h.rounds)) for h in halves),
-    )
-    return _gathered(clean, blocks, selects, halves, [halves[0].state, second], diagnostics)
-
-
-def _start(clean: CleanStack, select: NDArray[np.int64], config: OrientConfig, seed: int, number: int) -> _Half:
-    n = len(select)
-    coarse, search, fine = (
-        ClimbSolver(clean, select, config, period, window)
-        for period, window in (
-            (config.climb_resolution, EARLY_WINDOW),
-            (float(np.sqrt(config.climb_resolution * config.search_resolution)), config.shift_window),
-            (config.polish_resolution, config.shift_window),
-        )
-    )
-    rotations = unit_rotations(_stream(seed, START, number, 0), (n,))
-    state = State(rotations, np.zeros((n, 2)), np.ones(n), np.zeros(n))
-    return _Half(number, coarse, search, fine, config, seed, state, np.ones(n))
-
-
-def climb(half: _Half, report: Callable[[], None], wander: bool = True) -> None:
-    """Stochastic hill climb of all frames from the present poses, at climbing resolution.
-
-    Without `wander` all rotations offered are near the present pose: for poses that are known roughly.
+    Parameters
+    ----------
+    solver
+        Makes the half's solver for periods down to the one given, Å.
+    index, states
+        Of the half's frames; `states` are for the seed alone.
+    seed
+        Makes the first model.
+    random
+        The half's own stream.
+    report
+        Called with the name of each step.
     """
-    solver, rounds, batch = half.coarse, half.config.climb_rounds, half.config.climb_batch
-    start = NEAR_REACH[0] if wander else ROUGH
-    every, n = half.every, len(half.coarse)
-    for number in range(rounds):
-        report()
-        random = _stream(half.seed, CLIMB, half.number, number)
-        volumes = solver.held_out(half.state)
-        share = number / max(rounds - 1, 1)
-        near = round(batch * NEAR_SHARE * share) if wander else batch
-        reach = start * (NEAR_REACH[1] / start) ** share
-        far = unit_rotations(random, (n, batch - near))
-        turns = Rotation.from_rotvec(reach * random.standard_normal((n * near + 1, 3)))[1:].as_matrix()
-        close = turns.reshape(n, near, 3, 3) @ half.state.rotations[:, None]
-        offered = np.concatenate([half.state.rotations[:, None], far, close], axis=1)
-        count = offered.shape[1]
-        fit = solver.score(volumes, offered.reshape(-1, 3, 3), np.repeat(every, count))
-        value = fit.significance().reshape(n, count)
-        lot = random.random((n, count)) * (value > value[:, :1])
-        pick = lot.argmax(axis=1)  # 0, the present pose, when nothing is better
-        half.state = State(
-            offered[every, pick],
-            fit.shifts.reshape(n, count, 2)[every, pick],
-            np.ones(n),
-            value[every, pick],
-        )
-        if number == 0:
-            half.rounds.append(SearchRound("climb", float(value[:, 0].mean())))
-        half.rounds.append(SearchRound("climb", float(half.state.score.mean())))
+    n = len(index.rotations)
+    one = np.zeros(n, np.int64)
+    rounds: list[SearchRound] = []
+    half = solver(LOW_PASS)
+    config, begin = half.config, seed(half, states)
+    first = begin.model
+    rotations, shifts = _mates(index.rotations[:, :1], index.template.group, random)[:, 0], np.zeros((n, 2))
+    for number in range(config.climb_rounds):
+        report("climb")
+        share = number / max(config.climb_rounds - 1, 1)
+        if number >= SEED_ROUNDS:
+            half = solver(LOW_PASS * (config.search_resolution / LOW_PASS) ** min(share / OPEN, 1.0))
+            sums = half.insert(half.frames, np.ones(n), rotations, shifts, one, 1)[0]
+            first = half.map_reference(half.frames, sums)
+        reach = REACH[0] * (REACH[1] / REACH[0]) ** share
+        offered = _offers(rotations, index, reach, config.climb_batch, random)
+        rotations, shifts, moved = first_improvement(half.frames, first, rotations, offered, half.window)
+        rounds.append(SearchRound("climb", moved=moved))
+    found = _judged(solver(config.search_resolution), states, rotations, shifts)
+    history = replace(found.diagnostics, seed_frames=float(begin.frames), seed_gain=begin.gain, rounds=tuple(rounds))
+    return replace(found, diagnostics=history)
 
 
-def _search(half: _Half, report: Callable[[], None]) -> None:
-    """Search one cell of SO(3), modulo the symmetries of the volume, for every frame."""
-    every, n, solver = half.every, len(half.coarse), half.coarse
-    for number in range(half.config.search_rounds):
-        report()
-        volumes = solver.held_out(half.state)
-        cell = _cell(_symmetries(half), _stream(half.seed, CELL, half.number, number))
-        offered = np.concatenate(
-            [np.broadcast_to(cell, (n, *cell.shape)), half.state.rotations[:, None]], axis=1
-        ).reshape(-1, 3, 3)
-        fit = solver.score(volumes, offered, np.repeat(every, len(cell) + 1))
-        top, _ = best_of(fit.frame, fit.significance(), FINALISTS)
-        frame = np.repeat(every, FINALISTS)
-        turned, fit = solver.polish(volumes, offered[top.ravel()], fit.shifts[top.ravel()], frame)
-        value = fit.significance().reshape(n, FINALISTS)
-        at = (every, value.argmax(axis=1))
-        half.state = State(
-            turned.reshape(n, FINALISTS, 3, 3)[at], fit.shifts.reshape(n, FINALISTS, 2)[at], np.ones(n), value[at]
-        )
-        half.rounds.append(SearchRound("search", float(value[at].mean())))
+def first_improvement(
+    frames: FrameSet, reference: Reference, rotations: NDArray[np.float64], offered: NDArray[np.float64], window: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    """Let each frame take the first of the poses `offered` (n, c, 3, 3) that is better than its own.
+
+    Returns rotations (n, 3, 3), shifts (n, 2) px and the share of frames that moved. A frame to which nothing better is
+    offered keeps its rotation. Shifts are searched `window` quarter waves to each side of the measured centre.
+    """
+    tried = np.concatenate([rotations[:, None], offered], axis=1)
+    n, count = tried.shape[:2]
+    frame = np.repeat(np.arange(n), count)
+    overlap, power, shifts = look_up(
+        frames, reference, tried.reshape(-1, 3, 3), frame, np.zeros((len(frame), 2)), window
+    )
+    correlation = (overlap / np.sqrt(np.maximum(power, 1e-9))).reshape(n, count)
+    taken = (correlation > correlation[:, :1]).argmax(axis=1)  # 0, the present pose, where nothing is better
+    at = (np.arange(n), taken)
+    return tried[at], shifts.reshape(n, count, 2)[at].astype(float), float((taken > 0).mean())
 
 
-def _break(half: _Half, report: Callable[[], None]) -> None:
-    """Let all alike poses of each frame compete, round by round."""
-    solver = half.search
-    for number in range(half.config.break_rounds):
-        report()
-        volumes = solver.held_out(half.state)
-        group = _symmetries(half)
-        offered = all_mates(half.state.rotations[:, None], group)
-        frame = np.repeat(half.every, offered.shape[1])
-        rotations = offered.reshape(-1, 3, 3)
-        random = _stream(half.seed, AGAIN, half.number, number)
-        again = (random.random(len(solver)) < AGAIN_SHARE) | (number > 0) & (half.confidence < UNCLEAR)
-        lost = half.every if number == half.config.break_rounds - 1 else np.flatnonzero(again)
-        if len(lost):
-            found = all_mates(_search_again(half, lost, group, random), group)
-            frame = np.concatenate([frame, np.repeat(lost, found.shape[1])])
-            order = np.argsort(frame, kind="stable")
-            rotations, frame = np.concatenate([rotations, found.reshape(-1, 3, 3)])[order], frame[order]
-        fit = solver.score(volumes, rotations, frame)
-        _decide(half, solver, volumes, rotations, fit.shifts, best_of(frame, fit.likelihood(), FINALISTS))
-        half.rounds.append(SearchRound("break", float(half.state.score.mean())))
-
-
-def _search_again(
-    half: _Half, lost: NDArray[np.int64], group: NDArray[np.float64], random: np.random.Generator
+def _offers(
+    rotations: NDArray[np.float64], index: Index, reach: float, count: int, random: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Best poses (len(lost), RIVALS, 3, 3) in the cell of each of the frames `lost`, at climbing resolution."""
-    cell = _cell(group, random)
-    offered = np.broadcast_to(cell, (len(lost), *cell.shape)).reshape(-1, 3, 3)
-    fit = half.coarse.score(half.coarse.held_out(half.state), offered, np.repeat(lost, len(cell)))
-    value = fit.significance().reshape(len(lost), len(cell))
-    return cell[np.argsort(-value, axis=1, kind="stable")[:, :RIVALS]]
+    """Rotations (n, count, 3, 3) in random order: neighbours within `reach` of own poses, of mates and of states."""
+    n = len(rotations)
+    own, states = round(OWN * count), round(STATES * count)
+    likely = np.cumsum(np.exp(BELIEF * (index.scores - index.scores[:, :1])), axis=1)
+    drawn = (random.random((n, states, 1)) * likely[:, None, -1:] > likely[:, None]).sum(axis=2)
+    about = np.repeat(rotations[:, None], count, axis=1)
+    about[:, count - states :] = np.take_along_axis(index.rotations, drawn[:, :, None, None], axis=1)
+    about[:, own:] = _mates(about[:, own:], index.template.group, random)
+    # A mate of a good pose is as good, but for the map's axes, which leave those of the lattice by tenths of a degree:
+    # at full reach it would lose to the pose that it is a mate of.
+    width = np.full((n, count, 1), reach)
+    width[:, own : count - states] *= random.random((n, count - own - states, 1))
+    turns = Rotation.from_rotvec((width * random.standard_normal((n, count, 3))).reshape(-1, 3)).as_matrix()
+    offered = turns.reshape(n, count, 3, 3) @ about
+    order = random.permuted(np.tile(np.arange(count), (n, 1)), axis=1)
+    return np.take_along_axis(offered, order[:, :, None, None], axis=1)
 
 
-def _decide(
-    half: _Half,
-    solver: ClimbSolver,
-    volumes: list[NDArray[np.complex64]],
+def _mates(
+    rotations: NDArray[np.float64], group: NDArray[np.float64], random: np.random.Generator
+) -> NDArray[np.float64]:
+    """A random mate f R o of each of rotations (n, c, 3, 3)."""
+    shape = rotations.shape[:2]
+    flips, turns = random.integers(2, size=shape), random.integers(len(group), size=shape)
+    return FRIEDEL[flips] @ rotations @ group[turns]
+
+
+def _judged(
+    half: HalfSolver,
+    states: States,
     rotations: NDArray[np.float64],
     shifts: NDArray[np.float64],
-    top: tuple[NDArray[np.int64], NDArray[np.bool_]],
-) -> None:
-    """Polish the finalists `top` of each frame, take the best; the posterior among them is its confidence."""
-    index, there = top
-    n, count = index.shape
-    frame = np.repeat(half.every, count)
-    turned, fit = solver.polish(volumes, rotations[index.ravel()], shifts[index.ravel()], frame)
-    turned, moved = turned.reshape(n, count, 3, 3), fit.shifts.reshape(n, count, 2)
-    value = fit.likelihood().reshape(n, count)
-    # Finalists that polishing brought together are one pose: the first, which was best before, stands for all.
-    trace = np.einsum("naij,nbij->nab", turned, turned)
-    same = np.triu(trace > 1 + 2 * np.cos(SAME_POSE), k=1).any(axis=1)
-    value = np.where(there & ~same, value, -np.inf)
-    at = (half.every, value.argmax(axis=1))
-    share = np.exp(BELIEF * (value - value[at][:, None]))
-    half.confidence = 1 / share.sum(axis=1)
-    weight = half.confidence * (half.confidence > DOUBTFUL)
-    if not weight.any():  # noise: every pose is as good, and a volume is still needed to say so
-        weight = np.ones(n)
-    half.state = State(turned[at], moved[at], weight, value[at])
-
-
-def _polish(half: _Half, report: Callable[[], None]) -> None:
-    for _ in range(half.config.polish_rounds):
-        report()
-        volumes = half.fine.held_out(half.state)
-        turned, fit = half.fine.polish(volumes, half.state.rotations, half.state.shifts, half.every, 10)
-        half.state = replace(half.state, rotations=turned, shifts=fit.shifts, score=fit.likelihood())
-    half.rounds.append(SearchRound("polish", float(half.state.score.mean())))
-    correlation = shell_correlation(*half.search.separate(half.state))
-    half.correlation = float(correlation[half.search.frames.plane.max_shell // 3 :].mean())
-
-
-def _symmetries(half: _Half) -> NDArray[np.float64]:
-    """Turns (m, 3, 3) of the half's volume that lay it on itself roughly, the identity first."""
-    solver = half.coarse
-    volume = solver.whole(half.state)
-    return approximate_symmetries(volume, *_compared(solver))
-
-
-def _compared(solver: ClimbSolver) -> tuple[int, int]:
-    return round(solver.frames.box / LONGEST_COMPARED), solver.frames.plane.max_shell
-
-
-def _cell(group: NDArray[np.float64], random: np.random.Generator) -> NDArray[np.float64]:
-    """Rotations (m, 3, 3) of the grid that are the nearest to the identity among their mates f R o."""
-    grid = rotation_grid(CELL_STEP) @ Rotation.from_rotvec(0.5 * CELL_STEP * random.standard_normal(3)).as_matrix()
-    own = np.einsum("nii->n", grid)
-    nearest = np.full(len(grid), -np.inf)
-    for f in FRIEDEL:
-        # trace(f g o) = Σ (o f)ᵀ ∘ g for all o at once
-        product = (group @ f).transpose(0, 2, 1).reshape(len(group), 9)
-        nearest = np.maximum(nearest, (grid.reshape(-1, 9) @ product.T).max(axis=1))
-    inside = np.flatnonzero(own >= nearest - 0.02)
-    if len(inside) > CELL_MOST:
-        inside = np.sort(random.choice(inside, CELL_MOST, replace=False))
-    return grid[inside]
-
-
-def _join(first: _Half, second: _Half) -> tuple[State, float]:
-    """Lay the second half's poses on the first half's volume; also the lead of the best way, nats per frame.
-
-    The ways are the rotations that lay one volume's power on the other's, in both hands; the second half's frames
-    choose among them by their likelihood.
-    """
-    solver, state = second.search, second.state
-    volume = first.search.whole(first.state)
-    ways, _ = laying_rotations(volume, solver.whole(state), *_compared(first.coarse), MOST_ALIKE)
-    sample = np.sort(np.argsort(-second.confidence, kind="stable")[:SAMPLE])
-    offered = all_mates(state.rotations[sample][:, None], ways)
-    count = offered.shape[1]
-    fit = solver.score([volume], offered.reshape(-1, 3, 3), np.repeat(sample, count))
-    # likelihood() wants every frame of the half to have a candidate: number the sample anew
-    fit = replace(fit, frame=np.repeat(np.arange(len(sample)), count))
-    total = fit.likelihood().reshape(len(sample), count).mean(axis=0)
-    order = np.argsort(-total, kind="stable")
-    f, way = divmod(int(order[0]), len(ways))
-    rotations, shifts = FRIEDEL[f] @ state.rotations @ ways[way], state.shifts
-    for _ in range(JOIN_ROUNDS):
-        start = rotations[sample]
-        found = solver.score([volume], start, sample).shifts
-        turned, fit = solver.polish([volume], start, found, sample)
-        turn = robust_mean(np.einsum("nji,njk->nik", start, turned))
-        moved = particle_translation(turned, fit.shifts - shifts[sample])
-        rotations = rotations @ turn
-        shifts = shifts + (rotations @ moved)[:, :2]
-    gap = float(total[order[0]] - total[order[1]]) if len(order) > 1 else 0.0
-    return replace(state, rotations=rotations, shifts=shifts), gap
-
-
-def _agreement_of_halves(first: _Half, second: _Half, joined: State) -> float:
-    """Mean shell correlation of the two halves' volumes in the upper two thirds of the search resolution."""
-    solver = first.search
-    correlation = shell_correlation(solver.whole(first.state), second.search.whole(joined))
-    return float(correlation[solver.frames.plane.max_shell // 3 : solver.frames.plane.max_shell].mean())
-
-
-def _continuity(rotations: NDArray[np.float64]) -> float:
-    """Share of frames that agree with the next one, less the share that agree with one a third of the movie later."""
-
-    def agreement(lag: int) -> float:
-        trace = np.einsum("nij,nij->n", rotations[lag:], rotations[:-lag])
-        return float((trace > 1 + 2 * np.cos(NEIGHBOUR)).mean())
-
-    return agreement(1) - agreement(max(2, len(rotations) // 3))
-
-
-def _gathered(
-    clean: CleanStack,
-    blocks: TimeBlocks,
-    selects: list[NDArray[np.int64]],
-    halves: list[_Half],
-    states: list[State],
-    diagnostics: PoseDiagnostics,
-) -> Poses:
-    """Poses of both halves in the order of the stack."""
-    n = len(clean.images)
-    rotations, shifts = np.zeros((n, 3, 3)), np.zeros((n, 2))
-    score, confidence = np.zeros(n), np.zeros(n)
-    for select, half, state in zip(selects, halves, states, strict=True):
-        u, _, vt = np.linalg.svd(state.rotations)  # single precision left them orthonormal to 1e-6 only
-        rotations[select] = u @ vt
-        shifts[select] = clean.offsets[select] + state.shifts * clean.pixel_size
-        score[select], confidence[select] = state.score, half.confidence
-    return Poses(
-        rotations=rotations,
-        shifts=shifts,
-        score=score,
-        confidence=confidence,
-        half=np.where(blocks.guard | clean.bad, 0, blocks.half + 1).astype(np.int8),
-        weight=np.where(clean.bad, 0.0, confidence),
-        frames=np.asarray(clean.frames, np.int64),
-        diagnostics=replace(diagnostics, start=StartDiagnostics(continuity=_continuity(rotations[~clean.bad]))),
+) -> HalfSolution:
+    """Poses polished and judged among all their mates, each fold's against maps of the others; time decides nothing."""
+    folds = [fold_of(half, states, number) for number in range(FOLDS)]
+    for fold in folds:
+        own = fold.members
+        fold.block = np.arange(len(own))  # each frame a chain of its own
+        fold.poses = replace(fold.poses, rotations=rotations[own], shifts=shifts[own], confidence=np.ones(len(own)))
+    sums = [half.sums(fold.frames, fold.poses) for fold in folds]
+    turns = mates_of(half, half.map_reference(half.frames, total(sums)))
+    for fold in folds:
+        reference = half.map_reference(fold.frames, others(sums, fold.number))
+        nobody = np.zeros(len(fold.members), bool)
+        fold.poses = search_round(half, fold, reference, candidates_in_doubt(fold, nobody, turns), None)
+        sums[fold.number] = half.sums(fold.frames, fold.poses)
+    found = gathered(folds)
+    one = np.ones((len(rotations), 1), bool)
+    # What the steps between the poses found tell of the particle's motion; the poses did not follow from it.
+    _, _, chain = choose(found.rotations[:, None], np.zeros(one.shape), one, half.block, states.chain)
+    found = replace(found, chain=chain)
+    history = replace(
+        cross_validated(half, folds, sums, turns),
+        step_deg=float(np.degrees(chain.step) * np.sqrt(3)),
+        jump_share=chain.jump,
+        shift_window=half.window * half.spacing * half.frames.pixel_size,
     )
+    return HalfSolution(found, history)

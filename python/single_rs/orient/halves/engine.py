@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from single_rs.base.errors import ConvergenceError
 from single_rs.base.rotations import nearest_rotation
 from single_rs.frames.packed import TimeBlocks, time_blocks
+from single_rs.orient.climb.hill import ball_seed, climb_half
 from single_rs.orient.config import OrientConfig
 from single_rs.orient.halves.merge import merge_halves
 from single_rs.orient.indexing.intensity import index_by_intensity
@@ -58,12 +60,15 @@ def solve_from_states(
     config: OrientConfig,
     progress: Callable[[str, int, int], None] | None,
     least_continuity: float = -1.0,
+    seed: int = 0,
 ) -> Poses:
-    """Poses by the lattice engine or the free one; see `single_rs.orient.find_poses`.
+    """Poses by any of the engines; see `single_rs.orient.find_poses`.
 
     Raises `ConvergenceError` where neighbouring frames of a half agree by less than `least_continuity` after its start.
     """
-    steps = 2 * (3 + config.map_rounds) + 2
+    climbs = config.engine == "climb"
+    given = config.engine == "lattice" or (climbs and config.climb_start == "crystal")  # a lattice
+    steps = 2 * (1 + config.climb_rounds if climbs else 3 + config.map_rounds) + 2
     done = 0
     lock = threading.Lock()
 
@@ -77,7 +82,7 @@ def solve_from_states(
     report("index")
     blocks = time_blocks(clean.frames, config.block, config.guard)
     template = lattice_template(element, config.structure, config.lattice_constant)
-    index = index_frames(clean, template, config) if config.engine == "lattice" else None
+    index = index_frames(clean, template, config) if given else None
     shared = None
     if index is not None:
         shared = replace(index.significance(), lattice_constant=index.template.lattice_constant)
@@ -93,10 +98,16 @@ def solve_from_states(
     def solve(half: _Begun) -> _Solved:
         fold, block = blocks.fold[half.select], blocks.block[half.select]
         states = smooth_states(half.index, block)
-        solver = half_solver(clean, half.select, fold, block, half.index.template, config, config.search_resolution)
-        sites_known = config.engine == "lattice" or isinstance(half.index.template, FoundLattice)
-        solution = solve_half(solver, states, site_seed if sites_known else map_seed, report)
-        return _Solved(solver, solution.poses, solution.diagnostics)
+        solver = partial(half_solver, clean, half.select, fold, block, half.index.template, config)
+        sites_known = given or isinstance(half.index.template, FoundLattice)
+        own = solver(config.search_resolution)
+        if climbs:
+            number = int(blocks.half[half.select[0]])
+            random = np.random.Generator(np.random.Philox(key=[seed, number]))
+            solution = climb_half(solver, half.index, states, ball_seed if sites_known else map_seed, random, report)
+        else:
+            solution = solve_half(own, states, site_seed if sites_known else map_seed, report)
+        return _Solved(own, solution.poses, solution.diagnostics)
 
     # Neither half knows of the other; side by side they keep the processors busy where a step has but one thread.
     with ThreadPoolExecutor(2) as pool:

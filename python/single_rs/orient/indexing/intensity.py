@@ -172,6 +172,7 @@ class _Frames:
         count: int,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Rotations (n, count, 3, 3) and scores (n, count) of spectra of folds (n,), in what the other folds make."""
+        count = min(count, 2 * len(directions))  # the kernel finds two states along each direction
         rotations = np.empty((len(fold), count, 3, 3))
         scores = np.empty((len(fold), count))
         for number in range(FOLDS):

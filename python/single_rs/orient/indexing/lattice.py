@@ -127,7 +127,7 @@ def continuity(rotations: NDArray[np.floating], group: NDArray[np.float64]) -> f
 
 @dataclass(frozen=True)
 class PowerRings:
-    """Power spectra of frames on rings, compressed and free of their ring means (``rust/orient/index.rs``).
+    """Power spectra of frames on rings, compressed and free of their ring means (``rust/orient/polar.rs``).
 
     spectra (n, ring, angle) over half a turn; radii of the rings in cycles per px; size px of the images, so that
     radius · size counts image frequencies.
@@ -182,7 +182,7 @@ def index_frames(clean: CleanStack, template: LatticeTemplate, config: OrientCon
             (SPOT_POWER * power).tolist(),
             SPOT_TO_PARTICLE * clean.diameter / pixel,
             directions,
-            count,
+            min(count, 2 * len(directions)),  # the kernel finds two states along each direction
         )
 
     sample = np.ascontiguousarray(rings.spectra[rings.sample()])

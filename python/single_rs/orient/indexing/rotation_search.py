@@ -20,7 +20,7 @@ from scipy.spatial.transform import Rotation
 
 from single_rs.frames.volume import PAD, shell_index
 
-__all__ = ["approximate_symmetries", "correlations", "laying_rotations", "rotation_grid", "unit_rotations"]
+__all__ = ["approximate_symmetries", "correlations", "laying_rotations", "rotation_grid"]
 
 GRID_STEP = np.radians(7.0)  # distance of the rotations first tried: a spot is ≈ spacing / diameter = 0.1 rad wide
 POINTS = 500  # strongest points compared
@@ -45,12 +45,6 @@ def rotation_grid(step: float) -> NDArray[np.float64]:
     return Rotation.from_quat(
         np.stack([r * np.sin(a), r * np.cos(a), rest * np.sin(b), rest * np.cos(b)], 1)
     ).as_matrix()
-
-
-def unit_rotations(random: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """Uniform random rotations (*shape, 3, 3)."""
-    flat = random.standard_normal((int(np.prod(shape)), 4))
-    return Rotation.from_quat(flat).as_matrix().reshape(*shape, 3, 3)
 
 
 def laying_rotations(

@@ -112,7 +112,7 @@ def lattice_template(
     if name not in LAUE_GROUP:
         raise InputError(
             f"element {element!r} has no tabulated fcc, bcc, hcp or diamond structure; "
-            "give orient.structure and orient.lattice_constant, or use orient.engine = 'climb'"
+            "give orient.structure and orient.lattice_constant"
         )
     if lattice_constant is not None:
         spacing = lattice_constant / float(np.linalg.norm(prototype(name).cell[0]))

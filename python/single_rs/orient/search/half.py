@@ -47,7 +47,7 @@ from single_rs.orient.search.segments import Seed, longest_run
 from single_rs.orient.search.solver import CONFIDENT, HalfPoses, HalfSolver, Sums, others, total
 from single_rs.records import HalfDiagnostics, SearchRound
 
-__all__ = ["HalfSolution", "solve_half"]
+__all__ = ["HalfSolution", "cross_validated", "mates_of", "solve_half"]
 
 First = Callable[[HalfSolver, States], Seed[Reference]]  # makes a first model
 
@@ -92,7 +92,7 @@ def solve_half(half: HalfSolver, states: States, first: First, report: Callable[
         for fold in folds:
             reference = half.map_reference(fold.frames, others(sums, fold.number))
             if number > 0 and fold.number == 0:
-                turns = _mates_of(half, reference)
+                turns = mates_of(half, reference)
             # What a wider window lets in may have been out of reach of all poses so far.
             if number == 0 or widened:
                 doubt, pool = np.zeros(len(fold.members), bool), fold.candidates
@@ -110,7 +110,7 @@ def solve_half(half: HalfSolver, states: States, first: First, report: Callable[
             break
     poses = gathered(folds)
     diagnostics = replace(
-        _cross_validated(half, folds, sums, turns),
+        cross_validated(half, folds, sums, turns),
         step_deg=float(np.degrees(poses.chain.step) * np.sqrt(3)),
         jump_share=poses.chain.jump,
         seed_frames=float(seed.frames),
@@ -136,7 +136,7 @@ def _lay_on_longest_run(half: HalfSolver, folds: list[Fold], sums: list[Sums]) -
     reference = half.map_reference(
         half.frames, half.insert(half.frames, weight, poses.rotations, poses.shifts, one, 1)[0]
     )
-    turns = _mates_of(half, reference)
+    turns = mates_of(half, reference)
     for fold in folds:
         old = fold.poses
         pool = candidates_in_doubt(fold, in_doubt(fold), turns)
@@ -146,7 +146,7 @@ def _lay_on_longest_run(half: HalfSolver, folds: list[Fold], sums: list[Sums]) -
     return float(run.sum())
 
 
-def _cross_validated(
+def cross_validated(
     half: HalfSolver, folds: list[Fold], sums: list[Sums], turns: NDArray[np.float64]
 ) -> HalfDiagnostics:
     """Agreement of two maps that share no frame, and what the poses in each are worth against the other."""
@@ -174,6 +174,7 @@ def _confident(folds: list[Fold]) -> float:
     return float((np.concatenate([f.poses.confidence for f in folds]) > CONFIDENT).mean())
 
 
-def _mates_of(half: HalfSolver, reference: Reference) -> NDArray[np.float64]:
+def mates_of(half: HalfSolver, reference: Reference) -> NDArray[np.float64]:
+    """Turns (m, 3, 3) that lay the model roughly on itself, the identity first."""
     shells = (round(half.frames.box / LONGEST_COMPARED), half.frames.plane.max_shell)
     return approximate_symmetries(reference.volume, *shells)

@@ -12,9 +12,10 @@
 //! Steps are Newton's with the Hessian's eigenvalues made positive (Dauphin et al. 2014, arXiv:1406.2572), in units of
 //! the curvature expected at a top, and are halved when they do not climb.
 
-use crate::orient::lookup::{AtomBlock, AtomModel, BLOCK, FrameFilter, Scratch};
+use crate::orient::atoms::{AtomBlock, AtomModel, BLOCK};
+use crate::orient::finalist::Finalist;
+use crate::orient::lookup::{FrameFilter, Scratch};
 use crate::orient::score::Match;
-use crate::orient::search::Finalist;
 use crate::volume::Rotation;
 use nalgebra::{Matrix5, Vector5};
 use num_complex::Complex32;
@@ -165,6 +166,10 @@ impl Jets<'_> {
         let unit = (2.0 * s * slope.overlap.abs().max(f32::MIN_POSITIVE) * self.curvature).sqrt();
         let scales = Vector5::new(unit, unit, unit * lever, unit * lever, unit * lever * SQRT_2);
         let scaled = Matrix5::from_fn(|i, j| -hessian[(i, j)] / (scales[i] * scales[j]));
+        // An eigenvalue problem without numbers would have no end.
+        if !scaled.iter().all(|v| v.is_finite()) {
+            return Vector5::zeros();
+        }
         let eigen = scaled.symmetric_eigen();
         let along = eigen.eigenvectors.tr_mul(&gradient.component_div(&scales));
         let along = along.zip_map(&eigen.eigenvalues, |g, l| g / l.abs().max(LEAST_CURVATURE));
@@ -312,8 +317,9 @@ mod tests {
         let nothing = vec![Complex32::default(); volume_len(reach)];
         let table = vec![0.0; 25];
         let power =
-            SlicePower::new(FourierVolume::new(&nothing, reach, 1).unwrap(), &plane, &weights, &table);
-        let model = AtomModel::new(&positions, &heights, &weights, power);
+            SlicePower::new(FourierVolume::new(&nothing, reach, 1).unwrap(), &plane, &weights, &table)
+                .unwrap();
+        let model = AtomModel::new(&positions, &heights, &weights, power).unwrap();
         let spectrum: Vec<Complex32> =
             (0..plane.len()).map(|_| Complex32::new(noise(&mut seed), noise(&mut seed))).collect();
         let filter = FrameFilter::new(&plane);
