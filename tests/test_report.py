@@ -6,6 +6,7 @@ import base64
 import csv
 import html
 import io
+import itertools
 import json
 import re
 import shutil
@@ -21,17 +22,21 @@ from PIL import Image
 from scipy.ndimage import label
 
 from report_run import BOX, FRAMES, LATTICE_CONSTANT, PIXEL, ball, walk, write_run
+from single_rs import compare_particles
 from single_rs.base.errors import DataFileError
 from single_rs.compare.rows import read_row
 from single_rs.report import write_report
 from single_rs.report.certainty import least_known, reasons_with_limits
+from single_rs.report.compare_files import write_comparison
 from single_rs.report.density import density_data
 from single_rs.report.extras import extra_figures, extra_tables
 from single_rs.report.files import read_run
 from single_rs.report.numbers import Numbers
 from single_rs.report.tumbling import project_map, tumbling_data
+from single_rs.report.validation import render
 from single_rs.report.views import Quantity, concise
 from single_rs.store.manifest import FileEntry, Manifest
+from single_rs.store.validation import read_validation
 
 CHROMIUM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
@@ -431,6 +436,28 @@ def test_browser_draws_the_atoms_without_errors_or_requests(run: Path, tmp_path:
         browser.close()
     assert not errors
     assert [url for url in requests if not url.startswith(("data:", "blob:"))] == [path.as_uri()]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+def test_pages_of_a_comparison_and_of_checks_fit_and_run_without_errors(run: Path, tmp_path: Path) -> None:
+    api = pytest.importorskip("playwright.sync_api")
+    checks = tmp_path / "validation.html"
+    checks.write_text(render(read_validation(run / "particle_00")), encoding="utf-8")
+    pages = [write_comparison(compare_particles([run]), tmp_path)[2], checks]
+    errors: list[str] = []
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        for page, width in itertools.product(pages, (1280, 400)):
+            tab = browser.new_page(viewport={"width": width, "height": 800})
+            tab.on("pageerror", lambda error: errors.append(str(error)))
+            tab.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+            tab.goto(page.as_uri())
+            assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth"), (page.name, width)
+            assert tab.locator("section h2").count() >= 2
+            assert all(len(text) > 20 for text in tab.locator("section").all_inner_texts())
+        browser.close()
+    assert not errors
 
 
 # Colours of a grid of pixels in the middle of a canvas.

@@ -270,7 +270,8 @@ def _energies(path: Path) -> np.ndarray | None:
     from ase.io import read
 
     found: Any = read(path, format="extxyz", index=0)
-    return found.arrays.get("formation_energy")
+    energies: np.ndarray | None = found.arrays.get("formation_energy")
+    return energies
 
 
 def _choose_frames(particle: ParticleFiles, images: np.ndarray, pixel_size: float, count: int = 6) -> None:

@@ -13,6 +13,7 @@ import re
 from typing import TYPE_CHECKING
 
 import matplotlib as mpl
+import numpy as np
 
 from single_rs.plots import style
 
@@ -47,7 +48,7 @@ def _smaller(found: re.Match[str]) -> str:
 
     target = io.BytesIO()
     with Image.open(io.BytesIO(base64.b64decode(found[1]))) as picture:
-        opaque = "A" not in picture.getbands() or picture.getextrema()[-1][0] == 255
+        opaque = "A" not in picture.getbands() or int(np.asarray(picture.getchannel("A")).min()) == 255
         if opaque:
             picture.convert("RGB").save(target, "JPEG", quality=_QUALITY)
         else:
