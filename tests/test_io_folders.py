@@ -97,13 +97,11 @@ def test_a_missing_number_is_told(tmp_path, caplog):
     assert "2 to 5" in caplog.text
 
 
-def test_folders_nested_by_time_are_one_movie_beside_a_run_of_ours(tmp_path):
+def test_folders_nested_by_time_are_one_movie_beside_its_mean(tmp_path):
     for i, frame in enumerate(MOVIE):
         folder = tmp_path / "Hour_00" / f"Minute_{i // 6:02d}" / f"Second_{i // 3 % 2:02d}"
         folder.mkdir(parents=True, exist_ok=True)
         put(folder / f"x_Minute_{i // 6:02d}_Second_{i // 3 % 2:02d}_Frame_{i % 3:04d}.tif", frame)
-    (tmp_path / "particle_00").mkdir()
-    (tmp_path / "particle_00" / "stack.star").touch()
     put(tmp_path / "mean.mrc", MOVIE.mean(0).astype(np.float32))
     np.testing.assert_array_equal(frames_of(tmp_path, 0.36), MOVIE)
     (tmp_path / "second movie").mkdir()

@@ -233,7 +233,8 @@ def test_an_empty_name_is_no_folder():
 def test_text_where_numbers_belong_is_named_in_the_report(tmp_path, capsys, lattice, index):
     part = tmp_path / "particle_00"
     part.mkdir()
-    (tmp_path / "run.json").write_text('{"command": "solve"}')
+    verdicts = {"particle_00": {"verdict": "doubtful", "reasons": []}}
+    (tmp_path / "run.json").write_text(json.dumps({"command": "solve", "verdicts": verdicts}))
     write_stack(part / "stack.mrcs", np.ones((9, 16, 16), np.int8), 0.4)
     write_array(part / "clean_examples.npy", np.zeros((2, 16, 16), np.float32))
     (part / "clean_examples.json").write_text(json.dumps({"index": index}))

@@ -32,7 +32,15 @@ _PLANES = 7
 
 @dataclass(frozen=True)
 class SurfaceCheck:
-    """Surface energy of a calculator and the measured one of an element, J/m²."""
+    """Surface energy of a calculator beside the measured one.
+
+    Attributes
+    ----------
+    element
+        Chemical symbol.
+    computed, measured
+        J/m².
+    """
 
     element: str
     computed: float

@@ -152,7 +152,7 @@ def _frames_of(path: Path) -> list[Path]:
     found = [p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".") and p.is_file()]
     if found and (series := _series(path, found)):
         return series
-    folders = [p for p in path.iterdir() if p.is_dir() and not p.name.startswith(".") and not _ours(p)]
+    folders = [p for p in path.iterdir() if p.is_dir() and not p.name.startswith(".")]
     if not folders:
         raise DataFileError(f"the folder {path} holds no frames; accepted: {' '.join(SUFFIXES)}")
     kinds = {re.sub(r"\d+", "#", p.name.lower()) for p in folders}
@@ -161,11 +161,6 @@ def _frames_of(path: Path) -> list[Path]:
         raise InputError(f"the folder {path} holds no frames but folders ({said}); give the one that holds the movie")
     names = ordered([p.name for p in folders])
     return [file for name in names for file in _frames_of(path / name)]
-
-
-def _ours(folder: Path) -> bool:
-    """Whether a folder is that of a particle of a run."""
-    return any((folder / name).exists() for name in ("stack.star", "summary.json", "run.json"))
 
 
 def _series(path: Path, files: Iterable[Path]) -> list[Path]:
@@ -184,7 +179,7 @@ def _series(path: Path, files: Iterable[Path]) -> list[Path]:
     frames = {k: g for k, g in groups.items() if not all(_words(p) for p in g)}
     if not frames and len(groups) > 1:
         frames = {k: g for k, g in groups.items() if len(g) > 1}
-    elif not frames and not _written_by_us(files):
+    elif not frames and not (len(files) == 1 and _words(files[0])):
         frames = groups
     if len(frames) > 1:
         said = ", ".join(f"{g[0].name} ({len(g)})" for g in sorted(frames.values(), key=len, reverse=True)[:4])
@@ -206,11 +201,6 @@ def _series(path: Path, files: Iterable[Path]) -> list[Path]:
 def _words(file: Path) -> bool:
     """Whether a name says that the file is no frame."""
     return any(word in WORDS for word in re.split(r"[^a-z]+", file.stem.lower()))
-
-
-def _written_by_us(files: Sequence[Path]) -> bool:
-    """Whether all files are results of ours that lie in the folder of their movie."""
-    return all(p.name in ("mean.mrc", "map.mrc", "half1.mrc", "half2.mrc", "clean.mrcs", "stack.mrcs") for p in files)
 
 
 def _check_numbers(path: Path, pattern: str, names: Sequence[str]) -> None:

@@ -17,11 +17,14 @@ from pathlib import Path
 
 import numpy as np
 
+from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import InputError, NoParticleError
 from single_rs.base.progress import Progress
 from single_rs.base.settings_text import settings_to_dict
+from single_rs.base.stop import at_stop
 from single_rs.crystal.material import check_material
 from single_rs.io import Movie, open_movie
+from single_rs.io.atomic import require_space
 from single_rs.io.star import read_tracks
 from single_rs.pipeline import stages
 from single_rs.pipeline.config import Config
@@ -32,7 +35,7 @@ from single_rs.pipeline.record import RunLog, file_log, now, stage_key, versions
 from single_rs.records import Motion, ParticleStack, Track
 from single_rs.store import layout
 from single_rs.store.folder import open_folder
-from single_rs.store.inputs import InputRecord, input_files
+from single_rs.store.inputs import InputRecord, check_out, input_files
 from single_rs.store.read import load_stack, read_motion
 from single_rs.store.record import FINISHED, RunRecord, VerdictRecord
 
@@ -57,6 +60,7 @@ class RunResult:
     particles: tuple[ParticleResult, ...]
 
 
+@single_blas_thread()
 def run(
     movie: Movie | str | os.PathLike[str],
     pixel_size: float | None = None,
@@ -112,6 +116,9 @@ def run(
         if not tracks:
             mean = job.log.folder.path / layout.MEAN
             raise NoParticleError(f"no particle found in {movie.name}; look at {mean} and at [track]")
+        new = [t for k, t in enumerate(tracks) if not front.has_stack(layout.particle_name(k), k)]
+        sizes = [stages.room_needed(len(t.frames), stages.stack_box(t, movie), movie.dtype.itemsize) for t in new]
+        require_space(job.log.folder.path, sum(sizes))
         results = []
         for number, track in enumerate(tracks):
             name = layout.particle_name(number)
@@ -120,6 +127,7 @@ def run(
         return _finished(job, results)
 
 
+@single_blas_thread()
 def solve(
     stack: ParticleStack | str | os.PathLike[str],
     pixel_size: float | None = None,
@@ -159,6 +167,8 @@ def solve(
         name = layout.particle_name(0)
         stage, key = f"{name}/stack", job.log.base_key
         if not job.log.reuse(stage, key):
+            size = stages.room_needed(len(stack), stack.box, stack.images.dtype.itemsize)
+            require_space(job.log.folder.path, size)
             with job.log.stage(stage, key) as running:
                 stages.keep_stack(stack, running.folder)
         return _finished(job, [solve_particle(job, name, stack, key)])
@@ -223,6 +233,10 @@ class _FrontEnd:
             running.facts["particles"] = len(tracks)
         return tracks
 
+    def has_stack(self, name: str, number: int) -> bool:
+        """Whether the single frames of a particle were cut before."""
+        return self.job.log.reuse(f"{name}/stack", self._key(self._of["track"], number))
+
     def stack(self, name: str, number: int, track: Track) -> tuple[ParticleStack, str]:
         """The single frames of one particle, and their key."""
         log_of_run, key = self.job.log, self._key(self._of["track"], number)
@@ -246,7 +260,7 @@ def _job(
     progress: Progress | None,
 ) -> Iterator[Job]:
     """Open the folder and the record of a run; write down how the run ended."""
-    _check_out(source.path, Path(out))
+    check_out(source.path, Path(out))
     with open_folder(out) as folder, file_log(folder.path / layout.LOG):
         record = RunRecord(
             command=command,
@@ -262,17 +276,12 @@ def _job(
         _check_replaced(journal, folder.path, may_replace)
         try:
             journal.save()
-            yield Job(element, config, seed, journal, progress)
+            with at_stop(lambda: journal.note(status="interrupted")):
+                yield Job(element, config, seed, journal, progress)
         except BaseException as error:
             journal.note(status="interrupted" if isinstance(error, KeyboardInterrupt) else f"failed: {error}")
             log.info("ended: %s", journal.record.status)
             raise
-
-
-def _check_out(source: Path | None, out: Path) -> None:
-    """Refuse a folder for results in which the input would find them as frames of its own."""
-    if source is not None and source.is_dir() and out.resolve().is_relative_to(source.resolve()):
-        raise InputError(f"--out {out} lies in the folder of frames {source}; choose a folder beside it")
 
 
 def _check_replaced(journal: RunLog, out: Path, may_replace: bool) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 
 from single_rs.analysis import Particle, summarise
 from single_rs.background import clean_stack, measure_pixel
-from single_rs.base.errors import ConvergenceError, SingleError
+from single_rs.base.errors import ConvergenceError, SingleError, WriteError
 from single_rs.base.settings_text import settings_to_dict
 from single_rs.io.json import read_json, write_json
 from single_rs.io.star import read_poses
@@ -86,6 +86,8 @@ def solve_particle(job: Job, name: str, stack: ParticleStack, key: str) -> Parti
     work = _Stages(job, name, stack, key)
     try:
         return work.result()
+    except (MemoryError, WriteError):
+        raise  # of the machine, not of this particle: nothing that follows would fare better
     except (SingleError, ConvergenceError) as error:
         log.warning("%s: failed: %s", name, error)
         return work.failed(str(error))

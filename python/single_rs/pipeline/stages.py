@@ -22,7 +22,7 @@ from single_rs.base.progress import Progress
 from single_rs.base.sampling import evenly
 from single_rs.base.tensors import COMPONENTS, components
 from single_rs.export import write_analysis, write_formats, write_xyz
-from single_rs.io import Movie, atomic, atomic_text, read_map, write_map, write_stack
+from single_rs.io import Movie, atomic, atomic_text, read_map, write_array, write_map, write_stack
 from single_rs.io.json import read_json, write_json
 from single_rs.io.motion import write_motion
 from single_rs.io.star import read_poses, read_tracks, write_frames, write_poses, write_tracks
@@ -52,6 +52,7 @@ __all__ = [
     "placed",
     "rebuild",
     "refine",
+    "room_needed",
     "stack_box",
     "trace",
     "update_summary",
@@ -63,6 +64,9 @@ BOX_PER_DIAMETER = 1.8  # leaves a ring round the particle for the background an
 BOX_MARGIN = 16.0  # Å, the least of that ring for small particles
 BOX_LEAST = 1.4  # diameters that background cleaning needs
 BOX_OUTSIDE = 0.05  # share of frames that may leave the field before the box is made smaller
+# Three maps; ten of strain and nine of the phases, each as MRC and in a VTK file.
+VOLUMES, FLOAT_BYTES = 3 + 2 * 19, 4
+ROOM_BESIDE = 20_000_000  # bytes: report, tables, poses, atoms
 EXAMPLES = 6  # cleaned frames kept for the report
 
 
@@ -111,6 +115,11 @@ def stack_box(track: Track, movie: Movie) -> int:
     return 2 * half
 
 
+def room_needed(frames: int, box: int, itemsize: int) -> int:
+    """Return the bytes that the files of a particle take at most: its stack, and the volumes of maps and strain."""
+    return frames * box**2 * itemsize + VOLUMES * box**3 * FLOAT_BYTES + ROOM_BESIDE
+
+
 def cut(movie: Movie, motion: Motion, track: Track, folder: Path) -> None:
     """Extract the single frames of one particle; write stack.mrcs and stack.star."""
     keep_stack(extract(movie, motion, track, stack_box(track, movie)), folder)
@@ -133,8 +142,7 @@ def background(
     write_record(folder / layout.BACKGROUND, clean.background)
     good = np.flatnonzero(~np.asarray(clean.bad))
     rows = good[evenly(len(good), EXAMPLES)]
-    with atomic(folder / layout.CLEAN_EXAMPLES) as partial:
-        np.save(partial, np.asarray(clean.images[rows], np.float32))
+    write_array(folder / layout.CLEAN_EXAMPLES, np.asarray(clean.images[rows], np.float32))
     write_json(folder / layout.CLEAN_INDEX, {"index": rows.tolist()})
     return clean
 

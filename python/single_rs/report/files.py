@@ -370,7 +370,7 @@ def _posed(path: Path) -> tuple[np.ndarray, Poses]:
     from single_rs.io import read_stack
     from single_rs.io.star import posed_stack
 
-    source = path.with_name("stack.mrcs")
+    source = path.with_name(layout.STACK)
     stack, poses = posed_stack(path, read_stack(source), source)
     return stack.images, poses
 

@@ -25,7 +25,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from single_rs.base.errors import DataFileError
-from single_rs.io.atomic import writable_folder
+from single_rs.base.stop import at_stop
+from single_rs.io.atomic import remove_partials, writable_folder
 from single_rs.store.codecs import read_record, write_record
 from single_rs.store.layout import HIDDEN, MANIFEST
 from single_rs.store.lock import FolderLock
@@ -286,7 +287,9 @@ def open_folder(path: str | os.PathLike[str]) -> Iterator[RunFolder]:
     lock = FolderLock(hidden / "lock", folder)
     lock.acquire()
     try:
-        yield RunFolder(folder, lock)
+        remove_partials(folder)
+        with at_stop(lock.release):
+            yield RunFolder(folder, lock)
     finally:
         lock.release()
         _tidy(hidden)

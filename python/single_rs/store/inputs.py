@@ -11,7 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["InputFile", "InputRecord", "input_files"]
+from single_rs.base.errors import InputError
+
+__all__ = ["InputFile", "InputRecord", "check_out", "input_files"]
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,12 @@ class InputRecord:
     def unchanged(self, other: InputRecord) -> bool:
         """Whether another record is of the same files, none of them changed."""
         return bool(self.files) and self.files == other.files and self.shape == other.shape
+
+
+def check_out(source: Path | None, out: Path) -> None:
+    """Refuse a folder for results in which the input would find them as frames of its own."""
+    if source is not None and source.is_dir() and out.resolve().is_relative_to(source.resolve()):
+        raise InputError(f"--out {out} lies in the folder of frames {source}; choose a folder beside it")
 
 
 def input_files(paths: Iterable[Path]) -> tuple[InputFile, ...]:

@@ -35,6 +35,7 @@ from single_rs.orient.indexing.lattice import BELIEF, FRIEDEL, Index, States
 from single_rs.orient.indexing.symmetry import choose
 from single_rs.orient.models.ball import ball_model
 from single_rs.orient.models.reference import Reference, look_up
+from single_rs.orient.search.centres import particle_translation
 from single_rs.orient.search.half import First, HalfSolution, cross_validated, mates_of
 from single_rs.orient.search.round import candidates_in_doubt, fold_of, gathered, search_round
 from single_rs.orient.search.segments import Seed
@@ -46,7 +47,8 @@ __all__ = ["ball_seed", "climb_half", "first_improvement"]
 SEED_ROUNDS = 4  # against the first model
 LOW_PASS = 1.3  # Å, at the start; of {111} and {200} alone a ball is fitted better by wrong poses (docs/notebook.md)
 OPEN = 0.5  # of the rounds, after which the low-pass is that of the search
-REACH = np.radians([2.5, 0.7])  # widest neighbourhood, spread per axis, in the first round and the last
+REACH = np.radians([2.5, 0.5])  # widest neighbourhood, spread per axis, in the first round and the last
+MATE_REACH = 0.2  # of that, about mates: a mate of a good pose is as good, and at full reach would lose to it
 OWN, STATES = 0.25, 0.25  # of the offers: about the frame's own pose, about its states; the rest about own mates
 
 
@@ -95,6 +97,8 @@ def climb_half(
         reach = REACH[0] * (REACH[1] / REACH[0]) ** share
         offered = _offers(rotations, index, reach, config.climb_batch, random)
         rotations, shifts, moved = first_improvement(half.frames, first, rotations, offered, half.window)
+        # The first model's origin is an atom; poses that are right about the particle's centre need a narrower window.
+        shifts = shifts - (rotations @ particle_translation(rotations, shifts))[:, :2]
         rounds.append(SearchRound("climb", moved=moved))
     found = _judged(solver(config.search_resolution), states, rotations, shifts)
     history = replace(found.diagnostics, seed_frames=float(begin.frames), seed_gain=begin.gain, rounds=tuple(rounds))
@@ -122,9 +126,13 @@ def first_improvement(
 
 
 def _offers(
-    rotations: NDArray[np.float64], index: Index, reach: float, count: int, random: np.random.Generator
+    rotations: NDArray[np.float64],
+    index: Index,
+    reach: float,
+    count: int,
+    random: np.random.Generator,
 ) -> NDArray[np.float64]:
-    """Rotations (n, count, 3, 3) in random order: neighbours within `reach` of own poses, of mates and of states."""
+    """Rotations (n, count, 3, 3) in random order, near own poses, their mates, and mates of states."""
     n = len(rotations)
     own, states = round(OWN * count), round(STATES * count)
     likely = np.cumsum(np.exp(BELIEF * (index.scores - index.scores[:, :1])), axis=1)
@@ -132,12 +140,10 @@ def _offers(
     about = np.repeat(rotations[:, None], count, axis=1)
     about[:, count - states :] = np.take_along_axis(index.rotations, drawn[:, :, None, None], axis=1)
     about[:, own:] = _mates(about[:, own:], index.template.group, random)
-    # A mate of a good pose is as good, but for the map's axes, which leave those of the lattice by tenths of a degree:
-    # at full reach it would lose to the pose that it is a mate of.
     width = np.full((n, count, 1), reach)
-    width[:, own : count - states] *= random.random((n, count - own - states, 1))
-    turns = Rotation.from_rotvec((width * random.standard_normal((n, count, 3))).reshape(-1, 3)).as_matrix()
-    offered = turns.reshape(n, count, 3, 3) @ about
+    width[:, own : count - states] *= MATE_REACH
+    moves = Rotation.from_rotvec((width * random.standard_normal((n, count, 3))).reshape(-1, 3)).as_matrix()
+    offered = moves.reshape(n, count, 3, 3) @ about
     order = random.permuted(np.tile(np.arange(count), (n, 1)), axis=1)
     return np.take_along_axis(offered, order[:, :, None, None], axis=1)
 
