@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from single_rs.report.files import AtomTable
+    from single_rs.report.content import AtomTable
 
 __all__ = ["atom_data", "figure_data"]
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from single_rs.report.files import ParticleFiles
+    from single_rs.report.content import ParticleFiles
 
 __all__ = ["density_data"]
 

@@ -24,7 +24,7 @@ from single_rs.report.views import DASH, FactList, Facts, Figure, Quantity, Tabl
 from single_rs.store import layout
 
 if TYPE_CHECKING:
-    from single_rs.report.files import ParticleFiles
+    from single_rs.report.content import ParticleFiles
 
 __all__ = ["extra_figures", "extra_tables"]
 

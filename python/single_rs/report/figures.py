@@ -17,7 +17,7 @@ from single_rs.report.svg import figure_svg
 from single_rs.report.views import Figure, Quantity, concise
 
 if TYPE_CHECKING:
-    from single_rs.report.files import ParticleFiles, RunFiles
+    from single_rs.report.content import ParticleFiles, RunFiles
 
 __all__ = [
     "atom_figures",

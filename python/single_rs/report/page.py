@@ -9,9 +9,9 @@ from typing import Any
 
 from single_rs.report import figures, tables
 from single_rs.report.certainty import least_known, reasons_with_limits
+from single_rs.report.content import VERDICTS, ParticleFiles, RunFiles
 from single_rs.report.data import atom_data
 from single_rs.report.extras import extra_figures, extra_tables
-from single_rs.report.files import VERDICTS, ParticleFiles, RunFiles
 from single_rs.report.numbers import Numbers, count, unit_cell
 from single_rs.report.templating import render_page
 from single_rs.report.tumbling import tumbling_data

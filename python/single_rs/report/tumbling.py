@@ -25,7 +25,7 @@ from single_rs.report.figures import band_pass
 
 if TYPE_CHECKING:
     from single_rs.records import Poses
-    from single_rs.report.files import ParticleFiles
+    from single_rs.report.content import ParticleFiles
 
 __all__ = ["project_map", "tumbling_data"]
 

@@ -17,7 +17,7 @@ from single_rs.plots.style import BLUE, GREEN, ORANGE, PURPLE, SKY
 from single_rs.report.density import density_data
 
 if TYPE_CHECKING:
-    from single_rs.report.files import ParticleFiles
+    from single_rs.report.content import ParticleFiles
 
 __all__ = ["view_data"]
 
