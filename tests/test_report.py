@@ -6,6 +6,7 @@ import base64
 import csv
 import html
 import io
+import itertools
 import json
 import re
 import shutil
@@ -13,7 +14,6 @@ import zlib
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 from xml.etree import ElementTree
 
 import numpy as np
@@ -22,17 +22,21 @@ from PIL import Image
 from scipy.ndimage import label
 
 from report_run import BOX, FRAMES, LATTICE_CONSTANT, PIXEL, ball, walk, write_run
+from single_rs import compare_particles
 from single_rs.base.errors import DataFileError
 from single_rs.compare.rows import read_row
 from single_rs.report import write_report
 from single_rs.report.certainty import least_known, reasons_with_limits
+from single_rs.report.compare_files import write_comparison
 from single_rs.report.density import density_data
 from single_rs.report.extras import extra_figures, extra_tables
 from single_rs.report.files import read_run
 from single_rs.report.numbers import Numbers
 from single_rs.report.tumbling import project_map, tumbling_data
+from single_rs.report.validation import render
 from single_rs.report.views import Quantity, concise
 from single_rs.store.manifest import FileEntry, Manifest
+from single_rs.store.validation import read_validation
 
 CHROMIUM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
@@ -108,7 +112,7 @@ class Elements(HTMLParser):
 def test_page_loads_nothing_from_outside(page: str) -> None:
     elements = Elements(page)
     assert all(a.startswith(("data:", "#")) for a in elements.addresses)
-    assert all(t.startswith(("#", "data:text/csv")) for t in elements.targets)
+    assert all(t.startswith("#") for t in elements.targets)
     style = "".join(re.findall(r"<style>(.*?)</style>", page, re.DOTALL))
     assert "@import" not in style
     assert not re.search(r"url\((?!#)", style)
@@ -122,7 +126,7 @@ def test_page_is_well_formed_and_small(page: str) -> None:
     elements = Elements(page)
     assert not elements.open
     assert len(elements.ids) == len(set(elements.ids))
-    assert {t[1:] for t in elements.targets if t.startswith("#")} <= set(elements.ids)
+    assert {t[1:] for t in elements.targets} <= set(elements.ids)
     assert len(page.encode()) < MAX_BYTES
 
 
@@ -184,8 +188,8 @@ def test_verdict_comes_with_limits_and_with_what_is_least_known(page: str, run: 
 
 
 def test_data_of_figures_are_the_numbers_that_are_drawn(page: str, run: Path) -> None:
-    files = dict(re.findall(r'<a href="data:text/csv;charset=utf-8,([^"]*)" download="([^"]*)"', page))
-    files = {name: unquote(content) for content, name in files.items()}
+    packed = re.findall(r'class="file" data-name="([^"]*)" data-content="([^"]*)"', page)
+    files = {name: zlib.decompress(base64.b64decode(content)).decode("utf-8") for name, content in packed}
     assert len(files) > 15
     rows = list(csv.DictReader(line for line in files["p0-fsc.csv"].splitlines() if not line.startswith("#")))
     frequency, fsc = read_run(run).particles[0].fsc
@@ -196,6 +200,8 @@ def test_data_of_figures_are_the_numbers_that_are_drawn(page: str, run: Path) ->
     ) if row["series"] == "mean"]  # fmt: skip
     assert all(float(row["y_error"]) > 0 for row in means)
     assert len(means) > 5
+    tracks = [line.split(",")[:2] for line in files["tracks.csv"].splitlines() if line[0].isdigit()]
+    assert len(tracks) == 2 * FRAMES
     atoms = list(csv.DictReader(files["atoms_00.csv"].splitlines()))
     np.testing.assert_allclose([[float(row[k]) for k in "xyz"] for row in atoms], ball(), atol=1e-4)
 
@@ -423,13 +429,35 @@ def test_browser_draws_the_atoms_without_errors_or_requests(run: Path, tmp_path:
         assert drawing.startswith("<svg")
         assert "var(" not in drawing
         ElementTree.fromstring(drawing)
-        assert "series,x,y" in _saved(tab, "#particle-0 .grid .save a >> nth=0", tmp_path)
+        assert "series,x,y" in _saved(tab, "#particle-0 .grid .save .file >> nth=0", tmp_path)
         assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
         tab.click("#theme")
         assert tab.evaluate("document.documentElement.dataset.theme") in ("dark", "light")
         browser.close()
     assert not errors
     assert [url for url in requests if not url.startswith(("data:", "blob:"))] == [path.as_uri()]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+def test_pages_of_a_comparison_and_of_checks_fit_and_run_without_errors(run: Path, tmp_path: Path) -> None:
+    api = pytest.importorskip("playwright.sync_api")
+    checks = tmp_path / "validation.html"
+    checks.write_text(render(read_validation(run / "particle_00")), encoding="utf-8")
+    pages = [write_comparison(compare_particles([run]), tmp_path)[2], checks]
+    errors: list[str] = []
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        for page, width in itertools.product(pages, (1280, 400)):
+            tab = browser.new_page(viewport={"width": width, "height": 800})
+            tab.on("pageerror", lambda error: errors.append(str(error)))
+            tab.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+            tab.goto(page.as_uri())
+            assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth"), (page.name, width)
+            assert tab.locator("section h2").count() >= 2
+            assert all(len(text) > 20 for text in tab.locator("section").all_inner_texts())
+        browser.close()
+    assert not errors
 
 
 # Colours of a grid of pixels in the middle of a canvas.

@@ -323,7 +323,7 @@ def test_the_command_writes_json_and_page_and_keeps_what_was_done(good, tmp_path
     assert np.load(part / "validation_pictures_reprojection.npy").shape[1] == 2
     page = (part / "validation.html").read_text()
     assert page.count('<svg viewBox="') - page.count('aria-hidden="true"><g') == 3
-    assert "http" not in page.replace("http://www.w3.org", "")
+    assert "://" not in page.replace("http://www.w3.org", "")
     assert (
         json.loads((tmp_path / "run" / "validation.json").read_text())["particles"]["particle_00"]["status"] == "passed"
     )

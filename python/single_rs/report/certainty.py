@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from single_rs.report.files import ParticleFiles
 from single_rs.report.numbers import Numbers, unit_cell, used_frames
 from single_rs.report.views import Facts, Quantity
+
+if TYPE_CHECKING:
+    from single_rs.report.content import ParticleFiles
 
 __all__ = ["least_known", "reasons_with_limits"]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from single_rs.plots.validation import plot_check
 from single_rs.records.check import Check, Criterion, Validation
 from single_rs.report.data import figure_data
 from single_rs.report.svg import figure_svg
@@ -49,7 +48,7 @@ def check_table(result: Validation, linked: bool = False) -> Table:
         title = Link(check.title, check.name) if linked and check.criteria else check.title
         found = ("", "") if one is None else (f"{one.name}: {amount(one.value, one.unit)}", _limit(one))
         rows.append((title, Badge(check.status), *found, check.message))
-    return Table("Checks", ("Check", "Result", "Deciding number", "Limit", "What was found"), rows)
+    return Table("Checks", ("Check", "Result", "Deciding number", "Limit", "What was found"), rows, prose=True)
 
 
 def criteria_table(check: Check) -> Table:
@@ -58,7 +57,7 @@ def criteria_table(check: Check) -> Table:
         (c.name, amount(c.value, c.unit), _limit(c), Badge("passed" if c.passed else "failed"), c.reason)
         for c in check.criteria
     ]
-    return Table(f"Numbers of {check.title}", ("Measured", "Value", "Limit", "", "Why this limit"), rows)
+    return Table(f"Numbers of {check.title}", ("Measured", "Value", "Limit", "", "Why this limit"), rows, prose=True)
 
 
 def amount(value: float, unit: str = "") -> str:
@@ -70,11 +69,24 @@ def _limit(c: Criterion) -> str:
     return f"{'at least' if c.at_least else 'at most'} {amount(c.limit, c.unit)}"
 
 
-def check_figures(check: Check, prefix: str) -> Iterator[Figure]:
-    """Give the figures of a check, each with how to read it; `prefix` makes their names unique on the page."""
+def check_figures(check: Check, prefix: str, titled: bool = True) -> Iterator[Figure]:
+    """Give the figures of a check, each with how to read it.
+
+    Parameters
+    ----------
+    check
+        One that was made.
+    prefix
+        Makes their names unique on the page.
+    titled
+        Whether a figure has the title of the check, or, beneath that title, a name of its own.
+    """
+    from single_rs.plots.validation import plot_check
+
     for name, drawing in plot_check(check).items():
         caption = _CAPTIONS[check.name, name]
         width, height = drawing.get_size_inches()
         svg = figure_svg(drawing, f"{prefix}-{name}", f"{check.title}: {caption}")
         wide, data = width > _WIDE * height, figure_data(drawing)
-        yield Figure(f"Check: {check.title}", caption, svg, wide, f"{prefix}-{name}", data)
+        title = f"Check: {check.title}" if titled else name.capitalize()
+        yield Figure(title, caption, svg, wide, f"{prefix}-{name}", data)

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from single_rs.report.files import AtomTable
-
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from single_rs.report.content import AtomTable
 
 __all__ = ["atom_data", "figure_data"]
 
@@ -71,7 +70,7 @@ def _text(value: Any) -> str:
 
 def _rows(ax: Axes) -> Iterator[tuple[Any, ...]]:
     """Give (series, x, y, x error, y error) of what is drawn in data coordinates."""
-    from matplotlib.collections import PatchCollection, PathCollection
+    from matplotlib.collections import LineCollection, PatchCollection, PathCollection
     from matplotlib.container import BarContainer, ErrorbarContainer
     from matplotlib.patches import Polygon
 
@@ -80,7 +79,7 @@ def _rows(ax: Axes) -> Iterator[tuple[Any, ...]]:
         name = _name(container, f"group {number}")
         if isinstance(container, ErrorbarContainer):
             line, caps, bars = container.lines
-            inside |= {line, *caps}
+            inside |= {line, *caps, *bars}
             errors = [_half_lengths(bar) for bar in bars]
             across, along = (next((e for axis, e in errors if axis == k), None) for k in (0, 1))
             if line is not None:
@@ -102,6 +101,8 @@ def _rows(ax: Axes) -> Iterator[tuple[Any, ...]]:
     for number, drawn in enumerate(ax.collections, 1):
         if isinstance(drawn, PathCollection):
             yield from _points(_name(drawn, f"points {number}"), *np.ma.getdata(drawn.get_offsets()).T)
+        elif isinstance(drawn, LineCollection) and drawn not in inside:
+            yield from _points(_name(drawn, f"path {number}"), *_joined(drawn.get_segments()).T)
         elif isinstance(drawn, PatchCollection):
             centres = [path.get_extents().get_points().mean(axis=0) for path in drawn.get_paths()]
             yield from _points("atoms", *np.reshape(centres, (-1, 2)).T)
@@ -119,6 +120,15 @@ def _points(
     """Give one row per point."""
     for k, (a, b) in enumerate(zip(np.atleast_1d(x), np.atleast_1d(y))):
         yield name, a, b, None if x_error is None else x_error[k], None if y_error is None else y_error[k]
+
+
+def _joined(segments: Any) -> np.ndarray:
+    """Return the points (n, 2) of pieces of lines; a piece that begins where the last one ended goes on from there."""
+    parts = [np.zeros((0, 2))]
+    for segment in segments:
+        goes_on = len(parts[-1]) and np.array_equal(parts[-1][-1], segment[0])
+        parts.append(np.asarray(segment[1:] if goes_on else segment, float))
+    return np.concatenate(parts)
 
 
 def _half_lengths(bars: Any) -> tuple[int, np.ndarray]:

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import base64
 import zlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from single_rs.report.files import ParticleFiles
+if TYPE_CHECKING:
+    from single_rs.report.content import ParticleFiles
 
 __all__ = ["density_data"]
 
@@ -64,13 +65,13 @@ def _reach(particle: ParticleFiles, middle: np.ndarray) -> float:
     """Return half the side of the cube in Å: the atoms with a margin, or else the stated diameter, within the map."""
     assert particle.density is not None  # the caller has a map
     assert particle.pixel_size is not None
-    inside: float = (min(particle.density.shape) // 2 - 1) * particle.pixel_size - float(np.abs(middle).max())
+    inside = (min(particle.density.shape) // 2 - 1) * particle.pixel_size - float(np.abs(middle).max())
     if particle.atoms is not None and len(particle.atoms.positions):
         wanted = float(np.abs(particle.atoms.positions - middle).max()) + _MARGIN
     else:
         diameter = particle.summary.get("diameter")
         wanted = 0.5 * float(diameter) + _MARGIN if diameter else inside
-    return min(wanted, inside)
+    return float(min(wanted, inside))
 
 
 def _resampled(density: np.ndarray, pixel: float, middle: np.ndarray, voxel: float, half: int) -> np.ndarray:
@@ -80,9 +81,9 @@ def _resampled(density: np.ndarray, pixel: float, middle: np.ndarray, voxel: flo
     centre = np.array([size // 2 for size in density.shape]) + middle[::-1] / pixel
     step = voxel / pixel
     side = (2 * half + 1,) * 3
-    return np.asarray(
-        affine_transform(density, np.full(3, step), centre - half * step, side, order=3, mode="constant", cval=0.0)
-    )
+    corner = centre - half * step
+    cube: np.ndarray = affine_transform(density, np.full(3, step), corner, side, order=3, mode="constant", cval=0.0)
+    return cube
 
 
 def _level(density: np.ndarray, particle: ParticleFiles, top: float) -> float:

@@ -13,23 +13,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from single_rs.analysis.distances import RowDistances
-from single_rs.analysis.structure.shape import SITES
 from single_rs.io.json import number
-from single_rs.plots.distances import plot_pair_distribution, plot_row_distances
-from single_rs.plots.energy import plot_atom_energies
-from single_rs.plots.powder import plot_powder
-from single_rs.plots.strain import plot_strain_statistics
-from single_rs.plots.structure import plot_site_types
 from single_rs.report.checks import check_figures, check_table
 from single_rs.report.figures import drawn
-from single_rs.report.files import ParticleFiles
 from single_rs.report.views import DASH, FactList, Facts, Figure, Quantity, Table, concise
 from single_rs.store import layout
+
+if TYPE_CHECKING:
+    from single_rs.report.content import ParticleFiles
 
 __all__ = ["extra_figures", "extra_tables"]
 
@@ -54,6 +49,8 @@ def _tolerant(particle: ParticleFiles, parts: Callable[[ParticleFiles], Iterator
 
 def _strain(particle: ParticleFiles) -> Iterator[Figure]:
     """Give the statistics of all measures of strain."""
+    from single_rs.plots.strain import plot_strain_statistics
+
     strain = particle.summary.get("strain")
     table = strain.get("statistics") if isinstance(strain, dict) else None
     if not table:
@@ -77,6 +74,9 @@ def _distances(particle: ParticleFiles) -> Iterator[Figure]:
     table = particle.tables.get(layout.DISTANCES)
     if table is None or not table.columns.get("distance") or particle.atoms is None:
         return
+    from single_rs.analysis.distances import RowDistances
+    from single_rs.plots.distances import plot_row_distances
+
     sigma, positions = particle.atoms.get("sigma"), particle.atoms.positions
     rows = RowDistances(
         i=table.numbers("i").astype(int), j=table.numbers("j").astype(int), family=np.array(table.columns["family"]),
@@ -97,6 +97,8 @@ def _pairs(particle: ParticleFiles) -> Iterator[Figure]:
     table = particle.tables.get(layout.PAIR_DISTRIBUTION)
     if table is None:
         return
+    from single_rs.plots.distances import plot_pair_distribution
+
     columns = {name: table.numbers(name) for name in table.columns}
     stated = re.search(r"diameter: ([\d.]+)", table.comment)
     result: Any = SimpleNamespace(**columns, diameter=float(stated[1]) if stated else float(columns["r"][-1]))
@@ -111,6 +113,8 @@ def _powder(particle: ParticleFiles) -> Iterator[Figure]:
     table = particle.tables.get(layout.POWDER)
     if table is None:
         return
+    from single_rs.plots.powder import plot_powder
+
     columns = {name: table.numbers(name) for name in table.columns}
     pattern: Any = SimpleNamespace(**columns, radiation="electron" if "electron" in table.comment else "xray")
     edge = re.search(r"without the shift of the finite size: ([\d.]+) \+- ([\d.]+)", table.comment)
@@ -128,6 +132,9 @@ def _sites(particle: ParticleFiles) -> Iterator[Figure]:
     table = particle.tables.get(layout.STRUCTURE_TABLE)
     if table is None or not table.columns.get("site"):
         return
+    from single_rs.analysis.structure.shape import SITES
+    from single_rs.plots.structure import plot_site_types
+
     kinds = np.array([SITES.index(name) if name in SITES else -1 for name in table.columns["site"]])
     surface = particle.atoms.surface if particle.atoms is not None else None
     if surface is not None and len(surface) == len(kinds):
@@ -141,6 +148,8 @@ def _sites(particle: ParticleFiles) -> Iterator[Figure]:
 
 def _energy(particle: ParticleFiles) -> Iterator[Figure]:
     """Give the formation energy of each atom."""
+    from single_rs.plots.energy import plot_atom_energies
+
     atoms = particle.atoms
     energies = None if atoms is None else atoms.get("formation_energy")
     if atoms is None or energies is None:

@@ -6,16 +6,18 @@ A figure is made only when its data exist; the page states the gap otherwise.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from single_rs import plots
 from single_rs.report.data import figure_data
-from single_rs.report.files import ParticleFiles, RunFiles
 from single_rs.report.numbers import Numbers, count, unit_cell, used_frames
 from single_rs.report.svg import figure_svg
 from single_rs.report.views import Figure, Quantity, concise
+
+if TYPE_CHECKING:
+    from single_rs.report.content import ParticleFiles, RunFiles
 
 __all__ = [
     "atom_figures",

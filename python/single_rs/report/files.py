@@ -12,125 +12,27 @@ import fnmatch
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from single_rs.base.errors import DataFileError, SingleError
 from single_rs.base.sampling import evenly
-from single_rs.compare.rows import ParticleRow, read_row
-from single_rs.io import read_map, read_stack
-from single_rs.io.motion import read_motion
-from single_rs.io.star import posed_stack, read_poses, read_tracks
-from single_rs.records import Poses, Track, Validation
+from single_rs.report.content import AtomTable, CommentedTable, ParticleFiles, RunFiles
 from single_rs.store import layout
 from single_rs.store.manifest import Manifest
-from single_rs.store.validation import read_validation
 
-__all__ = ["AtomTable", "CommentedTable", "ParticleFiles", "RunFiles", "read_run"]
+if TYPE_CHECKING:
+    from single_rs.records import Poses, Track
+
+__all__ = ["read_run"]
 
 T = TypeVar("T")
 STRAIN_MAPS = ("xx", "yy", "zz", "radial")  # of the ten that a run writes, those that are shown
-VERDICTS = ("solved", "doubtful", "failed")
 # Tables of steps beyond the atoms, and the columns of them by which atoms can be coloured.
 ATOM_COLUMNS = {layout.STRAIN_TABLE: ("von_mises", "rotation"), layout.STRUCTURE_TABLE: ("grain", "fault")}
 TABLES = (*ATOM_COLUMNS, layout.DISTANCES, layout.PAIR_DISTRIBUTION, layout.POWDER)
-
-
-@dataclass(frozen=True)
-class AtomTable:
-    """Atoms: ``positions`` (n, 3) Å from the box centre, ``symbols`` (n,), and every per-atom column of the file."""
-
-    positions: np.ndarray
-    symbols: np.ndarray
-    columns: dict[str, np.ndarray]
-
-    def get(self, name: str) -> np.ndarray | None:
-        """Return a column, or ``None`` when it is absent or holds no finite number."""
-        values = self.columns.get(name)
-        if values is None or not np.isfinite(np.asarray(values, float)).any():
-            return None
-        return values
-
-    @property
-    def surface(self) -> np.ndarray | None:
-        """(n,) bool, or ``None``."""
-        values = self.columns.get("surface")
-        return None if values is None else np.asarray(values).astype(bool)
-
-
-@dataclass(frozen=True)
-class CommentedTable:
-    """A CSV file: columns of texts by name, and the comments above them."""
-
-    columns: dict[str, list[str]]
-    comment: str
-
-    def numbers(self, name: str) -> np.ndarray:
-        """Return a column as numbers, NaN for empty cells."""
-        return np.array([float(text) if text.strip() else np.nan for text in self.columns[name]])
-
-
-@dataclass
-class ParticleFiles:
-    """What a run wrote about one particle; absent parts are ``None`` and named in ``gaps``.
-
-    `row` holds what a comparison of particles says of it; `tables` the tables of later steps by file name. These, and
-    `structure`, `energy` and `validation`, are no gaps when they are absent: their steps are not part of every run.
-    """
-
-    number: int
-    folder: Path
-    summary: dict[str, Any] = field(default_factory=dict)
-    lattice: dict[str, Any] = field(default_factory=dict)
-    stack: np.ndarray | None = None
-    raw: np.ndarray | None = None
-    raw_frames: np.ndarray | None = None
-    cleaned: np.ndarray | None = None
-    pixel_size: float | None = None
-    frames: int | None = None
-    poses: Poses | None = None
-    density: np.ndarray | None = None
-    strain_maps: dict[str, np.ndarray] = field(default_factory=dict)
-    fsc: tuple[np.ndarray, np.ndarray] | None = None
-    atoms: AtomTable | None = None
-    row: ParticleRow | None = None
-    tables: dict[str, CommentedTable] = field(default_factory=dict)
-    structure: dict[str, Any] = field(default_factory=dict)
-    energy: dict[str, Any] = field(default_factory=dict)
-    validation: Validation | None = None
-    gaps: list[str] = field(default_factory=list)
-
-    @property
-    def verdict(self) -> str:
-        """Return solved, doubtful or failed; without a summary nothing may be called solved."""
-        verdict = str(self.summary.get("verdict", "")).lower()
-        return verdict if verdict in VERDICTS else "failed"
-
-    @property
-    def reasons(self) -> list[str]:
-        """Return the reasons of the verdict."""
-        reasons = self.summary.get("reasons") or []
-        if not self.summary:
-            return ["no summary.json: the run did not finish this particle"]
-        return [str(r) for r in reasons] if isinstance(reasons, list) else [str(reasons)]
-
-
-@dataclass
-class RunFiles:
-    """What a run wrote; absent parts are ``None`` and named in ``gaps``."""
-
-    folder: Path
-    info: dict[str, Any] = field(default_factory=dict)
-    shifts: np.ndarray | None = None
-    bad_frames: np.ndarray | None = None
-    tracks: list[Track] = field(default_factory=list)
-    mean: np.ndarray | None = None
-    pixel_size: float | None = None
-    particles: list[ParticleFiles] = field(default_factory=list)
-    gaps: list[str] = field(default_factory=list)
 
 
 def read_run(out_dir: str | os.PathLike[str]) -> RunFiles:
@@ -235,7 +137,10 @@ def _particle(number: int, folder: Path) -> ParticleFiles:
 
 
 def _read_later_steps(particle: ParticleFiles) -> None:
-    """Read what steps beyond the atoms wrote, where they did, and give the atoms the columns that describe them."""
+    """Read what steps beyond the atoms wrote, where they did, and give the atoms the columns that speak of them."""
+    from single_rs.compare.rows import read_row
+    from single_rs.store.validation import read_validation
+
     folder, gaps = particle.folder, particle.gaps
 
     def optional(name: str, reader: Callable[[Path], T]) -> T | None:
@@ -339,17 +244,23 @@ def _fsc(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def _motion(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Read the drift (frame, (x, y)) in px and the bad frames (frame,)."""
+    from single_rs.io.motion import read_motion
+
     motion = read_motion(path)
     return np.asarray(motion.shifts, float), np.asarray(motion.bad_frames, bool)
 
 
 def _tracks(path: Path) -> list[Track]:
     """Read the trajectories."""
+    from single_rs.io.star import read_tracks
+
     return read_tracks(path)
 
 
 def _poses(path: Path) -> Poses:
     """Read the poses."""
+    from single_rs.io.star import read_poses
+
     return read_poses(path)
 
 
@@ -360,6 +271,9 @@ def _all_of(images: np.ndarray, count: int) -> bool:
 
 def _posed(path: Path) -> tuple[np.ndarray, Poses]:
     """Read the poses of some images of the stack, and these images."""
+    from single_rs.io import read_stack
+    from single_rs.io.star import posed_stack
+
     source = path.with_name(layout.STACK)
     stack, poses = posed_stack(path, read_stack(source), source)
     return stack.images, poses
@@ -381,11 +295,15 @@ def _atoms(path: Path, density: tuple[np.ndarray, float] | None) -> AtomTable:
 
 def _map(path: Path) -> tuple[np.ndarray, float]:
     """Read a map (z, y, x) and its pixel size in Å."""
+    from single_rs.io import read_map
+
     return read_map(path)
 
 
 def _stack(path: Path) -> tuple[np.ndarray, float]:
     """Open a stack (n, y, x), memory-mapped, and its pixel size in Å."""
+    from single_rs.io import read_stack
+
     stack = read_stack(path)
     return stack.images, stack.pixel_size
 

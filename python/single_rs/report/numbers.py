@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from single_rs import plots
-from single_rs.report.files import ParticleFiles
+from single_rs.report.content import ParticleFiles
 from single_rs.report.views import Quantity
 
 __all__ = ["Numbers", "cell_of", "count", "scaled", "unit_cell", "used_frames"]

@@ -10,9 +10,9 @@ from typing import Any
 from single_rs import __version__
 from single_rs.report import figures, tables
 from single_rs.report.certainty import least_known, reasons_with_limits
+from single_rs.report.content import VERDICTS, ParticleFiles, RunFiles
 from single_rs.report.data import atom_data
 from single_rs.report.extras import extra_figures, extra_tables
-from single_rs.report.files import VERDICTS, ParticleFiles, RunFiles
 from single_rs.report.numbers import Numbers, count, unit_cell
 from single_rs.report.templating import render_page
 from single_rs.report.tumbling import tumbling_data
@@ -39,7 +39,7 @@ from single_rs.report.views import (
 
 __all__ = ["render"]
 
-MOVIE_FRAMES = 120  # of all particles together: 6 to 12 kB each, so that the movies stay below 1.5 MB
+MOVIE_FRAMES = 100  # of all particles together: 6 to 12 kB each, so that the movies stay near 1 MB
 _PANELS = {
     "raw": "Frame as recorded",
     "denoised": "Denoised for display",
@@ -155,10 +155,11 @@ def _particle(particle: ParticleFiles, numbers: Numbers, frames: int) -> Section
     data = view_data(particle, unit_cell(particle))
     viewer = None if data is None else Viewer(particle.number, data)
     blocks.append(Stage(viewer, tables.particle_facts(particle, numbers)))
-    files = (
-        [("All atoms as CSV", f"atoms_{particle.number:02d}.csv", atom_data(particle.atoms))] if particle.atoms else []
-    )
-    blocks.append(Details("All numbers as a table", [tables.number_table(particle, numbers), Downloads(files)]))
+    table: list[Any] = [tables.number_table(particle, numbers)]
+    if particle.atoms is not None:
+        name = f"atoms_{particle.number:02d}.csv"
+        table.append(Downloads([("All atoms as CSV", name, atom_data(particle.atoms))]))
+    blocks.append(Details("All numbers as a table", table, printed=True))
     tumbling = tumbling_data(particle, frames)
     if tumbling is not None:
         atoms = particle.atoms is not None and len(particle.atoms.positions) > 0

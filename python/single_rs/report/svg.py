@@ -13,6 +13,7 @@ import re
 from typing import TYPE_CHECKING
 
 import matplotlib as mpl
+import numpy as np
 
 from single_rs.plots import style
 
@@ -42,16 +43,19 @@ _QUALITY = 88  # of the JPEG
 
 
 def _smaller(found: re.Match[str]) -> str:
-    """Return a picture without transparency as JPEG where that is shorter: noise makes PNG files large."""
+    """Return a picture as JPEG, or with a palette where parts are transparent, when that is shorter."""
     from PIL import Image
 
+    target = io.BytesIO()
     with Image.open(io.BytesIO(base64.b64decode(found[1]))) as picture:
-        if "A" in picture.getbands() and picture.getchannel("A").getextrema() != (255, 255):
-            return found[0]
-        target = io.BytesIO()
-        picture.convert("RGB").save(target, "JPEG", quality=_QUALITY)
+        opaque = "A" not in picture.getbands() or int(np.asarray(picture.getchannel("A")).min()) == 255
+        if opaque:
+            picture.convert("RGB").save(target, "JPEG", quality=_QUALITY)
+        else:
+            picture.quantize(256, method=Image.Quantize.FASTOCTREE).save(target, "PNG", optimize=True)
     shorter = base64.b64encode(target.getvalue()).decode("ascii")
-    return f"data:image/jpeg;base64,{shorter}" if len(shorter) < len(found[1]) else found[0]
+    kind = "jpeg" if opaque else "png"
+    return f"data:image/{kind};base64,{shorter}" if len(shorter) < len(found[1]) else found[0]
 
 
 def figure_svg(figure: Figure, name: str, alt: str) -> str:

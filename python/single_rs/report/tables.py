@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from single_rs.report.files import ParticleFiles
-from single_rs.report.numbers import Numbers, scaled
+from single_rs.report.numbers import scaled
 from single_rs.report.views import DASH, Badge, Code, FactList, Facts, Link, Meter, Quantity, Row, Table
+
+if TYPE_CHECKING:
+    from single_rs.report.content import ParticleFiles
+    from single_rs.report.numbers import Numbers
 
 __all__ = ["number_table", "particle_facts", "record_table", "settings_tables", "summary_table", "timing_table"]
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import functools
+import zlib
 from importlib import resources
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from single_rs import __version__
 from single_rs.report.views import Page
@@ -34,15 +35,15 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.globals["asset"] = _asset
-    environment.filters["data_uri"] = _data_uri
+    environment.filters["packed"] = _packed
     # Data for the scripts keep the order of their keys; NaN is no JSON.
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
     return environment
 
 
-def _data_uri(text: str) -> str:
-    """Return a CSV file as an address, so that it can be saved without a script."""
-    return "data:text/csv;charset=utf-8," + quote(text, safe=",:/()|")
+def _packed(text: str) -> str:
+    """Return a file as compressed base64, which the script of the page unpacks when it is asked for."""
+    return base64.b64encode(zlib.compress(text.encode("utf-8"), 9)).decode("ascii")
 
 
 def _asset(name: str) -> Markup:

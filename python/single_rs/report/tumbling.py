@@ -16,16 +16,16 @@ from __future__ import annotations
 
 import base64
 import io
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from single_rs._core import HalfPlane, project_slices
-from single_rs.frames.volume import PAD, fourier_volume
 from single_rs.plots.style import limits
-from single_rs.records import Poses
 from single_rs.report.figures import band_pass
-from single_rs.report.files import ParticleFiles
+
+if TYPE_CHECKING:
+    from single_rs.records import Poses
+    from single_rs.report.content import ParticleFiles
 
 __all__ = ["project_map", "tumbling_data"]
 
@@ -113,6 +113,9 @@ def project_map(
     -------
     Pictures (n, y, x) of mean zero, in map units times Å.
     """
+    from single_rs._core import HalfPlane, project_slices
+    from single_rs.frames.volume import PAD, fourier_volume
+
     cube = np.zeros((side,) * 3, np.float32)
     size = min(side, density.shape[0])
     (into, out) = (slice(n // 2 - size // 2, n // 2 - size // 2 + size) for n in (side, density.shape[0]))
@@ -169,7 +172,8 @@ def _correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Return the correlation coefficient of each pair of pictures (n, y, x)."""
     a, b = (x - x.mean(axis=(1, 2), keepdims=True) for x in (a, b))
     norm = np.sqrt(np.einsum("nyx,nyx->n", a, a) * np.einsum("nyx,nyx->n", b, b))
-    return np.asarray(np.einsum("nyx,nyx->n", a, b) / np.maximum(norm, 1e-30))
+    correlation: np.ndarray = np.einsum("nyx,nyx->n", a, b) / np.maximum(norm, 1e-30)
+    return correlation
 
 
 def _sheet(rows: list[np.ndarray]) -> str:

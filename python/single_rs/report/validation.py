@@ -46,8 +46,8 @@ def _section(check: Check) -> Section:
     if check.status == UNDECIDED:
         blocks.append(Note(f"Undecided: {check.undecided}"))
     blocks.append(criteria_table(check))
-    if drawn := list(check_figures(check, check.name)):
+    if drawn := list(check_figures(check, check.name, titled=False)):
         blocks.append(Grid(drawn))
     numbers = Table(f"Further numbers of {check.title}", ("", ""), [(k, amount(v)) for k, v in check.numbers.items()])
     blocks.append(Details(f"All numbers of this check ({check.seconds:.0f} s)", [numbers]))
-    return Section(check.name, check.title, blocks, Badge(check.status))
+    return Section(check.name, check.title, blocks, Badge(check.status), check.name.capitalize())

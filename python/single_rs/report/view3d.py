@@ -7,7 +7,7 @@ middle) or categories (names and colours).
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +15,9 @@ from single_rs.base.tensors import COMPONENTS
 from single_rs.plots.maps import ZONE_VIEWS, zone_frame
 from single_rs.plots.style import BLUE, GREEN, ORANGE, PURPLE, SKY
 from single_rs.report.density import density_data
-from single_rs.report.files import ParticleFiles
+
+if TYPE_CHECKING:
+    from single_rs.report.content import ParticleFiles
 
 __all__ = ["view_data"]
 

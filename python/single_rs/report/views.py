@@ -151,13 +151,17 @@ Row = Sequence[Any]  # of cells: Quantity, Badge, Link, Code, Meter, or text; th
 
 @dataclass(frozen=True)
 class Table:
-    """A table that scrolls within its card; columns that hold a `Quantity` are set to the right."""
+    """A table that scrolls within its card; columns that hold a `Quantity` are set to the right.
+
+    `copy` adds a button that copies it; one of `prose` has sentences in its cells and stacks them on narrow screens.
+    """
 
     kind: ClassVar[str] = "table"
     caption: str
     heads: tuple[str, ...]
     rows: Sequence[Row]
     copy: bool = False
+    prose: bool = False
 
     @property
     def numeric(self) -> list[bool]:
@@ -310,12 +314,13 @@ class Tile:
 
 @dataclass(frozen=True)
 class Section:
-    """A section of the page: key of its address, title, badge beside it, blocks."""
+    """A section of the page: key of its address, title, blocks, badge beside the title, name in the bar if another."""
 
     key: str
     title: str
     blocks: Sequence[Any]
     badge: Badge | None = None
+    short: str = ""
 
 
 @dataclass(frozen=True)

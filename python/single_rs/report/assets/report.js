@@ -1,7 +1,8 @@
 "use strict";
 // The page works without this script; it adds the theme switch, the marked section in the bar, and the 3D views.
 const root = document.documentElement;
-const dark = () => root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+let printing = false;  // paper is light
+const dark = () => printing ? false : root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
 const scenes = [];
 document.getElementById("theme").addEventListener("click", () => {
   root.dataset.theme = dark() ? "light" : "dark";
@@ -29,6 +30,12 @@ document.querySelectorAll(".copy").forEach(button => {
     setTimeout(() => { chosen.removeAllRanges(); button.textContent = "Copy"; }, 1500);
   });
 });
+// Data in the page are compressed and in base64.
+const inflate = async text => {
+  const bytes = Uint8Array.from(atob(text), c => c.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+};
 const save = (content, name) => {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(content);
@@ -36,6 +43,10 @@ const save = (content, name) => {
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 };
+document.querySelectorAll(".save .file").forEach(button => {
+  button.hidden = false;
+  button.addEventListener("click", async () => save(new Blob([await inflate(button.dataset.content)], { type: "text/csv" }), button.dataset.name));
+});
 // A figure as a file of its own: the colours of the light theme stand where the page has variables.
 const LIGHT_INKS = { ink: "#1f2328", muted: "#667085", grid: "#dfe3e8", blue: "#0072b2", orange: "#d55e00", green: "#009e73", purple: "#cc79a7", sky: "#56b4e9" };
 document.querySelectorAll(".save .svg").forEach(button => {

@@ -284,7 +284,7 @@ class Scene {
   }
   // Axes in the lower left corner, a scale bar in the lower right one.
   mark(context, width, height) {
-    const style = getComputedStyle(root), ink = style.getPropertyValue("--muted"), perAngstrom = Math.min(width, height) / 2 * this.zoom / this.reach;
+    const ink = dark() ? "#9aa5b4" : "#596373", perAngstrom = Math.min(width, height) / 2 * this.zoom / this.reach;
     context.font = "12px system-ui, sans-serif";
     context.lineWidth = 1.6;
     [context.fillStyle, context.strokeStyle, context.textBaseline, context.textAlign] = [ink, ink, "middle", "center"];
@@ -355,8 +355,13 @@ const near = new IntersectionObserver(entries => {
   }
 }, { rootMargin: "600px 0px" });
 document.querySelectorAll(".viewer").forEach(card => { scenes.push(new Scene(card)); near.observe(card); });
-// On paper all views and all numbers are shown.
+// On paper all views and all numbers are shown, in light colours.
 addEventListener("beforeprint", () => {
-  scenes.forEach(scene => { if (!scene.made) scene.draw(); });
+  printing = true;
+  scenes.forEach(scene => scene.draw());
   document.querySelectorAll("details.numbers").forEach(el => { el.open = true; });
+});
+addEventListener("afterprint", () => {
+  printing = false;
+  scenes.forEach(scene => scene.draw());
 });
