@@ -39,7 +39,7 @@ PIXEL_DOUBTFUL = 0.015
 FEWEST_ATOMS = 30
 SAME_SHELL = 1.07  # nearest neighbours of hcp differ in length, those of bcc are followed by others 15 % farther
 CLEAR_POSE = 0.5  # posterior
-CLEAR_LEAD = 25.0  # nats over the poses of others, held out: noise has less than 2, a twin at 10 e/px a thousand
+CLEAR_NATS = 25.0  # nats over the poses of others, held out: noise has less than 2, a twin at 10 e/px a thousand
 CLEAR_LEAD = 0.05  # share of log-likelihood: a half in wrong poses loses 10 to 25 %, right ones differ by 1 %
 
 
@@ -146,7 +146,7 @@ LIMITS = (
         1.0,
         "{:.1f}".format,
     ),
-    # Noise leads by less than 2, a twin at 10 e/px a thousand (see CLEAR_LEAD).
+    # Noise leads by less than 2, a twin at 10 e/px a thousand (see CLEAR_NATS).
     Limit(
         "lead in log-likelihood of frames in their own poses over those of others",
         "frames in their own poses lead those in others' by {} nats",
@@ -214,7 +214,7 @@ def judge(
     """
     evidence, reasons = Evidence(background, poses, density), _Reasons()
     gain = poses.diagnostics.gain_over_others
-    placed = gain is not None and gain > CLEAR_LEAD
+    placed = gain is not None and gain > CLEAR_NATS
     for limit in LIMITS:
         _judge_limit(limit, limit.value(evidence), placed, reasons)
     _judge_starts(poses, reasons)
