@@ -7,6 +7,7 @@ ours, in one line that names a file with the trace; 128 + n after signal n (130 
 from __future__ import annotations
 
 import errno
+import io
 import logging
 import os
 import sys
@@ -146,8 +147,9 @@ def _mend_streams() -> None:
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  (it lives as long as the process)
     for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # as Python made it: a TextIOWrapper
+        if isinstance(stream, io.TextIOWrapper):
+            # Redirected on Windows, the encoding is a code page without σ or Γ; and TOML is UTF-8 everywhere.
+            stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="backslashreplace")
 
 
 def _give_up_output() -> None:
