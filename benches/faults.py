@@ -40,12 +40,8 @@ FAST = """
 lattice_scan = 0.2
 direction_step = 6.0
 candidates = 12
-search_rounds = 1
 map_rounds = 2
-polish_rounds = 1
 fallback_engine = "never"
-climb_rounds = 4
-break_rounds = 1
 [trace]
 rounds = 2
 sweeps = 1

@@ -102,7 +102,7 @@ def test_frames_of_a_glass_are_indexed_though_it_has_no_order_at_all():
 
 @pytest.mark.slow
 def test_frames_of_many_glasses_do_not_agree(monkeypatch):
-    monkeypatch.setattr(intensity, "NUCLEI", 2)  # of eight: more of the same
+    monkeypatch.setattr(intensity, "STARTS", 2)  # of eight: more of the same
     index, numbers = _index(_glasses(12, 120))
     assert numbers.intensity_continuity < intensity.PROMISING
     assert index.significance().continuity < intensity.PROMISING

@@ -162,7 +162,7 @@ def compare(*folders: Path, out: Out, doubtful: bool = False, reference: Literal
         What every strain is measured from; the bulk where it is known of all.
     """
     from single_rs.compare.trends import compare_particles
-    from single_rs.report.compare_files import write_comparison
+    from single_rs.report import write_comparison
 
     found = compare_particles(folders, doubtful=doubtful, reference=reference)
     files = write_comparison(found, out)

@@ -10,11 +10,12 @@ import os
 from pathlib import Path
 
 from single_rs.io import write_text
+from single_rs.report.compare_files import write_comparison
 from single_rs.report.files import read_run
 from single_rs.report.page import render
 from single_rs.store.layout import REPORT
 
-__all__ = ["write_report"]
+__all__ = ["write_comparison", "write_report"]
 
 
 def write_report(out_dir: str | os.PathLike[str], path: Path | None = None) -> Path:
