@@ -11,14 +11,14 @@ the low-pass opens with the rounds. Poses begin at what the power spectrum of th
 mate. The first map is an ideal crystal of the measured diameter and lattice, as in SINGLE (Kim et al. 2020,
 doi:10.1126/science.aax3233; Reboul et al. 2021, doi:10.1126/sciadv.abe6679), or that of the free engine.
 
-What differs from the published program (SIMPLE/SINGLE), as its papers describe it:
+What differs from SINGLE, as its papers and its public source (github.com/hael/SIMPLE) describe it:
 
-- single frames climb, where it takes averages of several frames in a row;
-- offers come from neighbourhoods of the frame's pose, of its symmetry mates, and of the mates of what the frame's power
-  spectrum allows, not from all orientations;
-- a frame meets the atoms that the map shows, as in the rest of this solver, not the map itself;
-- at the end one round of the default engine's search tries every mate against maps that do not hold the frame, with
-  time left out; it polishes the poses and gives them their confidence and width.
+- its first poses come from averages of frames close in time; here every frame stands alone;
+- its offers come from a grid of orientations; here they are neighbours and mates of the frame's pose, and mates of what
+  the frame's power spectrum allows, which is also where a frame starts;
+- the atoms found in the map are the reference in every round; there the map is, and its atoms after every tenth;
+- at the end one round of the default engine's search, with time left out, tries every mate against maps that do not
+  hold the frame: it polishes the poses and gives them confidence and width.
 """
 
 from __future__ import annotations
