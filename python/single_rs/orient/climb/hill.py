@@ -173,7 +173,7 @@ def _judged(
         fold.poses = search_round(half, fold, reference, candidates_in_doubt(fold, nobody, turns), None)
         sums[fold.number] = half.sums(fold.frames, fold.poses)
     found = gathered(folds, trail | diagnostics(half, folds, sums, turns))
-    one = np.ones((len(rotations), 1), bool)
+    there = np.ones((len(rotations), 1), bool)
     # What the steps between the poses found tell of the particle's motion; the poses did not follow from it.
-    _, _, chain = choose(found.rotations[:, None], np.zeros(one.shape), one, half.block, states.chain)
+    _, _, chain = choose(found.rotations[:, None], np.zeros(there.shape), there, half.block, states.chain)
     return replace(found, chain=chain)
