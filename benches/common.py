@@ -31,7 +31,7 @@ from single_rs.alignment import align_poses
 from single_rs.atoms import trace_atoms
 from single_rs.background import clean_stack
 from single_rs.base.errors import SingleError
-from single_rs.crystal.prototypes import turn_angle
+from single_rs.base.rotations import BEAM_HALF_TURN, rotation_angle
 from single_rs.frames.volume import fourier_volume, shell_correlation
 from single_rs.io import read_stack
 from single_rs.orient import find_poses
@@ -60,7 +60,6 @@ KINDS: dict[str, dict[str, Any]] = {
     "fivefold": {"defect": "marks_decahedron"},
     "twin": {"defect": "twin"},
 }
-FLIP = np.diag([-1.0, -1.0, 1.0])
 
 
 @dataclass(frozen=True)
@@ -235,9 +234,7 @@ def solve(
 
 def true_poses(truth: dict[str, Array]) -> Poses:
     """Return the truth as poses: every frame counts, half sets of contiguous blocks."""
-    n = len(truth["R"])
-    half, one = (np.arange(n) // BLOCK % 2 + 1).astype(np.int8), np.ones(n)
-    return Poses(truth["R"], truth["shift"], np.zeros(n), one, half, one, np.arange(n))
+    return Poses.known(truth["R"], truth["shift"], block=BLOCK)
 
 
 def poses_file(options: argparse.Namespace, scene: Scene) -> Path | None:
@@ -301,10 +298,10 @@ def mate_errors(found: Poses, truth: Array, grains: Array) -> Array:
     aligned, true = alignment.in_true_frame(found.rotations), truth[found.frames]
     mates = np.einsum("aij,ojk,blk->aboil", grains, cube_rotations(), grains).reshape(-1, 9)
     best = np.full(len(true), -1.0)
-    for flip in (np.eye(3), FLIP):
+    for flip in (np.eye(3), BEAM_HALF_TURN):
         apart = np.swapaxes(true, 1, 2) @ flip @ aligned  # trace(apart · mateᵀ) is 1 + 2 cos of the angle
         best = np.maximum(best, (apart.reshape(-1, 9) @ mates.T).max(axis=1))
-    return turn_angle(best)
+    return rotation_angle(best)
 
 
 def within(error: Array, frames: int) -> list[float]:

@@ -16,7 +16,8 @@ mod common;
 use common::Random;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use single_rs::orient::emc::Emc;
-use single_rs::orient::index::{Indexer, LatticeSpots, RING, Rings, polar_spectra};
+use single_rs::orient::index::{Indexer, LatticeSpots};
+use single_rs::orient::polar::{RING, Rings, polar_spectra};
 use std::hint::black_box;
 
 const FRAMES: usize = 8;
@@ -26,14 +27,14 @@ const ROUNDED: usize = 128;
 fn kernels(c: &mut Criterion) {
     let mut random = Random(1);
     let images: Vec<f32> = (0..FRAMES * 128 * 128).map(|_| random.normal() as f32).collect();
-    let rings = Rings { radii: (12..50).map(|s| s as f32 / 128.0).collect() };
+    let rings = Rings::new((12..50).map(|s| s as f32 / 128.0).collect()).expect("ascending");
     let weights = vec![1.0; 128 * 65];
     let polar = || polar_spectra(&images, 128, &[[0.0; 2]; FRAMES], 35.0, 384, &rings, &weights);
     let made = polar().expect("sizes fit");
     let points: Vec<[f32; 3]> = (0..200).map(|_| random.in_ball(0.4).map(|v| v as f32)).collect();
     let directions: Vec<[f32; 3]> = (0..DIRECTIONS).map(|_| random.rotation()[2]).collect();
     let spots = LatticeSpots { power: vec![50.0; points.len()], points, diameter: 70.0 };
-    let indexer = Indexer::new(&spots, &directions, &rings);
+    let indexer = Indexer::new(&spots, &directions, &rings).expect("sizes fit");
     let mut group = c.benchmark_group("index");
     group.throughput(Throughput::Elements((FRAMES * 38 * RING) as u64));
     group.bench_function("polar_spectra", |b| b.iter(|| black_box(polar())));

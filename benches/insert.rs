@@ -12,6 +12,7 @@ use common::Random;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use num_complex::Complex32;
 use single_rs::fourier::HalfPlane;
+use single_rs::frames::{Groups, PosedFrames};
 use single_rs::reconstruct::insert;
 use single_rs::volume::Rotation;
 use std::hint::black_box;
@@ -25,11 +26,13 @@ fn kernels(c: &mut Criterion) {
     let poses: Vec<Rotation> = (0..FRAMES).map(|_| random.rotation()).collect();
     let (weights, gain) = (vec![1.0; plane.len()], vec![1.0; FRAMES]);
     let (shifts, groups) = (vec![[0.4, -0.7]; FRAMES], vec![0; FRAMES]);
+    let posed = PosedFrames::one_each(&spectra, &plane, &weights, &poses, &shifts).expect("made to fit");
+    let groups = Groups::new(&groups, 1).expect("one group");
     let mut group = c.benchmark_group("insert");
     group.sample_size(10);
     group.throughput(Throughput::Elements((FRAMES * plane.len()) as u64));
     group.bench_function("one_group", |b| {
-        b.iter(|| insert(black_box(&spectra), &plane, &weights, &gain, &poses, &shifts, &groups, 1, 2));
+        b.iter(|| insert(black_box(&posed), &gain, groups, 2));
     });
     group.finish();
 }

@@ -11,8 +11,9 @@ mod common;
 use common::{Random, turned};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use single_rs::fourier::HalfPlane;
+use single_rs::frames::{Groups, PosedFrames};
 use single_rs::model::atoms::Model;
-use single_rs::model::gradient::{Frames, gradients};
+use single_rs::model::gradient::{GainedFrames, gradients};
 use single_rs::model::grid::Grid;
 use single_rs::model::pose::{polish_to_model, project_model, score_model};
 use single_rs::orient::polish::PolishLimits;
@@ -42,44 +43,30 @@ fn kernels(c: &mut Criterion) {
     let weights = vec![1.0 / noise; m];
     let start: Vec<Rotation> = poses.iter().map(|r| turned(r, [0.015, -0.015, 0.015])).collect();
     let moved = vec![[0.3, -0.3]; VIEWS];
-    let every: Vec<usize> = (0..VIEWS).collect();
+    let at = |poses, shifts| {
+        PosedFrames::one_each(&spectra, &grid.plane, &weights, poses, shifts).expect("made to fit")
+    };
     let mut group = c.benchmark_group("model");
     group.throughput(Throughput::Elements(VIEWS as u64));
     group.bench_function("project", |b| b.iter(|| project_model(&grid, &model, black_box(&poses), &shifts)));
-    let window = ShiftWindow { steps: 3, spacing: 1.0 };
+    let window = ShiftWindow::new(3, 1.0).expect("small");
+    let right = at(&poses, &shifts);
     group.bench_function("score 7 x 7", |b| {
-        b.iter(|| score_model(&spectra, &grid, &weights, &model, black_box(&poses), &shifts, &every, window));
+        b.iter(|| score_model(black_box(&right), &model, window));
     });
     for (name, atoms) in [("polish", &model), ("polish, depth", &deep)] {
-        let limits = PolishLimits { iterations: 10, max_turn: 0.1, max_shift: 2.0 };
+        let limits = PolishLimits::new(10, 0.1, 2.0).expect("within bounds");
+        let off = at(&start, &moved);
         group.bench_function(name, |b| {
-            b.iter(|| {
-                polish_to_model(
-                    &spectra,
-                    &grid,
-                    &weights,
-                    atoms,
-                    black_box(&start),
-                    &moved,
-                    &[],
-                    &every,
-                    limits,
-                )
-            });
+            b.iter(|| polish_to_model(black_box(&off), atoms, &[], limits));
         });
     }
     let gains = vec![1.0; VIEWS];
-    let frames = Frames {
-        spectra: &spectra,
-        weights: &weights,
-        gains: &gains,
-        rotations: &poses,
-        shifts: &shifts,
-        depths: &[],
-    };
+    let frames = GainedFrames::new(right, &gains, &[]).expect("made to fit");
+    let groups = Groups::new(&[0; VIEWS], 1).expect("one group");
     for (name, atoms) in [("gradient", &model), ("gradient, depth", &deep)] {
         group.bench_function(name, |b| {
-            b.iter(|| gradients(black_box(&frames), &grid, atoms, &[0; VIEWS], 1, 0.0));
+            b.iter(|| gradients(black_box(&frames), atoms, groups, 0.0));
         });
     }
     group.finish();

@@ -102,7 +102,7 @@ def report(scene: Scene, options: argparse.Namespace) -> None:
             return
         *fractions, median = pose_cells(found, scene)
         print(f"within 1, 2, 3°: {' '.join(fractions[:3])}; modulo mates: {' '.join(fractions[3:])}; median {median}°")
-        print("evidence: " + ", ".join(f"{k} {v:.3g}" for k, v in found.poses.evidence.items()))
+        print(f"diagnostics: {found.poses.diagnostics}")
         stages = (f"{k} {v:.1f} CPU s, {found.clock.wall[k]:.1f} s" for k, v in found.clock.cpu.items())
         print("; ".join(stages) + f"; {found.memory:.2f} GB", flush=True)
         return

@@ -12,8 +12,9 @@ mod common;
 use common::{Particle, Random};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use single_rs::fourier::HalfPlane;
+use single_rs::frames::PosedFrames;
 use single_rs::orient::score::{ShiftWindow, score_candidates};
-use single_rs::volume::{FourierVolume, Rotation, project, reach_for};
+use single_rs::volume::{FourierVolume, FrameVolumes, Rotation, project, reach_for};
 use std::hint::black_box;
 
 const VIEWS: usize = 64;
@@ -21,21 +22,20 @@ const VIEWS: usize = 64;
 fn kernels(c: &mut Criterion) {
     let plane = HalfPlane::new(128, 3, 45).expect("the shells fit the box");
     let data = Particle::random(128, 20, 32.0, 1.2, 1).volume(45, 2, true);
-    let volumes = [FourierVolume::new(&data, reach_for(45, 2), 2).expect("made to fit")];
+    let volume = FourierVolume::new(&data, reach_for(45, 2), 2).expect("made to fit");
+    let volumes = FrameVolumes::new(vec![volume], vec![0; VIEWS], &plane).expect("made to fit");
     let mut random = Random(2);
     let poses: Vec<Rotation> = (0..VIEWS).map(|_| random.rotation()).collect();
-    let spectra = project(&volumes[0], &plane, &poses);
+    let spectra = project(&volume, &plane, &poses).expect("made to fit");
     let weights = vec![1.0; plane.len()];
-    let every: Vec<usize> = (0..VIEWS).collect();
+    let shifts = vec![[0.0; 2]; VIEWS];
+    let posed = PosedFrames::one_each(&spectra, &plane, &weights, &poses, &shifts).expect("made to fit");
     let mut group = c.benchmark_group("score");
     group.throughput(Throughput::Elements((VIEWS * plane.len()) as u64));
-    group.bench_function("project", |b| b.iter(|| project(&volumes[0], &plane, black_box(&poses))));
+    group.bench_function("project", |b| b.iter(|| project(&volume, &plane, black_box(&poses))));
     group.bench_function("score_candidates", |b| {
-        let window = ShiftWindow { steps: 3, spacing: 0.7 };
-        let of = vec![0; VIEWS];
-        b.iter(|| {
-            score_candidates(&spectra, &plane, &weights, &volumes, &of, black_box(&poses), &every, window)
-        });
+        let window = ShiftWindow::new(3, 0.7).expect("small");
+        b.iter(|| score_candidates(black_box(&posed), &volumes, window));
     });
     group.finish();
 }

@@ -113,15 +113,8 @@ def simulated(number: int, cache: Path | None) -> Scene:
             np.savez_compressed(path, counts=counts, R=rotations, shift=shifts)
     clean = clean_stack(ParticleStack(counts, PIXEL, np.arange(FRAMES)))
     off = Rotation.from_rotvec(np.radians(POSE_ERROR) * rng.standard_normal((FRAMES, 3))).as_matrix()
-    poses = as_poses(off @ rotations, shifts + SHIFT_ERROR * rng.standard_normal((FRAMES, 2)))
+    poses = Poses.known(off @ rotations, shifts + SHIFT_ERROR * rng.standard_normal((FRAMES, 2)), block=BLOCK)
     return Scene(particle, clean, poses, truth, whole.positions[hole], number)
-
-
-def as_poses(rotations: NDArray[np.float64], shifts: NDArray[np.float64]) -> Poses:
-    """Return poses with half sets of blocks."""
-    n = len(rotations)
-    half, one = (np.arange(n) // BLOCK % 2 + 1).astype(np.int8), np.ones(n)
-    return Poses(rotations, shifts, one, one, half, one, np.arange(n))
 
 
 def built(scene: Scene, poses: Poses | None = None, clean: CleanStack | None = None) -> Case:

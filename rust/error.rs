@@ -1,6 +1,6 @@
 //! The one error type of the kernels; `bindings::errors` maps it to Python in one place.
 
-/// What can go wrong in a kernel. Every variant carries what was given and what is accepted.
+/// What can go wrong in a kernel: what was given and what is accepted.
 #[derive(Debug, thiserror::Error, Clone, PartialEq)]
 pub enum Error {
     /// An argument has a value or a shape that the kernel does not take.
@@ -12,18 +12,6 @@ pub enum Error {
         given: String,
         /// What is accepted, and what to do.
         accepted: String,
-    },
-    /// An iteration ended without meeting its tolerance.
-    #[error("{what} did not converge in {iterations} iterations (residual {residual:.3e}); {remedy}")]
-    NoConvergence {
-        /// The computation.
-        what: &'static str,
-        /// Iterations done.
-        iterations: usize,
-        /// Residual reached.
-        residual: f64,
-        /// What the caller can do.
-        remedy: String,
     },
 }
 

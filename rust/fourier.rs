@@ -11,11 +11,15 @@
 //! so that white noise of variance v per pixel has ⟨|X|²⟩ = v, and a particle at the centre has the
 //! phases of its own central slice.
 
+use crate::check::{self, accept, agree, all_finite};
 use crate::error::{Error, Result};
 use num_complex::Complex32;
 use rayon::prelude::*;
 use realfft::RealFftPlanner;
 use std::f32::consts::PI;
+
+/// Largest box, px: squared frequencies and the number of them stay whole numbers of 32 bits.
+const LARGEST: usize = 4096;
 
 /// One row of the half plane: frequencies `(first .. first + len, ky)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,11 +52,11 @@ impl HalfPlane {
     /// # Errors
     /// An odd or tiny box, or shells beyond Nyquist.
     pub fn new(size: usize, min_shell: usize, max_shell: usize) -> Result<Self> {
-        if size < 16 || !size.is_multiple_of(2) {
+        if !(16..=LARGEST).contains(&size) || !size.is_multiple_of(2) {
             return Err(Error::bad_input(
                 "box",
                 format!("{size} px"),
-                "an even box of at least 16 px is needed",
+                format!("an even box of 16 to {LARGEST} px is needed"),
             ));
         }
         if max_shell == 0 || max_shell >= size / 2 || min_shell > max_shell {
@@ -170,15 +174,21 @@ fn soft_mask(size: usize, centre: [f32; 2], radius: f32, edge: f32) -> Vec<f32> 
 /// the mask of `radius` + `edge` px sits on the particle and the phases are those of a particle at the
 /// origin. Returns n · `plane.len()` numbers. The mean inside the mask is removed first, so that the
 /// mask's own transform does not leak into the low shells.
-#[must_use]
+///
+/// # Errors
+/// Numbers that do not agree or are not finite, a centre more than four boxes off, or a mask of no extent.
 pub fn pack_spectra(
     images: &[f32],
     plane: &HalfPlane,
     centres: &[[f32; 2]],
     radius: f32,
     edge: f32,
-) -> Vec<Complex32> {
+) -> Result<Vec<Complex32>> {
     let n = plane.size;
+    agree("images", images.len(), centres.len() * n * n)?;
+    near_box("centres", centres, n)?;
+    check::positive("radius", radius)?;
+    check::not_negative("edge", edge)?;
     let half = n / 2 + 1;
     let origin = (n / 2) as f32;
     let mut planner = RealFftPlanner::<f32>::new();
@@ -186,35 +196,48 @@ pub fn pack_spectra(
     let columns_fft = rustfft::FftPlanner::<f32>::new().plan_fft_forward(n);
     let frequencies = plane.frequencies();
     let mut spectra = vec![Complex32::default(); centres.len() * plane.len()];
-    spectra.par_chunks_mut(plane.len()).zip(images.par_chunks(n * n)).zip(centres).for_each(
-        |((out, image), centre)| {
-            let at = [origin + centre[0], origin + centre[1]];
-            let mask = soft_mask(n, at, radius, edge);
-            let weight: f32 = mask.iter().sum();
-            let mean = image.iter().zip(&mask).map(|(v, m)| v * m).sum::<f32>() / weight.max(1.0);
-            let mut real: Vec<f32> = image.iter().zip(&mask).map(|(v, m)| (v - mean) * m).collect();
-            // Rows first, then the columns of the half plane, transposed so that each is contiguous.
-            let mut columns = vec![Complex32::default(); half * n];
-            let mut line = rows_fft.make_output_vec();
-            for y in 0..n {
-                rows_fft
-                    .process(&mut real[y * n..(y + 1) * n], &mut line)
-                    .expect("the lines have the planned length");
-                for (x, value) in line.iter().enumerate() {
-                    columns[x * n + y] = *value;
-                }
+    let mut sound = vec![false; centres.len()];
+    let jobs = spectra.par_chunks_mut(plane.len()).zip(images.par_chunks(n * n)).zip(centres).zip(&mut sound);
+    jobs.for_each(|(((out, image), centre), sound)| {
+        let at = [origin + centre[0], origin + centre[1]];
+        let mask = soft_mask(n, at, radius, edge);
+        let weight: f32 = mask.iter().sum();
+        let mean = image.iter().zip(&mask).map(|(v, m)| v * m).sum::<f32>() / weight.max(1.0);
+        let mut real: Vec<f32> = image.iter().zip(&mask).map(|(v, m)| (v - mean) * m).collect();
+        // Rows first, then the columns of the half plane, transposed so that each is contiguous.
+        let mut columns = vec![Complex32::default(); half * n];
+        let mut line = rows_fft.make_output_vec();
+        for y in 0..n {
+            rows_fft
+                .process(&mut real[y * n..(y + 1) * n], &mut line)
+                .expect("the lines have the planned length");
+            for (x, value) in line.iter().enumerate() {
+                columns[x * n + y] = *value;
             }
-            columns_fft.process(&mut columns[..(plane.max_shell + 1) * n]);
-            let scale = 1.0 / n as f32;
-            let step = [2.0 * PI * at[0] / n as f32, 2.0 * PI * at[1] / n as f32];
-            for (value, &(kx, ky)) in out.iter_mut().zip(&frequencies) {
-                let index = kx as usize * n + ky.rem_euclid(n as i32) as usize;
-                let phase = kx as f32 * step[0] + ky as f32 * step[1];
-                *value = columns[index] * Complex32::cis(phase) * scale;
-            }
-        },
-    );
-    spectra
+        }
+        columns_fft.process(&mut columns[..(plane.max_shell + 1) * n]);
+        let scale = 1.0 / n as f32;
+        let step = [2.0 * PI * at[0] / n as f32, 2.0 * PI * at[1] / n as f32];
+        for (value, &(kx, ky)) in out.iter_mut().zip(&frequencies) {
+            let index = kx as usize * n + ky.rem_euclid(n as i32) as usize;
+            let phase = kx as f32 * step[0] + ky as f32 * step[1];
+            *value = columns[index] * Complex32::cis(phase) * scale;
+        }
+        // A pixel that is not finite makes the mean so, whether the mask shows it or not.
+        *sound = mean.is_finite() && all_finite(out);
+    });
+    if sound.contains(&false) {
+        return Err(check::unsound(&[("images", &images)]));
+    }
+    Ok(spectra)
+}
+
+/// Refuse centres (px from the box centre) that are not finite or more than four boxes off.
+pub(crate) fn near_box(name: &'static str, centres: &[[f32; 2]], size: usize) -> Result<()> {
+    let limit = 4.0 * size as f32;
+    let far = centres.iter().find(|c| !c.iter().all(|v| v.abs() <= limit));
+    let accepted = format!("finite offsets of at most {limit} px from the box centre are needed");
+    accept(name, format!("{:?}", far.unwrap_or(&[0.0; 2])), far.is_none(), &accepted)
 }
 
 #[cfg(test)]
@@ -250,7 +273,7 @@ mod tests {
         let plane = HalfPlane::new(n, 2, 12).unwrap();
         let mut image = vec![0.0; n * n];
         image[(n / 2 + 2) * n + n / 2 - 3] = 1.0;
-        let spectrum = pack_spectra(&image, &plane, &[[-3.0, 2.0]], 10.0, 2.0);
+        let spectrum = pack_spectra(&image, &plane, &[[-3.0, 2.0]], 10.0, 2.0).unwrap();
         for value in spectrum {
             assert!(value.re > 0.02 && value.im.abs() < 1e-5, "{value}");
         }

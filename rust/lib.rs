@@ -9,8 +9,10 @@
 //!   is the particle's frequency `k = kx · R[0] + ky · R[1]` (central slice theorem);
 //! - results are the same to the last bit for any number of threads.
 
+pub mod check;
 pub mod error;
 pub mod fourier;
+pub mod frames;
 pub mod model;
 pub mod motion;
 pub mod orient;

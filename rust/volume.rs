@@ -11,6 +11,7 @@
 //! read by trilinear interpolation; the map has been divided by sinc² beforehand, which undoes what that
 //! interpolation does to it.
 
+use crate::check::{self, Argument, agree, all_finite, within};
 use crate::error::{Error, Result};
 use crate::fourier::HalfPlane;
 use num_complex::Complex32;
@@ -18,6 +19,9 @@ use rayon::prelude::*;
 
 /// Rotation as rows: `r[i]` is laboratory axis i seen in the particle's frame.
 pub type Rotation = [[f32; 3]; 3];
+
+/// Finest grid of a volume, steps per image shell: 2 is the usual one.
+pub const MOST_PAD: usize = 16;
 
 /// A view of one Fourier volume: `(2K+1, 2K+1, K+1)` values in order (z, y, x ≥ 0).
 #[derive(Debug, Clone, Copy)]
@@ -45,11 +49,12 @@ impl<'a> FourierVolume<'a> {
     /// # Errors
     /// A length that does not fit, or a volume too small to hold one shell.
     pub fn new(data: &'a [Complex32], reach: usize, pad: usize) -> Result<Self> {
-        if pad == 0 || reach < reach_for(1, pad) {
+        within("pad", pad, 1..=MOST_PAD)?;
+        if reach < reach_for(1, pad) {
             return Err(Error::bad_input(
                 "volume",
                 format!("of reach {reach} at padding {pad}"),
-                "padding ≥ 1 and reach ≥ padding + 2 are needed to hold one shell",
+                "reach ≥ padding + 2 is needed to hold one shell",
             ));
         }
         if data.len() != volume_len(reach) {
@@ -66,6 +71,18 @@ impl<'a> FourierVolume<'a> {
     #[must_use]
     pub fn max_shell(&self) -> usize {
         (self.reach - 2) / self.pad as usize
+    }
+
+    /// Refuse a plane with shells that the volume does not hold.
+    pub(crate) fn must_hold(&self, name: &'static str, plane: &HalfPlane) -> Result<()> {
+        let (given, needed) = (self.max_shell(), plane.max_shell);
+        let accepted = format!("shell {needed} is needed");
+        check::accept(name, format!("up to shell {given}"), given >= needed, &accepted)
+    }
+
+    /// The values.
+    pub(crate) fn data(&self) -> &&'a [Complex32] {
+        &self.data
     }
 
     /// The eight values round `k` (grid steps, x ≥ 0) and the fractions within the cell.
@@ -165,61 +182,66 @@ impl<'a> FourierVolume<'a> {
     }
 }
 
-/// Central slices of many rotations, n · `plane.len()` values.
-#[must_use]
-pub fn project(volume: &FourierVolume<'_>, plane: &HalfPlane, rotations: &[Rotation]) -> Vec<Complex32> {
-    let mut out = vec![Complex32::default(); rotations.len() * plane.len()];
-    out.par_chunks_mut(plane.len()).zip(rotations).for_each(|(slice, r)| volume.slice(r, plane, slice));
-    out
+/// Volumes, and which of them each frame meets.
+#[derive(Debug, Clone)]
+pub struct FrameVolumes<'a> {
+    volumes: Vec<FourierVolume<'a>>,
+    of: Vec<usize>,
 }
 
-/// Insert one spectrum into `numerator` and `denominator` (same layout as [`FourierVolume`]).
-///
-/// The exact adjoint of [`FourierVolume::slice`] on half volumes whose plane x = 0 is made whole by
-/// [`crate::reconstruct::complete_plane`]: value · weight is spread over the eight neighbours.
-pub fn insert_slice(
-    numerator: &mut [Complex32],
-    denominator: &mut [f32],
-    reach: usize,
-    pad: usize,
-    r: &Rotation,
-    plane: &HalfPlane,
-    values: &[Complex32],
-    weights: &[f32],
-) {
-    let side = 2 * reach + 1;
-    let width = reach + 1;
-    let p = pad as f32;
-    for row in &plane.rows {
-        for i in 0..row.len {
-            let at = row.start + i;
-            let w = weights[at];
-            if w <= 0.0 {
-                continue;
-            }
-            let (kx, ky) = ((row.first + i as i32) as f32 * p, row.ky as f32 * p);
-            let mut k = [0.0f32; 3];
-            for a in 0..3 {
-                k[a] = kx * r[0][a] + ky * r[1][a];
-            }
-            let mut value = values[at];
-            if k[0] < 0.0 {
-                k = [-k[0], -k[1], -k[2]];
-                value = value.conj();
-            }
-            let (x, y, z) = (k[0], k[1] + reach as f32, k[2] + reach as f32);
-            let (ix, iy, iz) = (x as usize, y as usize, z as usize);
-            let (fx, fy, fz) = (x - ix as f32, y - iy as f32, z - iz as f32);
-            for (dz, wz) in [(0, 1.0 - fz), (1, fz)] {
-                for (dy, wy) in [(0, 1.0 - fy), (1, fy)] {
-                    let base = ((iz + dz) * side + iy + dy) * width + ix;
-                    for (dx, wx) in [(0, 1.0 - fx), (1, fx)] {
-                        let share = w * wz * wy * wx;
-                        numerator[base + dx] += value * share;
-                        denominator[base + dx] += share;
-                    }
-                }
-            }
+impl<'a> FrameVolumes<'a> {
+    /// Volumes that all hold the shells of `plane`; `of` names that of each frame.
+    ///
+    /// # Errors
+    /// No volume, one that is too small, or a number of a volume that there is not.
+    pub fn new(volumes: Vec<FourierVolume<'a>>, of: Vec<usize>, plane: &HalfPlane) -> Result<Self> {
+        check::accept("volumes", "empty", !volumes.is_empty(), "a volume is needed")?;
+        for volume in &volumes {
+            volume.must_hold("volumes", plane)?;
         }
+        if let Some(number) = of.iter().find(|&&v| v >= volumes.len()) {
+            let given = format!("volume {number} of {}", volumes.len());
+            return Err(Error::bad_input(
+                "volume_of",
+                given,
+                "the number of a volume is needed for each frame",
+            ));
+        }
+        Ok(Self { volumes, of })
     }
+
+    /// Refuse another number of frames.
+    pub(crate) fn serve(&self, frames: usize) -> Result<()> {
+        agree("volume_of", self.of.len(), frames)
+    }
+
+    /// The volume of a frame.
+    pub(crate) fn of(&self, frame: usize) -> &FourierVolume<'a> {
+        &self.volumes[self.of[frame]]
+    }
+
+    /// The values of all volumes, for [`check::unsound`].
+    pub(crate) fn arguments(&self) -> Vec<(&'static str, &dyn Argument)> {
+        self.volumes.iter().map(|v| ("volumes", &v.data as &dyn Argument)).collect()
+    }
+}
+
+/// Central slices of many rotations, n · `plane.len()` values.
+///
+/// # Errors
+/// A volume without the plane's shells, matrices that are no rotations, or slices that are not finite.
+pub fn project(
+    volume: &FourierVolume<'_>,
+    plane: &HalfPlane,
+    rotations: &[Rotation],
+) -> Result<Vec<Complex32>> {
+    volume.must_hold("volume", plane)?;
+    check::rotations("rotations", rotations)?;
+    let mut out = vec![Complex32::default(); rotations.len() * plane.len()];
+    let mut sound = vec![false; rotations.len()];
+    out.par_chunks_mut(plane.len()).zip(rotations).zip(&mut sound).for_each(|((slice, r), sound)| {
+        volume.slice(r, plane, slice);
+        *sound = all_finite(slice);
+    });
+    if sound.contains(&false) { Err(check::unsound(&[("volume", &volume.data)])) } else { Ok(out) }
 }

@@ -4,8 +4,9 @@ mod common;
 
 use common::{Random, cube, product, with_threads};
 use single_rs::orient::emc::Emc;
-use single_rs::orient::index::{Indexer, RING, Rings};
+use single_rs::orient::index::Indexer;
 use single_rs::orient::intensity::Intensity;
+use single_rs::orient::polar::{RING, Rings};
 use single_rs::volume::Rotation;
 use std::f32::consts::PI;
 
@@ -14,8 +15,10 @@ const SIZE: usize = 64;
 const SPOT: f32 = 1.6;
 const FRAMES: usize = 160;
 
+const RADII: std::ops::Range<i32> = 9..20;
+
 fn rings() -> Rings {
-    Rings { radii: (9..20).map(|k| k as f32 / SIZE as f32).collect() }
+    Rings::new(RADII.map(|k| k as f32 / SIZE as f32).collect()).unwrap()
 }
 
 /// Reflections 111, 200 and 220 of a cube that stands askew.
@@ -39,7 +42,7 @@ fn spots() -> Vec<[f32; 3]> {
 /// Rings of the section of rotation `r`, free of their means, with noise of `sigma`.
 fn section(r: &Rotation, sigma: f32, random: &mut Random) -> Vec<f32> {
     let (spots, mut out) = (spots(), Vec::new());
-    for k in rings().radii {
+    for k in RADII.map(|k| k as f32 / SIZE as f32) {
         let mut ring: Vec<f32> = (0..RING)
             .map(|j| {
                 let (s, c) = (PI * j as f32 / RING as f32).sin_cos();
@@ -134,8 +137,8 @@ fn an_intensity_is_found_from_random_orientations() {
     let mut random = Random(7);
     let start: Vec<Rotation> = poses.iter().map(|_| random.rotation()).collect();
     let found = |intensity: &Intensity| -> Vec<Rotation> {
-        let indexer = Indexer::from_intensity(intensity, &directions(), &rings(), SIZE);
-        indexer.candidates(&polar, 1).iter().map(|c| c.rotation).collect()
+        let indexer = Indexer::from_intensity(intensity, &directions(), &rings(), SIZE).unwrap();
+        indexer.candidates(&polar, 1).unwrap().iter().map(|c| c.rotation).collect()
     };
     let emc = merger(&polar, &[FRAMES]);
     let mut intensity = emc.merge(&start).unwrap();

@@ -48,7 +48,7 @@ proptest! {
         let n = 2 * half;
         let plane = HalfPlane::new(n, 1, half - 1).unwrap();
         let image = noise(n, seed);
-        let found = pack_spectra(&image, &plane, &[[x, y]], radius, 4.0);
+        let found = pack_spectra(&image, &plane, &[[x, y]], radius, 4.0).unwrap();
         for (a, b) in found.iter().zip(direct(&image, &plane, [x, y], radius, 4.0)) {
             // Unit-variance noise has |X| ≈ 1; single precision over n² terms leaves 1e-5 of it.
             prop_assert!((f64::from(a.re) - b.re).hypot(f64::from(a.im) - b.im) < 1e-4, "{a} {b}");
@@ -63,7 +63,7 @@ proptest! {
         let image = noise(n, seed);
         let wrap = |v: usize, s: i32| (v as i32 - s).rem_euclid(n as i32) as usize;
         let moved: Vec<f32> = (0..n * n).map(|i| image[wrap(i / n, sy) * n + wrap(i % n, sx)]).collect();
-        let both = pack_spectra(&[image, moved].concat(), &plane, &[[0.0; 2]; 2], 40.0, 1.0);
+        let both = pack_spectra(&[image, moved].concat(), &plane, &[[0.0; 2]; 2], 40.0, 1.0).unwrap();
         let (still, moved) = both.split_at(plane.len());
         let mut back = vec![Complex32::default(); plane.len()];
         unshift(&plane, moved, [sx as f32, sy as f32], &mut back);
@@ -83,8 +83,8 @@ proptest! {
             .map(|i| at(i / n, sy).and_then(|y| at(i % n, sx).map(|x| image[y * n + x])).unwrap_or(9.0))
             .collect();
         // The disc (radius 12 + 4) stays inside of what both images hold.
-        let still = pack_spectra(&image, &plane, &[[0.0; 2]], 12.0, 4.0);
-        let followed = pack_spectra(&moved, &plane, &[[sx as f32, sy as f32]], 12.0, 4.0);
+        let still = pack_spectra(&image, &plane, &[[0.0; 2]], 12.0, 4.0).unwrap();
+        let followed = pack_spectra(&moved, &plane, &[[sx as f32, sy as f32]], 12.0, 4.0).unwrap();
         for (a, b) in still.iter().zip(&followed) {
             prop_assert!((a - b).norm() < 1e-4, "{a} {b}");
         }
@@ -96,7 +96,7 @@ fn white_noise_of_variance_v_has_power_v() {
     let n = 64;
     let plane = HalfPlane::new(n, 4, 30).unwrap();
     let images: Vec<f32> = (0..8).flat_map(|i| noise(n, i)).map(|v| 1.5 * v).collect();
-    let spectra = pack_spectra(&images, &plane, &[[0.0; 2]; 8], 60.0, 1.0);
+    let spectra = pack_spectra(&images, &plane, &[[0.0; 2]; 8], 60.0, 1.0).unwrap();
     let power = spectra.iter().map(Complex32::norm_sqr).sum::<f32>() / spectra.len() as f32;
     // 11,000 samples of an exponential distribution: 1 % (one sigma).
     assert!((power / 2.25 - 1.0).abs() < 0.04, "{power}");
@@ -105,7 +105,7 @@ fn white_noise_of_variance_v_has_power_v() {
 #[test]
 fn a_constant_image_has_no_spectrum() {
     let plane = HalfPlane::new(32, 1, 15).unwrap();
-    let spectrum = pack_spectra(&vec![7.0; 32 * 32], &plane, &[[1.3, -0.4]], 9.0, 3.0);
+    let spectrum = pack_spectra(&vec![7.0; 32 * 32], &plane, &[[1.3, -0.4]], 9.0, 3.0).unwrap();
     assert!(spectrum.iter().all(|v| v.norm() < 1e-4));
 }
 
@@ -126,7 +126,7 @@ fn unshift_is_exact_over_long_rows() {
 fn threads_do_not_change_a_bit() {
     let plane = HalfPlane::new(32, 2, 14).unwrap();
     let images: Vec<f32> = (0..9).flat_map(|i| noise(32, i)).collect();
-    let pack = || pack_spectra(&images, &plane, &[[0.4, -1.0]; 9], 10.0, 3.0);
+    let pack = || pack_spectra(&images, &plane, &[[0.4, -1.0]; 9], 10.0, 3.0).unwrap();
     assert_eq!(with_threads(1, pack), with_threads(4, pack));
 }
 

@@ -4,7 +4,8 @@ mod common;
 
 use common::{Random, cube, product, with_threads};
 use proptest::prelude::*;
-use single_rs::orient::index::{Candidate, Indexer, LatticeSpots, RING, Rings, polar_spectra};
+use single_rs::orient::index::{Candidate, Indexer, LatticeSpots};
+use single_rs::orient::polar::{RING, Rings, polar_spectra};
 use single_rs::volume::Rotation;
 use std::f32::consts::PI;
 
@@ -47,8 +48,10 @@ fn image(r: &Rotation, shift: [f32; 2], sigma: f32, random: &mut Random) -> Vec<
     out
 }
 
+const RADII: std::ops::Range<i32> = 12..50;
+
 fn rings() -> Rings {
-    Rings { radii: (12..50).map(|s| s as f32 / 128.0).collect() }
+    Rings::new(RADII.map(|s| s as f32 / 128.0).collect()).unwrap()
 }
 
 /// Reciprocal points of fcc within the rings: h, k, l all even or all odd.
@@ -115,7 +118,7 @@ fn run(count: usize, sigma: f32) -> Run {
 #[test]
 fn a_crystal_is_indexed_within_three_degrees() {
     let made = run(40, 0.3);
-    let found = Indexer::new(&spots(), &directions(), &rings()).candidates(&made.polar, 8);
+    let found = Indexer::new(&spots(), &directions(), &rings()).unwrap().candidates(&made.polar, 8).unwrap();
     let error: Vec<f32> =
         made.poses.iter().zip(found.chunks(8)).map(|(r, c)| apart(&c[0].rotation, r)).collect();
     let good = error.iter().filter(|&&e| e < 3.0).count();
@@ -149,7 +152,7 @@ fn altered_coefficients_speak_for_nothing() {
     // All of x < 10 was altered.
     weights.chunks_mut(SIZE / 2 + 1).for_each(|row| row[..10].fill(0.0));
     let polar = polar_spectra(&image, SIZE, &[[0.0; 2]], 25.0, PADDED, &rings(), &weights).unwrap();
-    for (values, k) in polar.chunks(RING).zip(rings().radii) {
+    for (values, k) in polar.chunks(RING).zip(RADII.map(|s| s as f32 / 128.0)) {
         for (j, v) in values.iter().enumerate() {
             let x = k * (PI * j as f32 / RING as f32).sin() * SIZE as f32;
             if x < 9.4 {
@@ -169,7 +172,7 @@ proptest! {
         let padded = 2 * (1.2 * radius).ceil() as usize + 1;
         let weights = vec![1.0; 32 * 17];
         let image: Vec<f32> = (0..32 * 32).map(|i| (i % 7) as f32).collect();
-        let rings = Rings { radii: vec![0.1, last] };
+        let rings = Rings::new(vec![0.1, last]).unwrap();
         for padded in padded..padded + 5 {
             if let Ok(polar) = polar_spectra(&image, 32, &[[x, y]], radius, padded, &rings, &weights) {
                 prop_assert!(polar.iter().all(|v| v.is_finite()));
@@ -186,7 +189,7 @@ fn threads_do_not_change_a_bit() {
     let few: Vec<[f32; 3]> = directions().into_iter().step_by(9).collect();
     let index = || {
         let made = run(6, 0.3);
-        (Indexer::new(&spots(), &few, &rings()).candidates(&made.polar, 5), made.polar)
+        (Indexer::new(&spots(), &few, &rings()).unwrap().candidates(&made.polar, 5).unwrap(), made.polar)
     };
     let ((a, polar), (b, again)) = (with_threads(1, index), with_threads(4, index));
     assert_eq!(polar, again);
@@ -197,11 +200,21 @@ fn threads_do_not_change_a_bit() {
 fn bad_sizes_are_named() {
     let weights = vec![1.0; 32 * 17];
     let call = |padded: usize, radii: Vec<f32>| {
-        polar_spectra(&[0.0; 1024], 32, &[[0.0; 2]], 10.0, padded, &Rings { radii }, &weights)
+        Rings::new(radii)
+            .and_then(|rings| polar_spectra(&[0.0; 1024], 32, &[[0.0; 2]], 10.0, padded, &rings, &weights))
             .unwrap_err()
             .to_string()
     };
     assert!(call(24, vec![0.2]).contains("padded is 24"));
-    assert!(call(64, vec![0.2, 0.5]).contains("radii"));
-    assert!(call(64, vec![]).contains("radii"));
+    for radii in [vec![0.2, 0.5], vec![], vec![0.2, 0.1], vec![-5.0], vec![f32::NAN], vec![1e30]] {
+        assert!(call(64, radii).contains("radii"));
+    }
+}
+
+#[test]
+fn a_frame_without_contrast_has_no_best_state() {
+    let few: Vec<[f32; 3]> = directions().into_iter().step_by(9).collect();
+    let blank = vec![0.0; rings().len() * RING];
+    let found = Indexer::new(&spots(), &few, &rings()).unwrap().candidates(&blank, 4).unwrap();
+    assert!(found.iter().all(|c| c.score == 0.0));
 }

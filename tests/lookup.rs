@@ -6,7 +6,9 @@ use common::{Random, with_threads};
 use num_complex::Complex32;
 use proptest::prelude::*;
 use single_rs::fourier::HalfPlane;
-use single_rs::orient::lookup::{AtomModel, look_up, shift_spacing};
+use single_rs::frames::PosedFrames;
+use single_rs::orient::atoms::AtomModel;
+use single_rs::orient::lookup::{look_up, shift_spacing};
 use single_rs::orient::power::SlicePower;
 use single_rs::orient::score::Match;
 use single_rs::volume::{FourierVolume, Rotation, reach_for, volume_len};
@@ -70,9 +72,11 @@ impl Scene {
         let nothing = vec![Complex32::default(); volume_len(reach)];
         let volume = FourierVolume::new(&nothing, reach, 1).unwrap();
         let table = vec![0.0; 25];
-        let power = SlicePower::new(volume, &self.plane, &self.filter, &table);
-        let model = AtomModel::new(&self.positions, &self.heights, &self.filter, power);
-        look_up(spectra, &self.plane, &model, &poses, frame_of, starts, steps)
+        let power = SlicePower::new(volume, &self.plane, &self.filter, &table).unwrap();
+        let model = AtomModel::new(&self.positions, &self.heights, &self.filter, power).unwrap();
+        let posed =
+            PosedFrames::new(spectra, &self.plane, &self.filter, &poses, starts, frame_of.to_vec()).unwrap();
+        look_up(&posed, &model, steps).unwrap()
     }
 
     fn noise(&mut self, frames: usize) -> Vec<Complex32> {
@@ -170,7 +174,7 @@ fn atoms_outside_of_the_box_count_nothing() {
     let spectra = scene.noise(1);
     let near = scene.look(&spectra, &[0, 0], &[[0.0; 2]; 2], 0);
     scene.positions.push([4000.0, 10.0, 0.0]);
-    scene.positions.push([f32::NAN, 0.0, 0.0]);
+    scene.positions.push([-9e5, 0.0, 9e5]);
     scene.heights.extend([1.0, 1.0]);
     let with_far = scene.look(&spectra, &[0, 0], &[[0.0; 2]; 2], 0);
     for (a, b) in near.iter().zip(&with_far) {

@@ -5,8 +5,9 @@ mod common;
 use common::{Random, between, turned, with_threads};
 use num_complex::Complex32;
 use single_rs::fourier::HalfPlane;
+use single_rs::frames::{Groups, PosedFrames};
 use single_rs::model::atoms::Model;
-use single_rs::model::gradient::{Frames, gradients};
+use single_rs::model::gradient::{GainedFrames, gradients};
 use single_rs::model::grid::Grid;
 use single_rs::model::normal::{PairTable, factorise, inverse_blocks, pair_matrix, solve, subtract_poses};
 use single_rs::model::pose::{polish_to_model, project_model, score_model};
@@ -153,11 +154,10 @@ fn disturbed_poses_come_back_and_errors_are_right() {
     let weights = vec![1.0 / (noise * noise); scene.grid.plane.len()];
     let start: Vec<Rotation> = poses.iter().map(|r| turned(r, [0.02, -0.015, 0.02])).collect();
     let moved: Vec<[f32; 2]> = shifts.iter().map(|t| [t[0] + 0.3, t[1] - 0.3]).collect();
-    let every: Vec<usize> = (0..poses.len()).collect();
-    let limits = PolishLimits { iterations: 20, max_turn: 0.1, max_shift: 2.0 };
+    let limits = PolishLimits::new(20, 0.1, 2.0).unwrap();
     let run = || {
-        let model = scene.model();
-        polish_to_model(&spectra, &scene.grid, &weights, &model, &start, &moved, &[], &every, limits)
+        let posed = PosedFrames::one_each(&spectra, &scene.grid.plane, &weights, &start, &moved).unwrap();
+        polish_to_model(&posed, &scene.model(), &[], limits).unwrap()
     };
     let found = run();
     let mut chi = [0.0; 5];
@@ -183,9 +183,10 @@ fn scores_are_overlap_and_power_at_the_best_shift() {
     let t = [1.2f32, -0.7];
     let spectrum = scene.image(&r, t);
     let weights = vec![2.0; scene.grid.plane.len()];
-    let window = ShiftWindow { steps: 4, spacing: 0.4 };
-    let found =
-        score_model(&spectrum, &scene.grid, &weights, &scene.model(), &[r], &[[0.9, -0.9]], &[0], window);
+    let window = ShiftWindow::new(4, 0.4).unwrap();
+    let (poses, shifts) = ([r], [[0.9, -0.9]]);
+    let posed = PosedFrames::one_each(&spectrum, &scene.grid.plane, &weights, &poses, &shifts).unwrap();
+    let found = score_model(&posed, &scene.model(), window).unwrap();
     let power = 2.0 * dot(&spectrum, &spectrum);
     assert!((f64::from(found[0].power) / power - 1.0).abs() < 1e-3);
     // Peaks of b are parabolas only near their tops.
@@ -205,15 +206,9 @@ fn gradients_are_those_of_the_misfit_for_any_number_of_threads() {
     let (weights, gains) = (vec![1.0 / (noise * noise); m], vec![0.8f32; 40]);
     let groups: Vec<i32> = (0..40).map(|i| i / 20).collect();
     let run = |scene: &Scene| {
-        let frames = Frames {
-            spectra: &spectra,
-            weights: &weights,
-            gains: &gains,
-            rotations: &poses,
-            shifts: &shifts,
-            depths: &[],
-        };
-        gradients(&frames, &scene.grid, &scene.model(), &groups, 2, 0.0)
+        let posed = PosedFrames::one_each(&spectra, &scene.grid.plane, &weights, &poses, &shifts).unwrap();
+        let frames = GainedFrames::new(posed, &gains, &[]).unwrap();
+        gradients(&frames, &scene.model(), Groups::new(&groups, 2).unwrap(), 0.0).unwrap()
     };
     let found = run(&scene);
     let alone = with_threads(1, || run(&scene));
@@ -262,8 +257,8 @@ fn normal_matrix_is_that_of_plane_waves_and_free_poses_take_rigid_motion_away() 
             [across as f32, (along - across) as f32]
         })
         .collect();
-    let table = PairTable { values: &values, step };
-    let mut matrix = pair_matrix(&scene.positions, &scene.heights, &poses, table);
+    let table = PairTable::new(&values, step).unwrap();
+    let mut matrix = pair_matrix(&model, &poses, table).unwrap();
     let n = 18;
     let sum_of = |a: usize, b: usize, i: usize, j: usize| -> f64 {
         let mut total = 0.0;
@@ -284,7 +279,7 @@ fn normal_matrix_is_that_of_plane_waves_and_free_poses_take_rigid_motion_away() 
         let (exact, given) = (sum_of(a, b, i, j), matrix[(3 * a + i) * n + 3 * b + j]);
         assert!((exact - given).abs() < 0.02 * top, "{a} {b} {i} {j}: {exact} {given} of {top}");
     }
-    subtract_poses(&mut matrix, &scene.grid, &model, &poses, &vec![1.0; m]);
+    subtract_poses(&mut matrix, &scene.grid.plane, &model, &poses, &vec![1.0; m]).unwrap();
     let full = |i: usize, j: usize| matrix[i.max(j) * n + i.min(j)];
     for axis in 0..3 {
         // A common shift leaves every frame as it was at another pose.
@@ -311,18 +306,21 @@ fn factor_solves_and_inverts() {
     factorise(&mut matrix, n).unwrap();
     let side: Vec<f64> = (0..n).map(|_| random.normal()).collect();
     let mut x = side.clone();
-    solve(&matrix, n, &mut x);
+    solve(&matrix, n, &mut x).unwrap();
     for i in 0..n {
         let back: f64 = (0..n).map(|j| full[i * n + j] * x[j]).sum();
         assert!((back - side[i]).abs() < 1e-8);
     }
-    let blocks = inverse_blocks(&matrix, n);
+    let blocks = inverse_blocks(&matrix, n).unwrap();
     for at in [0, 7, 49] {
         let mut column = vec![0.0; n];
         column[3 * at + 1] = 1.0;
-        solve(&matrix, n, &mut column);
+        solve(&matrix, n, &mut column).unwrap();
         (0..3).for_each(|i| assert!((blocks[9 * at + 3 * i + 1] - column[3 * at + i]).abs() < 1e-10));
     }
     let mut bad = vec![0.0; 9];
     assert!(factorise(&mut bad, 3).is_err());
+    assert!(
+        solve(&bad, 3, &mut [1.0; 3]).unwrap_err().to_string().starts_with("factor is 0 on its diagonal")
+    );
 }

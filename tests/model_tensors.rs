@@ -5,8 +5,9 @@ mod common;
 use common::{Random, between, turned};
 use num_complex::Complex32;
 use single_rs::fourier::HalfPlane;
+use single_rs::frames::{Groups, PosedFrames};
 use single_rs::model::atoms::{Model, Tensor};
-use single_rs::model::gradient::{Frames, Gradients, gradients};
+use single_rs::model::gradient::{GainedFrames, Gradients, gradients};
 use single_rs::model::grid::Grid;
 use single_rs::model::pose::{polish_to_model, project_model};
 use single_rs::orient::polish::PolishLimits;
@@ -89,15 +90,10 @@ impl Scene {
 
     fn sums(&self, spectra: &[Complex32], depths: &[f32]) -> Gradients {
         let weights = vec![1.0 / (self.noise * self.noise); self.grid.plane.len()];
-        let frames = Frames {
-            spectra,
-            weights: &weights,
-            gains: &[1.0; FRAMES],
-            rotations: &self.poses,
-            shifts: &self.shifts,
-            depths,
-        };
-        gradients(&frames, &self.grid, &self.model(), &[0; FRAMES], 1, 0.0)
+        let posed =
+            PosedFrames::one_each(spectra, &self.grid.plane, &weights, &self.poses, &self.shifts).unwrap();
+        let frames = GainedFrames::new(posed, &[1.0; FRAMES], depths).unwrap();
+        gradients(&frames, &self.model(), Groups::new(&[0; FRAMES], 1).unwrap(), 0.0).unwrap()
     }
 }
 
@@ -171,20 +167,10 @@ fn poses_come_back_with_tensors() {
     let scene = Scene::new();
     let spectra = project_model(&scene.grid, &scene.model(), &scene.poses, &scene.shifts);
     let start: Vec<Rotation> = scene.poses.iter().map(|r| turned(r, [0.02, -0.015, 0.02])).collect();
-    let every: Vec<usize> = (0..FRAMES).collect();
-    let limits = PolishLimits { iterations: 40, max_turn: 0.1, max_shift: 2.0 };
+    let limits = PolishLimits::new(40, 0.1, 2.0).unwrap();
     let weights = vec![100.0; scene.grid.plane.len()];
-    let found = polish_to_model(
-        &spectra,
-        &scene.grid,
-        &weights,
-        &scene.model(),
-        &start,
-        &scene.shifts,
-        &[],
-        &every,
-        limits,
-    );
+    let posed = PosedFrames::one_each(&spectra, &scene.grid.plane, &weights, &start, &scene.shifts).unwrap();
+    let found = polish_to_model(&posed, &scene.model(), &[], limits).unwrap();
     for (p, r) in found.iter().zip(&scene.poses) {
         let turn = between(r, &p.rotation).iter().map(|v| v * v).sum::<f64>().sqrt();
         // Without noise nothing but the last step is left; a wrong gradient would end elsewhere.

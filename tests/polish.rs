@@ -5,12 +5,15 @@ mod common;
 use common::{Particle, Random, between, turned, with_threads};
 use num_complex::Complex32;
 use single_rs::fourier::HalfPlane;
+use single_rs::frames::PosedFrames;
 use single_rs::orient::polish::{PolishLimits, Polished, polish};
-use single_rs::volume::{FourierVolume, Rotation, reach_for};
+use single_rs::volume::{FourierVolume, FrameVolumes, Rotation, reach_for};
 
 const SIZE: usize = 64;
 const SHELL: usize = 24;
-const LIMITS: PolishLimits = PolishLimits { iterations: 30, max_turn: 0.1, max_shift: 2.0 };
+fn limits() -> PolishLimits {
+    PolishLimits::new(30, 0.1, 2.0).unwrap()
+}
 
 struct Scene {
     plane: HalfPlane,
@@ -46,10 +49,11 @@ impl Scene {
         shifts: &[[f32; 2]],
         limits: PolishLimits,
     ) -> Vec<Polished> {
-        let volumes = [FourierVolume::new(&self.data, reach_for(SHELL, 4), 4).unwrap()];
-        let every: Vec<usize> = (0..start.len()).collect();
+        let volume = FourierVolume::new(&self.data, reach_for(SHELL, 4), 4).unwrap();
+        let volumes = FrameVolumes::new(vec![volume], vec![0; start.len()], &self.plane).unwrap();
         let weights = vec![weight; self.plane.len()];
-        polish(spectra, &self.plane, &weights, &volumes, &vec![0; start.len()], start, shifts, &every, limits)
+        let posed = PosedFrames::one_each(spectra, &self.plane, &weights, start, shifts).unwrap();
+        polish(&posed, &volumes, limits).unwrap()
     }
 
     /// Poses turned by `angle` rad about random axes and moved by `distance` px.
@@ -77,7 +81,7 @@ impl Scene {
 fn disturbed_poses_come_back() {
     let scene = Scene::new(40);
     let (start, shifts) = scene.disturbed(2f64.to_radians(), 0.5);
-    let found = scene.polish(&scene.spectra(), 1.0, &start, &shifts, LIMITS);
+    let found = scene.polish(&scene.spectra(), 1.0, &start, &shifts, limits());
     for (i, p) in found.iter().enumerate() {
         let turn =
             between(&scene.poses[i], &p.rotation).iter().map(|v| v * v).sum::<f64>().sqrt().to_degrees();
@@ -102,8 +106,8 @@ fn the_scale_is_free() {
     let (start, shifts) = scene.disturbed(1f64.to_radians(), 0.3);
     let once = scene.spectra();
     let thrice: Vec<Complex32> = once.iter().map(|v| v * 3.0).collect();
-    let a = scene.polish(&once, 1.0, &start, &shifts, LIMITS);
-    let b = scene.polish(&thrice, 1.0, &start, &shifts, LIMITS);
+    let a = scene.polish(&once, 1.0, &start, &shifts, limits());
+    let b = scene.polish(&thrice, 1.0, &start, &shifts, limits());
     for (a, b) in a.iter().zip(&b) {
         let turn = between(&a.rotation, &b.rotation).iter().map(|v| v.abs()).sum::<f64>();
         assert!(turn < 1e-4 && (a.shift[0] - b.shift[0]).abs() < 1e-3, "{turn}");
@@ -122,7 +126,7 @@ fn stated_errors_are_the_scatter() {
     let mut random = Random(99);
     spectra.iter_mut().for_each(|v| *v += random.complex() * noise.sqrt());
     let start: Vec<[f32; 2]> = scene.shifts.iter().map(|t| t.map(|v| v as f32)).collect();
-    let found = scene.polish(&spectra, 1.0 / noise, &scene.poses, &start, LIMITS);
+    let found = scene.polish(&spectra, 1.0 / noise, &scene.poses, &start, limits());
     let mut square = [0.0f64; 5];
     for (i, p) in found.iter().enumerate() {
         let turn = between(&scene.poses[i], &p.rotation);
@@ -141,7 +145,7 @@ fn stated_errors_are_the_scatter() {
 fn limits_hold() {
     let scene = Scene::new(20);
     let (start, shifts) = scene.disturbed(3f64.to_radians(), 1.0);
-    let limits = PolishLimits { iterations: 20, max_turn: 0.02, max_shift: 0.2 };
+    let limits = PolishLimits::new(20, 0.02, 0.2).unwrap();
     for (i, p) in scene.polish(&scene.spectra(), 1.0, &start, &shifts, limits).iter().enumerate() {
         let turn = between(&start[i], &p.rotation).iter().map(|v| v * v).sum::<f64>().sqrt();
         let moved = (p.shift[0] - shifts[i][0]).hypot(p.shift[1] - shifts[i][1]);
@@ -155,9 +159,9 @@ fn polishing_never_loses_likelihood() {
     let (start, shifts) = scene.disturbed(4f64.to_radians(), 0.8);
     let spectra = scene.spectra();
     let gain = |p: &Polished| p.overlap.max(0.0).powi(2) / p.power;
-    let still = PolishLimits { iterations: 0, ..LIMITS };
+    let still = PolishLimits::new(0, 0.1, 2.0).unwrap();
     let before = scene.polish(&spectra, 1.0, &start, &shifts, still);
-    let after = scene.polish(&spectra, 1.0, &start, &shifts, LIMITS);
+    let after = scene.polish(&spectra, 1.0, &start, &shifts, limits());
     for (a, b) in before.iter().zip(&after) {
         assert!(gain(b) >= gain(a));
     }
@@ -169,7 +173,7 @@ fn an_empty_volume_knows_nothing() {
     let mut scene = Scene::new(2);
     let spectra = scene.spectra();
     scene.data.fill(Complex32::default());
-    let found = scene.polish(&spectra, 1.0, &scene.poses, &[[0.0; 2]; 2], LIMITS);
+    let found = scene.polish(&spectra, 1.0, &scene.poses, &[[0.0; 2]; 2], limits());
     for (p, r) in found.iter().zip(&scene.poses) {
         assert_eq!(p.rotation, *r);
         assert!(p.power == 0.0 && p.error.iter().all(|e| e.is_infinite()));
@@ -181,7 +185,7 @@ fn threads_do_not_change_a_bit() {
     let scene = Scene::new(12);
     let (start, shifts) = scene.disturbed(2f64.to_radians(), 0.5);
     let spectra = scene.spectra();
-    let run = || scene.polish(&spectra, 1.0, &start, &shifts, LIMITS);
+    let run = || scene.polish(&spectra, 1.0, &start, &shifts, limits());
     for (a, b) in with_threads(1, run).iter().zip(&with_threads(4, run)) {
         assert_eq!((a.rotation, a.shift, a.overlap, a.error), (b.rotation, b.shift, b.overlap, b.error));
     }

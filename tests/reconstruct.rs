@@ -4,8 +4,10 @@ mod common;
 
 use common::{Particle, Random, with_threads};
 use num_complex::Complex32;
+use single_rs::error::Result;
 use single_rs::fourier::HalfPlane;
-use single_rs::reconstruct::insert;
+use single_rs::frames::{Groups, PosedFrames};
+use single_rs::reconstruct::{Accumulator, insert};
 use single_rs::volume::{FourierVolume, Rotation, project, reach_for};
 
 const SIZE: usize = 32;
@@ -18,6 +20,19 @@ struct Views {
     poses: Vec<Rotation>,
     shifts: Vec<[f32; 2]>,
     spectra: Vec<Complex32>,
+}
+
+impl Views {
+    fn insert(
+        &self,
+        weights: &[f32],
+        gain: &[f32],
+        groups: &[i32],
+        count: usize,
+    ) -> Result<Vec<Accumulator>> {
+        let posed = PosedFrames::one_each(&self.spectra, &self.plane, weights, &self.poses, &self.shifts)?;
+        insert(&posed, gain, Groups::new(groups, count)?, PAD)
+    }
 }
 
 fn views(count: usize) -> Views {
@@ -36,14 +51,13 @@ fn a_smooth_volume_comes_back() {
     let v = views(600);
     let weights = vec![0.5; v.plane.len()];
     let gain: Vec<f32> = (0..600).map(|i| 0.5 + (i % 3) as f32).collect();
-    let sums =
-        insert(&v.spectra, &v.plane, &weights, &gain, &v.poses, &v.shifts, &vec![0; 600], 1, PAD).unwrap();
+    let sums = v.insert(&weights, &gain, &vec![0; 600], 1).unwrap();
     let back: Vec<Complex32> =
         sums[0].numerator.iter().zip(&sums[0].denominator).map(|(n, &d)| n / d.max(1e-6)).collect();
     let volume = FourierVolume::new(&back, reach_for(SHELL, PAD), PAD).unwrap();
     let mut random = Random(77);
     let fresh: Vec<Rotation> = (0..20).map(|_| random.rotation()).collect();
-    let found = project(&volume, &v.plane, &fresh);
+    let found = project(&volume, &v.plane, &fresh).unwrap();
     let exact: Vec<Complex32> = fresh.iter().flat_map(|r| v.particle.image(&v.plane, r, [0.0; 2])).collect();
     // The outermost shell borders on cells no frame reached; inside, interpolating twice costs a few percent.
     let inner: Vec<bool> =
@@ -62,8 +76,8 @@ fn groups_are_parts_of_the_whole() {
     let weights: Vec<f32> = (0..v.plane.len()).map(|i| 1.0 + (i % 5) as f32).collect();
     let gain = vec![1.0; 40];
     let part: Vec<i32> = (0..40).map(|i| i % 3).collect();
-    let one = insert(&v.spectra, &v.plane, &weights, &gain, &v.poses, &v.shifts, &[0; 40], 1, PAD).unwrap();
-    let three = insert(&v.spectra, &v.plane, &weights, &gain, &v.poses, &v.shifts, &part, 3, PAD).unwrap();
+    let one = v.insert(&weights, &gain, &[0; 40], 1).unwrap();
+    let three = v.insert(&weights, &gain, &part, 3).unwrap();
     for i in 0..one[0].numerator.len() {
         let sum: Complex32 = three.iter().map(|s| s.numerator[i]).sum();
         let density: f32 = three.iter().map(|s| s.denominator[i]).sum();
@@ -74,8 +88,8 @@ fn groups_are_parts_of_the_whole() {
     // A negative group and a weight of zero leave a frame out; no other frame notices.
     let some: Vec<i32> = (0..40).map(|i| if i % 2 == 0 { 0 } else { -1 }).collect();
     let light: Vec<f32> = (0..40).map(|i| if i % 2 == 0 { 1.0 } else { 0.0 }).collect();
-    let a = insert(&v.spectra, &v.plane, &weights, &gain, &v.poses, &v.shifts, &some, 1, PAD).unwrap();
-    let b = insert(&v.spectra, &v.plane, &weights, &light, &v.poses, &v.shifts, &[0; 40], 1, PAD).unwrap();
+    let a = v.insert(&weights, &gain, &some, 1).unwrap();
+    let b = v.insert(&weights, &light, &[0; 40], 1).unwrap();
     assert_eq!(a[0].numerator, b[0].numerator);
     assert_eq!(a[0].denominator, b[0].denominator);
 }
@@ -84,8 +98,7 @@ fn groups_are_parts_of_the_whole() {
 fn the_plane_of_symmetry_is_whole() {
     let v = views(25);
     let weights = vec![1.0; v.plane.len()];
-    let sums =
-        insert(&v.spectra, &v.plane, &weights, &[1.0; 25], &v.poses, &v.shifts, &[0; 25], 1, PAD).unwrap();
+    let sums = v.insert(&weights, &[1.0; 25], &[0; 25], 1).unwrap();
     let reach = reach_for(SHELL, PAD);
     let (points, width) = ((2 * reach + 1) * (2 * reach + 1), reach + 1);
     for i in 0..points {
@@ -100,8 +113,7 @@ fn threads_do_not_change_a_bit() {
     let v = views(30);
     let weights = vec![1.0; v.plane.len()];
     let group: Vec<i32> = (0..30).map(|i| i % 4).collect();
-    let run =
-        || insert(&v.spectra, &v.plane, &weights, &[1.0; 30], &v.poses, &v.shifts, &group, 4, PAD).unwrap();
+    let run = || v.insert(&weights, &[1.0; 30], &group, 4).unwrap();
     for (a, b) in with_threads(1, run).iter().zip(&with_threads(4, run)) {
         assert_eq!(a.numerator, b.numerator);
         assert_eq!(a.denominator, b.denominator);
@@ -113,13 +125,26 @@ fn lists_that_disagree_are_named() {
     let v = views(3);
     let m = v.plane.len();
     let weights = vec![1.0; m];
-    let call = |weights: &[f32], gain: &[f32], spectra: &[Complex32]| {
-        insert(spectra, &v.plane, weights, gain, &v.poses, &v.shifts, &[0; 3], 1, PAD)
-            .unwrap_err()
-            .to_string()
+    let call = |weights: &[f32], gain: &[f32], groups: &[i32]| {
+        v.insert(weights, gain, groups, 1).map(drop).unwrap_err().to_string()
     };
-    let short = call(&weights[1..], &[1.0; 3], &v.spectra);
-    assert!(short.contains(&format!("{} weights", m - 1)) && short.contains(&format!("3 × {m}")), "{short}");
-    assert!(call(&weights, &[1.0; 3], &v.spectra[1..]).contains("spectra"));
-    assert!(call(&weights, &[1.0; 2], &v.spectra).contains("3 of each"));
+    let short = call(&weights[1..], &[1.0; 3], &[0; 3]);
+    assert_eq!(short, format!("weights is {} values; {m} are needed", m - 1));
+    assert!(call(&weights, &[1.0; 2], &[0; 3]).starts_with("frame_weights is 2 values; 3"));
+    assert!(call(&weights, &[1.0; 3], &[0; 2]).starts_with("groups is 2 values; 3"));
+    assert!(call(&weights, &[1.0; 3], &[0, 0, 1]).starts_with("groups is group 1 of 1"));
+    assert!(
+        call(&weights, &[1.0, f32::NAN, 1.0], &[0; 3]).starts_with("frame_weights is not finite at number 1")
+    );
+}
+
+#[test]
+fn sums_that_leave_single_precision_are_refused() {
+    let mut v = views(2);
+    let weights = vec![1.0; v.plane.len()];
+    let call = |v: &Views| v.insert(&weights, &[1.0; 2], &[0; 2], 1).map(drop).unwrap_err().to_string();
+    v.spectra[5] = Complex32::new(f32::NAN, 0.0);
+    assert!(call(&v).starts_with("spectra is not finite at number 5"));
+    v.spectra[5] = Complex32::new(2e38, 0.0);
+    assert!(call(&v).starts_with("spectra is as large as 2.000e38"));
 }

@@ -87,7 +87,7 @@ def write_particle(folder: Path, seed: int = 0) -> None:
     score = rng.normal(30, 4, FRAMES)
     poses = Poses(
         rotations=rotations, shifts=np.zeros((FRAMES, 2)), score=score, confidence=1 / (1 + np.exp(24 - score)),
-        half=half.astype(np.int8), weight=np.ones(FRAMES), frames=np.arange(FRAMES), width=np.full(FRAMES, 0.3),
+        half=half.astype(np.int8), weight=(half > 0) * 1.0, frames=np.arange(FRAMES), width=np.full(FRAMES, 0.3),
     )  # fmt: skip
     write_poses(folder / "poses.star", poses, "stack.mrcs", PIXEL, BOX)
     frequency = np.arange(BOX // 2 + 1) / (BOX * PIXEL)
@@ -153,6 +153,7 @@ def write_run(folder: Path) -> Path:
             "particle_00/orient": {"seconds": 80.4, "peak_memory_mb": 512.5},
             "particle_01/orient": {"seconds": 60.2, "peak_memory_mb": 500, "failed": "ConvergenceError: no pose"},
         },
+        "verdicts": {"particle_00": {"verdict": "solved"}, "particle_01": {"verdict": "failed"}},
         "config": {"motion": {"b_factor": 100.0, "patches": None}, "orient": {"step": 3.0}},
     }  # fmt: skip
     (folder / "run.json").write_text(json.dumps(info), encoding="utf-8")

@@ -5,8 +5,9 @@ mod common;
 use common::{Particle, Random, with_threads};
 use num_complex::Complex32;
 use single_rs::fourier::HalfPlane;
+use single_rs::frames::PosedFrames;
 use single_rs::orient::score::{Match, ShiftWindow, score_candidates};
-use single_rs::volume::{FourierVolume, Rotation, project, reach_for};
+use single_rs::volume::{FourierVolume, FrameVolumes, Rotation, project, reach_for};
 use std::f32::consts::TAU;
 
 const SIZE: usize = 64;
@@ -36,7 +37,7 @@ impl Scene {
 
     /// Slices moved by the given shifts (px).
     fn moved(&self, shifts: &[[f32; 2]]) -> Vec<Complex32> {
-        let mut slices = project(&self.volume(), &self.plane, &self.poses);
+        let mut slices = project(&self.volume(), &self.plane, &self.poses).unwrap();
         let at = self.plane.frequencies();
         for (slice, t) in slices.chunks_mut(self.plane.len()).zip(shifts) {
             for (v, &(x, y)) in slice.iter_mut().zip(&at) {
@@ -53,9 +54,12 @@ impl Scene {
         poses: &[Rotation],
         window: ShiftWindow,
     ) -> Vec<Match> {
-        let volumes = [self.volume()];
         let of = vec![0; spectra.len() / self.plane.len()];
-        score_candidates(spectra, &self.plane, &self.weights, &volumes, &of, poses, frame_of, window)
+        let volumes = FrameVolumes::new(vec![self.volume()], of, &self.plane).unwrap();
+        let shifts = vec![[0.0; 2]; poses.len()];
+        let posed =
+            PosedFrames::new(spectra, &self.plane, &self.weights, poses, &shifts, frame_of.to_vec()).unwrap();
+        score_candidates(&posed, &volumes, window).unwrap()
     }
 }
 
@@ -69,7 +73,7 @@ fn a_shift_on_the_grid_is_found_exactly() {
     let shifts: Vec<[f32; 2]> =
         (0..20).map(|_| [0; 2].map(|_| ((random.uniform() * 9.0).floor() as f32 - 4.0) * QUARTER)).collect();
     let every: Vec<usize> = (0..20).collect();
-    let window = ShiftWindow { steps: 6, spacing: QUARTER };
+    let window = ShiftWindow::new(6, QUARTER).unwrap();
     let found = scene.score(&scene.moved(&shifts), &every, &scene.poses, window);
     for (m, t) in found.iter().zip(&shifts) {
         // A parabola through a curve that is not quite even beside its top moves it by a few hundredths.
@@ -88,7 +92,7 @@ fn shifts_between_grid_points_are_found() {
     let spectra = scene.moved(&shifts);
     // A parabola along each axis misses the fourth order and the mixed term of the peak; both shrink with the spacing.
     for (part, steps, typical, worst, least) in [(1.0, 6, 0.04, 0.1, 0.88), (0.5, 12, 0.015, 0.04, 0.97)] {
-        let window = ShiftWindow { steps, spacing: part * QUARTER };
+        let window = ShiftWindow::new(steps, part * QUARTER).unwrap();
         let found = scene.score(&spectra, &every, &scene.poses, window);
         let off = |(m, t): (&Match, &[f32; 2])| (m.shift[0] - t[0]).hypot(m.shift[1] - t[1]);
         let error: Vec<f32> = found.iter().zip(&shifts).map(off).collect();
@@ -106,9 +110,9 @@ fn the_sums_are_their_definition() {
     // One point in the window: b at zero shift and a, for a pose that has nothing to do with the frame.
     let scene = Scene::new(4);
     let spectra = scene.moved(&[[0.7, -1.1]; 4]);
-    let window = ShiftWindow { steps: 0, spacing: 1.0 };
+    let window = ShiftWindow::new(0, 1.0).unwrap();
     let found = scene.score(&spectra, &[2, 0, 1, 3], &scene.poses, window);
-    let slices = project(&scene.volume(), &scene.plane, &scene.poses);
+    let slices = project(&scene.volume(), &scene.plane, &scene.poses).unwrap();
     let m = scene.plane.len();
     for (i, (found, frame)) in found.iter().zip([2, 0, 1, 3]).enumerate() {
         let (mut a, mut b) = (0.0f64, 0.0f64);
@@ -128,7 +132,7 @@ fn the_true_pose_wins() {
     let scene = Scene::new(30);
     let shifts = vec![[0.4, -0.9]; 30];
     let spectra = scene.moved(&shifts);
-    let window = ShiftWindow { steps: 3, spacing: QUARTER };
+    let window = ShiftWindow::new(3, QUARTER).unwrap();
     for frame in [0, 7, 29] {
         let found = scene.score(&spectra, &[frame; 30], &scene.poses, window);
         let gain: Vec<f32> = found.iter().map(|m| 2.0 * m.overlap - m.power).collect();
@@ -142,7 +146,7 @@ fn threads_do_not_change_a_bit() {
     let scene = Scene::new(40);
     let spectra = scene.moved(&[[0.3, 0.2]; 40]);
     let every: Vec<usize> = (0..40).rev().collect();
-    let window = ShiftWindow { steps: 2, spacing: QUARTER };
+    let window = ShiftWindow::new(2, QUARTER).unwrap();
     let run = || scene.score(&spectra, &every, &scene.poses, window);
     let bits = |found: Vec<Match>| -> Vec<[u32; 4]> {
         found.iter().map(|m| [m.overlap, m.power, m.shift[0], m.shift[1]].map(f32::to_bits)).collect()

@@ -62,14 +62,6 @@ def _infinite(tmp):
     return _movie(tmp / "in.mrc", data), "frame 9 holds NaN or infinite"
 
 
-def _frames_last(tmp):
-    return _movie(tmp / "in.mrc", _noise(32, 32, 10)), "numpy.transpose(data, (2, 0, 1))"
-
-
-def _frames_in_the_middle(tmp):
-    return _movie(tmp / "in.mrc", _noise(32, 10, 32)), "numpy.transpose(data, (1, 0, 2))"
-
-
 def _complex(tmp):
     return _movie(tmp / "in.mrc", _noise(10, 32, 32).astype(np.complex64)), "mode 4"
 
@@ -127,8 +119,6 @@ CASES = [
     _one_frame,
     _nan,
     _infinite,
-    _frames_last,
-    _frames_in_the_middle,
     _complex,
     _not_mrc,
     _empty,

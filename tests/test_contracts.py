@@ -142,7 +142,7 @@ def test_importing_the_package_is_cheap():
     """The package alone must not load what only some stages need."""
     code = (
         "import sys, single_rs, single_rs.pipeline.entry; "
-        "heavy = {'matplotlib', 'plotly', 'ase', 'spglib', 'pandas', 'torch'} & set(sys.modules); "
+        "heavy = {'matplotlib', 'jinja2', 'ase', 'spglib', 'pandas', 'torch'} & set(sys.modules); "
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True, stdin=subprocess.DEVNULL)
@@ -155,11 +155,12 @@ def test_the_version_is_one():
 
 
 def _probe(what: str, threads: int) -> dict[str, str]:
-    """Run the probe in a process of its own, with the environment that the command line makes for itself."""
+    """Run the probe in a process of its own, with as many threads for the kernels and for the BLAS."""
     path = str(Path(__file__).with_name("threads_probe.py"))
     code = (
         "import runpy, sys; from single_rs.cli.options import use_threads; assert 'numpy' not in sys.modules; "
-        f"use_threads({threads}); sys.argv[1:] = [{what!r}]; runpy.run_path({path!r}, run_name='__main__')"
+        f"use_threads({threads}); import os; os.environ['OPENBLAS_NUM_THREADS'] = '{threads}'; "
+        f"sys.argv[1:] = [{what!r}]; runpy.run_path({path!r}, run_name='__main__')"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, stdin=subprocess.DEVNULL)
     assert done.returncode == 0, done.stderr

@@ -15,7 +15,7 @@ from single_rs.pipeline.handedness import flip_positions, flip_rotations
 from single_rs.pipeline.particle import ParticleResult
 from single_rs.records import Poses, Track
 from single_rs.simulate import SimulatedMovie
-from single_rs.store.layout import ATOMS, TRACK_FILE
+from single_rs.store.layout import ATOMS, TRACKS
 
 FRAMES = 16
 
@@ -43,10 +43,9 @@ def _found(truth, particle, folder):
     n, turn = len(frames), Rotation.random(random_state=particle).as_matrix()
     # x_found = -turn·x and R_found = F R turnᵀ give the same images as x and R.
     rotations = flip_rotations(truth.rotations[particle][frames] @ turn.T)
-    ones = np.ones(n)
     write_poses(
         folder / "poses.star",
-        Poses(rotations, np.zeros((n, 2)), ones, ones, np.ones(n, np.int8), ones, frames),
+        Poses.known(rotations, np.zeros((n, 2)), frames),
         "s",
         0.4,
         64,
@@ -57,7 +56,7 @@ def _found(truth, particle, folder):
     nothing = np.zeros(len(x), int)
     write_xyz(folder / ATOMS, Particle(atoms, nothing, nothing, nothing.astype(bool), box=64, pixel_size=0.4))
     path = truth.centres[frames, particle] + truth.drift[frames] + [0.3, -0.4]
-    return Track(frames, path[:, 0], path[:, 1], ones, 20.0, 1.0), ParticleResult(
+    return Track(frames, path[:, 0], path[:, 1], np.ones(n), 20.0, 1.0), ParticleResult(
         folder,
         "solved",
         ("it is the truth",),
@@ -68,7 +67,7 @@ def _found(truth, particle, folder):
 def test_the_demo_scores_each_particle_against_its_own_truth(tmp_path, truth, monkeypatch, capsys):
     def run(movie, pixel_size, element, out, config, seed, progress=None):
         both = [_found(truth[0], p, out / f"particle_{i:02d}") for i, p in enumerate((1, 0))]
-        write_tracks(out / TRACK_FILE, [t for t, _ in both], 0.358)
+        write_tracks(out / TRACKS, [t for t, _ in both], 0.358)
         return RunResult(out, tuple(r for _, r in both))
 
     monkeypatch.setattr(demo, "run", run)
@@ -93,7 +92,7 @@ def test_a_particle_without_results_is_shown_with_dashes(tmp_path, truth, monkey
         frames = np.arange(FRAMES)
         path = truth[0].centres[:, 0] + truth[0].drift
         (out / "particle_00").mkdir()
-        write_tracks(out / TRACK_FILE, [Track(frames, *path.T, np.ones(FRAMES), 20.0, 1.0)], 0.358)
+        write_tracks(out / TRACKS, [Track(frames, *path.T, np.ones(FRAMES), 20.0, 1.0)], 0.358)
         return RunResult(out, (ParticleResult(out / "particle_00", "failed", ("no",), {}),))
 
     monkeypatch.setattr(demo, "run", run)

@@ -1,4 +1,4 @@
-"""Frames that sit in several mates alike come together; which start is followed, and which one is kept."""
+"""Frames divided between equivalent mates come together; which engine is followed, and which one is kept."""
 
 from __future__ import annotations
 
@@ -16,18 +16,17 @@ from single_rs.orient.agreement import (
     MOST_JUMPS,
     agreement,
     better_of,
-    jump_share,
-    seems_divided,
+    has_pose_ambiguity,
 )
-from single_rs.orient.indexing.lattice import States
+from single_rs.orient.indexing.lattice import OrientationCandidates
 from single_rs.orient.indexing.symmetry import Candidates
 from single_rs.orient.indexing.template import lattice_template
-from single_rs.orient.indexing.transition import Chain
-from single_rs.orient.search.half import _divided, _lay_on_longest_run
+from single_rs.orient.indexing.transition import TransitionModel
+from single_rs.orient.search.half import _align_to_longest_run, _is_ambiguous
 from single_rs.orient.search.round import fold_of
 from single_rs.orient.search.segments import longest_run
-from single_rs.orient.search.solver import PER_FRAME, HalfPoses, half_solver
-from single_rs.records import ParticleStack, Poses
+from single_rs.orient.search.solver import HalfPoses, half_solver
+from single_rs.records import ParticleStack, PoseDiagnostics, Poses
 from single_rs.simulate import nanocrystal, simulate_stack
 
 PIXEL = 0.4  # Å
@@ -44,7 +43,7 @@ def test_the_longest_run_ends_at_jumps_and_blocks():
 
 
 @pytest.mark.slow
-def test_a_divided_half_is_laid_on_its_longest_run():
+def test_an_ambiguous_half_is_aligned_to_its_longest_run():
     crystal = nanocrystal("Pt", 18.0, seed=31)
     stack = simulate_stack(crystal, 160, box=96, pixel_size=PIXEL, dose=12.0, step=6.0, jump_rate=0.0, seed=31)
     clean = clean_stack(ParticleStack(stack.images, PIXEL, np.arange(160), None))
@@ -55,17 +54,17 @@ def test_a_divided_half_is_laid_on_its_longest_run():
     mate = np.concatenate([np.zeros(60, int), np.repeat([5, 9, 14, 20], 25)])
     wrong = stack.rotations @ template.group[mate]
     shifts = (stack.shifts - clean.offsets) / PIXEL
-    chain = Chain(np.radians(6.0) / np.sqrt(3), 0.1)
-    states = States(wrong, every, wrong, np.ones(160), chain)
-    poses = HalfPoses(wrong, shifts, np.ones(160), np.ones(160), np.full(160, 0.01), np.zeros(160), chain, {})
-    folds = [fold_of(solver, states, number) for number in np.unique(blocks.fold)]
+    transition = TransitionModel(np.radians(6.0) / np.sqrt(3), 0.1)
+    indexed = OrientationCandidates(wrong, every, wrong, np.ones(160), transition)
+    poses = HalfPoses(wrong, shifts, np.ones(160), np.ones(160), np.full(160, 0.01), np.zeros(160), transition)
+    folds = [fold_of(solver, indexed, number) for number in np.unique(blocks.fold)]
     for fold in folds:
         m = fold.members
-        fold.poses = replace(poses, **{n: getattr(poses, n)[m] for n in PER_FRAME})
+        fold.poses = poses.take(m)
         fold.candidates = Candidates(np.arange(len(m)), wrong[m], np.zeros(len(m)))
-    assert _divided(folds)
+    assert _is_ambiguous(folds)
     sums = [solver.sums(fold.frames, fold.poses) for fold in folds]
-    assert _lay_on_longest_run(solver, folds, sums) == 60
+    assert _align_to_longest_run(solver, folds, sums) == 60
     found = np.empty_like(wrong)
     for fold in folds:
         found[fold.members] = fold.poses.rotations
@@ -73,26 +72,19 @@ def test_a_divided_half_is_laid_on_its_longest_run():
     np.testing.assert_array_equal(found[:60], wrong[:60])
     assert (align_poses(wrong, every, stack.rotations).error_deg < 5).mean() < 0.5
     assert (align_poses(found, every, stack.rotations).error_deg < 5).mean() > 0.9
-    assert not _divided(folds)
+    assert not _is_ambiguous(folds)
 
 
-def _poses(rotations: np.ndarray, weight: np.ndarray, score: float = 0.0, **evidence: float) -> Poses:
-    n = len(rotations)
-    zeros = np.zeros(n)
-    every = np.arange(n, dtype=np.int64)
-    return Poses(
-        rotations, np.zeros((n, 2)), zeros + score, zeros, np.ones(n, np.int8), weight, every, evidence=evidence
-    )
+def _poses(rotations: np.ndarray, weight: np.ndarray, score: float = 0.0, jumps: float | None = None) -> Poses:
+    known = Poses.known(rotations, np.zeros((len(rotations), 2)))
+    return replace(known, weight=weight, score=known.score + score, diagnostics=PoseDiagnostics(jump_share=jumps))
 
 
-def test_the_worse_half_tells_whether_a_particle_seems_divided():
+def test_poses_are_ambiguous_by_their_share_of_jumps():
     rotations, one = np.eye(3)[None].repeat(4, 0), np.ones(4)
-    assert jump_share(_poses(rotations, one)) is None
-    assert not seems_divided(_poses(rotations, one))
-    half = {"half1_jump_share": 0.01, "half2_jump_share": MOST_JUMPS + 0.01}
-    assert jump_share(_poses(rotations, one, **half)) == MOST_JUMPS + 0.01
-    assert seems_divided(_poses(rotations, one, **half))
-    assert not seems_divided(_poses(rotations, one, **{name: 0.04 for name in half}))
+    assert not has_pose_ambiguity(_poses(rotations, one))
+    assert has_pose_ambiguity(_poses(rotations, one, jumps=MOST_JUMPS + 0.01))
+    assert not has_pose_ambiguity(_poses(rotations, one, jumps=0.04))
 
 
 def test_agreement_is_free_of_frame_and_counts_frames_in_use():
@@ -100,9 +92,9 @@ def test_agreement_is_free_of_frame_and_counts_frames_in_use():
     turned = rotations @ Rotation.from_euler("xyz", [0.3, 1.0, -2.0]).as_matrix()
     turned[:20] = Rotation.random(20, random_state=2).as_matrix()
     weight = np.ones(200)
-    assert agreement(_poses(rotations, weight), _poses(turned, weight))["starts_agree"] == pytest.approx(0.9)
+    assert agreement(_poses(rotations, weight), _poses(turned, weight))[0] == pytest.approx(0.9)
     weight[:20] = 0
-    assert agreement(_poses(rotations, weight), _poses(turned, weight))["starts_agree"] == 1.0
+    assert agreement(_poses(rotations, weight), _poses(turned, weight))[0] == 1.0
 
 
 def test_the_better_of_two_starts_is_kept():
@@ -111,5 +103,5 @@ def test_the_better_of_two_starts_is_kept():
     for pair in ((worse, better), (better, worse)):
         kept = better_of(*pair)
         np.testing.assert_array_equal(kept.rotations, better.rotations)
-        assert kept.evidence["starts_agree"] < 0.2
-        assert kept.evidence["starts_lead"] == pytest.approx(0.1)
+        assert kept.diagnostics.starts_agreement < 0.2
+        assert kept.diagnostics.starts_lead == pytest.approx(0.1)

@@ -79,14 +79,8 @@ def particle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     placed[:, :, :2] += shifts[:, None]
     images = np.stack([np.einsum("ay,ax->yx", profile(p[:, 1]), profile(p[:, 0])) for p in placed])
     images = (images - images.mean(axis=(1, 2), keepdims=True)).astype(np.float32)
-    half, ones = (1 + np.arange(FRAMES) // 40 % 2).astype(np.int8), np.ones(FRAMES)
-    poses = sr.Poses(rotations, shifts, ones, ones, half, ones, np.arange(FRAMES))
-    shells = int(np.ceil(np.sqrt(2) * (BOX // 2))) + 1
-    clean = sr.CleanStack(
-        images, PIXEL, np.arange(FRAMES), 15.0, np.full(shells, 1e-6, np.float32), np.ones(FRAMES, np.float32),
-        np.ones((BOX, BOX // 2 + 1), np.float32), [], np.zeros((FRAMES, 2)), np.zeros(FRAMES, bool),
-        np.ones(shells, np.float32),
-    )  # fmt: skip
+    poses = sr.Poses.known(rotations, shifts, block=40)
+    clean = sr.CleanStack.bare(images, PIXEL, 15.0, noise=1e-6)
     density = reconstruct(clean, poses, ReconstructConfig(resolution=1.05, low_resolution=40.0))
     sr.io.write_stack(folder / "stack.mrcs", images, PIXEL)
     sr.io.write_map(folder / "map.mrc", density.map, PIXEL)

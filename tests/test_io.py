@@ -23,7 +23,7 @@ from single_rs.io import (
     write_stack,
     write_text,
 )
-from single_rs.io.formats import natural_key
+from single_rs.io.folder import natural_key
 from single_rs.io.json import number, read_json, write_json
 
 RNG = np.random.default_rng(7)
@@ -124,7 +124,7 @@ def test_memory_does_not_grow_with_the_movie(tmp_path):
     with open_movie(path) as movie:
         for i in range(0, len(movie), 100):
             movie.read(i, i + 100)
-        movie.checksum()
+        movie.content()
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 2_000_000
@@ -158,26 +158,76 @@ def test_imagej_units_and_printing_resolutions(tmp_path):
         open_movie(tmp_path / "p.tif")
 
 
-class _Reader(types.ModuleType):
-    """Stands for rosettasciio's reader of one format: a list of dictionaries, data lazy or not."""
+def _rosettasciio(monkeypatch, *signals):
+    """Put a reader of DM4 files in the place of rosettasciio's, which gives `signals`: (shape, units of the axes)."""
 
-    @staticmethod
-    def file_reader(path, lazy):
-        axes = [{"scale": 1.0, "units": "s"}, {"scale": 0.036, "units": "nm"}, {"scale": 0.036, "units": "nm"}]
-        movie = {"data": np.arange(3 * 64, dtype=np.int32).reshape(3, 8, 8), "axes": axes}
-        return [{"data": np.zeros(5), "axes": axes[:1]}, movie]
+    class Reader(types.ModuleType):
+        @staticmethod
+        def file_reader(path, lazy):
+            return [
+                {
+                    "data": np.arange(np.prod(shape), dtype=np.int32).reshape(shape),
+                    "axes": [{"scale": 0.036, "units": unit, "index_in_array": k} for k, unit in enumerate(units)][
+                        ::-1
+                    ],
+                    "metadata": {"General": {"title": f"signal {k}"}},
+                }
+                for k, (shape, units) in enumerate(signals)
+            ]
 
-
-def test_other_formats_go_through_rosettasciio(tmp_path, monkeypatch):
-    (tmp_path / "m.dm4").write_bytes(b"x")
     package = types.ModuleType("rsciio")
     package.IO_PLUGINS = [{"name": "DM", "file_extensions": ["dm3", "DM4"], "api": "rsciio.fake"}]
     monkeypatch.setitem(sys.modules, "rsciio", package)
-    monkeypatch.setitem(sys.modules, "rsciio.fake", _Reader("rsciio.fake"))
+    monkeypatch.setitem(sys.modules, "rsciio.fake", Reader("rsciio.fake"))
+
+
+@pytest.mark.parametrize("unit", ["nm", "n_m", "[nm]"])
+def test_other_formats_go_through_rosettasciio(tmp_path, monkeypatch, unit):
+    (tmp_path / "m.dm4").write_bytes(b"x")
+    _rosettasciio(monkeypatch, ((5,), ("s",)), ((3, 8, 8), ("s", unit, unit)))
     with open_movie(tmp_path / "m.dm4") as movie:
         assert movie.shape == (3, 8, 8)
         assert movie.pixel_size == pytest.approx(0.36)
         assert movie.read(1, 2)[0, 0, 0] == 64
+
+
+@pytest.mark.parametrize(("units", "time"), [(("nm", "s", "nm"), 1), (("nm", "nm", "ms"), 2), (("", "nm", "nm"), 0)])
+def test_time_is_the_axis_in_seconds(tmp_path, monkeypatch, units, time):
+    (tmp_path / "m.dm4").write_bytes(b"x")
+    _rosettasciio(monkeypatch, ((3, 4, 5), units))
+    data = np.arange(60).reshape(3, 4, 5)
+    with open_movie(tmp_path / "m.dm4") as movie:
+        np.testing.assert_array_equal(movie.read(0, len(movie)), np.moveaxis(data, time, 0))
+        assert movie.pixel_size == pytest.approx(0.36)
+    np.testing.assert_array_equal(open_movie(tmp_path / "m.dm4", 0.36, 1).read(0, 4), np.moveaxis(data, 1, 0))
+
+
+@pytest.mark.parametrize(
+    ("shape", "units", "said"),
+    [
+        ((20, 6, 6), ("eV", "nm", "nm"), "spectrum"),
+        ((6, 6, 20), ("nm", "nm", "keV"), "spectrum"),
+        ((4, 6, 6), ("mrad", "nm", "nm"), "detector"),
+        ((4, 6, 6), ("nm", "nm", "nm"), "volume"),
+        ((4, 6, 6), ("s", "1/nm", "1/nm"), "diffraction"),
+        ((3, 4, 6, 6), ("nm", "nm", "1/nm", "1/nm"), "more than 3 axes"),
+    ],
+)
+def test_spectra_detectors_and_volumes_are_no_movies(tmp_path, monkeypatch, shape, units, said):
+    (tmp_path / "m.dm4").write_bytes(b"x")
+    _rosettasciio(monkeypatch, (shape, units))
+    with pytest.raises(InputError, match=said):
+        open_movie(tmp_path / "m.dm4", 0.36)
+
+
+def test_of_several_signals_the_movie_is_read_and_named(tmp_path, monkeypatch, caplog):
+    (tmp_path / "m.dm4").write_bytes(b"x")
+    _rosettasciio(monkeypatch, ((50, 8, 8), ("eV", "nm", "nm")), ((4, 8, 8), ("s", "nm", "nm")))
+    assert open_movie(tmp_path / "m.dm4").shape == (4, 8, 8)
+    assert not caplog.text
+    _rosettasciio(monkeypatch, ((4, 8, 8), ("s", "nm", "nm")), ((4, 8, 8), ("s", "nm", "nm")))
+    assert open_movie(tmp_path / "m.dm4").shape == (4, 8, 8)
+    assert "signal 0 4×8×8 is read" in caplog.text
 
 
 def test_without_rosettasciio_the_extra_is_named(tmp_path, monkeypatch):
@@ -215,14 +265,14 @@ def test_movie_from_an_array_is_the_array():
         movie.read(0, 1)
 
 
-def test_the_checksum_knows_the_data_and_not_the_file(tmp_path):
+def test_the_content_is_that_of_the_data_and_not_of_the_file(tmp_path):
     data = RNG.integers(0, 9, (30, 8, 8)).astype(np.int8)
     _write_mrc(tmp_path / "a.mrc", data)
     other = data.copy()
     other[11, 3, 3] += 1
-    sums = [Movie.from_array(d, 0.358).checksum() for d in (data, other)]
+    sums = [Movie.from_array(d, 0.358).content() for d in (data, other)]
     with open_movie(tmp_path / "a.mrc") as movie:
-        assert movie.checksum() == sums[0] != sums[1]
+        assert movie.content() == sums[0] != sums[1]
 
 
 def test_an_odd_box_keeps_its_centre(tmp_path):

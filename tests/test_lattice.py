@@ -138,6 +138,47 @@ def test_stated_errors_match_the_scatter_over_many_noisy_copies():
     assert np.all(np.abs(bias) < 4 * scatter / np.sqrt(200))
 
 
+def smooth_field(x, amplitude, length, rng):
+    """A random displacement (n, 3) of given rms per axis and correlation length, Å: 60 waves."""
+    k = rng.normal(0, 1 / length, (60, 3))
+    phase, direction = rng.uniform(0, 2 * np.pi, 60), rng.normal(size=(60, 3))
+    return amplitude * np.sqrt(2 / 60) * np.cos(x @ k.T + phase) @ direction
+
+
+def test_errors_of_the_cell_hold_how_regions_of_a_strained_particle_differ():
+    """A smooth random strain, 8 pm over 8 Å, in 1,500 atoms: the errors of the fit are ten times too small.
+
+    The scatter of the cell over 4 such particles, 12 lengths, is known to 20 %, and strain over lengths near the
+    diameter moves all octants alike, so up to twice the stated error is accepted.
+    """
+    x = ball("fcc", 1500, 1)
+    alone, blocks = [], []
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        lattice = fit_lattice(x + smooth_field(x, 0.08, 8.0, rng) + rng.normal(0, 0.04, x.shape), "fcc")
+        off = np.array([lattice.a, lattice.b, lattice.c]) - BOND * np.sqrt(2)
+        alone += list(off / [lattice.independent.a_err, lattice.independent.b_err, lattice.independent.c_err])
+        blocks += list(off / [lattice.a_err, lattice.b_err, lattice.c_err])
+    assert np.sqrt(np.mean(np.square(alone))) > 5
+    assert 0.5 < np.sqrt(np.mean(np.square(blocks))) < 2.2
+
+
+def test_block_errors_are_the_standard_error_of_the_octants():
+    """The octants fitted by plain least squares, the referee; none is added to independent noise."""
+    x = ball("fcc", 1500, 1)
+    whole = fit_lattice(x + smooth_field(x, 0.08, 8.0, np.random.default_rng(0)), "fcc")
+    moved = whole.site_positions() + whole.residual
+    octant = ((moved - moved.mean(axis=0)) @ whole.axes.T > 0) @ [4, 2, 1]
+    cells = []
+    for k in range(8):
+        mine = octant == k
+        cells.append(np.linalg.lstsq(np.c_[np.ones(mine.sum()), whole.sites[mine]], moved[mine], rcond=None)[0][1:])
+    spread = np.std(np.linalg.norm(cells, axis=2), axis=0, ddof=1) / np.sqrt(8)
+    np.testing.assert_allclose([whole.a_err, whole.b_err, whole.c_err], spread, rtol=0.35)
+    quiet = fit_lattice(x + np.random.default_rng(1).normal(0, 0.04, x.shape), "fcc")
+    assert quiet.parameters == quiet.independent
+
+
 def test_gradients_of_the_cell_parameters_match_finite_differences():
     """With the covariance of one entry equal to h² each error is |∂p/∂entry| h."""
     cell = np.array([[3.9, 0.3, 0.1], [-0.2, 4.1, 0.2], [0.4, 0.1, 3.7]])

@@ -9,19 +9,19 @@ from single_rs.analysis.lattice import fit_lattice
 from single_rs.analysis.lattice.expansion import expansion
 from single_rs.analysis.lattice.size import cell_against_size, volume_diameter
 from single_rs.base.errors import InputError
-from single_rs.crystal.compounds import COMPOUNDS, binary_formula
+from single_rs.crystal.compounds import COMPOUNDS, binary_formula, compound_formula
 from single_rs.crystal.prototypes import BINARY_STRUCTURES, bulk_reference, crystal_axes, prototype
 from single_rs.export.lattice import lattice_from_dict, lattice_to_dict
 from single_rs.export.tables import write_cell_against_size
 
-PAIRS = {"rocksalt": ("Pb", "S"), "zincblende": ("Ga", "As"), "wurtzite": ("Zn", "O")}
+PAIRS = {"rocksalt": ("Pb", "S"), "zincblende": ("Ga", "As"), "wurtzite": ("Zn", "O"), "fluorite": ("Ce", "O")}
 PER_AXIS = 0.05 / np.sqrt(3)  # Å; the displacement is 5 pm long
 
 
 def crystal(structure, count, seed=0, noise=0.0, a=None, c=None, u=0.375):
     """Positions, symbols and true cell of the `count` sites nearest to a random centre, randomly turned."""
     rng = np.random.default_rng(seed)
-    kind, bulk = prototype(structure), bulk_reference("".join(PAIRS[structure]), structure)
+    kind, bulk = prototype(structure), bulk_reference(compound_formula(*PAIRS[structure], structure), structure)
     lengths = np.array([a or bulk.a, a or bulk.a, c or a or bulk.c])
     cell = kind.cell * (lengths / np.linalg.norm(kind.cell, axis=1))[:, None]
     motif = kind.motif + (kind.species == 1)[:, None] * [0, 0, u - 0.375 if structure == "wurtzite" else 0]
@@ -118,7 +118,7 @@ def test_prototypes_of_two_species_have_the_space_groups_of_spglib():
 def test_the_table_of_compounds_is_sound():
     """Bonds lie between those of BeO (1.65 Å) and KBr (3.30 Å), and polytypes agree in their bond."""
     for (first, second, structure), (a, c, source) in COMPOUNDS.items():
-        bulk = bulk_reference(first + second, structure)
+        bulk = bulk_reference(compound_formula(first, second, structure), structure)
         assert 1.6 < bulk.nearest < 3.35
         assert source
         assert (c == a) == (structure != "wurtzite")

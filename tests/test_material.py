@@ -6,17 +6,18 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
+from single_rs.atoms.support import nearest_neighbour_distance
 from single_rs.base.errors import InputError
 from single_rs.crystal.material import check_material, elements_of
 from single_rs.orient import OrientConfig
 from single_rs.orient.indexing.template import lattice_template
 from single_rs.pipeline.config import Config
 from single_rs.pipeline.material import lattice_seed, with_material
-from single_rs.simulate.compounds import compound_ball
+from single_rs.simulate.compounds import compound_ball, material_ball
 
 
 def test_symbols_and_tabulated_compounds_are_accepted() -> None:
-    for name in ("Pt", "Co", "CdSe", "PbS", "ZnO"):
+    for name in ("Pt", "Co", "CdSe", "PbS", "ZnO", "CeO2", "AuCu"):
         check_material(name)
     assert elements_of("Co") == ("Co",)  # cobalt, not carbon monoxide
     assert elements_of("CdSe") == ("Cd", "Se")
@@ -24,7 +25,7 @@ def test_symbols_and_tabulated_compounds_are_accepted() -> None:
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("pt", "did you mean Pt"), ("Xx", "give a symbol"), ("AuCu", "not tabulated; give one of its elements")],
+    [("pt", "did you mean Pt"), ("Xx", "give a symbol"), ("PtO", "not tabulated; give one of its elements")],
 )
 def test_others_are_refused_with_a_remedy(name: str, words: str) -> None:
     with pytest.raises(InputError, match=words):
@@ -44,6 +45,25 @@ def test_the_search_gets_a_lattice_with_the_same_spots(name: str, structure: str
     told = OrientConfig(structure="bcc", lattice_constant=3.0)
     assert lattice_seed(name, told)[1] == told
     assert lattice_seed("Pt", told) == ("Pt", told)
+
+
+@pytest.mark.parametrize("name", ["PtFe", "Pt,Fe", "Fe Pt"])
+def test_an_alloy_starts_with_the_mean_of_its_elements(name: str) -> None:
+    """Atomic volumes of bulk: Pt 3.92³/4 = 15.06 Å³, Fe 2.87³/2 = 11.82 Å³; fcc, as FePt without order is."""
+    formula = check_material(name)
+    symbol, config = lattice_seed(formula, OrientConfig())
+    assert symbol in ("Pt", "Fe")
+    assert config.structure == "fcc"
+    assert config.lattice_constant == pytest.approx((4 * (3.92**3 / 4 + 2.87**3 / 2) / 2) ** (1 / 3), abs=1e-3)
+    assert set(with_material(formula, Config()).refine.elements) == {"Pt", "Fe"}
+    assert nearest_neighbour_distance(formula) == pytest.approx(config.lattice_constant / 2**0.5, abs=1e-3)
+    made = material_ball(formula, 18.0)
+    assert set(made.symbols) == {"Pt", "Fe"}
+
+
+def test_shares_of_a_formula_count() -> None:
+    rich, poor = (lattice_seed(name, OrientConfig())[1].lattice_constant for name in ("Pt3Co", "PtCo3"))
+    assert rich > poor
 
 
 def test_the_elements_of_a_compound_are_told_apart() -> None:

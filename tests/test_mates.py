@@ -7,7 +7,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from single_rs.orient.indexing.lattice import nearest_mates, to_quaternions
-from single_rs.orient.indexing.symmetry import Candidates, all_mates, best_of, unfold
+from single_rs.orient.indexing.symmetry import Candidates, best_of, symmetry_mates, unfold
 from single_rs.orient.indexing.template import lattice_template
 
 
@@ -19,7 +19,7 @@ def test_unfolding_follows_a_slow_rotation_through_its_mates():
     for step in steps:
         path.append(step * path[-1])
     truth = np.stack([r.as_matrix() for r in path])
-    mixed = all_mates(truth[:, None], group)[np.arange(61), random.integers(0, 48, 61)]
+    mixed = symmetry_mates(truth[:, None], group)[np.arange(61), random.integers(0, 48, 61)]
     followed, segment = unfold(mixed, group, np.zeros(61, np.int64), np.radians(2.0))
     longest = np.bincount(segment).argmax()
     members = segment == longest
@@ -36,7 +36,7 @@ def test_nearest_mate_undoes_any_mate():
     group = lattice_template("Pt").group
     truth = Rotation.random(20, random_state=5).as_matrix()
     near = truth @ Rotation.from_rotvec([0.05, -0.02, 0.03]).as_matrix()
-    mixed = all_mates(near[:, None], group)[:, ::7]
+    mixed = symmetry_mates(near[:, None], group)[:, ::7]
     aligned, angle = nearest_mates(to_quaternions(mixed), to_quaternions(truth), group)
     np.testing.assert_allclose(angle, np.linalg.norm([0.05, -0.02, 0.03]), atol=2e-3)
     assert (np.einsum("nkc,nc->nk", aligned, to_quaternions(truth)) > 0.99).all()

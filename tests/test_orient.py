@@ -16,7 +16,7 @@ from single_rs.frames.packed import FrameSet, time_blocks
 from single_rs.frames.volume import PAD, fourier_volume, grid_size, map_from_sums, shell_correlation
 from single_rs.orient import OrientConfig, find_poses
 from single_rs.orient.indexing.lattice import index_frames
-from single_rs.orient.indexing.symmetry import Candidates, all_mates
+from single_rs.orient.indexing.symmetry import Candidates, symmetry_mates
 from single_rs.orient.indexing.template import beam_directions, lattice_template
 from single_rs.orient.models.ball import site_amplitude
 from single_rs.orient.models.occupancy import SiteModel, solve_occupancy
@@ -24,7 +24,7 @@ from single_rs.orient.models.reference import Reference, look_up
 from single_rs.orient.search.plan import SearchPlan, search
 from single_rs.pipeline.verdict import judge
 from single_rs.reconstruction.fourier import reconstruct
-from single_rs.records import Graphene, ParticleStack
+from single_rs.records import CleanStack, Graphene, ParticleStack, Poses
 from single_rs.simulate import nanocrystal, simulate_stack
 
 PIXEL = 0.4  # Å
@@ -98,7 +98,12 @@ def test_a_solved_particle_is_judged_solved_and_a_wrong_element_is_not(particle)
     assert judge(clean, poses, density, model, "Pt").verdict == "solved"
     assert judge(clean, poses, density, model, "Pb").verdict == "failed"
     assert judge(clean, poses, density, None, "Pt").verdict == "failed"
-    restless = replace(poses, evidence=poses.evidence | {"half2_jump_share": 0.08})
+    measured = poses.diagnostics
+
+    def told(**numbers):
+        return replace(poses, diagnostics=replace(measured, **numbers))
+
+    restless = told(jump_share=0.08)
     verdict = judge(clean, restless, density, model, "Pt")
     assert verdict.verdict == "doubtful"
     assert any("0.92" in reason and "jumps" in reason for reason in verdict.reasons)
@@ -106,17 +111,17 @@ def test_a_solved_particle_is_judged_solved_and_a_wrong_element_is_not(particle)
     verdict = judge(replace(clean, graphene=[sheet]), poses, density, model, "Pt")
     assert verdict.verdict == "doubtful"
     assert any(f"--pixel-size {PIXEL / 1.02:.4f}" in reason for reason in verdict.reasons)
-    unknown = replace(poses, evidence={k: v for k, v in poses.evidence.items() if k != "lattice_constant"})
+    unknown = told(start=replace(measured.start, lattice_constant=None))
     assert judge(clean, unknown, density, model, "Pt").verdict == "solved"
     assert judge(clean, unknown, density, model, "Pb").verdict == "failed"  # by its bonds
     for lead, expected in ((0.01, "doubtful"), (0.2, "solved")):
-        apart = replace(poses, evidence=poses.evidence | {"starts_agree": 0.4, "starts_lead": lead})
+        apart = told(starts_agreement=0.4, starts_lead=lead)
         assert judge(clean, apart, density, model, "Pt").verdict == expected
     for spots, gain, expected in ((1.5, 100.0, "solved"), (1.5, 10.0, "doubtful"), (0.9, 100.0, "failed")):
-        weak = replace(poses, evidence=poses.evidence | {"index_sigma": spots, "gain_over_null": gain})
+        weak = told(start=replace(measured.start, spot_significance=spots), gain_over_others=gain)
         assert judge(clean, weak, density, model, "Pt").verdict == expected
     for agree, gain, expected in ((0.1, 100.0, "solved"), (0.1, 10.0, "doubtful"), (0.04, 100.0, "failed")):
-        fast = replace(poses, evidence=poses.evidence | {"continuity": agree, "gain_over_null": gain})
+        fast = told(start=replace(measured.start, continuity=agree), gain_over_others=gain)
         assert judge(clean, fast, density, model, "Pt").verdict == expected
 
 
@@ -125,8 +130,8 @@ def test_noise_has_no_lattice_and_no_continuity(particle):
     random = np.random.default_rng(1)
     noise = replace(clean, images=random.normal(0, 0.3, clean.images.shape).astype(np.float32))
     numbers = index_frames(noise, lattice_template("Pt"), OrientConfig()).significance()
-    assert abs(numbers["index_sigma"]) < 0.5
-    assert abs(numbers["continuity"]) < 0.05
+    assert abs(numbers.spot_significance) < 0.5
+    assert abs(numbers.continuity) < 0.05
 
 
 # --- the parts ---------------------------------------------------------------------------------------------------
@@ -254,7 +259,7 @@ def _power_ratio(frames, reference):
     """Power from the table over the power of slices, at random poses."""
     rotations = Rotation.random(400, random_state=7).as_matrix()
     slices = _core.project_slices(reference.volume, frames.plane, PAD, rotations.astype(np.float32))
-    one = replace(frames, spectra=frames.spectra[:1], gain=frames.gain[:1])
+    one = replace(frames, spectra=frames.spectra[:1], frame_weight=frames.frame_weight[:1])
     every = np.zeros(400, np.int64)
     _, power, _ = look_up(one, reference, rotations, every, np.zeros((400, 2)), 0)
     return power / ((np.abs(slices) ** 2) @ frames.weights)
@@ -314,7 +319,7 @@ def test_the_search_finds_poses_among_mates_and_climbs_to_them(ball_frames):
     n = len(rotations)
     random = np.random.default_rng(9)
     off = Rotation.from_rotvec(np.radians(random.normal(0, 1.2, (n, 3)))).as_matrix()
-    mates = all_mates((off @ rotations)[:, None], group)
+    mates = symmetry_mates((off @ rotations)[:, None], group)
     frame = np.repeat(np.arange(n), mates.shape[1])
     candidates = Candidates(frame, mates.reshape(-1, 3, 3), np.zeros(len(frame)))
     found = search(frames, reference, candidates, SearchPlan(5, 1.0))
@@ -342,39 +347,13 @@ def test_packing_about_a_shifted_centre_gives_the_phases_of_a_centred_particle()
 
 def test_bad_input_is_named():
     clean = _bare(np.zeros((60, 64, 64), np.float32))
-    with pytest.raises(InputError, match="NaN"):
-        find_poses(replace(clean, images=np.full((60, 64, 64), np.nan, np.float32)), "Pt")
-    with pytest.raises(InputError, match="shape"):
-        find_poses(replace(clean, images=np.zeros((60, 64, 32), np.float32)), "Pt")
+    with pytest.raises(InputError, match="at least 40 are needed"):
+        find_poses(_bare(np.zeros((30, 64, 64), np.float32)), "Pt")
     with pytest.raises(InputError, match="no tabulated"):
         lattice_template("Ga")
     with pytest.raises(InputError, match="poses for"):
-        reconstruct(clean, _no_poses(10))
+        reconstruct(clean, Poses.known(np.eye(3)[None].repeat(10, 0), np.zeros((10, 2))))
 
 
 def _bare(images):
-    from single_rs.records import CleanStack
-
-    n, box = images.shape[:2]
-    return CleanStack(
-        images=images,
-        pixel_size=PIXEL,
-        frames=np.arange(n),
-        diameter=14.0,
-        noise=np.full(box, 0.1, np.float32),
-        frame_noise=np.ones(n, np.float32),
-        weights=np.ones((box, box // 2 + 1), np.float32),
-        graphene=[],
-        offsets=np.zeros((n, 2)),
-        bad=np.zeros(n, bool),
-        signal=np.ones(box, np.float32),
-    )
-
-
-def _no_poses(n):
-    from single_rs.records import Poses
-
-    return Poses(
-        np.eye(3)[None].repeat(n, 0), np.zeros((n, 2)), np.zeros(n), np.ones(n),
-        np.ones(n, np.int8), np.ones(n), np.arange(n),
-    )  # fmt: skip
+    return CleanStack.bare(images, PIXEL, 14.0, 0.1)

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from single_rs.orient.indexing.patterson import FoundLattice, lattice_of, lattice_turns
+from single_rs.orient.indexing.patterson import FoundLattice, lattice_of, lattice_symmetries
 from single_rs.orient.indexing.template import LatticeTemplate, lattice_template
 
 BOX = 46.0  # Å
@@ -41,7 +41,7 @@ def test_a_bravais_lattice_is_found_in_any_orientation(element: str, turns: int,
     assert basis is not None
     assert abs(np.linalg.det(basis)) == pytest.approx(template.lattice_constant**3 / atoms, rel=0.01)
     assert np.linalg.norm(basis, axis=0).min() == pytest.approx(template.spacing, rel=0.005)
-    group = lattice_turns(basis)
+    group = lattice_symmetries(basis)
     assert len(group) == turns
     # They are those of the crystal that was put in.
     mates = np.einsum("ij,ajk,lk->ail", turn, template.group, turn).reshape(-1, 9)
@@ -76,7 +76,7 @@ def test_noise_is_no_lattice():
 )
 def test_turns_are_those_of_the_crystal_system(edges: list[list[float]], turns: int):
     basis = _turn(7) @ (2.8 * np.array(edges)).T
-    group = lattice_turns(basis)
+    group = lattice_symmetries(basis)
     assert len(group) == turns
     np.testing.assert_allclose(group @ group.swapaxes(1, 2), np.tile(np.eye(3), (turns, 1, 1)), atol=1e-9)
     np.testing.assert_array_equal(group[0], np.eye(3))

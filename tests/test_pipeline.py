@@ -5,25 +5,26 @@ The solver is a stand-in that knows the answer, so these tests say nothing about
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-import single_rs.orient
-import single_rs.reconstruction
 from single_rs.alignment import score_atoms, score_poses
 from single_rs.background import clean_stack
-from single_rs.base.errors import ConvergenceError, NoParticleError
+from single_rs.base.errors import ConvergenceError, InputError, NoParticleError
 from single_rs.cli import main
 from single_rs.export.atoms import read_xyz
-from single_rs.io import read_map, read_stack, write_stack
+from single_rs.io import read_map, read_stack, write_map, write_stack
 from single_rs.io.star import read_poses, read_tracks
 from single_rs.pipeline import entry, stages
+from single_rs.pipeline import particle as particle_stages
 from single_rs.pipeline.config import Config, load_config
 from single_rs.records import Density, Poses
 from single_rs.simulate import nanocrystal, simulate_movie, simulate_stack
+from single_rs.store.folder import open_folder
 from single_rs.store.read import load_stack
 
 BOX, PIXEL, FRAMES = 64, 0.4, 30
@@ -75,10 +76,12 @@ def calls(made, monkeypatch):
     def judge(*args, **keywords):
         return SimpleNamespace(verdict="solved", reasons=["the stand-in knows the truth"])
 
-    monkeypatch.setattr(single_rs.orient, "find_poses", counted("orient", find_poses))
-    monkeypatch.setattr(single_rs.reconstruction, "reconstruct", counted("reconstruct", reconstruct))
-    monkeypatch.setattr("single_rs.pipeline.verdict.judge", judge)
-    monkeypatch.setattr("single_rs.background.clean_stack", counted("background", clean_stack))
+    monkeypatch.setattr(stages, "find_poses", counted("orient", find_poses))
+    monkeypatch.setattr(stages, "reconstruct", counted("reconstruct", reconstruct))
+    monkeypatch.setattr(particle_stages, "judge", judge)
+    cleaning = counted("background", clean_stack)
+    monkeypatch.setattr(stages, "clean_stack", cleaning)
+    monkeypatch.setattr(particle_stages, "clean_stack", cleaning)
     monkeypatch.setattr(stages, "trace", counted("trace", stages.trace))
     return count
 
@@ -159,28 +162,83 @@ def test_a_finished_run_is_loaded_and_a_change_redoes_what_depends_on_it(tmp_pat
     (tmp_path / "out" / "particle_00" / "summary.json").unlink()
     (tmp_path / "out" / "particle_00" / "notes.txt").write_text("the user's own")
     _solve(tmp_path, made, {"trace.rounds": "4"}, seed=1)
-    assert (calls["orient"], calls["reconstruct"], calls["trace"]) == (2, 3, 4)
+    # The map that was lost is made again, to the same byte: what was made of it stands.
+    assert (calls["orient"], calls["reconstruct"], calls["trace"]) == (2, 3, 3)
     _solve(tmp_path, made, {"trace.rounds": "4"}, seed=1, resume=False)
-    assert (calls["orient"], calls["reconstruct"], calls["trace"]) == (3, 4, 5)
+    assert (calls["orient"], calls["reconstruct"], calls["trace"]) == (3, 4, 4)
     assert (tmp_path / "out" / "particle_00" / "notes.txt").exists()
 
 
-def test_particles_of_an_earlier_run_are_put_aside(tmp_path, made, calls):
+def test_a_changed_strain_setting_redoes_the_strain_alone(tmp_path, made, calls):
+    first = _solve(tmp_path, made, {"refine.enabled": "true", "refine.rounds": "1"})
+    calls.clear()
+    settings = {"refine.enabled": "true", "refine.rounds": "1", "strain.kernel_width": "2.5"}
+    again = _solve(tmp_path, made, settings)
+    assert not calls  # neither the frames are cleaned again, nor atoms traced
+    reused = {k for k, v in json.loads((again.folder / "run.json").read_text())["stages"].items() if v["reused"]}
+    assert reused == {f"particle_00/{s}" for s in ("stack", "background", "orient", "reconstruct", "trace", "refine")}
+    assert again.particles[0].summary["strain"] != first.particles[0].summary["strain"]
+    assert again.particles[0].summary["resolution"] == first.particles[0].summary["resolution"]
+
+
+def test_folders_that_are_not_of_the_run_are_left_alone(tmp_path, made, calls):
     _solve(tmp_path, made)
     (tmp_path / "out" / "particle_01").mkdir()
     (tmp_path / "out" / "particle_01" / "atoms.xyz").write_text("precious")
-    _solve(tmp_path, made)
-    assert sorted(p.name for p in (tmp_path / "out").glob("*particle*")) == ["earlier_particle_01", "particle_00"]
-    assert (tmp_path / "out" / "earlier_particle_01" / "atoms.xyz").read_text() == "precious"
+    assert len(_solve(tmp_path, made).particles) == 1
+    assert (tmp_path / "out" / "particle_01" / "atoms.xyz").read_text() == "precious"
 
 
-def test_another_input_in_the_same_folder_is_computed_anew(tmp_path, made, calls):
+def test_another_input_needs_a_word_to_replace_a_finished_result(tmp_path, made, calls):
     _solve(tmp_path, made)
+    atoms = tmp_path / "out" / "particle_00" / "stack.mrcs"
+    before = atoms.read_bytes()
     other = made.images.copy()
-    other[0, 0, 0] += 1
+    other[7, 3, 3] += 1
     write_stack(tmp_path / "in.mrcs", other, PIXEL)
-    _solve(tmp_path, made)
+    with pytest.raises(InputError, match=r"holds the finished result of .*--replace"):
+        _solve(tmp_path, made)
+    assert atoms.read_bytes() == before
+    assert calls["orient"] == 1
+    _solve(tmp_path, made, replace=True)
     assert calls["orient"] == 2
+    np.testing.assert_array_equal(read_stack(atoms).images, other)
+
+
+def test_offsets_beside_the_stack_are_part_of_the_input(tmp_path, made, calls):
+    first = _solve(tmp_path, made).particles[0].folder
+    for name in ("stack.mrcs", "stack.star"):
+        (tmp_path / name).write_bytes((first / name).read_bytes())
+    config = load_config(None, QUIET)
+    entry.solve(tmp_path / "stack.mrcs", None, "Pt", tmp_path / "b", config)
+    count = calls["orient"]
+    entry.solve(tmp_path / "stack.mrcs", None, "Pt", tmp_path / "b", config)
+    assert calls["orient"] == count
+    stack = load_stack(tmp_path / "stack.mrcs")
+    moved = dataclasses.replace(stack, offsets=np.full((FRAMES, 2), 0.3), diameter=14.0)
+    stages.keep_stack(moved, tmp_path)
+    entry.solve(tmp_path / "stack.mrcs", None, "Pt", tmp_path / "b", config, replace=True)
+    assert calls["orient"] == count + 1
+
+
+def test_results_cannot_lie_among_the_frames_they_are_made_of(tmp_path, made, capsys):
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for number, image in enumerate(made.images[:6]):
+        write_map(folder / f"f{number}.mrc", image[None].astype(np.float32), PIXEL)
+    for out in (folder, folder / "out"):
+        assert main(["run", str(folder), "--pixel-size", "0.4", "--element", "Pt", "--out", str(out)]) == 2
+        assert "lies in the folder of frames" in capsys.readouterr().err
+    assert len(list(folder.iterdir())) == 6
+
+
+def test_two_runs_in_one_folder_are_one_and_a_clear_line(tmp_path, made, calls, capsys):
+    write_stack(tmp_path / "in.mrcs", made.images, PIXEL)
+    command = ["solve", str(tmp_path / "in.mrcs"), "--element", "Pt", "--out", str(tmp_path / "out")]
+    with open_folder(tmp_path / "out"):
+        assert main(command) == 2
+    assert "in use by process" in capsys.readouterr().err
+    assert not calls
 
 
 def test_a_run_that_was_stopped_goes_on_and_gives_the_same(tmp_path, made, calls, monkeypatch):
@@ -213,7 +271,7 @@ def test_a_particle_that_fails_is_a_result(tmp_path, made, calls, monkeypatch, e
     def fails(*args, **keywords):
         raise error
 
-    monkeypatch.setattr(single_rs.orient, "find_poses", fails)
+    monkeypatch.setattr(stages, "find_poses", fails)
     write_stack(tmp_path / "in.mrcs", made.images, PIXEL)
     code = main(["solve", str(tmp_path / "in.mrcs"), "--element", "Pt", "--out", str(tmp_path / "out")])
     assert code == 0
@@ -229,16 +287,19 @@ def test_a_particle_that_fails_is_a_result(tmp_path, made, calls, monkeypatch, e
     assert ("Traceback" in trace) == isinstance(error, ZeroDivisionError)
 
 
-def test_results_of_an_earlier_run_do_not_outlive_a_failure(tmp_path, made, calls, monkeypatch):
+def test_a_failure_keeps_the_finished_result(tmp_path, made, calls, monkeypatch):
     _solve(tmp_path, made)
+    part = tmp_path / "out" / "particle_00"
+    before = {p.name: p.read_bytes() for p in part.iterdir()}
 
     def fails(*args, **keywords):
         raise ConvergenceError("no mate wins")
 
-    monkeypatch.setattr(single_rs.orient, "find_poses", fails)
-    assert _solve(tmp_path, made, seed=5).particles[0].verdict == "failed"
-    left = {p.name for p in (tmp_path / "out" / "particle_00").iterdir()}
-    assert left == {"stack.mrcs", "stack.star", "clean_examples.npy", "clean_examples.json", "summary.json"}
+    monkeypatch.setattr(stages, "find_poses", fails)
+    (particle,) = _solve(tmp_path, made, seed=5).particles
+    assert particle.verdict == "failed"
+    assert "the result of the run before is kept" in particle.reasons
+    assert {p.name: p.read_bytes() for p in part.iterdir()} == before
 
 
 def test_a_map_without_atoms_is_judged(tmp_path, made, calls, monkeypatch):
@@ -251,7 +312,7 @@ def test_a_map_without_atoms_is_judged(tmp_path, made, calls, monkeypatch):
     def trace(*args, **keywords):
         raise NoParticleError("the map holds no atoms")
 
-    monkeypatch.setattr("single_rs.pipeline.verdict.judge", judge)
+    monkeypatch.setattr(particle_stages, "judge", judge)
     monkeypatch.setattr(stages, "trace", trace)
     (particle,) = _solve(tmp_path, made).particles
     assert seen == [None]
@@ -267,7 +328,8 @@ def test_a_movie_goes_from_frames_to_atoms(tmp_path, made, calls):
     result = entry.run(truth.path, None, "Pt", tmp_path / "out", config, seed=3)
     assert [p.verdict for p in result.particles] == ["solved"]
     written = {p.name for p in (tmp_path / "out").iterdir()}
-    assert written == {"run.json", "run.log", "motion.csv", "mean.mrc", "tracks.star", "particle_00"}
+    expected = {"run.json", "run.log", "manifest.json", "motion.csv", "mean.mrc", "tracks.star", "particle_00"}
+    assert written == expected
     (track,) = read_tracks(tmp_path / "out" / "tracks.star")
     stack = load_stack(tmp_path / "out" / "particle_00" / "stack.mrcs")
     assert set(stack.frames) <= set(track.frames)
@@ -289,6 +351,7 @@ def test_a_movie_without_particles_ends_in_one_line(tmp_path, monkeypatch, capsy
     assert {p.name for p in (tmp_path / "out").iterdir()} == {
         "run.json",
         "run.log",
+        "manifest.json",
         "motion.csv",
         "mean.mrc",
         "tracks.star",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import fft
@@ -11,11 +13,12 @@ from scipy.spatial.transform import Rotation
 from single_rs.alignment import match_atoms
 from single_rs.background import clean_stack
 from single_rs.crystal.scattering import POTENTIAL_PER_FACTOR, interaction_constant, scattering_factor
+from single_rs.pipeline.stages import write_displacement
 from single_rs.records import Atoms, ParticleStack, Poses
 from single_rs.refine import RefineConfig, Refined, refine_atoms
-from single_rs.refine.files import refine
 from single_rs.simulate import OpticsConfig, brownian_rotations, nanocrystal
 from single_rs.simulate.optics import transfer
+from single_rs.store.layout import DISPLACEMENT
 
 PIXEL, BOX, FRAMES, DOSE = 0.4, 72, 240, 40.0
 ALONG = 0.015  # Å², excess of ⟨u²⟩ along the surface's normal: some 1.2 Å² of B
@@ -52,10 +55,9 @@ def vibrating():
     normal /= np.linalg.norm(normal, axis=1, keepdims=True)
     tensors = ALONG * surface[:, None, None] * normal[:, :, None] * normal[:, None, :]
     random = np.random.default_rng(32)
-    frames, ones = np.arange(FRAMES), np.ones(FRAMES)
     rotations = brownian_rotations(FRAMES, 20.0, 0.0, 33)
     shifts = 0.4 * random.normal(size=(FRAMES, 2))
-    poses = Poses(rotations, shifts, 0 * ones, ones, (frames // 20 % 2 + 1).astype(np.int8), ones, frames)
+    poses = Poses.known(rotations, shifts, block=20)
     n = len(x)
     moved = x + 0.03 * random.normal(size=x.shape)
     atoms = Atoms(moved, np.full(n, "Pt"), np.ones(n), np.full(n, 2.0), np.full(n, 0.1), np.ones(n))
@@ -66,20 +68,19 @@ def refined(vibrating, tensors: np.ndarray, folder=None) -> Refined:
     x, _, _, _, poses, atoms = vibrating
     clean = clean_stack(ParticleStack(blurred_frames(x, tensors, poses), PIXEL, np.arange(FRAMES), None))
     turn = Rotation.from_rotvec(np.deg2rad(0.5) / np.sqrt(3) * np.random.default_rng(5).normal(size=(FRAMES, 3)))
-    start = Poses(
-        (turn * Rotation.from_matrix(poses.rotations)).as_matrix(),
-        *(getattr(poses, f) for f in ("shifts", "score", "confidence", "half", "weight", "frames")),
-    )
+    start = replace(poses, rotations=(turn * Rotation.from_matrix(poses.rotations)).as_matrix())
     config = RefineConfig(resolution=0.85, anisotropic=True, halves=False)
     if folder is not None:
-        return refine(clean, start, atoms, folder, config)
+        found = refine_atoms(clean, start, atoms, config)
+        write_displacement(folder / DISPLACEMENT, found.displacement, found.displacement_error)
+        return found
     return refine_atoms(clean, start, atoms, config)
 
 
 def test_surface_atoms_move_along_their_normals(vibrating, tmp_path):
     x, surface, normal, true, _, _ = vibrating
     found = refined(vibrating, true, tmp_path)
-    assert found.summary["anisotropic_nats"] > 20
+    assert found.summary.anisotropic_nats > 20
     assert found.displacement is not None
     assert found.displacement_error is not None
     match = match_atoms(found.atoms.positions, x)
@@ -94,11 +95,11 @@ def test_surface_atoms_move_along_their_normals(vibrating, tmp_path):
     error = (found.displacement - expected[order])[:, *SIX]
     # 300 numbers scatter by 4 %; shrinkage and higher orders of the blur take some more.
     assert 0.75 < np.sqrt(np.mean(error**2 / found.displacement_error**2)) < 1.35
-    table = np.loadtxt(tmp_path / "displacement.csv", delimiter=",", skiprows=1)
+    table = np.loadtxt(tmp_path / DISPLACEMENT, delimiter=",", skiprows=1)
     np.testing.assert_allclose(table[:, :6], found.displacement[:, *SIX], atol=1e-5)
 
 
 def test_no_anisotropy_is_found_where_there_is_none(vibrating):
     found = refined(vibrating, 0 * vibrating[3])
-    assert found.summary["anisotropic_nats"] < np.log(FRAMES)
+    assert found.summary.anisotropic_nats < np.log(FRAMES)
     assert found.displacement is None

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from single_rs.frames.volume import PAD, fourier_volume
-from single_rs.orient.indexing.rotation_search import laying_rotations, rotation_grid
+from single_rs.orient.indexing.rotation_search import rotation_grid, volume_alignments
 
 
 def cloud(positions: np.ndarray) -> np.ndarray:
@@ -23,10 +23,10 @@ def fcc(radius: float) -> np.ndarray:
     return x[np.linalg.norm(x - [1.1, 0.4, 0.8], axis=1) < radius]
 
 
-def test_a_turned_and_moved_particle_is_laid_on_itself() -> None:
+def test_a_turned_and_moved_particle_is_aligned_with_itself() -> None:
     atoms = np.random.Generator(np.random.Philox(key=1)).uniform(-7, 7, (40, 3))
     turn = Rotation.from_rotvec([1.1, -0.7, 1.9]).as_matrix()
-    found, alike = laying_rotations(cloud(atoms), cloud(atoms @ turn.T + [0.7, -1.2, 0.4]), 3, 10, 8)
+    found, alike = volume_alignments(cloud(atoms), cloud(atoms @ turn.T + [0.7, -1.2, 0.4]), 3, 10, 8)
     error = np.degrees(Rotation.from_matrix(found[0] @ turn.T).magnitude())
     assert error < 2.0
     assert alike[0] > 1.5 * alike[1], "nothing else fits a shapeless cloud nearly as well"
@@ -34,7 +34,7 @@ def test_a_turned_and_moved_particle_is_laid_on_itself() -> None:
 
 def test_a_cut_of_fcc_has_the_24_turns_of_the_cube() -> None:
     volume = cloud(fcc(11.0))
-    turns, alike = laying_rotations(volume, volume, 3, 10, 40)
+    turns, alike = volume_alignments(volume, volume, 3, 10, 40)
     assert (alike > 0.55 * alike[1]).sum() == 24
     cube = Rotation.create_group("O").as_matrix()
     trace = np.einsum("nij,mij->nm", turns[:24], cube).max(axis=1)

@@ -12,13 +12,13 @@ from single_rs.alignment import align_poses
 from single_rs.background import clean_stack
 from single_rs.frames.packed import time_blocks
 from single_rs.orient import OrientConfig, find_poses
-from single_rs.orient.indexing.lattice import States
+from single_rs.orient.indexing.lattice import OrientationCandidates
 from single_rs.orient.indexing.symmetry import Candidates
 from single_rs.orient.indexing.template import lattice_template
-from single_rs.orient.indexing.transition import Chain
+from single_rs.orient.indexing.transition import TransitionModel
 from single_rs.orient.search.centres import centre, widen
 from single_rs.orient.search.round import Fold, fold_of, in_doubt, search_round, with_own
-from single_rs.orient.search.solver import PER_FRAME, HalfPoses, HalfSolver, half_solver
+from single_rs.orient.search.solver import HalfPoses, HalfSolver, half_solver
 from single_rs.records import ParticleStack
 from single_rs.simulate import SimulatedStack, nanocrystal, simulate_stack
 
@@ -42,15 +42,15 @@ def half(stack: SimulatedStack) -> tuple[HalfSolver, list[Fold]]:
     solver = half_solver(
         clean, every, blocks.fold, np.zeros(FRAMES, np.int64), lattice_template("Pt"), config, config.search_resolution
     )
-    chain = Chain(np.radians(6.0) / np.sqrt(3), 0.01)
-    states = States(stack.rotations, every, stack.rotations, np.ones(FRAMES), chain)
+    transition = TransitionModel(np.radians(6.0) / np.sqrt(3), 0.01)
+    indexed = OrientationCandidates(stack.rotations, every, stack.rotations, np.ones(FRAMES), transition)
     shifts = (stack.shifts - clean.offsets) / PIXEL
     one = np.ones(FRAMES)
-    poses = HalfPoses(stack.rotations, shifts, one, one, 0.01 * one, 0 * one, chain, {})
-    folds = [fold_of(solver, states, number) for number in np.unique(blocks.fold)]
+    poses = HalfPoses(stack.rotations, shifts, one, one, 0.01 * one, 0 * one, transition)
+    folds = [fold_of(solver, indexed, number) for number in np.unique(blocks.fold)]
     for fold in folds:
         m = fold.members
-        fold.poses = replace(poses, **{n: getattr(poses, n)[m] for n in PER_FRAME})
+        fold.poses = poses.take(m)
     return solver, folds
 
 
@@ -91,7 +91,7 @@ def test_the_window_widens_by_what_persists_in_time_and_by_nothing_else(half):
     assert solver.window == 2 * narrow
 
 
-def test_frames_some_degrees_off_lack_something_and_are_found_again(half):
+def test_frames_some_degrees_off_have_a_scale_deficit_and_are_found_again(half):
     solver, folds = half
     fold = folds[0]
     sums = [solver.sums(f.frames, f.poses) for f in folds[1:]]
@@ -121,5 +121,5 @@ def test_a_decahedron_is_solved_from_one_of_its_lattices():
     crystal = nanocrystal("Pt", 20.0, defect="marks_decahedron", seed=5)
     made = simulate_stack(crystal, 400, box=104, pixel_size=0.38, dose=12.0, step=6.0, jump_rate=0.01, seed=5)
     clean = clean_stack(ParticleStack(made.images, 0.38, np.arange(400), None))
-    poses = find_poses(clean, "Pt", OrientConfig(second_start="never"))
+    poses = find_poses(clean, "Pt", OrientConfig(fallback_engine="never"))
     assert (align_poses(poses.rotations, poses.frames, made.rotations).error_deg < 3).mean() > 0.95

@@ -50,7 +50,7 @@ def test_errors_are_told_along_the_axes_of_the_found_atoms(hand):
 
 
 @pytest.mark.parametrize("hand", [1, -1])
-def test_tetrahedra_are_laid_on_each_other(hand):
+def test_tetrahedra_are_aligned_with_each_other(hand):
     # Zincblende: no two bonds of an atom are 60° apart, and its mirror image lays the species on each other.
     steps = np.stack(np.meshgrid(*[np.arange(-3, 4)] * 3, indexing="ij"), -1).reshape(-1, 1, 3)
     fcc = np.array([[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])

@@ -17,7 +17,15 @@ from single_rs.io.star import (
     write_poses,
     write_tracks,
 )
-from single_rs.records import ParticleStack, Poses, Track
+from single_rs.records import (
+    HalfDiagnostics,
+    ParticleStack,
+    PoseDiagnostics,
+    Poses,
+    SearchRound,
+    StartDiagnostics,
+    Track,
+)
 
 
 def _poses(n=200, seed=0):
@@ -32,7 +40,15 @@ def _poses(n=200, seed=0):
         frames=np.cumsum(rng.integers(1, 4, n)),
         width=rng.random(n),
         hand="undetermined",
-        evidence={"nats": 1.5, "lattice constant": 3.92},
+        diagnostics=PoseDiagnostics(
+            engine="lattice",
+            start=StartDiagnostics(lattice_constant=3.92),
+            mate_lead=float("inf"),
+            halves=(
+                HalfDiagnostics(jump_share=0.01, rounds=(SearchRound("growth", 1.5, 0.9), SearchRound("map", 2.5))),
+                HalfDiagnostics(jump_share=0.02),
+            ),
+        ),
     )
 
 
@@ -78,7 +94,7 @@ def test_poses_come_back(tmp_path):
         np.testing.assert_allclose(getattr(back, name), getattr(poses, name), rtol=1e-11, atol=1e-11)
     np.testing.assert_array_equal(back.half, poses.half)
     np.testing.assert_array_equal(back.frames, poses.frames)
-    assert (back.hand, back.evidence) == (poses.hand, poses.evidence)
+    assert (back.hand, back.diagnostics) == (poses.hand, poses.diagnostics)
     # Reading and writing again must not wander, or a resumed run would differ from one that was not stopped.
     write_poses(tmp_path / "q.star", back, "stack.mrcs", 0.358, 128)
     np.testing.assert_allclose(read_poses(tmp_path / "q.star").rotations, back.rotations, atol=1e-13)

@@ -160,7 +160,7 @@ def test_analyze_with_a_map_from_the_command_line(atoms, tmp_path, capsys):
     assert "give the map of these atoms" in capsys.readouterr().err
 
 
-def test_a_plane_cuts_the_field_it_is_laid_through():
+def test_a_plane_cuts_the_field_it_passes_through():
     """A field linear in the position is its own picture on any plane, also tilted and off the centre."""
     x = ball(400)
     slope = np.array([0.01, -0.02, 0.03])

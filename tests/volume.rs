@@ -6,6 +6,7 @@ use common::{Particle, Random, turned, with_threads};
 use num_complex::Complex32;
 use proptest::prelude::*;
 use single_rs::fourier::HalfPlane;
+use single_rs::frames::{Groups, PosedFrames};
 use single_rs::reconstruct::insert;
 use single_rs::volume::{FourierVolume, Rotation, project, reach_for, volume_len};
 use std::f64::consts::TAU;
@@ -43,8 +44,10 @@ proptest! {
         let (r, v) = (random.rotation(), hermitian(reach, seed ^ 1));
         let x: Vec<Complex32> = (0..plane.len()).map(|_| random.complex()).collect();
         let w: Vec<f32> = (0..plane.len()).map(|_| random.uniform() as f32).collect();
-        let sums = insert(&x, &plane, &w, &[1.7], &[r], &[[tx, ty]], &[0], 1, pad).unwrap();
-        let slice = project(&FourierVolume::new(&v, reach, pad).unwrap(), &plane, &[r]);
+        let (poses, shifts) = ([r], [[tx, ty]]);
+        let posed = PosedFrames::one_each(&x, &plane, &w, &poses, &shifts).unwrap();
+        let sums = insert(&posed, &[1.7], Groups::new(&[0], 1).unwrap(), pad).unwrap();
+        let slice = project(&FourierVolume::new(&v, reach, pad).unwrap(), &plane, &[r]).unwrap();
         let (mut left, mut size) = (0.0f64, 0.0f64);
         for (((p, x), w), (kx, ky)) in slice.iter().zip(&x).zip(&w).zip(plane.frequencies()) {
             // The projection moved by t: its phase is the adjoint of the one insert() takes off.
@@ -77,7 +80,7 @@ proptest! {
         let bend = |x: &[f64; 3]| x.iter().map(|v| (unit * v).powi(2) + 1.74 * (unit * 1.2).powi(2)).sum::<f64>();
         let bound = particle.atoms.iter().map(|(x, h)| h * bend(x)).sum::<f64>() * particle.amplitude() / 8.0;
         let exact = particle.image(&plane, &r, [0.0; 2]);
-        for (a, b) in project(&volume, &plane, &[r]).iter().zip(&exact) {
+        for (a, b) in project(&volume, &plane, &[r]).unwrap().iter().zip(&exact) {
             prop_assert!(f64::from((a - b).norm()) <= bound + 1e-5, "{a} {b} {bound}");
         }
         // The bound is the worst case: the mean error is several times smaller, or the test says nothing.
@@ -97,13 +100,13 @@ proptest! {
         let r = Random(!seed).rotation();
         let mut all = vec![[Complex32::default(); 4]; plane.len()];
         volume.slice_and_derivatives(&r, &plane, &mut all);
-        let plain = project(&volume, &plane, &[r]);
+        let plain = project(&volume, &plane, &[r]).unwrap();
         prop_assert!(all.iter().zip(&plain).all(|(a, b)| (a[0] - b).norm() < 1e-5));
         let h = 1e-3;
         for axis in 0..3 {
             let step = |s: f64| turned(&r, std::array::from_fn(|a| if a == axis { s } else { 0.0 }));
             let (low, high) = (step(-h), step(h));
-            let two = project(&volume, &plane, &[low, high]);
+            let two = project(&volume, &plane, &[low, high]).unwrap();
             let cell = |r: &Rotation, (kx, ky): (i32, i32)| -> [i32; 3] {
                 let k = |a: usize| pad as f32 * (kx as f32 * r[0][a] + ky as f32 * r[1][a]);
                 std::array::from_fn(|a| k(a).floor() as i32)
@@ -131,7 +134,7 @@ proptest! {
         let volume = FourierVolume::new(&data, reach, 2).unwrap();
         let r = Random(seed).rotation();
         let half = [r[0].map(|v| -v), r[1].map(|v| -v), r[2]];
-        let both = project(&volume, &plane, &[r, half]);
+        let both = project(&volume, &plane, &[r, half]).unwrap();
         let (a, b) = both.split_at(plane.len());
         prop_assert!(a.iter().zip(b).all(|(a, b)| (a - b.conj()).norm() < 1e-4));
         let mut derivatives = [r, half].map(|r| {
@@ -154,7 +157,7 @@ fn grid_points_are_read_as_they_are() {
     let plane = HalfPlane::new(32, 1, 12).unwrap();
     let reach = reach_for(12, 2);
     let data = hermitian(reach, 5);
-    let slice = project(&FourierVolume::new(&data, reach, 2).unwrap(), &plane, &[IDENTITY]);
+    let slice = project(&FourierVolume::new(&data, reach, 2).unwrap(), &plane, &[IDENTITY]).unwrap();
     for (v, (kx, ky)) in slice.iter().zip(plane.frequencies()) {
         let y = (reach as i32 + 2 * ky) as usize;
         let at = (reach * (2 * reach + 1) + y) * (reach + 1) + 2 * kx as usize;
@@ -171,7 +174,7 @@ fn the_centre_never_moves() {
     let volume = FourierVolume::new(&data, reach_for(18, 2), 2).unwrap();
     let mut random = Random(3);
     let poses: Vec<Rotation> = (0..10).map(|_| random.rotation()).collect();
-    for v in project(&volume, &plane, &poses) {
+    for v in project(&volume, &plane, &poses).unwrap() {
         assert!(v.re > 0.0 && v.im.abs() < 1e-6);
     }
 }
@@ -185,7 +188,8 @@ fn deconvolution_brings_slices_closer() {
     let exact: Vec<Complex32> = poses.iter().flat_map(|r| particle.image(&plane, r, [0.0; 2])).collect();
     let error = [false, true].map(|deconvolve| {
         let data = particle.volume(24, 2, deconvolve);
-        let slices = project(&FourierVolume::new(&data, reach_for(24, 2), 2).unwrap(), &plane, &poses);
+        let slices =
+            project(&FourierVolume::new(&data, reach_for(24, 2), 2).unwrap(), &plane, &poses).unwrap();
         let power: f32 = exact.iter().map(Complex32::norm_sqr).sum();
         (slices.iter().zip(&exact).map(|(a, b)| (a - b).norm_sqr()).sum::<f32>() / power).sqrt()
     });
@@ -200,7 +204,7 @@ fn threads_do_not_change_a_bit() {
     let volume = FourierVolume::new(&data, reach, 2).unwrap();
     let mut random = Random(6);
     let poses: Vec<Rotation> = (0..33).map(|_| random.rotation()).collect();
-    let run = || project(&volume, &plane, &poses);
+    let run = || project(&volume, &plane, &poses).unwrap();
     assert_eq!(with_threads(1, run), with_threads(4, run));
 }
 

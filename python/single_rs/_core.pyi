@@ -1,4 +1,4 @@
-"""Types of the Rust extension; the meaning of each function is told in the Python module of its stage."""
+"""Types of the Rust extension; the Python module of each stage documents its functions."""
 
 from typing import final
 
@@ -12,7 +12,6 @@ from single_rs.orient.search.plan import SearchPlan
 __version__: str
 
 __all__ = [
-    "ConvergenceError",
     "HalfPlane",
     "IntensityMerge",
     "__version__",
@@ -52,8 +51,6 @@ __all__ = [
 _Atoms = tuple[
     npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32] | None, npt.NDArray[np.float32]
 ]
-
-class ConvergenceError(RuntimeError): ...
 
 def threads() -> int: ...
 def motion_frame_statistics(
@@ -181,7 +178,7 @@ def look_up_poses(
 def search_poses(
     posed: PosedFrames,
     reference: Reference,
-    gain: npt.NDArray[np.float32],
+    frame_weight: npt.NDArray[np.float32],
     prior: npt.NDArray[np.float32],
     plan: SearchPlan,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.bool_]]: ...

@@ -1,6 +1,7 @@
 //! Half planes and packed spectra.
 
-use super::convert::{contiguous, rows};
+use super::convert::{Whole, contiguous, rows};
+use super::run::run;
 use crate::fourier::{HalfPlane, pack_spectra};
 use num_complex::Complex32;
 use numpy::{IntoPyArray, PyArray2, PyArrayMethods, PyReadonlyArrayDyn};
@@ -13,8 +14,9 @@ pub(super) struct PyHalfPlane(pub(super) HalfPlane);
 #[pymethods]
 impl PyHalfPlane {
     #[new]
-    fn new(size: usize, min_shell: usize, max_shell: usize) -> PyResult<Self> {
-        Ok(Self(HalfPlane::new(size, min_shell, max_shell)?))
+    fn new(size: Whole, min_shell: Whole, max_shell: Whole) -> PyResult<Self> {
+        let (min_shell, max_shell) = (min_shell.get("min_shell")?, max_shell.get("max_shell")?);
+        Ok(Self(HalfPlane::new(size.get("size")?, min_shell, max_shell)?))
     }
 
     fn __len__(&self) -> usize {
@@ -45,9 +47,8 @@ impl PyHalfPlane {
         edge: f32,
     ) -> PyResult<Bound<'py, PyArray2<Complex32>>> {
         let pixels = contiguous(&images, "images", 3)?;
-        let centres = rows(contiguous(&centres, "centres", 2)?, "centres")?;
-        super::agree("images", pixels.len(), centres.len() * self.0.size * self.0.size)?;
-        let packed = py.detach(|| pack_spectra(pixels, &self.0, centres, radius, edge));
+        let centres = rows(&centres, "centres", 2)?;
+        let packed = run(py, || pack_spectra(pixels, &self.0, centres, radius, edge))?;
         packed.into_pyarray(py).reshape([centres.len(), self.0.len()])
     }
 }

@@ -1,20 +1,19 @@
 //! Frames with poses of theirs, which most kernels take, and what a search or a refinement of poses gives back.
 
-use super::agree;
 use super::convert::{contiguous, indices, rotations, rows};
 use super::fourier::PyHalfPlane;
-use crate::error::Error;
-use crate::fourier::HalfPlane;
+use crate::error::Result;
+use crate::frames::PosedFrames;
 use crate::orient::polish::Polished;
 use crate::orient::score::Match;
-use crate::volume::Rotation;
 use num_complex::Complex32;
 use numpy::{IntoPyArray, PyArray1, PyArray2, PyArray3, PyArrayMethods, PyReadonlyArrayDyn};
 use pyo3::prelude::*;
 
-/// Any object with these attributes, as `single_rs.orient.frames.PosedFrames` is.
+/// Any object with these attributes, as `single_rs.orient.frames.PosedFrames` is: it holds the arrays that the kernel's
+/// [`PosedFrames`] is a view of.
 #[derive(FromPyObject)]
-pub(super) struct PyPosedFrames<'py> {
+pub(super) struct PosedArrays<'py> {
     spectra: PyReadonlyArrayDyn<'py, Complex32>,
     plane: Py<PyHalfPlane>,
     weights: PyReadonlyArrayDyn<'py, f32>,
@@ -23,46 +22,20 @@ pub(super) struct PyPosedFrames<'py> {
     frame_of: PyReadonlyArrayDyn<'py, i32>,
 }
 
-/// The same as slices that agree with each other.
-pub(super) struct PosedFrames<'a> {
-    pub(super) spectra: &'a [Complex32],
-    pub(super) plane: &'a HalfPlane,
-    pub(super) weights: &'a [f32],
-    /// R of each pose.
-    pub(super) rotations: &'a [Rotation],
-    /// t of each pose, px.
-    pub(super) shifts: &'a [[f32; 2]],
-    /// Frame that each pose is one of.
-    pub(super) frame_of: Vec<usize>,
-    /// Number of frames.
-    pub(super) frames: usize,
-}
-
-impl PyPosedFrames<'_> {
-    /// Any number of poses of each frame.
-    pub(super) fn check(&self) -> PyResult<PosedFrames<'_>> {
+impl PosedArrays<'_> {
+    /// The frames and poses, checked.
+    pub(super) fn check(&self) -> Result<PosedFrames<'_>> {
         let plane = &self.plane.get().0;
         let spectra = contiguous(&self.spectra, "spectra", 2)?;
-        let frames = spectra.len() / plane.len();
-        agree("spectra", spectra.len(), frames * plane.len())?;
-        let weights = contiguous(&self.weights, "weights", 1)?;
-        agree("weights", weights.len(), plane.len())?;
-        let rotations = self::rotations(contiguous(&self.rotations, "rotations", 3)?, "rotations")?;
-        let shifts = rows(contiguous(&self.shifts, "shifts", 2)?, "shifts")?;
-        agree("shifts", shifts.len(), rotations.len())?;
-        let frame_of = indices(contiguous(&self.frame_of, "frame_of", 1)?, "frame_of", frames)?;
-        agree("frame_of", frame_of.len(), rotations.len())?;
-        Ok(PosedFrames { spectra, plane, weights, rotations, shifts, frame_of, frames })
-    }
-
-    /// One pose of each frame, in their order.
-    pub(super) fn check_one_each(&self) -> PyResult<PosedFrames<'_>> {
-        let posed = self.check()?;
-        agree("frame_of", posed.frame_of.len(), posed.frames)?;
-        if posed.frame_of.iter().enumerate().all(|(i, &frame)| i == frame) {
-            return Ok(posed);
-        }
-        Err(Error::bad_input("frame_of", "not 0, 1, 2, …", "one pose of each frame is needed").into())
+        let frame_of = indices(&self.frame_of, "frame_of", spectra.len() / plane.len())?;
+        PosedFrames::new(
+            spectra,
+            plane,
+            contiguous(&self.weights, "weights", 1)?,
+            rotations(&self.rotations, "rotations")?,
+            rows(&self.shifts, "shifts", 2)?,
+            frame_of,
+        )
     }
 }
 

@@ -1,12 +1,16 @@
 //! Orientation of frames by their power spectra.
 
-use super::agree;
-use super::convert::{contiguous, rows};
-use crate::error::Error;
+use super::convert::{Whole, contiguous, rows};
+use super::run::run;
+use crate::check::accept;
+use crate::error::Result;
 use crate::orient::emc::Emc;
-use crate::orient::index::{Candidate, Indexer, LatticeSpots, RING, Rings, polar_spectra};
+use crate::orient::index::{Candidate, Indexer, LatticeSpots};
 use crate::orient::intensity::Intensity;
-use numpy::{IntoPyArray, PyArray2, PyArray3, PyArray4, PyArrayMethods, PyReadonlyArrayDyn};
+use crate::orient::polar::{RING, Rings, polar_spectra};
+use numpy::{
+    IntoPyArray, PyArray2, PyArray3, PyArray4, PyArrayMethods, PyReadonlyArrayDyn, PyUntypedArrayMethods,
+};
 use pyo3::prelude::*;
 
 #[pyfunction]
@@ -15,19 +19,17 @@ fn polar_power<'py>(
     images: PyReadonlyArrayDyn<'py, f32>,
     centres: PyReadonlyArrayDyn<'py, f32>,
     radius: f32,
-    padded: usize,
+    padded: Whole,
     radii: Vec<f32>,
     weights: PyReadonlyArrayDyn<'py, f32>,
 ) -> PyResult<Bound<'py, PyArray3<f32>>> {
-    let size = images.as_array().shape().last().copied().unwrap_or(0);
     let pixels = contiguous(&images, "images", 3)?;
-    let centres = rows(contiguous(&centres, "centres", 2)?, "centres")?;
+    let size = images.shape()[2];
+    let centres = rows(&centres, "centres", 2)?;
     let weights = contiguous(&weights, "weights", 2)?;
-    agree("images", pixels.len(), centres.len() * size * size)?;
-    agree("weights", weights.len(), size * (size / 2 + 1))?;
-    let rings = Rings { radii };
-    let polar = py.detach(|| polar_spectra(pixels, size, centres, radius, padded, &rings, weights))?;
-    polar.into_pyarray(py).reshape([centres.len(), rings.radii.len(), RING])
+    let (padded, rings) = (padded.get("padded")?, Rings::new(radii)?);
+    let polar = run(py, || polar_spectra(pixels, size, centres, radius, padded, &rings, weights))?;
+    polar.into_pyarray(py).reshape([centres.len(), rings.len(), RING])
 }
 
 type Candidates<'py> = (Bound<'py, PyArray4<f32>>, Bound<'py, PyArray2<f32>>);
@@ -41,23 +43,29 @@ fn index_frames<'py>(
     power: Vec<f32>,
     diameter: f32,
     directions: PyReadonlyArrayDyn<'py, f32>,
-    count: usize,
+    count: Whole,
 ) -> PyResult<Candidates<'py>> {
-    let frames = polar.as_array().shape()[0];
-    let polar = contiguous(&polar, "polar", 3)?;
-    agree("polar", polar.len(), frames * radii.len() * RING)?;
-    let points: &[[f32; 3]] = rows(contiguous(&spots, "spots", 2)?, "spots")?;
-    agree("power", power.len(), points.len())?;
-    let directions = rows(contiguous(&directions, "directions", 2)?, "directions")?;
+    let polar = spectra(&polar)?;
+    let points: &[[f32; 3]] = rows(&spots, "spots", 2)?;
+    let directions = rows(&directions, "directions", 2)?;
+    let (rings, count) = (Rings::new(radii)?, count.get("count")?);
     let spots = LatticeSpots { points: points.to_vec(), power, diameter };
-    let found = py.detach(|| Indexer::new(&spots, directions, &Rings { radii }).candidates(polar, count));
+    let found = run(py, || Indexer::new(&spots, directions, &rings)?.candidates(polar, count))?;
     given(py, &found, count)
+}
+
+/// Polar power spectra (n, ring, angle).
+fn spectra<'a>(polar: &'a PyReadonlyArrayDyn<'_, f32>) -> Result<&'a [f32]> {
+    let values = contiguous(polar, "polar", 3)?;
+    let angles = polar.shape()[2];
+    accept("polar", format!("of {angles} angles"), angles == RING, "128 on each ring are needed")?;
+    Ok(values)
 }
 
 fn given<'py>(py: Python<'py>, found: &[Candidate], count: usize) -> PyResult<Candidates<'py>> {
     let matrices: Vec<f32> = found.iter().flat_map(|c| c.rotation.into_iter().flatten()).collect();
     let scores: Vec<f32> = found.iter().map(|c| c.score).collect();
-    let frames = found.len() / count.max(1);
+    let frames = found.len() / count;
     Ok((
         matrices.into_pyarray(py).reshape([frames, count, 3, 3])?,
         scores.into_pyarray(py).reshape([frames, count])?,
@@ -71,24 +79,18 @@ fn index_in_intensity<'py>(
     polar: PyReadonlyArrayDyn<'py, f32>,
     radii: Vec<f32>,
     intensity: PyReadonlyArrayDyn<'py, f32>,
-    size: usize,
+    size: Whole,
     directions: PyReadonlyArrayDyn<'py, f32>,
-    count: usize,
+    count: Whole,
 ) -> PyResult<Candidates<'py>> {
-    let frames = polar.as_array().shape()[0];
-    let polar = contiguous(&polar, "polar", 3)?;
-    agree("polar", polar.len(), frames * radii.len() * RING)?;
-    let intensity = Intensity::new(contiguous(&intensity, "intensity", 3)?.to_vec())?;
-    let last = radii.last().map_or(0.0, |k| k * size as f32);
-    if last + 1.0 > intensity.reach as f32 {
-        return Err(
-            Error::bad_input("radii", last, format!("{} grid steps at most", intensity.reach - 1)).into()
-        );
-    }
-    let directions = rows(contiguous(&directions, "directions", 2)?, "directions")?;
-    let rings = Rings { radii };
-    let found =
-        py.detach(|| Indexer::from_intensity(&intensity, directions, &rings, size).candidates(polar, count));
+    let polar = spectra(&polar)?;
+    let intensity = contiguous(&intensity, "intensity", 3)?;
+    let directions = rows(&directions, "directions", 2)?;
+    let (rings, size, count) = (Rings::new(radii)?, size.get("size")?, count.get("count")?);
+    let found = run(py, || {
+        let intensity = Intensity::new(intensity.to_vec())?;
+        Indexer::from_intensity(&intensity, directions, &rings, size)?.candidates(polar, count)
+    })?;
     given(py, &found, count)
 }
 
@@ -105,14 +107,15 @@ impl IntensityMerge {
         py: Python<'_>,
         polar: PyReadonlyArrayDyn<'_, f32>,
         radii: Vec<f32>,
-        size: usize,
-        folds: Vec<usize>,
+        size: Whole,
+        folds: Vec<Whole>,
         directions: PyReadonlyArrayDyn<'_, f32>,
     ) -> PyResult<Self> {
-        let polar = contiguous(&polar, "polar", 3)?;
-        let directions = rows(contiguous(&directions, "directions", 2)?, "directions")?;
-        let emc = py.detach(|| Emc::new(polar, &Rings { radii }, size, &folds, directions))?;
-        Ok(Self { emc })
+        let polar = spectra(&polar)?;
+        let directions = rows(&directions, "directions", 2)?;
+        let (rings, size) = (Rings::new(radii)?, size.get("size")?);
+        let folds = folds.into_iter().map(|n| n.get("folds")).collect::<Result<Vec<_>>>()?;
+        Ok(Self { emc: run(py, || Emc::new(polar, &rings, size, &folds, directions))? })
     }
 
     /// Held-out intensities (fold, z, y, x) of the frames in the given rotations.
@@ -121,8 +124,8 @@ impl IntensityMerge {
         py: Python<'py>,
         rotations: PyReadonlyArrayDyn<'py, f32>,
     ) -> PyResult<Bound<'py, PyArray4<f32>>> {
-        let rotations = super::convert::rotations(contiguous(&rotations, "rotations", 3)?, "rotations")?;
-        cubes(py, &py.detach(|| self.emc.merge(rotations))?)
+        let rotations = super::convert::rotations(&rotations, "rotations")?;
+        cubes(py, &run(py, || self.emc.merge(rotations))?)
     }
 
     /// The next intensities, and of this round the score of the best orientation and the spread.
@@ -132,12 +135,14 @@ impl IntensityMerge {
         held_out: PyReadonlyArrayDyn<'py, f32>,
         belief: f32,
     ) -> PyResult<(Bound<'py, PyArray4<f32>>, f64, f64)> {
-        let folds = held_out.as_array().shape()[0].max(1);
         let values = contiguous(&held_out, "held_out", 4)?;
-        let held_out: crate::error::Result<Vec<Intensity>> =
-            values.chunks(values.len() / folds).map(|v| Intensity::new(v.to_vec())).collect();
-        let held_out = held_out?;
-        let (next, round) = py.detach(|| self.emc.round(&held_out, belief))?;
+        let cube = values.len() / held_out.shape()[0].max(1);
+        accept("held_out", "empty", cube > 0, "one intensity for each fold is needed")?;
+        let (next, round) = run(py, || {
+            let held_out =
+                values.chunks(cube).map(|v| Intensity::new(v.to_vec())).collect::<Result<Vec<_>>>()?;
+            self.emc.round(&held_out, belief)
+        })?;
         Ok((cubes(py, &next)?, round.best, round.spread))
     }
 }

@@ -1,17 +1,21 @@
 //! The atomic model.
 
-use super::agree;
-use super::convert::{contiguous, rotations, rows};
+use super::convert::{Whole, contiguous, rotations, rows, square};
 use super::fourier::PyHalfPlane;
-use super::frames::{Matches, PolishedPoses, PosedFrames, PyPosedFrames, match_arrays, polished_arrays};
+use super::frames::{Matches, PolishedPoses, PosedArrays, match_arrays, polished_arrays};
+use super::run::run;
+use crate::check::accept;
+use crate::error::Result;
+use crate::frames::Groups;
 use crate::model::atoms::Model;
-use crate::model::gradient::{Frames, filter_sums, gradients};
-use crate::model::grid::Grid;
+use crate::model::gradient::{GainedFrames, filter_sums, gradients};
 use crate::model::normal::{PairTable, factorise, inverse_blocks, pair_matrix, solve, subtract_poses};
 use crate::model::pose::{polish_to_model, score_model};
 use crate::orient::polish::PolishLimits;
 use crate::orient::score::ShiftWindow;
-use numpy::{IntoPyArray, PyArray1, PyArray2, PyArray3, PyArrayMethods, PyReadonlyArrayDyn};
+use numpy::{
+    IntoPyArray, PyArray1, PyArray2, PyArray3, PyArrayMethods, PyReadonlyArrayDyn, PyUntypedArrayMethods,
+};
 use pyo3::prelude::*;
 
 type Floats<'py> = PyReadonlyArrayDyn<'py, f32>;
@@ -21,95 +25,68 @@ type Floats<'py> = PyReadonlyArrayDyn<'py, f32>;
 struct Atoms<'py>(Floats<'py>, Floats<'py>, Option<Floats<'py>>, Floats<'py>);
 
 impl Atoms<'_> {
-    fn model(&self, points: usize) -> PyResult<Model<'_>> {
+    fn model(&self, points: usize) -> Result<Model<'_>> {
         let Self(positions, heights, widths, filters) = self;
-        let positions = rows(contiguous(positions, "positions", 2)?, "positions")?;
         let heights = contiguous(heights, "heights", 1)?;
-        let widths = match widths {
-            Some(w) => contiguous(w, "widths", 1)?,
-            None => &[],
-        };
-        Ok(Model::new(positions, heights, widths, contiguous(filters, "filters", 2)?, points)?)
+        let widths = optional(widths.as_ref(), "widths")?;
+        Model::new(
+            rows(positions, "positions", 2)?,
+            heights,
+            widths,
+            contiguous(filters, "filters", 2)?,
+            points,
+        )
     }
 
     /// The same with tensors of motion, where they are given.
-    fn model_with<'a>(&'a self, tensors: Option<&'a Floats<'_>>, points: usize) -> PyResult<Model<'a>> {
+    fn model_with<'a>(&'a self, tensors: Option<&'a Floats<'_>>, points: usize) -> Result<Model<'a>> {
         let model = self.model(points)?;
         match tensors {
-            Some(t) => Ok(model.with_tensors(rows(contiguous(t, "tensors", 2)?, "tensors")?, points)?),
+            Some(t) => model.with_tensors(rows(t, "tensors", 2)?, points),
             None => Ok(model),
         }
     }
 }
 
-/// The values when they are given, and as many as needed.
-fn optional<'a>(values: Option<&'a Floats<'_>>, name: &'static str, count: usize) -> PyResult<&'a [f32]> {
+/// The values when they are given; an empty array is refused, since it would pass for none.
+fn optional<'a>(values: Option<&'a Floats<'_>>, name: &'static str) -> Result<&'a [f32]> {
     let Some(values) = values else { return Ok(&[]) };
     let values = contiguous(values, name, 1)?;
-    agree(name, values.len(), count)?;
+    accept(name, "empty", !values.is_empty(), "give None for none")?;
     Ok(values)
 }
 
 #[pyfunction]
 fn model_gain<'py>(
     py: Python<'py>,
-    posed: PyPosedFrames<'py>,
+    posed: PosedArrays<'py>,
     atoms: Atoms<'py>,
-    steps: usize,
+    steps: Whole,
     spacing: f32,
 ) -> PyResult<Matches<'py>> {
-    let PosedFrames { spectra, plane, weights, rotations, shifts, frame_of, .. } = posed.check()?;
-    let model = atoms.model(plane.len())?;
-    let window = ShiftWindow { steps, spacing };
-    let found = py.detach(|| {
-        score_model(spectra, &Grid::new(plane), weights, &model, rotations, shifts, &frame_of, window)
-    });
-    match_arrays(py, &found)
+    let posed = posed.check()?;
+    let model = atoms.model(posed.plane.len())?;
+    let window = ShiftWindow::new(steps.get("steps")?, spacing)?;
+    match_arrays(py, &run(py, || score_model(&posed, &model, window))?)
 }
 
 #[pyfunction]
 #[pyo3(signature = (posed, atoms, iterations, max_turn, max_shift, tensors=None, depths=None))]
 fn polish_poses_to_atoms<'py>(
     py: Python<'py>,
-    posed: PyPosedFrames<'py>,
+    posed: PosedArrays<'py>,
     atoms: Atoms<'py>,
-    iterations: usize,
+    iterations: Whole,
     max_turn: f32,
     max_shift: f32,
     tensors: Option<Floats<'py>>,
     depths: Option<Floats<'py>>,
 ) -> PyResult<PolishedPoses<'py>> {
-    let PosedFrames { spectra, plane, weights, rotations, shifts, frame_of, .. } = posed.check()?;
-    let model = atoms.model_with(tensors.as_ref(), plane.len())?;
-    let depths = optional(depths.as_ref(), "depths", rotations.len())?;
-    let limits = PolishLimits { iterations, max_turn, max_shift };
-    let found = py.detach(|| {
-        polish_to_model(
-            spectra,
-            &Grid::new(plane),
-            weights,
-            &model,
-            rotations,
-            shifts,
-            depths,
-            &frame_of,
-            limits,
-        )
-    });
-    polished_arrays(py, &found)
-}
-
-/// Frames that each have one pose, a gain and, where given, a depth.
-fn gained<'a>(
-    posed: &PosedFrames<'a>,
-    gains: &'a Floats<'_>,
-    depths: Option<&'a Floats<'_>>,
-) -> PyResult<Frames<'a>> {
-    let gains = contiguous(gains, "gains", 1)?;
-    agree("gains", gains.len(), posed.frames)?;
-    let &PosedFrames { spectra, weights, rotations, shifts, .. } = posed;
-    let depths = optional(depths, "depths", posed.frames)?;
-    Ok(Frames { spectra, weights, gains, rotations, shifts, depths })
+    let posed = posed.check()?;
+    let model = atoms.model_with(tensors.as_ref(), posed.plane.len())?;
+    let depths = optional(depths.as_ref(), "depths")?;
+    let limits = PolishLimits::new(iterations.get("iterations")?, max_turn, max_shift)?;
+    polished_arrays(py, &run(py, || polish_to_model(&posed, &model, depths, limits))?)
 }
 
 type Sums<'py> = (Bound<'py, PyArray3<f64>>, Bound<'py, PyArray2<f64>>, Bound<'py, PyArray1<f64>>);
@@ -118,21 +95,22 @@ type Sums<'py> = (Bound<'py, PyArray3<f64>>, Bound<'py, PyArray2<f64>>, Bound<'p
 #[pyo3(signature = (posed, gains, atoms, groups, group_count, model_error, tensors=None, depths=None))]
 fn model_gradients<'py>(
     py: Python<'py>,
-    posed: PyPosedFrames<'py>,
+    posed: PosedArrays<'py>,
     gains: Floats<'py>,
     atoms: Atoms<'py>,
     groups: PyReadonlyArrayDyn<'py, i32>,
-    group_count: usize,
+    group_count: Whole,
     model_error: f32,
     tensors: Option<Floats<'py>>,
     depths: Option<Floats<'py>>,
 ) -> PyResult<Sums<'py>> {
-    let posed = posed.check_one_each()?;
-    let (plane, frames) = (posed.plane, gained(&posed, &gains, depths.as_ref())?);
-    let model = atoms.model_with(tensors.as_ref(), plane.len())?;
-    let groups = contiguous(&groups, "groups", 1)?;
-    agree("groups", groups.len(), frames.gains.len())?;
-    let sums = py.detach(|| gradients(&frames, &Grid::new(plane), &model, groups, group_count, model_error));
+    let posed = posed.check()?;
+    let model = atoms.model_with(tensors.as_ref(), posed.plane.len())?;
+    let gains = contiguous(&gains, "gains", 1)?;
+    let frames = GainedFrames::new(posed, gains, optional(depths.as_ref(), "depths")?)?;
+    let group_count = group_count.get("group_count")?;
+    let groups = Groups::new(contiguous(&groups, "groups", 1)?, group_count)?;
+    let sums = run(py, || gradients(&frames, &model, groups, model_error))?;
     // Position, height and width of each atom, and its tensor where there are any.
     let mut by_group: Vec<f64> = Vec::with_capacity(5 * sums.by_group.len() + 6 * sums.by_tensor.len());
     for (i, g) in sums.by_group.iter().enumerate() {
@@ -143,11 +121,11 @@ fn model_gradients<'py>(
     let fitness: Vec<f64> = sums
         .fitness
         .iter()
-        .flat_map(|f| [f.scale, f.power, f.misfit, f.gain, f.by_depth, f.depth_information])
+        .flat_map(|f| [f.scale, f.power, f.misfit, f.log_likelihood_ratio, f.by_depth, f.depth_information])
         .collect();
     Ok((
         by_group.into_pyarray(py).reshape([group_count, model.positions.len(), columns])?,
-        fitness.into_pyarray(py).reshape([groups.len(), 6])?,
+        fitness.into_pyarray(py).reshape([gains.len(), 6])?,
         sums.information.into_pyarray(py),
     ))
 }
@@ -158,18 +136,19 @@ type FilterSums<'py> = (Bound<'py, PyArray3<f64>>, Bound<'py, PyArray2<f64>>);
 #[pyo3(signature = (posed, gains, scales, atoms, depths=None))]
 fn model_filter_sums<'py>(
     py: Python<'py>,
-    posed: PyPosedFrames<'py>,
+    posed: PosedArrays<'py>,
     gains: Floats<'py>,
     scales: Floats<'py>,
     atoms: Atoms<'py>,
     depths: Option<Floats<'py>>,
 ) -> PyResult<FilterSums<'py>> {
-    let posed = posed.check_one_each()?;
-    let (plane, frames) = (posed.plane, gained(&posed, &gains, depths.as_ref())?);
+    let posed = posed.check()?;
+    let plane = posed.plane;
     let model = atoms.model(plane.len())?;
+    let gains = contiguous(&gains, "gains", 1)?;
+    let frames = GainedFrames::new(posed, gains, optional(depths.as_ref(), "depths")?)?;
     let scales = contiguous(&scales, "scales", 1)?;
-    agree("scales", scales.len(), frames.gains.len())?;
-    let (square, right) = py.detach(|| filter_sums(&frames, scales, &Grid::new(plane), &model));
+    let (square, right) = run(py, || filter_sums(&frames, scales, &model))?;
     let (shells, channels) = (plane.max_shell + 1, model.channels(plane.len()));
     Ok((
         square.into_pyarray(py).reshape([shells, channels, channels])?,
@@ -190,20 +169,17 @@ fn model_normal<'py>(
 ) -> PyResult<Bound<'py, PyArray2<f64>>> {
     let plane = &plane.0;
     let model = atoms.model(plane.len())?;
-    let rotations = self::rotations(contiguous(&rotations, "rotations", 3)?, "rotations")?;
+    let rotations = self::rotations(&rotations, "rotations")?;
     let information = contiguous(&information, "information", 1)?;
-    agree("information", information.len(), plane.len())?;
-    let values = rows(contiguous(&table, "table", 2)?, "table")?;
-    agree("table", usize::from(values.len() > 2), 1)?;
+    let table = PairTable::new(rows(&table, "table", 2)?, step)?;
     let width = 3 * model.positions.len();
-    let matrix = py.detach(|| {
-        let table = PairTable { values, step };
-        let mut matrix = pair_matrix(model.positions, model.heights, rotations, table);
+    let matrix = run(py, || {
+        let mut matrix = pair_matrix(&model, rotations, table)?;
         if free_poses {
-            subtract_poses(&mut matrix, &Grid::new(plane), &model, rotations, information);
+            subtract_poses(&mut matrix, plane, &model, rotations, information)?;
         }
-        matrix
-    });
+        Ok(matrix)
+    })?;
     matrix.into_pyarray(py).reshape([width, width])
 }
 
@@ -212,10 +188,9 @@ fn factor_normal<'py>(
     py: Python<'py>,
     matrix: PyReadonlyArrayDyn<'py, f64>,
 ) -> PyResult<Bound<'py, PyArray2<f64>>> {
-    let n = matrix.as_array().shape().last().copied().unwrap_or(0);
-    let mut factor = contiguous(&matrix, "matrix", 2)?.to_vec();
-    agree("matrix", factor.len(), n * n)?;
-    py.detach(|| factorise(&mut factor, n))?;
+    let (values, n) = square(&matrix, "matrix")?;
+    let mut factor = values.to_vec();
+    run(py, || factorise(&mut factor, n))?;
     factor.into_pyarray(py).reshape([n, n])
 }
 
@@ -225,14 +200,12 @@ fn solve_normal<'py>(
     factor: PyReadonlyArrayDyn<'py, f64>,
     sides: PyReadonlyArrayDyn<'py, f64>,
 ) -> PyResult<Bound<'py, PyArray2<f64>>> {
-    let n = factor.as_array().shape().last().copied().unwrap_or(0);
-    let factor = contiguous(&factor, "factor", 2)?;
+    let (factor, n) = square(&factor, "factor")?;
     let mut solutions = contiguous(&sides, "sides", 2)?.to_vec();
-    agree("factor", factor.len(), n * n)?;
-    let count = solutions.len() / n.max(1);
-    agree("sides", solutions.len(), count * n)?;
-    py.detach(|| solve(factor, n, &mut solutions));
-    solutions.into_pyarray(py).reshape([count, n])
+    let shape = sides.shape();
+    accept("sides", format!("of shape {shape:?}"), shape[1] == n, &format!("rows of {n} are needed"))?;
+    run(py, || solve(factor, n, &mut solutions))?;
+    solutions.into_pyarray(py).reshape([shape[0], n])
 }
 
 #[pyfunction]
@@ -240,11 +213,8 @@ fn normal_blocks<'py>(
     py: Python<'py>,
     factor: PyReadonlyArrayDyn<'py, f64>,
 ) -> PyResult<Bound<'py, PyArray3<f64>>> {
-    let n = factor.as_array().shape().last().copied().unwrap_or(0);
-    let factor = contiguous(&factor, "factor", 2)?;
-    agree("factor", factor.len(), n * n)?;
-    agree("factor", n / 3 * 3, n)?;
-    let blocks = py.detach(|| inverse_blocks(factor, n));
+    let (factor, n) = square(&factor, "factor")?;
+    let blocks = run(py, || inverse_blocks(factor, n))?;
     blocks.into_pyarray(py).reshape([n / 3, 3, 3])
 }
 

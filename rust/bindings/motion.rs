@@ -1,12 +1,13 @@
-//! Bindings of `motion`; meanings are told in `single_rs/motion.py`.
+//! Bindings of `motion`; documented in `single_rs/motion.py`.
 
+use super::convert::Whole;
+use super::run::run;
 use crate::motion;
 use numpy::{
     Complex32, Complex64, IntoPyArray, PyArray2, PyArray3, PyReadonlyArray1, PyReadonlyArray2,
     PyReadonlyArray3, PyReadwriteArray2, PyReadwriteArray3,
 };
 use pyo3::prelude::*;
-use rayon::prelude::*;
 
 #[pyfunction]
 fn motion_frame_statistics<'py>(
@@ -17,7 +18,7 @@ fn motion_frame_statistics<'py>(
     high: f32,
 ) -> PyResult<Bound<'py, PyArray2<f64>>> {
     let (frames, skip) = (frames.as_array(), skip.as_array());
-    Ok(py.detach(|| motion::frame_statistics(frames, skip, low, high))?.into_pyarray(py))
+    Ok(run(py, || motion::frame_statistics(frames, skip, low, high))?.into_pyarray(py))
 }
 
 #[pyfunction]
@@ -30,7 +31,7 @@ fn motion_accumulate_pixels(
 ) -> PyResult<()> {
     let frames = frames.as_array();
     let (sum, square, maximum) = (sum.as_array_mut(), square.as_array_mut(), maximum.as_array_mut());
-    Ok(py.detach(|| motion::accumulate_pixels(frames, sum, square, maximum))?)
+    run(py, || motion::accumulate_pixels(frames, sum, square, maximum))
 }
 
 #[pyfunction]
@@ -40,15 +41,8 @@ fn motion_repair(
     bad: PyReadonlyArray2<'_, bool>,
     ceiling: f32,
 ) -> PyResult<()> {
-    let (mut frames, bad) = (frames.as_array_mut(), bad.as_array());
-    if frames.dim().1 != bad.dim().0 || frames.dim().2 != bad.dim().1 {
-        let accepted = format!("one flag per pixel of frames {:?} is needed", frames.dim());
-        return Err(crate::error::Error::bad_input("bad", format!("{:?}", bad.dim()), accepted).into());
-    }
-    py.detach(|| {
-        frames.outer_iter_mut().into_par_iter().for_each(|frame| motion::repair_frame(frame, bad, ceiling));
-    });
-    Ok(())
+    let (frames, bad) = (frames.as_array_mut(), bad.as_array());
+    run(py, || motion::repair(frames, bad, ceiling))
 }
 
 #[pyfunction]
@@ -56,11 +50,12 @@ fn motion_tile_spectra<'py>(
     py: Python<'py>,
     frames: PyReadonlyArray3<'py, f32>,
     origins: PyReadonlyArray3<'py, i64>,
-    size: usize,
+    size: Whole,
     keep: PyReadonlyArray2<'py, u32>,
 ) -> PyResult<Bound<'py, PyArray3<Complex32>>> {
+    let size = size.get("size")?;
     let (frames, origins, keep) = (frames.as_array(), origins.as_array(), keep.as_array());
-    Ok(py.detach(|| motion::tile_spectra(frames, origins, size, keep))?.into_pyarray(py))
+    Ok(run(py, || motion::tile_spectra(frames, origins, size, keep))?.into_pyarray(py))
 }
 
 #[pyfunction]
@@ -76,7 +71,7 @@ fn motion_accumulate_reference(
     let (spectra, residual, frequency, weight) =
         (spectra.as_array(), residual.as_array(), frequency.as_array(), weight.as_array());
     let (sum, power) = (sum.as_array_mut(), power.as_array_mut());
-    Ok(py.detach(|| motion::accumulate_reference(spectra, residual, frequency, weight, sum, power))?)
+    run(py, || motion::accumulate_reference(spectra, residual, frequency, weight, sum, power))
 }
 
 #[pyfunction]
@@ -89,7 +84,7 @@ fn motion_shift_score<'py>(
 ) -> PyResult<Bound<'py, PyArray3<f64>>> {
     let (spectra, residual, frequency, filter) =
         (spectra.as_array(), residual.as_array(), frequency.as_array(), filter.as_array());
-    Ok(py.detach(|| motion::shift_score(spectra, residual, frequency, filter))?.into_pyarray(py))
+    Ok(run(py, || motion::shift_score(spectra, residual, frequency, filter))?.into_pyarray(py))
 }
 
 #[pyfunction]
@@ -103,7 +98,7 @@ fn motion_chunk_velocity(
 ) -> PyResult<(f64, f64, f64)> {
     let (spectra, times, frequency, weight) =
         (spectra.as_array(), times.as_array(), frequency.as_array(), weight.as_array());
-    let [x, y, clarity] = py.detach(|| motion::chunk_velocity(spectra, times, frequency, weight, fastest))?;
+    let [x, y, clarity] = run(py, || motion::chunk_velocity(spectra, times, frequency, weight, fastest))?;
     Ok((x, y, clarity))
 }
 
@@ -118,7 +113,7 @@ fn motion_track_chunks<'py>(
 ) -> PyResult<Bound<'py, PyArray2<f64>>> {
     let (spectra, step, frequency, weight) =
         (spectra.as_array(), step.as_array(), frequency.as_array(), weight.as_array());
-    Ok(py.detach(|| motion::track_chunks(spectra, step, frequency, weight, radius))?.into_pyarray(py))
+    Ok(run(py, || motion::track_chunks(spectra, step, frequency, weight, radius))?.into_pyarray(py))
 }
 
 type PyDrift<'py> = (Bound<'py, PyArray2<f64>>, Bound<'py, PyArray2<f64>>, f64, f64);
@@ -130,7 +125,7 @@ fn motion_smooth<'py>(
     information: PyReadonlyArray2<'py, f64>,
 ) -> PyResult<PyDrift<'py>> {
     let (measured, information) = (measured.as_array(), information.as_array());
-    let drift = py.detach(|| motion::best_drift(measured, information))?;
+    let drift = run(py, || motion::best_drift(measured, information))?;
     Ok((drift.shifts.into_pyarray(py), drift.variance.into_pyarray(py), drift.jitter, drift.wander))
 }
 

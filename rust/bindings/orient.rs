@@ -1,18 +1,21 @@
 //! Orientation search.
 
-use super::agree;
-use super::convert::{contiguous, indices, rotations, rows};
+use super::convert::{Whole, contiguous, indices, rotations, rows};
 use super::fourier::PyHalfPlane;
-use super::frames::{Matches, PolishedPoses, PosedFrames, PyPosedFrames, match_arrays, polished_arrays};
-use crate::error::Error;
+use super::frames::{Matches, PolishedPoses, PosedArrays, match_arrays, polished_arrays};
+use super::run::run;
+use crate::check::accept;
+use crate::error::{Error, Result};
 use crate::fourier::HalfPlane;
+use crate::frames::PosedFrames;
+use crate::orient::atoms::AtomModel;
 use crate::orient::hmm::{Step, forward_backward};
-use crate::orient::lookup::{AtomModel, MOST_STEPS, look_up, shift_spacing};
+use crate::orient::lookup::{look_up, shift_spacing};
 use crate::orient::polish::{PolishLimits, polish};
-use crate::orient::power::{SlicePower, table_side, tabulate};
+use crate::orient::power::{SlicePower, tabulate};
 use crate::orient::score::{ShiftWindow, score_candidates};
-use crate::orient::search::{Pool, SearchPlan, search};
-use crate::volume::{FourierVolume, project};
+use crate::orient::search::{SearchPlan, search};
+use crate::volume::{FourierVolume, FrameVolumes, project};
 use num_complex::Complex32;
 use numpy::{
     IntoPyArray, PyArray1, PyArray2, PyArray3, PyArray4, PyArrayMethods, PyReadonlyArrayDyn,
@@ -33,110 +36,89 @@ fn smooth_candidates<'py>(
     jump: f32,
     volume: f32,
 ) -> PyResult<Smoothed<'py>> {
-    let count = emission.as_array().shape().last().copied().unwrap_or(0);
-    let states = rows(contiguous(&states, "states", 3)?, "states")?;
+    let shape = emission.shape().to_vec();
     let emission = contiguous(&emission, "emission", 2)?;
-    agree("emission", emission.len(), states.len())?;
-    let left = rows(contiguous(&left, "left", 2)?, "left")?;
-    let right = rows(contiguous(&right, "right", 2)?, "right")?;
+    let states = rows(&states, "states", 3)?;
+    let count = shape[1];
+    let left = rows(&left, "left", 2)?;
+    let right = rows(&right, "right", 2)?;
     let step = Step { sigma, jump, volume };
-    let result = py.detach(|| forward_backward(states, emission, count, left, right, step));
-    let frames = emission.len() / count.max(1);
+    let result = run(py, || forward_backward(states, emission, count, left, right, step))?;
     let path: Vec<i64> = result.path.iter().map(|&i| i as i64).collect();
-    let probability = result.probability.into_pyarray(py).reshape([frames, count])?;
+    let probability = result.probability.into_pyarray(py).reshape([path.len(), count])?;
     Ok((probability, path.into_pyarray(py), result.step_square, result.jumps))
 }
 
-/// At least one view of volumes (…, 2K+1, 2K+1, K+1), of `axes` axes in all, each of which reaches shell `max_shell`.
+/// Views of volumes (…, 2K+1, 2K+1, K+1), of `axes` axes in all.
 fn views<'a>(
     volumes: &'a PyReadonlyArrayDyn<'_, Complex32>,
     name: &'static str,
     axes: usize,
     pad: usize,
-    max_shell: usize,
-) -> PyResult<Vec<FourierVolume<'a>>> {
+) -> Result<Vec<FourierVolume<'a>>> {
     let data = contiguous(volumes, name, axes)?;
     let shape = volumes.shape();
     let len: usize = shape[axes - 3..].iter().product();
     let reach = shape[axes - 1].saturating_sub(1);
-    let views: Vec<_> =
-        data.chunks(len.max(1)).map(|v| FourierVolume::new(v, reach, pad)).collect::<Result<_, _>>()?;
-    match views.iter().map(FourierVolume::max_shell).min() {
-        Some(given) if given < max_shell => {
-            let given = format!("up to shell {given}");
-            Err(Error::bad_input(name, given, format!("shell {max_shell} is needed")).into())
-        }
-        Some(_) => Ok(views),
-        None => Err(Error::bad_input(name, "empty", "a volume is needed").into()),
-    }
+    data.chunks(len.max(1)).map(|v| FourierVolume::new(v, reach, pad)).collect()
 }
 
-/// Which of `count` volumes or models each of the frames meets.
-fn one_of(
-    array: &PyReadonlyArrayDyn<'_, i32>,
-    name: &'static str,
-    count: usize,
-    frames: usize,
-) -> PyResult<Vec<usize>> {
-    let chosen = indices(contiguous(array, name, 1)?, name, count)?;
-    agree(name, chosen.len(), frames)?;
-    Ok(chosen)
+/// One volume (2K+1, 2K+1, K+1).
+fn view<'a>(volume: &'a PyReadonlyArrayDyn<'_, Complex32>, pad: Whole) -> Result<FourierVolume<'a>> {
+    let views = views(volume, "volume", 3, pad.get("pad")?)?;
+    views.first().copied().ok_or_else(|| Error::bad_input("volume", "empty", "a volume is needed"))
+}
+
+/// Volumes (v, 2K+1, 2K+1, K+1), and which of them each frame meets.
+fn frame_volumes<'a>(
+    volumes: &'a PyReadonlyArrayDyn<'_, Complex32>,
+    pad: Whole,
+    volume_of: &PyReadonlyArrayDyn<'_, i32>,
+    plane: &HalfPlane,
+) -> Result<FrameVolumes<'a>> {
+    let views = views(volumes, "volumes", 4, pad.get("pad")?)?;
+    accept("volumes", "empty", !views.is_empty(), "a volume is needed")?;
+    let of = indices(volume_of, "volume_of", views.len())?;
+    FrameVolumes::new(views, of, plane)
 }
 
 #[pyfunction]
 fn score_poses<'py>(
     py: Python<'py>,
-    posed: PyPosedFrames<'py>,
+    posed: PosedArrays<'py>,
     volumes: PyReadonlyArrayDyn<'py, Complex32>,
-    pad: usize,
+    pad: Whole,
     volume_of: PyReadonlyArrayDyn<'py, i32>,
-    steps: usize,
+    steps: Whole,
     spacing: f32,
 ) -> PyResult<Matches<'py>> {
-    let PosedFrames { spectra, plane, weights, rotations, frame_of, frames, .. } = posed.check()?;
-    let views = views(&volumes, "volumes", 4, pad, plane.max_shell)?;
-    let volume_of = one_of(&volume_of, "volume_of", views.len(), frames)?;
-    let window = ShiftWindow { steps, spacing };
-    let found = py.detach(|| {
-        score_candidates(spectra, plane, weights, &views, &volume_of, rotations, &frame_of, window)
-    });
-    match_arrays(py, &found)
+    let posed = posed.check()?;
+    let volumes = frame_volumes(&volumes, pad, &volume_of, posed.plane)?;
+    let window = ShiftWindow::new(steps.get("steps")?, spacing)?;
+    match_arrays(py, &run(py, || score_candidates(&posed, &volumes, window))?)
 }
 
-/// Any object with these attributes, as `single_rs.orient.reference.Reference` is.
+/// Any object with these attributes, as `single_rs.orient.reference.Reference` is: it holds the arrays that the
+/// kernel's [`AtomModel`] is a view of.
 #[derive(FromPyObject)]
-struct PyAtomModel<'py> {
+struct ReferenceArrays<'py> {
     atoms: PyReadonlyArrayDyn<'py, f32>,
     heights: PyReadonlyArrayDyn<'py, f32>,
     filter: PyReadonlyArrayDyn<'py, f32>,
     volume: PyReadonlyArrayDyn<'py, Complex32>,
-    pad: usize,
+    pad: Whole,
     view_power: PyReadonlyArrayDyn<'py, f32>,
 }
 
-impl PyAtomModel<'_> {
-    fn check(&self, plane: &HalfPlane, weights: &[f32]) -> PyResult<AtomModel<'_>> {
-        let positions = rows(contiguous(&self.atoms, "atoms", 2)?, "atoms")?;
-        let heights = contiguous(&self.heights, "heights", 1)?;
-        agree("heights", heights.len(), positions.len())?;
-        let filter = contiguous(&self.filter, "filter", 1)?;
-        agree("filter", filter.len(), plane.len())?;
-        let volume = views(&self.volume, "volume", 3, self.pad, plane.max_shell)?[0];
+impl ReferenceArrays<'_> {
+    /// The atoms, checked, for comparison with these frames.
+    fn check(&self, posed: &PosedFrames<'_>) -> Result<AtomModel<'_>> {
         let table = contiguous(&self.view_power, "view_power", 2)?;
-        agree("view_power", table.len(), table.len().isqrt().max(2).pow(2))?;
-        Ok(AtomModel::new(positions, heights, filter, SlicePower::new(volume, plane, weights, table)))
+        let power = SlicePower::new(view(&self.volume, self.pad)?, posed.plane, posed.weights, table)?;
+        let (heights, filter) =
+            (contiguous(&self.heights, "heights", 1)?, contiguous(&self.filter, "filter", 1)?);
+        AtomModel::new(rows(&self.atoms, "atoms", 2)?, heights, filter, power)
     }
-}
-
-/// Check that candidates come frame by frame and that the window is not too wide.
-fn check_candidates(frame_of: &[usize], steps: usize) -> PyResult<()> {
-    if !frame_of.is_sorted() {
-        return Err(Error::bad_input("frame_of", "not ascending", "sort the candidates by frame").into());
-    }
-    if steps > MOST_STEPS {
-        return Err(Error::bad_input("steps", steps.to_string(), format!("at most {MOST_STEPS}")).into());
-    }
-    Ok(())
 }
 
 #[pyfunction]
@@ -144,41 +126,48 @@ fn tabulate_power<'py>(
     py: Python<'py>,
     volume: PyReadonlyArrayDyn<'py, Complex32>,
     plane: &PyHalfPlane,
-    pad: usize,
+    pad: Whole,
     weights: PyReadonlyArrayDyn<'py, f32>,
     diameter: f32,
 ) -> PyResult<Bound<'py, PyArray2<f32>>> {
-    let plane = &plane.0;
-    let view = &views(&volume, "volume", 3, pad, plane.max_shell)?[0];
+    let volume = view(&volume, pad)?;
     let weights = contiguous(&weights, "weights", 1)?;
-    agree("weights", weights.len(), plane.len())?;
-    let side = table_side(plane, diameter);
-    py.detach(|| tabulate(view, plane, weights, side)).into_pyarray(py).reshape([side, side])
+    let table = run(py, || tabulate(&volume, &plane.0, weights, diameter))?;
+    let side = table.len().isqrt();
+    table.into_pyarray(py).reshape([side, side])
 }
 
 #[pyfunction]
 fn look_up_poses<'py>(
     py: Python<'py>,
-    posed: PyPosedFrames<'py>,
-    reference: PyAtomModel<'py>,
-    steps: usize,
+    posed: PosedArrays<'py>,
+    reference: ReferenceArrays<'py>,
+    steps: Whole,
 ) -> PyResult<Matches<'py>> {
-    let PosedFrames { spectra, plane, weights, rotations, shifts, frame_of, .. } = posed.check()?;
-    let model = reference.check(plane, weights)?;
-    check_candidates(&frame_of, steps)?;
-    let found = py.detach(|| look_up(spectra, plane, &model, rotations, &frame_of, shifts, steps));
-    match_arrays(py, &found)
+    let posed = posed.check()?;
+    let model = reference.check(&posed)?;
+    let steps = steps.get("steps")?;
+    match_arrays(py, &run(py, || look_up(&posed, &model, steps))?)
 }
 
 /// Any object with these attributes, as `single_rs.orient.search.SearchPlan` is.
-#[derive(FromPyObject)]
-struct PySearchPlan {
-    window: usize,
-    climbers: usize,
-    finalists: usize,
-    climb: [usize; 2],
-    same: f32,
-    temper: f32,
+impl<'a, 'py> FromPyObject<'a, 'py> for SearchPlan {
+    type Error = PyErr;
+
+    fn extract(plan: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        let whole = |name: &'static str| -> PyResult<usize> {
+            Ok(plan.getattr(name)?.extract::<Whole>()?.get(name)?)
+        };
+        let [first, more]: [Whole; 2] = plan.getattr("climb")?.extract()?;
+        Ok(Self {
+            window: whole("window")?,
+            climbers: whole("climbers")?,
+            finalists: whole("finalists")?,
+            climb: [first.get("climb")?, more.get("climb")?],
+            same: plan.getattr("same")?.extract()?,
+            inverse_temperature: plan.getattr("inverse_temperature")?.extract()?,
+        })
+    }
 }
 
 /// Rotations (n, k, 3, 3), shifts (n, k, 2) px, and whether there are so many (n, k).
@@ -187,27 +176,22 @@ type Finalists<'py> = (Bound<'py, PyArray4<f32>>, Bound<'py, PyArray3<f32>>, Bou
 #[pyfunction]
 fn search_poses<'py>(
     py: Python<'py>,
-    posed: PyPosedFrames<'py>,
-    reference: PyAtomModel<'py>,
-    gain: PyReadonlyArrayDyn<'py, f32>,
+    posed: PosedArrays<'py>,
+    reference: ReferenceArrays<'py>,
+    frame_weight: PyReadonlyArrayDyn<'py, f32>,
     prior: PyReadonlyArrayDyn<'py, f32>,
-    plan: PySearchPlan,
+    plan: SearchPlan,
 ) -> PyResult<Finalists<'py>> {
-    let PosedFrames { spectra, plane, weights, rotations, shifts, frame_of, frames } = posed.check()?;
-    let model = reference.check(plane, weights)?;
-    check_candidates(&frame_of, plan.window)?;
-    let gain = contiguous(&gain, "gain", 1)?;
-    agree("gain", gain.len(), frames)?;
-    let prior = contiguous(&prior, "prior", 1)?;
-    agree("prior", prior.len(), rotations.len())?;
-    let PySearchPlan { window, climbers, finalists: count, climb, same, temper } = plan;
-    let plan = SearchPlan { window, climbers, finalists: count, climb, same, temper };
-    let pool = Pool { frame_of: &frame_of, rotations, starts: shifts, prior };
-    let found = py.detach(|| search(spectra, plane, gain, &model, pool, &plan));
+    let posed = posed.check()?;
+    let model = reference.check(&posed)?;
+    let (frame_weight, prior) =
+        (contiguous(&frame_weight, "frame_weight", 1)?, contiguous(&prior, "prior", 1)?);
+    let (frames, count) = (posed.frames, plan.finalists);
+    let found = run(py, || search(&posed, &model, frame_weight, prior, &plan))?;
     let mut matrices = vec![0.0f32; frames * count * 9];
     let mut moves = vec![0.0f32; frames * count * 2];
     let mut there = vec![false; frames * count];
-    let mut frame = frame_of.clone();
+    let mut frame = posed.frame_of.clone();
     frame.dedup();
     for (&frame, poses) in frame.iter().zip(&found) {
         // The places of poses that there are not hold the first.
@@ -235,21 +219,18 @@ fn look_up_spacing(plane: &PyHalfPlane) -> f32 {
 #[pyfunction]
 fn polish_poses<'py>(
     py: Python<'py>,
-    posed: PyPosedFrames<'py>,
+    posed: PosedArrays<'py>,
     volumes: PyReadonlyArrayDyn<'py, Complex32>,
-    pad: usize,
+    pad: Whole,
     volume_of: PyReadonlyArrayDyn<'py, i32>,
-    iterations: usize,
+    iterations: Whole,
     max_turn: f32,
     max_shift: f32,
 ) -> PyResult<PolishedPoses<'py>> {
-    let PosedFrames { spectra, plane, weights, rotations, shifts, frame_of, frames } = posed.check()?;
-    let views = views(&volumes, "volumes", 4, pad, plane.max_shell)?;
-    let volume_of = one_of(&volume_of, "volume_of", views.len(), frames)?;
-    let limits = PolishLimits { iterations, max_turn, max_shift };
-    let found = py
-        .detach(|| polish(spectra, plane, weights, &views, &volume_of, rotations, shifts, &frame_of, limits));
-    polished_arrays(py, &found)
+    let posed = posed.check()?;
+    let volumes = frame_volumes(&volumes, pad, &volume_of, posed.plane)?;
+    let limits = PolishLimits::new(iterations.get("iterations")?, max_turn, max_shift)?;
+    polished_arrays(py, &run(py, || polish(&posed, &volumes, limits))?)
 }
 
 #[pyfunction]
@@ -257,13 +238,13 @@ fn project_slices<'py>(
     py: Python<'py>,
     volume: PyReadonlyArrayDyn<'py, Complex32>,
     plane: &PyHalfPlane,
-    pad: usize,
+    pad: Whole,
     rotations: PyReadonlyArrayDyn<'py, f32>,
 ) -> PyResult<Bound<'py, PyArray2<Complex32>>> {
     let plane = &plane.0;
-    let poses = self::rotations(contiguous(&rotations, "rotations", 3)?, "rotations")?;
-    let view = &views(&volume, "volume", 3, pad, plane.max_shell)?[0];
-    let slices = py.detach(|| project(view, plane, poses));
+    let poses = self::rotations(&rotations, "rotations")?;
+    let volume = view(&volume, pad)?;
+    let slices = run(py, || project(&volume, plane, poses))?;
     slices.into_pyarray(py).reshape([poses.len(), plane.len()])
 }
 

@@ -1,7 +1,9 @@
 //! Fourier insertion.
 
-use super::convert::contiguous;
-use super::frames::{PosedFrames, PyPosedFrames};
+use super::convert::{Whole, contiguous};
+use super::frames::PosedArrays;
+use super::run::run;
+use crate::frames::Groups;
 use crate::reconstruct::insert;
 use crate::volume::reach_for;
 use num_complex::Complex32;
@@ -13,19 +15,18 @@ type Sums<'py> = Vec<(Bound<'py, PyArray3<Complex32>>, Bound<'py, PyArray3<f32>>
 #[pyfunction]
 fn insert_slices<'py>(
     py: Python<'py>,
-    posed: PyPosedFrames<'py>,
+    posed: PosedArrays<'py>,
     frame_weights: PyReadonlyArrayDyn<'py, f32>,
     groups: PyReadonlyArrayDyn<'py, i32>,
-    group_count: usize,
-    pad: usize,
+    group_count: Whole,
+    pad: Whole,
 ) -> PyResult<Sums<'py>> {
-    let PosedFrames { spectra, plane, weights, rotations, shifts, .. } = posed.check_one_each()?;
+    let posed = posed.check()?;
     let frame_weights = contiguous(&frame_weights, "frame_weights", 1)?;
-    let groups = contiguous(&groups, "groups", 1)?;
-    let sums = py.detach(|| {
-        insert(spectra, plane, weights, frame_weights, rotations, shifts, groups, group_count, pad)
-    })?;
-    let reach = reach_for(plane.max_shell, pad);
+    let groups = Groups::new(contiguous(&groups, "groups", 1)?, group_count.get("group_count")?)?;
+    let pad = pad.get("pad")?;
+    let sums = run(py, || insert(&posed, frame_weights, groups, pad))?;
+    let reach = reach_for(posed.plane.max_shell, pad);
     let shape = [2 * reach + 1, 2 * reach + 1, reach + 1];
     sums.into_iter()
         .map(|s| {

@@ -20,7 +20,10 @@
 //! focus turns the phase of the wave, but an intensity linear in a phase object stays in phase with it.
 
 use super::grid::{Grid, Memory, Spot};
+use crate::check::{self, Argument, accept};
 use crate::error::{Error, Result};
+use crate::fourier::HalfPlane;
+use crate::frames::PosedFrames;
 use crate::volume::Rotation;
 use num_complex::Complex32;
 
@@ -83,7 +86,7 @@ impl<'a> Model<'a> {
     /// Check that the parts fit each other and `points` frequencies.
     ///
     /// # Errors
-    /// Numbers of heights, widths or filters that do not fit.
+    /// Numbers of heights, widths or filters that do not fit, or that are not finite.
     pub fn new(
         positions: &'a [[f32; 3]],
         heights: &'a [f32],
@@ -107,13 +110,19 @@ impl<'a> Model<'a> {
                 format!("rows of {points} are needed, at least {least}"),
             ));
         }
+        accept("positions", "empty", n > 0, "at least one atom is needed")?;
+        check::places("positions", positions)?;
+        for (name, values) in [("heights", heights), ("widths", widths), ("filters", filters)] {
+            check::finite(name, values)?;
+        }
         Ok(Self { positions, heights, widths, tensors: &[], filters })
     }
 
     /// The same atoms with tensors, whose three channels are then the second to fourth of `filters`.
     ///
     /// # Errors
-    /// A number of tensors that is not that of the atoms, widths beside them, or fewer than four filters.
+    /// A number of tensors that is not that of the atoms, widths beside them, fewer than four filters, or tensors that
+    /// are not finite.
     pub fn with_tensors(self, tensors: &'a [Tensor], points: usize) -> Result<Self> {
         if tensors.len() != self.positions.len() || !self.widths.is_empty() || self.channels(points) < 4 {
             return Err(Error::bad_input(
@@ -127,7 +136,22 @@ impl<'a> Model<'a> {
                 format!("{} tensors, no widths, and at least four filters are needed", self.positions.len()),
             ));
         }
+        check::finite("tensors", tensors.as_flattened())?;
         Ok(Self { tensors, ..self })
+    }
+
+    /// Refuse filters of another plane.
+    pub(super) fn check(&self, plane: &HalfPlane) -> Result<()> {
+        let whole = self.filters.len().is_multiple_of(plane.len());
+        accept("filters", self.filters.len(), whole, &format!("rows of {} are needed", plane.len()))
+    }
+
+    /// Why a comparison of frames with these atoms is not finite.
+    pub(super) fn unsound(&self, posed: &PosedFrames<'_>, others: &[(&'static str, &dyn Argument)]) -> Error {
+        let mut arguments: Vec<(&'static str, &dyn Argument)> =
+            vec![("heights", &self.heights), ("widths", &self.widths), ("filters", &self.filters)];
+        arguments.extend(others);
+        posed.unsound(&arguments)
     }
 
     /// Number of channels for planes of `points` frequencies.

@@ -12,6 +12,10 @@
 
 use super::atoms::{AtomGradient, Model, View, turn_tensor_back};
 use super::grid::Grid;
+use super::pose::check_depths;
+use crate::check::{self, Argument, agree, all_finite};
+use crate::error::{Error, Result};
+use crate::frames::{Groups, PosedFrames};
 use crate::volume::Rotation;
 use num_complex::Complex32;
 use rayon::prelude::*;
@@ -19,30 +23,61 @@ use rayon::prelude::*;
 /// Frames summed by one task; a constant, so that sums have the same order for any number of threads.
 const CHUNK: usize = 16;
 
-/// Posed frames.
-#[derive(Debug, Clone, Copy)]
-pub struct Frames<'a> {
-    /// n packed spectra.
-    pub spectra: &'a [Complex32],
-    /// w of each frequency.
-    pub weights: &'a [f32],
-    /// g of each frame; frames of gain 0 are left out.
-    pub gains: &'a [f32],
-    /// R of each frame.
-    pub rotations: &'a [Rotation],
-    /// t of each frame, px.
-    pub shifts: &'a [[f32; 2]],
-    /// Depth of the particle in each frame, px; empty when it is 0 in all.
-    pub depths: &'a [f32],
+/// Frames that each have one pose, a gain and, where given, a depth.
+#[derive(Debug, Clone)]
+pub struct GainedFrames<'a> {
+    posed: PosedFrames<'a>,
+    gains: &'a [f32],
+    depths: &'a [f32],
 }
 
-impl Frames<'_> {
+impl<'a> GainedFrames<'a> {
+    /// `gains` g are factors on the weights of each frame, of which those of gain 0 are left out; `depths` (px) those
+    /// of the particle in each frame, or none when all are 0.
+    ///
+    /// # Errors
+    /// Other than one pose, one gain and one depth of each frame, or numbers that are not finite.
+    pub fn new(posed: PosedFrames<'a>, gains: &'a [f32], depths: &'a [f32]) -> Result<Self> {
+        posed.check_one_each()?;
+        agree("gains", gains.len(), posed.frames)?;
+        check::finite("gains", gains)?;
+        check_depths(depths, posed.frames)?;
+        Ok(Self { posed, gains, depths })
+    }
+
+    /// Number of frames.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.gains.len()
+    }
+
+    /// Whether there is no frame.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.gains.is_empty()
+    }
+
     fn depth(&self, i: usize) -> f32 {
         self.depths.get(i).copied().unwrap_or(0.0)
     }
+
+    /// Put the atoms at the pose and the depth of frame `i`, and make their image.
+    fn project(&self, i: usize, grid: &Grid, model: &Model<'_>, view: &mut View) {
+        model.place(grid, &self.posed.rotations[i], self.posed.shifts[i], view);
+        view.depth = self.depth(i);
+        model.project(grid, view);
+    }
+
+    /// Why sums over the frames are not finite.
+    fn unsound(&self, model: &Model<'_>, others: &[(&'static str, &dyn Argument)]) -> Error {
+        let mut arguments: Vec<(&'static str, &dyn Argument)> =
+            vec![("gains", &self.gains), ("depths", &self.depths)];
+        arguments.extend(others);
+        model.unsound(&self.posed, &arguments)
+    }
 }
 
-/// What one frame says.
+/// Fit of the model to one frame.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Fitness {
     /// Best scale s.
@@ -52,11 +87,20 @@ pub struct Fitness {
     /// g Σ w |X − s P|².
     pub misfit: f64,
     /// Log-likelihood gained over an empty frame, g s Re Σ w P* X.
-    pub gain: f64,
+    pub log_likelihood_ratio: f64,
     /// −½ of the misfit's gradient by the particle's depth (per px); 0 where no frame has a depth.
     pub by_depth: f64,
     /// Half the misfit's second derivative by it, without what the scale can take up.
     pub depth_information: f64,
+}
+
+impl Fitness {
+    fn is_finite(&self) -> bool {
+        let Self { scale, power, misfit, log_likelihood_ratio, by_depth, depth_information } = *self;
+        [scale, power, misfit, log_likelihood_ratio, by_depth, depth_information]
+            .iter()
+            .all(|v| v.is_finite())
+    }
 }
 
 /// Sums over frames.
@@ -78,16 +122,25 @@ struct Part {
     information: Vec<f64>,
 }
 
-/// Gradient of each of `group_count` groups of frames; frames of a group outside 0.. enter no sum.
-#[must_use]
+/// Gradient of each of the groups of frames; frames of no group enter no sum.
+///
+/// # Errors
+/// A model of another plane, groups of other frames, a share of model error that is none, or sums that are not finite.
 pub fn gradients(
-    frames: &Frames<'_>,
-    grid: &Grid,
+    frames: &GainedFrames<'_>,
     model: &Model<'_>,
-    group_of: &[i32],
-    group_count: usize,
+    groups: Groups<'_>,
     model_error: f32,
-) -> Gradients {
+) -> Result<Gradients> {
+    let plane = frames.posed.plane;
+    model.check(plane)?;
+    let Groups { of: group_of, count: group_count } = groups;
+    agree("groups", group_of.len(), frames.len())?;
+    check::not_negative("model_error", model_error)?;
+    let columns = model.positions.len() * 5 + model.tensors.len() * 6;
+    check::room("group_count", group_count, 16.0 * group_count as f64 * columns as f64)?;
+    let grid = &Grid::new(plane);
+    let comparison = Comparison { frames, grid, model, model_error };
     let (n, m) = (model.positions.len(), grid.plane.len());
     // A task has frames of one group only.
     let mut tasks: Vec<(i32, Vec<usize>)> = Vec::new();
@@ -102,7 +155,7 @@ pub fn gradients(
         .map_init(
             || (model.view(grid), vec![[0.0f32; 5]; n]),
             |(view, lab), (group, list)| {
-                let counted = (0..group_count as i32).contains(group);
+                let counted = *group >= 0;
                 let mut part = Part {
                     gradient: vec![[0.0; 5]; if counted { n } else { 0 }],
                     tensor: vec![[0.0; 6]; if counted { model.tensors.len() } else { 0 }],
@@ -110,14 +163,13 @@ pub fn gradients(
                     information: vec![0.0; m],
                 };
                 for &i in list {
-                    let mut fitness =
-                        residual(frames, i, grid, model, model_error, view, counted, &mut part.information);
+                    let mut fitness = comparison.residual(i, view, counted, &mut part.information);
                     if counted && frames.gains[i] > 0.0 {
                         lab.fill([0.0; 5]);
                         model.pull_back(grid, view, 1.0, lab);
-                        turn_back(lab, &frames.rotations[i], &mut part.gradient);
+                        turn_back(lab, &frames.posed.rotations[i], &mut part.gradient);
                         for (sum, by) in part.tensor.iter_mut().zip(&view.by_tensor) {
-                            let by = turn_tensor_back(&frames.rotations[i], by);
+                            let by = turn_tensor_back(&frames.posed.rotations[i], by);
                             (0..6).for_each(|a| sum[a] += f64::from(by[a]));
                         }
                         fitness.by_depth = lab.iter().map(|g| f64::from(g[2])).sum();
@@ -151,71 +203,74 @@ pub fn gradients(
         }
         out.information.iter_mut().zip(&part.information).for_each(|(sum, v)| *sum += v);
     }
-    out
+    let sums = all_finite(out.by_group.as_flattened()) && all_finite(out.by_tensor.as_flattened());
+    if sums && all_finite(&out.information) && out.fitness.iter().all(Fitness::is_finite) {
+        return Ok(out);
+    }
+    Err(frames.unsound(model, &[]))
 }
 
-/// Leave g s w_i (X − s P) in `view.image`; add to `information` if the frame is `counted`.
-fn residual(
-    frames: &Frames<'_>,
-    i: usize,
-    grid: &Grid,
-    model: &Model<'_>,
+/// Frames against a model.
+struct Comparison<'a> {
+    frames: &'a GainedFrames<'a>,
+    grid: &'a Grid,
+    model: &'a Model<'a>,
     model_error: f32,
-    view: &mut View,
-    counted: bool,
-    information: &mut [f64],
-) -> Fitness {
-    let m = grid.plane.len();
-    let gain = frames.gains[i];
-    if gain <= 0.0 {
-        return Fitness::default();
-    }
-    let spectrum = &frames.spectra[i * m..(i + 1) * m];
-    model.place(grid, &frames.rotations[i], frames.shifts[i], view);
-    view.depth = frames.depth(i);
-    model.project(grid, view);
-    let sums = |view: &View, error: f32| {
-        let mut total = [0.0f64; 2];
-        for row in &grid.plane.rows {
-            let span = row.start..row.start + row.len;
-            let mut part = [0.0f32; 2];
-            for ((p, x), &w) in
-                view.image[span.clone()].iter().zip(&spectrum[span.clone()]).zip(&frames.weights[span])
-            {
-                let square = p.norm_sqr();
-                let w = gain * w / (1.0 + gain * w * error * square);
-                part[0] += w * (p.re * x.re + p.im * x.im);
-                part[1] += w * square;
+}
+
+impl Comparison<'_> {
+    /// Leave g s w_i (X − s P) in `view.image`; add to `information` if the frame is `counted`.
+    fn residual(&self, i: usize, view: &mut View, counted: bool, information: &mut [f64]) -> Fitness {
+        let &Self { frames, grid, model, model_error } = self;
+        let gain = frames.gains[i];
+        if gain <= 0.0 {
+            return Fitness::default();
+        }
+        let (spectrum, weights) = (frames.posed.spectrum(i), frames.posed.weights);
+        frames.project(i, grid, model, view);
+        let sums = |view: &View, error: f32| {
+            let mut total = [0.0f64; 2];
+            for row in &grid.plane.rows {
+                let span = row.start..row.start + row.len;
+                let mut part = [0.0f32; 2];
+                for ((p, x), &w) in
+                    view.image[span.clone()].iter().zip(&spectrum[span.clone()]).zip(&weights[span])
+                {
+                    let square = p.norm_sqr();
+                    let w = gain * w / (1.0 + gain * w * error * square);
+                    part[0] += w * (p.re * x.re + p.im * x.im);
+                    part[1] += w * square;
+                }
+                total[0] += f64::from(part[0]);
+                total[1] += f64::from(part[1]);
             }
-            total[0] += f64::from(part[0]);
-            total[1] += f64::from(part[1]);
+            total
+        };
+        let [overlap, power] = sums(view, 0.0);
+        let mut scale = (overlap / power.max(1e-30)).max(0.0);
+        let mut fitness =
+            Fitness { scale, power, log_likelihood_ratio: overlap * scale, ..Fitness::default() };
+        if model_error > 0.0 {
+            let [overlap, power] = sums(view, model_error * model_error * (scale * scale) as f32);
+            scale = (overlap / power.max(1e-30)).max(0.0);
+            fitness.scale = scale;
         }
-        total
-    };
-    let [overlap, power] = sums(view, 0.0);
-    let mut scale = (overlap / power.max(1e-30)).max(0.0);
-    let mut fitness = Fitness { scale, power, gain: overlap * scale, ..Fitness::default() };
-    if model_error > 0.0 {
-        let [overlap, power] = sums(view, model_error * model_error * (scale * scale) as f32);
-        scale = (overlap / power.max(1e-30)).max(0.0);
-        fitness.scale = scale;
-    }
-    let s = scale as f32;
-    if !frames.depths.is_empty() {
-        fitness.depth_information =
-            scale * scale * depth_information(grid, model, view, frames.weights, gain);
-    }
-    let error = model_error * model_error * s * s;
-    for (at, ((p, x), &w)) in view.image.iter_mut().zip(spectrum).zip(frames.weights).enumerate() {
-        let rest = x - *p * s;
-        let weight = gain * w / (1.0 + gain * w * error * p.norm_sqr());
-        fitness.misfit += f64::from(gain * w * rest.norm_sqr());
-        if counted {
-            information[at] += f64::from(weight * s * s);
+        let s = scale as f32;
+        if !frames.depths.is_empty() {
+            fitness.depth_information = scale * scale * depth_information(grid, model, view, weights, gain);
         }
-        *p = rest * (weight * s);
+        let error = model_error * model_error * s * s;
+        for (at, ((p, x), &w)) in view.image.iter_mut().zip(spectrum).zip(weights).enumerate() {
+            let rest = x - *p * s;
+            let weight = gain * w / (1.0 + gain * w * error * p.norm_sqr());
+            fitness.misfit += f64::from(gain * w * rest.norm_sqr());
+            if counted {
+                information[at] += f64::from(weight * s * s);
+            }
+            *p = rest * (weight * s);
+        }
+        fitness
     }
-    fitness
 }
 
 /// g Σ w |D|² for D = ∂P/∂(depth), less the part of D along P that the scale takes up.
@@ -256,13 +311,19 @@ fn turn_back(lab: &[AtomGradient], r: &Rotation, out: &mut [[f64; 5]]) {
 }
 
 /// Normal equations of the filters by shell round(|k|): (shell, c, c) of Re S_c* S_c' and (shell, c) of Re S_c* X.
-#[must_use]
+///
+/// # Errors
+/// A model of another plane, scales of other frames, or sums that are not finite.
 pub fn filter_sums(
-    frames: &Frames<'_>,
+    frames: &GainedFrames<'_>,
     scales: &[f32],
-    grid: &Grid,
     model: &Model<'_>,
-) -> (Vec<f64>, Vec<f64>) {
+) -> Result<(Vec<f64>, Vec<f64>)> {
+    let plane = frames.posed.plane;
+    model.check(plane)?;
+    agree("scales", scales.len(), frames.len())?;
+    check::finite("scales", scales)?;
+    let grid = &Grid::new(plane);
     let m = grid.plane.len();
     let channels = model.channels(m);
     let shells = grid.plane.max_shell + 1;
@@ -277,13 +338,11 @@ pub fn filter_sums(
                 let mut square = vec![0.0; shells * channels * channels];
                 let mut right = vec![0.0; shells * channels];
                 for &i in list {
-                    model.place(grid, &frames.rotations[i], frames.shifts[i], view);
-                    view.depth = frames.depth(i);
-                    model.project(grid, view);
-                    let s = scales[i];
+                    frames.project(i, grid, model, view);
+                    let (s, spectrum) = (scales[i], frames.posed.spectrum(i));
                     for at in 0..m {
-                        let (w, shell) = (frames.gains[i] * frames.weights[at], shell_of[at]);
-                        let x = frames.spectra[i * m + at];
+                        let (w, shell) = (frames.gains[i] * frames.posed.weights[at], shell_of[at]);
+                        let x = spectrum[at];
                         for a in 0..channels {
                             let p = view.waves[a * m + at] * s;
                             right[shell * channels + a] += f64::from(w * (p.re * x.re + p.im * x.im));
@@ -311,5 +370,9 @@ pub fn filter_sums(
             }
         }
     }
-    out
+    if all_finite(&out.0) && all_finite(&out.1) {
+        Ok(out)
+    } else {
+        Err(frames.unsound(model, &[("scales", &scales)]))
+    }
 }

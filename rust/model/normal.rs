@@ -14,7 +14,9 @@
 use super::atoms::{Model, View};
 use super::grid::Grid;
 use super::pose::Derivatives;
+use crate::check::{self, Argument, accept, agree, all_finite};
 use crate::error::{Error, Result};
+use crate::fourier::HalfPlane;
 use crate::volume::Rotation;
 use nalgebra::SMatrix;
 use num_complex::Complex32;
@@ -28,21 +30,32 @@ const PANEL: usize = 48;
 /// u and v at distances 0, `step`, 2 `step`, … px.
 #[derive(Debug, Clone, Copy)]
 pub struct PairTable<'a> {
-    /// (u, v).
-    pub values: &'a [[f32; 2]],
-    /// px.
-    pub step: f32,
+    values: &'a [[f32; 2]],
+    step: f32,
 }
 
-/// Lower triangle of H, (3n × 3n), row by row.
-#[must_use]
-pub fn pair_matrix(
-    positions: &[[f32; 3]],
-    heights: &[f32],
-    rotations: &[Rotation],
-    table: PairTable<'_>,
-) -> Vec<f64> {
+impl<'a> PairTable<'a> {
+    /// (u, v) at multiples of `step` px.
+    ///
+    /// # Errors
+    /// Fewer than three distances, values that are not finite, or a step that is none.
+    pub fn new(values: &'a [[f32; 2]], step: f32) -> Result<Self> {
+        accept("table", format!("of {} rows", values.len()), values.len() > 2, "at least 3 are needed")?;
+        check::finite("table", values.as_flattened())?;
+        check::positive("step", step)?;
+        Ok(Self { values, step })
+    }
+}
+
+/// Lower triangle of H, (3n × 3n), row by row, for frames at `rotations` with known poses.
+///
+/// # Errors
+/// Matrices that are no rotations, more atoms than the memory has room for, or information that is not finite.
+pub fn pair_matrix(model: &Model<'_>, rotations: &[Rotation], table: PairTable<'_>) -> Result<Vec<f64>> {
+    check::rotations("rotations", rotations)?;
+    let (positions, heights) = (model.positions, model.heights);
     let n = positions.len();
+    check::room("positions", format!("of {n} atoms"), 72.0 * (n as f64).powi(2))?;
     let mut out = vec![0.0f64; 9 * n * n];
     let last = (table.values.len() - 2) as f32;
     out.par_chunks_mut(9 * n).enumerate().for_each(|(a, rows)| {
@@ -77,17 +90,28 @@ pub fn pair_matrix(
             }
         }
     });
-    out
+    let arguments: [(&'static str, &dyn Argument); 2] =
+        [("heights", &heights), ("table", &table.values.as_flattened())];
+    if all_finite(&out) { Ok(out) } else { Err(check::unsound(&arguments)) }
 }
 
 /// Subtract Σ_i C_i M_i⁻¹ C_iᵀ from the lower triangle of `matrix`; `information` weighs the frequencies of each frame.
+///
+/// # Errors
+/// A matrix, a model or information that do not fit each other, or couplings that are not finite.
 pub fn subtract_poses(
     matrix: &mut [f64],
-    grid: &Grid,
+    plane: &HalfPlane,
     model: &Model<'_>,
     rotations: &[Rotation],
     information: &[f32],
-) {
+) -> Result<()> {
+    model.check(plane)?;
+    agree("matrix", matrix.len(), (3 * model.positions.len()).pow(2))?;
+    agree("information", information.len(), plane.len())?;
+    check::none_negative("information", information)?;
+    check::rotations("rotations", rotations)?;
+    let grid = &Grid::new(plane);
     let width = 3 * model.positions.len();
     for batch in rotations.chunks(BATCH) {
         let rows: Vec<f32> = batch
@@ -113,6 +137,9 @@ pub fn subtract_poses(
             }
         });
     }
+    let arguments: [(&'static str, &dyn Argument); 3] =
+        [("information", &information), ("heights", &model.heights), ("filters", &model.filters)];
+    if all_finite(matrix) { Ok(()) } else { Err(check::unsound(&arguments)) }
 }
 
 /// Six rows L⁻¹ C of one frame, M = L Lᵀ.
@@ -169,8 +196,10 @@ fn couplings(
 /// Cholesky factor of a symmetric matrix given by its lower triangle, in place.
 ///
 /// # Errors
-/// A matrix that is not positive definite.
+/// A matrix that is no square of n rows, not finite or not positive definite.
 pub fn factorise(matrix: &mut [f64], n: usize) -> Result<()> {
+    square("matrix", matrix, n)?;
+    check::finite("matrix", matrix)?;
     for start in (0..n).step_by(PANEL) {
         let end = (start + PANEL).min(n);
         for i in start..end {
@@ -214,8 +243,33 @@ pub fn factorise(matrix: &mut [f64], n: usize) -> Result<()> {
     Ok(())
 }
 
+/// Refuse what is no square matrix of n rows.
+fn square(name: &'static str, values: &[f64], n: usize) -> Result<()> {
+    accept(name, "empty", n > 0, "at least one row is needed")?;
+    agree(name, values.len(), n * n)
+}
+
+/// Refuse what is no Cholesky factor.
+fn check_factor(factor: &[f64], n: usize) -> Result<()> {
+    square("factor", factor, n)?;
+    let positive = |i: usize| factor[i * n + i] > 0.0;
+    match (0..n).find(|&i| !positive(i)) {
+        None => Ok(()),
+        Some(i) => {
+            let given = format!("{} on its diagonal at row {i}", factor[i * n + i]);
+            Err(Error::bad_input("factor", given, "a Cholesky factor has positive numbers there"))
+        }
+    }
+}
+
 /// Solve L Lᵀ x = b for each right side (rows of n).
-pub fn solve(factor: &[f64], n: usize, sides: &mut [f64]) {
+///
+/// # Errors
+/// What is no Cholesky factor, sides of other lengths, or solutions that are not finite.
+pub fn solve(factor: &[f64], n: usize, sides: &mut [f64]) -> Result<()> {
+    check_factor(factor, n)?;
+    agree("sides", sides.len(), sides.len() / n * n)?;
+    check::finite("sides", sides)?;
     sides.par_chunks_mut(n).for_each(|x| {
         for i in 0..n {
             let row = &factor[i * n..i * n + i];
@@ -227,11 +281,16 @@ pub fn solve(factor: &[f64], n: usize, sides: &mut [f64]) {
             x[..i].iter_mut().zip(row).for_each(|(v, l)| *v -= value * l);
         }
     });
+    if all_finite(sides) { Ok(()) } else { Err(check::unsound(&[("factor", &factor)])) }
 }
 
 /// 3 × 3 diagonal blocks of (L Lᵀ)⁻¹, n/3 times nine numbers.
-#[must_use]
-pub fn inverse_blocks(factor: &[f64], n: usize) -> Vec<f64> {
+///
+/// # Errors
+/// What is no Cholesky factor of three rows for each block, or blocks that are not finite.
+pub fn inverse_blocks(factor: &[f64], n: usize) -> Result<Vec<f64>> {
+    check_factor(factor, n)?;
+    accept("factor", format!("of {n} rows"), n.is_multiple_of(3), "three for each atom are needed")?;
     let mut out = vec![0.0; 3 * n];
     out.par_chunks_mut(9).enumerate().for_each(|(a, block)| {
         // Columns of L⁻¹ start at their own row: (L Lᵀ)⁻¹ = L⁻ᵀ L⁻¹ is their products.
@@ -250,7 +309,7 @@ pub fn inverse_blocks(factor: &[f64], n: usize) -> Vec<f64> {
             }
         }
     });
-    out
+    if all_finite(&out) { Ok(out) } else { Err(check::unsound(&[("factor", &factor)])) }
 }
 
 /// Σ a b in four lanes.

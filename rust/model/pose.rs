@@ -12,8 +12,11 @@
 
 use super::atoms::{Model, View};
 use super::grid::Grid;
+use crate::check::{self, agree};
+use crate::error::Result;
+use crate::frames::PosedFrames;
 use crate::orient::polish::{PolishLimits, Polished, angle_between, rotate};
-use crate::orient::score::{HIGHEST_POINT, Match, ShiftWindow, Twiddles, window_peak};
+use crate::orient::score::{Match, ShiftWindow, Twiddles};
 use crate::volume::Rotation;
 use nalgebra::{SMatrix, SVector};
 use num_complex::Complex32;
@@ -47,27 +50,22 @@ pub fn project_model(
 /// Steps that promise less log-likelihood (nats) than this end the refinement: a sixteenth of a standard error.
 const SETTLED: f64 = 0.002;
 
-/// Score candidate `rotations` against atoms; `frame_of` names the frame of each. Order is kept.
+/// Score candidates, the poses of `posed`, against atoms. Order is kept.
 ///
-/// `shifts` are the centres (px) of the windows searched.
-#[must_use]
-pub fn score_model(
-    spectra: &[Complex32],
-    grid: &Grid,
-    weights: &[f32],
-    model: &Model<'_>,
-    rotations: &[Rotation],
-    shifts: &[[f32; 2]],
-    frame_of: &[usize],
-    window: ShiftWindow,
-) -> Vec<Match> {
-    let m = grid.plane.len();
-    let twiddles = Twiddles::new(&grid.plane, window);
+/// The shifts of the poses are the centres of the windows searched.
+///
+/// # Errors
+/// A model of another plane, or matches that are not finite.
+pub fn score_model(posed: &PosedFrames<'_>, model: &Model<'_>, window: ShiftWindow) -> Result<Vec<Match>> {
+    let &PosedFrames { plane, weights, rotations, shifts, .. } = posed;
+    model.check(plane)?;
+    let grid = &Grid::new(plane);
+    let twiddles = Twiddles::new(plane, window);
     let mut out = vec![Match::default(); rotations.len()];
     out.par_iter_mut().enumerate().with_min_len(8).for_each_init(
         || (model.view(grid), twiddles.scratch()),
         |(view, scratch), (i, best)| {
-            let spectrum = &spectra[frame_of[i] * m..(frame_of[i] + 1) * m];
+            let spectrum = posed.spectrum(posed.frame_of[i]);
             model.place(grid, &rotations[i], shifts[i], view);
             model.project(grid, view);
             let mut power = 0.0;
@@ -75,38 +73,32 @@ pub fn score_model(
                 power += w * p.norm_sqr();
                 *p = x * p.conj() * w;
             }
-            twiddles.correlate(&grid.plane, &view.image, scratch);
-            *best = window_peak(&scratch.map, window.steps, window.spacing, power, HIGHEST_POINT);
+            twiddles.correlate(plane, &view.image, scratch);
+            *best = twiddles.peak(scratch, power);
             best.shift = [best.shift[0] + shifts[i][0], best.shift[1] + shifts[i][1]];
         },
     );
-    out
+    if out.iter().all(Match::is_finite) { Ok(out) } else { Err(model.unsound(posed, &[])) }
 }
 
-/// Refine poses against atoms; `frame_of` names the frame of each. Order is kept.
+/// Refine the poses against atoms. Order is kept.
 ///
 /// `depths` (px) are those of the particle at each pose, or none when all are 0.
-#[must_use]
+///
+/// # Errors
+/// A model of another plane, depths of other poses, or poses that are not finite.
 pub fn polish_to_model(
-    spectra: &[Complex32],
-    grid: &Grid,
-    weights: &[f32],
+    posed: &PosedFrames<'_>,
     model: &Model<'_>,
-    rotations: &[Rotation],
-    shifts: &[[f32; 2]],
     depths: &[f32],
-    frame_of: &[usize],
     limits: PolishLimits,
-) -> Vec<Polished> {
-    let m = grid.plane.len();
-    let blank = Polished {
-        rotation: [[0.0; 3]; 3],
-        shift: [0.0; 2],
-        overlap: 0.0,
-        power: 0.0,
-        error: [f32::INFINITY; 5],
-    };
-    let mut out = vec![blank; rotations.len()];
+) -> Result<Vec<Polished>> {
+    let &PosedFrames { plane, weights, rotations, shifts, .. } = posed;
+    model.check(plane)?;
+    check_depths(depths, rotations.len())?;
+    let grid = &Grid::new(plane);
+    let m = plane.len();
+    let mut out = vec![Polished::BLANK; rotations.len()];
     out.par_iter_mut().enumerate().for_each_init(
         || Work {
             view: model.view(grid),
@@ -114,13 +106,24 @@ pub fn polish_to_model(
             gradient: vec![[0.0; 5]; model.positions.len()],
         },
         |work, (i, result)| {
-            let spectrum = &spectra[frame_of[i] * m..(frame_of[i] + 1) * m];
-            let fit = Fit { spectrum, grid, weights, model };
+            let fit = Fit { spectrum: posed.spectrum(posed.frame_of[i]), grid, weights, model };
             work.view.depth = depths.get(i).copied().unwrap_or(0.0);
             *result = fit.refine(rotations[i], shifts[i], limits, work);
         },
     );
-    out
+    if out.iter().all(Polished::is_sound) {
+        Ok(out)
+    } else {
+        Err(model.unsound(posed, &[("depths", &depths)]))
+    }
+}
+
+/// Refuse depths that are neither none nor one for each pose, or not finite.
+pub(super) fn check_depths(depths: &[f32], poses: usize) -> Result<()> {
+    if !depths.is_empty() {
+        agree("depths", depths.len(), poses)?;
+    }
+    check::finite("depths", depths)
 }
 
 struct Work {
@@ -145,7 +148,7 @@ struct Agreement {
 }
 
 impl Agreement {
-    fn gain(self) -> f64 {
+    fn log_likelihood_ratio(self) -> f64 {
         if self.power > 0.0 && self.overlap > 0.0 { self.overlap * self.overlap / self.power } else { 0.0 }
     }
 
@@ -253,7 +256,7 @@ impl Fit<'_> {
             }
             count += 1;
             let next = self.evaluate(&next_r, next_t, &mut work.view);
-            if next.gain() <= at.gain() {
+            if next.log_likelihood_ratio() <= at.log_likelihood_ratio() {
                 damping *= 10.0;
                 continue;
             }

@@ -5,11 +5,13 @@
 //! information `H` is Gauss-Newton. Leaving frame `t` out of the reference changes nothing in `g` but a factor
 //! `n/(n-1)`: the frame's own part of `A*X'` is `|X'|²/n`, real, and `Re(2πi k |X'|²) = 0`.
 
+use crate::check::{accept, all_finite};
 use crate::error::{Error, Result};
 use ndarray::{Array3, ArrayView1, ArrayView2, ArrayView3, ArrayViewMut2, Zip};
 use num_complex::{Complex32, Complex64};
 use rayon::prelude::*;
 use std::f32::consts::TAU;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 fn check(
     spectra: ArrayView3<Complex32>,
@@ -40,6 +42,9 @@ pub(super) fn phase(kx: f32, ky: f32, dx: f32, dy: f32) -> Complex32 {
 }
 
 /// Adds a block of spectra `(m, tiles, k)`, moved back by `residual` (m, 2) px, to `sum` and `power` (tiles, k).
+///
+/// # Errors
+/// Arrays that do not agree, or sums that are not finite.
 pub fn accumulate_reference(
     spectra: ArrayView3<Complex32>,
     residual: ArrayView2<f64>,
@@ -56,6 +61,7 @@ pub fn accumulate_reference(
             format!("sum and power must be ({tiles}, {kept}) and weight ({m},)"),
         ));
     }
+    let sound = AtomicBool::new(true);
     Zip::indexed(&mut sum).and(&mut power).par_for_each(|(tile, i), s, p| {
         let (kx, ky) = (frequency[[tile, i, 0]], frequency[[tile, i, 1]]);
         for t in 0..m {
@@ -67,11 +73,18 @@ pub fn accumulate_reference(
             *s += Complex64::new(f64::from(v.re), f64::from(v.im)) * weight[t];
             *p += f64::from(v.norm_sqr()) * weight[t];
         }
+        if !(s.re.is_finite() && s.im.is_finite() && p.is_finite()) {
+            sound.store(false, Ordering::Relaxed);
+        }
     });
-    Ok(())
+    let accepted = "spectra, shifts, frequencies and weights whose sums are finite are needed";
+    accept("sum", "not finite", sound.into_inner(), accepted)
 }
 
 /// Score `c` and its gradient `(gx, gy)` per frame and tile, `(m, tiles, 3)`, at the trial shift `residual`.
+///
+/// # Errors
+/// Arrays that do not agree, or scores that are not finite.
 pub fn shift_score(
     spectra: ArrayView3<Complex32>,
     residual: ArrayView2<f64>,
@@ -101,5 +114,10 @@ pub fn shift_score(
         }
         to.copy_from_slice(&[c, gx, gy]);
     });
+    if let Some(job) = flat.chunks(3).position(|c| !all_finite(c)) {
+        let given = format!("not finite or too large in frame {}", job / tiles);
+        let accepted = "spectra, shifts, frequencies and filters whose scores are finite are needed";
+        return Err(Error::bad_input("spectra", given, accepted));
+    }
     Ok(out)
 }

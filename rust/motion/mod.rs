@@ -20,5 +20,5 @@ mod track;
 pub use align::{accumulate_reference, shift_score};
 pub use smooth::{Drift, best_drift, smooth_drift};
 pub use spectra::{TileTransform, tile_spectra};
-pub use statistics::{accumulate_pixels, frame_statistics, repair_frame};
+pub use statistics::{accumulate_pixels, frame_statistics, repair};
 pub use track::{chunk_velocity, track_chunks};

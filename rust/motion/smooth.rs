@@ -5,6 +5,7 @@
 //! Kalman filter and Rauch-Tung-Striebel smoother, doi:10.2514/3.3166. The two noise levels are those of the
 //! largest innovation likelihood, so a quiet stage is smoothed over many frames and a shaking one is followed.
 
+use crate::check::accept;
 use crate::error::{Error, Result};
 use nalgebra::{Matrix2, Matrix2x4, Matrix4, Vector2, Vector4};
 use ndarray::{Array2, ArrayView2};
@@ -105,6 +106,9 @@ fn check(measured: ArrayView2<f64>, information: ArrayView2<f64>) -> Result<()> 
 }
 
 /// Smooths `measured` (n, 2) px with `information` (n, 3: xx, xy, yy) px⁻² at given noise levels.
+///
+/// # Errors
+/// Arrays that do not agree or are not finite, or a trajectory that is not.
 pub fn smooth_drift(
     measured: ArrayView2<f64>,
     information: ArrayView2<f64>,
@@ -139,6 +143,8 @@ pub fn smooth_drift(
         }
         next = Some((x, p));
     }
+    let numbers = likelihood.is_finite() && shifts.iter().chain(&variance).all(|v: &f64| v.is_finite());
+    accept("measured", "too large", numbers, "shifts and information whose smoothing is finite are needed")?;
     Ok(Drift { shifts, variance, likelihood, jitter, wander })
 }
 
@@ -148,6 +154,9 @@ const JITTERS: [f64; 8] = [1e-4, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0];
 const WANDERS: [f64; 10] = [3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0];
 
 /// Smooths with the noise levels of the largest likelihood.
+///
+/// # Errors
+/// As those of [`smooth_drift`].
 pub fn best_drift(measured: ArrayView2<f64>, information: ArrayView2<f64>) -> Result<Drift> {
     check(measured, information)?;
     let trials: Vec<(f64, f64)> =

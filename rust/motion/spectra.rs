@@ -5,6 +5,7 @@
 //! order `index = i·size + j` with `kx = i / size` and `ky = fftfreq(size)[j]` (cycles per pixel): the second
 //! transform then runs over contiguous memory.
 
+use crate::check::{all_finite, within};
 use crate::error::{Error, Result};
 use ndarray::{Array3, ArrayView2, ArrayView3};
 use num_complex::Complex32;
@@ -12,6 +13,9 @@ use rayon::prelude::*;
 use realfft::{RealFftPlanner, RealToComplex};
 use rustfft::{Fft, FftPlanner};
 use std::sync::Arc;
+
+/// Largest tile, px.
+const MOST_SIZE: usize = 16_384;
 
 /// A planned tile transform; shared by threads.
 pub struct TileTransform {
@@ -33,8 +37,9 @@ struct Scratch {
 impl TileTransform {
     /// Plans tiles of `size` pixels (even).
     pub fn new(size: usize) -> Result<Self> {
-        if size < 8 || !size.is_multiple_of(2) {
-            return Err(Error::bad_input("tile size", size, "an even number of at least 8 pixels is needed"));
+        within("tile size", size, 8..=MOST_SIZE)?;
+        if !size.is_multiple_of(2) {
+            return Err(Error::bad_input("tile size", size, "an even number of pixels is needed"));
         }
         let window = (0..size)
             .map(|i| 0.5 - 0.5 * (std::f32::consts::TAU * (i as f32 + 0.5) / size as f32).cos())
@@ -83,6 +88,9 @@ impl TileTransform {
 ///
 /// `origins` (m, tiles, 2) are the tiles' corners (x, y) in each frame, `keep` (tiles, k) the coefficients in the
 /// order of this module.
+///
+/// # Errors
+/// Tiles that do not lie in the frames, coefficients that there are not, or pixels that are not finite.
 pub fn tile_spectra(
     frames: ArrayView3<f32>,
     origins: ArrayView3<i64>,
@@ -120,16 +128,22 @@ pub fn tile_spectra(
         return Ok(out);
     }
     let flat = out.as_slice_mut().expect("a new array is contiguous");
-    flat.par_chunks_mut(kept).enumerate().for_each_init(
+    let mut sound = vec![false; m * tiles];
+    flat.par_chunks_mut(kept).zip(&mut sound).enumerate().for_each_init(
         || plan.scratch(columns),
-        |scratch, (job, to)| {
+        |scratch, (job, (to, sound))| {
             let (frame, tile) = (job / tiles, job % tiles);
             let (x0, y0) = (origins[[frame, tile, 0]] as usize, origins[[frame, tile, 1]] as usize);
             plan.transform(frames.index_axis(ndarray::Axis(0), frame), x0, y0, columns, scratch);
             for (v, &i) in to.iter_mut().zip(keep.row(tile)) {
                 *v = scratch.spectrum[i as usize];
             }
+            *sound = all_finite(to);
         },
     );
+    if let Some(job) = sound.iter().position(|sound| !sound) {
+        let given = format!("not finite or too large in frame {}", job / tiles);
+        return Err(Error::bad_input("frames", given, "repair such pixels first"));
+    }
     Ok(out)
 }

@@ -4,11 +4,16 @@
 //! gives about 0, a smeared or doubly exposed frame does not), of values clipped to `[low, high]` so that one
 //! X-ray does not condemn a frame. Pixel moments: sum, sum of squares and maximum over frames.
 
+use crate::check::accept;
 use crate::error::{Error, Result};
-use ndarray::{Array2, ArrayView2, ArrayView3, ArrayViewMut2, Axis, Zip};
+use ndarray::{Array2, ArrayView2, ArrayView3, ArrayViewMut2, ArrayViewMut3, Axis, Zip};
 use rayon::prelude::*;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Mean, variance, x and y neighbour correlation of each frame `(m, 4)`; pixels marked in `skip` (y, x) are left out.
+///
+/// # Errors
+/// Flags of other frames, bounds that are none, or a pixel that is counted and no number.
 pub fn frame_statistics(
     frames: ArrayView3<f32>,
     skip: ArrayView2<bool>,
@@ -23,6 +28,13 @@ pub fn frame_statistics(
             "one flag per pixel of frames of at least 2 x 2 is needed",
         ));
     }
+    let bounds = low <= high && low.is_finite() && high.is_finite();
+    accept(
+        "low",
+        format!("{low} and high {high}"),
+        bounds,
+        "two finite numbers are needed, the lower first",
+    )?;
     let rows: Vec<[f64; 4]> = frames
         .axis_iter(Axis(0))
         .into_par_iter()
@@ -56,6 +68,10 @@ pub fn frame_statistics(
             [mean, variance, cx * scale, cy * scale]
         })
         .collect();
+    if let Some(at) = rows.iter().position(|row| !row.iter().all(|v| v.is_finite())) {
+        let given = format!("not finite in frame {at}");
+        return Err(Error::bad_input("frames", given, "mark such pixels in skip, or repair them"));
+    }
     let mut out = Array2::zeros((rows.len(), 4));
     for (mut to, from) in out.axis_iter_mut(Axis(0)).zip(&rows) {
         to.iter_mut().zip(from).for_each(|(a, b)| *a = *b);
@@ -64,6 +80,9 @@ pub fn frame_statistics(
 }
 
 /// Adds a block of frames to the per-pixel `sum`, `square` (sum of squares) and `maximum`, all (y, x).
+///
+/// # Errors
+/// Sums of other frames, or sums that are not finite any more.
 pub fn accumulate_pixels(
     frames: ArrayView3<f32>,
     mut sum: ArrayViewMut2<f64>,
@@ -79,6 +98,7 @@ pub fn accumulate_pixels(
         ));
     }
     // Rows in parallel, frames in order within a row: the sums have one order of addition.
+    let sound = AtomicBool::new(true);
     Zip::indexed(sum.rows_mut()).and(square.rows_mut()).and(maximum.rows_mut()).par_for_each(
         |y, mut s, mut q, mut top| {
             for frame in frames.axis_iter(Axis(0)) {
@@ -89,16 +109,21 @@ pub fn accumulate_pixels(
                     top[x] = top[x].max(v);
                 }
             }
+            // A value that is not finite makes its square so, and a sum that is not stays so; a maximum begins at −∞.
+            let sums = s.iter().chain(&q).fold(true, |ok, v| ok & v.is_finite());
+            if !top.iter().fold(sums, |ok, &v| ok & (v < f32::INFINITY)) {
+                sound.store(false, Ordering::Relaxed);
+            }
         },
     );
-    Ok(())
+    accept("sum", "not finite", sound.into_inner(), "finite sums and frames whose squares add up are needed")
 }
 
 /// Replaces pixels that are marked in `bad`, above `ceiling` or not finite by the mean of their good neighbours.
 ///
 /// The neighbourhood is 3 × 3 and grows by one ring at a time until it holds a good pixel; a frame without any is
 /// set to zero. Nothing else is touched.
-pub fn repair_frame(mut frame: ArrayViewMut2<f32>, bad: ArrayView2<bool>, ceiling: f32) {
+fn repair_frame(mut frame: ArrayViewMut2<f32>, bad: ArrayView2<bool>, ceiling: f32) {
     let (ny, nx) = frame.dim();
     let wrong = |y: usize, x: usize, v: f32| bad[[y, x]] || !v.is_finite() || v > ceiling;
     let original: Vec<(usize, usize)> =
@@ -131,4 +156,20 @@ pub fn repair_frame(mut frame: ArrayViewMut2<f32>, bad: ArrayView2<bool>, ceilin
     for (&(y, x), v) in original.iter().zip(repaired) {
         frame[[y, x]] = v;
     }
+}
+
+/// Repairs frames (m, y, x): pixels marked in `bad` (y, x), above `ceiling` or not finite become the mean of their good
+/// neighbours.
+///
+/// # Errors
+/// Flags of other frames, or a ceiling that is no number.
+pub fn repair(mut frames: ArrayViewMut3<f32>, bad: ArrayView2<bool>, ceiling: f32) -> Result<()> {
+    let (_, ny, nx) = frames.dim();
+    if bad.dim() != (ny, nx) {
+        let accepted = format!("one flag per pixel of frames of {ny} x {nx} is needed");
+        return Err(Error::bad_input("bad", format!("{:?}", bad.dim()), accepted));
+    }
+    accept("ceiling", ceiling, !ceiling.is_nan(), "a number or infinity is needed")?;
+    frames.outer_iter_mut().into_par_iter().for_each(|frame| repair_frame(frame, bad, ceiling));
+    Ok(())
 }

@@ -6,6 +6,7 @@
 //! lags alias to different velocities. The aligned sums of the chunks are then registered one after the other.
 
 use super::align::phase;
+use crate::check::{accept, all_finite, room};
 use crate::error::{Error, Result};
 use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
 use num_complex::Complex32;
@@ -16,10 +17,16 @@ use std::f32::consts::TAU;
 pub const LAGS: usize = 16;
 /// Velocity step of the search, px per frame: over [`LAGS`] frames a quarter of a graphene period at 0.36 Å pixels.
 const VELOCITY_STEP: f64 = 0.1;
+/// Fastest motion that is looked for, px per frame: faster, a frame is smeared beyond use.
+const FASTEST: f64 = 100.0;
+/// Coefficients whose scores are added by one task.
+const GROUP: usize = 64;
 /// The Hann window correlates neighbouring coefficients: a sum over them varies 35/18 more per axis than independent ones.
 const WINDOW_EXCESS: f64 = 35.0 / 18.0;
 /// Grid points on each side of the predicted shift in [`track_chunks`].
 const GRID: i32 = 8;
+/// Widest search, px.
+const WIDEST: f64 = 1e4;
 /// Width of the prior on the surprise in [`track_chunks`], in units of the search radius.
 const SURPRISE: f64 = 0.6;
 /// Chunks that the reference of [`track_chunks`] remembers: long against noise, short against slow changes.
@@ -41,6 +48,9 @@ fn check(spectra: ArrayView2<Complex32>, frequency: ArrayView2<f32>, weight: Arr
 ///
 /// `spectra` (m, k) at the frame numbers `times` (m); searched up to `fastest`. The third value is the height of the
 /// maximum in standard deviations of the score of independent spectra: about 3 when nothing is coherent.
+///
+/// # Errors
+/// Arrays that do not agree, a largest velocity that is none, or scores that are not finite.
 pub fn chunk_velocity(
     spectra: ArrayView2<Complex32>,
     times: ArrayView1<i64>,
@@ -50,20 +60,20 @@ pub fn chunk_velocity(
 ) -> Result<[f64; 3]> {
     check(spectra, frequency, weight)?;
     let (m, kept) = spectra.dim();
-    if times.len() != m || fastest.is_nan() || fastest <= 0.0 {
-        return Err(Error::bad_input(
-            "times",
-            format!("{} values for {m} frames, fastest {fastest}", times.len()),
-            "one frame number per spectrum and a positive largest velocity are needed",
-        ));
+    if times.len() != m {
+        let accepted = format!("one frame number for each of {m} spectra is needed");
+        return Err(Error::bad_input("times", format!("{} values", times.len()), accepted));
     }
+    let slow = fastest > 0.0 && fastest <= FASTEST;
+    accept("fastest", fastest, slow, &format!("above 0 to {FASTEST} px per frame is accepted"))?;
     let half = (fastest / VELOCITY_STEP).ceil() as i32;
     let width = (2 * half + 1) as usize;
     let velocity = |i: usize| ((i as i32 - half) as f64 * VELOCITY_STEP) as f32;
+    room("fastest", fastest, 8.0 * (width as f64).powi(2) * (kept / GROUP + 2) as f64)?;
     // One score image per coefficient group, added in a fixed order.
     let groups: Vec<(Vec<f64>, f64)> = (0..kept)
         .collect::<Vec<_>>()
-        .par_chunks(64)
+        .par_chunks(GROUP)
         .map(|group| {
             let mut score = vec![0.0_f64; width * width];
             let mut variance = 0.0_f64;
@@ -72,7 +82,7 @@ pub fn chunk_velocity(
                 let mut lagged = [Complex32::default(); LAGS];
                 for a in 0..m {
                     for b in a + 1..m {
-                        let lag = times[b] - times[a];
+                        let lag = times[b].saturating_sub(times[a]);
                         if lag < 1 || lag > LAGS as i64 {
                             break;
                         }
@@ -102,6 +112,10 @@ pub fn chunk_velocity(
         variance += part;
         score.iter_mut().zip(group).for_each(|(s, g)| *s += g);
     }
+    if !all_finite(&score) || !variance.is_finite() {
+        let accepted = "spectra, frequencies and weights whose scores are finite are needed";
+        return Err(Error::bad_input("spectra", "not finite or too large", accepted));
+    }
     let [x, y] = vertex(&score, width, largest(&score));
     let scaled = |v: f64| (v - f64::from(half)) * VELOCITY_STEP;
     let top = score.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -115,6 +129,9 @@ pub fn chunk_velocity(
 /// chunk before, px) predicts. With a radius below half the lattice period the neighbouring register is out of reach,
 /// so smoothness in time settles the ambiguity of a periodic specimen; a Gaussian of `SURPRISE` favours small surprises. `spectra` (n, k), `frequency` (k, 2),
 /// `weight` (k); chunks of zeros (no good frame) take the prediction. Returns (n, 2) px, zero before the first chunk with data.
+///
+/// # Errors
+/// Arrays that do not agree, numbers that are not finite, or a radius that is none.
 pub fn track_chunks(
     spectra: ArrayView2<Complex32>,
     step: ArrayView2<f64>,
@@ -124,13 +141,17 @@ pub fn track_chunks(
 ) -> Result<Array2<f64>> {
     check(spectra, frequency, weight)?;
     let (n, kept) = spectra.dim();
-    if step.dim() != (n, 2) || radius.is_nan() || radius <= 0.0 {
-        return Err(Error::bad_input(
-            "step",
-            format!("{:?} with radius {radius}", step.dim()),
-            format!("({n}, 2) steps and a positive radius in px are needed"),
-        ));
+    if step.dim() != (n, 2) {
+        let accepted = format!("({n}, 2) steps in px are needed");
+        return Err(Error::bad_input("step", format!("{:?}", step.dim()), accepted));
     }
+    let near = radius > 0.0 && radius <= WIDEST;
+    accept("radius", radius, near, &format!("above 0 to {WIDEST} px is accepted"))?;
+    let numbers = |name, sound: bool| accept(name, "not finite", sound, "finite numbers are needed");
+    numbers("frequency", frequency.iter().all(|v| v.is_finite()))?;
+    numbers("weight", weight.iter().all(|v| v.is_finite()))?;
+    numbers("step", step.iter().all(|v| v.is_finite()))?;
+    numbers("spectra", spectra.iter().all(|v| v.re.is_finite() && v.im.is_finite()))?;
     let grid_step = radius / f64::from(GRID);
     let width = (2 * GRID + 1) as usize;
     let offset = |i: usize| (i as i32 - GRID) as f32 * grid_step as f32;
@@ -206,6 +227,8 @@ pub fn track_chunks(
         shifts[[t, 0]] = at[0];
         shifts[[t, 1]] = at[1];
     }
+    let numbers = shifts.iter().all(|v: &f64| v.is_finite());
+    accept("spectra", "too large", numbers, "spectra, steps and weights whose scores are finite are needed")?;
     Ok(shifts)
 }
 

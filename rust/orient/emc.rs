@@ -17,9 +17,11 @@
 //!
 //! Limit: 2 · 8 · 32 · rings flops for each frame and direction.
 
+use crate::check::{self, Argument, all_finite};
 use crate::error::{Error, Result};
-use crate::orient::index::{RING, Rings, frame_of};
+use crate::orient::index::frame_of;
 use crate::orient::intensity::{Intensity, on_ring};
+use crate::orient::polar::{RING, Rings};
 use crate::orient::series::{BINS, Series, TURNS, accumulate, boltzmann, product, series, unpack};
 use crate::volume::Rotation;
 use rayon::prelude::*;
@@ -27,12 +29,16 @@ use realfft::{ComplexToReal, RealFftPlanner, RealToComplex};
 use std::f32::consts::PI;
 use std::sync::Arc;
 
+/// Largest image whose frequencies the grid counts, px.
+const MOST_SIZE: usize = 4096;
 /// Frames whose posteriors are held at a time.
 const BATCH: usize = 64;
 /// Weight of a voxel that no frame has seen, as a share of the mean weight: such voxels stay near zero.
 const UNSEEN: f32 = 0.02;
 /// Least norm of a template, as a share of the median norm: sections without spots would fit noise.
 const LEAST_NORM: f32 = 0.3;
+/// Norm of a section without contrast: it stays without, whatever its rounding.
+const NO_NORM: f32 = 1e-30;
 /// Posterior of a direction below which a frame leaves nothing there.
 const NEGLIGIBLE: f32 = 1e-6;
 
@@ -63,7 +69,7 @@ impl Emc {
     /// to be tried along `directions` (unit vectors in the particle's frame).
     ///
     /// # Errors
-    /// A number of values that does not fit.
+    /// A number of values that does not fit, values that are not finite, or directions that are none.
     pub fn new(
         polar: &[f32],
         rings: &Rings,
@@ -71,18 +77,22 @@ impl Emc {
         folds: &[usize],
         directions: &[[f32; 3]],
     ) -> Result<Self> {
+        rings.check(polar)?;
+        check::accept("polar", "empty", !polar.is_empty(), "at least one frame is needed")?;
+        check::directions("directions", directions)?;
+        check::within("size", size, 1..=MOST_SIZE)?;
         let mut bounds = vec![0];
-        bounds.extend(folds.iter().scan(0, |end, n| {
-            *end += n;
+        bounds.extend(folds.iter().scan(0usize, |end, &n| {
+            *end = end.saturating_add(n);
             Some(*end)
         }));
-        if folds.is_empty() || bounds[folds.len()] * rings.radii.len() * RING != polar.len() {
-            let limit = format!("numbers that add up to {}", polar.len() / (rings.radii.len() * RING).max(1));
-            return Err(Error::bad_input("folds", format!("{folds:?}"), limit));
-        }
-        if rings.radii.is_empty() || polar.is_empty() || !polar.len().is_multiple_of(rings.radii.len() * RING)
-        {
-            return Err(Error::bad_input("polar", polar.len(), "frames of so many rings are needed"));
+        let count = polar.len() / (rings.len() * RING);
+        if folds.is_empty() || bounds[folds.len()] != count {
+            return Err(Error::bad_input(
+                "folds",
+                format!("{folds:?}"),
+                format!("numbers that add up to {count}"),
+            ));
         }
         let mut planner = RealFftPlanner::<f32>::new();
         let whole = planner.plan_fft_forward(RING);
@@ -97,7 +107,11 @@ impl Emc {
         let radii = rings.radii.iter().map(|k| k * size as f32).collect();
         let (forward, inverse) = (planner.plan_fft_forward(TURNS), planner.plan_fft_inverse(TURNS));
         let directions = directions.iter().map(|&d| frame_of(d)).collect();
-        Ok(Self { radii, directions, frames, bounds, forward, inverse })
+        let emc = Self { radii, directions, frames, bounds, forward, inverse };
+        // Sum, weight and intensity of every fold, and of all.
+        let cubes = 3 * (folds.len() + 1) * 4;
+        check::room("size", size, cubes as f64 * (2.0 * emc.reach() as f64 + 1.0).powi(3))?;
+        Ok(emc)
     }
 
     /// Grid steps that an intensity of these rings reaches.
@@ -112,7 +126,7 @@ impl Emc {
     /// Held-out intensities of all frames in given orientations, one each.
     ///
     /// # Errors
-    /// As many orientations as frames are needed.
+    /// Another number of orientations than of frames, or matrices that are no rotations.
     pub fn merge(&self, rotations: &[Rotation]) -> Result<Vec<Intensity>> {
         if rotations.len() != self.count() {
             return Err(Error::bad_input(
@@ -121,6 +135,7 @@ impl Emc {
                 format!("{} are needed", self.count()),
             ));
         }
+        check::rotations("rotations", rotations)?;
         let rings = self.radii.len();
         let sums = self.bounds.windows(2).map(|b| {
             let weight = vec![1.0; b[1] - b[0]];
@@ -132,7 +147,8 @@ impl Emc {
     /// One round at belief `beta` from one intensity per fold; returns the next ones.
     ///
     /// # Errors
-    /// Another number of intensities, or one that does not reach the last ring.
+    /// Another number of intensities, one that does not reach the last ring, a belief that is no positive number, or
+    /// intensities whose sums are not finite.
     pub fn round(&self, held_out: &[Intensity], beta: f32) -> Result<(Vec<Intensity>, Round)> {
         if held_out.len() != self.bounds.len() - 1 {
             let limit = format!("one for each of {} folds", self.bounds.len() - 1);
@@ -141,6 +157,7 @@ impl Emc {
         if let Some(small) = held_out.iter().find(|i| i.reach < self.reach()) {
             return Err(Error::bad_input("intensity", small.reach, format!("reach {}", self.reach())));
         }
+        check::not_negative("belief", beta)?;
         let rings = self.radii.len();
         let (mut best, mut spread) = (0.0, 0.0);
         let mut parts = Vec::with_capacity(held_out.len());
@@ -169,7 +186,14 @@ impl Emc {
         }
         let n = self.count() as f64;
         let stats = Round { best: best / n, spread: spread / n };
-        Ok((self.held_out(&parts), stats))
+        let next = self.held_out(&parts);
+        if stats.best.is_finite() && stats.spread.is_finite() && next.iter().all(|i| all_finite(&i.values)) {
+            return Ok((next, stats));
+        }
+        let given: Vec<&[f32]> = held_out.iter().map(|i| i.values.as_slice()).collect();
+        let arguments: Vec<(&'static str, &dyn Argument)> =
+            given.iter().map(|v| ("held_out", v as _)).collect();
+        Err(check::unsound(&arguments))
     }
 
     /// For each fold the intensity of all the others; of all frames where there is one fold.
@@ -222,7 +246,7 @@ impl Emc {
         });
         let mut sorted = norms.clone();
         sorted.sort_unstable_by(f32::total_cmp);
-        let least = (LEAST_NORM * sorted[sorted.len() / 2]).max(f32::MIN_POSITIVE);
+        let least = (LEAST_NORM * sorted[sorted.len() / 2]).max(NO_NORM);
         out.par_chunks_mut(rings).zip(&norms).for_each(|(section, norm)| {
             for (values, &k) in section.iter_mut().zip(&self.radii) {
                 // Rings count in proportion to k: the number of independent samples on them.

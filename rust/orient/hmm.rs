@@ -1,17 +1,19 @@
 //! Hidden Markov model over the candidates of each frame.
 //!
-//! Brownian rotation makes neighbouring frames witnesses of each other. With candidates R_{t,i} of frame
-//! t, emissions log e_{t,i} and the angle θ between two candidates modulo the lattice's mates, the step is
+//! Brownian rotation is slow, so the orientation of a frame constrains those of its neighbours. With candidates R_{t,i}
+//! of frame t, emissions log e_{t,i} and the angle θ between two candidates modulo the lattice's mates, the step is
 //!
 //! ```text
 //! p(θ) = (1 − ε) · t(θ) + ε / V,   t(θ) = c σ⁻³ (1 + θ²/νσ²)^{−(ν+3)/2},   ν = 4
 //! ```
 //!
-//! V being the volume of the quotient (rad³): Student's t in three dimensions has the bursts of a particle that sticks
-//! and comes loose, ε its jumps. Its width is learnt by reweighted squares (Lange, Little and Taylor 1989,
-//! doi:10.1080/01621459.1989.10478852). Forward-backward and Viterbi (Rabiner 1989, doi:10.1109/5.18626) give the
-//! posterior of every candidate and the most probable path.
+//! V being the volume of the orientations modulo symmetry (rad³): Student's t in three dimensions has the bursts of a
+//! particle that sticks and comes loose, ε its jumps. Its width is learnt by reweighted squares (Lange, Little and
+//! Taylor 1989, doi:10.1080/01621459.1989.10478852). Forward-backward and Viterbi (Rabiner 1989, doi:10.1109/5.18626)
+//! give the posterior of every candidate and the most probable path.
 
+use crate::check::{self, accept, agree};
+use crate::error::Result;
 use rayon::prelude::*;
 
 /// Degrees of freedom of the step: 4 keeps its variance finite (2σ² per axis) and its tails heavy.
@@ -46,6 +48,24 @@ pub struct Step {
 }
 
 impl Step {
+    /// Refuse what is no step.
+    fn check(&self) -> Result<()> {
+        let between = |low: f32, high: f32, v: f32| (low..=high).contains(&v);
+        accept(
+            "sigma",
+            self.sigma,
+            between(1e-6, 10.0, self.sigma),
+            "a width from 1e-6 to 10 rad is needed",
+        )?;
+        accept("jump", self.jump, between(0.0, 1.0, self.jump), "a share from 0 to 1 is needed")?;
+        accept(
+            "volume",
+            self.volume,
+            between(1e-6, 1e6, self.volume),
+            "a volume from 1e-6 to 1e6 rad³ is needed",
+        )
+    }
+
     /// Density of a step of `theta` rad.
     #[must_use]
     pub fn density(&self, theta: f32) -> f32 {
@@ -86,7 +106,9 @@ fn angle(mates_of_a: &[Quaternion], b: Quaternion) -> f32 {
 ///
 /// `states` n·count quaternions, `emission` n·count log-likelihoods, `left` and `right` the mates' factors:
 /// a state s stands for all l · s · r.
-#[must_use]
+///
+/// # Errors
+/// Numbers that do not agree or are no numbers, a frame whose emissions are all −∞, or a step that is none.
 pub fn forward_backward(
     states: &[Quaternion],
     emission: &[f32],
@@ -94,10 +116,26 @@ pub fn forward_backward(
     left: &[Quaternion],
     right: &[Quaternion],
     step: Step,
-) -> Posterior {
+) -> Result<Posterior> {
+    accept("states", "without a candidate", count > 0, "at least one a frame is needed")?;
+    step.check()?;
     let n = states.len() / count;
+    agree("states", states.len(), n * count)?;
+    agree("emission", emission.len(), states.len())?;
+    for (name, quaternions) in [("states", states), ("left", left), ("right", right)] {
+        check::finite(name, quaternions.as_flattened())?;
+    }
+    accept("left", "empty", !left.is_empty(), "the identity at least is needed")?;
+    accept("right", "empty", !right.is_empty(), "the identity at least is needed")?;
+    let wrong = emission.chunks(count).position(|row| {
+        row.iter().any(|e| e.is_nan() || *e == f32::INFINITY) || row.iter().all(|e| *e == f32::NEG_INFINITY)
+    });
+    let (given, accepted) = ("not finite in a frame", "log-likelihoods are needed, not all of them −∞");
+    accept("emission", given, wrong.is_none(), accepted)?;
+    // Angles and densities of all pairs of neighbours.
+    check::room("states", format!("{n} frames of {count}"), 8.0 * n as f64 * (count as f64).powi(2))?;
     if n == 0 {
-        return Posterior { probability: Vec::new(), path: Vec::new(), step_square: 0.0, jumps: 0.0 };
+        return Ok(Posterior { probability: Vec::new(), path: Vec::new(), step_square: 0.0, jumps: 0.0 });
     }
     let angles: Vec<f32> = (0..n - 1)
         .into_par_iter()
@@ -181,12 +219,12 @@ pub fn forward_backward(
         normalise(&mut next);
         backward = next;
     }
-    Posterior {
+    Ok(Posterior {
         probability,
         path: most_probable_path(emission, &density, count),
         step_square: if stays > 0.0 { square / stays } else { 0.0 },
         jumps: if steps > 0.0 { 1.0 - stays / steps } else { 0.0 },
-    }
+    })
 }
 
 /// Viterbi: the path of the largest product of emissions and step densities (n−1 blocks of count × count).

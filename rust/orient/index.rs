@@ -1,9 +1,9 @@
-//! Indexing of single frames on the quotient of rotations by the lattice's symmetry.
+//! Indexing of single frames modulo the symmetry of the lattice.
 //!
-//! The power spectrum of a frame knows nothing of the particle's place, and its spots tell the lattice's
+//! The power spectrum of a frame does not depend on the position of the particle, and its spots give the lattice's
 //! orientation. With the frame's spectrum y(k, φ) and a template t_d(k, φ) for view direction d, both on
-//! polar rings, the correlation over the in-plane angle is one FFT per ring (Kam 1980 called the rings to
-//! witness in the same way):
+//! polar rings, the correlation over the in-plane angle is one FFT per ring (Kam 1980 correlated rings in
+//! the same way):
 //!
 //! ```text
 //! C_d(ψ) = Σ_k k Σ_φ y(k, φ) t_d(k, φ − ψ),   R = Rz(ψ) · R_d
@@ -12,167 +12,15 @@
 //! Power spectra are even, so ψ runs over half a turn. Both sides are compressed as ln(1 + power/noise):
 //! zone axes with their few enormous spots would else outweigh everything.
 
+use crate::check::{self, agree};
 use crate::error::{Error, Result};
 use crate::orient::intensity::{Intensity, on_ring};
+use crate::orient::polar::{RING, Rings};
 use crate::volume::Rotation;
 use num_complex::Complex32;
 use rayon::prelude::*;
-use realfft::{RealFftPlanner, RealToComplex};
-use std::f32::consts::{LN_2, PI};
-use std::sync::Arc;
-
-/// Angles per half turn on every ring.
-pub const RING: usize = 128;
-
-/// Rings on which spectra are compared.
-#[derive(Debug, Clone)]
-pub struct Rings {
-    /// Radii in cycles per pixel, ascending.
-    pub radii: Vec<f32>,
-}
-
-/// Polar power spectra of masked frames, whitened, compressed, and free of their ring means.
-///
-/// `images` n·N·N; each is multiplied by a soft disc of `radius` px round its centre (offset from the box
-/// centre in px) and zero-padded to `padded` px before the transform. The noise of each ring is taken
-/// from its median, which the few spots do not move. Returns n · radii · [`RING`] numbers.
-///
-/// # Errors
-/// A padded size smaller than the mask or rings beyond Nyquist.
-pub fn polar_spectra(
-    images: &[f32],
-    size: usize,
-    centres: &[[f32; 2]],
-    radius: f32,
-    padded: usize,
-    rings: &Rings,
-    weights: &[f32],
-) -> Result<Vec<f32>> {
-    // The mask begins and ends between pixels: one more on each side.
-    let least = 2 * ((radius * 1.2).ceil() as usize + 1);
-    if padded < least {
-        return Err(Error::bad_input("padded", padded, format!("{least} px or more are needed")));
-    }
-    // Bilinear reading takes the column beyond each sample.
-    if rings.radii.last().is_none_or(|&k| (k * padded as f32) as usize + 1 > padded / 2) {
-        let limit = format!("rings up to 0.5 − 1/{padded} cycles per px are needed, ascending");
-        return Err(Error::bad_input("radii", format!("{:?}", rings.radii.last()), limit));
-    }
-    let rows_fft = RealFftPlanner::<f32>::new().plan_fft_forward(padded);
-    let columns_fft = rustfft::FftPlanner::<f32>::new().plan_fft_forward(padded);
-    let half = (rings.radii.last().unwrap_or(&0.0) * padded as f32) as usize + 2;
-    let ring_count = rings.radii.len();
-    let mut out = vec![0.0; centres.len() * ring_count * RING];
-    out.par_chunks_mut(ring_count * RING).zip(images.par_chunks(size * size)).zip(centres).for_each(
-        |((polar, image), centre)| {
-            let power = padded_power(image, size, *centre, radius, padded, half, &rows_fft, &*columns_fft);
-            sample_rings(&power, padded, rings, weights, size, polar);
-        },
-    );
-    Ok(out)
-}
-
-/// |FFT|² of the masked, padded image on columns kx = 0 .. half, as `[kx][ky]`.
-fn padded_power(
-    image: &[f32],
-    size: usize,
-    centre: [f32; 2],
-    radius: f32,
-    padded: usize,
-    half: usize,
-    rows_fft: &Arc<dyn RealToComplex<f32>>,
-    columns_fft: &dyn rustfft::Fft<f32>,
-) -> Vec<f32> {
-    let at = [size as f32 / 2.0 + centre[0], size as f32 / 2.0 + centre[1]];
-    let reach = radius * 1.2;
-    let bounds = |c: f32| ((c - reach).max(0.0) as usize, ((c + reach).ceil() as usize).min(size - 1));
-    let ((x0, x1), (y0, y1)) = (bounds(at[0]), bounds(at[1]));
-    let mask = |x: usize, y: usize| {
-        let r = (x as f32 - at[0]).hypot(y as f32 - at[1]) / radius;
-        // Flat to 0.8 of the radius, gone at 1.2: a hard rim would ring across the spots.
-        if r <= 0.8 {
-            1.0
-        } else if r < 1.2 {
-            0.5 + 0.5 * (PI * (r - 0.8) / 0.4).cos()
-        } else {
-            0.0
-        }
-    };
-    let (mut sum, mut area) = (0.0, 0.0);
-    for y in y0..=y1 {
-        for x in x0..=x1 {
-            let m = mask(x, y);
-            sum += m * image[y * size + x];
-            area += m;
-        }
-    }
-    let mean = sum / area.max(1.0);
-    let mut columns = vec![Complex32::default(); half * padded];
-    let mut line = rows_fft.make_input_vec();
-    let mut spectrum = rows_fft.make_output_vec();
-    for y in y0..=y1 {
-        line.fill(0.0);
-        for x in x0..=x1 {
-            line[x - x0] = (image[y * size + x] - mean) * mask(x, y);
-        }
-        rows_fft.process(&mut line, &mut spectrum).expect("the lines have the planned length");
-        for kx in 0..half {
-            columns[kx * padded + y - y0] = spectrum[kx];
-        }
-    }
-    columns_fft.process(&mut columns);
-    columns.iter().map(|v| v.norm_sqr()).collect()
-}
-
-/// Bilinear rings of a power spectrum, each divided by its noise, compressed and centred.
-///
-/// `weights` is the (y, x ≥ 0) half plane of the unpadded image: zero where a coefficient was altered
-/// (graphene); samples there take the ring's mean, so they speak for no orientation.
-fn sample_rings(
-    power: &[f32],
-    padded: usize,
-    rings: &Rings,
-    weights: &[f32],
-    size: usize,
-    polar: &mut [f32],
-) {
-    let mut sorted = vec![0.0; RING];
-    let mut keep = vec![true; RING];
-    for (ring, values) in rings.radii.iter().zip(polar.chunks_mut(RING)) {
-        for (j, value) in values.iter_mut().enumerate() {
-            let (s, c) = (PI * j as f32 / RING as f32).sin_cos();
-            // Half a turn from −y to +y has x ≥ 0: the half plane the real transform keeps.
-            let (fx, fy) = (ring * s, -ring * c);
-            let (x, y) = (fx * padded as f32, fy * padded as f32);
-            let (ix, iy) = (x.floor(), y.floor());
-            let (tx, ty) = (x - ix, y - iy);
-            let at = |dx: i32, dy: i32| {
-                let row = (iy as i32 + dy).rem_euclid(padded as i32) as usize;
-                power[(ix as i32 + dx) as usize * padded + row]
-            };
-            *value = (at(0, 0) * (1.0 - tx) + at(1, 0) * tx) * (1.0 - ty)
-                + (at(0, 1) * (1.0 - tx) + at(1, 1) * tx) * ty;
-            let row = (fy * size as f32).round().rem_euclid(size as f32) as usize % size;
-            keep[j] = weights[row * (size / 2 + 1) + (fx * size as f32).round() as usize] > 0.5;
-        }
-        sorted.copy_from_slice(values);
-        sorted.sort_unstable_by(f32::total_cmp);
-        // The median of exponentially distributed noise power is ln 2 times its mean.
-        let noise = (sorted[RING / 2] / LN_2).max(f32::MIN_POSITIVE);
-        let (mut sum, mut count) = (0.0, 0.0);
-        for (value, &k) in values.iter_mut().zip(&keep) {
-            *value = (*value / noise).ln_1p();
-            if k {
-                sum += *value;
-                count += 1.0;
-            }
-        }
-        let mean = sum / f32::max(count, 1.0);
-        for (value, &k) in values.iter_mut().zip(&keep) {
-            *value = if k { *value - mean } else { 0.0 };
-        }
-    }
-}
+use realfft::RealFftPlanner;
+use std::f32::consts::PI;
 
 /// The lattice as indexing sees it.
 #[derive(Debug, Clone)]
@@ -187,7 +35,7 @@ pub struct LatticeSpots {
 
 /// Templates for a set of view directions.
 pub struct Indexer {
-    rings: usize,
+    rings: Rings,
     frames: Vec<Rotation>,
     /// Conjugate ring spectra, `[direction][ring][bin]`, unit norm under the ring weights.
     templates: Vec<Complex32>,
@@ -236,19 +84,32 @@ fn turn(r: &Rotation, psi: f32) -> Rotation {
 
 impl Indexer {
     /// Build the templates of `directions` (unit vectors in the particle's frame) on `rings`.
-    #[must_use]
-    pub fn new(spots: &LatticeSpots, directions: &[[f32; 3]], rings: &Rings) -> Self {
+    ///
+    /// # Errors
+    /// No direction or none of unit length, or spots that are no numbers.
+    pub fn new(spots: &LatticeSpots, directions: &[[f32; 3]], rings: &Rings) -> Result<Self> {
+        check::places("spots", &spots.points)?;
+        agree("power", spots.power.len(), spots.points.len())?;
+        check::none_negative("power", &spots.power)?;
+        check::positive("diameter", spots.diameter)?;
         Self::of(directions, rings, |r| template(spots, r, rings))
     }
 
     /// Build the templates from an intensity whose grid is that of images of `size` px.
-    #[must_use]
+    ///
+    /// # Errors
+    /// No direction or none of unit length, or an intensity that does not reach the last ring.
     pub fn from_intensity(
         intensity: &Intensity,
         directions: &[[f32; 3]],
         rings: &Rings,
         size: usize,
-    ) -> Self {
+    ) -> Result<Self> {
+        let last = rings.radii.last().map_or(0.0, |k| k * size as f32);
+        if last + 1.0 > intensity.reach as f32 {
+            let accepted = format!("{} grid steps at most", intensity.reach.saturating_sub(1));
+            return Err(Error::bad_input("radii", last, accepted));
+        }
         Self::of(directions, rings, |r| {
             let radii = rings.radii.iter().map(|k| k * size as f32);
             radii
@@ -260,7 +121,12 @@ impl Indexer {
     }
 
     /// Build the templates that `section` gives for each rotation.
-    fn of(directions: &[[f32; 3]], rings: &Rings, section: impl Fn(&Rotation) -> Vec<f32> + Sync) -> Self {
+    fn of(
+        directions: &[[f32; 3]],
+        rings: &Rings,
+        section: impl Fn(&Rotation) -> Vec<f32> + Sync,
+    ) -> Result<Self> {
+        check::directions("directions", directions)?;
         let bins = RING / 2 + 1;
         let count = rings.radii.len();
         let frames: Vec<Rotation> = directions.iter().map(|&d| frame_of(d)).collect();
@@ -283,25 +149,30 @@ impl Indexer {
                 bins_out.iter_mut().for_each(|v| *v = v.conj());
             }
         });
-        Self { rings: count, frames, templates }
+        Ok(Self { rings: rings.clone(), frames, templates })
     }
 
     /// The `count` best states of every polar spectrum, best first, n · `count`.
     ///
     /// At most two in-plane angles a direction, neighbours in direction are kept: the hidden Markov model
-    /// likes a cloud better than a point. Scores are in units of the spread over all states.
-    #[must_use]
-    pub fn candidates(&self, polar: &[f32], count: usize) -> Vec<Candidate> {
+    /// likes a cloud better than a point. Scores are in units of the spread over all states. A frame with fewer states
+    /// repeats its last; one without contrast, whose states are all alike, has scores of 0.
+    ///
+    /// # Errors
+    /// No polar spectra of these rings, numbers that are not finite, or a count of 0 or of more states than there are.
+    pub fn candidates(&self, polar: &[f32], count: usize) -> Result<Vec<Candidate>> {
+        self.rings.check(polar)?;
+        check::within("count", count, 1..=2 * self.frames.len())?;
         let bins = RING / 2 + 1;
         let mut planner = RealFftPlanner::<f32>::new();
         let forward = planner.plan_fft_forward(RING);
         let inverse = planner.plan_fft_inverse(RING);
-        let blank = Candidate { rotation: self.frames[0], score: f32::NEG_INFINITY };
-        let frame_len = self.rings * RING;
+        let blank = Candidate { rotation: self.frames[0], score: 0.0 };
+        let frame_len = self.rings.len() * RING;
         let mut out = vec![blank; polar.len() / frame_len * count];
         out.par_chunks_mut(count).zip(polar.par_chunks(frame_len)).for_each(|(best, polar)| {
             let mut ring = forward.make_input_vec();
-            let mut spectrum = vec![Complex32::default(); self.rings * bins];
+            let mut spectrum = vec![Complex32::default(); self.rings.len() * bins];
             for (values, bins_out) in polar.chunks(RING).zip(spectrum.chunks_mut(bins)) {
                 ring.copy_from_slice(values);
                 forward.process(&mut ring, bins_out).expect("the rings have the planned length");
@@ -310,7 +181,7 @@ impl Indexer {
             let (mut sum, mut square) = (0.0f64, 0.0f64);
             let mut product = inverse.make_input_vec();
             let mut curve = inverse.make_output_vec();
-            for (d, template) in self.templates.chunks(self.rings * bins).enumerate() {
+            for (d, template) in self.templates.chunks(self.rings.len() * bins).enumerate() {
                 product.fill(Complex32::default());
                 for (a, b) in spectrum.chunks(bins).zip(template.chunks(bins)) {
                     for ((p, x), y) in product.iter_mut().zip(a).zip(b) {
@@ -335,8 +206,16 @@ impl Indexer {
                 let score = ((f64::from(score) - mean) / spread) as f32;
                 *slot = Candidate { rotation: turn(&self.frames[d], psi), score };
             }
+            if (1..count).contains(&found.len()) {
+                let (there, missing) = best.split_at_mut(found.len());
+                missing.fill(there[found.len() - 1]);
+            }
         });
-        out
+        if out.iter().all(|c| c.score.is_finite()) {
+            Ok(out)
+        } else {
+            Err(check::unsound(&[("polar", &polar)]))
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! A particle's three-dimensional intensity: what the power spectra of its frames are central sections of.
 
+use crate::check;
 use crate::error::{Error, Result};
 use crate::volume::Rotation;
 
@@ -16,12 +17,13 @@ impl Intensity {
     /// Wrap the values of a cube.
     ///
     /// # Errors
-    /// A number of values that is no odd cube.
+    /// A number of values that is no odd cube, or values that are not finite.
     pub fn new(values: Vec<f32>) -> Result<Self> {
         let side = (values.len() as f64).cbrt().round() as usize;
         if side.pow(3) != values.len() || side.is_multiple_of(2) {
             return Err(Error::bad_input("intensity", values.len(), "an odd number cubed is needed"));
         }
+        check::finite("intensity", &values)?;
         Ok(Self { reach: side / 2, values })
     }
 

@@ -15,11 +15,13 @@
 //! transform: Dutt and Rokhlin 1993, doi:10.1137/0914081). A window of shifts by whole steps of the grid is one patch of
 //! one image (see `window`).
 
+use crate::check::{agree, within};
+use crate::error::Result;
 use crate::fourier::{HalfPlane, good_length};
-use crate::orient::power::SlicePower;
+use crate::frames::PosedFrames;
+use crate::orient::atoms::AtomModel;
 use crate::orient::score::Match;
-use crate::orient::window::{MARGIN, PHASES, Phases};
-use crate::volume::Rotation;
+use crate::orient::window::{MARGIN, MOST_STEPS, PHASES, Phases};
 use num_complex::Complex32;
 use rayon::prelude::*;
 use realfft::{ComplexToReal, RealFftPlanner};
@@ -28,55 +30,8 @@ use std::f32::consts::{PI, TAU};
 use std::ops::Range;
 use std::sync::Arc;
 
-pub use crate::orient::window::MOST_STEPS;
-
 /// Grid points per shortest period.
 const OVERSAMPLING: usize = 4;
-
-/// Atoms all alike but for their heights.
-pub struct AtomModel<'a> {
-    /// Positions (x, y, z) from the particle's centre, px.
-    pub positions: &'a [[f32; 3]],
-    /// Heights.
-    pub heights: &'a [f32],
-    /// The same in blocks.
-    pub(super) blocks: Vec<AtomBlock>,
-    /// Mean square of the atoms' distances from the centre along an axis, px².
-    pub spread: f32,
-    /// w c at the packed frequencies.
-    pub filter: &'a [f32],
-    /// Power of the model's slices.
-    pub power: SlicePower<'a>,
-}
-
-/// Atoms taken at a time, as many as a vector has lanes.
-pub(super) const BLOCK: usize = 8;
-
-/// As many atoms, axis by axis; places without an atom have no height.
-pub(super) struct AtomBlock {
-    pub(super) axes: [[f32; BLOCK]; 3],
-    pub(super) heights: [f32; BLOCK],
-}
-
-impl<'a> AtomModel<'a> {
-    /// Atoms at `positions` of `heights`, seen through `filter`, with the power of their slices.
-    #[must_use]
-    pub fn new(
-        positions: &'a [[f32; 3]],
-        heights: &'a [f32],
-        filter: &'a [f32],
-        power: SlicePower<'a>,
-    ) -> Self {
-        let square: f32 = positions.iter().flatten().map(|v| v * v).sum();
-        let spread = square / (3 * positions.len().max(1)) as f32;
-        let block = |(p, h): (&[[f32; 3]], &[f32])| AtomBlock {
-            axes: std::array::from_fn(|i| std::array::from_fn(|a| p.get(a).map_or(0.0, |p| p[i]))),
-            heights: std::array::from_fn(|a| h.get(a).copied().unwrap_or(0.0)),
-        };
-        let blocks = positions.chunks(BLOCK).zip(heights.chunks(BLOCK)).map(block).collect();
-        Self { positions, heights, blocks, spread, filter, power }
-    }
-}
 
 /// Distance (px) of the shifts of a window in images of this plane.
 #[must_use]
@@ -89,48 +44,35 @@ pub(super) fn grid_side(plane: &HalfPlane) -> usize {
     good_length(OVERSAMPLING * plane.max_shell)
 }
 
-/// Best shift of every candidate within (2·`steps` + 1)² shifts round its start.
+/// Best shift of every candidate, a pose of `posed`, within (2·`steps` + 1)² shifts round its start.
 ///
-/// `frame_of` (ascending) names the frame of each candidate, `starts` its shift in px. Atoms that leave the box count
-/// nothing. Order is kept; the result does not depend on the number of threads.
-#[must_use]
-pub fn look_up(
-    spectra: &[Complex32],
-    plane: &HalfPlane,
+/// Candidates come frame by frame. Atoms that leave the box count nothing. Order is kept; the result does not depend on
+/// the number of threads.
+///
+/// # Errors
+/// Another order, a window too wide, a model of another plane, or matches that are not finite.
+pub fn look_up(posed: &PosedFrames<'_>, model: &AtomModel<'_>, steps: usize) -> Result<Vec<Match>> {
+    let ranges = posed.by_frame()?;
+    let filter = FrameFilter::new(posed.plane);
+    let found = look_up_by_frame(posed, model, steps, &filter, &ranges)?.concat();
+    if found.iter().all(Match::is_finite) { Ok(found) } else { Err(model.unsound(posed)) }
+}
+
+/// The same for the candidates in `ranges`, one list for each.
+pub(super) fn look_up_by_frame(
+    posed: &PosedFrames<'_>,
     model: &AtomModel<'_>,
-    rotations: &[Rotation],
-    frame_of: &[usize],
-    starts: &[[f32; 2]],
     steps: usize,
-) -> Vec<Match> {
-    let filter = FrameFilter::new(plane);
-    let found: Vec<Vec<Match>> = by_frame(frame_of)
-        .into_par_iter()
-        .map_init(
-            || filter.scratch(),
-            |scratch, range| {
-                let spectrum = packed(spectra, plane, frame_of[range.start]);
-                let mut phases = filter.phases(spectrum, model.filter, scratch);
-                range.map(|i| phases.best(model, &rotations[i], starts[i], steps)).collect()
-            },
-        )
-        .collect();
-    found.concat()
-}
-
-/// Candidates of one frame after the other.
-pub(super) fn by_frame(frame_of: &[usize]) -> Vec<Range<usize>> {
-    let mut start = 0;
-    let range = |chunk: &[usize]| {
-        start += chunk.len();
-        start - chunk.len()..start
+    filter: &FrameFilter<'_>,
+    ranges: &[Range<usize>],
+) -> Result<Vec<Vec<Match>>> {
+    within("steps", steps, 0..=MOST_STEPS)?;
+    agree("filter", model.filter.len(), posed.plane.len())?;
+    let look = |scratch: &mut Scratch, range: &Range<usize>| {
+        let mut phases = filter.phases(posed.spectrum(posed.frame_of[range.start]), model.filter, scratch);
+        range.clone().map(|i| phases.best(model, &posed.rotations[i], posed.shifts[i], steps)).collect()
     };
-    frame_of.chunk_by(|a, b| a == b).map(range).collect()
-}
-
-/// Spectrum of one of many frames.
-pub(super) fn packed<'a>(spectra: &'a [Complex32], plane: &HalfPlane, frame: usize) -> &'a [Complex32] {
-    &spectra[frame * plane.len()..(frame + 1) * plane.len()]
+    Ok(ranges.par_iter().map_init(|| filter.scratch(), look).collect())
 }
 
 /// From a packed spectrum to images of it times a filter.

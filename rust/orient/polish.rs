@@ -9,8 +9,11 @@
 //! over three angles (rotations of the laboratory axes), the shift t and, in closed form, the scale s ≥ 0.
 //! Derivatives are those of the trilinear volume, tested against finite differences.
 
+use crate::check::{self, within};
+use crate::error::Result;
 use crate::fourier::HalfPlane;
-use crate::volume::{FourierVolume, Rotation};
+use crate::frames::PosedFrames;
+use crate::volume::{FourierVolume, FrameVolumes, Rotation};
 use nalgebra::{SMatrix, SVector};
 use num_complex::Complex32;
 use rayon::prelude::*;
@@ -31,48 +34,71 @@ pub struct Polished {
     pub error: [f32; 5],
 }
 
+/// More iterations than any refinement takes.
+const MOST_ITERATIONS: usize = 1000;
+
 /// Limits of the refinement.
 #[derive(Debug, Clone, Copy)]
 pub struct PolishLimits {
-    /// Most iterations.
-    pub iterations: usize,
+    pub(crate) iterations: usize,
     /// Farthest total rotation from the start (rad).
-    pub max_turn: f32,
+    pub(crate) max_turn: f32,
     /// Farthest total shift from the start (px).
-    pub max_shift: f32,
+    pub(crate) max_shift: f32,
 }
 
-/// Refine poses; `frame_of` names the frame of each, `volume_of` the volume of each frame. Order is kept.
-#[must_use]
-pub fn polish(
-    spectra: &[Complex32],
-    plane: &HalfPlane,
-    weights: &[f32],
-    volumes: &[FourierVolume<'_>],
-    volume_of: &[usize],
-    rotations: &[Rotation],
-    shifts: &[[f32; 2]],
-    frame_of: &[usize],
-    limits: PolishLimits,
-) -> Vec<Polished> {
-    let m = plane.len();
-    let blank = Polished {
+impl PolishLimits {
+    /// At most `iterations`, `max_turn` rad and `max_shift` px.
+    ///
+    /// # Errors
+    /// More than 1,000 iterations, or limits that are negative or not finite.
+    pub fn new(iterations: usize, max_turn: f32, max_shift: f32) -> Result<Self> {
+        within("iterations", iterations, 0..=MOST_ITERATIONS)?;
+        check::not_negative("max_turn", max_turn)?;
+        check::not_negative("max_shift", max_shift)?;
+        Ok(Self { iterations, max_turn, max_shift })
+    }
+}
+
+impl Polished {
+    /// What stands before a pose is refined.
+    pub(crate) const BLANK: Self = Self {
         rotation: [[0.0; 3]; 3],
         shift: [0.0; 2],
         overlap: 0.0,
         power: 0.0,
         error: [f32::INFINITY; 5],
     };
-    let mut out = vec![blank; rotations.len()];
+
+    /// Whether pose and fit are finite; an error is infinite where the frame does not determine the pose.
+    pub(crate) fn is_sound(&self) -> bool {
+        let rest = [self.overlap, self.power, self.shift[0], self.shift[1]];
+        self.rotation.iter().flatten().chain(&rest).all(|v| v.is_finite())
+            && !self.error.iter().any(|v| v.is_nan())
+    }
+}
+
+/// Refine the poses against the volumes of their frames. Order is kept.
+///
+/// # Errors
+/// Volumes of another number of frames, or poses that are not finite.
+pub fn polish(
+    posed: &PosedFrames<'_>,
+    volumes: &FrameVolumes<'_>,
+    limits: PolishLimits,
+) -> Result<Vec<Polished>> {
+    volumes.serve(posed.frames)?;
+    let &PosedFrames { plane, weights, rotations, shifts, .. } = posed;
+    let mut out = vec![Polished::BLANK; rotations.len()];
     out.par_iter_mut().enumerate().for_each_init(
-        || vec![[Complex32::default(); 4]; m],
+        || vec![[Complex32::default(); 4]; plane.len()],
         |scratch, (i, result)| {
-            let at = frame_of[i];
-            let frame = Frame { spectrum: &spectra[at * m..(at + 1) * m], plane, weights };
-            *result = refine(&frame, &volumes[volume_of[at]], rotations[i], shifts[i], limits, scratch);
+            let at = posed.frame_of[i];
+            let frame = Frame { spectrum: posed.spectrum(at), plane, weights };
+            *result = refine(&frame, volumes.of(at), rotations[i], shifts[i], limits, scratch);
         },
     );
-    out
+    if out.iter().all(Polished::is_sound) { Ok(out) } else { Err(posed.unsound(&volumes.arguments())) }
 }
 
 struct Frame<'a> {
@@ -93,8 +119,8 @@ struct Normal {
 }
 
 impl Normal {
-    /// Gain of log-likelihood at the best scale: b²/a.
-    fn gain(&self) -> f64 {
+    /// Log-likelihood ratio to an empty frame at the best scale: b²/a.
+    fn log_likelihood_ratio(&self) -> f64 {
         if self.power > 0.0 && self.overlap > 0.0 { self.overlap * self.overlap / self.power } else { 0.0 }
     }
 }
@@ -199,7 +225,7 @@ fn refine(
             continue;
         }
         let next = frame.normal(volume, &next_r, next_t, slices);
-        if next.gain() > normal.gain() {
+        if next.log_likelihood_ratio() > normal.log_likelihood_ratio() {
             let small = step.rows(0, 3).norm() < 1e-4 && step.rows(3, 2).norm() < 1e-3;
             (r, t, normal) = (next_r, next_t, next);
             damping = (damping * 0.2).max(1e-6);

@@ -11,6 +11,8 @@
 //! are tabulated over half the sphere, |F| being even; the few frequencies where graphene was taken out are read one
 //! by one. Without them a is wrong by a tenth, more than what sets the mates of a pose apart.
 
+use crate::check::{self, Argument, agree, all_finite};
+use crate::error::Result;
 use crate::fourier::HalfPlane;
 use crate::volume::{FourierVolume, Rotation};
 use rayon::prelude::*;
@@ -145,13 +147,35 @@ pub struct SlicePower<'a> {
     volume: FourierVolume<'a>,
     table: Sphere<'a>,
     holes: Vec<Hole>,
+    /// Number of frequencies of a slice.
+    pub(super) points: usize,
 }
 
 impl<'a> SlicePower<'a> {
     /// With a table made by [`tabulate`] from the same three.
-    #[must_use]
-    pub fn new(volume: FourierVolume<'a>, plane: &HalfPlane, weights: &[f32], table: &'a [f32]) -> Self {
-        Self { volume, table: Sphere::new(table), holes: Shells::new(plane, weights).holes }
+    ///
+    /// # Errors
+    /// A volume or weights that do not fit the plane, or a table that is no square.
+    pub fn new(
+        volume: FourierVolume<'a>,
+        plane: &HalfPlane,
+        weights: &[f32],
+        table: &'a [f32],
+    ) -> Result<Self> {
+        volume.must_hold("volume", plane)?;
+        agree("weights", weights.len(), plane.len())?;
+        agree("view_power", table.len(), table.len().isqrt().max(2).pow(2))?;
+        Ok(Self {
+            volume,
+            table: Sphere::new(table),
+            holes: Shells::new(plane, weights).holes,
+            points: plane.len(),
+        })
+    }
+
+    /// Table and volume, for [`check::unsound`].
+    pub(super) fn arguments(&self) -> [(&'static str, &dyn Argument); 2] {
+        [("view_power", &self.table.values), ("volume", self.volume.data())]
     }
 
     /// a at rotation `r`.
@@ -192,15 +216,27 @@ impl SlicePower<'_> {
 }
 
 /// Points along each side of the table of a particle `diameter` px across.
-#[must_use]
-pub fn table_side(plane: &HalfPlane, diameter: f32) -> usize {
+fn table_side(plane: &HalfPlane, diameter: f32) -> usize {
     let periods = diameter * plane.max_shell as f32 / plane.size as f32;
     ((PER_PERIOD * periods) as usize | 1).clamp(SIDES[0], SIDES[1])
 }
 
-/// Power by direction of view, side² values (see [`table_side`]), with the holes in the weights filled.
-#[must_use]
-pub fn tabulate(volume: &FourierVolume<'_>, plane: &HalfPlane, weights: &[f32], side: usize) -> Vec<f32> {
+/// Power by direction of view, the values of a square, with the holes in the weights filled; `diameter` is that of the
+/// particle in px.
+///
+/// # Errors
+/// A volume or weights that do not fit the plane, a diameter that is none, or a power that is not finite.
+pub fn tabulate(
+    volume: &FourierVolume<'_>,
+    plane: &HalfPlane,
+    weights: &[f32],
+    diameter: f32,
+) -> Result<Vec<f32>> {
+    volume.must_hold("volume", plane)?;
+    agree("weights", weights.len(), plane.len())?;
+    check::none_negative("weights", weights)?;
+    check::positive("diameter", diameter)?;
+    let side = table_side(plane, diameter);
     let shells = Shells::new(plane, weights);
     let used = || shells.total.iter().enumerate().filter(|&(r, &w)| w > 0.0 && r <= plane.max_shell);
     let along = |u: [f32; 3]| -> f32 {
@@ -210,7 +246,7 @@ pub fn tabulate(volume: &FourierVolume<'_>, plane: &HalfPlane, weights: &[f32], 
     };
     let radial: Vec<f32> = Sphere::directions(side).map(along).collect();
     let radial = Sphere::new(&radial);
-    Sphere::directions(side)
+    let table: Vec<f32> = Sphere::directions(side)
         .map(|d| {
             let (p, q) = across(d);
             let mean = |i: usize| {
@@ -219,7 +255,12 @@ pub fn tabulate(volume: &FourierVolume<'_>, plane: &HalfPlane, weights: &[f32], 
             };
             (0..SAMPLES).map(mean).sum::<f32>() / SAMPLES as f32
         })
-        .collect()
+        .collect();
+    if all_finite(&table) {
+        Ok(table)
+    } else {
+        Err(check::unsound(&[("weights", &weights), ("volume", volume.data())]))
+    }
 }
 
 /// Two axes across a direction.

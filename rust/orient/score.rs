@@ -9,8 +9,11 @@
 //!
 //! summed over the half plane. b is a small Fourier sum over a window of shifts, separable in x and y.
 
+use crate::check::{self, within};
+use crate::error::Result;
 use crate::fourier::HalfPlane;
-use crate::volume::{FourierVolume, Rotation};
+use crate::frames::PosedFrames;
+use crate::volume::FrameVolumes;
 use num_complex::Complex32;
 use rayon::prelude::*;
 use std::f32::consts::PI;
@@ -18,10 +21,23 @@ use std::f32::consts::PI;
 /// Shifts searched: a square of (2·steps + 1)² points `spacing` px apart.
 #[derive(Debug, Clone, Copy)]
 pub struct ShiftWindow {
-    /// Points to each side.
-    pub steps: usize,
-    /// Distance between points, px; a quarter of the shortest wavelength or less.
-    pub spacing: f32,
+    steps: usize,
+    spacing: f32,
+}
+
+/// Most points to each side of a window: wider than any box that is searched.
+const MOST_POINTS: usize = 255;
+
+impl ShiftWindow {
+    /// `steps` points to each side, `spacing` px apart: a quarter of the shortest wavelength or less.
+    ///
+    /// # Errors
+    /// A window of more than 255 points to each side, or points that are not apart.
+    pub fn new(steps: usize, spacing: f32) -> Result<Self> {
+        within("steps", steps, 0..=MOST_POINTS)?;
+        check::positive("spacing", spacing)?;
+        Ok(Self { steps, spacing })
+    }
 }
 
 /// Best shift of one candidate.
@@ -35,42 +51,49 @@ pub struct Match {
     pub shift: [f32; 2],
 }
 
-/// Score candidate `rotations`; `frame_of` names the frame of each, `volume_of` the volume of each frame.
+impl Match {
+    /// Whether all its numbers are finite.
+    pub(crate) fn is_finite(&self) -> bool {
+        [self.overlap, self.power, self.shift[0], self.shift[1]].iter().all(|v| v.is_finite())
+    }
+}
+
+/// Score candidates, the poses of `posed`, against the volumes of their frames; the shifts of the poses are left aside.
 ///
 /// Returns one match per candidate, in the order given.
-#[must_use]
+///
+/// # Errors
+/// Volumes of another number of frames, or matches that are not finite.
 pub fn score_candidates(
-    spectra: &[Complex32],
-    plane: &HalfPlane,
-    weights: &[f32],
-    volumes: &[FourierVolume<'_>],
-    volume_of: &[usize],
-    rotations: &[Rotation],
-    frame_of: &[usize],
+    posed: &PosedFrames<'_>,
+    volumes: &FrameVolumes<'_>,
     window: ShiftWindow,
-) -> Vec<Match> {
+) -> Result<Vec<Match>> {
+    volumes.serve(posed.frames)?;
+    let &PosedFrames { plane, weights, rotations, .. } = posed;
     let m = plane.len();
     let twiddles = Twiddles::new(plane, window);
     let mut out = vec![Match::default(); rotations.len()];
-    out.par_iter_mut().zip(rotations).zip(frame_of).with_min_len(8).for_each_init(
+    out.par_iter_mut().zip(rotations).zip(&posed.frame_of).with_min_len(8).for_each_init(
         || (vec![Complex32::default(); m], twiddles.scratch()),
         |(slice, scratch), ((best, r), &frame)| {
-            let spectrum = &spectra[frame * m..(frame + 1) * m];
-            volumes[volume_of[frame]].slice(r, plane, slice);
+            let spectrum = posed.spectrum(frame);
+            volumes.of(frame).slice(r, plane, slice);
             let mut power = 0.0;
             for ((p, x), &w) in slice.iter_mut().zip(spectrum).zip(weights) {
                 power += w * p.norm_sqr();
                 *p = x * p.conj() * w;
             }
             twiddles.correlate(plane, slice, scratch);
-            *best = window_peak(&scratch.map, window.steps, window.spacing, power, HIGHEST_POINT);
+            *best = twiddles.peak(scratch, power);
         },
     );
-    out
+    if out.iter().all(Match::is_finite) { Ok(out) } else { Err(posed.unsound(&volumes.arguments())) }
 }
 
 /// Phase factors of the shift window.
 pub(crate) struct Twiddles {
+    window: ShiftWindow,
     side: usize,
     /// exp(2πi kx tx/N), `[kx][tx]`.
     x: Vec<Complex32>,
@@ -81,7 +104,7 @@ pub(crate) struct Twiddles {
 /// Working memory of one thread.
 pub(crate) struct Scratch {
     line: Vec<Complex32>,
-    pub(crate) map: Vec<f32>,
+    map: Vec<f32>,
 }
 
 impl Twiddles {
@@ -94,7 +117,7 @@ impl Twiddles {
             let ky = row.ky as f32;
             shifts().map(move |t| Complex32::cis(ky * t))
         });
-        Self { side, x: x.collect(), y: y.collect() }
+        Self { window, side, x: x.collect(), y: y.collect() }
     }
 
     pub(crate) fn scratch(&self) -> Scratch {
@@ -123,9 +146,16 @@ impl Twiddles {
     }
 }
 
+impl Twiddles {
+    /// The best of the shifts whose overlaps were left in `scratch`.
+    pub(crate) fn peak(&self, scratch: &Scratch, power: f32) -> Match {
+        window_peak(&scratch.map, self.window.steps, self.window.spacing, power, HIGHEST_POINT)
+    }
+}
+
 /// Share for volumes made of frames in uncertain poses, where tops between points are mostly noise: a climb from random
 /// poses that compares them ends farther off (3.4° in the median of `tests/test_climb.py`, where 3° are asked).
-pub(crate) const HIGHEST_POINT: f32 = 1.0;
+const HIGHEST_POINT: f32 = 1.0;
 
 /// Highest top of a window of (2·`steps` + 1)² overlaps, refined by a parabola along each axis.
 ///

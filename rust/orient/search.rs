@@ -1,23 +1,30 @@
 //! From the candidates of every frame to a few distinct, refined finalists.
 //!
-//! All candidates are looked up on the whole window of shifts; the best of each frame climb to their local tops, the more
-//! of the way the better they are; of what comes out, the best poses of which no two are the same are kept.
+//! All candidates are looked up on the whole window of shifts; the best of each frame climb to their local tops, the
+//! more of the way the better they are; of what comes out, the best poses of which no two are the same are kept.
 
-use crate::fourier::HalfPlane;
-use crate::orient::climb::{Climber, JetFilter, JetScratch};
-use crate::orient::lookup::{AtomModel, FrameFilter, by_frame, packed};
+use crate::check::{self, accept, agree, within};
+use crate::error::Result;
+use crate::frames::PosedFrames;
+use crate::orient::atoms::AtomModel;
+use crate::orient::finalist::{Finalist, distinct};
+use crate::orient::lookup::{FrameFilter, look_up_by_frame};
+use crate::orient::newton::{Climber, JetFilter, JetScratch};
 use crate::orient::score::Match;
-use crate::volume::Rotation;
-use num_complex::Complex32;
+use crate::orient::window::MOST_STEPS;
 use rayon::prelude::*;
 
-/// A climbed pose that much below the best of its frame is dropped: nats, and a share of what the best gains. Time would
-/// have to pay for it with two jumps, some 25 nats.
+/// A climbed pose that much below the best of its frame is dropped: nats, and a share of what the best gains. Time
+/// would have to pay for it with two jumps, some 25 nats.
 const HOPELESS: (f32, f32) = (50.0, 0.1);
 
-/// Candidates of which one climbs, where that is more than `climbers`: a dense grid hides the right one behind those near
-/// the best wrong one.
+/// Candidates of which one climbs, where that is more than `climbers`: a dense grid hides the right one behind those
+/// near the best wrong one.
 const PER_CLIMBER: usize = 15;
+
+/// Most climbers or finalists of a frame, and most steps of a climb: a hundred times what a search takes.
+const MOST_CLIMBERS: usize = 10_000;
+const MOST_CLIMBS: usize = 1_000;
 
 /// How far a search goes.
 #[derive(Debug, Clone)]
@@ -33,71 +40,72 @@ pub struct SearchPlan {
     /// Poses nearer than this are one, rad.
     pub same: f32,
     /// Share of a log-likelihood to believe, against the candidates' prior.
-    pub temper: f32,
+    pub inverse_temperature: f32,
 }
 
-/// Candidates of all frames, by frame.
-#[derive(Debug, Clone, Copy)]
-pub struct Pool<'a> {
-    /// Frame of each, ascending.
-    pub frame_of: &'a [usize],
-    /// Poses.
-    pub rotations: &'a [Rotation],
-    /// Shifts to start from, px.
-    pub starts: &'a [[f32; 2]],
-    /// Nats.
-    pub prior: &'a [f32],
-}
-
-/// A refined pose of a frame.
-#[derive(Debug, Clone, Copy)]
-pub struct Finalist {
-    /// Pose.
-    pub rotation: Rotation,
-    /// Overlap, power and shift.
-    pub fit: Match,
-}
-
-/// Finalists of every frame that has candidates, best first, in ascending order of frames. `gain` (one per frame) is
-/// the frame's weight. The result does not depend on the number of threads.
-#[must_use]
-pub fn search(
-    spectra: &[Complex32],
-    plane: &HalfPlane,
-    gain: &[f32],
-    model: &AtomModel<'_>,
-    pool: Pool<'_>,
-    plan: &SearchPlan,
-) -> Vec<Vec<Finalist>> {
-    let filter = FrameFilter::new(plane);
-    let ranges = by_frame(pool.frame_of);
-    let looked: Vec<Vec<Match>> = ranges
-        .par_iter()
-        .map_init(
-            || filter.scratch(),
-            |scratch, range| {
-                let spectrum = packed(spectra, plane, pool.frame_of[range.start]);
-                let mut phases = filter.phases(spectrum, model.filter, scratch);
-                let look = |i: usize| phases.best(model, &pool.rotations[i], pool.starts[i], plan.window);
-                range.clone().map(look).collect()
-            },
+impl SearchPlan {
+    /// Refuse a plan that cannot be followed.
+    ///
+    /// # Errors
+    /// What is out of range, by name.
+    pub fn check(&self) -> Result<()> {
+        let turn = std::f32::consts::PI;
+        within("window", self.window, 0..=MOST_STEPS)?;
+        within("climbers", self.climbers, 1..=MOST_CLIMBERS)?;
+        within("finalists", self.finalists, 1..=MOST_CLIMBERS)?;
+        self.climb.iter().try_for_each(|&steps| within("climb", steps, 0..=MOST_CLIMBS))?;
+        accept("same", self.same, (0.0..=turn).contains(&self.same), "an angle from 0 to π rad is needed")?;
+        accept(
+            "inverse_temperature",
+            self.inverse_temperature,
+            (0.0..=1.0).contains(&self.inverse_temperature),
+            "a share from 0 to 1 is needed",
         )
-        .collect();
+    }
+}
+
+/// Finalists of every frame that has candidates, best first, in ascending order of frames.
+///
+/// The candidates are the poses of `posed`, frame by frame, with `prior` nats each; `frame_weight` is the factor on its
+/// likelihood. The result does not depend on the number of threads.
+///
+/// # Errors
+/// Numbers that do not agree, a plan that cannot be followed, or finalists that are not finite.
+pub fn search(
+    posed: &PosedFrames<'_>,
+    model: &AtomModel<'_>,
+    frame_weight: &[f32],
+    prior: &[f32],
+    plan: &SearchPlan,
+) -> Result<Vec<Vec<Finalist>>> {
+    plan.check()?;
+    agree("frame_weight", frame_weight.len(), posed.frames)?;
+    check::finite("frame_weight", frame_weight)?;
+    agree("prior", prior.len(), posed.rotations.len())?;
+    let no_number = prior.iter().position(|v| v.is_nan() || *v == f32::INFINITY);
+    accept(
+        "prior",
+        format!("{:?}", no_number.map(|i| prior[i])),
+        no_number.is_none(),
+        "nats or −∞ are needed",
+    )?;
+    let filter = FrameFilter::new(posed.plane);
+    let ranges = posed.by_frame()?;
+    let looked = look_up_by_frame(posed, model, plan.window, &filter, &ranges)?;
     let scale = common_scale(&looked);
     let value = |m: &Match| 2.0 * scale * m.overlap - scale * scale * m.power;
     let jet_filter = JetFilter::new(&filter, model);
-    ranges
+    let found: Vec<Vec<Finalist>> = ranges
         .par_iter()
         .zip(&looked)
         .map_init(
             || (filter.scratch(), JetScratch::new(&filter)),
             |(scratch, jets), (range, looked)| {
-                let frame = pool.frame_of[range.start];
-                let weight = plan.temper * gain[frame];
-                let believed =
-                    looked.iter().zip(range.clone()).map(|(m, i)| weight * value(m) + pool.prior[i]);
+                let frame = posed.frame_of[range.start];
+                let weight = plan.inverse_temperature * frame_weight[frame];
+                let believed = looked.iter().zip(range.clone()).map(|(m, i)| weight * value(m) + prior[i]);
                 let believed: Vec<f32> = believed.collect();
-                let jets = jet_filter.apply(&filter, packed(spectra, plane, frame), model, jets, scratch);
+                let jets = jet_filter.apply(&filter, posed.spectrum(frame), model, jets, scratch);
                 // Best first, without the hopeless.
                 let climbed = |climbers: Vec<Climber>, steps: usize| -> Vec<Climber> {
                     let climb = |from| jets.climb(model, from, scale, steps);
@@ -109,16 +117,18 @@ pub fn search(
                     climbers.retain(|c| gained(c).total_cmp(&least).is_ge());
                     climbers
                 };
-                let start = |i: usize| jets.start(model, pool.rotations[range.start + i], looked[i].shift);
+                let start = |i: usize| jets.start(model, posed.rotations[range.start + i], looked[i].shift);
                 let count = plan.climbers.max(believed.len() / PER_CLIMBER);
                 let starts = best_of(&believed, count).into_iter().map(start).collect();
                 let mut climbers = climbed(starts, plan.climb[0]);
                 climbers.truncate(count.div_ceil(2));
                 let climbers = climbed(climbers, plan.climb[1]);
-                distinct(climbers.into_iter().map(|c| c.pose), plan)
+                distinct(climbers.into_iter().map(|c| c.pose), plan.same, plan.finalists)
             },
         )
-        .collect()
+        .collect();
+    let sound = |poses: &Vec<Finalist>| !poses.is_empty() && poses.iter().all(|p| p.fit.is_finite());
+    if found.iter().all(sound) { Ok(found) } else { Err(model.unsound(posed)) }
 }
 
 /// The one scale of the model that the best candidates of all frames ask for.
@@ -140,22 +150,4 @@ fn best_of(values: &[f32], count: usize) -> Vec<usize> {
     }
     order.sort_by(ahead);
     order
-}
-
-/// The first poses, of which no two are the same.
-fn distinct(poses: impl Iterator<Item = Finalist>, plan: &SearchPlan) -> Vec<Finalist> {
-    let near = 1.0 + 2.0 * plan.same.cos();
-    let trace = |a: &Rotation, b: &Rotation| -> f32 {
-        a.iter().flatten().zip(b.iter().flatten()).map(|(x, y)| x * y).sum()
-    };
-    let mut kept: Vec<Finalist> = Vec::with_capacity(plan.finalists);
-    for pose in poses {
-        if kept.len() == plan.finalists {
-            break;
-        }
-        if kept.iter().all(|k| trace(&k.rotation, &pose.rotation) <= near) {
-            kept.push(pose);
-        }
-    }
-    kept
 }

@@ -3,7 +3,7 @@
 //! J is held at `PHASES` points a grid step along each axis, as `PHASES`² images of the grid, so that a window of shifts by
 //! whole steps is one patch of one image for each atom.
 
-use crate::orient::lookup::{AtomModel, BLOCK};
+use crate::orient::atoms::{AtomModel, BLOCK};
 use crate::orient::score::{Match, window_peak};
 use crate::volume::Rotation;
 
@@ -20,7 +20,7 @@ const READ: usize = 8;
 const ROWS: usize = 4;
 
 /// Most shifts to each side of the centre of the window.
-pub const MOST_STEPS: usize = 15;
+pub(super) const MOST_STEPS: usize = 15;
 
 /// A top whose point is this share of the highest one may still be the highest top: at a quarter of a wavelength a point
 /// may lie an eighth off it along each axis.

@@ -1,6 +1,6 @@
 """Traced atoms against true ones, after the best alignment over all rotations, shifts and both hands.
 
-Q of x_found = H · Q · x_true + t is found by laying bond shells of one set on those of the other, so that every
+Q of x_found = H · Q · x_true + t is found by aligning bond shells of one set with those of the other, so that every
 symmetry mate of a crystal is tried. Least squares: Kabsch 1976, doi:10.1107/S0567739476001873.
 """
 
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from single_rs.base.errors import InputError
+from single_rs.base.rotations import superposition
 
 __all__ = ["CUTOFF", "PM_PER_ANGSTROM", "AtomMatch", "AtomScore", "match_atoms", "score_atoms"]
 
@@ -167,9 +168,7 @@ def score_atoms(found: ArrayLike, true: ArrayLike, cutoff: float = CUTOFF) -> At
 def _kabsch(a: Array, b: Array) -> tuple[Array, Array]:
     """Return the proper rotation q and shift t that minimise Σ|q a + t - b|²."""
     ca, cb = a.mean(0), b.mean(0)
-    u, _, vt = np.linalg.svd((a - ca).T @ (b - cb))
-    sign = np.sign(np.linalg.det(vt.T @ u.T))
-    q = vt.T @ np.diag([1.0, 1.0, sign]) @ u.T
+    q = superposition(a - ca, b - cb)
     return q, cb - q @ ca
 
 
@@ -206,7 +205,7 @@ def _frames(pairs: Array) -> Array:
 
 
 def _shell_rotations(u: Array, v: Array) -> Array:
-    """Return the rotations (n, 3, 3) that lay the bond shell `u` on `v`."""
+    """Return the rotations (n, 3, 3) that align the bond shell `u` with `v`."""
     from scipy.spatial import cKDTree
 
     # A pair of bonds that is far from collinear fixes a rotation; 60° occurs in every close-packed shell.
@@ -237,7 +236,7 @@ def _align(found: Array, truth: Array) -> tuple[Array, int]:
         few = x[:: max(1, len(x) // TRIAL_ATOMS)]
         trials = []
         for q in _distinct(rotations):
-            # One well-coordinated atom is laid on each true atom within two bonds of where the centroids put it.
+            # One well-coordinated atom is placed on each true atom within two bonds of where the centroids put it.
             anchor = q @ x[sources[0][0]]
             near = tree.query_ball_point(anchor + truth.mean(0), 2 * bond)
             shifts = np.vstack([truth[near] - anchor, truth.mean(0)[None]])

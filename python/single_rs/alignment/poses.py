@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from single_rs.base.errors import InputError
+from single_rs.base.rotations import BEAM_HALF_TURN
 from single_rs.base.sampling import evenly
 
 __all__ = ["PoseAlignment", "PoseScore", "align_poses", "score_poses"]
@@ -69,7 +70,7 @@ class PoseAlignment:
     @property
     def flip(self) -> Array:
         """F, (3, 3)."""
-        return np.eye(3) if self.hand > 0 else np.diag([-1.0, -1.0, 1.0])
+        return np.eye(3) if self.hand > 0 else BEAM_HALF_TURN
 
     def in_true_frame(self, found: ArrayLike) -> Array:
         """Return found rotations (n, 3, 3) as they read for the true particle: F · found · rotationᵀ."""
@@ -101,7 +102,7 @@ def align_poses(found: ArrayLike, frames: ArrayLike, true: ArrayLike) -> PoseAli
     truth_of_found = truth[frame]
     best: tuple[int, PoseAlignment | None] = (-1, None)
     # The image of a mirrored particle is that of the particle seen from behind: a turn of 180° about the beam.
-    for hand, flip in ((1, np.eye(3)), (-1, np.diag([-1.0, -1.0, 1.0]))):
+    for hand, flip in ((1, np.eye(3)), (-1, BEAM_HALF_TURN)):
         votes = Rotation.from_matrix(np.swapaxes(flip @ truth_of_found, 1, 2) @ r).as_quat()
         seeds = votes[evenly(len(votes), POSE_SEEDS)]
         mean = seeds[np.argmax((np.abs(seeds @ votes.T) > INLIER).sum(1))]

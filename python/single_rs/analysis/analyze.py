@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from single_rs.analysis.chemical_order import ChemicalOrder, chemical_order, chemistry_to_dict
 from single_rs.analysis.distances.summary import (
     known_sigma,
     powder_of,
@@ -19,23 +20,30 @@ from single_rs.analysis.distances.summary import (
 )
 from single_rs.analysis.lattice import SMALLEST_DOMAIN, Lattice, fit_lattice
 from single_rs.analysis.lattice.expansion import expansion
-from single_rs.analysis.model import Particle
-from single_rs.analysis.strain import StrainConfig
+from single_rs.analysis.model import Particle, chosen_atoms
+from single_rs.analysis.selection import select_particle
+from single_rs.analysis.strain import StrainConfig, lattice_surface
 from single_rs.analysis.strain.methods import compare_strain_methods
 from single_rs.analysis.strain.summary import strain_summary
 from single_rs.analysis.structure import STRUCTURE_NAMES, analyze_structure
+from single_rs.analysis.structure.bond_order import BondOrder, bond_order
+from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import ConvergenceError, InputError
 from single_rs.base.progress import Progress
-from single_rs.crystal.neighbours import check_positions, surface_by_coordination, surface_by_radius
-from single_rs.crystal.prototypes import prototype
+from single_rs.crystal.neighbours import check_positions, doubtful_sigma, surface_atoms
 from single_rs.records import Atoms
 
 __all__ = [
     "analyze",
+    "describe_particle",
     "summarise",
 ]
 
+# With more of the atoms on the lattice the line says nothing of the others: adatoms and a rough surface.
+_NEARLY_ALL = 0.95
 
+
+@single_blas_thread()
 def analyze(
     atoms: Atoms | ArrayLike,
     element: str | None = None,
@@ -56,8 +64,8 @@ def analyze(
     element
         Chemical symbol for the bulk reference. None: that of the atoms, if all are alike.
     structure
-        "fcc", "bcc", "hcp", "diamond", "rocksalt", "zincblende" or "wurtzite"; None: the one that explains the atoms
-        best.
+        "fcc", "bcc", "hcp", "diamond", "rocksalt", "zincblende", "wurtzite" or "fluorite"; None: the one that explains
+        the atoms best.
     strain
         Settings of the strain; None: the defaults. With the reference "bulk" where the bulk is not known, the strain
         is left out, with a note.
@@ -78,10 +86,16 @@ def analyze(
         if element is None:
             raise InputError("element is not given; positions alone need it, for example element='Pt'")
         atoms = _bare_atoms(check_positions(atoms), element)
+    selection = select_particle(check_positions(atoms.positions), atoms.symbols)
+    others = None if selection.particle.all() else chosen_atoms(atoms, ~selection.particle)
+    ligand = selection.ligand[~selection.particle]
+    atoms = atoms if others is None else chosen_atoms(atoms, selection.particle)
     x = check_positions(atoms.positions)
     species = {str(s) for s in atoms.symbols}
     element = element or (species.pop() if len(species) == 1 else None)
     known = known_sigma(atoms)
+    stated = np.asarray(atoms.sigma, dtype=np.float64)
+    doubt = doubtful_sigma(x, stated) if known is None and len(x) > 1 and np.isfinite(stated).all() else None
 
     def report(done: int) -> None:
         if progress is not None:
@@ -90,32 +104,90 @@ def analyze(
     settings = StrainConfig() if strain is None else strain
     report(0)
     local = analyze_structure(x)
-    model = Particle(atoms, local.coordination, local.structure_type, local.surface, box=box, pixel_size=pixel_size)
+    model = Particle(
+        atoms,
+        local.coordination,
+        local.structure_type,
+        surface_atoms(x, settings.surface),
+        box=box,
+        pixel_size=pixel_size,
+        notes=selection.notes if doubt is None else (*selection.notes, doubt),
+        order=bond_order(x, local.cutoff),
+        others=others,
+        ligand=ligand,
+    )
     report(1)
     if len(x) < SMALLEST_DOMAIN:
-        return replace(model, notes=(f"no lattice, no strain: {len(x)} atoms, {SMALLEST_DOMAIN} are needed",))
+        note = f"no lattice, no strain: {len(x)} atoms, {SMALLEST_DOMAIN} are needed"
+        return replace(model, notes=(*model.notes, note))
     try:
         lattice = fit_lattice(x, structure, known, element, atoms.symbols)
-        full = prototype(lattice.structure).coordination
-        surface = surface_by_coordination(local.coordination, full) | surface_by_radius(x, lattice.layer_spacing)
         powder, notes = powder_of(atoms, lattice)
-        model = replace(model, lattice=lattice, surface=surface, powder=powder, notes=notes)
+        surface = lattice_surface(x, lattice, settings.surface)
+        model = replace(model, chemistry=chemical_order(atoms, lattice))
+        model = replace(
+            model,
+            lattice=lattice,
+            surface=surface,
+            powder=powder,
+            notes=(*model.notes, *notes),
+        )
         report(2)
         if settings.reference == "bulk" and lattice.bulk is None:
             note = f"no strain: the bulk of {element or 'this mixture'} as {lattice.structure} is not known; use 'fit'"
-            return replace(model, notes=(*notes, note))
+            return replace(model, notes=(*model.notes, note))
         try:
             compared = compare_strain_methods(x, lattice, settings, known, None, density, pixel_size, noise)
         except InputError as error:
             if density is None:
                 raise
-            model = replace(model, notes=(*notes, f"no strain from the phases of the map: {error}"))
+            model = replace(model, notes=(*model.notes, f"no strain from the phases of the map: {error}"))
             compared = compare_strain_methods(x, lattice, settings, known)
         model = replace(model, strain=compared.strains["kernel"], comparison=compared)
     except ConvergenceError as error:
-        model = replace(model, notes=(f"no lattice, no strain: {error}",))
+        chemistry = chemical_order(atoms, None)
+        model = replace(model, chemistry=chemistry, notes=(*model.notes, f"no strain: {error}"))
     report(3)
     return model
+
+
+def describe_particle(model: Particle) -> str:
+    """Return one line: atoms, lattice and its share of them, or the order where there is no lattice; then the notes."""
+    text = f"{len(model.atoms.positions)} atoms"
+    lattice = model.lattice
+    if lattice is not None:
+        p, held = lattice.parameters, 1 - lattice.off_lattice
+        text += f", {lattice.form} of {lattice.structure}" if lattice.form else f", {lattice.structure}"
+        text += f", a b c {p.a:.3f} {p.b:.3f} {p.c:.3f} Å (± {p.a_err:.3f})"
+        text += f", α β γ {p.alpha:.2f} {p.beta:.2f} {p.gamma:.2f}°"
+        if len(lattice.domains) > 1:
+            text += f"; {100 * lattice.fraction:.0f} % of the atoms in this domain, {100 * held:.0f} % in all"
+            text += f" {len(lattice.domains)} domains"
+        elif held < _NEARLY_ALL:
+            text += f"; {100 * held:.0f} % of the atoms in crystal"
+    elif model.order is not None:
+        o = model.order
+        text += ", no crystal" if any("no crystal" in note for note in model.notes) else ", no lattice"
+        text += f"; bond order Q4 {np.nanmean(o.q4_mean):.2f}, Q6 {np.nanmean(o.q6_mean):.2f} averaged over shells, "
+        text += f"{100 * np.nanmean(o.coherence):.0f} % coherent bonds, disorder {np.nanmean(o.disorder):.2f}"
+    return "; ".join([text, *_chemistry_line(model.chemistry), *model.notes])
+
+
+def _chemistry_line(order: ChemicalOrder | None) -> list[str]:
+    """Composition, and long- or short-range order of the first two elements, with errors."""
+    if order is None:
+        return []
+    parts = [" ".join(f"{e} {100 * v:.0f} %" for e, v in zip(order.elements, order.share, strict=True))]
+    if order.long_range is not None and order.long_range.kind != "disordered":
+        long = order.long_range
+        parts.append(f"{long.kind} order S {long.s:.2f} ± {long.s_err:.2f}")
+        if np.isfinite(long.ratio):
+            parts.append(f"c/a {long.ratio:.4f} ± {long.ratio_err:.4f} along {long.axis}")
+    elif order.short_range:
+        first = order.short_range[0]
+        spread = float(np.hypot(first.error[0, 1], first.random[0, 1]))
+        parts.append(f"Warren-Cowley α₁ {first.alpha[0, 1]:.2f} ± {spread:.2f}")
+    return [", ".join(parts)]
 
 
 def _bare_atoms(positions: NDArray[np.float64], element: str) -> Atoms:
@@ -129,11 +201,19 @@ def _spread(values: NDArray[np.float64]) -> dict[str, float] | None:
     return {"mean": float(finite.mean()), "std": float(finite.std())} if len(finite) else None
 
 
+def _order_summary(order: BondOrder, bond_std: NDArray[np.float64]) -> dict[str, Any]:
+    """Means over the atoms: bond order of each, averaged over shells, coherent bonds, disorder, spread of the bonds."""
+    names = ("q4", "q6", "q4_mean", "q6_mean", "coherence", "disorder")
+    known = {name: _spread(getattr(order, name)) for name in names}
+    return {**known, "bond_spread": _spread(bond_std)}
+
+
 def _lattice_summary(lattice: Lattice) -> dict[str, Any]:
     p = lattice.parameters
     names = ("a", "b", "c", "alpha", "beta", "gamma")
     return {
         "structure": lattice.structure,
+        "form": lattice.form,
         **{n: getattr(p, n) for n in names},
         **{f"{n}_err": getattr(p, f"{n}_err") for n in names},
         "expansion": expansion(lattice),
@@ -160,6 +240,10 @@ def summarise(model: Particle) -> dict[str, Any]:
         "nearest_neighbour": {"peak": local.nearest_neighbour, **(_spread(local.bond_mean) or {})},
         "mean_coordination": float(model.coordination.mean()),
         "structure_types": {name: int(n) for name, n in zip(STRUCTURE_NAMES, counts, strict=True)},
+        "order": None if model.order is None else _order_summary(model.order, local.bond_std),
+        "ligand_atoms": 0 if model.ligand is None else int(model.ligand.sum()),
+        "atoms_apart": 0 if model.ligand is None else int((~model.ligand).sum()),
+        "chemistry": None if model.chemistry is None else chemistry_to_dict(model.chemistry),
         "lattice": None if model.lattice is None else _lattice_summary(model.lattice),
         "powder": None if model.powder is None else powder_summary(model.powder),
         "strain": None

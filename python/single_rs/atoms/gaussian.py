@@ -118,7 +118,7 @@ def _ball(radius: float) -> np.ndarray:
     reach = int(np.ceil(radius))
     axis = np.arange(-reach, reach + 1)
     grid = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3)
-    return grid[(grid**2).sum(1) <= radius**2]
+    return np.asarray(grid[(grid**2).sum(1) <= radius**2])
 
 
 def _windows(residual: np.ndarray, fit: Fit, offsets: np.ndarray, profile: Profile) -> tuple[np.ndarray, np.ndarray]:

@@ -66,7 +66,7 @@ def keep_highest(positions: np.ndarray, values: np.ndarray, min_distance: float)
         rank = np.empty(len(values), dtype=int)
         rank[order] = np.arange(len(values))
         ranked = np.sort(rank[pairs], axis=1)
-        # In order of the higher partner, so that its own fate is settled before it removes anyone.
+        # In order of the higher partner, so that it is decided on before it removes others.
         for high, low in ranked[np.argsort(ranked[:, 0], kind="stable")]:
             if keep[order[high]]:
                 keep[order[low]] = False

@@ -74,7 +74,7 @@ def structure_factor(positions: np.ndarray, heights: np.ndarray, n: int) -> np.n
     n
         Side of the box, voxels.
     """
-    factor = fft.rfftn(spread_atoms(positions, heights, n), workers=1)
+    factor: np.ndarray = fft.rfftn(spread_atoms(positions, heights, n), workers=1)
     full, half = undo_spread(fft.fftfreq(n)), undo_spread(fft.rfftfreq(n))
     factor *= (full[:, None] * full)[:, :, None] * half
     return factor
@@ -96,7 +96,8 @@ def spread_atoms(positions: np.ndarray, heights: np.ndarray, n: int) -> np.ndarr
 
 def undo_spread(frequency: np.ndarray) -> np.ndarray:
     """Inverse of the transform of the spreading Gaussian along one axis, at frequencies in cycles per voxel."""
-    return np.exp(2.0 * (np.pi * SPREAD * frequency) ** 2) / (SPREAD * np.sqrt(2.0 * np.pi))
+    factor: np.ndarray = np.exp(2.0 * (np.pi * SPREAD * frequency) ** 2) / (SPREAD * np.sqrt(2.0 * np.pi))
+    return factor
 
 
 class FourierMap:
@@ -160,4 +161,4 @@ class FourierMap:
         """Map (n, n, n) of the atoms of a structure factor."""
         transfer = np.zeros(int(self._shell.max()) + 1)
         transfer[: len(profile.transfer)] = profile.transfer
-        return fft.irfftn(factor * transfer[self._shell], s=(self.side,) * 3, workers=1)
+        return np.asarray(fft.irfftn(factor * transfer[self._shell], s=(self.side,) * 3, workers=1))

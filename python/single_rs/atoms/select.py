@@ -4,7 +4,7 @@ With ρ the height of a peak over the typical height at its radius, atoms follow
 
     f_atom(ρ) = 0.9 N(median, 1.48 MAD) + 0.1 U(0, median)
 
-(the flat part is for atoms that move or are partly occupied), and the peaks and wells left in the residual map a
+(the flat part is for atoms that move or are partly occupied), and the maxima and minima left in the residual map a
 logistic law, whose exponential tail is wider than that of Gaussian noise, as rings and streaks need. The odds of a peak
 are
 
@@ -74,7 +74,8 @@ def typical_height(positions: np.ndarray, heights: np.ndarray) -> np.ndarray:
         slope = np.average((r2 - mean_r) * (level - mean_l), weights=weight) / max(spread, 1e-12)
         slope = float(np.clip(slope, -1.5, 0.0))
         line = np.array([mean_l - slope * mean_r, slope])
-    return np.exp(line[0] + line[1] * r2)
+    height: np.ndarray = np.exp(line[0] + line[1] * r2)
+    return height
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ class HeightLaw:
 
     @classmethod
     def learn(cls, ratio: np.ndarray, false_ratio: np.ndarray) -> HeightLaw:
-        """Learn from the ρ of the candidates (n,) and of the peaks and wells of the residual map (m,)."""
+        """Learn from the ρ of the candidates (n,) and of the maxima and minima of the residual map (m,)."""
         centre = float(np.median(ratio))
         width = max(robust_sigma(ratio), 0.05 * centre)
         if len(false_ratio) < 8:
@@ -117,14 +118,15 @@ class HeightLaw:
         atom = 0.9 * normal + 0.1 / self.centre
         t = np.exp(-np.abs(ratio - self.false_centre) / self.false_scale)
         false = t / (self.false_scale * (1.0 + t) ** 2)
-        return self.prior * atom / np.maximum(false, 1e-12)
+        odds: np.ndarray = self.prior * atom / np.maximum(false, 1e-12)
+        return odds
 
 
 def count_neighbours(positions: np.ndarray, cutoff: float) -> np.ndarray:
     """Number of other points within `cutoff` of each point."""
     if not len(positions):
         return np.zeros(0, dtype=int)
-    return cKDTree(positions).query_ball_point(positions, cutoff, return_length=True) - 1
+    return np.asarray(cKDTree(positions).query_ball_point(positions, cutoff, return_length=True) - 1)
 
 
 def full_coordination(positions: np.ndarray, ratio: np.ndarray, distance: float, reach: float) -> int:
@@ -149,7 +151,7 @@ def full_coordination(positions: np.ndarray, ratio: np.ndarray, distance: float,
 
 
 def neighbour_odds(positions: np.ndarray, distance: float, reach: float, coordination: int) -> np.ndarray:
-    """Odds from the surroundings: bonds of the right length speak for an atom, neighbours far too close against it.
+    """Odds from the surroundings: bonds of the right length raise them, neighbours far too close lower them.
 
     False peaks inside a close-packed crystal sit in its interstices, 0.61 or 0.71 neighbour distances from several
     atoms; there is no other room. A peak with a full shell of bonds and nobody too close is therefore an atom, while
@@ -170,7 +172,7 @@ def neighbour_odds(positions: np.ndarray, distance: float, reach: float, coordin
     bonds = count_neighbours(positions, reach * distance) - close
     share = bonds / coordination
     odds = np.select([share < 1 / 6, share < 1 / 2, share < 3 / 4], [0.05, 0.5, 3.0], 20.0)
-    return odds * np.select([close == 0, close < 3], [1.0, 0.3], 0.02)
+    return np.asarray(odds * np.select([close == 0, close < 3], [1.0, 0.3], 0.02))
 
 
 def bond_order(positions: np.ndarray, distance: float) -> float:
@@ -210,4 +212,4 @@ def in_largest_cluster(positions: np.ndarray, cutoff: float) -> np.ndarray:
     pairs = cKDTree(positions).query_pairs(cutoff, output_type="ndarray")
     graph = coo_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
     _, label = connected_components(graph, directed=False)
-    return label == np.argmax(np.bincount(label))
+    return np.asarray(label == np.argmax(np.bincount(label)))

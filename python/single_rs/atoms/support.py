@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from single_rs.base.errors import InputError, NoParticleError
 from single_rs.base.robust import robust_sigma
-from single_rs.crystal.prototypes import bulk_reference
+from single_rs.crystal.material import compound_bulk
 
 __all__ = ["Support", "find_support", "nearest_neighbour_distance"]
 
@@ -51,7 +51,7 @@ def nearest_neighbour_distance(element: str) -> float:
     """Bulk nearest-neighbour distance of an element or a compound in Å.
 
     From the lattice constants of ASE's `reference_states` for fcc, bcc, hcp and diamond, else twice the covalent
-    radius; of a compound from `bulk_reference`.
+    radius; of a compound or an alloy from `crystal.material`.
 
     Parameters
     ----------
@@ -61,18 +61,20 @@ def nearest_neighbour_distance(element: str) -> float:
     Raises
     ------
     InputError
-        When the symbol is not an element, and not the formula of a tabulated compound.
+        When the symbol is not an element, and not the formula of a tabulated compound or of an alloy.
     """
     from ase.data import atomic_numbers, covalent_radii, reference_states
 
     number = atomic_numbers.get(element) if isinstance(element, str) else None
     if not number:
-        bulk = bulk_reference(element) if isinstance(element, str) and element != "X" else None
+        bulk = compound_bulk(element) if isinstance(element, str) and element != "X" else None
         if bulk is None:
             raise InputError(f"element is {element!r}; a chemical symbol such as 'Pt' is needed, or neighbour_distance")
         return bulk.nearest
     state: dict[str, Any] = reference_states[number] or {}
-    share = {"fcc": 0.5**0.5, "bcc": 0.75**0.5, "diamond": 0.1875**0.5, "hcp": 1.0}.get(state.get("symmetry", ""))
+    share: float | None = {"fcc": 0.5**0.5, "bcc": 0.75**0.5, "diamond": 0.1875**0.5, "hcp": 1.0}.get(
+        state.get("symmetry", "")
+    )
     if share is None:
         return 2.0 * float(covalent_radii[number])
     a = float(state["a"])

@@ -22,25 +22,27 @@ from single_rs.atoms.select import (
 )
 from single_rs.atoms.support import ATOM_SCALE, Support, find_support, nearest_neighbour_distance
 from single_rs.atoms.uncertainty import noise_sigma, pool_with_halves
+from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import InputError, NoParticleError
 from single_rs.base.progress import Progress, silent
 from single_rs.base.robust import robust_sigma
 from single_rs.crystal.material import elements_of
+from single_rs.crystal.neighbours import surface_atoms
 from single_rs.records import Atoms
 
 __all__ = ["trace_atoms"]
 
 # Peaks of smoothed noise above this many standard deviations are rarer than one per thousand voxels.
 NOISE_LEVEL = 3.0
-# Noise has wells as deep as its peaks are high; the wells between atoms are at most half as deep.
+# Noise has minima as deep as its maxima are high; minima between atoms are at most half as deep.
 MIN_ASYMMETRY = 1.35
 # Between 0.6, which noise and the shells of a particle with random poses reach, and 0.9, of any real particle.
 MIN_BOND_ORDER = 0.72
-# Shares of the coordination inside the particle: fewer neighbours mark the surface for the errors, and no atom at all.
-CORE_SHARE = 0.8
+# Share of the coordination inside the particle: fewer neighbours mark no atom at all.
 LEAST_SHARE = 0.25
 
 
+@single_blas_thread()
 def trace_atoms(
     map: np.ndarray,
     pixel_size: float,
@@ -162,7 +164,7 @@ def _high_pass(volume: np.ndarray, distance: float) -> np.ndarray:
     width = 0.6 * distance
     low, low_half = (np.exp(-2.0 * (np.pi * width * f) ** 2) for f in (full, half))
     factor = 1.0 - (low[:, None] * low)[:, :, None] * low_half
-    return fft.irfftn(fft.rfftn(volume, workers=1) * factor, s=volume.shape, workers=1)
+    return np.asarray(fft.irfftn(fft.rfftn(volume, workers=1) * factor, s=volume.shape, workers=1))
 
 
 class _Scene:
@@ -194,16 +196,16 @@ class _Scene:
 
     def _smooth(self, volume: np.ndarray) -> np.ndarray:
         """Low-pass near the matched filter of an atom, which merges peaks that noise has split."""
-        return ndimage.gaussian_filter(volume.astype(np.float32), ATOM_SCALE / self.pixel_size)
+        return np.asarray(ndimage.gaussian_filter(volume.astype(np.float32), ATOM_SCALE / self.pixel_size))
 
     def _peaks(self, volume: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:
         return find_peaks(volume, threshold, self.config.min_distance * self.distance, self.mask)
 
     def _value(self, positions: np.ndarray, volume: np.ndarray) -> np.ndarray:
-        return ndimage.map_coordinates(volume, positions.T, order=1, mode="nearest")
+        return np.asarray(ndimage.map_coordinates(volume, positions.T, order=1, mode="nearest"))
 
     def first_peaks(self) -> Fit:
-        """Peaks that stand out of the noise and out of the wells, as the start of the fit."""
+        """Peaks that stand out of the noise and of the minima, as the start of the fit."""
         position, value = self._peaks(self.smooth, max(NOISE_LEVEL * self.noise, 1e-9 * float(self.smooth.max())))
         if len(value) < self.config.min_atoms:
             raise NoParticleError(
@@ -212,16 +214,16 @@ class _Scene:
             )
         typical = typical_peak(value, self.config.min_atoms)
         strong = value > 0.5 * typical
-        _, wells = self._peaks(-self.smooth, 0.0)
-        depth = float(np.median(wells[: int(strong.sum())])) if len(wells) else 0.0
+        _, minima = self._peaks(-self.smooth, 0.0)
+        depth = float(np.median(minima[: int(strong.sum())])) if len(minima) else 0.0
         if typical < MIN_ASYMMETRY * depth:
             raise NoParticleError(
-                f"no particle in the map: its wells are {depth / typical:.2f} times as deep as its peaks are "
+                f"no particle in the map: its minima are {depth / typical:.2f} times as deep as its maxima are "
                 f"high, as in noise (at most {1 / MIN_ASYMMETRY:.2f} for atoms); "
                 "check the poses and the sign of the contrast"
             )
         if not self.halves:
-            # False peaks are as high as wells are deep, which the noise outside a filtered map does not tell.
+            # False maxima are as high as minima are deep, which the noise outside a filtered map does not show.
             self.floor = min(depth, 0.5 * typical)
         keep = value > max(0.5 * self.config.min_height * typical, self.floor)
         scale = float(np.median(self._value(position[strong], self.volume) / value[strong]))
@@ -263,7 +265,7 @@ class _Scene:
         order = keep_highest(fit.positions, np.where(good, fit.height, -1.0), self.config.min_distance * self.distance)
         apart = np.zeros_like(good)
         apart[order] = True
-        return good & apart
+        return np.asarray(good & apart)
 
     def decide(self, fit: Fit) -> tuple[Fit, np.ndarray, Profile, np.ndarray]:
         """Final fit and the probability of each atom; the improbable ones are removed, the rest fitted again."""
@@ -319,6 +321,5 @@ class _Scene:
             own, own_profile, left = fit_atoms(FourierMap(half), self.pixel_size, fit, 2)
             positions.append(own.positions)
             variance.append(noise_sigma(left, self.mask, own, own_profile.width, self.distance) ** 2)
-        neighbours = count_neighbours(fit.positions, self.config.reach * self.distance)
-        surface = neighbours < CORE_SHARE * self.coordination
+        surface = surface_atoms(fit.positions) if len(fit) > 1 else np.ones(len(fit), dtype=bool)
         return pool_with_halves(sigma, positions[0] - positions[1], variance[0] + variance[1], surface)

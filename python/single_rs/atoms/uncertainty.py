@@ -63,7 +63,7 @@ def noise_sigma(residual: np.ndarray, mask: np.ndarray, fit: Fit, width: float, 
     local = ndimage.gaussian_filter(np.where(free, square, 0.0)[::2, ::2, ::2].astype(np.float32), blur)
     local /= np.maximum(weight, 1e-6)
     variance = ndimage.map_coordinates(local, 0.5 * fit.positions.T, order=1, mode="nearest").astype(np.float64)
-    return np.sqrt(np.maximum(variance, 0.0)) / np.maximum(fit.height, 1e-30)
+    return np.asarray(np.sqrt(np.maximum(variance, 0.0)) / np.maximum(fit.height, 1e-30))
 
 
 def pool_with_halves(
@@ -91,4 +91,4 @@ def pool_with_halves(
     for group in (surface, ~surface):
         if group.any():
             pooled[group] = np.median(own[group]) / CHI3_MEDIAN
-    return sigma * np.sqrt((POOL_DEGREES * pooled + 3.0 * own) / (POOL_DEGREES + 3.0))
+    return np.asarray(sigma * np.sqrt((POOL_DEGREES * pooled + 3.0 * own) / (POOL_DEGREES + 3.0)))

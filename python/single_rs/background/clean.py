@@ -21,8 +21,9 @@ from scipy.ndimage import gaussian_filter1d
 from single_rs.background.envelope import detection_filter
 from single_rs.background.graphene import spot_weights, wave_basis
 from single_rs.background.nuisance import contrast, find_sheets, kept_fraction, slow_basis, subtract
-from single_rs.background.offsets import smooth_offsets, survey_energy
+from single_rs.background.offsets import smooth_offsets, survey_variance
 from single_rs.background.outline import find_outline
+from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import InputError, NoParticleError
 from single_rs.base.progress import Progress, silent
 from single_rs.base.robust import SIGMA_PER_MAD
@@ -65,6 +66,7 @@ class BackgroundConfig(Settings):
     bad_sigma: float = setting(8.0, "frames whose dose or noise is this far from the median are bad", "sigma", gt=0.0)
 
 
+@single_blas_thread()
 def clean_stack(
     stack: ParticleStack, config: BackgroundConfig | None = None, progress: Progress | None = None
 ) -> CleanStack:
@@ -97,8 +99,6 @@ def clean_stack(
         raise InputError(
             f"stack of {count} images of {size} px; at least 8 images with an even box of 32 px are needed"
         )
-    if stack.images.shape[1] != size:
-        raise InputError(f"stack of shape {stack.images.shape}; images must be square")
     steps = 2 * count
     tell = progress or silent
     pixel = float(stack.pixel_size)
@@ -131,7 +131,7 @@ def clean_stack(
     signal = _significant_signal(noise, within, inside, outline.outside, size, len(good), pixel, config)
     # Sharp rings would make a filter whose response is as long as the particle and smear its edge.
     gain = detection_filter(gaussian_filter1d(signal, RING_WIDTH), noise, size, weights)
-    survey = survey_energy(
+    survey = survey_variance(
         images, good, gain, outline, pixel, config.max_offset, lambda done: tell("background", count + done, steps)
     )
     if survey.diameter < MIN_DIAMETER:
@@ -173,7 +173,7 @@ def _sample(images: NDArray[Any]) -> NDArray[np.float32]:
 def _power(images: NDArray[np.float32], mask: NDArray[np.float32]) -> NDArray[np.float32]:
     """|FFT(mask · image)|² / Σmask² of each image on the rfft2 grid."""
     spectrum = fft.rfft2(images * mask)
-    return (spectrum.real**2 + spectrum.imag**2) / np.float32(np.sum(mask.astype(np.float64) ** 2))
+    return np.asarray((spectrum.real**2 + spectrum.imag**2) / np.float32(np.sum(mask.astype(np.float64) ** 2)))
 
 
 def _shell_powers(

@@ -1,4 +1,4 @@
-"""Where in its box is a tumbling particle? Its local high-frequency variance, not its pixel values, tells.
+"""Position of a tumbling particle in its box, from its local high-frequency variance, not from its pixel values.
 
 With S(s) and N(s) the power of particle and noise in shell s, the filter of amplitude sqrt(S / (N (N + S))) makes the
 squared image y² the log-likelihood ratio, per pixel, of "particle here" against "noise only" for Gaussian fields.
@@ -23,7 +23,7 @@ __all__ = [
     "bound",
     "detection_filter",
     "edge_radius",
-    "local_energy",
+    "local_variance",
     "match_surface",
     "measure_on_surface",
     "radial_profile",
@@ -32,7 +32,7 @@ __all__ = [
 
 # Smoothing of y², px: one pixel joins the two maxima that squaring makes of each fringe at the Nyquist limit.
 ENERGY_SMOOTHING_PX = 1.0
-# Level, in units of the noise's own energy, at which the bounded energy reaches one half of its range.
+# Level, in units of the noise's own variance, at which the bounded variance reaches one half of its range.
 HALF_LEVEL = 2.0
 # A frame's strength relative to the mean is kept in this range, for it is measured with noise.
 STRENGTH = (0.25, 3.0)
@@ -47,23 +47,23 @@ def detection_filter(
     """Amplitude sqrt(S / (N (N + S))) on the (size, size // 2 + 1) rfft2 grid, from the powers S, N per shell."""
     floor = np.maximum(noise, 1e-6 * noise.max())
     gain = np.sqrt(np.maximum(signal, 0.0) / (floor * (floor + np.maximum(signal, 0.0))))
-    return (gain[rfft_shells(size)] * weights).astype(np.float32)
+    return np.asarray((gain[rfft_shells(size)] * weights).astype(np.float32))
 
 
-def local_energy(images: NDArray[np.float32], gain: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Energy e = smoothed y² of each image (n, y, x), y the image filtered by `gain` on the rfft2 grid."""
+def local_variance(images: NDArray[np.float32], gain: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Variance e = smoothed y² of each image (n, y, x), y the image filtered by `gain` on the rfft2 grid."""
     size = images.shape[-1]
     y = fft.irfft2(fft.rfft2(images) * gain, s=(size, size))
     np.multiply(y, y, out=y)
-    energy = np.empty_like(y)
-    for source, target in zip(y, energy):
+    variance: NDArray[np.float32] = np.empty_like(y)
+    for source, target in zip(y, variance):
         ndimage.gaussian_filter(source, ENERGY_SMOOTHING_PX, output=target, mode="wrap", truncate=2.0)
-    return energy
+    return variance
 
 
-def bound(energy: NDArray[np.float32], level: float) -> NDArray[np.float32]:
-    """Bounded energy e / (e + 2 e₀), in [0, 1); `level` is the mean energy e₀ of the noise."""
-    return energy / (energy + np.float32(HALF_LEVEL * max(level, 1e-30)))
+def bound(variance: NDArray[np.float32], level: float) -> NDArray[np.float32]:
+    """Bounded variance e / (e + 2 e₀), in [0, 1); `level` is the mean variance e₀ of the noise."""
+    return variance / (variance + np.float32(HALF_LEVEL * max(level, 1e-30)))
 
 
 def radial_profile(image: NDArray[np.floating], centre: tuple[float, float] = (0.0, 0.0)) -> NDArray[np.float64]:
@@ -97,7 +97,7 @@ def sphere_radius(profile: NDArray[np.floating], blur: float) -> float:
     def model(p: NDArray[np.float64]) -> NDArray[np.float64]:
         base = np.maximum(1.0 - (r / p[1]) ** 2, 0.0) ** p[2]
         mirrored = np.concatenate([base[:0:-1], base])
-        return p[0] * ndimage.gaussian_filter1d(mirrored, blur)[len(r) - 1 :]
+        return np.asarray(p[0] * ndimage.gaussian_filter1d(mirrored, blur)[len(r) - 1 :])
 
     start = max(edge_radius(profile, 0.15), 2.0)
     fit = optimize.least_squares(
@@ -108,13 +108,13 @@ def sphere_radius(profile: NDArray[np.floating], blur: float) -> float:
     return float(fit.x[1])
 
 
-def match_surface(energy: NDArray[np.float32], template: NDArray[np.float32], window: int) -> NDArray[np.float32]:
+def match_surface(variance: NDArray[np.float32], template: NDArray[np.float32], window: int) -> NDArray[np.float32]:
     """Correlation of each map (n, y, x) with the template at shifts up to ± `window` px: (n, 2 window + 1, same)."""
-    size = energy.shape[-1]
-    product = fft.irfft2(fft.rfft2(energy) * np.conj(fft.rfft2(template)), s=(size, size))
+    size = variance.shape[-1]
+    product = fft.irfft2(fft.rfft2(variance) * np.conj(fft.rfft2(template)), s=(size, size))
     window = min(window, size // 2 - 1)
     lags = np.arange(-window, window + 1) % size
-    return product[:, lags[:, None], lags[None, :]]
+    return np.asarray(product[:, lags[:, None], lags[None, :]])
 
 
 def measure_on_surface(

@@ -125,7 +125,7 @@ def _ideal_reciprocal(a: NDArray[np.float64], twist: NDArray[np.float64]) -> NDA
     """Rows b₁, b₂ (s, 2, 2), 1/Å, of unstrained sheets; `twist` in radians."""
     angles = np.stack([twist, twist + np.pi / 3], axis=1)
     length = 2 / (np.sqrt(3) * a)
-    return length[:, None, None] * np.stack([np.cos(angles), np.sin(angles)], axis=2)
+    return np.asarray(length[:, None, None] * np.stack([np.cos(angles), np.sin(angles)], axis=2))
 
 
 def _excess_over_ring(power: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

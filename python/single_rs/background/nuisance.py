@@ -68,7 +68,7 @@ def kept_fraction(basis: NDArray[np.float32], outside: NDArray[np.float32]) -> N
     cross = 2 * np.sum(phi.conj() * psi, axis=0).real
     square = np.sum(phi.conj() * (covariance @ phi), axis=0).real
     whole = float(np.sum(outside.astype(np.float64) ** 2))
-    return (1 - (cross - square) / whole).reshape(size, -1)
+    return np.asarray((1 - (cross - square) / whole).reshape(size, -1))
 
 
 def _projector(basis: NDArray[np.float32], outside: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Offset of the particle in every frame and its diameter, by the bounded energy of `envelope`.
+"""Offset of the particle in every frame and its diameter, by the bounded variance of `envelope`.
 
 Measured offsets m_t scatter by some 0.3 Å (single frames at 8 e/px); the true path does not jump. What persists from
 frame to frame is kept and the rest smoothed away (`trajectory`): of m_t itself when it is correlated in time, or of
@@ -17,7 +17,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from single_rs.background.envelope import (
     bound,
-    local_energy,
+    local_variance,
     match_surface,
     measure_on_surface,
     radial_profile,
@@ -27,9 +27,9 @@ from single_rs.background.outline import MARGIN_A, Outline
 from single_rs.base.trajectory import correlated_part, smooth_path
 from single_rs.frames.spectrum import radius_map
 
-__all__ = ["EnergySurvey", "smooth_offsets", "survey_energy"]
+__all__ = ["VarianceSurvey", "smooth_offsets", "survey_variance"]
 
-# Blur, Å, of the mean energy map: smoothing of y² and the spread of the frames' offsets.
+# Blur, Å, of the mean variance map: smoothing of y² and the spread of the frames' offsets.
 PROFILE_BLUR_A = 0.7
 # A path is smoothed when its covariance over some frames stands this many standard errors above zero.
 PERSISTENT_SIGMA = 5.0
@@ -42,14 +42,14 @@ BLOCK = 64
 
 
 @dataclass(frozen=True)
-class EnergySurvey:
+class VarianceSurvey:
     """Diameter, Å, and correlation surfaces (n, 2 w + 1, 2 w + 1) of every frame with the mean envelope."""
 
     diameter: float
     surfaces: NDArray[np.float32]
 
 
-def survey_energy(
+def survey_variance(
     images: NDArray[np.float32],
     good: NDArray[np.intp],
     gain: NDArray[np.float32],
@@ -57,8 +57,8 @@ def survey_energy(
     pixel_size: float,
     reach: float,
     tell: Callable[[int], None],
-) -> EnergySurvey:
-    """Measure the diameter from the mean energy and correlate each frame's bounded energy with the mean envelope.
+) -> VarianceSurvey:
+    """Measure the diameter from the mean variance and correlate each frame's bounded variance with the mean envelope.
 
     Parameters
     ----------
@@ -80,18 +80,18 @@ def survey_energy(
     count, size = len(images), images.shape[-1]
     quiet = outline.outside > 0.5
     level = float(
-        np.mean([local_energy(images[i : i + 1], gain)[0][quiet].mean() for i in good[:: len(good) // 32 + 1]])
+        np.mean([local_variance(images[i : i + 1], gain)[0][quiet].mean() for i in good[:: len(good) // 32 + 1]])
     )
-    # A byte per pixel holds the bounded energy until its mean is known; its scatter in one pixel is fifty steps.
+    # A byte per pixel holds the bounded variance until its mean is known; its scatter in one pixel is fifty steps.
     bounded = np.empty(images.shape, dtype=np.uint8)
     total, mean = np.zeros((size, size)), np.zeros((size, size))
     member = np.zeros(count, dtype=bool)
     member[good] = True
     for start in range(0, count, BLOCK):
         part = slice(start, start + BLOCK)
-        energy = local_energy(images[part], gain)
-        total += energy[member[part]].sum(axis=0, dtype=np.float64)
-        bounded[part] = np.rint(255 * bound(energy, level))
+        variance = local_variance(images[part], gain)
+        total += variance[member[part]].sum(axis=0, dtype=np.float64)
+        bounded[part] = np.rint(255 * bound(variance, level))
         mean += bounded[part][member[part]].sum(axis=0, dtype=np.float64)
         tell(min(start + BLOCK, count) // 2)
     last = int(outline.radius + MARGIN_A / pixel_size) + 2
@@ -107,7 +107,7 @@ def survey_energy(
         part = slice(start, start + BLOCK)
         surfaces[part] = match_surface(bounded[part] - np.float32(base), template, window)
         tell((count + min(start + BLOCK, count)) // 2)
-    return EnergySurvey(diameter, surfaces)
+    return VarianceSurvey(diameter, surfaces)
 
 
 def smooth_offsets(
@@ -124,7 +124,7 @@ def smooth_offsets(
     frames
         (n,) frame numbers; unless they increase nothing is smoothed.
     surfaces
-        Correlation surfaces of `survey_energy`.
+        Correlation surfaces of `survey_variance`.
     tracked
         (n, 2) Å, offsets the tracker gave, or None.
     usable

@@ -1,4 +1,4 @@
-"""The particle's mean outline in its box, from the energy of their lattice, and the quiet pixels around it."""
+"""The particle's mean outline in its box, from the variance of its lattice fringes, and the quiet pixels around it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from single_rs.background.envelope import edge_radius, local_energy, radial_profile, sphere_radius
+from single_rs.background.envelope import edge_radius, local_variance, radial_profile, sphere_radius
 from single_rs.base.robust import robust_sigma
 from single_rs.frames.spectrum import annulus, radius_map
 
@@ -18,20 +18,20 @@ __all__ = ["MARGIN_A", "Outline", "find_outline"]
 MARGIN_A = 3.0
 # Band, 1/Å, in which crystals scatter: from below their largest lattice spacings to where transfer fades.
 BAND = (0.3, 1.0)
-# Gaussian, Å, that smooths the map of energy before its regions are told apart.
+# Gaussian, Å, that smooths the map of variance before its regions are separated.
 SMOOTH_A = 1.5
-# Energy above this multiple of the mean is cut: one cosmic ray must not look like a particle.
+# Variance above this multiple of the mean is cut: one cosmic ray must not look like a particle.
 CLIP = 30.0
 BLOCK = 64
-# Edge of the particle: where the energy has fallen to this fraction of its maximum.
+# Edge of the particle: where the variance has fallen to this fraction of its maximum.
 EDGE_FRACTION = 0.03
 # … or to this many times the ripple of the profile far outside, when noise is stronger than that.
 RIPPLE = 4.0
-# Blur, Å, of the energy map itself, from the smoothing of y² and the particle's wandering.
+# Blur, Å, of the variance map itself, from the smoothing of y² and the particle's wandering.
 BLUR_A = 0.8
 # The outline as a multiple of half the diameter, when the diameter is given: particles are not round.
 GIVEN_FRACTION = 1.1
-# Pixels outside with this fraction of the particle's energy belong to a neighbour and are not background.
+# Pixels outside with this fraction of the particle's variance belong to a neighbour and are not background.
 NEIGHBOUR_FRACTION = 0.1
 
 
@@ -59,12 +59,12 @@ def find_outline(sample: NDArray[np.float32], diameter: float | None, pixel_size
     size = sample.shape[-1]
     soft = min(MARGIN_A / pixel_size, 0.08 * size)
     gain = _band(size, pixel_size)
-    energy = np.zeros((size, size))
+    variance = np.zeros((size, size))
     for start in range(0, len(sample), BLOCK):
-        part = local_energy(sample[start : start + BLOCK], gain)
-        energy += np.minimum(part, CLIP * part.mean()).sum(axis=0, dtype=np.float64)
-    energy /= len(sample)
-    smoothed = ndimage.gaussian_filter(energy, SMOOTH_A / pixel_size)
+        part = local_variance(sample[start : start + BLOCK], gain)
+        variance += np.minimum(part, CLIP * part.mean()).sum(axis=0, dtype=np.float64)
+    variance /= len(sample)
+    smoothed = ndimage.gaussian_filter(variance, SMOOTH_A / pixel_size)
     distance = radius_map(size)
     rim = (distance > 0.42 * size) & (distance < 0.49 * size)
     level = float(np.median(smoothed[rim]))
@@ -84,7 +84,7 @@ def find_outline(sample: NDArray[np.float32], diameter: float | None, pixel_size
             float((weight.sum(axis=0) @ axis) / weight.sum()),
             float((weight.sum(axis=1) @ axis) / weight.sum()),
         )
-        profile = radial_profile(energy - level, centre)
+        profile = radial_profile(variance - level, centre)
         ripple = float(profile[int(0.42 * size) : int(0.49 * size)].std())
         inner = profile[: int(0.45 * size)]
         edge = edge_radius(inner, max(EDGE_FRACTION, RIPPLE * ripple / float(inner.max())))
@@ -105,4 +105,4 @@ def find_outline(sample: NDArray[np.float32], diameter: float | None, pixel_size
 def _band(size: int, pixel_size: float) -> NDArray[np.float32]:
     """One within `BAND` and a little below the Nyquist frequency, zero elsewhere, on the rfft2 grid."""
     k = np.hypot(np.fft.fftfreq(size, pixel_size)[:, None], np.fft.rfftfreq(size, pixel_size)[None, :])
-    return ((k >= BAND[0]) & (k <= min(BAND[1], 0.45 / pixel_size))).astype(np.float32)
+    return np.asarray(((k >= BAND[0]) & (k <= min(BAND[1], 0.45 / pixel_size))).astype(np.float32))

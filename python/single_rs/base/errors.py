@@ -1,8 +1,6 @@
 """Exceptions of single_rs: each names what was given, what is accepted and what to do."""
 
-from single_rs._core import ConvergenceError
-
-__all__ = ["ConvergenceError", "DataFileError", "InputError", "NoParticleError", "SingleError"]
+__all__ = ["ConvergenceError", "DataFileError", "InputError", "NoParticleError", "SingleError", "WriteError"]
 
 
 class SingleError(Exception):
@@ -13,12 +11,20 @@ class InputError(SingleError, ValueError):
     """A value, a shape or a setting that is not accepted."""
 
 
+class ConvergenceError(RuntimeError):
+    """An iteration that ended without meeting its tolerance."""
+
+
 class DataFileError(SingleError, OSError):
     """A file that cannot be read or written; the message names it."""
 
     def __str__(self) -> str:
         """Return the plain message, without OSError's errno prefix."""
         return str(self.args[0]) if self.args else ""
+
+
+class WriteError(DataFileError):
+    """A file that cannot be written, for lack of space or of permission: the next one could not be written either."""
 
 
 class NoParticleError(SingleError, RuntimeError):

@@ -1,11 +1,13 @@
-"""A few of many, evenly spread: what is looked at when all would be too many."""
+"""Which of many frames: a few evenly spread, where all would be too many, or contiguous blocks in time."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["evenly"]
+__all__ = ["HALVES_BLOCKS", "block_edges", "evenly"]
+
+HALVES_BLOCKS = 4  # blocks come in multiples of this: as many for each half, an even number
 
 
 def evenly(count: int, most: int) -> NDArray[np.int64]:
@@ -19,3 +21,12 @@ def evenly(count: int, most: int) -> NDArray[np.int64]:
         Largest number of indices, at least 1.
     """
     return np.unique(np.linspace(0, count - 1, min(most, count)).astype(np.int64))
+
+
+def block_edges(count: int, length: int) -> NDArray[np.int64]:
+    """Return the edges (k + 1,) of contiguous blocks of about `length` among `count` items; k is a multiple of four.
+
+    Blocks that go to two half sets in turn give each half as many, and an even number.
+    """
+    blocks = HALVES_BLOCKS * max(1, round(count / (HALVES_BLOCKS * length)))
+    return np.rint(np.linspace(0, count, blocks + 1)).astype(np.int64)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import operator
 from typing import Any
 
 from single_rs.base.errors import InputError
@@ -63,9 +64,9 @@ class Settings:
                 if not math.isfinite(value):
                     raise InputError(f"{name} is {value}; a finite number is needed")
                 for key, bad, word in (
-                    ("ge", lambda v, b: v < b, "at least"),
-                    ("gt", lambda v, b: v <= b, "more than"),
-                    ("le", lambda v, b: v > b, "at most"),
+                    ("ge", operator.lt, "at least"),
+                    ("gt", operator.le, "more than"),
+                    ("le", operator.gt, "at most"),
                 ):
                     bound = meta.get(key)
                     if bound is not None and bad(value, bound):

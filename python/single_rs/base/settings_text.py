@@ -5,6 +5,7 @@ Reference: TOML 1.0, https://toml.io/en/v1.0.0.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 import json
@@ -24,6 +25,8 @@ __all__ = ["load_settings", "override", "settings_from_dict", "settings_to_dict"
 
 T = TypeVar("T", bound=Settings)
 
+LONGEST_VALUE = 200  # characters of a value in a message
+
 
 def load_settings(
     settings: T, path: str | os.PathLike[str] | None = None, overrides: Mapping[str, str] | None = None
@@ -34,7 +37,7 @@ def load_settings(
             tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
         except OSError as error:
             raise DataFileError(f"cannot read the settings {path}: {error.strerror or error}") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:
             raise DataFileError(f"{path} is not TOML: {error}") from None
         settings = settings_from_dict(settings, tables, f"{path}: ")
     return override(settings, overrides or {})
@@ -48,6 +51,8 @@ def override(settings: T, flags: Mapping[str, str]) -> T:
         table = tables
         for parent in parents:
             table = table.setdefault(parent, {})
+            if not isinstance(table, dict):
+                raise InputError(f"--{name} and --{name.rpartition('.')[0]} are both given; one of them is no setting")
         table[last] = _parsed(text)
     return settings_from_dict(settings, tables, "")
 
@@ -134,7 +139,7 @@ def _toml(value: Any) -> str:
 def _parsed(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return None if text.lower() in ("none", "auto") else text
 
 
@@ -152,10 +157,11 @@ def _typed(value: Any, hint: Any, name: str) -> Any:
             if len(items) == len(kinds):
                 return tuple(_typed(v, k, name) for v, k in zip(items, kinds, strict=True))
         elif option is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-            return float(value)
+            with contextlib.suppress(OverflowError):
+                return float(value)
         elif option is str and isinstance(value, (int, float)) and not isinstance(value, bool):
             continue
         elif isinstance(option, type) and isinstance(value, option) and isinstance(value, bool) == (option is bool):
             return value
     wanted = " or ".join("nothing" if o is type(None) else getattr(o, "__name__", str(o)) for o in options)
-    raise InputError(f"{name} is {value!r}; accepted: {wanted}")
+    raise InputError(f"{name} is {repr(value)[:LONGEST_VALUE]}; accepted: {wanted}")

@@ -3,8 +3,9 @@
     y = value + slope · x,     weight 1 / (σ_y² + slope² σ_x² + s²)
 
 where s² is the variance between particles (shape, facets, defects), chosen so that χ² equals the degrees of freedom,
-and 0 when the stated errors explain all of it. With x = 1/diameter the value is that of the bulk, since what the
-surface does to the whole of a particle goes with its share of the atoms.
+and 0 when the stated errors explain all of it. A line says nothing far from its points: `supports` tells whether an x
+is at most one range of the points beyond them. With x = 1/diameter, the value at 0 needs diameters that differ by a
+factor of two. The slope is tested by Student's t with n − 2 degrees of freedom; three points leave one.
 
 Reference: R. C. Paule and J. Mandel, J. Res. Natl. Bur. Stand. 87, 377 (1982), doi:10.6028/jres.087.022.
 """
@@ -18,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from single_rs.base.errors import InputError
 
-__all__ = ["Trend", "fit_trend"]
+__all__ = ["Trend", "fit_through", "fit_trend"]
 
 MIN_POINTS = 3  # two points leave nothing to judge a line by
 _ITERATIONS = 60
@@ -44,6 +45,8 @@ class Trend:
         Sum of squared residuals over the stated variances, without `scatter`, for count − 2 degrees of freedom.
     count
         Number of points.
+    x_range
+        Least and largest x.
     """
 
     value: float
@@ -54,6 +57,20 @@ class Trend:
     scatter: float
     chi2: float
     count: int
+    x_range: tuple[float, float]
+
+    def supports(self, x: float) -> bool:
+        """Whether the points carry the line to x: within them, or beyond by no more than their range."""
+        low, high = self.x_range
+        return low - (high - low) <= x <= high + (high - low)
+
+    @property
+    def chance(self) -> float:
+        """Probability of a slope as far from 0 as this one where there is none (two-sided, Student's t)."""
+        from scipy.stats import t
+
+        ratio = np.inf if self.slope_err == 0 else abs(self.slope) / self.slope_err
+        return float(2 * t.sf(ratio, max(self.count - 2, 1)))
 
     def predict(self, x: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the line and its standard error at x (k,)."""
@@ -136,4 +153,31 @@ def fit_trend(x: ArrayLike, y: ArrayLike, y_err: ArrayLike, x_err: ArrayLike | N
         float(np.sqrt(extra)),
         chi2,
         len(x),
+        (float(x.min()), float(x.max())),
     )
+
+
+def fit_through(x: ArrayLike, y: ArrayLike, y_err: ArrayLike, limit: float) -> tuple[float, float, float]:
+    """Fit y = limit + slope · x, for a quantity whose value at x = 0 is known.
+
+    Parameters
+    ----------
+    x, y, y_err
+        (n,) points and their standard errors; where one is not known the median of the others stands for it.
+    limit
+        Value at x = 0.
+
+    Returns
+    -------
+    slope, slope_err, chi2
+        The error holds the scatter about the line when that is more than the errors state; χ² has n − 1 degrees of
+        freedom, and is over the stated errors.
+    """
+    x, y, dy = (np.asarray(v, np.float64) for v in (x, y, y_err))
+    known = np.isfinite(dy) & (dy > 0)
+    dy = np.where(known, dy, np.median(dy[known]) if known.any() else 1.0)
+    weight = (x / dy) ** 2
+    slope = float(np.sum(weight * (y - limit) / x) / weight.sum())
+    chi2 = float(np.sum(((y - limit - slope * x) / dy) ** 2))
+    widened = max(chi2 / max(len(x) - 1, 1), 1.0 if known.any() else 0.0)
+    return slope, float(np.sqrt(widened / weight.sum())), chi2

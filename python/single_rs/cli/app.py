@@ -9,6 +9,7 @@ from cyclopts import App
 
 from single_rs import __version__
 from single_rs.base.errors import InputError
+from single_rs.base.memory_limit import parse_size
 
 __all__ = ["app", "settings_flags"]
 
@@ -18,7 +19,8 @@ SETTING_FLAG = re.compile(r"--([a-z][a-z0-9_-]*(?:\.[a-z][a-z0-9_-]*)+)(?:=(.*))
 
 EPILOGUE = """\
 Any setting of any stage can be given as --STAGE.SETTING VALUE, e.g. --trace.rounds 4; 'single-rs config' lists
-them with units and meaning, and its output, edited, is what --config FILE.toml takes."""
+them with units and meaning, and its output, edited, is what --config FILE.toml takes. --memory 4G keeps any command
+within so much memory, and refuses at its start what would need more."""
 
 app = App(
     name="single-rs",
@@ -38,18 +40,40 @@ def settings_flags() -> dict[str, str]:
     return dict(_flags)
 
 
+def _take_memory(tokens: Sequence[str]) -> tuple[list[str], int | None]:
+    """Split the command line into the rest and the bytes that ``--memory`` allows, None without it."""
+    rest = list(tokens)
+    for at, word in enumerate(rest):
+        if word == "--":
+            break
+        if word == "--memory" and at + 1 == len(rest):
+            raise InputError("--memory needs a value, e.g. --memory 4G")
+        if word == "--memory":
+            return rest[:at] + rest[at + 2 :], parse_size(rest[at + 1])
+        if word.startswith("--memory="):
+            return rest[:at] + rest[at + 1 :], parse_size(word.partition("=")[2])
+    return rest, None
+
+
 def _take_settings(tokens: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     """Split the command line into what cyclopts parses and the ``--stage.setting`` flags."""
     rest: list[str] = []
     flags: dict[str, str] = {}
+    before = "an argument"
+    for word in tokens:
+        # Path("") is the current folder, which nobody means who writes --out "".
+        name, sign, value = word.partition("=")
+        if not word.strip() or (sign and name.startswith("--") and not value.strip()):
+            raise InputError(f"{name if sign else before} is empty; give a value")
+        before = f"the value after {word}"
     words = iter(tokens)
     for word in words:
         found = SETTING_FLAG.fullmatch(word)
         if found is None:
             rest.append(word)
             continue
-        value = found[2] if found[2] is not None else next(words, None)
-        if value is None:
+        setting = found[2] if found[2] is not None else next(words, None)
+        if setting is None:
             raise InputError(f"{word} needs a value, e.g. {word} 1.0")
-        flags[found[1].replace("-", "_")] = value
+        flags[found[1].replace("-", "_")] = setting
     return rest, flags

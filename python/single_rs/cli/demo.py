@@ -17,7 +17,7 @@ from single_rs.io import writable_folder
 from single_rs.io.star import read_poses, read_tracks
 from single_rs.pipeline.config import Config
 from single_rs.pipeline.entry import ParticleResult, RunResult, run
-from single_rs.store.layout import ATOMS, POSES, TRACK_FILE
+from single_rs.store.layout import ATOMS, POSES, TRACKS
 
 __all__ = ["DemoParticle", "DemoResult", "print_table", "run_demo"]
 
@@ -87,7 +87,7 @@ def run_demo(
     result = run(truth.path, None, "Pt", folder, config, seed, progress=progress)
     end = time.perf_counter()
 
-    tracks = read_tracks(folder / TRACK_FILE)
+    tracks = read_tracks(folder / TRACKS)
     particles = []
     for one, track in zip(result.particles, tracks, strict=True):
         true_path = truth.centres[track.frames] + truth.drift[track.frames, None]

@@ -64,16 +64,13 @@ def self_test(seed: int = 0) -> AtomScore:
     rotations = Rotation.random(FRAMES, random_state=seed).as_matrix()
     made = simulate_stack(crystal, FRAMES, box=BOX, pixel_size=PIXEL, dose=DOSE, rotations=rotations, seed=seed)
     clean = clean_stack(ParticleStack(made.images, PIXEL, np.arange(FRAMES)))
-    half = np.where(np.arange(FRAMES) % 100 < 50, 1, 2).astype(np.int8)
-    ones = np.ones(FRAMES)
-    poses = Poses(made.rotations, made.shifts, ones, ones, half, ones, np.arange(FRAMES))
-    density = reconstruct(clean, poses)
+    density = reconstruct(clean, Poses.known(made.rotations, made.shifts))
     atoms = trace_atoms(density.map, PIXEL, "Pt", clean.diameter, density.half1, density.half2)
     return score_atoms(atoms.positions, crystal.positions)
 
 
 def _cores() -> int:
-    """Return the cores this process may use, which is what rayon takes when it is not told otherwise."""
+    """Return the cores this process may use, which is what rayon takes by default."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

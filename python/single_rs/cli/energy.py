@@ -45,7 +45,7 @@ def energy(
     from single_rs.cli.progress import progress_bars
     from single_rs.energy import energy_inputs, formation_energy, read_atoms, write_energy
     from single_rs.energy.files import write_figures
-    from single_rs.io import writable_folder
+    from single_rs.store.folder import one_stage
 
     given = _energies(bulk_energy or [])
     inputs = energy_inputs(atoms)
@@ -61,9 +61,10 @@ def energy(
                 seed=seed,
                 progress=progress,
             )
-        folder = writable_folder(path.parent if out is None else out / path.parent.name if len(inputs) > 1 else out)
-        write_energy(folder, result, found, frame, seed)
-        write_figures(folder, result, found)
+        folder = path.parent if out is None else out / path.parent.name if len(inputs) > 1 else out
+        with one_stage(folder, "energy", [path]) as writing:
+            write_energy(writing, result, found, frame, seed)
+            write_figures(writing, result, found)
         error = f" ± {result.error:.4f}" if result.draws else ""
         text = f"{path}: {result.corrected:.4f}{error} eV/atom with {result.calculator}"
         text += f" (as measured {result.per_atom:.4f}, noise adds {result.bias:.4f})" if result.draws else ""
@@ -100,8 +101,8 @@ def ligand(
         Å round the model in POSCAR.
     """
     from single_rs.energy import read_atoms
-    from single_rs.io import writable_folder
     from single_rs.ligands import place_ligands, write_ligands
+    from single_rs.store.folder import one_stage
 
     found, frame = read_atoms(atoms)
     model = place_ligands(found, facet, count, ligand=molecule, distance=distance, seed=seed)
@@ -111,8 +112,10 @@ def ligand(
             f"{model.molecule.name} on atom {place.atom}, facet ({plane}): O at {place.distance:.2f} Å, height "
             f"{place.height:.2f} Å, tilt {place.tilt:.0f}°, nearest other contact {place.contact:.2f} Å"
         )
-    for path in write_ligands(writable_folder(out), model, frame, vacuum, seed):
-        print(path)
+    with one_stage(out, "ligand") as writing:
+        written = [path.relative_to(writing) for path in write_ligands(writing, model, frame, vacuum, seed)]
+    for path in written:
+        print(out / path)
 
 
 def _energies(words: list[str]) -> dict[str, float]:

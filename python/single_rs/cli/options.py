@@ -17,32 +17,44 @@ if TYPE_CHECKING:
 __all__ = [
     "STAGES",
     "WHOLE",
+    "Axis",
     "ConfigFile",
     "Element",
     "Out",
     "PixelSize",
+    "Preset",
     "Seed",
     "Threads",
+    "check_threads",
     "settings_of",
     "use_threads",
 ]
 
-WHOLE = Group("The whole road", sort_key=1)
+# More threads than cores gain nothing; the bound leaves room for tests that compare numbers of threads.
+THREADS_PER_CORE, LEAST_UPPER_BOUND = 4, 64
+
+WHOLE = Group("Whole pipeline", sort_key=1)
 STAGES = Group("One stage, on the files of the stage before", sort_key=2)
 
 PixelSize = Annotated[float | None, Parameter(help="Å; wins over the header of the file.")]
-Element = Annotated[str, Parameter(help="Chemical symbol of the particles (Pt) or formula of a compound (CdSe).")]
+Axis = Annotated[
+    int | None, Parameter(help="Axis of the file's array that is time: 0, 1 or 2. The format tells it when not given.")
+]
+Element = Annotated[str, Parameter(help="Symbol of the particles (Pt), formula (CdSe, PtFe) or list (Pt,Fe).")]
 Out = Annotated[Path, Parameter(help="Folder for the results; made if needed.")]
 ConfigFile = Annotated[Path | None, Parameter(help="TOML file of settings; 'single-rs config' prints one.")]
+Preset = Annotated[
+    str | None, Parameter(name="--as", help="Definitions of a publication: kim2020 (strain against bulk, r > R - d).")
+]
 Seed = Annotated[int, Parameter(help="Seed of all random numbers.")]
 Threads = Annotated[int | None, Parameter(help="Threads; all cores when not given. Results do not depend on it.")]
 
 
-def settings_of(path: Path | None) -> Config:
-    """Return the settings of all stages: defaults, then a TOML file, then the flags of this call."""
+def settings_of(path: Path | None, preset: str | None = None) -> Config:
+    """Return the settings of all stages: defaults, a preset, then a TOML file, then the flags of this call."""
     from single_rs.pipeline.config import load_config
 
-    return load_config(path, settings_flags())
+    return load_config(path, settings_flags(), preset)
 
 
 def use_threads(threads: int | None) -> None:
@@ -55,6 +67,14 @@ def use_threads(threads: int | None) -> None:
         os.environ[name] = "1"
     if threads is None:
         return
-    if threads < 1:
-        raise InputError(f"--threads is {threads}; at least 1 is needed")
+    check_threads(str(threads), "--threads")
     os.environ["RAYON_NUM_THREADS"] = str(threads)
+
+
+def check_threads(text: str | None, name: str) -> None:
+    """Raise `InputError` when `text` is no number of threads that this machine could use; None and "" are no number."""
+    if not text:
+        return
+    most = max(LEAST_UPPER_BOUND, THREADS_PER_CORE * (os.cpu_count() or 1))
+    if not (text.isascii() and text.isdecimal()) or not 1 <= int(text) <= most:
+        raise InputError(f"{name} is {text}; a number of at least 1 and at most {most} is needed")

@@ -149,7 +149,7 @@ def flip_hand(folder: Path, *, out: Out, config: ConfigFile = None) -> None:
 
 
 @app.command(group=TOOLS)
-def compare(*folders: Path, out: Out, doubtful: bool = False) -> None:
+def compare(*folders: Path, out: Out, doubtful: bool = False, reference: Literal["bulk", "fit"] | None = None) -> None:
     """Particles of many runs → compare.csv, compare.json, compare.html: lattice, strain and energy against size.
 
     Parameters
@@ -158,16 +158,20 @@ def compare(*folders: Path, out: Out, doubtful: bool = False) -> None:
         Folders of particles, of runs, or of runs within them.
     doubtful
         Let doubtful particles take part in the trends.
+    reference
+        What every strain is measured from; the bulk where it is known of all.
     """
     from single_rs.compare.trends import compare_particles
     from single_rs.report.compare_files import write_comparison
 
-    found = compare_particles(folders, doubtful=doubtful)
+    found = compare_particles(folders, doubtful=doubtful, reference=reference)
     files = write_comparison(found, out)
     print(f"{len(found.particles)} particles, {len(found.particles) - len(found.left_out)} in the trends")
+    print(f"strain measured from: {found.reference}")
     for trend in found.trends:
         line = trend.line
-        print(
-            f"{trend.quantity}: {line.value:.5g} ± {line.value_err:.2g} + ({line.slope:.4g} ± {line.slope_err:.2g})/d"
-        )
+        text = f"{trend.quantity}: slope {line.slope:.4g} ± {line.slope_err:.2g} per 1/d, p {line.chance:.2g}"
+        print(text + (f"; {line.value:.5g} ± {line.value_err:.2g} at infinite size" if trend.supported else ""))
+    for note in found.notes:
+        print(note)
     print(f"files: {', '.join(str(path) for path in files)}")

@@ -42,9 +42,9 @@ def validate(
     chosen = [name.strip() for name in only.split(",") if name.strip()] if only else None
     every = settings_of(config)
     # The stages that are repeated run with the settings of the run, unless others are given.
-    told = config is not None or any(not name.startswith("validate.") for name in settings_flags())
+    given = config is not None or any(not name.startswith("validate.") for name in settings_flags())
     with progress_bars() as progress:
-        results = validate_folder(folder, chosen, resimulate, every.validate, every if told else None, progress)
+        results = validate_folder(folder, chosen, resimulate, every.validate, every if given else None, progress)
     for result in results:
         print(f"{result.particle}: {result.status}")
         for check in result.checks:

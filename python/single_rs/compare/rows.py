@@ -7,7 +7,7 @@ hold folders of runs. Names are as short as they can be and stay different: part
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from single_rs.base.errors import DataFileError, InputError
+from single_rs.crystal.prototypes import Bulk, bulk_reference, crystal_axes, prototype
 from single_rs.io.json import read_json
+from single_rs.store import layout
 
 __all__ = ["ParticleRow", "find_particles", "read_row"]
 
@@ -45,6 +47,13 @@ class ParticleRow:
         (n,) radial strain, fraction, NaN where unknown; (n,) bool.
     cell
         (3, 3) lattice vectors as rows, Å, or ``None``.
+    reference
+        What the strain is measured from: "bulk", "fit", or "" where the files do not say.
+    calculator
+        Of the energy, "" without one.
+    change
+        (n,) radial strain of the fitted lattice against the bulk; adding it turns one reference into the other. NaN
+        where the bulk is not known.
     """
 
     name: str
@@ -58,6 +67,31 @@ class ParticleRow:
     radial: NDArray[np.float64] = field(repr=False)
     surface: NDArray[np.bool_] = field(repr=False)
     cell: NDArray[np.float64] | None = field(default=None, repr=False)
+    reference: str = ""
+    calculator: str = ""
+    change: NDArray[np.float64] | None = field(default=None, repr=False)
+
+    def against(self, reference: str) -> ParticleRow | None:
+        """Return the same particle with its strain measured from "bulk" or "fit"; None where that is not known."""
+        if self.reference == reference:
+            return self
+        known = self.change is not None and np.isfinite(self.change[np.isfinite(self.radial)]).all()
+        if not self.reference or not known or self.change is None:
+            return None
+        change = self.change if reference == "bulk" else -self.change
+        values = dict(self.values)
+        for suffix, chosen in _groups(self.radial, self.surface).items():
+            if f"radial_strain{suffix}" in values:
+                values[f"radial_strain{suffix}"] += float(change[chosen].mean())
+        radial = self.radial + change
+        if "radial_strain_std" in values:
+            values["radial_strain_std"] = float(np.nanstd(radial))
+        return replace(self, radial=radial, values=values, reference=reference)
+
+    def without_strain(self) -> ParticleRow:
+        """Return the particle without its strain."""
+        values = {k: v for k, v in self.values.items() if not k.startswith("radial_strain")}
+        return replace(self, radial=np.full_like(self.radial, np.nan), values=values, reference="")
 
 
 def find_particles(folders: Sequence[Path]) -> list[tuple[str, Path]]:
@@ -79,7 +113,7 @@ def find_particles(folders: Sequence[Path]) -> list[tuple[str, Path]]:
 
 def _within(folder: Path, depth: int) -> list[Path]:
     """Return the particle folders in a folder, itself included."""
-    if any((folder / name).exists() for name in ("atoms.xyz", "summary.json")):
+    if any((folder / name).exists() for name in (layout.ATOMS, layout.SUMMARY)):
         return [folder]
     inside = sorted(p for p in folder.iterdir() if p.is_dir())
     return [found for sub in inside for found in _within(sub, depth - 1)] if depth else []
@@ -109,12 +143,12 @@ def read_row(name: str, folder: Path) -> ParticleRow:
     DataFileError
         When a file that is there cannot be read.
     """
-    summary, lattice = _json(folder / "summary.json"), _json(folder / "lattice.json")
+    summary, lattice = _json(folder / layout.SUMMARY), _json(folder / layout.LATTICE)
     lattice = lattice or summary.get("lattice") or {}
     values: dict[str, float] = {}
     errors: dict[str, float] = {}
     _take(values, "resolution", summary.get("resolution"))
-    positions, symbols, columns, info = _atoms(folder / "atoms.xyz")
+    positions, symbols, columns, info = _atoms(folder / layout.ATOMS)
     element = max(set(symbols), key=symbols.count) if symbols else str(summary.get("element") or "")
     structure = str(lattice.get("structure") or "")
     cell = _lattice(lattice, values, errors)
@@ -134,12 +168,15 @@ def read_row(name: str, folder: Path) -> ParticleRow:
         kernel = float(info.get("strain_kernel") or _KERNEL)
         tied = (4 * np.pi * kernel**2) ** 1.5 / volume if volume is not None and kernel > 0 else 1.0
         _strain(summary, radial, surface, max(tied, 1.0), values, errors)
-    _energy(folder, values, errors)
+    calculator = _energy(folder, values, errors)
+    reference = str(info.get("strain_reference") or (summary.get("strain") or {}).get("reference") or "")
+    change = _change(lattice, positions, element) if count else None
     verdict = str(summary.get("verdict") or _PLAIN_VERDICT)
     middle = positions.mean(axis=0) if count else np.zeros(3)
     return ParticleRow(
-        name, folder, verdict, element, structure, values, errors, positions - middle, radial, surface, cell
-    )
+        name, folder, verdict, element, structure, values, errors, positions - middle, radial, surface, cell, reference,
+        calculator, change,
+    )  # fmt: skip
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -163,6 +200,8 @@ def _atoms(path: Path) -> tuple[NDArray[np.float64], list[str], dict[str, Any], 
         model: Any = read(path, format="extxyz", index=0)
     except (OSError, ValueError, KeyError, IndexError, RuntimeError) as error:
         raise DataFileError(f"{path} cannot be read as extxyz: {' '.join(str(error).split())[:200]}") from None
+    if "ligand" in model.arrays:  # ligands and atoms apart are no part of the particle
+        model = model[np.asarray(model.arrays["ligand"]) == 0]
     return np.array(model.positions, np.float64), model.get_chemical_symbols(), model.arrays, model.info
 
 
@@ -186,8 +225,6 @@ def _lattice(lattice: dict[str, Any], values: dict[str, float], errors: dict[str
 
 def _atomic_volume(structure: str, values: dict[str, float], element: str) -> float | None:
     """Return the volume of an atom in Å³, of the fitted cell or of the bulk of the element."""
-    from single_rs.crystal.prototypes import bulk_reference, prototype
-
     if structure and "mean_edge" in values:
         return values["mean_edge"] ** 3 / len(prototype(structure).motif)
     bulk = bulk_reference(element) if element else None
@@ -204,8 +241,7 @@ def _strain(
     statistics = (summary.get("strain") or {}).get("statistics") or {}
     stated = statistics.get("radial") or {}
     finite = np.isfinite(radial)
-    groups = {"": finite, "_core": finite & ~surface, "_surface": finite & surface}
-    for suffix, chosen in groups.items():
+    for suffix, chosen in _groups(radial, surface).items():
         if not chosen.any():
             continue
         key, count = f"radial_strain{suffix}", int(chosen.sum())
@@ -220,8 +256,39 @@ def _strain(
     errors["radial_strain_std"] = float(error) if error is not None else values["radial_strain_std"] * share
 
 
-def _energy(folder: Path, values: dict[str, float], errors: dict[str, float]) -> None:
-    """Take the formation energy per atom, eV, where it was computed."""
-    content = _json(folder / "energy.json")
+def _groups(radial: NDArray[np.float64], surface: NDArray[np.bool_]) -> dict[str, NDArray[np.bool_]]:
+    """Suffix of the quantities → atoms with a strain: all, core and surface."""
+    finite = np.isfinite(radial)
+    return {"": finite, "_core": finite & ~surface, "_surface": finite & surface}
+
+
+def _change(lattice: dict[str, Any], positions: NDArray[np.float64], element: str) -> NDArray[np.float64] | None:
+    """Radial strain (n,) of the fitted lattice against the bulk, r̂ · E · r̂ with E the strain of the cell.
+
+    With rows of lattice vectors, x = X D and D = bulk⁻¹ · cell; E = (D + Dᵀ)/2 − 1. Atoms of other domains, whose cell
+    is turned, and atoms off the lattice take a third of the trace.
+    """
+    vectors, structure = lattice.get("cell", {}).get("vectors"), str(lattice.get("structure") or "")
+    stated = (lattice.get("reference") or {}).get("bulk")
+    bulk = Bulk(**stated) if stated else bulk_reference(element, structure) if element and structure else None
+    if vectors is None or bulk is None or bulk.structure != structure:
+        return None
+    cell = np.asarray(vectors, np.float64)
+    d = np.linalg.inv(bulk.cell() @ crystal_axes(cell, structure)) @ cell
+    strain = (d + d.T) / 2 - np.eye(3)
+    ray = positions - positions.mean(axis=0)
+    length = np.linalg.norm(ray, axis=1)
+    unit = ray / np.maximum(length, 1e-9)[:, None]
+    change = np.einsum("ni,ij,nj->n", unit, strain, unit)
+    domain = np.asarray((lattice.get("atoms") or {}).get("domain", np.zeros(len(positions))))
+    # The radius has no direction at the centre: there the strain is the mean of all.
+    plain = (domain != 0) if len(domain) == len(positions) else np.zeros(len(positions), dtype=bool)
+    return np.asarray(np.where(plain | (length < 0.5 * bulk.nearest), np.trace(strain) / 3, change))
+
+
+def _energy(folder: Path, values: dict[str, float], errors: dict[str, float]) -> str:
+    """Take the formation energy per atom, eV, where it was computed; return the calculator."""
+    content = _json(folder / layout.ENERGY)
     _take(values, "formation_energy", content.get("formation_energy_per_atom"))
     _take(errors, "formation_energy", content.get("formation_energy_per_atom_err"))
+    return str(content.get("calculator") or "")

@@ -2,8 +2,14 @@
 
 Size is the diameter of the sphere that holds the atoms, d = (6 n v / π)^(1/3), with n atoms of volume v, that of the
 fitted cell (or of the bulk, without a lattice). Its error is that of the count, √(4 n^(2/3)) surface atoms, since the
-particle ends somewhere within its last layer. Trends are weighted lines in 1/d (`single_rs.trend`), each over the
-particles of one element and structure.
+particle ends somewhere within its last layer. Trends are weighted lines in 1/d (`base.trend`), each over the particles
+of one element and structure, and are said of the measured sizes: the value at 1/d = 0 is given only where the sizes
+carry it, by a factor of two between the smallest and the largest. Quantities whose limit is known, the mean edge (that
+of the bulk), its expansion and the formation energy (none), also get the slope of the line through that limit. Which
+axis of a cubic particle is a is arbitrary, so a, b and c have no trend, and nor has the spread of the strain.
+
+The strain of all particles is measured from one lattice, the bulk where it is known of all, else the best fit: a change
+of reference adds the strain of one cell against the other. Particles whose files do not tell keep none.
 
 The mean of a strain over a particle has the standard error that the analysis stated (summary.json); without one it is
 std √(m / n), where the Gaussian kernel of width w that smooths the strain ties m = (4π w²)^(3/2) / v atoms together.
@@ -17,16 +23,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import InputError
-from single_rs.base.trend import MIN_POINTS, Trend, fit_trend
+from single_rs.base.trend import MIN_POINTS, Trend, fit_through, fit_trend
 from single_rs.compare.rows import ParticleRow, find_particles, read_row
+from single_rs.crystal.prototypes import bulk_reference
 
 __all__ = [
     "QUANTITIES",
@@ -56,8 +64,7 @@ QUANTITIES: dict[str, tuple[str, str]] = {
     "formation_energy": ("eV/atom", "energy per atom above that of the bulk"),
 }
 # Quantities that are fitted against 1/diameter.
-TRENDS = ("a", "b", "c", "mean_edge", "expansion", "radial_strain", "radial_strain_core", "radial_strain_surface",
-          "radial_strain_std", "formation_energy")  # fmt: skip
+TRENDS = ("mean_edge", "expansion", "radial_strain", "radial_strain_core", "radial_strain_surface", "formation_energy")
 
 
 @dataclass(frozen=True)
@@ -73,7 +80,11 @@ class SizeTrend:
     particles
         Names of the particles that were used.
     line
-        Value of the bulk, slope (unit · Å) and their errors.
+        Value, slope (unit · Å) and their errors; the value is at 1/d = 0, see `supported`.
+    limit
+        Known value at 1/d = 0, NaN without one.
+    through
+        Slope of the line through `limit`, its error, and χ² for count − 1 degrees of freedom; None without a limit.
     """
 
     quantity: str
@@ -81,6 +92,13 @@ class SizeTrend:
     structure: str
     particles: tuple[str, ...]
     line: Trend
+    limit: float = float("nan")
+    through: tuple[float, float, float] | None = None
+
+    @property
+    def supported(self) -> bool:
+        """Whether the sizes carry the line to 1/d = 0."""
+        return self.line.supports(0.0)
 
 
 @dataclass(frozen=True)
@@ -95,11 +113,17 @@ class Comparison:
         One per quantity and kind with at least three particles.
     left_out
         Names of particles that are in the table but in no trend, with the reason.
+    reference
+        What every strain is measured from: "bulk", "fit", or "not stated".
+    notes
+        What could not be compared, and why.
     """
 
     particles: tuple[ParticleRow, ...]
     trends: tuple[SizeTrend, ...]
     left_out: dict[str, str]
+    reference: str = "not stated"
+    notes: tuple[str, ...] = ()
 
     def column(self, quantity: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return values and errors (p,) of a quantity, NaN where not known."""
@@ -110,7 +134,10 @@ class Comparison:
         return np.array(values, np.float64), np.array(errors, np.float64)
 
 
-def compare_particles(folders: Iterable[str | os.PathLike[str]], *, doubtful: bool = False) -> Comparison:
+@single_blas_thread()
+def compare_particles(
+    folders: Iterable[str | os.PathLike[str]], *, doubtful: bool = False, reference: str | None = None
+) -> Comparison:
     """Gather particles from folders and fit their trends against size.
 
     Parameters
@@ -119,6 +146,8 @@ def compare_particles(folders: Iterable[str | os.PathLike[str]], *, doubtful: bo
         Folders of particles (with atoms.xyz or summary.json), of runs (with particle_NN), or of runs within them.
     doubtful
         Let particles of verdict doubtful take part in the trends; they are in the table either way.
+    reference
+        "bulk" or "fit", what every strain is measured from; None: the bulk where it is known of all particles.
 
     Returns
     -------
@@ -130,8 +159,10 @@ def compare_particles(folders: Iterable[str | os.PathLike[str]], *, doubtful: bo
     DataFileError
         When a folder does not exist or holds no particle, or a file cannot be read.
     InputError
-        When no folder is given.
+        When no folder is given, or the reference is neither.
     """
+    if reference not in (None, "bulk", "fit"):
+        raise InputError(f"reference is {reference!r}; accepted: bulk, fit")
     found = find_particles([Path(f) for f in folders])
     rows = [read_row(name, folder) for name, folder in found]
     rows.sort(key=lambda r: (r.verdict == "failed", r.values.get("diameter", np.inf), r.name))
@@ -141,8 +172,45 @@ def compare_particles(folders: Iterable[str | os.PathLike[str]], *, doubtful: bo
             left_out[row.name] = row.verdict
         elif "diameter" not in row.values:
             left_out[row.name] = "no atoms"
+    rows, chosen, notes = _one_reference(rows, reference)
     used = [row for row in rows if row.name not in left_out]
-    return Comparison(tuple(rows), tuple(_trends(used)), left_out)
+    used, more = _one_calculator(used)
+    trends = tuple(_trends(used))
+    if not trends:
+        more += (f"not enough particles for a trend: {MIN_POINTS} of one kind and of different sizes are needed",)
+    return Comparison(tuple(rows), trends, left_out, chosen, (*notes, *more))
+
+
+def _one_reference(rows: list[ParticleRow], reference: str | None) -> tuple[list[ParticleRow], str, tuple[str, ...]]:
+    """Measure the strain of all particles from one lattice; without the strain of those where that is not known."""
+    strained = [row for row in rows if np.isfinite(row.radial).any()]
+    if reference is None and all(not row.reference for row in strained):
+        return rows, "not stated", ()
+    tried = [reference] if reference else ["bulk", "fit"]
+    can = {name: [row.name for row in strained if row.against(name) is not None] for name in tried}
+    chosen = max(tried, key=lambda name: len(can[name]))
+    out, lost = [], []
+    for row in rows:
+        turned = row.against(chosen) if np.isfinite(row.radial).any() else row
+        if turned is None:
+            lost.append(row.name)
+            turned = row.without_strain()
+        out.append(turned)
+    notes = (f"no strain of {', '.join(lost)}: it cannot be measured from the {chosen} as the others'",) if lost else ()
+    return out, chosen, notes
+
+
+def _one_calculator(rows: list[ParticleRow]) -> tuple[list[ParticleRow], tuple[str, ...]]:
+    """Leave the energies of other calculators than the commonest out of the trends."""
+    names = [row.calculator for row in rows if "formation_energy" in row.values]
+    if len(set(names)) < 2:
+        return rows, ()
+    common = max(sorted(set(names)), key=names.count)
+    out = []
+    for row in rows:
+        values = {k: v for k, v in row.values.items() if k != "formation_energy" or row.calculator == common}
+        out.append(replace(row, values=values))
+    return out, (f"energies of several calculators ({', '.join(sorted(set(names)))}): the trend is of {common} alone",)
 
 
 def _trends(rows: Sequence[ParticleRow]) -> Iterable[SizeTrend]:
@@ -160,7 +228,17 @@ def _trends(rows: Sequence[ParticleRow]) -> Iterable[SizeTrend]:
             y = np.array([r.values[quantity] for r in known])
             dy = np.array([r.errors.get(quantity, np.nan) for r in known])
             line = fit_trend(1 / d, y, dy, dd / d**2)
-            yield SizeTrend(quantity, element, structure, tuple(r.name for r in known), line)
+            limit = _limit(quantity, element, structure)
+            through = fit_through(1 / d, y, dy, limit) if np.isfinite(limit) else None
+            yield SizeTrend(quantity, element, structure, tuple(r.name for r in known), line, limit, through)
+
+
+def _limit(quantity: str, element: str, structure: str) -> float:
+    """Value of a quantity in the bulk, NaN where it is not known."""
+    if quantity in ("expansion", "formation_energy"):
+        return 0.0
+    bulk = bulk_reference(element, structure) if quantity == "mean_edge" and element and structure else None
+    return float("nan") if bulk is None else float(np.cbrt(np.linalg.det(bulk.cell())))
 
 
 def comparison_to_dict(comparison: Comparison) -> dict[str, Any]:
@@ -170,11 +248,14 @@ def comparison_to_dict(comparison: Comparison) -> dict[str, Any]:
         return {key: float(f"{value:.8g}") for key, value in values.items()}
 
     return {
+        "strain_reference": comparison.reference,
+        "notes": list(comparison.notes),
         "units": {key: unit for key, (unit, _) in QUANTITIES.items()},
         "particles": [
             {
                 "name": row.name, "folder": row.folder.as_posix(), "verdict": row.verdict, "element": row.element,
-                "structure": row.structure, "values": rounded(row.values), "errors": rounded(row.errors),
+                "structure": row.structure, "strain_reference": row.reference,
+                "calculator": row.calculator, "values": rounded(row.values), "errors": rounded(row.errors),
             }
             for row in comparison.particles
         ],
@@ -182,8 +263,14 @@ def comparison_to_dict(comparison: Comparison) -> dict[str, Any]:
             {
                 "quantity": t.quantity, "against": "1/diameter (1/Å)", "element": t.element, "structure": t.structure,
                 "particles": list(t.particles), "chi2": t.line.chi2, "scatter": t.line.scatter,
-                "bulk": t.line.value, "bulk_err": t.line.value_err,
+                "sizes": [1 / t.line.x_range[1], 1 / t.line.x_range[0]], "chance": t.line.chance,
                 "slope": t.line.slope, "slope_err": t.line.slope_err,
+                "at_infinite_size": t.line.value if t.supported else None,
+                "at_infinite_size_err": t.line.value_err if t.supported else None,
+                "limit": t.limit if np.isfinite(t.limit) else None,
+                "slope_through_limit": None if t.through is None else t.through[0],
+                "slope_through_limit_err": None if t.through is None else t.through[1],
+                "chi2_through_limit": None if t.through is None else t.through[2],
             }
             for t in comparison.trends
         ],

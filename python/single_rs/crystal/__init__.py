@@ -8,6 +8,7 @@ from single_rs.crystal.neighbours import (
     coordination,
     generalised_coordination,
     neighbour_cutoff,
+    surface_atoms,
     surface_by_coordination,
     surface_by_radius,
 )
@@ -20,7 +21,6 @@ from single_rs.crystal.prototypes import (
     crystal_axes,
     polar,
     prototype,
-    turn_angle,
 )
 
 __all__ = [
@@ -37,7 +37,7 @@ __all__ = [
     "neighbour_cutoff",
     "polar",
     "prototype",
+    "surface_atoms",
     "surface_by_coordination",
     "surface_by_radius",
-    "turn_angle",
 ]

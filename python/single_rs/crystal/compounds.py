@@ -1,4 +1,4 @@
-"""Bulk lattice constants of binary compounds with the rocksalt, zincblende and wurtzite structures.
+"""Bulk lattice constants of binary compounds with the rocksalt, zincblende, wurtzite and fluorite structures.
 
 Å at room temperature, the metal (or the more electropositive element) first, as in the formula. Published constants of
 one compound differ in the third decimal and for some (ZnS) by 0.01 Å, so none is known to better than ±0.005 Å here.
@@ -12,7 +12,7 @@ S. Adachi, III-V ternary and quaternary compounds, table 30.1, Springer Handbook
 
 from __future__ import annotations
 
-__all__ = ["COMPOUNDS", "binary_formula"]
+__all__ = ["COMPOUNDS", "binary_formula", "compound_formula"]
 
 # (first element, second element, structure): (a, c, source); c = a for cubic structures.
 COMPOUNDS: dict[tuple[str, str, str], tuple[float, float, str]] = {
@@ -53,7 +53,15 @@ COMPOUNDS: dict[tuple[str, str, str], tuple[float, float, str]] = {
     ("In", "N", "wurtzite"): (3.548, 5.760, "Adachi"),
     ("Zn", "O", "wurtzite"): (3.2533, 5.2073, "COD 9004179"),
     ("Zn", "S", "wurtzite"): (3.82, 6.26, "Sze"),
+    ("Ba", "F", "fluorite"): (6.2001, 6.2001, "COD 9009004"),
+    ("Ce", "O", "fluorite"): (5.40972, 5.40972, "COD 4343161"),
+    ("Th", "O", "fluorite"): (5.5997, 5.5997, "COD 9009046"),
 }
+
+
+def compound_formula(first: str, second: str, structure: str) -> str:
+    """Formula of a compound of two elements: one atom of each, in fluorite two of the second."""
+    return f"{first}{second}{2 if structure == 'fluorite' else ''}"
 
 
 def binary_formula(first: str, second: str) -> tuple[str, str]:

@@ -15,11 +15,15 @@ from scipy.spatial import cKDTree
 from single_rs.base.errors import InputError
 
 __all__ = [
+    "SURFACE_RULES",
     "check_positions",
     "check_sigma",
     "coordination",
+    "doubtful_sigma",
     "generalised_coordination",
+    "largest_sigma",
     "neighbour_cutoff",
+    "surface_atoms",
     "surface_by_coordination",
     "surface_by_radius",
 ]
@@ -35,13 +39,19 @@ _PAIR_BANDWIDTH = 0.04
 _MINIMUM_RANGE = (1.18, 1.45)
 
 
-# A surface atom misses at least 15% of its neighbours: 10 or fewer of 12, so that the neighbour of one vacancy in
-# the bulk (11) is not called surface.
-_SURFACE_FRACTION = 0.85
+# Neighbours within the first minimum: diamond, rocksalt, bcc (first shell alone), fcc or hcp or ico, bcc (both shells).
+_FULL_SHELLS = (4, 6, 8, 12, 14)
 
 
-# Neighbours within the first minimum: diamond, bcc (first shell alone), fcc or hcp or ico, bcc (both shells).
-_FULL_SHELLS = (4, 8, 12, 14)
+# Bonds that tell a standard deviation to 10 %; and how far a stated error may be beyond what they allow.
+_LEAST_BONDS = 50
+_REFUTED = 1.5
+_HARMLESS = 0.05  # Å
+_FEW = 13  # atoms: one and its shell
+
+
+# What a surface atom is; the first holds wherever nothing else is asked for.
+SURFACE_RULES = ("coordination", "radius", "hull")
 
 
 def check_positions(positions: ArrayLike, least: int = 2) -> NDArray[np.float64]:
@@ -111,6 +121,38 @@ def coordination(positions: ArrayLike, cutoff: float | None = None) -> NDArray[n
     return np.asarray(cKDTree(x).query_ball_point(x, cutoff, return_length=True), dtype=np.int64) - 1
 
 
+def largest_sigma(positions: ArrayLike) -> float:
+    """Largest standard error per axis (Å) that the atoms' own bond lengths allow, NaN where there are too few.
+
+    Independent errors σ of two atoms change the bond between them by √2 σ, so σ ≤ s / √2 with s the standard deviation
+    of all bond lengths; what strain and surfaces add makes it a generous bound.
+    """
+    x = check_positions(positions)
+    i, j = cKDTree(x).query_pairs(neighbour_cutoff(x)[1], output_type="ndarray").T
+    if len(i) < _LEAST_BONDS:
+        return float("nan")
+    length = np.linalg.norm(x[i] - x[j], axis=1)
+    return float(length.std() / np.sqrt(2))
+
+
+def doubtful_sigma(positions: ArrayLike, sigma: ArrayLike) -> str | None:
+    """Why stated standard errors (n,) in Å per axis cannot be those of the positions, None where they can.
+
+    Errors 1.5 times as large as the scatter of the bond lengths allows are refuted by the positions: those in
+    three dimensions taken for those of an axis are 1.7 times too large. Errors below 5 pm are taken as they are.
+    """
+    if len(np.asarray(sigma)) < _FEW:
+        return None
+    stated = float(np.sqrt(np.nanmean(np.square(np.asarray(sigma, dtype=np.float64)))))
+    most = largest_sigma(positions)
+    if not stated > max(_REFUTED * most, _HARMLESS):
+        return None
+    return (
+        f"sigma is {stated:.3f} Å per axis, but the bonds scatter by no more than errors of {most:.3f} Å would cause; "
+        "it is not used: give standard errors per axis of these positions"
+    )
+
+
 def generalised_coordination(positions: ArrayLike, cutoff: float | None = None, full: int = 12) -> NDArray[np.float64]:
     """Coordination weighted by that of the neighbours, Σ_j cn(j) / cn_max over the neighbours j of each atom.
 
@@ -138,21 +180,62 @@ def generalised_coordination(positions: ArrayLike, cutoff: float | None = None, 
     return np.asarray(total / full)
 
 
-def surface_by_coordination(counts: ArrayLike, full: int | None = None) -> NDArray[np.bool_]:
-    """Atoms that miss at least 15% of the neighbours of a bulk atom, (n,) bool.
+def surface_atoms(
+    positions: ArrayLike, rule: str = "coordination", kinds: ArrayLike | None = None, layer: float | None = None
+) -> NDArray[np.bool_]:
+    """Which atoms are at the surface, (n,) bool; the one definition for all of the program.
 
-    `full` is the coordination of a bulk atom (`Prototype.coordination`); None takes the full shell (4, 8, 12 or 14)
-    nearest to the 90th percentile of the counts, which is bulk in any particle of 55 atoms or more.
+    Parameters
+    ----------
+    positions
+        (n, 3), Å or any unit.
+    rule
+        "coordination": a quarter of a full shell is missing (`surface_by_coordination`). "radius": r > R − layer
+        (`surface_by_radius`), the definition of Kim et al. 2020. "hull": within half a layer of the convex hull.
+    kinds
+        (n,) sublattice of each atom where sublattices have shells of different size, as in fluorite; None: all alike.
+    layer
+        Spacing of the densest planes, in the unit of the positions; None: that of close-packed spheres, √(2/3) bonds.
+    """
+    x = check_positions(positions)
+    if rule not in SURFACE_RULES:
+        raise InputError(f"surface is {rule!r}; accepted: {', '.join(SURFACE_RULES)}")
+    peak, cutoff = neighbour_cutoff(x)
+    spacing = np.sqrt(2 / 3) * peak if layer is None else layer
+    if rule == "radius":
+        return surface_by_radius(x, spacing)
+    if rule == "hull":
+        from scipy.spatial import ConvexHull, QhullError
+
+        try:
+            planes = ConvexHull(x).equations
+        except QhullError:  # atoms in a plane are all at the surface
+            return np.ones(len(x), dtype=bool)
+        return np.asarray((x @ planes[:, :3].T + planes[:, 3]).max(axis=1) > -spacing / 2)
+    counts = coordination(x, cutoff)
+    groups = np.zeros(len(x), dtype=np.int64) if kinds is None else np.asarray(kinds)
+    out = np.zeros(len(x), dtype=bool)
+    for kind in np.unique(groups):
+        out[groups == kind] = surface_by_coordination(counts[groups == kind])
+    return out
+
+
+def surface_by_coordination(counts: ArrayLike, full: int | None = None) -> NDArray[np.bool_]:
+    """Atoms that miss a quarter of the neighbours of a bulk atom (rounded down: 3 of 12, 1 of 4 or 6), (n,) bool.
+
+    Nine neighbours of twelve, as on a terrace of (111), are surface; ten, as beside two vacancies or at the foot of a
+    step, are not. `full` is the coordination of a bulk atom; None takes the full shell (4, 6, 8, 12 or 14) nearest to
+    the 90th percentile of the counts, which is bulk in any particle of 55 atoms or more.
     """
     n = np.asarray(counts)
     if full is None:
         top = float(np.quantile(n, 0.9))
         full = min(_FULL_SHELLS, key=lambda k: abs(k - top))
-    return np.asarray(n < _SURFACE_FRACTION * full)
+    return np.asarray(n <= full - full // 4)
 
 
 def surface_by_radius(positions: ArrayLike, layer: float) -> NDArray[np.bool_]:
-    """Atoms (n,) with r > R − d, r from the centre of mass, R the largest r, d the `layer` spacing (d111 for fcc), Å."""
+    """Atoms (n,) with r > R − d: r from the centre, R the largest r, d the `layer` spacing (d111 for fcc), Å."""
     x = check_positions(positions)
     r = np.linalg.norm(x - x.mean(axis=0), axis=1)
     return np.asarray(r > r.max() - layer)

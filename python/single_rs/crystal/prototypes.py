@@ -6,11 +6,11 @@ distance. A symmetry operation (W, t) renames sites, n' = W n + t, and leaves ev
 
     cell' = W⁻ᵀ · cell,     origin' = origin − (W⁻¹ t) · cell
 
-Structures of two species (rocksalt, zincblende, wurtzite) have a species, 0 or 1, on each site. Positions alone do not
-know it: there the operations that exchange the two species are symmetries as well.
+Structures of two species (rocksalt, zincblende, wurtzite, fluorite) have a species, 0 or 1, on each site. Positions
+alone do not know it: there the operations that exchange the two species are symmetries as well (none in fluorite).
 
 References: International Tables for Crystallography A (2016), doi:10.1107/97809553602060000114, for Fm-3m, Im-3m,
-Fd-3m, P6₃/mmc, F-43m and P6₃mc; bulk constants of elements from ``ase.data.reference_states`` (Ashcroft and Mermin,
+Fd-3m, P6₃/mmc, F-43m, P6₃mc; bulk constants of elements from ``ase.data.reference_states`` (Ashcroft and Mermin,
 Solid State Physics, 1976), of compounds from `compounds`.
 """
 
@@ -22,10 +22,10 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from single_rs.base.errors import InputError
-from single_rs.crystal.compounds import COMPOUNDS
+from single_rs.crystal.compounds import COMPOUNDS, compound_formula
 
 __all__ = [
     "BINARY_STRUCTURES",
@@ -36,12 +36,11 @@ __all__ = [
     "crystal_axes",
     "polar",
     "prototype",
-    "turn_angle",
 ]
 
 # Of one species, and of two.
 STRUCTURES = ("fcc", "bcc", "hcp", "diamond")
-BINARY_STRUCTURES = ("rocksalt", "zincblende", "wurtzite")
+BINARY_STRUCTURES = ("rocksalt", "zincblende", "wurtzite", "fluorite")
 # Å: constants with two decimals are good to half of the last one; those of compounds differ as much between sources.
 _BULK_ERROR = 0.005
 
@@ -64,9 +63,10 @@ _TABLE = {
         [np.atleast_2d(r) for r in np.array([[0, 0, 0], _W, _UP, _W + _UP])],
         1.1,
     ),
+    "fluorite": (np.sqrt(16 / 3) * np.eye(3), [_F, _F + 0.25, _F + 0.75], 1.1),
 }
 # Species of each sublattice where there are two.
-_SPECIES = {"rocksalt": (0, 1), "zincblende": (0, 1), "wurtzite": (0, 0, 1, 1)}
+_SPECIES = {"rocksalt": (0, 1), "zincblende": (0, 1), "wurtzite": (0, 0, 1, 1), "fluorite": (0, 1, 1)}
 
 
 @dataclass(frozen=True)
@@ -237,9 +237,9 @@ def bulk_reference(element: str, structure: str | None = None) -> Bulk | None:
     Parameters
     ----------
     element
-        Chemical symbol ("Pt"), or formula of a binary compound ("PbS").
+        Chemical symbol ("Pt"), or formula ("PbS", "CeO2").
     structure
-        For compounds with several: "rocksalt", "zincblende" or "wurtzite"; None takes the first that is tabulated.
+        For compounds with several, one of `BINARY_STRUCTURES`; None takes the first that is tabulated.
 
     Returns
     -------
@@ -249,15 +249,16 @@ def bulk_reference(element: str, structure: str | None = None) -> Bulk | None:
     Raises
     ------
     InputError
-        If `element` is neither a chemical symbol nor a formula of two elements, one atom of each.
+        If `element` is neither a chemical symbol nor a formula.
     """
     from ase.data import atomic_numbers, reference_states
 
     if element not in atomic_numbers:
         for (first, second, name), (a, c, source) in COMPOUNDS.items():
-            if element in (first + second, second + first) and structure in (None, name):
-                return _bulk(first + second, name, a, c, f"{source} (compounds.py, experiment, ±{_BULK_ERROR} Å)")
-        if not _is_binary(element):
+            formula = compound_formula(first, second, name)
+            if structure in (None, name) and _composition(element) == _composition(formula):
+                return _bulk(formula, name, a, c, f"{source} (compounds.py, experiment, ±{_BULK_ERROR} Å)")
+        if not _composition(element):
             raise InputError(f"element is {element!r}; a chemical symbol such as 'Pt' or formula as 'PbS' is needed")
         return None
     state: dict[str, Any] | None = reference_states[atomic_numbers[element]]
@@ -268,23 +269,22 @@ def bulk_reference(element: str, structure: str | None = None) -> Bulk | None:
     return _bulk(element, str(state["symmetry"]), a, a * float(state.get("c/a", 1.0)), source)
 
 
-def _is_binary(formula: str) -> bool:
-    """Whether a text is the formula of two elements, one atom of each."""
+def _composition(formula: str) -> dict[str, int]:
+    """Atoms of each element in the smallest unit of a formula, empty for what is none."""
     from ase.data import atomic_numbers
+    from ase.formula import Formula
 
-    pairs = ((formula[:k], formula[k:]) for k in range(1, len(formula)))
-    return any(p in atomic_numbers and q in atomic_numbers and "X" not in (p, q) and p != q for p, q in pairs)
+    try:
+        found = dict(Formula(formula).reduce()[0].count())
+    except (ValueError, ZeroDivisionError):
+        return {}
+    return found if found and all(e in atomic_numbers and e != "X" for e in found) else {}
 
 
 def polar(f: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Rotation R and symmetric stretch U with F = R U, for F (..., 3, 3) of positive determinant."""
     w, s, vt = np.linalg.svd(f)
     return w @ vt, np.swapaxes(vt, -1, -2) @ (s[..., None] * vt)
-
-
-def turn_angle(trace: ArrayLike) -> NDArray[np.float64]:
-    """Angles (n,) in degrees, 0 to 180, of rotations by the traces (n,) of their matrices: tr R = 1 + 2 cos ω."""
-    return np.asarray(np.degrees(np.arccos(np.clip((np.asarray(trace) - 1) / 2, -1, 1))))
 
 
 def crystal_axes(cell: NDArray[np.float64], structure: str) -> NDArray[np.float64]:

@@ -73,7 +73,8 @@ def scattering_factor(symbol: str, k: NDArray[np.floating]) -> NDArray[np.float6
     """
     amplitudes, exponents = _gaussians(symbol)
     s2 = (np.asarray(k, dtype=np.float64) / 2) ** 2
-    return np.sum(amplitudes * np.exp(-exponents * s2[..., None]), axis=-1)
+    total: NDArray[np.float64] = np.sum(amplitudes * np.exp(-exponents * s2[..., None]), axis=-1)
+    return total
 
 
 def structure_factor(

@@ -10,12 +10,15 @@ from single_rs.energy.bulk import bulk_energy
 from single_rs.energy.calculators import available_calculators, calculator_factory
 from single_rs.energy.files import energy_inputs, read_atoms, write_energy
 from single_rs.energy.formation import FormationEnergy, formation_energy
+from single_rs.energy.validity import SurfaceCheck, check_surface
 
 __all__ = [
     "FormationEnergy",
+    "SurfaceCheck",
     "available_calculators",
     "bulk_energy",
     "calculator_factory",
+    "check_surface",
     "energy_inputs",
     "formation_energy",
     "read_atoms",

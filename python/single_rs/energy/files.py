@@ -13,18 +13,20 @@ from typing import Any
 import numpy as np
 
 from single_rs._core import __version__
+from single_rs.analysis.structure import analyze_structure
 from single_rs.base.errors import DataFileError
 from single_rs.energy.formation import FormationEnergy
 from single_rs.export.atoms import file_offset, read_xyz, to_ase
 from single_rs.io import atomic
 from single_rs.io.json import write_json
+from single_rs.plots.energy import plot_atom_energies, plot_energy_views
 from single_rs.records import Atoms
+from single_rs.store import layout
 from single_rs.store.layout import ATOMS
 from single_rs.store.read import frame_of
 
-__all__ = ["ENERGY_JSON", "ENERGY_XYZ", "energy_inputs", "read_atoms", "write_energy", "write_figures"]
+__all__ = ["energy_inputs", "read_atoms", "write_energy", "write_figures"]
 
-ENERGY_JSON, ENERGY_XYZ = "energy.json", "energy.xyz"
 FORMULA = "E_form = (E_particle - sum of N_e E_bulk,e) / N, positions as measured, no relaxation"
 
 
@@ -65,10 +67,13 @@ def summarise_energy(result: FormationEnergy, atoms: Atoms, seed: int) -> dict[s
         "sigma": result.sigma,
         "sigma_scale": result.sigma_scale,
         "largest_force": float(np.linalg.norm(result.forces, axis=1).max()),
+        "surface_energy": {
+            c.element: {"computed": c.computed, "measured": c.measured, "ratio": c.ratio} for c in result.surface
+        },
         "draws": result.draws,
         "seed": seed,
         "notes": list(result.notes),
-        "units": "eV, per atom except energy; forces eV/Angstrom",
+        "units": "eV, per atom except energy; forces eV/Angstrom; surface energies J/m^2",
         "program": f"single_rs {__version__}, ase {ase_version}",
     }
 
@@ -94,7 +99,7 @@ def write_energy(
     from ase.calculators.singlepoint import SinglePointCalculator
     from ase.io import write
 
-    written = [folder / ENERGY_JSON, folder / ENERGY_XYZ]
+    written = [folder / layout.ENERGY, folder / layout.ENERGY_ATOMS]
     write_json(written[0], summarise_energy(result, atoms, seed))
     particle = to_ase(atoms)
     particle.positions += file_offset(*(frame or (None, None)))
@@ -120,13 +125,12 @@ def write_figures(folder: Path, result: FormationEnergy, atoms: Atoms) -> list[P
     """Write energy_atoms.png and energy_views.png of the energies of the atoms, if there are any; returns them."""
     if result.energies is None:
         return []
-    from single_rs.analysis.structure import analyze_structure
-    from single_rs.plots.energy import plot_atom_energies, plot_energy_views
-
     surface = analyze_structure(atoms.positions).surface if len(atoms) > 1 else None
     figures = {
-        "energy_atoms.png": plot_atom_energies(atoms.positions, result.energies, result.energies_sigma, surface).figure,
-        "energy_views.png": plot_energy_views(atoms.positions, result.energies)[0].figure,
+        layout.ENERGY_FIGURES[0]: plot_atom_energies(
+            atoms.positions, result.energies, result.energies_sigma, surface
+        ).figure,
+        layout.ENERGY_FIGURES[1]: plot_energy_views(atoms.positions, result.energies)[0].figure,
     }
     for name, figure in figures.items():
         with atomic(folder / name) as temporary:

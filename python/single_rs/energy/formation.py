@@ -28,10 +28,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import InputError
 from single_rs.base.progress import Progress
+from single_rs.crystal.neighbours import doubtful_sigma
 from single_rs.energy.bulk import bulk_energy
 from single_rs.energy.calculators import Factory, calculator_factory
+from single_rs.energy.validity import SurfaceCheck, check_surface
 from single_rs.export.atoms import to_ase
 from single_rs.records import Atoms
 
@@ -41,6 +44,10 @@ __all__ = ["FormationEnergy", "formation_energy"]
 _VACUUM = 6.0
 # Energies of atoms belong to the same model as the total when they add up to it within this, eV per atom.
 _SUM = 1e-4
+# Calculators whose surface energy is computed beside the particle's: seconds, and no k-points to choose.
+_QUICK = ("emt", "mace", "sevenn")
+# Measured surface energies and the (111) face differ by so much.
+_TRUSTED = 0.2
 # Keeps this stream of random numbers apart from those of other stages with the same seed.
 _STREAM = 0x454E4552 << 32
 
@@ -78,7 +85,9 @@ class FormationEnergy:
     draws
         Pairs of displacements.
     notes
-        What could not be computed, and why.
+        What could not be computed, and why; and how far the calculator's surface energies are from the measured ones.
+    surface
+        γ(111) of each element beside the measured one, for calculators that are quick.
     """
 
     calculator: str
@@ -96,6 +105,7 @@ class FormationEnergy:
     energies_sigma: NDArray[np.float64] | None
     draws: int
     notes: tuple[str, ...] = ()
+    surface: tuple[SurfaceCheck, ...] = ()
 
     @property
     def corrected(self) -> float:
@@ -108,6 +118,7 @@ class FormationEnergy:
         return float(np.hypot(self.sigma, self.sigma_scale))
 
 
+@single_blas_thread()
 def formation_energy(
     atoms: Atoms,
     calculator: str | Any = "emt",
@@ -153,8 +164,8 @@ def formation_energy(
     ConvergenceError
         No bulk reference within reach.
     """
-    if len(atoms) < 1 or not np.all(np.isfinite(atoms.positions)):
-        raise InputError(f"positions hold {len(atoms)} atoms, or numbers that are not finite; at least one is needed")
+    if len(atoms) < 1:
+        raise InputError("there are no atoms; at least one is needed")
     if draws < 0 or draws == 1:
         raise InputError(f"draws is {draws}; 0 (no error) or at least 2 are needed")
     if not 0 <= scale_error < 0.1:
@@ -182,6 +193,18 @@ def formation_energy(
     tell(first)
     if parts is None:
         notes += (f"no energies of atoms: {name} gives none that add up to the total",)
+    checks = [
+        check_surface(element, factory, references[element], ratio)
+        for element, ratio in ratios.items()
+        if calculator in _QUICK
+    ]
+    surface = tuple(check for check in checks if check is not None)
+    notes += tuple(
+        f"{name} gives {c.element}(111) {c.computed:.2f} J/m², measured {c.measured:.2f}: energies of surfaces, and so "
+        f"the slope against size, are {c.ratio:.2f} times those of the metal"
+        for c in surface
+        if abs(c.ratio - 1) > _TRUSTED
+    )
     noise = _noise(run, particle.positions, (energy, forces, parts), root, pairs, seed, lambda k: tell(first + k))
     count = len(atoms)
     return FormationEnergy(
@@ -200,6 +223,7 @@ def formation_energy(
         energies_sigma=noise.parts_sigma,
         draws=pairs,
         notes=notes,
+        surface=surface,
     )
 
 
@@ -247,8 +271,11 @@ def _root(atoms: Atoms, covariance: ArrayLike | None) -> tuple[NDArray[np.float6
         except np.linalg.LinAlgError:
             raise InputError("covariance is not positive definite; give that of each position, Å²") from None
     sigma = np.asarray(atoms.sigma, dtype=np.float64)
-    if not np.all(np.isfinite(sigma)) or np.any(sigma < 0):
+    if not np.all(np.isfinite(sigma)):
         return None, ("no error of the energy: the errors of the positions (sigma) are not known",)
+    doubt = doubtful_sigma(atoms.positions, sigma) if count > 1 else None
+    if doubt is not None:
+        return None, (f"no error of the energy: {doubt}",)
     return sigma[:, None, None] * np.eye(3), ()
 
 

@@ -14,6 +14,8 @@ from single_rs.export.distances import write_distances
 from single_rs.export.formats import write_formats
 from single_rs.export.lattice import write_lattice
 from single_rs.export.strain import write_strain
+from single_rs.export.structure import write_structure
+from single_rs.store import layout
 
 __all__ = ["write_analysis"]
 
@@ -40,17 +42,15 @@ def write_analysis(
     dft
         Settings of the calculations among the formats; None: the defaults.
     """
-    from single_rs.export.structure import write_structure
-
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
-    written = [target / "atoms.xyz"]
+    written = [target / layout.ATOMS]
     write_xyz(written[0], model)
     written += write_structure(target, model.atoms.positions, survey_structure(model.atoms.positions))
     written += write_distances(target, model)
     if model.lattice is not None:
         constants = distance_summary(model.atoms, model.lattice, model.powder)
-        write_lattice(target / "lattice.json", model.lattice, constants)
-        written.append(target / "lattice.json")
+        write_lattice(target / layout.LATTICE, model.lattice, constants)
+        written.append(target / layout.LATTICE)
         written += write_strain(target, model)
     return written + write_formats(target, model, [f for f in formats if f != "xyz"], vacuum, dft)

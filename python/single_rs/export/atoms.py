@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,9 +28,9 @@ from numpy.typing import NDArray
 from single_rs._core import __version__
 from single_rs.analysis.model import Particle
 from single_rs.base.errors import DataFileError, InputError
-
-if TYPE_CHECKING:
-    from single_rs.records import Atoms
+from single_rs.io import write_text
+from single_rs.io.atom_files import read_atom_file
+from single_rs.records import Atoms
 
 __all__ = ["file_offset", "read_xyz", "to_ase", "write_cif", "write_pdb", "write_xyz"]
 
@@ -39,6 +39,7 @@ _PROPERTIES = (
     ":strain:R:6:radial_strain:R:1:surface:I:1"
 )
 _REFINED = ":probability:R:1:cov:R:6"  # of refined atoms; xx, yy, zz, xy, xz, yz in Å²
+_LIGAND = ":ligand:I:1"  # 0 the particle, 1 ligand or solvent, 2 apart from the particle; only where there are such
 _UPPER = ((0, 1, 2, 0, 0, 1), (0, 1, 2, 1, 2, 2))  # order of the six components in files
 # The field widths of PDB hold serial numbers to 99,999 and residue numbers to 9,999; beyond they start again.
 _PDB_SERIAL, _PDB_RESIDUE = 100_000, 10_000
@@ -56,7 +57,8 @@ def file_offset(box: int | None, pixel_size: float | None) -> float:
 def _header(model: Particle) -> str:
     """Comment line of the extxyz file."""
     refined = "" if model.atoms.covariance is None else _REFINED
-    keys = [f"Properties={_PROPERTIES}{refined}", 'pbc="F F F"', 'hand="undetermined"']
+    ligand = "" if model.others is None else _LIGAND
+    keys = [f"Properties={_PROPERTIES}{refined}{ligand}", 'pbc="F F F"', 'hand="undetermined"']
     if model.box is not None:
         keys += [f"pixel_size={model.pixel_size}", f"box={model.box}"]
         keys.append('frame="file position = position from the box centre + (box//2)*pixel_size, Angstrom"')
@@ -86,8 +88,6 @@ def write_xyz(path: str | os.PathLike[str], model: Particle) -> None:
     DataFileError
         If the file cannot be written.
     """
-    from single_rs.io import write_text
-
     a, count = model.atoms, len(model.atoms.positions)
     place = np.asarray(a.positions) + file_offset(model.box, model.pixel_size)
     tensor = model.strain.tensor if model.strain is not None else np.full((count, 6), np.nan)
@@ -100,13 +100,32 @@ def write_xyz(path: str | os.PathLike[str], model: Particle) -> None:
         lines.append(" ".join([str(a.symbols[k]), *numbers, *codes, *strains, str(int(model.surface[k]))]))
         if a.covariance is not None:
             lines[-1] += "".join(f" {v:.6g}" for v in (a.probability[k], *a.covariance[k][_UPPER]))
+        if model.others is not None:
+            lines[-1] += " 0"
+    lines += _other_lines(model)
+    lines[0] = str(len(lines) - 2)
     write_text(path, "\n".join(lines) + "\n")
+
+
+def _other_lines(model: Particle) -> list[str]:
+    """Lines of the atoms that are not the particle: position and what was measured of each, nothing analysed."""
+    a, ligand = model.others, model.ligand
+    if a is None or ligand is None:
+        return []
+    place = np.asarray(a.positions) + file_offset(model.box, model.pixel_size)
+    lines = []
+    for k in range(len(a)):
+        numbers = [f"{v:.6f}" for v in (*place[k], a.sigma[k])] + [f"{a.height[k]:.6g}", f"{a.bfactor[k]:.4f}"]
+        line = [str(a.symbols[k]), *numbers, "0", "0", *["nan"] * 7, "0"]
+        if model.atoms.covariance is not None:
+            spread = np.full((3, 3), np.nan) if a.covariance is None else a.covariance[k]
+            line += [f"{v:.6g}" for v in (a.probability[k], *spread[_UPPER])]
+        lines.append(" ".join([*line, "1" if ligand[k] else "2"]))
+    return lines
 
 
 def write_pdb(path: str | os.PathLike[str], model: Particle) -> None:
     """Write a PDB file: one residue per atom, occupancy = probability of the peak, B-factor in Å²; overlays the map."""
-    from single_rs.io import write_text
-
     place = np.asarray(model.atoms.positions) + file_offset(model.box, model.pixel_size)
     if np.abs(place).max() >= 1000:
         raise InputError(f"a position is {np.abs(place).max():.0f} Å; PDB holds less than 1000 Å, write extxyz instead")
@@ -128,8 +147,6 @@ def write_pdb(path: str | os.PathLike[str], model: Particle) -> None:
 def write_cif(path: str | os.PathLike[str], model: Particle, vacuum: float = 10.0) -> None:
     """Write a CIF in P1 with the map's box as cell, so that it overlays; without a box, particle and vacuum (Å)."""
     from gemmi import cif
-
-    from single_rs.io import atomic
 
     if model.box is not None and model.pixel_size is not None:
         lengths = np.full(3, model.box * float(model.pixel_size))
@@ -154,8 +171,8 @@ def write_cif(path: str | os.PathLike[str], model: Particle, vacuum: float = 10.
         b = model.atoms.bfactor[k]
         row = [f"{symbol}{k + 1}", str(symbol), *(f"{v:.8f}" for v in place[k] / lengths)]
         loop.add_row([*row, f"{occupancy[k]:.3f}", f"{b:.3f}" if np.isfinite(b) else "?"])
-    with atomic(path) as temporary:
-        document.write_file(str(temporary))
+    # Not write_file, which says nothing when the disk is full.
+    write_text(path, document.as_string())
 
 
 def to_ase(atoms: Atoms, vacuum: float | None = None) -> Any:
@@ -185,10 +202,11 @@ def _pdb_box(path: Path) -> dict[str, Any]:
 
 
 def read_xyz(path: str | os.PathLike[str]) -> Atoms:
-    """Read atoms from extxyz, xyz, PDB, CIF, POSCAR or whatever else ASE reads (the last frame of several).
+    """Read atoms from extxyz, xyz, PDB, CIF, POSCAR or whatever else ASE reads (the last of several models).
 
-    Positions are returned from the box centre when the file carries box and pixel_size (as ours do), else as they are.
-    What a file does not hold (height, bfactor, sigma, probability) is NaN.
+    Positions are returned from the box centre when the file carries box and pixel_size (as ours do), else as they are;
+    a particle across the faces of a periodic cell is put together. What a file does not hold (height, bfactor, sigma,
+    probability) is NaN.
 
     Parameters
     ----------
@@ -198,44 +216,38 @@ def read_xyz(path: str | os.PathLike[str]) -> Atoms:
     Raises
     ------
     DataFileError
-        If the file is missing, holds no atoms, or is in no format that ASE knows.
+        If the file is missing, holds no atoms, is in no format that ASE knows, or holds atoms that cannot be true: no
+        element, two nearer than half a bond, a site of two elements, coordinates of another unit.
     """
-    from ase.io import read
-
-    from single_rs.records import Atoms
-
     source = Path(path)
-    if not source.is_file():
-        raise DataFileError(f"cannot read {source}: no such file")
+    found = read_atom_file(source)
+    count = len(found.positions)
     try:
-        found: Any = read(source)
         info = {**found.info, **(_pdb_box(source) if source.suffix.lower() in (".pdb", ".ent") else {})}
         offset = file_offset(info.get("box"), info.get("pixel_size"))
-    except Exception as error:  # ASE's readers raise whatever their parsers do: all mean the same to the user.
-        raise DataFileError(
-            f"{source} cannot be read as atoms ({type(error).__name__}: {error}); give extxyz, xyz, PDB, CIF or POSCAR"
-        ) from None
-    if len(found) == 0 or not np.all(np.isfinite(found.positions)):
-        raise DataFileError(
-            f"{source} holds {len(found)} atoms, or positions that are not numbers; give at least one atom"
-        )
+    except (ValueError, TypeError, KeyError) as error:
+        raise DataFileError(f"{source}: box or pixel_size in its header cannot be read: {error}") from None
 
     def column(*names: str) -> NDArray[np.float64]:
         for name in names:
-            if name in found.arrays and found.arrays[name].shape == (len(found),):
-                return np.asarray(found.arrays[name], dtype=np.float64)
-        return np.full(len(found), np.nan)
+            values = found.arrays.get(name)
+            if values is not None and values.shape == (count,) and values.dtype.kind in "iuf":
+                return np.asarray(values, dtype=np.float64)
+        return np.full(count, np.nan)
 
     covariance = None
-    if found.arrays.get("cov", np.empty(0)).shape == (len(found), 6):
-        covariance = np.empty((len(found), 3, 3))
+    if found.arrays.get("cov", np.empty(0)).shape == (count, 6):
+        covariance = np.empty((count, 3, 3))
         covariance[:, *_UPPER] = covariance[:, *_UPPER[::-1]] = found.arrays["cov"]
-    return Atoms(
-        covariance=covariance,
-        positions=np.asarray(found.positions, dtype=np.float64) - offset,
-        symbols=np.array(found.get_chemical_symbols()),
-        height=column("height"),
-        bfactor=column("bfactor"),
-        sigma=column("sigma"),
-        probability=column("probability", "occupancy"),
-    )
+    try:
+        return Atoms(
+            covariance=covariance,
+            positions=found.positions - offset,
+            symbols=found.symbols,
+            height=column("height"),
+            bfactor=column("bfactor"),
+            sigma=column("sigma"),
+            probability=column("probability", "occupancy"),
+        )
+    except InputError as error:
+        raise DataFileError(f"{source}: {error}") from None

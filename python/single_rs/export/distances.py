@@ -8,17 +8,15 @@ the shift of the finite size; without strain that varies, a of the peaks, of the
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from single_rs.analysis.distances.pdf import pair_distribution
 from single_rs.analysis.distances.powder import powder_pattern
 from single_rs.analysis.distances.rows import row_distances
 from single_rs.analysis.distances.summary import known_sigma
+from single_rs.analysis.model import Particle
 from single_rs.base.errors import InputError
 from single_rs.export.tables import write_pair_distribution, write_powder_pattern, write_row_distances
-
-if TYPE_CHECKING:
-    from single_rs.analysis.model import Particle
+from single_rs.store import layout
 
 __all__ = ["write_distances"]
 
@@ -31,14 +29,14 @@ def write_distances(folder: Path, model: Particle) -> list[Path]:
     x, sigma = model.atoms.positions, known_sigma(model.atoms)
     written = []
     if model.lattice is not None:
-        written.append(folder / "distances.csv")
+        written.append(folder / layout.DISTANCES)
         write_row_distances(written[-1], row_distances(x, model.lattice, sigma))
-    written.append(folder / "pdf.csv")
+    written.append(folder / layout.PAIR_DISTRIBUTION)
     write_pair_distribution(written[-1], pair_distribution(x, sigma, model.lattice))
     try:
         pattern = powder_pattern(x, model.atoms.symbols)
     except InputError:  # Noted by `powder_of` already.
         return written
-    written.append(folder / "powder.csv")
+    written.append(folder / layout.POWDER)
     write_powder_pattern(written[-1], pattern, model.powder)
     return written

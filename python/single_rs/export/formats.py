@@ -24,6 +24,7 @@ from single_rs.export.dft import (
     write_readme,
     write_vasp,
 )
+from single_rs.store import layout
 
 __all__ = ["FORMATS", "write_formats"]
 
@@ -51,10 +52,10 @@ def _poscar(path: Path, model: Particle, vacuum: float, settings: DftSettings | 
 
 # Format → file (or folder) in the folder of a particle, and its writer.
 FORMATS: dict[str, tuple[str, Writer]] = {
-    "xyz": ("atoms.xyz", _xyz),
-    "pdb": ("atoms.pdb", _pdb),
-    "cif": ("atoms.cif", _cif),
-    "poscar": ("POSCAR", _poscar),
+    "xyz": (layout.ATOMS, _xyz),
+    "pdb": (layout.PDB, _pdb),
+    "cif": (layout.CIF, _cif),
+    "poscar": (layout.POSCAR, _poscar),
     "vasp": ("vasp", write_vasp),
     "qe": ("qe.in", write_qe),
     "gpaw": ("gpaw_particle.py", write_gpaw),
@@ -101,8 +102,8 @@ def write_formats(
     written = []
     for name in chosen:
         file, writer = FORMATS[name]
-        written += writer(Path(folder) / file, model, vacuum, settings)
+        written += writer(Path(folder) / file, model if name == "xyz" else model.everything(), vacuum, settings)
     codes = [name for name in chosen if name in _CODES]
     if codes:
-        written.append(write_readme(Path(folder), model, codes, vacuum))
+        written.append(write_readme(Path(folder), model.everything(), codes, vacuum))
     return written

@@ -1,7 +1,8 @@
 """lattice.json: the best-fit lattice of a particle, for people and for later stages.
 
-``{"structure", "cell": {a, b, c (Å), alpha, beta, gamma (degrees), volume (Å³) and *_err, "vectors"}, "origin",
-"fraction_on_sites", "fraction_off_lattice", "species", "antisites", "u", "u_err", "domains": […], "reference": {…},
+``{"structure", "form", "cell": {a, b, c (Å), alpha, beta, gamma (degrees), volume (Å³) and *_err, "vectors"}, "origin",
+"independent_errors", "fraction_on_sites",
+"fraction_off_lattice", "species", "antisites", "u", "u_err", "domains": […], "reference": {…},
 "expansion": {…}, "atoms": {…}}`` and, of an analysis, "powder" and "bond" with the constants that these yield;
 positions and vectors in the particle frame, Å, from the box centre. NaN has no place in JSON and is written as null.
 """
@@ -22,6 +23,7 @@ from single_rs.analysis.lattice.expansion import expansion
 from single_rs.analysis.lattice.fit import Domain, Lattice
 from single_rs.base.errors import DataFileError
 from single_rs.crystal.prototypes import Bulk
+from single_rs.io import write_text
 
 __all__ = ["lattice_from_dict", "lattice_to_dict", "read_lattice", "write_lattice"]
 
@@ -64,7 +66,11 @@ def lattice_to_dict(lattice: Lattice) -> dict[str, Any]:
         reference["bulk"] = dataclasses.asdict(lattice.bulk)
     return {
         "structure": lattice.structure,
+        "form": lattice.form,
         "cell": _cell(lattice.parameters, lattice.cell),
+        "independent_errors": None
+        if lattice.independent is None
+        else {k: round(v, 6) for k, v in dataclasses.asdict(lattice.independent).items() if k.endswith("_err")},
         "origin": _numbers(lattice.origin, 8),
         "nearest_neighbour": round(lattice.nearest_neighbour, 6),
         "fraction_on_sites": round(lattice.fraction, 6),
@@ -131,6 +137,10 @@ def lattice_from_dict(content: dict[str, Any]) -> Lattice:
         antisites=number("antisites"),
         u=number("u"),
         u_err=number("u_err"),
+        form=str(content.get("form", "")),
+        independent=None
+        if not content.get("independent_errors")
+        else dataclasses.replace(domains[0].parameters, **content["independent_errors"]),
     )
 
 
@@ -146,8 +156,6 @@ def write_lattice(path: str | os.PathLike[str], lattice: Lattice, more: dict[str
     more
         Further entries of the file, without NaN; `read_lattice` passes over them.
     """
-    from single_rs.io import write_text
-
     # Indented for people, but one row per line for the long lists of atoms.
     content = {**lattice_to_dict(lattice), **(more or {})}
     atoms = content.pop("atoms")

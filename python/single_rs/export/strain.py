@@ -14,20 +14,22 @@ from __future__ import annotations
 import csv
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from single_rs.analysis.model import Particle
 from single_rs.analysis.strain.field import Strain
 from single_rs.analysis.strain.invariants import MEASURES, strain_measures
+from single_rs.analysis.strain.methods import StrainComparison
 from single_rs.analysis.strain.volumes import MAPS, in_box, strain_grid
 from single_rs.base.tensors import COMPONENTS
+from single_rs.export.atoms import file_offset
+from single_rs.io import atomic_text, write_map
+from single_rs.io.table import text_cell
 from single_rs.io.vtk import write_vti
-
-if TYPE_CHECKING:
-    from single_rs.analysis.model import Particle
-    from single_rs.analysis.strain.methods import StrainComparison
+from single_rs.store import layout
 
 __all__ = ["strain_columns", "write_strain", "write_strain_csv"]
 
@@ -82,15 +84,13 @@ def strain_columns(
 
 def write_strain_csv(path: str | os.PathLike[str], columns: dict[str, NDArray[Any]]) -> None:
     """Write columns of one length as a table with a header; values that are not finite become empty cells."""
-    from single_rs.io import atomic_text
-
     texts = []
     for values in columns.values():
         if values.dtype.kind == "f":
             rounded = np.round(values, _DIGITS) + 0.0
             texts.append([f"{v:.{_DIGITS}g}" if np.isfinite(v) else "" for v in rounded])
         else:
-            texts.append([str(v) for v in values])
+            texts.append([text_cell(str(v)) if values.dtype.kind in "US" else str(v) for v in values])
     with atomic_text(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
@@ -107,13 +107,10 @@ def write_strain(folder: str | os.PathLike[str], model: Particle) -> list[Path]:
     model
         Result of `analyze`; volumes are written when it has a box, those of the phases when it was given the map.
     """
-    from single_rs.export.atoms import file_offset
-    from single_rs.io import write_map
-
     if model.strain is None or model.lattice is None:
         return []
     target, x, comparison = Path(folder), model.atoms.positions, model.comparison
-    written = [target / "strain.csv"]
+    written = [target / layout.STRAIN_TABLE]
     offset = file_offset(model.box, model.pixel_size)
     write_strain_csv(written[0], strain_columns(x, model.atoms.symbols, model.strain, comparison, offset))
     if model.box is not None and model.pixel_size is not None:
@@ -121,17 +118,17 @@ def write_strain(folder: str | os.PathLike[str], model: Particle) -> list[Path]:
         table = strain_measures(model.strain).table(model.strain)
         values = np.column_stack([table[name][0] for name in MEASURES])
         first, grid = strain_grid(x, values, box, pixel, model.lattice.nearest_neighbour)
-        written.append(target / "strain.vti")
+        written.append(target / layout.STRAIN_VOLUMES)
         corner = (first[2] * pixel, first[1] * pixel, first[0] * pixel)
         write_vti(written[-1], dict(zip(MEASURES, grid, strict=True)), pixel, corner)
         for name in MAPS:
-            written.append(target / f"strain_{name}.mrc")
+            written.append(target / layout.STRAIN_MAP.format(name=name))
             write_map(written[-1], in_box(grid[MEASURES.index(name)], first, box), pixel)
     if comparison is not None and comparison.phases is not None:
         phases = comparison.phases
-        written.append(target / "gpa.vti")
+        written.append(target / layout.GPA_VOLUMES)
         write_vti(written[-1], phases.maps, phases.pixel_size)
         for name, volume in phases.maps.items():
-            written.append(target / f"gpa_{name}.mrc")
+            written.append(target / layout.GPA_MAP.format(name=name))
             write_map(written[-1], volume, phases.pixel_size)
     return written

@@ -3,7 +3,8 @@
 structure.csv has one row per atom, in the order of atoms.xyz: number (from 0), position (Å from the box centre),
 coordination, generalised coordination, structure by common neighbours (cna) and by templates (ptm; with that of
 surface atoms adopted from the grain: lattice), rmsd of the template, grain (−1 none), rotation against the mean of the
-grain (degrees), kind of surface site, number of the planar fault (−1 none), and layers along the four ⟨111⟩ (letters).
+grain (degrees), kind of surface site, number of the planar fault (−1 none), layers along the four ⟨111⟩ (letters), and
+bond order (`bond_order`: of the atom, averaged over its shell, share of coherent bonds, disorder).
 
 structure.json holds what is one or a few per particle: ``{"atoms", "bond", "structure_types", "sites", "grains",
 "boundaries", "bend", "stacking", "faults", "dislocations", "vacancies", "shape", "units"}``.
@@ -24,6 +25,9 @@ from single_rs.analysis.structure.local import STRUCTURE_NAMES
 from single_rs.analysis.structure.shape import SITES
 from single_rs.analysis.structure.survey import StructureSurvey
 from single_rs.crystal.neighbours import check_positions
+from single_rs.io import write_text
+from single_rs.io.json import write_json
+from single_rs.store import layout
 
 __all__ = ["structure_to_dict", "write_structure"]
 
@@ -32,8 +36,9 @@ _UNITS = (
 )
 _COLUMNS = (
     "atom,x,y,z,coordination,generalised_coordination,cna,ptm,lattice,rmsd,grain,misorientation,site,fault,"
-    "layer_1,layer_2,layer_3,layer_4"
+    "layer_1,layer_2,layer_3,layer_4,q4,q6,q4_mean,q6_mean,coherence,disorder"
 )
+_ORDER = ("q4", "q6", "q4_mean", "q6_mean", "coherence", "disorder")
 
 
 def _plain(value: Any, digits: int = 5) -> Any:
@@ -141,9 +146,6 @@ def write_structure(folder: str | os.PathLike[str], positions: ArrayLike, survey
     survey
         Result of `survey_structure`.
     """
-    from single_rs.io import write_text
-    from single_rs.io.json import write_json
-
     x = check_positions(positions)
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
@@ -159,7 +161,8 @@ def write_structure(folder: str | os.PathLike[str], positions: ArrayLike, survey
         row += [names[local.structure_type[i]], names[match.structure_type[i]], names[match.site_type[i]]]
         row += [f"{match.rmsd[i]:.4f}", str(survey.grains.label[i]), f"{turn[i]:.3f}"]
         row += [SITES[survey.sites[i]] if survey.sites[i] >= 0 else "unknown", str(fault[i]), *layers]
+        row += [f"{getattr(survey.order, name)[i]:.4f}" for name in _ORDER]
         lines.append(",".join(row))
-    write_text(target / "structure.csv", "\n".join(lines) + "\n")
-    write_json(target / "structure.json", structure_to_dict(survey))
-    return [target / "structure.csv", target / "structure.json"]
+    write_text(target / layout.STRUCTURE_TABLE, "\n".join(lines) + "\n")
+    write_json(target / layout.STRUCTURE, structure_to_dict(survey))
+    return [target / layout.STRUCTURE_TABLE, target / layout.STRUCTURE]

@@ -1,4 +1,4 @@
-"""The frames of one particle as the kernels want them: time blocks, packed spectra, weights, poses."""
+"""The frames of one particle as the kernels take them: time blocks, packed spectra, weights, poses."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from single_rs import _core
 from single_rs.base.errors import InputError
+from single_rs.base.sampling import HALVES_BLOCKS, block_edges
 from single_rs.records import CleanStack
 
 __all__ = ["FrameSet", "PosedFrames", "TimeBlocks", "shell_of", "time_blocks"]
 
 MASK_MARGIN = 3.0  # Å beyond the ball of equal variance: corners of the particle stick out of it
 MASK_EDGE = 2.0  # Å, soft edge of the mask
-HALVES_BLOCKS = 4  # blocks come in multiples of this: as many for each half, an even number
 FOLDS = 4  # of each half: what a frame is compared with is made of three quarters of its half
 
 
@@ -52,8 +52,8 @@ def time_blocks(frames: NDArray[np.int64], length: int, guard: int) -> TimeBlock
     n = len(frames)
     if n < 10 * HALVES_BLOCKS:
         raise InputError(f"the stack has {n} frames; at least {10 * HALVES_BLOCKS} are needed for two half sets")
-    count = HALVES_BLOCKS * max(1, round(n / (HALVES_BLOCKS * length)))
-    edges = np.rint(np.linspace(0, n, count + 1)).astype(int)
+    edges = block_edges(n, length)
+    count = len(edges) - 1
     stretch = np.repeat(np.arange(count), np.diff(edges))
     from_start = np.arange(n) - edges[stretch]
     from_end = edges[stretch + 1] - 1 - np.arange(n)
@@ -107,7 +107,7 @@ class FrameSet:
         The m frequencies.
     weights
         (m,) 1/σ² of each frequency, 0 where graphene was removed.
-    gain
+    frame_weight
         (n,) factor on `weights` of each frame: inverse relative noise, 0 for bad frames.
     centres
         (n, 2) px, particle's centre from the box centre that the phases refer to.
@@ -118,7 +118,7 @@ class FrameSet:
     spectra: NDArray[np.complex64]
     plane: _core.HalfPlane
     weights: NDArray[np.float32]
-    gain: NDArray[np.float32]
+    frame_weight: NDArray[np.float32]
     centres: NDArray[np.float64]
     pixel_size: float
 
@@ -147,14 +147,15 @@ class FrameSet:
             shell_of(shortest, size, clean.pixel_size),
         )
         spectra = plane.pack(images, np.ascontiguousarray(residual, np.float32), radius, edge)
-        # The noise and the graphene mask are told on the grid of the whole box.
+        # The noise and the graphene mask are given on the grid of the whole box.
         whole = clean.images.shape[-1]
         k = plane.frequencies() * (whole / size)
         row, column = (np.rint(k[:, i]).astype(int) for i in (1, 0))
         noise = np.interp(np.hypot(k[:, 0], k[:, 1]), np.arange(len(clean.noise)), clean.noise)
         weights = clean.weights[row % whole, column] / noise
-        gain = np.where(clean.bad[select], 0.0, 1.0 / clean.frame_noise[select])
-        return cls(spectra, plane, weights.astype(np.float32), gain.astype(np.float32), centres, clean.pixel_size)
+        frame_weight = np.where(clean.bad[select], 0.0, 1.0 / clean.frame_noise[select])
+        factors = weights.astype(np.float32), frame_weight.astype(np.float32)
+        return cls(spectra, plane, *factors, centres, clean.pixel_size)
 
     @property
     def size(self) -> int:
@@ -189,7 +190,7 @@ class FrameSet:
             np.ascontiguousarray(self.spectra[select]),
             self.plane,
             self.weights,
-            self.gain[select],
+            self.frame_weight[select],
             self.centres[select],
             self.pixel_size,
         )

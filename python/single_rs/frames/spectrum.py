@@ -17,7 +17,7 @@ def rfft_shells(size: int) -> NDArray[np.intp]:
     """Shell round(|k|) of every coefficient of the (size, size // 2 + 1) rfft2 grid."""
     ky = np.fft.fftfreq(size) * size
     kx = np.arange(size // 2 + 1)
-    return np.rint(np.hypot(ky[:, None], kx)).astype(np.intp)
+    return np.asarray(np.rint(np.hypot(ky[:, None], kx)).astype(np.intp))
 
 
 def shell_mean(
@@ -46,13 +46,13 @@ def shell_mean(
 def radius_map(size: int, centre: tuple[float, float] = (0.0, 0.0)) -> NDArray[np.float32]:
     """Distance in pixels of every pixel of a (size, size) box from size // 2 + centre, centre = (x, y)."""
     axis = np.arange(size, dtype=np.float32) - size // 2
-    return np.hypot(axis[:, None] - np.float32(centre[1]), axis[None, :] - np.float32(centre[0]))
+    return np.asarray(np.hypot(axis[:, None] - np.float32(centre[1]), axis[None, :] - np.float32(centre[0])))
 
 
 def disc(distance: NDArray[np.floating], radius: float, soft: float) -> NDArray[np.float32]:
     """Disc of `radius` pixels whose edge falls as a cosine from 1 to 0 over `soft` pixels outwards."""
     ramp = np.clip((distance - radius) / soft, 0.0, 1.0)
-    return (0.5 + 0.5 * np.cos(np.pi * ramp)).astype(np.float32)
+    return np.asarray((0.5 + 0.5 * np.cos(np.pi * ramp)).astype(np.float32))
 
 
 def annulus(distance: NDArray[np.floating], radius: float, soft: float) -> NDArray[np.float32]:
@@ -60,4 +60,4 @@ def annulus(distance: NDArray[np.floating], radius: float, soft: float) -> NDArr
     size = distance.shape[0]
     step = np.minimum(np.arange(size) + 0.5, size - 0.5 - np.arange(size))
     taper = 0.5 - 0.5 * np.cos(np.pi * np.clip(step / soft, 0.0, 1.0))
-    return ((1.0 - disc(distance, radius, soft)) * taper[:, None] * taper[None, :]).astype(np.float32)
+    return np.asarray(((1.0 - disc(distance, radius, soft)) * taper[:, None] * taper[None, :]).astype(np.float32))

@@ -9,11 +9,12 @@ interpolation, whose kernel multiplies the map by sinc²(x/(PAD·N·pixel)) alon
 from __future__ import annotations
 
 import functools
-import os
 
 import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
+
+from single_rs import _core
 
 __all__ = [
     "PAD",
@@ -28,8 +29,6 @@ __all__ = [
 ]
 
 PAD = 2  # Fourier grid steps per image frequency: keeps the trilinear kernel's aliases out of the box
-
-WORKERS = int(os.environ.get("RAYON_NUM_THREADS", 0)) or -1  # the transforms use as many threads as the kernels
 
 
 def grid_size(max_shell: int) -> int:
@@ -55,7 +54,7 @@ def ball_mask(size: int, radius: float, edge: float) -> NDArray[np.float32]:
     """(z, y, x) mask: 1 within `radius` voxels of the centre, 0 beyond `radius + edge`, half a cosine between."""
     x = np.arange(size, dtype=np.float32) - size // 2
     r = np.sqrt(x[:, None, None] ** 2 + x[None, :, None] ** 2 + x[None, None, :] ** 2)
-    return (0.5 + 0.5 * np.cos(np.pi * np.clip((r - radius) / edge, 0, 1))).astype(np.float32)
+    return np.asarray((0.5 + 0.5 * np.cos(np.pi * np.clip((r - radius) / edge, 0, 1))).astype(np.float32))
 
 
 def map_from_sums(
@@ -83,9 +82,9 @@ def map_from_sums(
     for _ in range(2):  # z, y
         spectrum = np.zeros((padded, *volume.shape[1:]), np.complex64)
         spectrum[index] = volume * centre.conj()[:, None, None]
-        volume = scipy.fft.ifft(spectrum, axis=0, overwrite_x=True, workers=WORKERS)[:size].swapaxes(0, 1)
+        volume = scipy.fft.ifft(spectrum, axis=0, overwrite_x=True, workers=_core.threads())[:size].swapaxes(0, 1)
     volume = volume * centre[reach:].conj()
-    return _divide_by_kernel(scipy.fft.irfft(volume, padded, axis=2, workers=WORKERS)[:, :, :size])
+    return _divide_by_kernel(scipy.fft.irfft(volume, padded, axis=2, workers=_core.threads())[:, :, :size])
 
 
 def fourier_volume(map: NDArray[np.float32], reach: int) -> NDArray[np.complex64]:
@@ -99,10 +98,10 @@ def transformed(map: NDArray[np.float32], reach: int) -> NDArray[np.complex64]:
     padded = PAD * size
     index, centre = _axis(reach, size)
     # Axis by axis, so that after each only the frequencies within reach are kept.
-    volume = scipy.fft.rfft(np.asarray(map, np.float32), padded, axis=2, workers=WORKERS)[:, :, : reach + 1]
+    volume = scipy.fft.rfft(np.asarray(map, np.float32), padded, axis=2, workers=_core.threads())[:, :, : reach + 1]
     volume = volume * centre[reach:]
     for _ in range(2):  # y, z
-        volume = scipy.fft.fft(volume.swapaxes(0, 1), padded, axis=0, workers=WORKERS)[index]
+        volume = scipy.fft.fft(volume.swapaxes(0, 1), padded, axis=0, workers=_core.threads())[index]
         volume *= centre[:, None, None]
     return np.ascontiguousarray(volume)
 
@@ -118,7 +117,7 @@ def shell_index(reach: int) -> NDArray[np.intp]:
     """Shell of each value of a volume, in grid steps, rounded: (2K+1, 2K+1, K+1), not to be written to."""
     q = np.arange(-reach, reach + 1, dtype=np.float32) ** 2
     x = np.arange(reach + 1, dtype=np.float32) ** 2
-    shells = np.rint(np.sqrt(q[:, None, None] + q[None, :, None] + x[None, None, :])).astype(np.intp)
+    shells: NDArray[np.intp] = np.rint(np.sqrt(q[:, None, None] + q[None, :, None] + x[None, None, :])).astype(np.intp)
     shells.setflags(write=False)
     return shells
 
@@ -129,4 +128,4 @@ def shell_correlation(a: NDArray[np.complex64], b: NDArray[np.complex64]) -> NDA
     flat = shells.ravel()
     cross = np.bincount(flat, (a.real * b.real + a.imag * b.imag).ravel().astype(np.float64))
     power = [np.bincount(flat, (v.real**2 + v.imag**2).ravel().astype(np.float64)) for v in (a, b)]
-    return cross / np.maximum(np.sqrt(power[0] * power[1]), 1e-30)
+    return np.asarray(cross / np.maximum(np.sqrt(power[0] * power[1]), 1e-30))

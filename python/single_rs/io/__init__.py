@@ -8,7 +8,15 @@ Poses and tracks in STAR files are `star`, volumes for ParaView `vtk`, results f
 
 from __future__ import annotations
 
-from single_rs.io.atomic import atomic, atomic_text, writable_folder, write_text
+from single_rs.io.atomic import (
+    atomic,
+    atomic_text,
+    remove_partials,
+    require_space,
+    writable_folder,
+    write_array,
+    write_text,
+)
 from single_rs.io.movie import Movie, open_movie
 from single_rs.io.mrc import read_map, write_map
 from single_rs.io.stack import read_stack, write_stack
@@ -20,7 +28,10 @@ __all__ = [
     "open_movie",
     "read_map",
     "read_stack",
+    "remove_partials",
+    "require_space",
     "writable_folder",
+    "write_array",
     "write_map",
     "write_stack",
     "write_text",

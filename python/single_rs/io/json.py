@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from single_rs.base.errors import DataFileError
 from single_rs.io.atomic import write_text
 
 __all__ = ["number", "read_json", "write_json"]
+
+SURROGATE = re.compile("[\ud800-\udfff]")  # how Python holds bytes of a name that are not UTF-8
 
 
 def write_json(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None:
@@ -31,7 +34,10 @@ def write_json(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None
     DataFileError
         When the file cannot be written.
     """
-    write_text(path, json.dumps(_plain(content), indent=1, ensure_ascii=False) + "\n")
+    text = json.dumps(_plain(content), indent=1, ensure_ascii=False)
+    if SURROGATE.search(text):
+        text = json.dumps(_plain(content), indent=1)  # a file name that is not UTF-8: escaped, it comes back as it was
+    write_text(path, text + "\n")
 
 
 def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -49,7 +55,7 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataFileError(f"{path} cannot be read: {error}; make it anew") from None
     if not isinstance(content, dict):
         raise DataFileError(f"{path} holds a {type(content).__name__}; a JSON object is needed")

@@ -16,14 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from single_rs.base.errors import DataFileError, InputError
-from single_rs.io.mrc import check_pixel_size
+from single_rs.io.folder import FolderSource
+from single_rs.io.formats import open_source
+from single_rs.io.pixels import check_pixel_size, unlikely_pixel
 from single_rs.io.source import FrameSource
 
 __all__ = ["Movie", "open_movie"]
 
+HASHED_BLOCK = 64  # frames read at a time for the hash alone
 CHECKED_FRAMES = 8  # looked at on opening; the others when they are read
-HASHED_FRAMES = 64  # spread evenly; tells any two recordings apart at the cost of reading some 10 MB
-LARGEST_ASPECT = 4  # frames longer than this are more likely wrong axes than a strip detector
+LARGEST_ASPECT = 4  # frames longer than this may be wrong axes or a strip of a detector
 PIXEL_TOLERANCE = 0.01  # relative; more between option and header is worth a warning
 
 log = logging.getLogger(__name__)
@@ -33,6 +35,7 @@ class _ArraySource:
     """Frames of a NumPy array."""
 
     pixel_size: float | None = None
+    pixel_aspect: float = 1.0
 
     def __init__(self, array: NDArray[Any]) -> None:
         self._array = array
@@ -65,6 +68,7 @@ class Movie:
         self.shape = source.shape
         self.dtype = source.dtype.newbyteorder("=")
         self.pixel_size = check_pixel_size(pixel_size)
+        self._hash, self._hashed = hashlib.sha256(f"{self.shape}{self.dtype}".encode()), 0
         self._check_values()
 
     @classmethod
@@ -137,18 +141,23 @@ class Movie:
             for i, image in enumerate(block):
                 if not np.isfinite(image.sum(dtype=np.float64)):
                     raise DataFileError(f"{self.name}: frame {start + i} holds NaN or infinite values; remove it")
+        if start <= self._hashed < stop:
+            self._hash.update(np.ascontiguousarray(block[self._hashed - start :]).data)
+            self._hashed = stop
         return block
 
     def frame(self, index: int) -> NDArray[np.float32]:
         """Return one frame, (y, x) float32, a copy."""
         return np.array(self.read(index, index + 1)[0], np.float32)
 
-    def checksum(self) -> str:
-        """Return a SHA-256 of shape, type and 64 frames spread evenly: enough to know the input again."""
-        digest = hashlib.sha256(f"{self.shape}{self.dtype}".encode())
-        for i in _spread(len(self), HASHED_FRAMES):
-            digest.update(self.read(i, i + 1).tobytes())
-        return digest.hexdigest()
+    def content(self) -> str:
+        """Return the SHA-256 of type, shape and all pixels.
+
+        Frames that were read in their order are hashed by then; the others are read now.
+        """
+        for start in range(self._hashed, len(self), HASHED_BLOCK):
+            self.read(start, min(start + HASHED_BLOCK, len(self)))
+        return self._hash.hexdigest()
 
     def _check_values(self) -> None:
         if self.dtype.kind not in "iufb":
@@ -162,16 +171,19 @@ def _spread(n: int, count: int) -> list[int]:
     return sorted({int(i) for i in np.linspace(0, n - 1, min(n, count)).round()})
 
 
-def open_movie(path: str | os.PathLike[str], pixel_size: float | None = None) -> Movie:
+def open_movie(path: str | os.PathLike[str], pixel_size: float | None = None, axis: int | None = None) -> Movie:
     """Open a movie without loading it.
 
     Parameters
     ----------
     path
-        MRC/MRCS (memory-mapped), TIFF and EER, DM3/DM4/SER/EMD and others through rosettasciio (extra ``io``), or a
-        folder of single frames, taken in natural order (``f2`` before ``f10``).
+        MRC/MRCS (memory-mapped; also ``.mrc.gz``), TIFF and EER, DM3/DM4/SER/EMD and others through rosettasciio (extra
+        ``io``), or a folder of files with one frame or some each, taken in the order of the numbers in their names.
     pixel_size
         Å; wins over the header. ``None`` takes it from the header.
+    axis
+        Which axis of the file's array, 0, 1 or 2, is time. ``None`` lets the format and its units tell, which is the
+        first one in most.
 
     Returns
     -------
@@ -181,39 +193,51 @@ def open_movie(path: str | os.PathLike[str], pixel_size: float | None = None) ->
     Raises
     ------
     InputError
-        No pixel size anywhere, one frame only, wrong axes.
+        No pixel size anywhere, or one that cannot be true; one frame only; colour, spectra or volumes.
     DataFileError
         Missing, truncated, unknown or broken file, NaN values.
     """
-    from single_rs.io.formats import open_source
-
     path = Path(path)
-    source = open_source(path)
-    _check_shape(path, source.shape)
-    if pixel_size is None:
-        pixel_size = source.pixel_size
-    elif source.pixel_size is not None and abs(source.pixel_size / check_pixel_size(pixel_size) - 1) > PIXEL_TOLERANCE:
-        log.warning(
-            "%s says %.4g Å per pixel, the option %.4g Å; the option is used", path, source.pixel_size, pixel_size
-        )
-    if pixel_size is None:
+    if axis is not None and axis not in range(-3, 3):
+        raise InputError(f"axis is {axis}; 0, 1 or 2 is accepted, the axis of the array in {path} that is time")
+    if path.is_dir() and axis is not None:
+        raise InputError(f"{path} is a folder, each file of which holds whole frames; --axis is for single files")
+    source = FolderSource(path) if path.is_dir() else open_source(path, axis)
+    _check_shape(path, source.shape, axis)
+    return Movie(source, _pixel_size(path, source, pixel_size), path)
+
+
+def _pixel_size(path: Path, source: FrameSource, given: float | None) -> float:
+    """Return the pixel size in Å: the option, or that of the header if it can be true."""
+    header = source.pixel_size
+    if given is not None:
+        value = check_pixel_size(given)
+        if header is not None and abs(header / value - 1) > PIXEL_TOLERANCE:
+            log.warning("%s says %.4g Å per pixel, the option %.4g Å; the option is used", path, header, value)
+        return value
+    if header is None:
         raise InputError(f"{path} does not say its pixel size; give it in Å, e.g. --pixel-size 0.358")
-    return Movie(source, pixel_size, path)
+    if problem := unlikely_pixel(header):
+        raise InputError(f"{path} says {problem}; give it with --pixel-size")
+    if abs(source.pixel_aspect - 1) > PIXEL_TOLERANCE:
+        raise InputError(
+            f"{path} says pixels of {header:.4g} × {header * source.pixel_aspect:.4g} Å; square ones are needed: "
+            "resample it, or give --pixel-size if the header is wrong"
+        )
+    return header
 
 
-def _check_shape(path: Path, shape: tuple[int, int, int]) -> None:
-    """Refuse single frames and axes that are not (frame, y, x)."""
+def _check_shape(path: Path, shape: tuple[int, int, int], axis: int | None) -> None:
+    """Refuse single frames; warn of axes that look like those of another order."""
     n, y, x = shape
     if min(shape) < 1:
         raise DataFileError(f"{path} is empty: shape {shape} (frames, y, x)")
     if n < 2:
         raise InputError(f"{path} has one frame of {y} × {x}; a movie needs at least 2 (usually thousands)")
-    # Detectors are square or nearly so; a movie that is square in (frame, y) or (frame, x) only was saved transposed.
-    transposed = y != x and n in (y, x)
-    if transposed or max(x, y) > LARGEST_ASPECT * min(x, y):
-        axis = "last" if n == y or (n != x and x > y) else "second"
-        order = "(2, 0, 1)" if axis == "last" else "(1, 0, 2)"
-        raise InputError(
-            f"{path} has shape {shape}, read as (frame, y, x); its {axis} axis looks like the frames: "
-            f"transpose it with numpy.transpose(data, {order}) and save it again"
-        )
+    # Detectors are square or nearly so; a movie that is square in (frame, y) or (frame, x) only may be transposed.
+    if axis is None and ((y != x and n in (y, x)) or max(x, y) > LARGEST_ASPECT * min(x, y)):
+        other = 2 if n == y or (n != x and x > y) else 1
+        log.warning(
+            "%s is read as %d frames of %d × %d; if its axis of %d is time, give --axis %d", path, n, y, x,
+            shape[other], other,
+        )  # fmt: skip

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from single_rs.base.errors import DataFileError, InputError
-from single_rs.io.atomic import atomic
+from single_rs.io.atomic import atomic_binary
 
 __all__ = ["read_vti", "write_vti"]
 
@@ -92,7 +92,7 @@ def write_vti(
         '  <AppendedData encoding="raw">',
         "   _",
     ]
-    with atomic(path) as temporary, open(temporary, "wb") as file:
+    with atomic_binary(path) as file:
         file.write("\n".join(head).encode("ascii"))
         for blob in blobs:
             file.write(blob)

@@ -18,6 +18,7 @@ from single_rs.export.dft import write_poscar
 from single_rs.io import atomic
 from single_rs.io.json import write_json
 from single_rs.ligands.place import LigandModel
+from single_rs.store import layout
 
 __all__ = ["write_ligands"]
 
@@ -49,7 +50,7 @@ def write_ligands(
     if frame is not None:
         everything.info |= {"box": frame[0], "pixel_size": frame[1]}
     alone = AseAtoms(list(model.molecule.symbols), positions=model.molecule.positions)
-    written = [folder / "ligands.xyz", folder / "molecule.xyz", folder / "ligands.json"]
+    written = [folder / name for name in (layout.LIGANDS, layout.MOLECULE, layout.LIGAND_RECORD)]
     for path, atoms in zip(written, (everything, alone), strict=False):
         with atomic(path) as temporary:
             write(temporary, atoms, format="extxyz")
@@ -64,4 +65,4 @@ def write_ligands(
     write_json(written[2], content)
     zero = np.zeros(len(model.atoms), dtype=np.int64)
     particle = Particle(model.atoms, zero, zero, zero.astype(bool))
-    return written + write_poscar(folder / "POSCAR", particle, vacuum)
+    return written + write_poscar(folder / layout.POSCAR, particle, vacuum)

@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 
 from single_rs import _core
+from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import InputError
+from single_rs.base.memory_limit import movie_memory, require_memory
 from single_rs.base.progress import Progress
 from single_rs.base.settings import Settings, setting
 from single_rs.io.motion import read_motion, write_motion
@@ -50,6 +52,7 @@ class MotionConfig(Settings):
     bad_frame_sigma: float = setting(8.0, "deviation that makes a frame bad", "standard deviations", gt=0)
 
 
+@single_blas_thread()
 def correct_motion(movie: Any, config: MotionConfig | None = None, progress: Progress | None = None) -> Motion:
     """Find drift, local shifts, bad frames and bad pixels of a movie.
 
@@ -77,6 +80,7 @@ def correct_motion(movie: Any, config: MotionConfig | None = None, progress: Pro
     n, ny, nx = movie.shape
     if n < 1 or min(ny, nx) < 16:
         raise InputError(f"movie has shape {(n, ny, nx)}; at least 1 frame of 16 x 16 px is needed")
+    require_memory(f"a movie of {ny} × {nx} px", movie_memory(ny, nx))
     report = survey(movie, config.bad_pixel_sigma, config.bad_frame_sigma, progress)
     reasons = report.reasons
     good = reasons == ""

@@ -96,7 +96,7 @@ def band_index(size: int, band: Band) -> np.ndarray:
     k = frequencies(size, index)
     radius = np.hypot(k[:, 0], k[:, 1])
     keep = (radius >= max(band.low, 2.5 / size)) & (radius <= band.high) & ((k[:, 0] > 0) | (k[:, 1] > 0))
-    return index[keep].astype(np.uint32)
+    return np.asarray(index[keep].astype(np.uint32))
 
 
 def best(rank: np.ndarray, kept: int) -> np.ndarray:

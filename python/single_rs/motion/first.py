@@ -38,7 +38,7 @@ CHUNK = 32
 SAMPLES = 16
 """Chunks, spread over the movie, from which the coefficients of the first trajectory are chosen."""
 ODD_VELOCITY = 0.2
-"""Disagreement of a chunk's velocity, px/frame, above which it is not believed."""
+"""Disagreement of a chunk's velocity, px/frame, above which it is rejected."""
 LEAST_CLARITY = 3.0
 """Height of the velocity's maximum in standard deviations of chance, mean over chunks, that makes a first trajectory;
 movies of shot noise have 2.0 at most."""
@@ -104,7 +104,7 @@ def _aligned_mean(x: np.ndarray, shifts: np.ndarray, k: np.ndarray) -> np.ndarra
     total, power = np.zeros((1, x.shape[1]), np.complex128), np.zeros((1, x.shape[1]))
     ones = np.ones(len(x))
     _core.motion_accumulate_reference(x[:, None], np.ascontiguousarray(shifts), k[None], ones, total, power)
-    return (total[0] / len(x)).astype(np.complex64)
+    return np.asarray((total[0] / len(x)).astype(np.complex64))
 
 
 def _clarity(samples: list[tuple[np.ndarray, np.ndarray]], k: np.ndarray, band: Band) -> float:

@@ -17,7 +17,7 @@ WIDTHS = (0.03, 0.1, 0.3, 1.0, 3.0)
 HELD_OUT = 16
 """Length of the alternating time blocks, frames: longer than the correlation of shot noise, shorter than drift."""
 GAIN = 15.0
-"""Held-out log-likelihood (nats) that local shifts must gain before they are believed."""
+"""Held-out log-likelihood (nats) by which local shifts must improve the fit to be accepted."""
 KNOT_FRAMES = 150
 """Frames per piece of the time dependence."""
 
@@ -80,4 +80,4 @@ def local_shifts(gradient: np.ndarray, information: np.ndarray, centres: np.ndar
         return zero
     matrix = parts[0][0] + parts[1][0] + np.eye(size) / WIDTHS[best] ** 2
     c = np.linalg.solve(matrix, parts[0][1] + parts[1][1]).reshape(hats.shape[1], poly.shape[1], 2)
-    return np.einsum("ta,jp,apc->tjc", hats, poly, c)
+    return np.asarray(np.einsum("ta,jp,apc->tjc", hats, poly, c))

@@ -165,7 +165,7 @@ def bad_frames(statistics: np.ndarray, sigma: float) -> np.ndarray:
     """Reasons (n,) str per frame from (n, 4) statistics: mean, variance, x and y neighbour correlation."""
     n = len(statistics)
     reasons = np.full(n, "", dtype="U24")
-    mean, variance = statistics[:, 0], statistics[:, 1]
+    mean, variance, along_x, along_y = statistics.T
     level, spread = float(np.median(mean)), float(np.sqrt(max(np.median(variance), 0.0)))
     # Variance over mean is 1 for counts at any dose; data around zero have no such ratio.
     counted = level > 0.2 * spread**2 or level > spread
@@ -178,8 +178,8 @@ def bad_frames(statistics: np.ndarray, sigma: float) -> np.ndarray:
         return (np.abs(deviation) > sigma * scale) & (np.abs(deviation) > change), deviation
 
     for name, values, change in (
-        ("y correlation", statistics[:, 3], 0.1),
-        ("x correlation", statistics[:, 2], 0.1),
+        ("y correlation", along_y, 0.1),
+        ("x correlation", along_x, 0.1),
         ("variance", dispersion, 0.25 * float(np.median(dispersion))),
     ):
         reasons[outlier(values, change)[0]] = name

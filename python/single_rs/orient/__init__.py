@@ -2,9 +2,9 @@
 
 Rotation R: x_lab = R · x_particle, the beam along lab z. The default engine indexes the lattice's spots in single
 frames, pools neighbouring frames by a hidden Markov model, breaks the lattice's symmetry with held-out models and
-polishes (`engine`). ``engine = "free"`` does the same from the intensity that the frames' power spectra make up
-themselves, and from the lattice that this shows or from a map: it is told no lattice (`intensity`, `patterson`,
-`first_map`), and is tried by itself where the lattice leaves a particle in two minds (`agreement`).
+polishes (`engine`). ``engine = "lattice-free"`` does the same from the intensity that the frames' power spectra make up
+themselves, and from the lattice that this shows or from a map: it is given no lattice (`intensity`, `patterson`,
+`first_map`), and is tried automatically where the lattice engine leaves the poses ambiguous (`agreement`).
 ``engine = "climb"`` is the published method, a stochastic hill climb in alternation with reconstruction (`climb`;
 Reboul et al., Science Advances 7, eabe6679 (2021), doi:10.1126/sciadv.abe6679). All solve the two half sets apart from
 the first step on.
@@ -16,12 +16,12 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 
-import numpy as np
-
-from single_rs.base.errors import ConvergenceError, InputError
-from single_rs.orient.agreement import better_of, jump_share, seems_divided
+from single_rs.base.blas import single_blas_thread
+from single_rs.base.errors import ConvergenceError
+from single_rs.base.memory_limit import require_memory, stack_memory
+from single_rs.orient.agreement import better_of, has_pose_ambiguity
 from single_rs.orient.config import OrientConfig
-from single_rs.orient.halves.engine import solve_from_states
+from single_rs.orient.halves.engine import solve_from_candidates
 from single_rs.orient.indexing.intensity import PROMISING
 from single_rs.records import CleanStack, Poses
 
@@ -30,6 +30,7 @@ __all__ = ["OrientConfig", "find_poses"]
 log = logging.getLogger(__name__)
 
 
+@single_blas_thread()
 def find_poses(
     clean: CleanStack,
     element: str,
@@ -60,27 +61,24 @@ def find_poses(
     Raises
     ------
     InputError
-        Too few frames, not a stack of square images, or an element without a known lattice.
+        Too few frames, an element without a known lattice, or more memory than `memory_limit` allows.
     """
     config = config or OrientConfig()
-    n = len(clean.images)
-    if clean.images.ndim != 3 or clean.images.shape[1] != clean.images.shape[2]:
-        raise InputError(f"images have shape {clean.images.shape}; (n, y, x) with y = x is needed")
-    if not np.isfinite(clean.images).all():
-        raise InputError("the images hold NaN or infinite values; repair or drop those frames")
-    if len(clean.offsets) != n or len(clean.frame_noise) != n:
-        raise InputError(f"{n} images come with {len(clean.offsets)} offsets and {len(clean.frame_noise)} noise levels")
+    n, box = clean.images.shape[:2]
+    require_memory(f"a stack of {n:,} frames of {box} px", stack_memory(n, box))
     if config.engine == "climb":
-        return solve_from_states(clean, element, config, progress, seed=seed)
-    poses = solve_from_states(clean, element, config, progress)
-    if config.second_start == "never" or (config.second_start == "doubtful" and not seems_divided(poses)):
+        return solve_from_candidates(clean, element, config, progress, seed=seed)
+    poses = solve_from_candidates(clean, element, config, progress)
+    if config.fallback_engine == "never" or (config.fallback_engine == "doubtful" and not has_pose_ambiguity(poses)):
         return poses
-    other = replace(config, engine="free" if config.engine == "lattice" else "lattice")
-    log.info("%.0f %% of the steps are jumps; second start: %s", 100 * (jump_share(poses) or 0), other.engine)
-    # Asked for, the other start is followed wherever it leads; else only where it found something.
-    least = PROMISING if config.second_start == "doubtful" else -1.0
+    other = replace(config, engine="lattice-free" if config.engine == "lattice" else "lattice")
+    log.info(
+        "%.0f %% of the steps are jumps; fallback engine: %s", 100 * (poses.diagnostics.jump_share or 0), other.engine
+    )
+    # On request the other engine is always run to its end; else only where its start shows order.
+    least = PROMISING if config.fallback_engine == "doubtful" else -1.0
     try:
-        return better_of(poses, solve_from_states(clean, element, other, progress, least))
+        return better_of(poses, solve_from_candidates(clean, element, other, progress, least))
     except ConvergenceError as error:
-        log.info("the %s start found nothing: %s", other.engine, error)
+        log.info("the %s engine found nothing: %s", other.engine, error)
         return poses

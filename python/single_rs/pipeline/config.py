@@ -12,22 +12,20 @@ import functools
 import importlib
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from single_rs.analysis.strain import PRESETS, StrainConfig
+from single_rs.atoms import TraceConfig
+from single_rs.background import BackgroundConfig
 from single_rs.base.errors import InputError
 from single_rs.base.settings import Settings, setting
-from single_rs.base.settings_text import load_settings
+from single_rs.base.settings_text import load_settings, settings_from_dict
 from single_rs.export.dft.settings import DftSettings
-
-if TYPE_CHECKING:
-    from single_rs.analysis.strain import StrainConfig
-    from single_rs.atoms import TraceConfig
-    from single_rs.background import BackgroundConfig
-    from single_rs.motion import MotionConfig
-    from single_rs.orient import OrientConfig
-    from single_rs.reconstruction.fourier import ReconstructConfig
-    from single_rs.refine import RefineConfig
-    from single_rs.track import TrackConfig
+from single_rs.motion import MotionConfig
+from single_rs.orient import OrientConfig
+from single_rs.reconstruction.fourier import ReconstructConfig
+from single_rs.refine import RefineConfig
+from single_rs.track import TrackConfig
 
 __all__ = [
     "STAGES",
@@ -65,7 +63,7 @@ class LatticeConfig(Settings):
     structure: str | None = setting(
         None,
         "Lattice type; the best of all when not given.",
-        choices=("fcc", "bcc", "hcp", "diamond", "rocksalt", "zincblende", "wurtzite"),
+        choices=("fcc", "bcc", "hcp", "diamond", "rocksalt", "zincblende", "wurtzite", "fluorite"),
     )
 
 
@@ -145,8 +143,10 @@ class Config(Settings):
     validate: ValidateConfig = dataclasses.field(default_factory=functools.partial(_default, "validate"))
 
 
-def load_config(path: str | os.PathLike[str] | None = None, overrides: Mapping[str, str] | None = None) -> Config:
-    """Return the settings of the pipeline: defaults, then a TOML file, then flags.
+def load_config(
+    path: str | os.PathLike[str] | None = None, overrides: Mapping[str, str] | None = None, preset: str | None = None
+) -> Config:
+    """Return the settings of the pipeline: defaults, then a preset, then a TOML file, then flags.
 
     Parameters
     ----------
@@ -154,12 +154,17 @@ def load_config(path: str | os.PathLike[str] | None = None, overrides: Mapping[s
         TOML file with one table per stage; ``None`` for the defaults.
     overrides
         ``{"orient.resolution": "0.8"}``: values as typed on the command line.
+    preset
+        Definitions of a publication, "kim2020": those of its strain and surface.
 
     Raises
     ------
     InputError
-        Unknown stage or setting (the nearest known one is named), wrong type, value out of bounds.
+        Unknown preset, stage or setting (the nearest known one is named), wrong type, value out of bounds.
     DataFileError
         The file is missing or not TOML.
     """
-    return load_settings(Config(), path, overrides)
+    if preset is not None and preset not in PRESETS:
+        raise InputError(f"--as is {preset!r}; accepted: {', '.join(PRESETS)}")
+    chosen = Config() if preset is None else settings_from_dict(Config(), {"strain": PRESETS[preset]}, "")
+    return load_settings(chosen, path, overrides)

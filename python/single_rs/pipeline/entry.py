@@ -1,4 +1,4 @@
-"""The whole road: a movie in, atoms out; only the calls, in their order.
+"""The whole pipeline: a movie in, atoms out; only the calls, in their order.
 
 movie → motion → tracks → stacks → per particle (background → poses → maps → atoms → lattice, strain → files, verdict)
 → report. Every stage is recorded in ``run.json``; a run that was stopped goes on where it was.
@@ -6,29 +6,38 @@ movie → motion → tracks → stacks → per particle (background → poses �
 
 from __future__ import annotations
 
-import itertools
+import hashlib
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from single_rs.base.errors import NoParticleError
+import numpy as np
+
+from single_rs.base.blas import single_blas_thread
+from single_rs.base.errors import InputError, NoParticleError
 from single_rs.base.progress import Progress
 from single_rs.base.settings_text import settings_to_dict
+from single_rs.base.stop import at_stop
 from single_rs.crystal.material import check_material
-from single_rs.io import Movie, open_movie, writable_folder, write_stack
-from single_rs.io.star import read_tracks, write_frames
+from single_rs.io import Movie, open_movie
+from single_rs.io.atomic import require_space
+from single_rs.io.star import read_tracks
 from single_rs.pipeline import stages
 from single_rs.pipeline.config import Config
+from single_rs.pipeline.job import Job
 from single_rs.pipeline.material import with_material
 from single_rs.pipeline.particle import ParticleResult, solve_particle
-from single_rs.pipeline.record import RunLog, file_log, stage_key
-from single_rs.records import ParticleStack
-from single_rs.store.layout import MOTION_FILES, STACK, STACK_FRAMES, TRACK_FILE, particle_folder
+from single_rs.pipeline.record import RunLog, file_log, now, stage_key, versions
+from single_rs.records import Motion, ParticleStack, Track
+from single_rs.store import layout
+from single_rs.store.folder import open_folder
+from single_rs.store.inputs import InputRecord, check_out, input_files
 from single_rs.store.read import load_stack, read_motion
+from single_rs.store.record import FINISHED, RunRecord, VerdictRecord
 
 __all__ = ["ParticleResult", "RunResult", "run", "solve"]
 
@@ -51,6 +60,7 @@ class RunResult:
     particles: tuple[ParticleResult, ...]
 
 
+@single_blas_thread()
 def run(
     movie: Movie | str | os.PathLike[str],
     pixel_size: float | None = None,
@@ -60,6 +70,7 @@ def run(
     seed: int = 0,
     resume: bool = True,
     progress: Progress | None = None,
+    replace: bool = False,
 ) -> RunResult:
     """Solve every particle in a movie.
 
@@ -81,6 +92,8 @@ def run(
         Load finished stages of an earlier run with the same input and settings instead of computing them again.
     progress
         Called as progress(stage, done, total).
+    replace
+        Whether the finished result of another input, which `out` holds, may be replaced.
 
     Returns
     -------
@@ -90,43 +103,31 @@ def run(
     Raises
     ------
     InputError, DataFileError
-        Input, element or folder that is not accepted; nothing is written.
+        Input, element or folder that is not accepted, or a folder that another program uses; nothing is written.
     NoParticleError
         No particle in the movie.
     """
-    check_material(element)
+    element = check_material(element)
     config = with_material(element, config or Config())
     movie = movie if isinstance(movie, Movie) else open_movie(movie, pixel_size)
-    with movie, _recorded(movie, "run", out, element, config, seed, resume) as (folder, record, key):
-        of = settings_to_dict(config)
-        keys = {"motion": stage_key(key, of["motion"])}
-        keys["track"] = stage_key(keys["motion"], of["track"])
-        motion = None
-        if not record.done("motion", keys["motion"]):
-            with record.stage("motion", keys["motion"], [folder / f for f in MOTION_FILES]):
-                motion = stages.correct(movie, folder, config.motion, progress)
-        if record.done("track", keys["track"]):
-            tracks = read_tracks(folder / TRACK_FILE)
-        else:
-            motion = motion or read_motion(folder)
-            with record.stage("track", keys["track"], [folder / TRACK_FILE]) as entry:
-                tracks = stages.find(movie, motion, folder, config.track, progress)
-                entry["particles"] = len(tracks)
+    with movie, _job("run", _Input(movie), element, out, config, seed, resume, replace, progress) as job:
+        front = _FrontEnd(movie, job)
+        tracks = front.tracks()
         if not tracks:
-            raise NoParticleError(f"no particle found in {movie.name}; look at {folder / 'mean.mrc'} and at [track]")
+            mean = job.log.folder.path / layout.MEAN
+            raise NoParticleError(f"no particle found in {movie.name}; look at {mean} and at [track]")
+        new = [t for k, t in enumerate(tracks) if not front.has_stack(layout.particle_name(k), k)]
+        sizes = [stages.room_needed(len(t.frames), stages.stack_box(t, movie), movie.dtype.itemsize) for t in new]
+        require_space(job.log.folder.path, sum(sizes))
         results = []
         for number, track in enumerate(tracks):
-            part = particle_folder(folder, number)
-            name, stack_key = f"{part.name}/stack", stage_key(keys["track"], number)
-            if not record.done(name, stack_key):
-                motion = motion or read_motion(folder)
-                with record.stage(name, stack_key, [part / STACK, part / STACK_FRAMES]):
-                    stages.cut(movie, motion, track, part)
-            stack = load_stack(part / STACK)
-            results.append(solve_particle(stack, part, element, config, seed, record, stack_key, progress))
-        return _finished(folder, record, results, config)
+            name = layout.particle_name(number)
+            stack, stack_key = front.stack(name, number, track)
+            results.append(solve_particle(job, name, stack, stack_key))
+        return _finished(job, results)
 
 
+@single_blas_thread()
 def solve(
     stack: ParticleStack | str | os.PathLike[str],
     pixel_size: float | None = None,
@@ -136,6 +137,7 @@ def solve(
     seed: int = 0,
     resume: bool = True,
     progress: Progress | None = None,
+    replace: bool = False,
 ) -> RunResult:
     """Solve one particle from its stack of single frames.
 
@@ -143,7 +145,7 @@ def solve(
     ----------
     stack
         Path, or a `ParticleStack`, (n, y, x), centred on the particle to a few Å.
-    pixel_size, element, out, config, seed, resume, progress
+    pixel_size, element, out, config, seed, resume, progress, replace
         As for `run`.
 
     Returns
@@ -154,76 +156,159 @@ def solve(
     Raises
     ------
     InputError, DataFileError
-        Input, element or folder that is not accepted; nothing is written.
+        Input, element or folder that is not accepted, or a folder that another program uses; nothing is written.
     """
-    check_material(element)
+    element = check_material(element)
     config = with_material(element, config or Config())
     path = None if isinstance(stack, ParticleStack) else Path(stack)
     stack = stack if isinstance(stack, ParticleStack) else load_stack(Path(stack), pixel_size)
     source = Movie.from_array(stack.images, stack.pixel_size, path)
-    with _recorded(source, "solve", out, element, config, seed, resume) as (folder, record, key):
-        part = particle_folder(folder, 0)
-        if not record.done(f"{part.name}/stack", key):
-            files = [part / STACK, part / STACK_FRAMES]
-            with record.stage(f"{part.name}/stack", key, files):
-                write_stack(files[0], stack.images, stack.pixel_size)
-                write_frames(files[1], stack, STACK)
-        result = solve_particle(stack, part, element, config, seed, record, key, progress)
-        return _finished(folder, record, [result], config)
+    with _job("solve", _Input(source, stack), element, out, config, seed, resume, replace, progress) as job:
+        name = layout.particle_name(0)
+        stage, key = f"{name}/stack", job.log.base_key
+        if not job.log.reuse(stage, key):
+            size = stages.room_needed(len(stack), stack.box, stack.images.dtype.itemsize)
+            require_space(job.log.folder.path, size)
+            with job.log.stage(stage, key) as running:
+                stages.keep_stack(stack, running.folder)
+        return _finished(job, [solve_particle(job, name, stack, key)])
+
+
+class _Input:
+    """The input of a run: its files, and the hash of its content."""
+
+    def __init__(self, movie: Movie, stack: ParticleStack | None = None) -> None:
+        self._movie, self._stack = movie, stack
+        self.path = movie.path
+        beside = [] if self.path is None or stack is None else [self.path.with_suffix(".star")]
+        paths = [p for p in ([] if self.path is None else [self.path, *beside]) if p.exists()]
+        where = None if self.path is None else self.path.as_posix()
+        self.record = InputRecord(where, movie.shape, movie.pixel_size, input_files(paths))
+
+    def content(self) -> str:
+        """Return the hash of all that is solved, pixels and what stands beside them; nothing is read twice for it."""
+        digest = hashlib.sha256(self._movie.content().encode())
+        if self._stack is not None:
+            digest.update(np.ascontiguousarray(self._stack.frames, np.int64).data)
+            digest.update(repr(self._stack.diameter).encode())
+            if self._stack.offsets is not None:
+                digest.update(np.ascontiguousarray(self._stack.offsets, np.float64).data)
+        return digest.hexdigest()
+
+
+class _FrontEnd:
+    """Motion, tracks and stacks of a movie; what no later stage asks for is neither computed nor loaded."""
+
+    def __init__(self, movie: Movie, job: Job) -> None:
+        self.movie, self.job = movie, job
+        self._of = settings_to_dict(job.config)
+        self._motion: Motion | None = None
+
+    def _key(self, *parts: object) -> str:
+        return stage_key(self.job.log.base_key, self._of["motion"], *parts)
+
+    def motion(self) -> Motion:
+        """Drift and bad pixels; the first pass over the frames, in which they are hashed as well."""
+        if self._motion is None:
+            log_of_run = self.job.log
+            if log_of_run.knows_input() and log_of_run.reuse("motion", self._key()):
+                self._motion = read_motion(log_of_run.folder.file(layout.MOTION).parent)
+            else:
+                with log_of_run.stage("motion", lambda: self._key()) as running:
+                    self._motion = stages.correct(self.movie, running.folder, self.job.config.motion, self.job.progress)
+        return self._motion
+
+    def tracks(self) -> list[Track]:
+        """The particles' paths."""
+        log_of_run = self.job.log
+        if not log_of_run.knows_input():
+            self.motion()
+        log_of_run.reuse("motion", self._key())
+        key = self._key(self._of["track"])
+        if log_of_run.reuse("track", key):
+            return read_tracks(log_of_run.folder.file(layout.TRACKS))
+        motion = self.motion()
+        with log_of_run.stage("track", key) as running:
+            tracks = stages.find(self.movie, motion, running.folder, self.job.config.track, self.job.progress)
+            running.facts["particles"] = len(tracks)
+        return tracks
+
+    def has_stack(self, name: str, number: int) -> bool:
+        """Whether the single frames of a particle were cut before."""
+        return self.job.log.reuse(f"{name}/stack", self._key(self._of["track"], number))
+
+    def stack(self, name: str, number: int, track: Track) -> tuple[ParticleStack, str]:
+        """The single frames of one particle, and their key."""
+        log_of_run, key = self.job.log, self._key(self._of["track"], number)
+        if not log_of_run.reuse(f"{name}/stack", key):
+            motion = self.motion()
+            with log_of_run.stage(f"{name}/stack", key) as running:
+                stages.cut(self.movie, motion, track, running.folder)
+        return load_stack(log_of_run.folder.file(f"{name}/{layout.STACK}")), key
 
 
 @contextmanager
-def _recorded(
-    source: Movie,
+def _job(
     command: str,
-    out: str | os.PathLike[str],
+    source: _Input,
     element: str,
+    out: str | os.PathLike[str],
     config: Config,
     seed: int,
     resume: bool,
-) -> Iterator[tuple[Path, RunLog, str]]:
-    """Give the folder, the record and the key of the input; write down how the run ended."""
-    checksum = source.checksum()
-    folder = writable_folder(out)
-    with file_log(folder / "run.log"):
-        record = RunLog(folder, resume)
-        facts = {"shape": source.shape, "pixel_size": source.pixel_size, "checksum": checksum}
-        record.note(
+    may_replace: bool,
+    progress: Progress | None,
+) -> Iterator[Job]:
+    """Open the folder and the record of a run; write down how the run ended."""
+    check_out(source.path, Path(out))
+    with open_folder(out) as folder, file_log(folder.path / layout.LOG):
+        record = RunRecord(
             command=command,
-            input={"path": source.name, **facts},
+            argv=tuple(sys.argv[1:]),
+            versions=versions(),
+            input=source.record,
             element=element,
             seed=seed,
             config=settings_to_dict(config),
+            started=now(),
         )
+        journal = RunLog(folder, record, resume, source.content)
+        _check_replaced(journal, folder.path, may_replace)
         try:
-            yield folder, record, stage_key(command, facts)
+            journal.save()
+            with at_stop(lambda: journal.note(status="interrupted")):
+                yield Job(element, config, seed, journal, progress)
         except BaseException as error:
-            record.note(status="interrupted" if isinstance(error, KeyboardInterrupt) else f"failed: {error}")
-            log.info("ended: %s", record.data["status"])
+            journal.note(status="interrupted" if isinstance(error, KeyboardInterrupt) else f"failed: {error}")
+            log.info("ended: %s", journal.record.status)
             raise
 
 
-def _finished(folder: Path, record: RunLog, results: list[ParticleResult], config: Config) -> RunResult:
-    """Write the verdicts and the report."""
-    verdicts: dict[str, Any] = {r.folder.name: {"verdict": r.verdict, "reasons": list(r.reasons)} for r in results}
-    for leftover in sorted(folder.glob("particle_*"))[len(results) :]:
-        # Of an earlier run that found more particles; the report must not show them.
-        leftover.rename(_free_name(folder / f"earlier_{leftover.name}"))
-    record.note(verdicts=verdicts)
-    if config.report.enabled:
-        key = stage_key(verdicts, record.keys())
-        if not record.done("report", key):
-            from single_rs.report import write_report
+def _check_replaced(journal: RunLog, out: Path, may_replace: bool) -> None:
+    """Refuse to replace the finished result of another input that nobody asked to replace."""
+    earlier = journal.earlier
+    if earlier is None or earlier.status != FINISHED or may_replace or journal.same_input(earlier):
+        return
+    raise InputError(
+        f"{out} holds the finished result of {earlier.input.path or 'another array'}; choose another --out, or give "
+        "--replace"
+    )
 
-            with record.stage("report", key, [folder / "report.html"]):
-                write_report(folder)
-    record.finish()
+
+def _finished(job: Job, results: list[ParticleResult]) -> RunResult:
+    """Publish the results and write the report."""
+    journal = job.log
+    verdicts = {r.folder.name: VerdictRecord(r.verdict, tuple(r.reasons)) for r in results}
+    journal.finish(verdicts)
+    folder = journal.folder.path
+    if job.config.report.enabled:
+        key = stage_key(verdicts, {name: key for name, key in journal.keys().items() if name != "report"})
+        if not journal.reuse("report", key):
+            from single_rs.report import write_report  # loads Matplotlib, which no other stage needs
+
+            with journal.stage("report", key) as running:
+                write_report(folder, running.folder / layout.REPORT)
+    journal.close()
     for result in results:
         log.info("%s: %s: %s", result.folder.name, result.verdict, "; ".join(result.reasons))
     return RunResult(folder, tuple(results))
-
-
-def _free_name(path: Path) -> Path:
-    """Return `path`, or the first of path_1, path_2 … that does not exist."""
-    names = itertools.chain([path], (path.with_name(f"{path.name}_{i}") for i in itertools.count(1)))
-    return next(p for p in names if not p.exists())

@@ -13,24 +13,23 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from single_rs.base.errors import DataFileError
-from single_rs.io import read_map, read_stack, writable_folder, write_map
+from single_rs.base.rotations import BEAM_HALF_TURN
+from single_rs.export.atoms import read_xyz
+from single_rs.io import read_map, read_stack, write_map
 from single_rs.io.star import read_poses, write_poses
 from single_rs.pipeline import stages
+from single_rs.pipeline.config import Config
+from single_rs.store.folder import one_stage
 from single_rs.store.layout import ATOMS, FSC, MAPS, POSES, STACK
-from single_rs.store.read import frame_of
-
-if TYPE_CHECKING:
-    from single_rs.pipeline.config import Config
+from single_rs.store.read import frame_of, load_maps
 
 __all__ = ["flip_folder", "flip_map", "flip_positions", "flip_rotations"]
-
-FLIP = np.diag([-1.0, -1.0, 1.0])
 
 
 def flip_map(map: NDArray[Any]) -> NDArray[Any]:
@@ -65,7 +64,7 @@ def flip_rotations(rotations: ArrayLike) -> NDArray[np.float64]:
     rotations
         (n, 3, 3), x_lab = R · x_particle.
     """
-    return FLIP @ np.asarray(rotations, np.float64)
+    return BEAM_HALF_TURN @ np.asarray(rotations, np.float64)
 
 
 def flip_folder(folder: Path, out: Path, config: Config) -> list[Path]:
@@ -90,8 +89,6 @@ def flip_folder(folder: Path, out: Path, config: Config) -> list[Path]:
     DataFileError
         When a file is missing, or `out` is `folder`.
     """
-    from single_rs.export.atoms import read_xyz
-
     for name in (*MAPS, POSES, ATOMS):
         if not (folder / name).exists():
             raise DataFileError(f"{folder / name} does not exist; give the folder of a solved particle")
@@ -100,14 +97,15 @@ def flip_folder(folder: Path, out: Path, config: Config) -> list[Path]:
     poses = read_poses(folder / POSES)
     atoms = read_xyz(folder / ATOMS)
     frame = frame_of(folder / ATOMS)
-    writable_folder(out)
-    for name in MAPS:
-        density, pixel_size = read_map(folder / name)
-        write_map(out / name, flip_map(density), pixel_size)
-    written = [out / name for name in (*MAPS, POSES, FSC)]
-    stack = read_stack(folder / STACK, pixel_size)
-    mirrored = replace(poses, rotations=flip_rotations(poses.rotations))
-    write_poses(out / POSES, mirrored, STACK, pixel_size, stack.box)
-    shutil.copyfile(folder / FSC, out / FSC)
-    stages.analyze(replace(atoms, positions=flip_positions(atoms.positions)), None, out, config, frame)
-    return [*written, out / ATOMS]
+    with one_stage(out, "flip-hand") as writing:
+        for name in MAPS:
+            density, pixel_size = read_map(folder / name)
+            write_map(writing / name, flip_map(density), pixel_size)
+        stack = read_stack(folder / STACK, pixel_size)
+        mirrored = replace(poses, rotations=flip_rotations(poses.rotations))
+        write_poses(writing / POSES, mirrored, STACK, pixel_size, stack.box)
+        shutil.copyfile(folder / FSC, writing / FSC)
+        flipped = replace(atoms, positions=flip_positions(atoms.positions))
+        maps = load_maps(writing / MAPS[0])
+        stages.analyze_atoms(flipped, None, writing, config, frame, maps=maps)
+    return [out / name for name in (*MAPS, POSES, FSC, ATOMS)]

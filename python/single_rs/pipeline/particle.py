@@ -1,38 +1,40 @@
 """One particle from its stack to its summary: the stages in order, each resumable, and a verdict in every case.
 
 A particle that cannot be solved is a result, not an error: it gets the verdict ``failed`` with the reason, and the
-other particles of the movie go on.
+other particles of the movie go on. Where the folder holds a finished result of the particle, that is kept.
 """
 
 from __future__ import annotations
 
 import functools
-import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from single_rs.base.errors import ConvergenceError, InputError, NoParticleError, SingleError
-from single_rs.base.progress import Progress
+from single_rs.analysis import Particle, summarise
+from single_rs.background import clean_stack, measure_pixel
+from single_rs.base.errors import ConvergenceError, SingleError, WriteError
 from single_rs.base.settings_text import settings_to_dict
-from single_rs.io.json import write_json
+from single_rs.io.json import read_json, write_json
+from single_rs.io.star import read_poses
 from single_rs.pipeline import stages
-from single_rs.pipeline.config import Config
-from single_rs.pipeline.record import RunLog, stage_key
-from single_rs.store.layout import ATOMS, FSC, MAPS, POSES, RESULTS, SUMMARY
-from single_rs.store.read import load_reconstruction
-
-if TYPE_CHECKING:
-    from single_rs.analysis.model import Particle
-    from single_rs.records import Atoms, CleanStack, Density, ParticleStack, Poses
+from single_rs.pipeline.job import Job
+from single_rs.pipeline.record import StageLog, stage_key
+from single_rs.pipeline.verdict import judge
+from single_rs.records import Atoms, Background, CleanStack, Density, ParticleStack, Poses
+from single_rs.store import layout
+from single_rs.store.codecs import read_arrays, read_record
+from single_rs.store.read import read_density
 
 __all__ = ["ParticleResult", "solve_particle"]
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -58,219 +60,222 @@ class ParticleResult:
 
     @classmethod
     def from_summary(cls, folder: Path, summary: Mapping[str, Any]) -> ParticleResult:
-        """Return the result that a ``summary.json`` speaks of."""
+        """Return the result that a ``summary.json`` describes."""
         return cls(folder, str(summary["verdict"]), tuple(summary["reasons"]), summary)
 
 
-def solve_particle(
-    stack: ParticleStack,
-    folder: Path,
-    element: str,
-    config: Config,
-    seed: int,
-    record: RunLog,
-    key: str,
-    progress: Progress | None = None,
-) -> ParticleResult:
+def solve_particle(job: Job, name: str, stack: ParticleStack, key: str) -> ParticleResult:
     """Take one particle from its stack to ``summary.json``.
 
     Parameters
     ----------
+    job
+        The run.
+    name
+        Of the particle, and of its folder in that of the run.
     stack
         Its single frames.
-    folder
-        Where its files go.
-    element
-        Chemical symbol.
-    config, seed
-        Settings of all stages; seed of all random numbers.
-    record
-        The run's record, which knows what need not be done again.
     key
         Key of the stack.
-    progress
-        Called as progress(stage, done, total).
 
     Returns
     -------
     ParticleResult
         With the verdict ``failed`` and the reason when a stage raised an error.
     """
-    work = _Particle(stack, folder, element, config, seed, record, key, progress)
+    work = _Stages(job, name, stack, key)
     try:
-        return work.solve()
+        return work.result()
+    except (MemoryError, WriteError):
+        raise  # of the machine, not of this particle: nothing that follows would fare better
     except (SingleError, ConvergenceError) as error:
-        log.warning("%s: failed: %s", folder.name, error)
+        log.warning("%s: failed: %s", name, error)
         return work.failed(str(error))
     except Exception as error:
         # A defect of ours or of a library on one particle must not cost the user the others; the log has the trace.
-        log.exception("%s: failed: %s", folder.name, error)
-        return work.failed(f"internal error in a stage, see run.log: {type(error).__name__}: {error}")
+        log.exception("%s: failed: %s", name, error)
+        return work.failed(f"internal error in a stage, see {layout.LOG}: {type(error).__name__}: {error}")
 
 
-class _Particle:
-    """The stages of one particle; what is not needed because a later result is there is not computed."""
+class _Stages:
+    """The stages of one particle; what no later stage asks for is neither computed nor loaded."""
 
-    def __init__(
-        self,
-        stack: ParticleStack,
-        folder: Path,
-        element: str,
-        config: Config,
-        seed: int,
-        record: RunLog,
-        key: str,
-        progress: Progress | None,
-    ) -> None:
-        self.stack, self.folder, self.element, self.config, self.seed = stack, folder, element, config, seed
-        self.record, self.progress = record, progress
-        of = settings_to_dict(config)
+    def __init__(self, job: Job, name: str, stack: ParticleStack, key: str) -> None:
+        self.job, self.name, self.stack = job, name, stack
+        of = settings_to_dict(job.config)
         self.keys = {"background": stage_key(key, of["background"])}
-        self.keys["orient"] = stage_key(self.keys["background"], element, seed, of["orient"])
+        self.keys["orient"] = stage_key(self.keys["background"], job.element, job.seed, of["orient"])
         self.keys["reconstruct"] = stage_key(self.keys["orient"], of["reconstruct"])
-        self.keys["trace"] = stage_key(self.keys["reconstruct"], element, of["trace"])
+        self.keys["trace"] = stage_key(self.keys["reconstruct"], job.element, of["trace"])
         self.keys["refine"] = stage_key(self.keys["trace"], of["refine"])
         self.keys["analyze"] = stage_key(self.keys["refine"], of["lattice"], of["strain"], of["export"])
 
-    def _stage(self, name: str, files: Sequence[str]) -> Any:
-        # What an earlier run derived from what is about to change must not survive a failure on the way. Cleaning is
-        # repeated whenever a stage needs it, with the same result: nothing follows from that.
-        order = list(self.keys)
-        for later in order[order.index(name) :] if name != "background" else []:
-            for pattern in RESULTS.get(later, ()):
-                for old in self.folder.glob(pattern):
-                    old.unlink()
-        return self.record.stage(f"{self.folder.name}/{name}", self.keys[name], [self.folder / f for f in files])
-
-    def _done(self, name: str) -> bool:
-        return self.record.done(f"{self.folder.name}/{name}", self.keys[name])
-
-    def _tell(self, stage: str, done: int, total: int) -> None:
-        if self.progress is not None:
-            self.progress(f"{self.folder.name} {stage}", done, total)
-
-    def solve(self) -> ParticleResult:
+    def result(self) -> ParticleResult:
         """Do what is not done yet and judge."""
-        if self._done("analyze"):
-            for name in self.keys:
-                self._done(name)  # so that the record of what was reused is whole
-            summary = json.loads((self.folder / SUMMARY).read_text(encoding="utf-8"))
-            return ParticleResult.from_summary(self.folder, summary)
-        poses = self._poses()
-        density = self._density(poses)
-        atoms, note = self._atoms(density)
-        numbers: dict[str, float] = {}
-        if atoms is not None and self.config.refine.enabled:
-            atoms, numbers, note = self._refined(poses, atoms)
-        with self._stage("analyze", [SUMMARY] + [ATOMS] * (atoms is not None)) as entry:
-            frame = (len(density.map), density.pixel_size)
-            model = None
-            if atoms is not None:
-                model = stages.analyze(atoms, self.element, self.folder, self.config, frame, self._tell)
-            summary = self._summary(poses, density, model, note) | ({"refinement": numbers} if numbers else {})
-            write_json(self.folder / SUMMARY, summary)
-            entry["verdict"] = summary["verdict"]
-        return ParticleResult.from_summary(self.folder, summary)
-
-    def _atoms(self, density: Density) -> tuple[Atoms | None, list[str]]:
-        """Return the atoms; or, where the map holds none, the reason why, which the verdict then names."""
-        with self._stage("trace", []) as entry:
-            try:
-                atoms = stages.trace(density, self.element, self._diameter(), self.config.trace, self._tell)
-            except NoParticleError as error:
-                entry["atoms"] = 0
-                return None, [str(error)]
-            entry["atoms"] = len(atoms.positions)
-            return atoms, []
-
-    def _refined(self, poses: Poses, atoms: Atoms) -> tuple[Atoms, dict[str, float], list[str]]:
-        """Return the refined atoms and numbers; or the traced ones, and why, when the frames do not show them."""
-        from single_rs.refine.files import refine
-
-        clean = self.clean()
-        with self._stage("refine", [POSES]) as entry:
-            try:
-                refined = refine(clean, poses, atoms, self.folder, self.config.refine, self._tell)
-            except InputError as error:
-                entry["refused"] = str(error)
-                return atoms, {}, [f"atoms are as traced, not refined: {error}"]
-            entry["atoms"] = len(refined.atoms)
-            return refined.atoms, dict(refined.summary), []
-
-    def _summary(self, poses: Poses, density: Density, model: Particle | None, notes: list[str]) -> dict[str, Any]:
-        """Return the content of summary.json: the verdict first, then the numbers it rests on."""
-        from single_rs.analysis.analyze import summarise
-        from single_rs.background import measure_pixel
-        from single_rs.pipeline.verdict import judge
-
-        clean = self.clean()
-        verdict = judge(clean, poses, density, model, self.element)
-        ruler = measure_pixel(clean.graphene, clean.pixel_size)
-        return {
-            "verdict": verdict.verdict,
-            "reasons": [*verdict.reasons, *notes],
-            "element": self.element,
-            "frames": len(self.stack),
-            "frames_used": int(np.sum(np.asarray(poses.weight) > 0)),
-            "mean_confidence": float(np.mean(poses.confidence)),
-            "diameter": float(clean.diameter),
-            "pixel_size": float(clean.pixel_size),
-            "pixel_size_by_graphene": asdict(ruler) if ruler is not None else None,
-            "resolution": float(density.resolution),
-            **(summarise(model) if model is not None else {"atoms": 0, "hand": "undetermined"}),
-            "evidence": dict(poses.evidence),
-            "seconds": self.seconds(),
-        }
-
-    def seconds(self) -> float:
-        """Return the time that the finished stages of this particle took."""
-        times = self.record.times()
-        return sum(t for name, t in times.items() if name.startswith(f"{self.folder.name}/"))
+        summary = self._stage("analyze", self._analyze, lambda: read_json(self._file(layout.SUMMARY)))
+        for stage, key in self.keys.items():
+            self.job.log.reuse(f"{self.name}/{stage}", key)  # so that the record of what was not needed is whole
+        return ParticleResult.from_summary(self.job.log.folder.path / self.name, summary)
 
     def failed(self, reason: str) -> ParticleResult:
-        """Write a summary with the verdict ``failed``; files of stages that succeeded stay."""
+        """Give a summary with the verdict ``failed``; what stages finished stays, and so does a finished result."""
         summary = {
             "verdict": "failed",
             "reasons": [reason],
             "hand": "undetermined",
-            "element": self.element,
+            "element": self.job.element,
             "frames": len(self.stack),
         }
-        write_json(self.folder / SUMMARY, summary)
-        return ParticleResult.from_summary(self.folder, summary)
+        log_of_run, stage = self.job.log, f"{self.name}/failure"
+        if log_of_run.keeps(self.name):
+            reasons = (reason, "the result of the run before is kept")
+            return ParticleResult(log_of_run.folder.path / self.name, "failed", reasons, summary)
+        with log_of_run.stage(stage, stage_key(self.keys["analyze"], reason)) as running:
+            write_json(running.folder / layout.SUMMARY, summary)
+        return ParticleResult.from_summary(log_of_run.folder.path / self.name, summary)
+
+    def _stage(self, name: str, make: Callable[[StageLog], T], load: Callable[[], T]) -> T:
+        """Load what a stage gave before, or make it."""
+        stage, key = f"{self.name}/{name}", self.keys[name]
+        if self.job.log.reuse(stage, key):
+            return load()
+        # What is made in the stage asks for the stages before it; those must not be timed within this one.
+        self._needs(name)
+        with self.job.log.stage(stage, key) as running:
+            return make(running)
+
+    def _needs(self, name: str) -> None:
+        """Have the results at hand that a stage builds on."""
+        for needed in NEEDS[name]:
+            getattr(self, needed)
+
+    def _file(self, name: str) -> Path:
+        return self.job.log.folder.file(f"{self.name}/{name}")
+
+    def _report(self, stage: str, done: int, total: int) -> None:
+        self.job.report(self.name, stage, done, total)
 
     @functools.cached_property
-    def _clean(self) -> CleanStack:
-        from single_rs.background import clean_stack
-
-        with self._stage("background", ["clean_examples.npy"]):
-            clean = clean_stack(self.stack, self.config.background, progress=self._tell)
-            stages.write_examples(clean, self.folder)
-        return clean
-
     def clean(self) -> CleanStack:
-        """Return the cleaned stack; it is not kept in a file, since making it is quicker than reading it."""
-        return self._clean
+        """The cleaned frames; made anew where a stage needs them, since they are in no file."""
+        if self.job.log.reuse(f"{self.name}/background", self.keys["background"]):
+            return clean_stack(self.stack, self.job.config.background, progress=self._report)
+        with self.job.log.stage(f"{self.name}/background", self.keys["background"]) as running:
+            return stages.background(self.stack, running.folder, self.job.config.background, self._report)
 
-    def _diameter(self) -> float | None:
-        return self.stack.diameter if self.stack.diameter is not None else float(self.clean().diameter)
+    @functools.cached_property
+    def background(self) -> Background:
+        """What was measured of the frames."""
+        if "clean" not in self.__dict__ and self.job.log.reuse(f"{self.name}/background", self.keys["background"]):
+            return read_record(self._file(layout.BACKGROUND), Background)
+        return self.clean.background
 
-    def _poses(self) -> Poses:
-        if self._done("orient"):
-            from single_rs.refine.files import searched_poses
+    @functools.cached_property
+    def poses(self) -> Poses:
+        """The poses that the search found."""
+        return self._stage("orient", self._orient, lambda: read_poses(self._file(layout.SEARCHED)))
 
-            return searched_poses(self.folder)
-        clean = self.clean()
-        with self._stage("orient", [POSES]) as entry:
-            poses = stages.orient(clean, self.element, self.folder, self.config.orient, self.seed, self._tell)
-            entry["mean_confidence"] = float(np.mean(poses.confidence))
+    def _orient(self, running: StageLog) -> Poses:
+        job, path = self.job, running.folder / layout.SEARCHED
+        poses = stages.orient(self.clean, job.element, path, job.config.orient, job.seed, self._report)
+        running.facts["mean_confidence"] = float(np.mean(poses.confidence))
         return poses
 
-    def _density(self, poses: Poses) -> Density:
-        if self._done("reconstruct"):
-            return load_reconstruction(self.folder)
-        clean = self.clean()
-        with self._stage("reconstruct", [*MAPS, FSC]) as entry:
-            density = stages.rebuild(clean, poses, self.folder, self.config.reconstruct, self._tell)
-            entry["resolution"] = float(density.resolution)
+    @functools.cached_property
+    def density(self) -> Density:
+        """The map and its halves."""
+        return self._stage("reconstruct", self._reconstruct, lambda: read_density(self._file))
+
+    def _reconstruct(self, running: StageLog) -> Density:
+        density = stages.rebuild(self.clean, self.poses, running.folder, self.job.config.reconstruct, self._report)
+        running.facts["resolution"] = float(density.resolution)
         return density
+
+    @functools.cached_property
+    def traced(self) -> tuple[Atoms | None, stages.Tracing]:
+        """The atoms of the map; or, where it holds none, the reason why."""
+
+        def load() -> tuple[Atoms | None, stages.Tracing]:
+            found = read_record(self._file(layout.TRACING), stages.Tracing)
+            return read_arrays(self._file(layout.TRACED), Atoms) if found.atoms else None, found
+
+        return self._stage("trace", self._trace, load)
+
+    def _trace(self, running: StageLog) -> tuple[Atoms | None, stages.Tracing]:
+        config, element = self.job.config.trace, self.job.element
+        atoms, found = stages.traced(self.density, element, self._diameter, config, running.folder, self._report)
+        running.facts["atoms"] = found.atoms
+        return atoms, found
+
+    @functools.cached_property
+    def refined(self) -> tuple[Atoms | None, stages.Refinement]:
+        """The refined atoms; as they were traced where the frames do not show them."""
+
+        def load() -> tuple[Atoms | None, stages.Refinement]:
+            outcome = read_record(self._file(layout.REFINEMENT), stages.Refinement)
+            return read_arrays(self._file(layout.REFINED), Atoms) if self.traced[1].atoms else None, outcome
+
+        return self._stage("refine", self._refine, load)
+
+    def _refine(self, running: StageLog) -> tuple[Atoms | None, stages.Refinement]:
+        atoms, _ = self.traced
+        found, outcome = stages.refine(
+            self.clean, self.poses, atoms, running.folder, self.job.config.refine, self._report
+        )
+        running.facts["atoms"] = 0 if found is None else len(found)
+        return found, outcome
+
+    @property
+    def _diameter(self) -> float:
+        return float(self.background.diameter if self.stack.diameter is None else self.stack.diameter)
+
+    def _analyze(self, running: StageLog) -> dict[str, Any]:
+        """Analyse the atoms and write summary.json: the verdict first, then the numbers it rests on."""
+        job, poses, density, background = self.job, self.poses, self.density, self.background
+        _, found = self.traced
+        notes = [found.reason] if found.reason else []
+        atoms, outcome = self.refined
+        if outcome.refused:
+            notes.append(f"atoms are as traced, not refined: {outcome.refused}")
+        model = None
+        if atoms is not None:
+            frame = (len(density.map), density.pixel_size)
+            model = stages.analyze_atoms(atoms, job.element, running.folder, job.config, frame, self._report, density)
+        verdict = judge(background, poses, density, model, job.element)
+        running.facts["verdict"] = verdict.verdict
+        summary = {
+            "verdict": verdict.verdict,
+            "reasons": [*verdict.reasons, *notes],
+            **self._numbers(model),
+            **({"refinement": asdict(outcome.summary)} if outcome.summary is not None else {}),
+        }
+        write_json(running.folder / layout.SUMMARY, summary)
+        return read_json(running.folder / layout.SUMMARY)  # as a later run will read it
+
+    def _numbers(self, model: Particle | None) -> dict[str, Any]:
+        """Return the numbers of summary.json."""
+        poses, background = self.poses, self.background
+        ruler = measure_pixel(background.graphene, background.pixel_size)
+        return {
+            "element": self.job.element,
+            "frames": len(self.stack),
+            "frames_used": int(np.sum(np.asarray(poses.weight) > 0)),
+            "mean_confidence": float(np.mean(poses.confidence)),
+            "diameter": float(background.diameter),
+            "pixel_size": float(background.pixel_size),
+            "pixel_size_by_graphene": asdict(ruler) if ruler is not None else None,
+            "resolution": float(self.density.resolution),
+            **(summarise(model) if model is not None else {"atoms": 0, "hand": "undetermined"}),
+            "diagnostics": asdict(poses.diagnostics),
+            "seconds": self.job.log.seconds(self.name),
+        }
+
+
+# Stage → results that it builds on.
+NEEDS: dict[str, tuple[str, ...]] = {
+    "orient": ("clean",),
+    "reconstruct": ("clean", "poses"),
+    "trace": ("density", "background"),
+    "refine": ("clean", "poses", "traced"),
+    "analyze": ("poses", "density", "background", "traced", "refined"),
+}

@@ -1,7 +1,8 @@
-"""run.json and run.log: what was run, on what, how long it took, and what need not be run again.
+"""The record of a run while it goes on: stages are timed, written aside, published and recorded.
 
-Each stage has a key, the SHA-256 of its settings and of the keys of the stages it builds on, down to the checksum of
-the input. A stage whose key is in run.json and whose files are all there is loaded instead of computed.
+Each stage has a key, the SHA-256 of its settings and of the keys of the stages it builds on, down to every byte of the
+input and the versions of the program, Python, NumPy and SciPy. A stage whose key is in the manifest and whose files are
+as they were written is loaded instead of computed.
 """
 
 from __future__ import annotations
@@ -12,31 +13,34 @@ import json
 import logging
 import os
 import platform
-import resource
-import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from single_rs import __version__
 from single_rs.base.errors import DataFileError
-from single_rs.io.atomic import write_text
+from single_rs.base.memory import peak_memory, reset_peak
+from single_rs.store.codecs import read_record, write_record
+from single_rs.store.folder import RunFolder
+from single_rs.store.layout import HIDDEN, RUN
+from single_rs.store.record import FINISHED, RunRecord, StageRecord, VerdictRecord
 
-__all__ = ["RunLog", "file_log", "stage_key", "versions"]
+__all__ = ["RunLog", "StageLog", "file_log", "stage_key", "versions"]
 
 log = logging.getLogger(__name__)
 
-PACKAGES = ("numpy", "scipy", "mrcfile", "tifffile", "gemmi", "ase", "spglib", "matplotlib", "plotly")
-KIB = 1024  # ru_maxrss on Linux and VmHWM are in KiB, getrusage(2) and proc(5)
+PACKAGES = ("numpy", "scipy", "mrcfile", "tifffile", "gemmi", "ase", "matplotlib")
+# Of these the bytes of results depend on the version.
+DECISIVE = ("single_rs", "python", "numpy", "scipy")
 MIB = 1 << 20
 
 
 def versions() -> dict[str, str]:
     """Return the versions of single_rs, Python and the libraries whose numbers matter."""
-    from single_rs import __version__
-
     found = {"single_rs": __version__, "python": platform.python_version(), "platform": platform.platform()}
     for name in PACKAGES:
         with contextlib.suppress(metadata.PackageNotFoundError):
@@ -49,125 +53,168 @@ def stage_key(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
+@dataclass
+class StageLog:
+    """A stage while it runs: the folder it writes into, and numbers of interest for the record."""
+
+    folder: Path
+    facts: dict[str, Any]
+
+
 class RunLog:
-    """The record of one run, kept in ``OUT/run.json`` and rewritten after every stage.
+    """The record of one run, rewritten after every stage.
+
+    While OUT holds the finished result of an earlier run, the record of this one stays among what is not finished yet,
+    so that run.json always tells of the results beside it.
 
     Parameters
     ----------
     folder
-        OUT.
+        OUT, open for writing.
+    record
+        What is known at the start.
     resume
-        Whether stages recorded by an earlier run may be taken as done.
+        Whether stages of an earlier run may be taken as done.
+    content
+        Gives the hash of the input's content, at the cost of reading what was not read yet.
     """
 
-    def __init__(self, folder: Path, resume: bool) -> None:
-        self.folder = folder
-        self.data: dict[str, Any] = {"versions": versions(), "argv": sys.argv[1:], "status": "running", "stages": {}}
-        self.data["started"] = _now()
-        # Kept in the file until this run has finished, so that two interruptions lose no more than one.
-        self._earlier = self._read() if resume else {}
+    def __init__(self, folder: RunFolder, record: RunRecord, resume: bool, content: Callable[[], str]) -> None:
+        """Look for an earlier run."""
+        self.folder, self.record, self._resume, self._content = folder, record, resume, content
+        self._aside = folder.path / HIDDEN / RUN
+        self.earlier = self._read(folder.path / RUN)
+        self._hidden = self.earlier is not None and self.earlier.status == FINISHED
+        interrupted = self._read(self._aside)
+        self._kept: set[str] = set()
+        self._before = {**(self.earlier.stages if self.earlier else {}), **(interrupted.stages if interrupted else {})}
 
-    def _read(self) -> dict[str, Any]:
-        path = self.folder / "run.json"
+        for known in (interrupted, self.earlier):
+            if known is not None and known.input.unchanged(record.input):
+                self.record = replace(record, input=replace(record.input, content=known.input.content))
+        if self.record.input.content is None and (self.earlier or interrupted or not record.input.files):
+            self.learn_content()  # files that changed, or an array: the content alone decides
+
+    def knows_input(self) -> bool:
+        """Whether the content of the input is known without reading all of it."""
+        return self.record.input.content is not None
+
+    def learn_content(self) -> None:
+        """Hash the content of the input; frames that were read before are not read again."""
+        self.record = replace(self.record, input=replace(self.record.input, content=self._content()))
+
+    def same_input(self, other: RunRecord) -> bool:
+        """Whether another run was made of the same input."""
+        return other.command == self.record.command and other.input.content == self.record.input.content
+
+    @staticmethod
+    def _read(path: Path) -> RunRecord | None:
         try:
-            earlier = json.loads(path.read_text(encoding="utf-8"))
-            same = earlier["versions"]["single_rs"] == self.data["versions"]["single_rs"]
-            stages: dict[str, Any] = earlier["stages"]
-        except FileNotFoundError:
-            return {}
-        except (OSError, ValueError, KeyError, TypeError):
-            log.warning("%s cannot be read; nothing of the earlier run is reused", path)
-            return {}
-        if not same:
-            log.info("the earlier run was made by another version of single_rs; nothing of it is reused")
-        return stages if same else {}
+            return read_record(path, RunRecord) if path.exists() else None
+        except DataFileError as error:
+            log.warning("%s", error)
+            return None
+
+    @property
+    def base_key(self) -> str:
+        """Key of the input and of the program; what all stages build on."""
+        if not self.knows_input():
+            self.learn_content()
+        source = self.record.input
+        decisive = [self.record.versions[name] for name in DECISIVE]
+        return stage_key(self.record.command, source.content, source.shape, source.pixel_size, decisive)
 
     def note(self, **values: Any) -> None:
-        """Put facts of the run, such as its seed or status, into run.json."""
-        self.data.update(values)
+        """Put facts of the run, such as its status, into the record."""
+        self.record = replace(self.record, **values)
         self.save()
 
-    def finish(self, **values: Any) -> None:
-        """Put the last facts into run.json and drop what earlier runs left and this one did not use."""
-        self._earlier = {}
-        self.note(status="finished", finished=_now(), **values)
-
     def save(self) -> None:
-        """Write run.json."""
-        content = {**self.data, "stages": {**self._earlier, **self.data["stages"]}}
-        write_text(self.folder / "run.json", json.dumps(content, indent=1, default=float) + "\n")
+        """Write the record."""
+        write_record(self._aside if self._hidden else self.folder.path / RUN, self.record)
 
-    def done(self, name: str, key: str) -> bool:
-        """Return whether stage `name` was finished with this key and its files are still there."""
-        entry = self._earlier.get(name)
-        if not entry or entry.get("key") != key or entry.get("failed"):
+    def keeps(self, part: str) -> bool:
+        """Keep the finished result of a particle where there is one; what this run made of it is not published."""
+        if self.folder.published.key_of(f"{part}/analyze") is None:
             return False
-        if not all((self.folder / f).exists() for f in entry.get("files", [])):
+        self._kept.add(part)
+        return True
+
+    def finish(self, verdicts: dict[str, VerdictRecord]) -> None:
+        """Publish what was held back, and write the last facts."""
+        self.folder.finish(set(self.record.stages), self._kept)
+        self._hidden = False
+        self._aside.unlink(missing_ok=True)
+        self.note(verdicts=verdicts)
+
+    def close(self) -> None:
+        """Say that all is done."""
+        self.note(status=FINISHED, finished=now())
+
+    def reuse(self, stage: str, key: str) -> bool:
+        """Return whether a stage was finished with this key and its files are as they were written."""
+        if not self._resume or not self.folder.reuse(stage, key):
             return False
-        log.info("%s: done before, loaded", name)
-        self.data["stages"][name] = {**entry, "reused": True}
+        if stage not in self.record.stages:
+            log.info("%s: done before, loaded", stage)
+            entry = self._before.get(stage, StageRecord(key))
+            self._put(stage, replace(entry, key=key, reused=True, failed=None))
         return True
 
     @contextlib.contextmanager
-    def stage(self, name: str, key: str, files: Sequence[Path] = (), **facts: Any) -> Iterator[dict[str, Any]]:
-        """Time a stage and record it when it succeeds; on failure record why.
+    def stage(self, stage: str, key: str | Callable[[], str]) -> Iterator[StageLog]:
+        """Time a stage, publish its files when it succeeds, and record it; on failure record why.
 
         Parameters
         ----------
-        name
-            As it stands in run.json, e.g. ``"particle_00/orient"``.
+        stage
+            As in run.json, e.g. "particle_00/orient".
         key
-            From `stage_key`.
-        files
-            What the stage writes; needed again for a resume.
-        facts
-            Further numbers to record; the dictionary that is yielded takes more.
+            From `stage_key`; a function where it is known only when the stage has read its input.
         """
-        entry: dict[str, Any] = {"key": key, "files": [str(f.relative_to(self.folder)) for f in files], **facts}
-        _reset_peak()
+        reset_peak()
         start, cpu = time.perf_counter(), time.process_time()
-        log.info("%s: started", name)
+        log.info("%s: started", stage)
+        running = StageLog(Path(), {})
+        failed = None
+        known = ""
         try:
-            yield entry
+            with self.folder.stage(stage, key) as running.folder:
+                yield running
+            known = key() if callable(key) else key
         except BaseException as error:
-            entry["failed"] = f"{type(error).__name__}: {error}"
+            failed = f"{type(error).__name__}: {error}"
             raise
         finally:
-            entry["seconds"] = round(time.perf_counter() - start, 3)
-            entry["cpu_seconds"] = round(time.process_time() - cpu, 3)
-            entry["peak_memory_mb"] = round(_peak() / MIB, 1)
-            self.data["stages"][name] = entry
-            self.save()
-            how = "failed" if "failed" in entry else "finished"
-            log.info("%s: %s in %.1f s, peak memory %.0f MB", name, how, entry["seconds"], entry["peak_memory_mb"])
+            seconds, memory = time.perf_counter() - start, peak_memory() / MIB
+            entry = StageRecord(
+                known,
+                round(seconds, 3),
+                round(time.process_time() - cpu, 3),
+                round(memory, 1),
+                tuple(self.folder.files_of(stage)),
+                running.facts,
+                failed=failed,
+            )
+            self._put(stage, entry)
+            how = "failed" if failed else "finished"
+            log.info("%s: %s in %.1f s, peak memory %.0f MB", stage, how, seconds, memory)
 
-    def keys(self) -> Mapping[str, str]:
+    def _put(self, stage: str, entry: StageRecord) -> None:
+        self.note(stages={**self.record.stages, stage: entry})
+
+    def keys(self) -> dict[str, str]:
         """Return the keys of all stages of this run, by which its results are known."""
-        return {name: entry["key"] for name, entry in self.data["stages"].items()}
+        return {name: entry.key for name, entry in self.record.stages.items()}
 
-    def times(self) -> Mapping[str, float]:
-        """Return the seconds of every stage."""
-        return {name: entry["seconds"] for name, entry in self.data["stages"].items()}
+    def seconds(self, part: str) -> float:
+        """Return the time that the stages of one particle took."""
+        return sum(entry.seconds for name, entry in self.record.stages.items() if name.startswith(f"{part}/"))
 
 
-def _now() -> str:
+def now() -> str:
+    """Return the local time, ISO 8601."""
     return datetime.now().astimezone().isoformat(timespec="seconds")
-
-
-def _reset_peak() -> None:
-    """Let the kernel forget the peak memory so far, so that each stage has its own (Linux, proc(5))."""
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
-
-
-def _peak() -> int:
-    """Return the peak resident memory in bytes: of the stage on Linux, of the process elsewhere."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * KIB
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * KIB
 
 
 @contextlib.contextmanager
@@ -175,7 +222,7 @@ def file_log(path: str | os.PathLike[str]) -> Iterator[None]:
     """Send everything single_rs logs to a file as well, appended, while the block runs."""
     root = logging.getLogger("single_rs")
     try:
-        handler = logging.FileHandler(path, encoding="utf-8")
+        handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise DataFileError(f"cannot write {path}: {error.strerror or error}") from None
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))

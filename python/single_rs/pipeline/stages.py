@@ -1,82 +1,109 @@
-"""Each stage on files: what it reads, the one call that does the work, what it writes.
+"""Each stage on files: the one call that does the work, and what it writes into the folder it is given.
 
 The pipeline and the command line share these, so that ``single-rs orient`` does exactly what ``single-rs run`` does.
-Files are those of docs/conventions.md; all are written aside and renamed.
 """
 
 from __future__ import annotations
 
 import csv
-import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.fft import next_fast_len
 
-from single_rs.base.errors import InputError
+from single_rs.analysis import Particle, analyze, summarise
+from single_rs.analysis.structure import analyze_structure
+from single_rs.atoms import TraceConfig, trace_atoms
+from single_rs.background import BackgroundConfig, clean_stack
+from single_rs.base.errors import InputError, NoParticleError
+from single_rs.base.progress import Progress
 from single_rs.base.sampling import evenly
-from single_rs.io import Movie, atomic, atomic_text, read_map, write_map, write_stack
-from single_rs.io.json import write_json
+from single_rs.base.tensors import COMPONENTS, components
+from single_rs.export import write_analysis, write_formats, write_xyz
+from single_rs.io import Movie, atomic, atomic_text, read_map, write_array, write_map, write_stack
+from single_rs.io.json import read_json, write_json
+from single_rs.io.motion import write_motion
 from single_rs.io.star import read_poses, read_tracks, write_frames, write_poses, write_tracks
-from single_rs.store.layout import ATOMS, FSC, MAPS, MOTION_FILES, POSES, STACK, STACK_FRAMES, SUMMARY, TRACK_FILE
+from single_rs.motion import MotionConfig, correct_motion
+from single_rs.orient import OrientConfig, find_poses
+from single_rs.pipeline.config import Config, ExportConfig
+from single_rs.pipeline.material import lattice_seed
+from single_rs.reconstruction import ReconstructConfig, reconstruct
+from single_rs.records import Atoms, CleanStack, Density, Motion, ParticleStack, Poses, Track
+from single_rs.refine import RefineConfig, RefinementSummary, refine_atoms
+from single_rs.store import layout
+from single_rs.store.codecs import write_arrays, write_record
 from single_rs.store.read import Maps, load_maps
-
-if TYPE_CHECKING:
-    from single_rs.analysis.model import Particle
-    from single_rs.base.progress import Progress
-    from single_rs.pipeline.config import Config
-    from single_rs.records import Atoms, CleanStack, Density, Motion, Poses, Track
+from single_rs.track import TrackConfig, extract, find_tracks
 
 __all__ = [
-    "analyze",
+    "Refinement",
+    "Tracing",
+    "analyze_atoms",
+    "background",
     "correct",
     "cut",
-    "describe",
     "export",
     "find",
+    "keep_stack",
     "orient",
     "placed",
     "rebuild",
+    "refine",
+    "room_needed",
     "stack_box",
     "trace",
     "update_summary",
     "write_atoms",
-    "write_examples",
+    "write_displacement",
 ]
 
 BOX_PER_DIAMETER = 1.8  # leaves a ring round the particle for the background and the delocalised fringes
 BOX_MARGIN = 16.0  # Å, the least of that ring for small particles
 BOX_LEAST = 1.4  # diameters that background cleaning needs
 BOX_OUTSIDE = 0.05  # share of frames that may leave the field before the box is made smaller
+# Three maps; ten of strain and nine of the phases, each as MRC and in a VTK file.
+VOLUMES, FLOAT_BYTES = 3 + 2 * 19, 4
+ROOM_BESIDE = 20_000_000  # bytes: report, tables, poses, atoms
 EXAMPLES = 6  # cleaned frames kept for the report
 
 
-def correct(movie: Movie, out: Path, config: Any, progress: Progress | None = None) -> Motion:
-    """Correct the motion of `movie`; write ``motion.csv`` and ``mean.mrc``."""
-    from single_rs.io.motion import write_motion
-    from single_rs.motion import correct_motion
+@dataclass(frozen=True)
+class Tracing:
+    """What tracing gave: the number of atoms, and why there is none where there is none."""
 
+    atoms: int
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """What the refinement gave: its numbers, or why the frames do not show the atoms."""
+
+    summary: RefinementSummary | None = None
+    refused: str | None = None
+
+
+def correct(movie: Movie, out: Path, config: MotionConfig, progress: Progress | None = None) -> Motion:
+    """Correct the motion of `movie`; write motion.csv and mean.mrc."""
     motion = correct_motion(movie, config, progress=progress)
-    write_motion(out / MOTION_FILES[0], motion)
-    write_map(out / MOTION_FILES[1], np.asarray(motion.mean)[None], movie.pixel_size)
+    write_motion(out / layout.MOTION, motion)
+    write_map(out / layout.MEAN, np.asarray(motion.mean)[None], movie.pixel_size)
     return motion
 
 
-def find(movie: Movie, motion: Motion, out: Path, config: Any, progress: Progress | None = None) -> list[Track]:
-    """Track the particles; write ``tracks.star`` (also when there are none)."""
-    from single_rs.track import find_tracks
-
+def find(movie: Movie, motion: Motion, out: Path, config: TrackConfig, progress: Progress | None = None) -> list[Track]:
+    """Track the particles; write tracks.star (also when there are none)."""
     tracks = find_tracks(movie, motion, config, progress=progress)
-    write_tracks(out / TRACK_FILE, tracks, movie.pixel_size)
+    write_tracks(out / layout.TRACKS, tracks, movie.pixel_size)
     # What was written is what a later run will read; both runs must see the same digits.
-    return read_tracks(out / TRACK_FILE)
+    return read_tracks(out / layout.TRACKS)
 
 
 def stack_box(track: Track, movie: Movie) -> int:
     """Return the edge in px of a particle's images: even, with room for its background, inside the field."""
-    from scipy.fft import next_fast_len
-
     wanted = max(BOX_PER_DIAMETER * track.diameter, track.diameter + BOX_MARGIN) / movie.pixel_size
     rows, columns = movie.shape[1:]
     room = np.min([track.x, track.y, columns - 1 - track.x, rows - 1 - track.y], axis=0)
@@ -88,43 +115,63 @@ def stack_box(track: Track, movie: Movie) -> int:
     return 2 * half
 
 
-def cut(movie: Movie, motion: Motion, track: Track, folder: Path) -> None:
-    """Extract the single frames of one particle; write ``stack.mrcs`` and ``stack.star``."""
-    from single_rs.track import extract
+def room_needed(frames: int, box: int, itemsize: int) -> int:
+    """Return the bytes that the files of a particle take at most: its stack, and the volumes of maps and strain."""
+    return frames * box**2 * itemsize + VOLUMES * box**3 * FLOAT_BYTES + ROOM_BESIDE
 
-    stack = extract(movie, motion, track, stack_box(track, movie))
-    write_stack(folder / STACK, stack.images, stack.pixel_size)
-    write_frames(folder / STACK_FRAMES, stack, STACK)
+
+def cut(movie: Movie, motion: Motion, track: Track, folder: Path) -> None:
+    """Extract the single frames of one particle; write stack.mrcs and stack.star."""
+    keep_stack(extract(movie, motion, track, stack_box(track, movie)), folder)
+
+
+def keep_stack(stack: ParticleStack, folder: Path) -> None:
+    """Write stack.mrcs and stack.star."""
+    write_stack(folder / layout.STACK, stack.images, stack.pixel_size)
+    write_frames(folder / layout.STACK_FRAMES, stack, layout.STACK)
+
+
+def background(
+    stack: ParticleStack, folder: Path, config: BackgroundConfig, progress: Progress | None = None
+) -> CleanStack:
+    """Clean the frames; write background.json and a few cleaned frames for the report.
+
+    The cleaned stack itself is not kept in a file, since making it is quicker than reading it.
+    """
+    clean = clean_stack(stack, config, progress=progress)
+    write_record(folder / layout.BACKGROUND, clean.background)
+    good = np.flatnonzero(~np.asarray(clean.bad))
+    rows = good[evenly(len(good), EXAMPLES)]
+    write_array(folder / layout.CLEAN_EXAMPLES, np.asarray(clean.images[rows], np.float32))
+    write_json(folder / layout.CLEAN_INDEX, {"index": rows.tolist()})
+    return clean
 
 
 def orient(
     clean: CleanStack,
     element: str,
-    folder: Path,
-    config: Any,
+    path: Path,
+    config: OrientConfig,
     seed: int,
     progress: Progress | None = None,
-    stack_name: str = STACK,
+    stack_name: str = layout.STACK,
 ) -> Poses:
-    """Find the poses; write ``poses.star`` and give back what stands in it."""
-    from single_rs.orient import find_poses
-    from single_rs.pipeline.material import lattice_seed
-
+    """Find the poses; write them to a STAR file and give back what stands in it."""
     symbol, config = lattice_seed(element, config)
     poses = find_poses(clean, symbol, config, progress=progress, seed=seed)
-    write_poses(folder / POSES, poses, stack_name, clean.pixel_size, clean.images.shape[1])
-    return read_poses(folder / POSES)
+    write_poses(path, poses, stack_name, clean.pixel_size, clean.images.shape[1])
+    return read_poses(path)
 
 
-def rebuild(clean: CleanStack, poses: Poses, folder: Path, config: Any, progress: Progress | None = None) -> Density:
-    """Reconstruct the density; write the map, its halves and ``fsc.csv``."""
-    from single_rs.reconstruction.fourier import reconstruct
-
+def rebuild(
+    clean: CleanStack, poses: Poses, folder: Path, config: ReconstructConfig, progress: Progress | None = None
+) -> Density:
+    """Reconstruct the density; write the map, its halves and fsc.csv."""
     result = reconstruct(clean, poses, config, progress)
-    for name, density in zip(MAPS, (result.map, result.half1, result.half2), strict=True):
+    for name, density in zip(layout.MAPS, (result.map, result.half1, result.half2), strict=True):
         write_map(folder / name, density, result.pixel_size)
-    with atomic_text(folder / FSC) as f:
-        f.write(f"# resolution at FSC 0.143 [A]: {result.resolution:.6g}\n")
+    with atomic_text(folder / layout.FSC) as f:
+        f.write(f"# resolution at FSC 0.143 [A]: {result.resolution!r}\n")
         table = csv.writer(f, lineterminator="\n")
         table.writerow(["frequency", "fsc"])
         table.writerows([f"{k:.8g}", f"{v:.8g}"] for k, v in zip(result.frequency, result.fsc, strict=True))
@@ -132,50 +179,99 @@ def rebuild(clean: CleanStack, poses: Poses, folder: Path, config: Any, progress
 
 
 def trace(
-    maps: Maps | Density, element: str, diameter: float | None, config: Any, progress: Progress | None = None
+    maps: Maps | Density, element: str, diameter: float | None, config: TraceConfig, progress: Progress | None = None
 ) -> Atoms:
     """Find the atoms of a map."""
-    from single_rs.atoms import trace_atoms
-
     return trace_atoms(maps.map, maps.pixel_size, element, diameter, maps.half1, maps.half2, config, progress=progress)
 
 
-def write_atoms(atoms: Atoms, maps: Maps, folder: Path) -> None:
-    """Write traced atoms as ``atoms.xyz``, with neighbours but without lattice and strain."""
-    from single_rs.analysis.model import Particle
-    from single_rs.analysis.structure import analyze_structure
-    from single_rs.export.atoms import write_xyz
+def traced(
+    density: Density, element: str, diameter: float, config: TraceConfig, folder: Path, progress: Progress | None
+) -> tuple[Atoms | None, Tracing]:
+    """Find the atoms of a map and keep them; where it holds none, the reason why."""
+    atoms: Atoms | None = None
+    try:
+        atoms = trace(density, element, diameter, config, progress)
+    except NoParticleError as error:
+        found = Tracing(0, str(error))
+    else:
+        write_arrays(folder / layout.TRACED, atoms)
+        found = Tracing(len(atoms))
+    write_record(folder / layout.TRACING, found)
+    return atoms, found
 
+
+def refine(
+    clean: CleanStack,
+    poses: Poses,
+    atoms: Atoms | None,
+    folder: Path,
+    config: RefineConfig,
+    progress: Progress | None = None,
+    stack_name: str = layout.STACK,
+) -> tuple[Atoms | None, Refinement]:
+    """Refine atoms and poses against the frames; write both, refine.json and with anisotropy displacement.csv.
+
+    Frames that do not show the atoms leave both as they were, and refine.json says why. Where the refinement is
+    switched off, or there are no atoms, it holds nothing.
+    """
+    outcome = Refinement()
+    if config.enabled and atoms is not None:
+        try:
+            refined = refine_atoms(clean, poses, atoms, config, progress)
+        except InputError as error:
+            outcome = Refinement(refused=str(error))
+        else:
+            atoms, poses = refined.atoms, refined.poses
+            outcome = Refinement(refined.summary)
+            if refined.displacement is not None and refined.displacement_error is not None:
+                write_displacement(folder / layout.DISPLACEMENT, refined.displacement, refined.displacement_error)
+    write_poses(folder / layout.POSES, poses, stack_name, clean.pixel_size, clean.images.shape[1])
+    if atoms is not None:
+        write_arrays(folder / layout.REFINED, atoms)
+    write_record(folder / layout.REFINEMENT, outcome)
+    return atoms, outcome
+
+
+def write_displacement(path: Path, tensors: NDArray[np.float64], errors: NDArray[np.float64]) -> None:
+    """Write mean square displacements (n, 3, 3) Å² and the errors (n, 6) of their components, one row per atom."""
+    table = np.concatenate([components(tensors), errors], axis=1)
+    head = ",".join([*(f"U_{p}_A2" for p in COMPONENTS), *(f"error_{p}_A2" for p in COMPONENTS)])
+    with atomic(path) as partial:
+        np.savetxt(partial, table, fmt="%.5f", delimiter=",", header=head, comments="")
+
+
+def write_atoms(atoms: Atoms, maps: Maps, folder: Path) -> None:
+    """Write traced atoms as atoms.xyz, with neighbours but without lattice and strain."""
     local = analyze_structure(atoms.positions)
     columns = (local.coordination, local.structure_type, local.surface)
-    write_xyz(folder / ATOMS, Particle(atoms, *columns, box=len(maps.map), pixel_size=maps.pixel_size))
+    write_xyz(folder / layout.ATOMS, Particle(atoms, *columns, box=len(maps.map), pixel_size=maps.pixel_size))
 
 
-def analyze(
+def analyze_atoms(
     atoms: Atoms,
     element: str | None,
     folder: Path,
     config: Config,
     frame: tuple[int, float] | None = None,
     progress: Progress | None = None,
-    density: Path | None = None,
+    maps: Maps | Density | None = None,
 ) -> Particle:
-    """Fit the lattice, compute strain and structure; write ``atoms.xyz``, ``lattice.json`` and the chosen formats.
+    """Fit the lattice, compute strain and structure; write atoms.xyz, lattice.json and the chosen formats.
 
-    `frame` is the (box in px, pixel size in Å) of the map that the files shall overlay, if there is one. `density` is
-    the file of that map, for the strain from its phases; when not given, ``map.mrc`` in the folder.
+    `frame` is the (box in px, pixel size in Å) of the map that the files shall overlay, if there is one. `maps` is that
+    map, with its halves where there are any, for the strain from its phases.
     """
-    from single_rs.analysis.analyze import analyze
-    from single_rs.export.analysis import write_analysis
-
     box, pixel_size = frame or (None, None)
-    source = density or (folder / MAPS[0] if (folder / MAPS[0]).exists() else None)
-    maps = None if source is None or frame is None else load_maps(source)
     if maps is not None and frame is not None and not _same_grid(maps, frame):
         raise InputError(
-            f"{source} has {len(maps.map)} voxels of {maps.pixel_size:.4g} Å, the atoms were traced in {frame[0]} of "
+            f"the map has {len(maps.map)} voxels of {maps.pixel_size:.4g} Å, the atoms were traced in {frame[0]} of "
             f"{frame[1]:.4g} Å; give the map of these atoms"
         )
+    maps = maps if frame is not None else None
+    noise = None
+    if maps is not None and maps.half1 is not None and maps.half2 is not None:
+        noise = (maps.half1 - maps.half2) / np.float32(2)
     model = analyze(
         atoms,
         element,
@@ -185,67 +281,41 @@ def analyze(
         pixel_size,
         progress,
         density=None if maps is None else maps.map,
-        noise=None if maps is None or maps.half1 is None or maps.half2 is None else (maps.half1 - maps.half2) / 2,
+        noise=noise,
     )
     write_analysis(folder, model, config.export.formats, config.export.vacuum, config.export.dft)
     return model
 
 
-def _same_grid(maps: Maps, frame: tuple[int, float]) -> bool:
+def _same_grid(maps: Maps | Density, frame: tuple[int, float]) -> bool:
     """Whether a map has the box and, to the digits of a header, the pixel size of the atoms' file."""
     return len(maps.map) == frame[0] and abs(maps.pixel_size / frame[1] - 1) < 1e-3
 
 
 def placed(
     atoms: Atoms, frame: tuple[int, float] | None, density: Path | None, source: Path
-) -> tuple[Atoms, tuple[int, float] | None, Path | None]:
-    """Return atoms from the box centre, their box and pixel size, and the file of their map.
+) -> tuple[Atoms, tuple[int, float] | None, Maps | None]:
+    """Return atoms from the box centre, their box and pixel size, and their map.
 
     Atoms without a box take that of the map; with one and no map, ``map.mrc`` beside their file is theirs.
     """
     if density is None:
-        beside = source.with_name(MAPS[0])
-        return atoms, frame, beside if frame is not None and beside.exists() else None
+        beside = source.with_name(layout.MAP)
+        return atoms, frame, load_maps(beside) if frame is not None and beside.exists() else None
     if frame is None:
         volume, pixel_size = read_map(density)
         frame = len(volume), pixel_size
         atoms = replace(atoms, positions=atoms.positions - (frame[0] // 2) * pixel_size)
-    return atoms, frame, density
+    return atoms, frame, load_maps(density)
 
 
-def update_summary(folder: Path, model: Particle) -> None:
-    """Write the numbers of `analyze` into ``summary.json``; what a run has written there besides them stays."""
-    from single_rs.analysis.analyze import summarise
-
-    path = folder / SUMMARY
-    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    write_json(path, {**before, **summarise(model)})
+def update_summary(before: Path, folder: Path, model: Particle) -> None:
+    """Write summary.json with the numbers of `analyze`; what `before`, a summary, says besides them stays."""
+    write_json(folder / layout.SUMMARY, {**(read_json(before) if before.exists() else {}), **summarise(model)})
 
 
-def export(atoms: Atoms, folder: Path, config: Any, frame: tuple[int, float] | None = None) -> list[Path]:
+def export(atoms: Atoms, folder: Path, config: ExportConfig, frame: tuple[int, float] | None = None) -> list[Path]:
     """Write atoms for other programs; return the files."""
-    from single_rs.analysis.analyze import analyze
-    from single_rs.export.formats import write_formats
-
     box, pixel_size = frame or (None, None)
     model = analyze(atoms, box=box, pixel_size=pixel_size)
     return write_formats(folder, model, config.formats, config.vacuum, config.dft)
-
-
-def describe(model: Particle) -> str:
-    """Return one line on the atoms and their lattice."""
-    text = f"{len(model.atoms.positions)} atoms"
-    if model.lattice is not None:
-        p = model.lattice.parameters
-        text += f", {model.lattice.structure}, a b c {p.a:.3f} {p.b:.3f} {p.c:.3f} Å (± {p.a_err:.3f})"
-        text += f", α β γ {p.alpha:.2f} {p.beta:.2f} {p.gamma:.2f}°"
-    return "; ".join([text, *model.notes])
-
-
-def write_examples(clean: CleanStack, folder: Path) -> None:
-    """Keep a few cleaned frames for the report: ``clean_examples.npy`` and their rows in ``clean_examples.json``."""
-    good = np.flatnonzero(~np.asarray(clean.bad))
-    rows = good[evenly(len(good), EXAMPLES)]
-    with atomic(folder / "clean_examples.npy") as partial:
-        np.save(partial, np.asarray(clean.images[rows], np.float32))
-    write_json(folder / "clean_examples.json", {"index": rows.tolist()})

@@ -29,10 +29,11 @@ from single_rs.plots.atoms import (
 from single_rs.plots.compare import plot_against_size, plot_gallery, plot_strain_distributions
 from single_rs.plots.distances import plot_pair_distribution, plot_row_distances
 from single_rs.plots.energy import plot_atom_energies, plot_energy_views
-from single_rs.plots.maps import plot_fsc, plot_map_slices, plot_strain_slices, plot_zone_axes
+from single_rs.plots.maps import plot_fsc, plot_zone_axes
 from single_rs.plots.movie import plot_drift, plot_frames, plot_tracks
 from single_rs.plots.poses import plot_orientation_coverage, plot_pose_steps, plot_scores, view_coverage
 from single_rs.plots.powder import plot_powder
+from single_rs.plots.slices import plot_map_slices, plot_strain_slices
 from single_rs.plots.strain import (
     plot_strain_measures,
     plot_strain_methods,

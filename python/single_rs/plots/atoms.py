@@ -1,19 +1,15 @@
 """Figures of the atoms: peak heights, uncertainties, strain and nearest-neighbour distances.
 
 Strain is a fraction in arrays and per cent in figures; the tensor order is xx, yy, zz, xy, xz, yz (tensor shear). Core
-and surface are always told apart: a surface atom has lost neighbours and its bonds contract for that reason alone.
+and surface are always shown apart: a surface atom has lost neighbours and its bonds contract for that reason alone.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from matplotlib.axes import Axes
 
 from single_rs.plots.style import BLUE, INK, MUTED, ORANGE, core_and_surface, new_axes, scatter_by_radius, styled
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 __all__ = [
     "neighbour_distances",
@@ -190,7 +186,7 @@ def plot_strain_histogram(
         values = percent[chosen & np.isfinite(percent)]
         if not len(values):
             continue
-        text = f"{name}: {values.mean():+.2f} ± {values.std():.2f}%"
+        text = f"{name}: mean {values.mean():+.2f}%, spread {values.std():.2f}%".replace("-", "−")
         clipped = np.clip(values, edges[0], edges[-1])
         if name == "all":
             ax.hist(clipped, bins=edges, histtype="step", color=colour, lw=1.1, label=text)
@@ -332,7 +328,7 @@ def plot_neighbour_distances(
     reference: float | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Plot the histogram of nearest-neighbour distances; bonds with a surface atom are told apart.
+    """Plot the histogram of nearest-neighbour distances; bonds with a surface atom are shown apart.
 
     Parameters
     ----------

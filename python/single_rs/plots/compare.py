@@ -9,17 +9,14 @@ Reference: figures of the same kind, B. H. Kim et al., Science 368, 60 (2020), d
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Any, Literal
 
 import numpy as np
+from matplotlib.axes import Axes
 
+from single_rs.base.trend import Trend
 from single_rs.plots.maps import draw_atoms, zone_frame
 from single_rs.plots.style import BLUE, GREEN, INK, MUTED, ORANGE, new_axes, quiet_colorbar, scale_bar, styled
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-    from single_rs.base.trend import Trend
 
 __all__ = ["plot_against_size", "plot_gallery", "plot_strain_distributions"]
 
@@ -130,6 +127,7 @@ def plot_strain_distributions(
     """
     ax = new_axes(size=(6.6, 2.8)) if ax is None else ax
     extreme = 0.5
+    side: Literal["low", "high"]
     for place, (values, outer) in enumerate(zip(radial, surface, strict=True)):
         percent, outer = 100 * np.asarray(values, float), np.asarray(outer, bool)
         for chosen, side, colour in ((~outer, "low", BLUE), (outer, "high", ORANGE)):
@@ -138,7 +136,7 @@ def plot_strain_distributions(
                 continue
             low, high = np.percentile(found, (0.5, 99.5))
             extreme = max(extreme, abs(low), abs(high))
-            body = ax.violinplot(
+            body: dict[str, Any] = ax.violinplot(
                 [np.clip(found, low, high)], [place], widths=0.86, showextrema=False, showmedians=True, side=side
             )
             body["bodies"][0].set(facecolor=colour, edgecolor="none", alpha=0.65)
@@ -185,7 +183,7 @@ def plot_gallery(
     """
     columns = min(columns, max(len(positions), 1))
     rows = -(-len(positions) // columns)
-    axes = new_axes(rows, columns, size=(1.75 * columns + 0.6, 1.9 * rows), squeeze=False)
+    axes: np.ndarray = new_axes(rows, columns, size=(1.75 * columns + 0.6, 1.9 * rows), squeeze=False)
     reach = max((float(np.abs(p).max()) for p in positions if len(p)), default=1.0) + 1.5
     finite = [np.abs(r[np.isfinite(r)]) for r in radial]
     pool = np.concatenate(finite) if any(len(f) for f in finite) else np.ones(1)

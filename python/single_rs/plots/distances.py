@@ -6,17 +6,12 @@ one standard error.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from matplotlib.axes import Axes
 
+from single_rs.analysis.distances import RowDistances, distance_profile
+from single_rs.analysis.distances.pdf import PairDistribution
 from single_rs.plots.style import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, SKY, new_axes, styled
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-    from single_rs.analysis.distances import RowDistances
-    from single_rs.analysis.distances.pdf import PairDistribution
 
 __all__ = ["plot_pair_distribution", "plot_row_distances"]
 
@@ -47,8 +42,6 @@ def plot_row_distances(
     The axes: a dot for each pair, and the mean of each shell with its standard error (its spread over √pairs where
     the errors of the atoms are not known); per cent against Å.
     """
-    from single_rs.analysis.distances import distance_profile
-
     ax = new_axes(size=(5.0, 2.8)) if ax is None else ax
     names = families if families is not None else tuple(dict.fromkeys(rows.family.tolist()))
     ax.axhline(0, color=MUTED, lw=0.7)

@@ -5,14 +5,10 @@ Energies are in eV in arrays and figures, of the particle at its measured positi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from matplotlib.axes import Axes
 
 from single_rs.plots.style import INK, MUTED, core_and_surface, new_axes, quiet_colorbar, styled
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 __all__ = ["plot_atom_energies", "plot_energy_views"]
 
@@ -41,7 +37,7 @@ def plot_atom_energies(
     sigma
         (n,) standard error of each, eV.
     surface
-        (n,) bool; core and surface are told apart when given.
+        (n,) bool; core and surface are shown apart when given.
     ax
         Axes to draw in; new ones without it.
 

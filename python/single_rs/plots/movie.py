@@ -7,14 +7,12 @@ point seen at raw position p is at p - shift in the aligned frame.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
+from matplotlib.axes import Axes
 
 from single_rs.plots.style import BLUE, MUTED, ORANGE, image_axes, limits, new_axes, quiet_colorbar, scale_bar, styled
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 __all__ = ["plot_drift", "plot_frames", "plot_tracks"]
 

@@ -7,16 +7,12 @@ R_{i+1} R_i^T, with cos(angle) = (trace - 1) / 2.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from matplotlib.axes import Axes
 
+from single_rs.base.rotations import rotation_angle
 from single_rs.base.sampling import evenly
-from single_rs.crystal.prototypes import turn_angle
 from single_rs.plots.style import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, new_axes, quiet_colorbar, styled
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 __all__ = ["plot_orientation_coverage", "plot_pose_steps", "plot_scores", "view_coverage"]
 
@@ -147,7 +143,7 @@ def plot_pose_steps(rotations: np.ndarray, frames: np.ndarray, *, axes: np.ndarr
     rotations = np.asarray(rotations, float)
     pair = np.flatnonzero(np.diff(frames) == 1)
     trace = np.einsum("nij,nij->n", rotations[pair + 1], rotations[pair])
-    step = turn_angle(trace)
+    step = rotation_angle(trace)
     # A few jumps of up to 180 degrees would flatten all else: they are counted, and marked at the upper edge.
     top = min(180.0, 1.8 * float(np.percentile(step, 98))) if len(step) else 1.0
     beyond = step > top
@@ -194,7 +190,7 @@ def plot_scores(
     confidence
         (n,) posterior probability of the pose, 0 to 1.
     half
-        (n,) half set 1 or 2; 0 is a frame not used (guard gap or bad).
+        (n,) half set 1 or 2; 0 is a frame in neither (guard gap or bad).
     axes
         Two axes, score and confidence; new ones without them.
 
@@ -204,7 +200,7 @@ def plot_scores(
     """
     axes = new_axes(2, 1, size=(5.0, 2.9), sharex=True) if axes is None else axes
     half = np.ones(len(frames), int) if half is None else np.asarray(half)
-    groups = ((1, BLUE, "half 1"), (2, GREEN, "half 2"), (0, MUTED, "not used"))
+    groups = ((1, BLUE, "half 1"), (2, GREEN, "half 2"), (0, MUTED, "in neither half"))
     panels = ((axes[0], np.asarray(score), "Score"), (axes[1], confidence, "Confidence"))
     for ax, values, name in panels:
         if values is None:

@@ -5,17 +5,12 @@ The pattern is S(q) = I(q)/Σf², which tends to 1 at large q; q = 4π sin θ / 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from matplotlib.axes import Axes
 
+from single_rs.analysis.distances.powder import PowderPattern, two_theta
+from single_rs.analysis.distances.powder_fit import PowderLattice
 from single_rs.plots.style import BLUE, MUTED, ORANGE, new_axes, styled
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-    from single_rs.analysis.distances.powder import PowderPattern
-    from single_rs.analysis.distances.powder_fit import PowderLattice
 
 __all__ = ["plot_powder"]
 
@@ -50,7 +45,6 @@ def plot_powder(
     -------
     The axes.
     """
-    from single_rs.analysis.distances.powder import two_theta
 
     def across(q: np.ndarray) -> np.ndarray:
         return np.asarray(q) if wavelength is None else two_theta(q, wavelength)

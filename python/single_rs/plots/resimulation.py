@@ -6,9 +6,9 @@ Every function takes the arrays of the check's data, as they stand in ``validati
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.axes import Axes
 
 from single_rs.plots.style import (
     BLUE,
@@ -22,9 +22,6 @@ from single_rs.plots.style import (
     scatter_by_radius,
     styled,
 )
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 __all__ = ["plot_model_distance", "plot_pose_errors", "plot_simulated_frames", "plot_transfers"]
 
@@ -118,7 +115,7 @@ def plot_pose_errors(error: np.ndarray, near: float = 3.0, *, ax: Axes | None = 
     """
     ax = new_axes() if ax is None else ax
     edges = np.geomspace(_SMALLEST, 180.0, _BINS + 1)
-    ax.hist(np.maximum(error, _SMALLEST), bins=edges, color=BLUE, alpha=0.85)
+    ax.hist(np.maximum(error, _SMALLEST), bins=edges.tolist(), color=BLUE, alpha=0.85)
     ax.axvline(near, color=INK, lw=0.8, ls="--")
     share = float(np.mean(error < near)) if len(error) else 0.0
     ax.set_title(f"{100 * share:.1f} % of {len(error)} frames within {near:.0f}°")

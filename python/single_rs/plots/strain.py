@@ -7,10 +7,18 @@ compressed and red stretched; positive quantities (von Mises strain, rotation) r
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 
+from single_rs.analysis.lattice import Lattice
+from single_rs.analysis.strain import Strain
+from single_rs.analysis.strain.invariants import strain_measures
+from single_rs.analysis.strain.methods import StrainComparison
+from single_rs.analysis.strain.statistics import StrainStatistic
+from single_rs.analysis.strain.volumes import StrainPlane, plane_normal, strain_plane
+from single_rs.crystal.neighbours import neighbour_cutoff
 from single_rs.plots.atoms import COMPONENTS, plot_radial_strain, plot_strain_histogram
 from single_rs.plots.style import (
     BLUE,
@@ -23,15 +31,6 @@ from single_rs.plots.style import (
     quiet_colorbar,
     styled,
 )
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-    from single_rs.analysis.lattice import Lattice
-    from single_rs.analysis.strain import Strain
-    from single_rs.analysis.strain.methods import StrainComparison
-    from single_rs.analysis.strain.statistics import StrainStatistic
-    from single_rs.analysis.strain.volumes import StrainPlane
 
 __all__ = [
     "plot_strain_measures",
@@ -71,8 +70,6 @@ def plot_strain_measures(strain: Strain, *, axes: np.ndarray | None = None) -> n
     -------
     The axes (2, 3), in per cent.
     """
-    from single_rs.analysis.strain.invariants import strain_measures
-
     axes = new_axes(2, 3, size=(6.9, 4.4)) if axes is None else axes
     table = strain_measures(strain).table(strain)
     names = ("radial", "volumetric", "von_mises", "principal_1", "principal_2", "principal_3")
@@ -174,9 +171,6 @@ def plot_strain_planes(
     -------
     The axes, in Å and per cent (degrees for the rotation).
     """
-    from single_rs.analysis.strain.invariants import strain_measures
-    from single_rs.analysis.strain.volumes import plane_normal, strain_plane
-
     axes = np.ravel(new_axes(1, len(planes), size=(2.1 * len(planes) + 0.6, 2.2)) if axes is None else axes)
     values = strain_measures(strain).table(strain)[measure][0]
     percent = measure != "rotation"
@@ -262,10 +256,6 @@ def plot_strain_methods(
     -------
     The axes (3, methods), in Å and per cent. Planes are perpendicular to z and share a colour scale.
     """
-    from single_rs.analysis.strain.invariants import strain_measures
-    from single_rs.analysis.strain.volumes import strain_plane
-    from single_rs.crystal.neighbours import neighbour_cutoff
-
     strains = comparison.strains
     count = len(strains)
     axes = new_axes(3, count, size=(2.25 * count + 0.4, 6.3)) if axes is None else np.asarray(axes).reshape(3, count)

@@ -6,19 +6,14 @@ Atoms are drawn as seen along a direction, the nearest on top; lengths are in Å
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from matplotlib.axes import Axes
 
+from single_rs.analysis.structure.dislocations import Dislocation, miller_name
+from single_rs.analysis.structure.grains import Grains
+from single_rs.analysis.structure.shape import SITES, Shape
+from single_rs.analysis.structure.stacking import Stacking
 from single_rs.plots.style import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, SERIES, SKY, new_axes, styled
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-    from single_rs.analysis.structure.dislocations import Dislocation
-    from single_rs.analysis.structure.grains import Grains
-    from single_rs.analysis.structure.shape import Shape
-    from single_rs.analysis.structure.stacking import Stacking
 
 __all__ = ["plot_dislocation", "plot_grains", "plot_shape", "plot_site_types", "plot_stacking"]
 
@@ -142,7 +137,7 @@ def plot_dislocation(
     dislocation
         One of `find_dislocations`.
     structure_type
-        (n,) int; atoms of a stacking fault (hcp, 2) are told apart when given.
+        (n,) int; atoms of a stacking fault (hcp, 2) are shown apart when given.
     ax
         Axes to draw in; new ones without it.
 
@@ -150,8 +145,6 @@ def plot_dislocation(
     -------
     The axes, in Å; the glide plane, if there is one, lies horizontally.
     """
-    from single_rs.analysis.structure.dislocations import miller_name
-
     ax = new_axes(size=(3.5, 3.3)) if ax is None else ax
     x, centre = np.asarray(positions, float), np.asarray(positions, float).mean(axis=0)
     b = dislocation.burgers_vector
@@ -188,10 +181,8 @@ def plot_site_types(sites: np.ndarray, *, ax: Axes | None = None) -> Axes:
 
     Returns
     -------
-    The axes; bulk atoms are left out, and told in the title.
+    The axes; bulk atoms are left out, and counted in the title.
     """
-    from single_rs.analysis.structure.shape import SITES
-
     ax = new_axes(size=(3.5, 2.4)) if ax is None else ax
     kinds = np.asarray(sites, int)
     counts = np.bincount(kinds[kinds >= 0], minlength=len(SITES))

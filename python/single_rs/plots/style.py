@@ -12,16 +12,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import matplotlib as mpl
 import numpy as np
 from cycler import cycler
+from matplotlib.axes import Axes
+from matplotlib.colorbar import Colorbar
 from matplotlib.figure import Figure
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.colorbar import Colorbar
 
 __all__ = [
     "BLUE",
@@ -84,6 +82,7 @@ STYLE: Any = {
     "savefig.dpi": 200,
 }
 
+ROOM = 2.0  # Å round the atoms in pictures of a map
 # Lengths a scale bar may have, Å; the longest below a quarter of the field is taken.
 _BAR_LENGTHS_A = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
 
@@ -243,6 +242,24 @@ def limits(image: np.ndarray, low: float = 1.0, high: float = 99.5) -> tuple[flo
         return 0.0, 1.0
     lower, upper = np.percentile(finite, (low, high))
     return float(lower), float(upper if upper > lower else lower + 1.0)
+
+
+def map_limits(images: np.ndarray) -> tuple[float, float]:
+    """Return the colour limits of pictures of a map: from the level at their rims, outside the particle, to the peaks.
+
+    Troughs below that level are the rings of a sharp resolution limit; shown, they would make empty space look full.
+    """
+    rim = np.concatenate([images[..., 0, :], images[..., -1, :], images[..., :, 0], images[..., :, -1]], axis=-1)
+    low, (_, high) = float(np.median(rim)), limits(images, 0.0, 99.8)
+    return low, high if high > low else low + 1.0
+
+
+def peak_bar(axes: np.ndarray) -> None:
+    """Put a colour bar beside pictures of a map whose levels run from the space outside to the peaks."""
+    from matplotlib.cm import ScalarMappable
+
+    shown = ScalarMappable(cmap="magma")
+    quiet_colorbar(axes[0].figure.colorbar(shown, ax=list(axes), fraction=0.03, pad=0.02), "Density / peak")
 
 
 def centres(shape: int, pixel_size: float) -> np.ndarray:

@@ -7,10 +7,13 @@ figures a check has. Distances in pm, gains in nats, frequencies in 1/Å.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
+from single_rs.plots import resimulation as plots
 from single_rs.plots.style import (
     BLUE,
     GREEN,
@@ -24,12 +27,7 @@ from single_rs.plots.style import (
     scatter_by_radius,
     styled,
 )
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-    from single_rs.records import Check
+from single_rs.records import Check
 
 __all__ = [
     "plot_bond_radius",
@@ -134,7 +132,7 @@ def plot_frame_correlation(correlation: np.ndarray, null: np.ndarray, *, ax: Axe
     level = np.linspace(0, 1, len(null))
     density = np.diff(np.interp(edges, null, level)) * len(correlation)
     ax.stairs(density, edges, fill=True, color=MUTED, alpha=0.5, label="poses of other frames")
-    ax.hist(correlation, bins=edges, color=BLUE, alpha=0.85, label="own pose")
+    ax.hist(correlation, bins=edges.tolist(), color=BLUE, alpha=0.85, label="own pose")
     ax.set_xlabel("Correlation, frame and reprojection")
     ax.set_ylabel("Frames")
     ax.legend()
@@ -315,8 +313,6 @@ def plot_check(check: Check) -> dict[str, Figure]:
 
 def _resimulation(check: Check) -> dict[str, Any]:
     """Draw what there is: a repetition that found nothing has frames and transfers only."""
-    from single_rs.plots import resimulation as plots
-
     d, drawn = check.data, {}
     if "pictures" in d:
         drawn["frames"] = plots.plot_simulated_frames(

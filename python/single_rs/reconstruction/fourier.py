@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from single_rs import _core
+from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import InputError
 from single_rs.base.progress import Progress
 from single_rs.base.settings import Settings, setting
@@ -44,6 +45,7 @@ class ReconstructConfig(Settings):
     mask_edge: float = setting(2.0, "soft edge of that mask", "Å", gt=0.0, le=20.0)
 
 
+@single_blas_thread()
 def reconstruct(
     clean: CleanStack,
     poses: Poses,
@@ -87,7 +89,7 @@ def reconstruct(
     group = np.where(poses.half > 0, poses.half - 1, 2).astype(np.int32)
     sums = _core.insert_slices(
         frames.posed(poses.rotations),  # packed about the posed centres
-        np.ascontiguousarray(poses.weight * frames.gain, np.float32),
+        np.ascontiguousarray(poses.weight * frames.frame_weight, np.float32),
         group,
         3,
         PAD,
@@ -101,8 +103,9 @@ def reconstruct(
     step(2)
     fsc = _corrected_fsc(halves, mask, reach)[: frames.plane.max_shell + 1]
     frequency = np.arange(len(fsc)) / frames.box
-    total = tuple(sum(s[i] for s in sums) for i in (0, 1))
-    whole = fourier_volume(map_from_sums(*total, config.unsampled, size) * mask, reach)
+    first, second, rest = sums
+    data, weight = first[0] + second[0] + rest[0], first[1] + second[1] + rest[1]
+    whole = fourier_volume(map_from_sums(data, weight, config.unsampled, size) * mask, reach)
     step(3)
     c = np.clip(np.convolve(np.pad(fsc, 1, mode="edge"), np.full(3, 1 / 3), mode="valid"), 0, 1)
     gain = np.interp(np.arange(int(np.sqrt(3) * reach) + 2) / PAD, np.arange(len(c)), 2 * c / (1 + c), right=0.0)

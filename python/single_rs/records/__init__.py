@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from single_rs.records.atoms import Atoms
 from single_rs.records.check import CHECKS, Check, Criterion, Validation
-from single_rs.records.clean import CleanStack, Graphene
+from single_rs.records.clean import Background, CleanStack, Graphene
 from single_rs.records.density import Density
+from single_rs.records.diagnostics import (
+    HalfDiagnostics,
+    PoseDiagnostics,
+    SearchRound,
+    StartDiagnostics,
+    diagnostics_from,
+)
 from single_rs.records.motion import Motion
 from single_rs.records.poses import Poses
 from single_rs.records.stack import ParticleStack
@@ -14,16 +21,22 @@ from single_rs.records.track import MotionLike, MovieLike, Track
 __all__ = [
     "CHECKS",
     "Atoms",
+    "Background",
     "Check",
     "CleanStack",
     "Criterion",
     "Density",
     "Graphene",
+    "HalfDiagnostics",
     "Motion",
     "MotionLike",
     "MovieLike",
     "ParticleStack",
+    "PoseDiagnostics",
     "Poses",
+    "SearchRound",
+    "StartDiagnostics",
     "Track",
     "Validation",
+    "diagnostics_from",
 ]

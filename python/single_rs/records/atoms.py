@@ -1,4 +1,4 @@
-"""Settings of the tracing and its result."""
+"""The atoms of one particle."""
 
 from __future__ import annotations
 
@@ -6,9 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from single_rs.base.errors import InputError
+from single_rs.records.invariants import need_at_least, need_finite, need_shape, need_share
+
 __all__ = [
     "Atoms",
 ]
+
+
+ASYMMETRY = 1e-4  # relative difference of opposite elements, which six digits in a file may leave
 
 
 @dataclass(frozen=True)
@@ -28,11 +34,16 @@ class Atoms:
         map as well as the motion of the atom, so only differences between atoms of one map have a meaning.
     sigma
         (n,) standard error per axis in Å; provisional, from the half maps or the noise of the map, without the
-        errors that all frames share.
+        errors that all frames share. NaN where it is not known.
     probability
-        (n,) probability that the peak is an atom, in [0, 1].
+        (n,) probability that the peak is an atom, in [0, 1]; NaN where it is not known.
     covariance
         (n, 3, 3) Å² of each position, from the refinement; None for traced atoms, which have `sigma` only.
+
+    Raises
+    ------
+    InputError
+        Arrays of other shapes or values; covariances that are not symmetric.
     """
 
     positions: np.ndarray
@@ -42,6 +53,23 @@ class Atoms:
     sigma: np.ndarray
     probability: np.ndarray
     covariance: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse atoms that cannot be."""
+        n = np.shape(self.positions)[0] if np.ndim(self.positions) else 0
+        need_shape("positions", self.positions, (n, 3))
+        for name in ("symbols", "height", "bfactor", "sigma", "probability"):
+            need_shape(name, getattr(self, name), (n,))
+        need_finite("positions", self.positions)
+        need_at_least("sigma", self.sigma, 0.0, nan=True)
+        need_share("probability", self.probability, nan=True)
+        if self.covariance is not None:
+            need_shape("covariance", self.covariance, (n, 3, 3))
+            full = np.asarray(self.covariance)
+            same = np.isclose(full, full.transpose(0, 2, 1), rtol=ASYMMETRY, atol=0, equal_nan=True)
+            wrong = int(np.sum(~same.all(axis=(1, 2))))
+            if wrong:
+                raise InputError(f"covariance: {wrong} of {n} matrices are not symmetric; symmetric ones are needed")
 
     def __len__(self) -> int:
         """Return the number of atoms."""

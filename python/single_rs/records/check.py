@@ -156,7 +156,7 @@ class Check:
     def deciding(self) -> Criterion | None:
         """The first criterion that failed, else the first of all; None when the check was not run."""
         failed = [c for c in self.criteria if not c.passed]
-        return (failed or list(self.criteria) or [None])[0]
+        return next(iter(failed or self.criteria), None)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the plain content for JSON; value and limit are those of the deciding criterion."""

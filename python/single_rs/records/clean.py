@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["CleanStack", "Graphene"]
+from single_rs.base.errors import InputError
+from single_rs.records.invariants import need_at_least, need_finite, need_finite_images, need_positive, need_shape
+
+__all__ = ["Background", "CleanStack", "Graphene"]
 
 
 @dataclass(frozen=True)
@@ -39,13 +42,35 @@ class Graphene:
 
 
 @dataclass(frozen=True)
+class Background:
+    """What was measured of the frames while they were cleaned; the part of a `CleanStack` that is small.
+
+    Attributes
+    ----------
+    pixel_size
+        Å.
+    diameter
+        Å, of the ball with the same variance profile.
+    graphene
+        The sheets found.
+    bad
+        (n,) bool.
+    """
+
+    pixel_size: float
+    diameter: float
+    graphene: list[Graphene]
+    bad: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
 class CleanStack:
     """Single frames ready for the solver.
 
     Attributes
     ----------
     images
-        (n, y, x) float32 contrast, counts / dose - 1; surroundings have mean 0.
+        (n, y, x) float32 contrast, counts / dose - 1, square and even; surroundings have mean 0.
     pixel_size
         Å.
     frames
@@ -67,6 +92,11 @@ class CleanStack:
         (n,) bool.
     signal
         (n_shell,) float32 power of the particle, per pixel of its area.
+
+    Raises
+    ------
+    InputError
+        Arrays of other shapes or values: images that are not square and even or not finite, noise that is not above 0.
     """
 
     images: NDArray[np.float32]
@@ -80,3 +110,65 @@ class CleanStack:
     offsets: NDArray[np.float64]
     bad: NDArray[np.bool_]
     signal: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        """Refuse frames that cannot be."""
+        shape = np.shape(self.images)
+        if len(shape) != 3 or shape[1] != shape[2] or shape[1] % 2 or not shape[1]:
+            raise InputError(f"images have shape {shape}; (n, y, x) with y = x, even, is needed")
+        n, box = shape[:2]
+        need_finite_images("images", self.images)
+        need_positive("pixel_size", self.pixel_size, "Å")
+        need_positive("diameter", self.diameter, "Å")
+        for name in ("frames", "frame_noise", "bad"):
+            need_shape(name, getattr(self, name), (n,))
+        need_shape("offsets", self.offsets, (n, 2))
+        need_finite("offsets", self.offsets)
+        need_shape("weights", self.weights, (box, box // 2 + 1))
+        need_at_least("weights", self.weights, 0.0)
+        shells = np.shape(self.noise)
+        if len(shells) != 1 or shells[0] <= box // 2:
+            raise InputError(f"noise has shape {shells}; one value for each of the shells 0 to {box // 2} is needed")
+        need_shape("signal", self.signal, shells)
+        for name, values in (
+            ("noise", self.noise),
+            ("frame_noise", np.asarray(self.frame_noise)[~np.asarray(self.bad, bool)]),
+        ):
+            need_finite(name, values)
+            if (values <= 0).any():
+                raise InputError(f"{name} holds {int((values <= 0).sum())} values of 0 or less; all must be above 0")
+
+    @classmethod
+    def bare(cls, images: NDArray[np.float32], pixel_size: float, diameter: float, noise: ArrayLike) -> CleanStack:
+        """Frames that need no cleaning: contrast of a centred particle and noise of known power.
+
+        Parameters
+        ----------
+        images
+            (n, y, x) contrast, square and even.
+        pixel_size, diameter
+            Å.
+        noise
+            Power |FFT|² / N² of the noise: one number, the variance of white noise, or (n_shell,) to the corner.
+        """
+        n, box = np.shape(images)[:2]
+        shells = int(np.hypot(box // 2, box // 2)) + 2
+        power = np.asarray(noise, np.float32)
+        return cls(
+            images=images,
+            pixel_size=pixel_size,
+            frames=np.arange(n),
+            diameter=diameter,
+            noise=np.full(shells, power) if power.ndim == 0 else power,
+            frame_noise=np.ones(n, np.float32),
+            weights=np.ones((box, box // 2 + 1), np.float32),
+            graphene=[],
+            offsets=np.zeros((n, 2)),
+            bad=np.zeros(n, bool),
+            signal=np.zeros(shells if power.ndim == 0 else len(power), np.float32),
+        )
+
+    @property
+    def background(self) -> Background:
+        """What was measured of the frames, without the frames."""
+        return Background(self.pixel_size, self.diameter, self.graphene, self.bad)

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from single_rs.base.errors import InputError
+from single_rs.records.invariants import need_at_least, need_finite, need_positive, need_shape
+
 __all__ = ["Density"]
 
 
@@ -17,7 +20,7 @@ class Density:
     Attributes
     ----------
     map, half1, half2
-        (z, y, x) float32 contrast per voxel; centre at voxel N // 2; only the map is filtered by its FSC.
+        (z, y, x) float32 contrast per voxel, even cubes; centre at voxel N // 2; only the map is filtered by its FSC.
     pixel_size
         Å.
     fsc
@@ -26,6 +29,11 @@ class Density:
         (n_shell,) 1/Å.
     resolution
         Å, where the FSC first stays below 0.143; inf when it never rises above.
+
+    Raises
+    ------
+    InputError
+        Maps that are not even cubes of one shape, or not finite; other arrays that do not fit.
     """
 
     map: NDArray[np.float32]
@@ -35,3 +43,18 @@ class Density:
     fsc: NDArray[np.float64]
     frequency: NDArray[np.float64]
     resolution: float
+
+    def __post_init__(self) -> None:
+        """Refuse maps that cannot be."""
+        box = len(self.map)
+        if np.shape(self.map) != (box,) * 3 or box % 2 or not box:
+            raise InputError(f"map has shape {np.shape(self.map)}; a cube of an even number of voxels is needed")
+        for name in ("half1", "half2"):
+            need_shape(name, getattr(self, name), (box,) * 3)
+        for name in ("map", "half1", "half2", "fsc"):
+            need_finite(name, getattr(self, name))
+        need_positive("pixel_size", self.pixel_size, "Å")
+        need_shape("fsc", self.fsc, np.shape(self.frequency))
+        need_at_least("frequency", self.frequency, 0.0)
+        if not self.resolution > 0:
+            raise InputError(f"resolution is {self.resolution:g} Å; a positive number is needed, inf for none")

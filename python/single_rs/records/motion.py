@@ -102,7 +102,7 @@ class Motion:
             raise InputError(f"index is {index}; the movie has frames 0 to {len(self) - 1}")
         out = np.array(frame, np.float32, order="C", copy=True)[None]
         _core.motion_repair(out, self.mask, np.inf if self.bad_frames[index] else self.ceiling)
-        return out[0]
+        return np.asarray(out[0])
 
 
 def _cell(nodes: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

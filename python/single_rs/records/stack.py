@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -40,7 +40,7 @@ class ParticleStack:
     offsets: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
-        """Check that all fields speak of the same images."""
+        """Check that all fields belong to the same images."""
         if self.images.ndim != 3 or self.images.shape[1] != self.images.shape[2]:
             raise InputError(f"a particle stack of shape {self.images.shape}; (n, y, x) with y = x is needed")
         if len(self.frames) != len(self.images):
@@ -56,3 +56,10 @@ class ParticleStack:
     def box(self) -> int:
         """Edge of the images, px."""
         return int(self.images.shape[1])
+
+    def take(self, rows: NDArray[np.int64]) -> ParticleStack:
+        """Return the stack of the images `rows`, ascending; images that follow each other are not copied."""
+        first, last = int(rows[0]), int(rows[-1])
+        chosen: Any = slice(first, last + 1) if last - first + 1 == len(rows) else rows
+        offsets = None if self.offsets is None else self.offsets[chosen]
+        return replace(self, images=self.images[chosen], frames=self.frames[chosen], offsets=offsets)

@@ -14,7 +14,7 @@ from scipy.special import j0, j1
 from single_rs import _core
 from single_rs.base.errors import InputError
 from single_rs.base.sampling import evenly
-from single_rs.refine.scene import Model, Scene, single
+from single_rs.refine.problem import Model, RefinementProblem, single
 
 __all__ = ["limited", "normal_factor", "solve"]
 
@@ -24,30 +24,30 @@ LONGEST_STEP = 0.2  # Å
 
 
 def normal_factor(
-    scene: Scene, model: Model, information: NDArray[np.float64], sample: int, free_poses: bool = True
+    problem: RefinementProblem, model: Model, information: NDArray[np.float64], sample: int, free_poses: bool = True
 ) -> NDArray[np.float64]:
     """Return L with L Lᵀ half the Fisher information of the positions, (3n, 3n) 1/px; its upper triangle means nothing.
 
     Parameters
     ----------
-    scene, model
+    problem, model
         Frames and atoms.
     information
-        (m,) from `Scene.gradients`.
+        (m,) from `RefinementProblem.gradients`.
     sample
         Frames that the sums over rotations are taken from.
     free_poses
         False for the information with the poses known.
     """
-    used = np.flatnonzero(scene.gains > 0)
+    used = np.flatnonzero(problem.frame_weights > 0)
     used = used[evenly(len(used), sample)]
-    filters = scene.filters()[:1]
+    filters = problem.filters()[:1]
     matrix = _core.model_normal(
-        scene.plane,
-        (single(model.positions), single(effective_heights(scene, model, information)), None, filters),
-        np.ascontiguousarray(scene.rotations[used]),
+        problem.plane,
+        (single(model.positions), single(effective_heights(problem, model, information)), None, filters),
+        np.ascontiguousarray(problem.rotations[used]),
         single(information / len(used)),
-        _pair_table(scene, information * filters[0].astype(float) ** 2 / len(used)),
+        _pair_table(problem, information * filters[0].astype(float) ** 2 / len(used)),
         TABLE_STEP,
         free_poses,
     )
@@ -64,23 +64,25 @@ def normal_factor(
     diagonal = float(np.mean(np.einsum("ii->i", matrix)))
     for mode in held.reshape(6, -1):
         matrix += diagonal * mode[:, None] * mode
-    np.einsum("ii->i", matrix)[:] += 1 / (2 * (POSITION_PRIOR / scene.pixel_size) ** 2)
+    np.einsum("ii->i", matrix)[:] += 1 / (2 * (POSITION_PRIOR / problem.pixel_size) ** 2)
     try:
         return _core.factor_normal(matrix)
     except ValueError as error:
         raise InputError(f"the frames do not determine the {n} atoms ({error}); check atoms and poses") from None
 
 
-def effective_heights(scene: Scene, model: Model, information: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Height (n,) at which f₀ alone tells as much of an atom's position as all filters do.
+def effective_heights(
+    problem: RefinementProblem, model: Model, information: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Height (n,) at which f₀ alone contains as much of an atom's position as all filters do.
 
     Atoms far from the centre are often far out of focus. Over all rotations an atom at radius r (in half boxes) has
     ⟨ζ²⟩ = r²/3 and ⟨ζ⁴⟩ = r⁴/5; odd powers vanish, and powers of the depth beyond the second are small.
     """
-    f0, fb, *depth = scene.filters().astype(np.float64)
+    f0, fb, *depth = problem.filters().astype(np.float64)
     first, second = (*depth[:2], 0 * f0, 0 * f0)[:2]
-    weight = information * scene.radius**2
-    square = ((model.positions * (2 / scene.size)) ** 2).sum(1)
+    weight = information * problem.radius**2
+    square = ((model.positions * (2 / problem.size)) ** 2).sum(1)
     power = (weight * f0 * f0).sum()
     share = (
         1.0
@@ -92,11 +94,11 @@ def effective_heights(scene: Scene, model: Model, information: NDArray[np.float6
     return np.asarray(model.heights * np.sqrt(np.clip(share, 0.1, 4.0)))
 
 
-def _pair_table(scene: Scene, power: NDArray[np.float64]) -> NDArray[np.float32]:
+def _pair_table(problem: RefinementProblem, power: NDArray[np.float64]) -> NDArray[np.float32]:
     """−T′/d and T′/d − T″ at d = 0, 0.05, … px, with T(d) = Σ power(k) J₀(2π k d / N)."""
-    shells = scene.shell_sums(power)
-    wave = 2 * np.pi * np.arange(len(shells)) / scene.size
-    z = np.arange(0, scene.size, TABLE_STEP)[:, None] * wave
+    shells = problem.shell_sums(power)
+    wave = 2 * np.pi * np.arange(len(shells)) / problem.size
+    z = np.arange(0, problem.size, TABLE_STEP)[:, None] * wave
     ratio = np.where(z > 1e-6, j1(z) / np.maximum(z, 1e-6), 0.5)
     weight = shells * wave**2
     return single(np.stack([(weight * ratio).sum(1), (weight * (j0(z) - 2 * ratio)).sum(1)], axis=1))
@@ -112,4 +114,4 @@ def solve(factor: NDArray[np.float64], gradients: NDArray[np.float64]) -> NDArra
 def limited(step: NDArray[np.float64], pixel_size: float) -> NDArray[np.float64]:
     """Shorten steps (n, 3) px of more than 0.2 Å: the quadratic form holds no farther."""
     length = np.linalg.norm(step, axis=1, keepdims=True) * pixel_size
-    return step * np.minimum(1.0, LONGEST_STEP / np.maximum(length, 1e-12))
+    return np.asarray(step * np.minimum(1.0, LONGEST_STEP / np.maximum(length, 1e-12)))

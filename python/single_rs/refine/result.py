@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from single_rs import _core
-from single_rs.crystal.neighbours import coordination, surface_by_coordination
+from single_rs.crystal.neighbours import surface_atoms
 from single_rs.records import Atoms, Poses
 from single_rs.refine.covariance import bootstrap, pooled, total
 from single_rs.refine.normal import limited, normal_factor, solve
-from single_rs.refine.scene import Fitness, Model, Scene
+from single_rs.refine.problem import Fitness, Model, RefinementProblem
 from single_rs.refine.species import classify, surroundings
-from single_rs.refine.types import RefineConfig, Refined
+from single_rs.refine.types import RefineConfig, Refined, RefinementSummary, SpeciesSummary
 
 __all__ = ["assemble"]
 
@@ -27,12 +27,12 @@ PM = 100.0  # pm per Å
 
 
 def assemble(
-    scene: Scene,
+    problem: RefinementProblem,
     model: Model,
-    halves: Sequence[tuple[Model, Scene]],
+    halves: Sequence[tuple[Model, RefinementProblem]],
     poses: Poses,
     atoms: Atoms,
-    origin: NDArray[np.int64],
+    parent_index: NDArray[np.int64],
     probability: NDArray[np.float64],
     config: RefineConfig,
 ) -> Refined:
@@ -40,46 +40,46 @@ def assemble(
 
     Parameters
     ----------
-    scene, model
+    problem, model
         The whole: frames and atoms.
     halves
         Atoms and frames of half 1 and half 2, each refined alone; or nothing.
     poses, atoms
         As they were given.
-    origin
+    parent_index
         (n,) index of each atom among the given ones, -1 for new ones.
     probability
         (n,) of each atom.
     config
         Settings.
     """
-    pixel = scene.pixel_size
-    used = np.flatnonzero(scene.gains > 0)
+    pixel = problem.pixel_size
+    used = np.flatnonzero(problem.frame_weights > 0)
     length = max(1, min(config.block, len(used) // FEWEST_BLOCKS))
-    groups = np.full(len(scene.gains), -1, np.int32)
+    groups = np.full(len(problem.frame_weights), -1, np.int32)
     groups[used] = np.arange(len(used)) // length
     count = int(groups.max()) + 1
-    scene.fit_filters(model)
-    sums, fitness, information = scene.gradients(model, groups, count)
-    poorer = scene.only(scene.gains > 0)
-    poorer.transfer = scene.transfer[:1]
+    problem.fit_filters(model)
+    gradient, fitness, information = problem.gradients(model, groups, count)
+    poorer = problem.only(problem.frame_weights > 0)
+    poorer.transfer = problem.transfer[:1]
     poorer.fit_filters(model)
-    poor_sums, _, _ = poorer.gradients(model)
-    factor = normal_factor(scene, model, information, SAMPLE)
-    steps = solve(factor, np.concatenate([sums[:, :, :3], poor_sums[:, :, :3]]))
+    poor_gradient, _, _ = poorer.gradients(model)
+    factor = normal_factor(problem, model, information, SAMPLE)
+    steps = solve(factor, np.concatenate([gradient.positions, poor_gradient.positions]))
     fisher = 0.5 * pixel**2 * _core.normal_blocks(factor)
     blocks, last = steps[:count], steps[:count].sum(0)
     model_shift = (steps[count] - last) * pixel
     final = replace(model, positions=model.positions + limited(last, pixel))
     positions = final.positions * pixel
-    surface = surface_by_coordination(coordination(positions))
+    surface = surface_atoms(positions)
     by_blocks = pixel**2 * bootstrap(blocks)
     difference = np.full((len(model), 3), np.nan)
     if halves:
         difference = (halves[0][0].positions - halves[1][0].positions) * pixel
     statistical = pooled(by_blocks, fisher, count, surface)
     covariance = total(statistical, difference, model_shift, surface)
-    species, chosen, species_gain = _species(final, positions, atoms, origin, config)
+    species, chosen, species_nats = _species(final, positions, atoms, parent_index, config)
     refined = Atoms(
         positions=positions,
         symbols=chosen,
@@ -89,42 +89,41 @@ def assemble(
         probability=probability * (species.max(1) if species.size else 1.0),
         covariance=covariance,
     )
-    summary = {
-        "frames": float(len(used)),
-        "frames_left_out": float(((poses.weight > 0) & (scene.gains == 0)).sum()),
-        "added": float((origin < 0).sum()),
-        "removed": float(len(atoms) - (origin >= 0).sum()),
-        "moved_pm": _rms(positions[origin >= 0] - atoms.positions[origin[origin >= 0]]),
-        "sigma_pm": float(np.sqrt(np.mean(refined.sigma**2))) * PM,
-        "sigma_core_pm": _group_sigma(refined.sigma, ~surface),
-        "sigma_surface_pm": _group_sigma(refined.sigma, surface),
-        "bootstrap_pm": _trace(by_blocks),
-        "cramer_rao_pm": _trace(fisher),
-        "half_difference_pm": float(_rms(difference) / 2 / np.sqrt(3)),
-        "model_error_pm": float(_rms(model_shift) / np.sqrt(3)),
-        "depth_spread_A": 0.0 if scene.depths is None else float(np.std(scene.depths[used])) * pixel,
-        "nats_per_frame": float(fitness.gain[used].mean()),
-    }
-    if species.size:
-        summary["species_nats"] = species_gain
-    for index, name in enumerate(config.elements if species.size else ()):
-        mine = chosen == name
-        summary[f"atoms_{name}"] = float(mine.sum())
-        summary[f"certainty_{name}"] = float(species[mine, index].mean()) if mine.any() else float("nan")
-        summary[f"sigma_{name}_pm"] = _group_sigma(refined.sigma, mine)
+    kept = parent_index >= 0
+    summary = RefinementSummary(
+        frames=len(used),
+        frames_left_out=int(((poses.weight > 0) & (problem.frame_weights == 0)).sum()),
+        added=int((~kept).sum()),
+        removed=int(len(atoms) - kept.sum()),
+        moved_pm=_rms(positions[kept] - atoms.positions[parent_index[kept]]) if kept.any() else None,
+        sigma_pm=float(np.sqrt(np.mean(refined.sigma**2))) * PM,
+        sigma_core_pm=_group_sigma(refined.sigma, ~surface),
+        sigma_surface_pm=_group_sigma(refined.sigma, surface),
+        bootstrap_pm=_trace(by_blocks),
+        cramer_rao_pm=_trace(fisher),
+        half_difference_pm=float(_rms(difference) / 2 / np.sqrt(3)) if halves else None,
+        model_error_pm=float(_rms(model_shift) / np.sqrt(3)),
+        depth_spread=None if problem.depths is None else float(np.std(problem.depths[used])) * pixel,
+        nats_per_frame=float(fitness.log_likelihood_ratio[used].mean()),
+        species_nats=species_nats if species.size else None,
+        species=tuple(
+            _species_summary(name, chosen == name, species[:, index], refined.sigma)
+            for index, name in enumerate(config.elements if species.size else ())
+        ),
+    )
     return Refined(
         atoms=refined,
         covariance=covariance,
         bootstrap=by_blocks,
         fisher=fisher,
         half_difference=difference,
-        poses=_poses(scene, halves, poses, fitness),
-        scale=np.where(scene.gains > 0, fitness.scale, 0.0),
-        transfer=scene.transfer,
-        frequency=scene.frequency,
+        poses=_poses(problem, halves, poses, fitness),
+        scale=np.where(problem.frame_weights > 0, fitness.scale, 0.0),
+        transfer=problem.transfer,
+        frequency=problem.frequency,
         species_probability=species,
         summary=summary,
-        depth=None if scene.depths is None else scene.depths.astype(np.float64) * pixel,
+        depth=None if problem.depths is None else problem.depths.astype(np.float64) * pixel,
     )
 
 
@@ -132,33 +131,35 @@ def _species(
     model: Model,
     positions: NDArray[np.float64],
     atoms: Atoms,
-    origin: NDArray[np.int64],
+    parent_index: NDArray[np.int64],
     config: RefineConfig,
 ) -> tuple[NDArray[np.float64], NDArray[np.str_], float]:
-    """Probability (n, element), symbols (n,), and log-likelihood by which elements are told apart."""
-    gain = 0.0
+    """Probability (n, element), symbols (n,), and log-likelihood ratio of the elements over one."""
+    log_likelihood_ratio = 0.0
     probability = np.empty((len(model), 0))
     if len(config.elements) > 1:
         around = surroundings(positions)
-        probability, gain = classify(model.heights, model.widths, config.elements, around)
-        if gain > 0:
-            return probability, np.array(config.elements)[probability.argmax(1)], gain
+        probability, log_likelihood_ratio = classify(model.heights, model.widths, config.elements, around)
+        if log_likelihood_ratio > 0:
+            return probability, np.array(config.elements)[probability.argmax(1)], log_likelihood_ratio
     usual = Counter(str(s) for s in atoms.symbols).most_common(1)[0][0]
-    symbols = np.array([str(atoms.symbols[i]) if i >= 0 else usual for i in origin])
-    return probability, symbols, gain
+    symbols = np.array([str(atoms.symbols[i]) if i >= 0 else usual for i in parent_index])
+    return probability, symbols, log_likelihood_ratio
 
 
-def _poses(scene: Scene, halves: Sequence[tuple[Model, Scene]], poses: Poses, fitness: Fitness) -> Poses:
+def _poses(
+    problem: RefinementProblem, halves: Sequence[tuple[Model, RefinementProblem]], poses: Poses, fitness: Fitness
+) -> Poses:
     """Poses of the whole, those of each half against its own atoms: the halves stay independent."""
-    rotations, shifts = scene.rotations.astype(np.float64), scene.shifts.astype(np.float64)
+    rotations, shifts = problem.rotations.astype(np.float64), problem.shifts.astype(np.float64)
     for number, (_, own) in enumerate(halves, start=1):
-        mine = (poses.half == number) & (own.gains > 0)
+        mine = (poses.half == number) & (own.frame_weights > 0)
         rotations[mine], shifts[mine] = own.rotations[mine], own.shifts[mine]
     return replace(
         poses,
         rotations=Rotation.from_matrix(rotations).as_matrix(),
-        shifts=(scene.centres + shifts) * scene.pixel_size,
-        score=np.where(scene.gains > 0, fitness.gain, poses.score),
+        shifts=(problem.centres + shifts) * problem.pixel_size,
+        score=np.where(problem.frame_weights > 0, fitness.log_likelihood_ratio, poses.score),
     )
 
 
@@ -178,6 +179,14 @@ def _trace(covariance: NDArray[np.float64]) -> float:
     return float(np.sqrt(np.mean(np.einsum("nii->n", covariance)) / 3)) * PM
 
 
-def _group_sigma(sigma: NDArray[np.float64], group: NDArray[np.bool_]) -> float:
-    """RMS standard error of a group, pm."""
-    return float(np.sqrt(np.mean(sigma[group] ** 2))) * PM if group.any() else float("nan")
+def _species_summary(
+    element: str, mine: NDArray[np.bool_], probability: NDArray[np.float64], sigma: NDArray[np.float64]
+) -> SpeciesSummary:
+    """What is known of the atoms `mine` (n,) of one element, of `probability` (n,) to be that."""
+    certainty = float(probability[mine].mean()) if mine.any() else None
+    return SpeciesSummary(element, int(mine.sum()), certainty, _group_sigma(sigma, mine))
+
+
+def _group_sigma(sigma: NDArray[np.float64], group: NDArray[np.bool_]) -> float | None:
+    """RMS standard error of a group, pm; None of an empty one."""
+    return float(np.sqrt(np.mean(sigma[group] ** 2))) * PM if group.any() else None

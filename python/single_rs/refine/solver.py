@@ -12,15 +12,22 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import InputError
 from single_rs.base.progress import Progress
 from single_rs.records import Atoms, CleanStack, Poses
-from single_rs.refine.existence import decide
-from single_rs.refine.motion import Motion, fit_motion, held_out_gain, with_motion, worth
-from single_rs.refine.moves import move_atoms
+from single_rs.refine.adp import (
+    AnisotropicDisplacement,
+    fit_displacement,
+    held_out_log_likelihood_ratio,
+    improves_bic,
+    with_displacement,
+)
+from single_rs.refine.atom_merge_split import move_atoms
 from single_rs.refine.normal import limited, normal_factor, solve
+from single_rs.refine.occupancy_test import decide
+from single_rs.refine.problem import Model, RefinementProblem
 from single_rs.refine.result import assemble
-from single_rs.refine.scene import Model, Scene
 from single_rs.refine.types import RefineConfig, Refined
 
 __all__ = ["refine_atoms"]
@@ -35,50 +42,50 @@ FEWEST_ATOMS = 4
 
 
 class _Solver:
-    """State of one refinement: the scene, the atoms, and the factor of their steps while they are the same."""
+    """State of one refinement: the problem, the atoms, and the factor of their steps while they are the same."""
 
-    def __init__(self, scene: Scene, model: Model, half: NDArray[np.int8], config: RefineConfig) -> None:
-        self.scene, self.model, self.half, self.config = scene, model, half, config
+    def __init__(self, problem: RefinementProblem, model: Model, half: NDArray[np.int8], config: RefineConfig) -> None:
+        self.problem, self.model, self.half, self.config = problem, model, half, config
         self.factor: NDArray[np.float64] | None = None
         self.information = 1.0
         self.probability = np.ones(len(model))
-        self.origin = np.arange(len(model))
-        self.motion: Motion | None = None
-        self.motion_gain = 0.0
+        self.parent_index = np.arange(len(model))
+        self.displacement: AnisotropicDisplacement | None = None
+        self.displacement_nats = 0.0
 
     def count(self, number: int) -> int:
         """Return the number of frames in use of half `number`."""
-        return int((self.scene.gains[self.half == number] > 0).sum())
+        return int((self.problem.frame_weights[self.half == number] > 0).sum())
 
-    def step(self, scene: Scene, model: Model) -> Model:
-        """Take one step of all atoms at the poses of `scene`."""
-        scene.fit_filters(model)
-        sums, fitness, information = scene.gradients(model)
-        scene.step_depths(fitness)
-        amount = float((information * scene.filters()[0].astype(float) ** 2).sum())
+    def step(self, problem: RefinementProblem, model: Model) -> Model:
+        """Take one step of all atoms at the poses of `problem`."""
+        problem.fit_filters(model)
+        gradient, fitness, information = problem.gradients(model)
+        problem.step_depths(fitness)
+        amount = float((information * problem.filters()[0].astype(float) ** 2).sum())
         if self.factor is None:
-            self.factor, self.information = normal_factor(scene, model, information, SAMPLE), amount
+            self.factor, self.information = normal_factor(problem, model, information, SAMPLE), amount
         # The same matrix serves frames in any number: it grows as the information does.
         share = amount / self.information
-        steps = solve(self.factor, sums[:, :, :3] / max(share, 1e-12))
-        moved = replace(model, positions=model.positions + limited(steps[0], scene.pixel_size))
+        steps = solve(self.factor, gradient.positions / max(share, 1e-12))
+        moved = replace(model, positions=model.positions + limited(steps[0], problem.pixel_size))
         if model.tensors is not None:
             return moved
-        heights = scene.step_heights(model, sums[0], information)
+        heights = problem.step_heights(model, gradient, information)
         return replace(moved, heights=heights.heights, widths=heights.widths)
 
     def select(self) -> None:
-        """Move, add and remove atoms; `origin` keeps the index of each among the traced ones, -1 for new ones."""
+        """Move, add and remove atoms; `parent_index` keeps the index of each among the traced ones, -1 for new ones."""
         if not (self.count(1) and self.count(2)):
             return
-        moved = move_atoms(self.scene, self.model, self.half, self.config)
-        if len(moved.heirs):
-            heirs = np.where(moved.heirs < 0, -1, self.origin[moved.heirs])
+        moved = move_atoms(self.problem, self.model, self.half, self.config)
+        if len(moved.parent_index):
+            parent_index = np.where(moved.parent_index < 0, -1, self.parent_index[moved.parent_index])
             self.model, self.factor = moved.model, None
-            self.origin = np.concatenate([self.origin[moved.kept], heirs])
-        decision = decide(self.scene, self.model, self.half, self.config)
+            self.parent_index = np.concatenate([self.parent_index[moved.kept], parent_index])
+        decision = decide(self.problem, self.model, self.half, self.config)
         self.model, self.probability = decision.model, decision.probability
-        self.origin = np.concatenate([self.origin[decision.kept], np.full(decision.added, -1)])
+        self.parent_index = np.concatenate([self.parent_index[decision.kept], np.full(decision.added, -1)])
         if decision.changed:
             self.factor = None
 
@@ -86,32 +93,33 @@ class _Solver:
         """Let atoms move more in one direction than in another if that makes held-out frames more likely."""
         if not (self.count(1) and self.count(2)):
             return
-        self.motion_gain = held_out_gain(self.scene, self.model, self.half)
-        if worth(self.motion_gain, self.count(1) + self.count(2)):
-            self.motion = fit_motion(self.scene, self.model)
-            self.model = self.motion.model
-            self.scene.polish(self.model)
-            self.model = self.step(self.scene, self.model)
+        self.displacement_nats = held_out_log_likelihood_ratio(self.problem, self.model, self.half)
+        if improves_bic(self.displacement_nats, self.count(1) + self.count(2)):
+            self.displacement = fit_displacement(self.problem, self.model)
+            self.model = self.displacement.model
+            self.problem.polish(self.model)
+            self.model = self.step(self.problem, self.model)
 
     def start(self) -> None:
         """First filters and scales; frames that do not show the atoms are left out."""
-        self.scene.fit_filters(self.model)
-        _, fitness, _ = self.scene.gradients(self.model)
-        if self.scene.leave_out_strangers(fitness) < FEWEST_FRAMES:
+        self.problem.fit_filters(self.model)
+        _, fitness, _ = self.problem.gradients(self.model)
+        if self.problem.reject_outlier_frames(fitness) < FEWEST_FRAMES:
             raise InputError(
-                f"{int((self.scene.gains > 0).sum())} frames show the atoms; at least {FEWEST_FRAMES} are needed: "
-                "check that poses and atoms belong together"
+                f"{int((self.problem.frame_weights > 0).sum())} frames show the atoms; at least {FEWEST_FRAMES} are "
+                "needed: check that poses and atoms belong together"
             )
 
-    def half_alone(self, number: int) -> tuple[Model, Scene]:
+    def half_alone(self, number: int) -> tuple[Model, RefinementProblem]:
         """Refine half `number` from its own frames."""
-        scene, model = self.scene.only(self.half == number), self.model
+        problem, model = self.problem.only(self.half == number), self.model
         for _ in range(HALF_ROUNDS):
-            scene.polish(model)
-            model = self.step(scene, model)
-        return model, scene
+            problem.polish(model)
+            model = self.step(problem, model)
+        return model, problem
 
 
+@single_blas_thread()
 def refine_atoms(
     clean: CleanStack,
     poses: Poses,
@@ -157,15 +165,15 @@ def refine_atoms(
 
     tell(0)
     extent = float(np.linalg.norm(atoms.positions, axis=1).max())
-    scene = Scene(clean, poses, extent, config)
-    pixel = scene.pixel_size
+    problem = RefinementProblem.pack(clean, poses, extent, config)
+    pixel = problem.pixel_size
     model = Model(atoms.positions / pixel, np.ones(len(atoms)), np.zeros(len(atoms)))
-    work = _Solver(scene, model, poses.half, config)
+    work = _Solver(problem, model, poses.half, config)
     work.start()
     tell(1)
     for number in range(config.rounds):
-        scene.polish(work.model)
-        work.model = work.step(scene, work.model)
+        problem.polish(work.model)
+        work.model = work.step(problem, work.model)
         if config.select and number < SELECT_ROUNDS:
             work.select()
         tell(2 + number)
@@ -177,9 +185,16 @@ def refine_atoms(
             halves.append(work.half_alone(number))
         tell(2 + config.rounds + number)
     refined = assemble(
-        scene, work.model, halves if len(halves) == 2 else [], poses, atoms, work.origin, work.probability, config
+        problem,
+        work.model,
+        halves if len(halves) == 2 else [],
+        poses,
+        atoms,
+        work.parent_index,
+        work.probability,
+        config,
     )
     if config.anisotropic:
-        refined = with_motion(refined, work.motion, work.motion_gain)
+        refined = with_displacement(refined, work.displacement, work.displacement_nats)
     tell(tasks)
     return refined

@@ -1,4 +1,4 @@
-"""Elements told apart by how strongly and how widely their atoms scatter.
+"""Assignment of elements by how strongly and how widely their atoms scatter.
 
 The height and width y = (h, b) of an atom of element e, whose surroundings are s, follow
 
@@ -7,15 +7,15 @@ The height and width y = (h, b) of an atom of element e, whose surroundings are 
 with one slope B and one covariance Σ for all elements: a mixture (Dempster, Laird and Rubin, J. R. Stat. Soc. B 39, 1
 (1977)) with the tails that heights have (contaminated normal law, Tukey 1960). The surroundings, coordination and
 distance from the centre, change the height of an atom within one element as well: the beam is spent on the neighbours
-in its column, so that atoms inside look weaker. Without them a pure particle is told apart into inside and outside.
+in its column, so that atoms inside look weaker. Without them a pure particle is split into inside and outside.
 Elements are named in the order of their heights: the heavier one is the higher one. Heights and widths of one element
-go together, so that the classes may be clear where neither alone tells them. The likelihood has several maxima; of all
-starts, cuts through the heights at their deciles and the best mixture without surroundings, the one that ends highest
-is taken.
+go together, so that the classes may be clear where neither alone separates them. The likelihood has several maxima; of
+all starts, cuts through the heights at their deciles and the best mixture without surroundings, the one that ends
+highest is taken.
 
-Atoms are told apart only when the mixture explains them better than one element does, by more than the Bayesian
+Elements are assigned only when the mixture explains them better than one element does, by more than the Bayesian
 information criterion of a point and a share for each element more. Surroundings explain a shell of another element as
-well; so atoms are told apart, too, where elements explain more than surroundings were ever seen to.
+well; so elements are assigned, too, where elements explain more than surroundings were ever seen to.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ CUTS = np.arange(0.1, 0.95, 0.1)  # quantiles of the heights
 PARAMETERS = 3  # of an element more: its point and its share
 ROUNDS = 200
 LEAST_SPREAD = 0.01  # of the heights; narrower classes would split one element
-# Nats per atom. Surroundings that are not asked for tell pure particles apart by up to 0.02 (simulated Pt, 10 e/px), a
+# Nats per atom. Surroundings that are not modelled split pure particles by up to 0.02 (simulated Pt, 10 e/px), a
 # shell of Pt on Pd by 0.19 at 2 e/px.
 SURE = 0.1
 TAIL_SHARE, TAIL_SPREAD = 0.05, 3.0  # of the atoms, and their standard deviation over that of the others
@@ -58,7 +58,7 @@ def classify(
     elements: tuple[str, ...],
     around: NDArray[np.float64] | None = None,
 ) -> tuple[NDArray[np.float64], float]:
-    """Tell atoms of given heights and widths apart.
+    """Assign elements to atoms of given heights and widths.
 
     Parameters
     ----------
@@ -72,9 +72,10 @@ def classify(
     Returns
     -------
     probability
-        (n, element) of each of `elements`, in the order given; all the same where nothing tells them apart.
-    gain
-        Log-likelihood, nats, over that of one element, less the information criterion; more than 0 tells them apart.
+        (n, element) of each of `elements`, in the order given; all the same where the data do not separate them.
+    log_likelihood_ratio
+        Log-likelihood, nats, over that of one element, less the information criterion; they are assigned where it is
+        above 0.
     """
     from ase.data import atomic_numbers
 
@@ -85,16 +86,16 @@ def classify(
     _, _, alone, bare = _mixture(points, design, np.ones((n, 1)))
     plain = _best(points, design[:, :0], _cuts(points[:, 0], count))
     best, centre, likelihood = _best(points, design, [plain[0], *_cuts(bare[:, 0], count)])
-    gain = likelihood - alone - criterion
-    if gain <= 0:
+    log_likelihood_ratio = likelihood - alone - criterion
+    if log_likelihood_ratio <= 0:
         # A shell of another element goes with the surroundings, but differs by more than they can make.
         apart = plain[2] - _mixture(points, design[:, :0], np.ones((n, 1)))[2] - criterion
         if apart <= SURE * n:
-            return np.full((n, count), 1.0 / count), gain
-        (best, centre, _), gain = plain, apart
+            return np.full((n, count), 1.0 / count), log_likelihood_ratio
+        (best, centre, _), log_likelihood_ratio = plain, apart
     out = np.empty_like(best)
     out[:, np.argsort([atomic_numbers[e] for e in elements])] = best[:, np.argsort(centre[:, 0])]
-    return out, gain
+    return out, log_likelihood_ratio
 
 
 def _cuts(level: NDArray[np.float64], count: int) -> list[NDArray[np.float64]]:

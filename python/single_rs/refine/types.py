@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from single_rs.base.settings import Settings, setting
 from single_rs.records import Atoms, Poses
 
-__all__ = ["RefineConfig", "Refined"]
+__all__ = ["RefineConfig", "Refined", "RefinementSummary", "SpeciesSummary"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +44,67 @@ class RefineConfig(Settings):
 
 
 @dataclass(frozen=True)
+class SpeciesSummary:
+    """Atoms of one element: number, mean probability to be it, standard error per axis, pm; None without atoms."""
+
+    element: str
+    atoms: int
+    certainty: float | None
+    sigma_pm: float | None
+
+
+@dataclass(frozen=True)
+class RefinementSummary:
+    """The refinement in numbers; None is what was not measured.
+
+    Attributes
+    ----------
+    frames, frames_left_out
+        Frames in use, and frames of weight above 0 that do not show the atoms.
+    added, removed
+        Atoms that are new, and traced ones that are gone.
+    moved_pm
+        Root mean square distance of the traced atoms that are left from where they were, pm; None of none.
+    sigma_pm, sigma_core_pm, sigma_surface_pm
+        Root mean square standard error per axis, pm, of all atoms, of the core and of the surface.
+    bootstrap_pm, cramer_rao_pm
+        Standard error per axis by the block bootstrap and its bound, pm, root mean square over atoms.
+    half_difference_pm
+        Half of the difference of the two halves per axis, pm, root mean square; None where they were not refined alone.
+    model_error_pm
+        What a model without depth moves the atoms by, per axis, pm, root mean square.
+    depth_spread
+        Standard deviation of the frames' depths along the beam, Å; None where the focus does not show any.
+    nats_per_frame
+        Mean log-likelihood gained over an empty frame.
+    species_nats, species
+        Log-likelihood ratio of the elements over one, and what is known of each; None and empty with fewer than two.
+    anisotropic_nats, anisotropy
+        Log-likelihood that tensors give held-out frames over isotropic widths; root mean square spread of the tensors,
+        Å². None unless asked for, the spread also where the frames want no tensors.
+    """
+
+    frames: int
+    frames_left_out: int
+    added: int
+    removed: int
+    moved_pm: float | None
+    sigma_pm: float
+    sigma_core_pm: float | None
+    sigma_surface_pm: float | None
+    bootstrap_pm: float
+    cramer_rao_pm: float
+    half_difference_pm: float | None
+    model_error_pm: float
+    depth_spread: float | None
+    nats_per_frame: float
+    species_nats: float | None = None
+    species: tuple[SpeciesSummary, ...] = ()
+    anisotropic_nats: float | None = None
+    anisotropy: float | None = None
+
+
+@dataclass(frozen=True)
 class Refined:
     """Atoms and poses refined against the frames.
 
@@ -71,7 +131,7 @@ class Refined:
     species_probability
         (n, element) probability of each element of the configuration; (n, 0) with fewer than two.
     summary
-        Named numbers for ``summary.json``.
+        The refinement in numbers, as ``summary.json`` holds them.
     depth
         (n_frame,) Å, depth of the particle along the beam as the focus of each frame shows it, 0 in the middle; None
         where the frames do not differ. Sizes are those of the expansion in the depth, less than the true ones.
@@ -91,7 +151,7 @@ class Refined:
     transfer: NDArray[np.float64]
     frequency: NDArray[np.float64]
     species_probability: NDArray[np.float64]
-    summary: Mapping[str, float]
+    summary: RefinementSummary
     depth: NDArray[np.float64] | None = None
     displacement: NDArray[np.float64] | None = None
     displacement_error: NDArray[np.float64] | None = None

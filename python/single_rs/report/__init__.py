@@ -9,10 +9,15 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from single_rs.io import write_text
+from single_rs.report.files import read_run
+from single_rs.report.page import render
+from single_rs.store.layout import REPORT
+
 __all__ = ["write_report"]
 
 
-def write_report(out_dir: str | os.PathLike[str]) -> Path:
+def write_report(out_dir: str | os.PathLike[str], path: Path | None = None) -> Path:
     """Write ``report.html`` of a run.
 
     Parameters
@@ -22,21 +27,20 @@ def write_report(out_dir: str | os.PathLike[str]) -> Path:
         missing or unreadable is named in the page. Shown when present: ``mean.mrc``, the aligned mean image, and
         ``particle_XX/clean_examples.npy`` (k, y, x) with ``clean_examples.json``, ``{"index": [k images]}``.
 
+    path
+        Where the page is written; ``report.html`` in `out_dir` when not given.
+
     Returns
     -------
     Path
-        The page, in `out_dir`.
+        The page.
 
     Raises
     ------
     DataFileError
         When the directory is not a run, or the page cannot be written.
     """
-    from single_rs.io import write_text
-    from single_rs.report.files import read_run
-    from single_rs.report.page import render
-
-    target = Path(out_dir) / "report.html"
+    target = path or Path(out_dir) / REPORT
     page = render(read_run(out_dir))
     write_text(target, page)
     return target

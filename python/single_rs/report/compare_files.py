@@ -10,6 +10,8 @@ from typing import Any
 from single_rs.compare.trends import QUANTITIES, Comparison, comparison_to_dict
 from single_rs.io import atomic_text, writable_folder, write_text
 from single_rs.io.json import write_json
+from single_rs.io.table import text_cell
+from single_rs.report.comparison import render_comparison
 
 __all__ = ["write_comparison"]
 
@@ -29,8 +31,6 @@ def write_comparison(comparison: Comparison, out: str | os.PathLike[str]) -> lis
     list of Path
         The three files.
     """
-    from single_rs.report.comparison import render_comparison
-
     folder = writable_folder(out)
     paths = [folder / f"compare.{kind}" for kind in ("csv", "json", "html")]
     page = render_comparison(comparison)
@@ -44,12 +44,23 @@ def write_comparison(comparison: Comparison, out: str | os.PathLike[str]) -> lis
 def _write_table(table: Any, comparison: Comparison) -> None:
     """Write one line per particle, values and errors side by side, empty where not known."""
     columns = [name for key in QUANTITIES for name in (key, f"{key}_err")]
-    table.writerow(["particle", "folder", "verdict", "element", "structure", *columns])
+    table.writerow(
+        ["particle", "folder", "verdict", "element", "structure", "strain_reference", "calculator", *columns]
+    )
     for row in comparison.particles:
         cells = []
         for key in QUANTITIES:
             cells += [_cell(row.values.get(key)), _cell(row.errors.get(key))]
-        table.writerow([row.name, row.folder.as_posix(), row.verdict, row.element, row.structure, *cells])
+        words = (
+            row.name,
+            row.folder.as_posix(),
+            row.verdict,
+            row.element,
+            row.structure,
+            row.reference,
+            row.calculator,
+        )
+        table.writerow([*(text_cell(word) for word in words), *cells])
 
 
 def _cell(value: float | None) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from single_rs.report.files import ParticleFiles
+    from single_rs.report.content import ParticleFiles
 
 __all__ = ["density_data"]
 
@@ -71,7 +71,7 @@ def _reach(particle: ParticleFiles, middle: np.ndarray) -> float:
     else:
         diameter = particle.summary.get("diameter")
         wanted = 0.5 * float(diameter) + _MARGIN if diameter else inside
-    return min(wanted, inside)
+    return float(min(wanted, inside))
 
 
 def _resampled(density: np.ndarray, pixel: float, middle: np.ndarray, voxel: float, half: int) -> np.ndarray:
@@ -81,7 +81,9 @@ def _resampled(density: np.ndarray, pixel: float, middle: np.ndarray, voxel: flo
     centre = np.array([size // 2 for size in density.shape]) + middle[::-1] / pixel
     step = voxel / pixel
     side = (2 * half + 1,) * 3
-    return affine_transform(density, np.full(3, step), centre - half * step, side, order=3, mode="constant", cval=0.0)
+    corner = centre - half * step
+    cube: np.ndarray = affine_transform(density, np.full(3, step), corner, side, order=3, mode="constant", cval=0.0)
+    return cube
 
 
 def _level(density: np.ndarray, particle: ParticleFiles, top: float) -> float:

@@ -6,19 +6,20 @@ A figure is made only when its data exist; the page states the gap otherwise.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from single_rs import plots
+from single_rs.report.data import figure_data
+from single_rs.report.numbers import Numbers, count, unit_cell, used_frames
 from single_rs.report.svg import figure_svg
+from single_rs.report.views import Figure, Quantity, concise
 
 if TYPE_CHECKING:
-    from single_rs.report.files import ParticleFiles, RunFiles
+    from single_rs.report.content import ParticleFiles, RunFiles
 
 __all__ = [
-    "ReportFigure",
     "atom_figures",
     "drawn",
     "frame_figures",
@@ -26,14 +27,13 @@ __all__ = [
     "movie_figures",
     "pose_figures",
     "strain_figures",
-    "unit_cell",
 ]
 
 # Band kept for the display of a frame that the pipeline left no cleaned example of, 1/Å: below are slow background
 # and shot noise of large areas, above is noise alone in a single frame.
 _DISPLAY_BAND = (0.08, 0.65)
 # Widths of figures in inches: half of the page and all of it, at `svg.PIXELS_PER_INCH`.
-_HALF, _WIDE = 4.7, 9.6
+_HALF, _WIDE = 4.2, 9.6
 # Low-order reflections that are marked in the FSC, by lattice type.
 _REFLECTIONS = {
     "fcc": ((1, 1, 1), (2, 0, 0), (2, 2, 0), (3, 1, 1), (3, 3, 1), (4, 2, 2)),
@@ -42,30 +42,20 @@ _REFLECTIONS = {
 }
 
 
-@dataclass(frozen=True)
-class ReportFigure:
-    """One drawn figure: inline SVG, title, caption, and whether it wants the full width."""
-
-    title: str
-    caption: str
-    svg: str
-    wide: bool = False
-
-
-def drawn(axes: Any, name: str, title: str, caption: str, *, wide: bool = False, height: float = 2.7) -> ReportFigure:
+def drawn(axes: Any, name: str, title: str, caption: str, *, wide: bool = False, height: float = 2.5) -> Figure:
     """Draw the figure that owns axes, laid out anew for a half or the full width of the page (height in inches)."""
     figure = np.ravel(axes)[0].figure
     figure.set_size_inches(_WIDE if wide else _HALF, height)
-    return ReportFigure(title, caption, figure_svg(figure, name, f"{title}. {caption}"), wide)
+    return Figure(title, caption, figure_svg(figure, name, f"{title}. {caption}"), wide, name, figure_data(figure))
 
 
-def movie_figures(run: RunFiles) -> Iterator[ReportFigure]:
+def movie_figures(run: RunFiles) -> Iterator[Figure]:
     """Give the figures of the whole movie: tracks and drift."""
     if run.tracks:
         axes = plots.plot_tracks(run.tracks, run.mean, pixel_size=run.pixel_size, shifts=run.shifts)
         base = "over the mean of the aligned frames" if run.mean is not None else "(the run kept no mean image)"
         yield drawn(
-            axes, "tracks", "Tracks", f"Path of {_count(len(run.tracks), 'particle')} {base}; "
+            axes, "tracks", "Tracks", f"Path of {count(len(run.tracks), 'particle')} {base}; "
             "dashed circles have the particles' diameters.", height=4.2,
         )  # fmt: skip
     if run.shifts is not None and run.bad_frames is not None:
@@ -76,12 +66,12 @@ def movie_figures(run: RunFiles) -> Iterator[ReportFigure]:
         axes = plots.plot_drift(run.shifts, bad_frames=run.bad_frames, pixel_size=run.pixel_size)
         yield drawn(
             axes, "drift", "Motion",
-            f"Drift of the field over {_count(len(run.shifts), 'frame')}, {reach[0]:.1f} × {reach[1]:.1f} px in all. "
-            f"{_count(len(bad), 'bad frame')} left out{listed}.", height=4.2,
+            f"Drift of the field over {count(len(run.shifts), 'frame')}, {reach[0]:.1f} × {reach[1]:.1f} px in all. "
+            f"{count(len(bad), 'bad frame')} left out{listed}.", height=4.2,
         )  # fmt: skip
 
 
-def frame_figures(particle: ParticleFiles) -> Iterator[ReportFigure]:
+def frame_figures(particle: ParticleFiles) -> Iterator[Figure]:
     """Give typical frames, raw and cleaned."""
     if particle.raw is None or particle.raw_frames is None:
         return
@@ -111,19 +101,17 @@ def band_pass(images: np.ndarray, pixel_size: float) -> np.ndarray:
     return np.fft.irfft2(np.fft.rfft2(images) * window, s=images.shape[1:]).astype(np.float32)
 
 
-def pose_figures(particle: ParticleFiles) -> Iterator[ReportFigure]:
+def pose_figures(particle: ParticleFiles, numbers: Numbers) -> Iterator[Figure]:
     """Give FSC, coverage, steps and scores of the poses."""
-    poses, key = particle.poses, f"p{particle.number}"
+    poses, key, used = particle.poses, f"p{particle.number}", used_frames(particle)
     yield from _fsc_figure(particle)
-    if poses is None or len(poses.frames) == 0:
+    if poses is None or used is None:
         return
-    used = poses.half > 0 if (poses.half > 0).any() else np.ones(len(poses.frames), bool)
     cell = unit_cell(particle)
-    covered = 100 * plots.view_coverage(poses.rotations[used])
     yield drawn(
         plots.plot_orientation_coverage(poses.rotations[used], cell=cell), f"{key}-coverage", "Orientation coverage",
-        f"Beam directions of {_count(int(used.sum()), 'frame')} in the particle's frame, equal-area map. "
-        f"{covered:.0f}% of all views have a frame within 6°.",
+        f"Beam directions of {count(int(used.sum()), 'frame')} in the particle's frame, equal-area map. "
+        f"{numbers.coverage} of all views have a frame within 6°.",
     )  # fmt: skip
     yield drawn(
         plots.plot_pose_steps(poses.rotations, poses.frames), f"{key}-steps", "Turn between frames",
@@ -136,32 +124,38 @@ def pose_figures(particle: ParticleFiles) -> Iterator[ReportFigure]:
     )  # fmt: skip
 
 
-def _fsc_figure(particle: ParticleFiles) -> Iterator[ReportFigure]:
+def _fsc_figure(particle: ParticleFiles) -> Iterator[Figure]:
     """Give the FSC when the run kept one."""
     if particle.fsc is None:
         return
     resolution = particle.summary.get("resolution")
-    said = f"Falls to 0.143 at {resolution:.2f} Å." if resolution else "No resolution was stated."
+    said = f"Below 0.143 for good from {resolution:.2f} Å." if resolution else "No resolution was stated."
     axes = plots.plot_fsc(*particle.fsc, resolution=resolution, reflections=_reflections(particle))
     yield drawn(
         axes, f"p{particle.number}-fsc", "Fourier shell correlation",
-        f"Agreement of two maps made from independent halves of the frames. {said}",
+        f"Agreement of two maps made from independent halves of the frames. {said} It dips between the reflections of "
+        "the lattice (marked), where a crystal scatters little.",
     )  # fmt: skip
 
 
-def map_figures(particle: ParticleFiles) -> Iterator[ReportFigure]:
+def map_figures(particle: ParticleFiles) -> Iterator[Figure]:
     """Give orthogonal slices and zone-axis views of the map."""
     key, diameter, cell = f"p{particle.number}", particle.summary.get("diameter"), unit_cell(particle)
     if particle.density is None or particle.pixel_size is None:
         return
     positions = None if particle.atoms is None else particle.atoms.positions
     axes = plots.plot_map_slices(particle.density, particle.pixel_size, diameter=diameter, positions=positions)
-    circled = "; circles are atoms within 0.7 Å of the slice" if positions is not None else ""
+    said = "Central slices of the map."
+    if positions is not None:
+        said = (
+            "The fullest plane of atoms near the middle along each axis of the map: the highest density within 0.5 Å "
+            "of it, and circles round all atoms in this slab."
+        )
     yield drawn(
         axes,
         f"{key}-slices",
         "Orthogonal slices",
-        f"Central slices of the map{circled}. Black is the level outside.",
+        f"{said} Black is the level outside.",
         wide=True,
         height=3.4,
     )
@@ -176,12 +170,13 @@ def map_figures(particle: ParticleFiles) -> Iterator[ReportFigure]:
         below = "" if rows < 3 else "; the atoms, blue where compressed along the radius and red where stretched"
         yield drawn(
             axes, f"{key}-zones", "Zone axes", "Along directions of the particle's own lattice: the map projected "
-            f"through the whole particle; a slice of it through one plane of atoms{below}.", wide=True,
+            f"through the whole particle; a slice of it 1 Å thick through a plane of atoms{below}. One scale for all; "
+            "each picture of the map from the level outside to its peak.", wide=True,
             height=3.2 * rows,
         )  # fmt: skip
 
 
-def atom_figures(particle: ParticleFiles) -> Iterator[ReportFigure]:
+def atom_figures(particle: ParticleFiles) -> Iterator[Figure]:
     """Give heights, uncertainties, strains and distances of the atoms."""
     atoms, key = particle.atoms, f"p{particle.number}"
     if atoms is None or len(atoms.positions) == 0:
@@ -191,8 +186,8 @@ def atom_figures(particle: ParticleFiles) -> Iterator[ReportFigure]:
     if radial is not None:
         yield drawn(
             plots.plot_strain_histogram(radial, surface), f"{key}-strain", "Radial strain",
-            f"∂u/∂r along the radius, against {_reference(particle)}; mean ± standard deviation. Outliers count in "
-            "the end bins.",
+            f"∂u/∂r along the radius, against {_reference(particle)}; the spread is the standard deviation over "
+            "the atoms. Outliers count in the end bins.",
         )  # fmt: skip
         yield drawn(
             plots.plot_radial_strain(atoms.positions, radial, surface), f"{key}-radial", "Radial strain against radius",
@@ -200,11 +195,13 @@ def atom_figures(particle: ParticleFiles) -> Iterator[ReportFigure]:
         )  # fmt: skip
     distances = plots.neighbour_distances(atoms.positions)[1]
     if len(distances):
-        fitted = particle.lattice.get("nearest_neighbour")
+        fitted, spread = particle.lattice.get("nearest_neighbour"), 100 * float(distances.std())
+        mean = concise(distances.mean(), distances.std() / np.sqrt(len(distances)), 3)
+        spread_err = spread / np.sqrt(2 * len(distances))
         yield drawn(
             plots.plot_neighbour_distances(atoms.positions, surface, reference=fitted),
-            f"{key}-bonds", "Nearest-neighbour distances", f"{_count(len(distances), 'bond')}, "
-            f"mean {distances.mean():.3f} Å, standard deviation {distances.std() * 100:.1f} pm.",
+            f"{key}-bonds", "Nearest-neighbour distances", f"{count(len(distances), 'bond')}: "
+            f"mean {mean} Å, standard deviation of single bonds {Quantity(spread, 1, 'pm', spread_err)}.",
         )  # fmt: skip
     if sigma is not None:
         yield drawn(
@@ -247,24 +244,17 @@ def _axes(particle: ParticleFiles) -> str:
     return names.get(_stated(particle, "frame"), "")
 
 
-def strain_figures(particle: ParticleFiles) -> Iterator[ReportFigure]:
+def strain_figures(particle: ParticleFiles) -> Iterator[Figure]:
     """Give slices of the strain maps."""
     if particle.strain_maps and particle.pixel_size:
         axes = plots.plot_strain_slices(
-            particle.strain_maps, particle.pixel_size, diameter=particle.summary.get("diameter")
-        )
-        yield drawn(
-            axes, f"p{particle.number}-strainmap", "Strain maps", "Central slice of the strain on the grid of the map; "
-            "blue is compressed, red stretched.", wide=True, height=2.7,
+            particle.strain_maps, particle.pixel_size, diameter=particle.summary.get("diameter"),
+            positions=None if particle.atoms is None else particle.atoms.positions,
         )  # fmt: skip
-
-
-def unit_cell(particle: ParticleFiles) -> np.ndarray | None:
-    """Return the conventional lattice vectors as rows (3, 3), Å, or ``None``."""
-    content = particle.lattice.get("cell")
-    vectors = content.get("vectors") if isinstance(content, dict) else None
-    cell = None if vectors is None else np.asarray(vectors, float)
-    return cell if cell is not None and cell.shape == (3, 3) and np.isfinite(cell).all() else None
+        yield drawn(
+            axes, f"p{particle.number}-strainmap", "Strain maps", "Slice through the middle of the strain "
+            "on the grid of the map; blue is compressed, red stretched.", wide=True, height=2.7,
+        )  # fmt: skip
 
 
 def _edge(particle: ParticleFiles) -> float | None:
@@ -280,8 +270,3 @@ def _reflections(particle: ParticleFiles) -> dict[str, float]:
     if edge is None:
         return {}
     return {"".join(map(str, hkl)): edge / float(np.linalg.norm(hkl)) for hkl in _REFLECTIONS.get(structure, ())}
-
-
-def _count(number: int, noun: str) -> str:
-    """Return a number with its noun, in the plural when needed."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -6,11 +6,12 @@ everywhere in the library. Its files are those of docs/conventions.md.
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import fnmatch
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,88 +19,20 @@ import numpy as np
 
 from single_rs.base.errors import DataFileError, SingleError
 from single_rs.base.sampling import evenly
+from single_rs.report.content import AtomTable, CommentedTable, ParticleFiles, RunFiles
+from single_rs.store import layout
+from single_rs.store.manifest import Manifest
 
 if TYPE_CHECKING:
     from single_rs.records import Poses, Track
 
-__all__ = ["AtomTable", "ParticleFiles", "RunFiles", "attempt", "read_json", "read_run", "read_table"]
+__all__ = ["read_run"]
 
 T = TypeVar("T")
 STRAIN_MAPS = ("xx", "yy", "zz", "radial")  # of the ten that a run writes, those that are shown
-VERDICTS = ("solved", "doubtful", "failed")
-
-
-@dataclass(frozen=True)
-class AtomTable:
-    """Atoms: ``positions`` (n, 3) Å from the box centre, ``symbols`` (n,), and every per-atom column of the file."""
-
-    positions: np.ndarray
-    symbols: np.ndarray
-    columns: dict[str, np.ndarray]
-
-    def get(self, name: str) -> np.ndarray | None:
-        """Return a column, or ``None`` when it is absent or holds no finite number."""
-        values = self.columns.get(name)
-        if values is None or not np.isfinite(np.asarray(values, float)).any():
-            return None
-        return values
-
-    @property
-    def surface(self) -> np.ndarray | None:
-        """(n,) bool, or ``None``."""
-        values = self.columns.get("surface")
-        return None if values is None else np.asarray(values).astype(bool)
-
-
-@dataclass
-class ParticleFiles:
-    """What a run wrote about one particle; absent parts are ``None`` and named in ``gaps``."""
-
-    number: int
-    folder: Path
-    summary: dict[str, Any] = field(default_factory=dict)
-    lattice: dict[str, Any] = field(default_factory=dict)
-    stack: np.ndarray | None = None
-    raw: np.ndarray | None = None
-    raw_frames: np.ndarray | None = None
-    cleaned: np.ndarray | None = None
-    pixel_size: float | None = None
-    frames: int | None = None
-    poses: Poses | None = None
-    density: np.ndarray | None = None
-    strain_maps: dict[str, np.ndarray] = field(default_factory=dict)
-    fsc: tuple[np.ndarray, np.ndarray] | None = None
-    atoms: AtomTable | None = None
-    gaps: list[str] = field(default_factory=list)
-
-    @property
-    def verdict(self) -> str:
-        """Return solved, doubtful or failed; without a summary nothing may be called solved."""
-        verdict = str(self.summary.get("verdict", "")).lower()
-        return verdict if verdict in VERDICTS else "failed"
-
-    @property
-    def reasons(self) -> list[str]:
-        """Return the reasons of the verdict."""
-        reasons = self.summary.get("reasons") or []
-        if not self.summary:
-            return ["no summary.json: the run did not finish this particle"]
-        return [str(r) for r in reasons] if isinstance(reasons, list) else [str(reasons)]
-
-
-@dataclass
-class RunFiles:
-    """What a run wrote; absent parts are ``None`` and named in ``gaps``."""
-
-    folder: Path
-    info: dict[str, Any] = field(default_factory=dict)
-    shifts: np.ndarray | None = None
-    bad_frames: np.ndarray | None = None
-    tracks: list[Track] = field(default_factory=list)
-    mean: np.ndarray | None = None
-    pixel_size: float | None = None
-    particles: list[ParticleFiles] = field(default_factory=list)
-    gaps: list[str] = field(default_factory=list)
+# Tables of steps beyond the atoms, and the columns of them by which atoms can be coloured.
+ATOM_COLUMNS = {layout.STRAIN_TABLE: ("von_mises", "rotation"), layout.STRUCTURE_TABLE: ("grain", "fault")}
+TABLES = (*ATOM_COLUMNS, layout.DISTANCES, layout.PAIR_DISTRIBUTION, layout.POWDER)
 
 
 def read_run(out_dir: str | os.PathLike[str]) -> RunFiles:
@@ -118,27 +51,46 @@ def read_run(out_dir: str | os.PathLike[str]) -> RunFiles:
     folder = Path(out_dir)
     if not folder.is_dir():
         raise DataFileError(f"{folder} is not a directory; give the --out directory of a run")
-    particle_folders = sorted(p for p in folder.glob("particle_*") if p.is_dir())
-    if not particle_folders and not (folder / "run.json").exists():
+    particle_folders = sorted(p for p in folder.glob(layout.PARTICLES) if p.is_dir())
+    if not particle_folders and not (folder / layout.RUN).exists():
         raise DataFileError(
             f"{folder} holds neither run.json nor particle_XX folders; give the --out directory of a run"
         )
     run = RunFiles(folder)
-    run.info = attempt(folder / "run.json", read_json, run.gaps) or {}
+    run.info = attempt(folder / layout.RUN, read_json, run.gaps) or {}
+    own = _own_particles(folder, run)
+    if own is not None:
+        run.gaps += [f"{name} is missing" for name in sorted(own - {p.name for p in particle_folders})]
+        particle_folders = [p for p in particle_folders if p.name in own]
     # A run that began with a particle stack has no movie to miss anything of.
     if run.info.get("command") != "solve":
-        motion = attempt(folder / "motion.csv", _motion, run.gaps)
+        motion = attempt(folder / layout.MOTION, _motion, run.gaps)
         if motion is not None:
             run.shifts, run.bad_frames = motion
-        run.tracks = attempt(folder / "tracks.star", _tracks, run.gaps) or []
-    if (folder / "mean.mrc").exists():
-        image = attempt(folder / "mean.mrc", _image, run.gaps)
+        run.tracks = attempt(folder / layout.TRACKS, _tracks, run.gaps) or []
+    if (folder / layout.MEAN).exists():
+        image = attempt(folder / layout.MEAN, _image, run.gaps)
         if image is not None:
             run.mean, run.pixel_size = image
     run.particles = [_particle(number, path) for number, path in enumerate(particle_folders)]
     if run.pixel_size is None:
         run.pixel_size = next((p.pixel_size for p in run.particles if p.pixel_size), None)
     return run
+
+
+def _own_particles(folder: Path, run: RunFiles) -> set[str] | None:
+    """Return the names of the particles of the run; ``None`` without a record of it, when all folders are shown."""
+    if not (folder / layout.RUN).exists():
+        return None
+    listed = folder / layout.MANIFEST
+    manifest = attempt(listed, Manifest.read, run.gaps) if listed.exists() else None
+    if not run.info and manifest is None:
+        return None
+    verdicts = run.info.get("verdicts")
+    names = set(verdicts) if isinstance(verdicts, dict) else set()
+    if manifest is not None:
+        names |= {name.split("/")[0] for name in manifest.files if "/" in name}
+    return set(fnmatch.filter(names, layout.PARTICLES))
 
 
 def attempt(path: Path, reader: Callable[[Path], T], gaps: list[str]) -> T | None:
@@ -148,7 +100,7 @@ def attempt(path: Path, reader: Callable[[Path], T], gaps: list[str]) -> T | Non
         return None
     try:
         return reader(path)
-    except (SingleError, OSError, ValueError, KeyError, IndexError, RuntimeError) as error:
+    except (SingleError, OSError, ValueError, TypeError, LookupError, ArithmeticError, RuntimeError) as error:
         gaps.append(f"{path.name} cannot be read: {' '.join(str(error).split())[:200]}")
         return None
 
@@ -158,40 +110,113 @@ def _particle(number: int, folder: Path) -> ParticleFiles:
     tail = folder.name.rsplit("_", 1)[-1]
     particle = ParticleFiles(int(tail) if tail.isdigit() else number, folder)
     gaps = particle.gaps
-    particle.summary = attempt(folder / "summary.json", read_json, gaps) or {}
-    particle.lattice = attempt(folder / "lattice.json", read_json, gaps) or {}
-    particle.poses = attempt(folder / "poses.star", _poses, gaps)
-    stack = attempt(folder / "stack.mrcs", _stack, gaps)
+    particle.summary = attempt(folder / layout.SUMMARY, read_json, gaps) or {}
+    particle.lattice = attempt(folder / layout.LATTICE, _lattice, gaps) or {}
+    particle.poses = attempt(folder / layout.POSES, _poses, gaps)
+    stack = attempt(folder / layout.STACK, _stack, gaps)
     if stack is not None:
         particle.stack = stack[0]
         _choose_frames(particle, *stack)
-    density = attempt(folder / "map.mrc", _map, gaps)
+        poses = particle.poses
+        if poses is not None and poses.images is not None and not _all_of(poses.images, len(stack[0])):
+            # What is shown beside a pose must be its own image.
+            posed = attempt(folder / layout.POSES, _posed, gaps)
+            particle.stack, particle.poses = posed if posed is not None else (stack[0], None)
+    density = attempt(folder / layout.MAP, _map, gaps)
     if density is not None:
         particle.density, particle.pixel_size = density
     for name in STRAIN_MAPS:
-        path = folder / f"strain_{name}.mrc"
+        path = folder / layout.STRAIN_MAP.format(name=name)
         volume = attempt(path, _map, gaps) if path.exists() else None
         if volume is not None:
             particle.strain_maps[name] = volume[0]
-    particle.fsc = attempt(folder / "fsc.csv", _fsc, gaps)
-    particle.atoms = attempt(folder / "atoms.xyz", lambda path: _atoms(path, density), gaps)
+    particle.fsc = attempt(folder / layout.FSC, _fsc, gaps)
+    particle.atoms = attempt(folder / layout.ATOMS, lambda path: _atoms(path, density), gaps)
+    _read_later_steps(particle)
     return particle
+
+
+def _read_later_steps(particle: ParticleFiles) -> None:
+    """Read what steps beyond the atoms wrote, where they did, and give the atoms the columns that speak of them."""
+    from single_rs.compare.rows import read_row
+    from single_rs.store.validation import read_validation
+
+    folder, gaps = particle.folder, particle.gaps
+
+    def optional(name: str, reader: Callable[[Path], T]) -> T | None:
+        return attempt(folder / name, reader, gaps) if (folder / name).exists() else None
+
+    for name in TABLES:
+        table = optional(name, read_commented)
+        if table is not None:
+            particle.tables[name] = table
+    particle.structure = optional(layout.STRUCTURE, read_json) or {}
+    particle.energy = optional(layout.ENERGY, read_json) or {}
+    particle.validation = optional(layout.VALIDATION, lambda path: read_validation(path.parent))
+    atoms = particle.atoms
+    if atoms is None:
+        return
+    with contextlib.suppress(SingleError, ValueError, TypeError, AttributeError):  # its files are named above
+        particle.row = read_row(folder.name, folder)
+    count = len(atoms.positions)
+    for name, columns in ATOM_COLUMNS.items():
+        table = particle.tables.get(name)
+        for column in columns:
+            if table is not None and len(table.columns.get(column, ())) == count:
+                atoms.columns[column] = table.numbers(column)
+    energies = optional(layout.ENERGY_ATOMS, _energies)
+    if energies is not None and len(energies) == count:
+        atoms.columns["formation_energy"] = energies
+
+
+def _energies(path: Path) -> np.ndarray | None:
+    """Read the formation energy of each atom (n,), eV."""
+    from ase.io import read
+
+    found: Any = read(path, format="extxyz", index=0)
+    energies: np.ndarray | None = found.arrays.get("formation_energy")
+    return energies
 
 
 def _choose_frames(particle: ParticleFiles, images: np.ndarray, pixel_size: float, count: int = 6) -> None:
     """Keep a few frames for display: those the pipeline cleaned, or evenly spaced ones of the usable frames."""
     particle.pixel_size, particle.frames = pixel_size, len(images)
-    cleaned = particle.folder / "clean_examples.npy"
+    cleaned = particle.folder / layout.CLEAN_EXAMPLES
     index = evenly(len(images), count)
     if cleaned.exists() and cleaned.with_suffix(".json").exists():
         examples = attempt(cleaned, lambda path: np.load(path, allow_pickle=False), particle.gaps)
-        listed = attempt(cleaned.with_suffix(".json"), read_json, particle.gaps)
-        chosen = np.asarray((listed or {}).get("index", []), int)
-        if examples is not None and len(chosen) == len(examples) and (chosen < len(images)).all():
+        chosen = attempt(cleaned.with_suffix(".json"), _chosen, particle.gaps)
+        if examples is not None and chosen is not None and len(chosen) == len(examples) and chosen.max() < len(images):
             particle.cleaned, index = examples[:count], chosen[:count]
     particle.raw = np.asarray(images[index], np.float32)
     poses = particle.poses
     particle.raw_frames = poses.frames[index] if poses is not None and len(poses.frames) == len(images) else index
+
+
+def _lattice(path: Path) -> dict[str, Any]:
+    """Read lattice.json; raise `ValueError` where the page needs a number and something else stands."""
+    content = read_json(path)
+    cell, grown = dict(content.get("cell") or {}), dict(content.get("expansion") or {})
+    for name, value, shape in (
+        ("cell.vectors", cell.get("vectors"), (3, 3)),
+        ("origin", content.get("origin"), (3,)),
+        *((name, content.get(name), ()) for name in ("nearest_neighbour", "fraction_on_sites")),
+        *((f"cell.{key}", cell.get(key), ()) for key in cell if key != "vectors"),
+        *((f"expansion.{key}", grown[key], ()) for key in grown),
+    ):
+        if value is not None and np.shape(np.asarray(value, float)) != shape:
+            raise ValueError(f"{name} is {value!r}; numbers of shape {shape} are needed")
+    if not all({"atoms", "relation"} <= set(domain) for domain in content.get("domains") or []):
+        raise ValueError("a domain without atoms and relation")
+    return content
+
+
+def _chosen(path: Path) -> np.ndarray:
+    """Read the rows of the frames that the pipeline kept, of which there is at least one."""
+    rows = np.asarray(read_json(path)["index"])
+    if rows.ndim != 1 or rows.dtype.kind != "i" or not len(rows) or rows.min() < 0:
+        raise ValueError(f"index is {rows.tolist()!r}; numbers of frames from 0 are needed")
+    return rows
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -202,18 +227,19 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def read_table(path: Path) -> dict[str, list[str]]:
+def read_commented(path: Path) -> CommentedTable:
     """Read a CSV file with a header, as columns; lines starting with # are comments."""
-    with path.open(newline="", encoding="utf-8") as lines:
-        rows = list(csv.reader(line for line in lines if line.strip() and not line.startswith("#")))
-    return {name.strip(): [row[k] for row in rows[1:]] for k, name in enumerate(rows[0])}
+    lines = path.read_text(encoding="utf-8").splitlines()
+    rows = list(csv.reader(line for line in lines if line.strip() and not line.startswith("#")))
+    comment = " ".join(line for line in lines[:4] if line.startswith("#"))
+    return CommentedTable({name.strip(): [row[k] for row in rows[1:]] for k, name in enumerate(rows[0])}, comment)
 
 
 def _fsc(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Read frequency (1/Å) and FSC."""
-    table = read_table(path)
-    frequency = next((name for name in table if name.startswith("freq")), "frequency")
-    return np.array(table[frequency], float), np.array(table["fsc"], float)
+    table = read_commented(path)
+    frequency = next((name for name in table.columns if name.startswith("freq")), "frequency")
+    return table.numbers(frequency), table.numbers("fsc")
 
 
 def _motion(path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -236,6 +262,21 @@ def _poses(path: Path) -> Poses:
     from single_rs.io.star import read_poses
 
     return read_poses(path)
+
+
+def _all_of(images: np.ndarray, count: int) -> bool:
+    """Whether ascending image numbers are all of a stack of `count` images."""
+    return len(images) == count and int(images[-1]) == count - 1
+
+
+def _posed(path: Path) -> tuple[np.ndarray, Poses]:
+    """Read the poses of some images of the stack, and these images."""
+    from single_rs.io import read_stack
+    from single_rs.io.star import posed_stack
+
+    source = path.with_name(layout.STACK)
+    stack, poses = posed_stack(path, read_stack(source), source)
+    return stack.images, poses
 
 
 def _atoms(path: Path, density: tuple[np.ndarray, float] | None) -> AtomTable:

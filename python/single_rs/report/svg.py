@@ -6,12 +6,14 @@ that one drawing serves both themes. Text stays text: it is selectable, searchab
 
 from __future__ import annotations
 
+import base64
 import html
 import io
 import re
 from typing import TYPE_CHECKING
 
 import matplotlib as mpl
+import numpy as np
 
 from single_rs.plots import style
 
@@ -34,6 +36,26 @@ _VARIABLES = {
     style.PURPLE: "var(--fig-purple)",
     style.SKY: "var(--fig-sky)",
 }
+
+
+_PICTURE = re.compile(r"data:image/png;base64,([A-Za-z0-9+/=\s]+)")
+_QUALITY = 88  # of the JPEG
+
+
+def _smaller(found: re.Match[str]) -> str:
+    """Return a picture as JPEG, or with a palette where parts are transparent, when that is shorter."""
+    from PIL import Image
+
+    target = io.BytesIO()
+    with Image.open(io.BytesIO(base64.b64decode(found[1]))) as picture:
+        opaque = "A" not in picture.getbands() or int(np.asarray(picture.getchannel("A")).min()) == 255
+        if opaque:
+            picture.convert("RGB").save(target, "JPEG", quality=_QUALITY)
+        else:
+            picture.quantize(256, method=Image.Quantize.FASTOCTREE).save(target, "PNG", optimize=True)
+    shorter = base64.b64encode(target.getvalue()).decode("ascii")
+    kind = "jpeg" if opaque else "png"
+    return f"data:image/{kind};base64,{shorter}" if len(shorter) < len(found[1]) else found[0]
 
 
 def figure_svg(figure: Figure, name: str, alt: str) -> str:
@@ -61,6 +83,7 @@ def figure_svg(figure: Figure, name: str, alt: str) -> str:
     drawing = drawing[drawing.index("<svg") :]
     drawing = re.sub(r"<metadata>.*?</metadata>", "", drawing, flags=re.DOTALL)
     drawing = re.sub(r"<!--.*?-->\s*", "", drawing, flags=re.DOTALL)
+    drawing = _PICTURE.sub(_smaller, drawing)
     drawing = re.sub(r'\bid="', f'id="{name}-', drawing)
     drawing = re.sub(r"url\(#", f"url(#{name}-", drawing)
     drawing = re.sub(r'xlink:href="#', f'xlink:href="#{name}-', drawing)

@@ -25,7 +25,7 @@ from single_rs.report.figures import band_pass
 
 if TYPE_CHECKING:
     from single_rs.records import Poses
-    from single_rs.report.files import ParticleFiles
+    from single_rs.report.content import ParticleFiles
 
 __all__ = ["project_map", "tumbling_data"]
 
@@ -172,7 +172,8 @@ def _correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Return the correlation coefficient of each pair of pictures (n, y, x)."""
     a, b = (x - x.mean(axis=(1, 2), keepdims=True) for x in (a, b))
     norm = np.sqrt(np.einsum("nyx,nyx->n", a, a) * np.einsum("nyx,nyx->n", b, b))
-    return np.einsum("nyx,nyx->n", a, b) / np.maximum(norm, 1e-30)
+    correlation: np.ndarray = np.einsum("nyx,nyx->n", a, b) / np.maximum(norm, 1e-30)
+    return correlation
 
 
 def _sheet(rows: list[np.ndarray]) -> str:

@@ -17,7 +17,7 @@ from single_rs.plots.style import BLUE, GREEN, ORANGE, PURPLE, SKY
 from single_rs.report.density import density_data
 
 if TYPE_CHECKING:
-    from single_rs.report.files import ParticleFiles
+    from single_rs.report.content import ParticleFiles
 
 __all__ = ["view_data"]
 
@@ -55,8 +55,11 @@ def view_data(particle: ParticleFiles, cell: np.ndarray | None) -> dict[str, Any
         "colourings": [] if atoms is None else _colourings(particle),
         "density": density,
         "views": [],
+        "axes": [{"name": n, "along": row.tolist()} for n, row in zip("xyz", np.eye(3))],
     }
     if cell is not None:
+        along = cell / np.linalg.norm(cell, axis=1, keepdims=True)
+        data["axes"] = [{"name": n, "along": row.round(4).tolist()} for n, row in zip("abc", along)]
         for view, right in ZONE_VIEWS:
             _, up, towards = zone_frame(cell, view, right)
             name = "[" + "".join(map(str, view)) + "]"

@@ -208,7 +208,7 @@ def _icosahedron(element: str, lattice: Lattice, reach: float) -> Block:
 def _near_centre(sites: NDArray[np.float64], reach: float) -> NDArray[np.float64]:
     """Return the sites within a distance of their mean, from there."""
     sites = sites - sites.mean(axis=0)
-    return sites[np.linalg.norm(sites, axis=1) <= reach]
+    return np.asarray(sites[np.linalg.norm(sites, axis=1) <= reach])
 
 
 def _frames(

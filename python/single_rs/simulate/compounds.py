@@ -1,4 +1,4 @@
-"""Balls of a compound of two elements, cut from its bulk crystal.
+"""Balls of a compound of two elements, cut from its bulk crystal; and particles of any material.
 
 Sites are x = n · cell with n the fractional sites of the prototype's cell (`crystal`), the species of each site one of
 the two elements. The centre of the ball is anywhere in the cell, so that the particle has no symmetry.
@@ -11,11 +11,11 @@ from numpy.typing import ArrayLike
 from scipy.spatial import cKDTree
 
 from single_rs.base.errors import InputError
-from single_rs.crystal.material import elements_of
+from single_rs.crystal.material import compound_bulk, elements_of
 from single_rs.crystal.prototypes import bulk_reference, prototype
-from single_rs.simulate.crystals import Crystal
+from single_rs.simulate.crystals import Crystal, nanocrystal
 
-__all__ = ["compound_ball"]
+__all__ = ["compound_ball", "material_ball"]
 
 FEWEST_BONDS = 2  # of an atom; one with fewer would not stay
 
@@ -52,3 +52,43 @@ def compound_ball(formula: str, diameter: float, centre: ArrayLike = (0.13, 0.07
         if (bonds >= FEWEST_BONDS).all():
             return Crystal(sites - sites.mean(axis=0), symbols)
         sites, symbols = sites[bonds >= FEWEST_BONDS], symbols[bonds >= FEWEST_BONDS]
+
+
+def material_ball(material: str, diameter: float, seed: int = 0, perfect: bool = False) -> Crystal:
+    """Return a particle of an element, a tabulated compound, or an alloy of two elements mixed at random.
+
+    Parameters
+    ----------
+    material
+        Symbol or formula.
+    diameter
+        Å.
+    seed
+        Of the shape and the mixing.
+    perfect
+        A ball without islands, pits and disorder; compounds are always one.
+    """
+    names = elements_of(material)
+    if len(names) == 1:
+        second, fraction = None, 0.5
+    elif bulk_reference(material) is not None:
+        return compound_ball(material, diameter)
+    elif (mean := compound_bulk(material)) is None:
+        raise InputError(f"material is {material!r}; an element, a tabulated compound or an alloy of metals is needed")
+    else:
+        from ase.formula import Formula
+
+        shares = Formula(material).count()
+        # The lattice is that of the first element: the one that has the alloy's.
+        names = tuple(sorted(names, key=lambda e: _structure(e) != mean.structure))
+        second, fraction = names[1], shares[names[1]] / (shares[names[0]] + shares[names[1]])
+    if perfect:
+        made = nanocrystal(names[0], diameter, "sphere", ragged=0.0, disorder=0.0, second=second, fraction=fraction)
+    else:
+        made = nanocrystal(names[0], diameter, second=second, fraction=fraction, seed=seed)
+    return made
+
+
+def _structure(element: str) -> str:
+    bulk = bulk_reference(element)
+    return "" if bulk is None else bulk.structure

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from single_rs.base.errors import DataFileError, InputError
+from single_rs.base.errors import InputError
 from single_rs.base.settings import Settings, setting
+from single_rs.io import atomic
+from single_rs.io.atom_files import read_atom_file
 from single_rs.simulate.alloys import MIXINGS, mixed_constant, mixed_symbols
 from single_rs.simulate.amorphous import melted_shell, random_packing
 from single_rs.simulate.blocks import DEFECTS, Block, Lattice, make_block
@@ -76,8 +77,6 @@ class Crystal:
         """Write the atoms as extended XYZ, Å from the particle's centre."""
         from ase import Atoms
         from ase.io import write
-
-        from single_rs.io import atomic
 
         with atomic(path) as temporary:
             write(temporary, Atoms(list(self.symbols), self.positions), format="extxyz")
@@ -220,18 +219,10 @@ def read_crystal(path: str | Path) -> Crystal:
     Raises
     ------
     DataFileError
-        When the file is missing or not readable.
+        When the file is missing, not readable, or its atoms cannot be true.
     """
-    from ase.io import read
-
-    try:
-        atoms: Any = read(path)
-    except Exception as error:  # ASE's readers raise whatever their parser does
-        raise DataFileError(f"cannot read atoms from {path}: {error}") from error
-    if len(atoms) == 0:
-        raise DataFileError(f"{path} holds no atoms")
-    positions = np.asarray(atoms.get_positions(), dtype=np.float64)
-    return Crystal(positions - positions.mean(axis=0), np.array(atoms.get_chemical_symbols()))
+    atoms = read_atom_file(path)
+    return Crystal(atoms.positions - atoms.positions.mean(axis=0), atoms.symbols)
 
 
 def _lattice(
@@ -257,4 +248,4 @@ def _deform(atoms: NDArray[np.float64], bend: float, strain: ArrayLike | None) -
     curvature = bend / np.linalg.norm(atoms, axis=1).max()
     x, z = atoms[:, 0], atoms[:, 2]
     # u = κ (x z, 0, -x²/2): ε_xx = κ z and ε_xz = 0, pure bending.
-    return moved + curvature * np.stack([x * z, np.zeros_like(x), -0.5 * x**2], axis=1)
+    return np.asarray(moved + curvature * np.stack([x * z, np.zeros_like(x), -0.5 * x**2], axis=1))

@@ -8,6 +8,7 @@ Hot pixels give a fixed high rate whatever the image, dead pixels none.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,7 +81,7 @@ class Detector:
         self._mtf = (config.mtf**nyquist_squared).astype(np.float32)
 
     @property
-    def dtype(self) -> np.dtype[np.generic]:
+    def dtype(self) -> np.dtype[np.integer[Any]]:
         """Return int8 when every count fits MRC mode 0 (0 to 127), otherwise uint16 (mode 6)."""
         # Atoms reach about 4 times the mean; 6 standard deviations of Poisson noise above that.
         peak = max(4.0, HOT_RATE if self.config.hot_pixels else 0.0, 8.0 if self.config.bad_frames else 0.0)
@@ -99,7 +100,8 @@ class Detector:
             rate *= self._gain
         rate[self.dead[:, 1], self.dead[:, 0]] = 0.0
         rate[self.hot[:, 1], self.hot[:, 0]] = HOT_RATE * self.config.dose
-        return np.maximum(rate, 0.0, dtype=np.float32)
+        counts: NDArray[np.float32] = np.maximum(rate, 0.0, dtype=np.float32)
+        return counts
 
     def counts(self, image: NDArray[np.float32], frame: int) -> NDArray[np.generic]:
         """Return the electrons of a frame, of `dtype`; the same for a frame number whatever was made before."""
@@ -140,5 +142,6 @@ def poisson(generator: np.random.Generator, rate: NDArray[np.float32]) -> NDArra
             open_ = np.flatnonzero(draw > below)
             if not open_.size:
                 break
-            left, mean, draw, term, below, found = (a[open_] for a in (left, mean, draw, term, below, found))
+            left, found = left[open_], found[open_]
+            mean, draw, term, below = (a[open_] for a in (mean, draw, term, below))
     return counts.reshape(rate.shape)

@@ -11,6 +11,7 @@ Reference: Wulff, Z. Kristallogr. 34, 449 (1901), doi:10.1524/zkri.1901.34.1.449
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,14 +55,14 @@ def reference_lattice(element: str) -> tuple[str, float, float]:
     number = atomic_numbers.get(element)
     if not number:
         raise InputError(f"element is {element!r}; a chemical symbol such as 'Pt' is needed")
-    state = reference_states[number] or {}
+    state: dict[str, Any] = reference_states[number] or {}
     structure = state.get("symmetry", "none")
     if structure not in LATTICES:
         raise InputError(
             f"the reference structure of {element} is {structure}; only {', '.join(LATTICES)} can be built: "
             "give structure and lattice_constant"
         )
-    return structure, float(state["a"]), float(state.get("c/a", np.sqrt(8 / 3)))
+    return structure, float(state["a"]), float(state.get("c/a", float(np.sqrt(8 / 3))))
 
 
 def _cell(structure: str, a: float, covera: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -91,7 +92,7 @@ def lattice_block(structure: str, a: float, covera: float, radius: float) -> NDA
     reach = np.ceil(radius / lengths).astype(int) + 1
     cells = np.array(list(itertools.product(*(range(-m, m + 1) for m in reach))), dtype=np.float64)
     sites = ((cells[:, None, :] + basis[None]) * lengths).reshape(-1, 3)
-    return sites[np.linalg.norm(sites, axis=1) <= radius]
+    return np.asarray(sites[np.linalg.norm(sites, axis=1) <= radius])
 
 
 def _family(hkl: tuple[int, int, int]) -> NDArray[np.float64]:
@@ -102,7 +103,7 @@ def _family(hkl: tuple[int, int, int]) -> NDArray[np.float64]:
         for signs in itertools.product((1, -1), repeat=3)
     }
     normals = np.array(sorted(members), dtype=np.float64)
-    return normals / np.linalg.norm(normals, axis=1, keepdims=True)
+    return np.asarray(normals / np.linalg.norm(normals, axis=1, keepdims=True))
 
 
 def _hexagonal(tilt: float) -> NDArray[np.float64]:
@@ -142,9 +143,11 @@ def gauge(points: NDArray[np.float64], shape: str, structure: str, covera: float
     if shape not in SHAPES:
         raise InputError(f"shape is {shape!r}; accepted: {', '.join(SHAPES)}")
     if shape == "sphere":
-        return np.linalg.norm(points, axis=1)
-    return np.max(
-        [np.max(points @ normals.T, axis=1) / height for normals, height in _facets(shape, structure, covera)], 0
+        return np.asarray(np.linalg.norm(points, axis=1))
+    return np.asarray(
+        np.max(
+            [np.max(points @ normals.T, axis=1) / height for normals, height in _facets(shape, structure, covera)], 0
+        )
     )
 
 

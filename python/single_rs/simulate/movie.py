@@ -8,8 +8,7 @@ particle's centre at (column, row) is where its point (0, 0, 0) falls; pixel cen
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import InputError
 from single_rs.base.progress import Progress
 from single_rs.base.settings import Settings, setting
+from single_rs.io import atomic
+from single_rs.io.mrc import mrc_writer
 from single_rs.simulate.crystals import Crystal
 from single_rs.simulate.detector import Detector, DetectorConfig
 from single_rs.simulate.optics import Microscope, OpticsConfig, intensity
@@ -88,8 +90,6 @@ class SimulatedMovie:
 
     def write_truth(self) -> Path:
         """Write NAME_truth.npz and NAME_truth_<particle>.xyz beside the movie; return the first."""
-        from single_rs.io import atomic
-
         stem = self.path.stem
         truth = self.path.with_name(f"{stem}_truth.npz")
         atoms: dict[str, Any] = {f"atoms{i}": c.positions for i, c in enumerate(self.crystals)}
@@ -112,6 +112,7 @@ class SimulatedMovie:
         return truth
 
 
+@single_blas_thread()
 def simulate_movie(
     path: str | Path,
     crystals: Sequence[Crystal],
@@ -190,13 +191,13 @@ def simulate_movie(
     sheets = Graphene(shape, pixel_size, optics, surroundings, seed)
     liquid = Liquid(shape, pixel_size, surroundings, seed)
     path = Path(path)
-    with _mrc_stream(path, (frames, *shape), camera.dtype, pixel_size) as put:
+    with mrc_writer(path, (frames, *shape), camera.dtype, pixel_size) as put:
         for i in range(frames):
             wave = sheets.scattered_wave(drift[i])
             for p, crystal in enumerate(crystals):
                 _add_particle(wave, scopes[p], crystal, rotations[p, i], walks[i, p] + drift[i])
             image = intensity(wave, optics) * (1.0 + liquid.next())
-            put(i, camera.counts(image, i))
+            put(camera.counts(image, i)[None])
             if progress is not None:
                 progress("simulate", i + 1, frames)
     movie = SimulatedMovie(
@@ -264,27 +265,3 @@ def _add_particle(
         return
     inner = tuple(slice(a - s, b - s) for a, b, s in zip(low, high, start))
     wave[low[0] : high[0], low[1] : high[1]] += patch[inner]
-
-
-@contextmanager
-def _mrc_stream(
-    path: Path, shape: tuple[int, int, int], dtype: np.dtype[Any], pixel_size: float
-) -> Iterator[Callable[[int, NDArray[Any]], None]]:
-    """Give a function put(i, frame) that writes frame i of an MRC stack; the file appears when all is written."""
-    import mrcfile
-    from mrcfile import utils
-
-    from single_rs.io import atomic
-    from single_rs.io.mrc import HeaderStatistics
-
-    statistics = HeaderStatistics()
-    mode = utils.mode_from_dtype(dtype)
-    with atomic(path) as partial, mrcfile.new_mmap(partial, shape, mrc_mode=mode, overwrite=True) as mrc:
-
-        def put(i: int, frame: NDArray[Any]) -> None:
-            mrc.data[i] = frame
-            statistics.add(frame.astype(np.float64))
-
-        yield put
-        mrc.set_image_stack()
-        statistics.write(mrc, pixel_size)

@@ -76,20 +76,21 @@ def transfer(k: NDArray[np.floating], optics: OpticsConfig, height: float = 0.0)
     wavelength = electron_wavelength(optics.voltage)
     k2 = np.asarray(k, dtype=np.float64) ** 2
     envelope = np.exp(-0.5 * (np.pi * wavelength * optics.focal_spread * k2) ** 2)
-    return np.exp(-1j * aberration(k, optics, height)) * envelope
+    transfer: NDArray[np.complex128] = np.exp(-1j * aberration(k, optics, height)) * envelope
+    return transfer
 
 
 def frequency_grid(size: int, pixel_size: float, *, real: bool) -> NDArray[np.float64]:
     """Return |k| in cycles/Å on the fft2 grid, or the rfft2 grid, of a square image."""
     ky = fft.fftfreq(size, pixel_size)
     kx = fft.rfftfreq(size, pixel_size) if real else ky
-    return np.hypot(ky[:, None], kx[None, :])
+    return np.asarray(np.hypot(ky[:, None], kx[None, :]))
 
 
 def centre_phase(size: int, *, real: bool) -> NDArray[np.float32]:
     """Return (-1)^(i+j), the factor that moves the origin from pixel (0, 0) to pixel size // 2 (size even)."""
     sign = 1.0 - 2.0 * (np.arange(size) % 2)
-    return np.multiply.outer(sign, sign[: size // 2 + 1] if real else sign).astype(np.float32)
+    return np.asarray(np.multiply.outer(sign, sign[: size // 2 + 1] if real else sign).astype(np.float32))
 
 
 class Microscope:
@@ -176,7 +177,7 @@ class Microscope:
         if self._contrast_transfer is not None:
             phase = self.phase_transform(positions, symbols)
             half_contrast = fft.irfft2(phase * self._contrast_transfer, s=(self.box, self.box))
-            return (0.5 * half_contrast).astype(np.complex64)
+            return np.asarray((0.5 * half_contrast).astype(np.complex64))
         if self._propagator is None:
             return self._focus(fft.fft2(self._transmission(positions, symbols), overwrite_x=True), None)
         if positions.shape[1] < 3:
@@ -209,7 +210,7 @@ class Microscope:
         if key not in self._lens_at:
             scale = np.float32(self.box**2 / self._fine**2)
             self._lens_at[key] = scale * self._lens(0.5 * key * self.optics.slice_thickness)
-        return fft.ifft2(fourier_crop(spectrum, self.box) * self._lens_at[key], overwrite_x=True)
+        return np.asarray(fft.ifft2(fourier_crop(spectrum, self.box) * self._lens_at[key], overwrite_x=True))
 
     def image(self, positions: NDArray[np.floating], symbols: NDArray[np.str_]) -> NDArray[np.float32]:
         """Return the noiseless image (box, box), 1 where there is no atom; arguments as `phase_transform`."""

@@ -12,8 +12,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import InputError
 from single_rs.base.progress import Progress
+from single_rs.io import atomic, write_stack
 from single_rs.simulate.crystals import Crystal
 from single_rs.simulate.detector import Detector, DetectorConfig
 from single_rs.simulate.optics import Microscope, OpticsConfig, intensity
@@ -60,8 +62,6 @@ class SimulatedStack:
 
         A prefix that is a folder gives FOLDER/stack.mrcs and so on.
         """
-        from single_rs.io import atomic, write_stack
-
         prefix = Path(prefix)
         if prefix.is_dir():
             prefix = prefix / "stack"
@@ -81,6 +81,7 @@ class SimulatedStack:
         return path
 
 
+@single_blas_thread()
 def simulate_stack(
     crystal: Crystal,
     frames: int = 2000,

@@ -88,7 +88,7 @@ class Graphene:
         """Return ψ - 1 on the field (y, x) for a drift (x, y) in px."""
         amplitude = self._waves * np.exp(-2j * np.pi * self._pixel * (self.reflections @ drift))
         # The sum is in double precision so that, rounded, it does not depend on the threads of BLAS.
-        return ((self._rows * amplitude) @ self._columns).astype(np.complex64)
+        return np.asarray(((self._rows * amplitude) @ self._columns).astype(np.complex64))
 
 
 def _sheet(angle: float, limit: float, b_factor: float) -> tuple[NDArray[np.float64], NDArray[np.complex128]]:
@@ -150,4 +150,4 @@ class Liquid:
             self._state = self._memory * self._state + np.sqrt(1 - self._memory**2) * fresh
         spectrum = np.zeros((self._shape[0], self._shape[1] // 2 + 1), dtype=np.complex64)
         spectrum[self._modes] = self._state
-        return fft.irfft2(spectrum, s=self._shape)
+        return np.asarray(fft.irfft2(spectrum, s=self._shape))

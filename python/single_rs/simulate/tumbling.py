@@ -85,7 +85,7 @@ def brownian_rotations(
     for i in range(n):
         poses[i] = fresh[i] if jumps[i] else turns[i] @ poses[i - 1]
     # Products of n rotations lose orthogonality by ~n · 1e-16; renormalise once at the end.
-    return Rotation.from_matrix(poses).as_matrix()
+    return np.asarray(Rotation.from_matrix(poses).as_matrix())
 
 
 def _unit_steps(n: int, motion: str, time: float, seed: int, item: int) -> NDArray[np.float64]:
@@ -155,4 +155,4 @@ def stage_drift(n: int, speed: float, correlation_time: float, seed: int) -> NDA
     """
     velocity = ornstein_uhlenbeck(stream(seed, Stage.DRIFT), n, speed, correlation_time)
     path = np.cumsum(velocity, axis=0)
-    return path - path.mean(axis=0)
+    return np.asarray(path - path.mean(axis=0))

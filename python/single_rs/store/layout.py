@@ -1,71 +1,42 @@
-"""Names of the files and folders of a run."""
+"""Names of the files and folders of a run; they stand here and nowhere else.
+
+OUT/run.json, run.log, manifest.json, motion.csv, mean.mrc, tracks.star, report.html, and per particle OUT/particle_NN
+with the files below. What is not finished yet lies in OUT/.single_rs.
+"""
 
 from __future__ import annotations
 
-from pathlib import Path
-
-__all__ = [
-    "ATOMS",
-    "FSC",
-    "MAPS",
-    "MOTION_FILES",
-    "POSES",
-    "RESULTS",
-    "STACK",
-    "STACK_FRAMES",
-    "SUMMARY",
-    "TRACK_FILE",
-    "particle_folder",
-]
-
-
-STACK, POSES, FSC, ATOMS, SUMMARY = "stack.mrcs", "poses.star", "fsc.csv", "atoms.xyz", "summary.json"
-
-
-MAPS = ("map.mrc", "half1.mrc", "half2.mrc")
-
-
-MOTION_FILES, TRACK_FILE = ("motion.csv", "mean.mrc"), "tracks.star"
-
-
-STACK_FRAMES = "stack.star"
-
-
-# Stage of a particle → patterns of the files it writes.
-RESULTS: dict[str, tuple[str, ...]] = {
-    "orient": ("poses*.star",),
-    "reconstruct": (*MAPS, FSC),
-    "analyze": (
-        "atoms.*",
-        SUMMARY,
-        "lattice.json",
-        "structure.*",
-        "strain.*",
-        "strain_*.mrc",
-        "gpa.vti",
-        "gpa_*.mrc",
-        "distances.csv",
-        "pdf.csv",
-        "powder.csv",
-        "validation*",
-        "POSCAR*",
-        "vasp*/*",
-        "qe*.in",
-        "gpaw_*",
-        "cp2k*.inp",
-        "lammps*",
-        "README_dft.md",
-        "energy.*",
-        "energy_*.png",
-    ),
-}
-
-
-def particle_folder(out: Path, number: int) -> Path:
-    """Return the folder of a particle in that of its run, ``particle_NN``; made if needed."""
-    folder = out / f"particle_{number:02d}"
-    folder.mkdir(exist_ok=True)
-    return folder
-
-
+# fmt: off
+# Of the run
+RUN, LOG, MANIFEST, REPORT = "run.json", "run.log", "manifest.json", "report.html"
+MOTION, MEAN, TRACKS = "motion.csv", "mean.mrc", "tracks.star"
+HIDDEN = ".single_rs"
+PARTICLES = "particle_*"
+# Of a particle, in the order of the stages
+STACK, STACK_FRAMES = "stack.mrcs", "stack.star"
+CLEAN, BACKGROUND = "clean.mrcs", "background.json"
+CLEAN_EXAMPLES, CLEAN_INDEX = "clean_examples.npy", "clean_examples.json"
+SEARCHED, POSES = "poses_searched.star", "poses.star"
+MAP, HALF1, HALF2, FSC = "map.mrc", "half1.mrc", "half2.mrc", "fsc.csv"
+MAPS = (MAP, HALF1, HALF2)
+TRACED, TRACING, REFINED = "atoms_traced.npz", "trace.json", "atoms_refined.npz"
+REFINEMENT, DISPLACEMENT = "refine.json", "displacement.csv"
+ATOMS, LATTICE, SUMMARY = "atoms.xyz", "lattice.json", "summary.json"
+STRUCTURE, STRUCTURE_TABLE = "structure.json", "structure.csv"
+STRAIN_TABLE, STRAIN_VOLUMES, GPA_VOLUMES = "strain.csv", "strain.vti", "gpa.vti"
+STRAIN_MAP, GPA_MAP = "strain_{name}.mrc", "gpa_{name}.mrc"
+DISTANCES, PAIR_DISTRIBUTION, POWDER = "distances.csv", "pdf.csv", "powder.csv"
+PDB, CIF, POSCAR, LIGANDS, MOLECULE, LIGAND_RECORD = (
+    "atoms.pdb", "atoms.cif", "POSCAR", "ligands.xyz", "molecule.xyz", "ligands.json"
+)
+# Of programs that work on a finished particle
+ENERGY, ENERGY_ATOMS, ENERGY_FIGURES = "energy.json", "energy.xyz", ("energy_atoms.png", "energy_views.png")
 VALIDATION, VALIDATION_PAGE, PICTURES = "validation.json", "validation.html", "validation_pictures_{check}.npy"
+# Of a comparison of particles
+COMPARISON = ("compare.csv", "compare.json", "compare.html")
+# fmt: on
+
+
+def particle_name(number: int) -> str:
+    """Return the name of a particle and of its folder in that of the run, ``particle_NN``."""
+    return f"particle_{number:02d}"

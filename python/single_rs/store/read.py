@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from single_rs.base.errors import DataFileError
+from single_rs.base.errors import DataFileError, InputError
+from single_rs.io import motion as motion_table
 from single_rs.io import read_map, read_stack
-from single_rs.io.star import read_frames
-from single_rs.records import Density, Motion, ParticleStack
-from single_rs.store.layout import FSC, MAPS, MOTION_FILES, STACK
+from single_rs.io.star import posed_stack, read_frames
+from single_rs.records import Density, Motion, ParticleStack, Poses
+from single_rs.store.layout import FSC, MAPS, MOTION, STACK
 
-__all__ = ["Maps", "frame_of", "load_maps", "load_reconstruction", "load_stack", "read_fsc", "read_motion"]
+__all__ = ["Maps", "frame_of", "load_maps", "load_posed", "load_stack", "read_density", "read_fsc", "read_motion"]
 
 
 def read_motion(out: Path) -> Motion:
-    """Read the motion that `correct` wrote."""
-    from single_rs.io.motion import read_motion as read
-
-    path = out / MOTION_FILES[0]
+    """Read the motion of a run."""
+    path = out / MOTION
     if not path.exists():
         raise DataFileError(f"{path} does not exist; run 'single-rs motion MOVIE --out {out}' first")
-    return read(path)
+    return motion_table.read_motion(path)
 
 
 def load_stack(path: Path, pixel_size: float | None = None) -> ParticleStack:
@@ -33,6 +33,11 @@ def load_stack(path: Path, pixel_size: float | None = None) -> ParticleStack:
     stack = read_stack(path, pixel_size)
     frames = path.with_suffix(".star")
     return read_frames(frames, stack) if path.name == STACK and frames.exists() else stack
+
+
+def load_posed(path: Path, poses: Path, pixel_size: float | None = None) -> tuple[ParticleStack, Poses]:
+    """Open the images of a stack that a STAR file has poses of, and these poses; see `posed_stack`."""
+    return posed_stack(poses, load_stack(path, pixel_size), path)
 
 
 def read_fsc(path: Path) -> tuple[np.ndarray, np.ndarray, float]:
@@ -46,21 +51,22 @@ def read_fsc(path: Path) -> tuple[np.ndarray, np.ndarray, float]:
     return table[:, 0], table[:, 1], resolution
 
 
-def load_reconstruction(folder: Path) -> Density:
-    """Read back what `rebuild` wrote."""
-    from single_rs.records import Density
-
-    (density, pixel_size), (half1, _), (half2, _) = (read_map(folder / name) for name in MAPS)
-    frequency, fsc, resolution = read_fsc(folder / FSC)
-    return Density(
-        map=density,
-        half1=half1,
-        half2=half2,
-        pixel_size=pixel_size,
-        fsc=fsc,
-        frequency=frequency,
-        resolution=resolution,
-    )
+def read_density(place: Callable[[str], Path]) -> Density:
+    """Read the map of a particle, its halves and its FSC; `place` tells where the file of a name is."""
+    (density, pixel_size), (half1, _), (half2, _) = (read_map(place(name)) for name in MAPS)
+    frequency, fsc, resolution = read_fsc(place(FSC))
+    try:
+        return Density(
+            map=density,
+            half1=half1,
+            half2=half2,
+            pixel_size=pixel_size,
+            fsc=fsc,
+            frequency=frequency,
+            resolution=resolution,
+        )
+    except InputError as error:
+        raise DataFileError(f"{place(MAPS[0]).parent}, {', '.join((*MAPS, FSC))}: {error}") from None
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import InputError
 from single_rs.records import ParticleStack, Track
 from single_rs.records.track import MotionLike, MovieLike
@@ -11,6 +12,7 @@ from single_rs.records.track import MotionLike, MovieLike
 __all__ = ["extract"]
 
 
+@single_blas_thread()
 def extract(movie: MovieLike, motion: MotionLike, track: Track, box: int) -> ParticleStack:
     """Cut the frames of one track.
 

@@ -1,4 +1,4 @@
-"""Discs in a map of mean energy, and their links from window to window.
+"""Discs in a map of mean variance, and their links from window to window.
 
 At each radius R of a geometric scale the map is filtered with a disc minus the ring around it; divided by the standard
 deviation that noise gives, this is the matched filter of a disc of that size. Links between windows are the cheapest
@@ -19,7 +19,7 @@ __all__ = ["Blob", "Chain", "find_blobs", "link"]
 # Ratio of successive radii, and the ring's inner and outer radius in units of the disc's.
 SCALE_STEP = 1.15
 RING = (1.15, 1.6)
-# Weakest excess of the bounded energy (its range is 0 to 1, noise lies at about 0.3) that can be a particle.
+# Weakest excess of the bounded variance (its range is 0 to 1, noise lies at about 0.3) that can be a particle.
 MIN_CONTRAST = 0.012
 # A link costs distance / reach plus |ln of the radii's ratio|; above this it is not made.
 MAX_COST = 1.5
@@ -28,7 +28,7 @@ FORBIDDEN = 1e3
 
 @dataclass(frozen=True)
 class Blob:
-    """A disc: centre (x, y) and radius in cells, excess energy in [0, 1], and significance in sigma."""
+    """A disc: centre (x, y) and radius in cells, excess variance in [0, 1], and significance in sigma."""
 
     x: float
     y: float
@@ -46,12 +46,12 @@ class Chain:
 
 
 def find_blobs(mean: NDArray[np.floating], scatter: float, radii: tuple[float, float], min_sigma: float) -> list[Blob]:
-    """Discs that stand out of a mean energy map, strongest first.
+    """Discs that stand out of a mean variance map, strongest first.
 
     Parameters
     ----------
     mean
-        (y, x) mean bounded energy, 0 to 1.
+        (y, x) mean bounded variance, 0 to 1.
     scatter
         Standard deviation of a cell of the map.
     radii
@@ -124,4 +124,4 @@ def _disc_minus_ring(radius: float, shape: tuple[int, ...]) -> NDArray[np.float6
     distance = np.hypot(axes[0][:, None], axes[1][None, :])
     disc = np.clip(radius + 0.5 - distance, 0.0, 1.0)
     ring = ((distance > RING[0] * radius + 0.5) & (distance <= RING[1] * radius + 1.0)).astype(float)
-    return disc / disc.sum() - ring / ring.sum()
+    return np.asarray(disc / disc.sum() - ring / ring.sum())

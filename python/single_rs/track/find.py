@@ -1,9 +1,9 @@
-"""All particles of a movie, from the local lattice energy of its single frames.
+"""All particles of a movie, from the local lattice variance of its single frames.
 
-Averages of frames wash out a tumbling lattice; averages of its local energy do not. (1) A sample of windows gives the
+Averages of frames wash out a tumbling lattice; averages of its local variance do not. (1) A sample of windows gives the
 graphene sheets, a first detection and, from it, the particle's and the noise's spectrum. (2) With these every frame is
-turned into a map of bounded energy. (3) Discs are found in windows of frames and linked. (4) Each is followed frame by
-frame. (5) What `clean_stack` finds no particle in, what touches another or leaves the field, is refused.
+turned into a map of bounded variance. (3) Discs are found in windows of frames and linked. (4) Each is followed frame
+by frame. (5) What `clean_stack` finds no particle in, what touches another or leaves the field, is refused.
 
 Reference: tracks of particles in liquid cells: C. F. Reboul et al., Science Advances 7, eabe6679 (2021),
 doi:10.1126/sciadv.abe6679; linking: K. Jaqaman et al., Nat. Methods 5, 695 (2008), doi:10.1038/nmeth.1237.
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
 from single_rs.background.clean import clean_stack
+from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import InputError, NoParticleError
 from single_rs.base.progress import Progress
 from single_rs.base.sampling import evenly
@@ -26,9 +27,9 @@ from single_rs.records.track import MotionLike, MovieLike
 from single_rs.track.config import TrackConfig
 from single_rs.track.cut import extract
 from single_rs.track.detect import Blob, Chain, find_blobs, link
-from single_rs.track.energy import EnergyMaps, energy_maps
 from single_rs.track.first_look import first_look, radii_in_cells
 from single_rs.track.follow import Path, follow
+from single_rs.track.lattice_variance import VarianceMaps, variance_maps
 
 __all__ = ["find_tracks"]
 
@@ -46,6 +47,7 @@ INSIDE = 0.8
 END_SIGMA = 5.0
 
 
+@single_blas_thread()
 def find_tracks(
     movie: MovieLike, motion: MotionLike, config: TrackConfig | None = None, progress: Progress | None = None
 ) -> list[Track]:
@@ -86,7 +88,7 @@ def find_tracks(
     if first is None:
         return []
     config = replace(config, window=first.window)
-    maps = energy_maps(movie, motion, first.gain, good, first.level, progress)
+    maps = variance_maps(movie, motion, first.gain, good, first.level, progress)
     tracks: list[Track] = []
     for chain in sorted(_chains(maps, shifts, config, movie.pixel_size), key=lambda c: -len(c.windows)):
         path = _path(maps, chain, shifts, config)
@@ -100,7 +102,7 @@ def find_tracks(
     return sorted((t for t in kept if len(t) >= config.min_frames), key=lambda t: -t.score * len(t))
 
 
-def _chains(maps: EnergyMaps, shifts: NDArray[np.float64], config: TrackConfig, pixel_size: float) -> list[Chain]:
+def _chains(maps: VarianceMaps, shifts: NDArray[np.float64], config: TrackConfig, pixel_size: float) -> list[Chain]:
     """Chains of detections in windows of frames; positions in cells of the aligned frame, windows in window numbers."""
     number = maps.frames // config.window
     radii = radii_in_cells(pixel_size, config)
@@ -119,7 +121,7 @@ def _chains(maps: EnergyMaps, shifts: NDArray[np.float64], config: TrackConfig, 
     return [c for c in chains if max(blob.sigma for blob in c.blobs) >= config.min_significance]
 
 
-def _path(maps: EnergyMaps, chain: Chain, shifts: NDArray[np.float64], config: TrackConfig) -> Path | None:
+def _path(maps: VarianceMaps, chain: Chain, shifts: NDArray[np.float64], config: TrackConfig) -> Path | None:
     """Follow one chain and cut off the ends where the particle is not there; None when little is left."""
     first, last = chain.windows[0] * config.window, (chain.windows[-1] + 1) * config.window
     select = slice(*np.searchsorted(maps.frames, [first, last]))

@@ -16,7 +16,7 @@ from single_rs.records import CleanStack, Graphene, ParticleStack
 from single_rs.records.track import MotionLike, MovieLike
 from single_rs.track.config import TrackConfig
 from single_rs.track.detect import Blob, find_blobs
-from single_rs.track.energy import cell_size, flat_gain, matched_gain, mean_energy, read_contrast
+from single_rs.track.lattice_variance import cell_size, flat_gain, matched_gain, mean_variance, read_contrast
 
 __all__ = ["FirstLook", "first_look", "radii_in_cells"]
 
@@ -39,7 +39,7 @@ CROP = 3.4
 
 @dataclass(frozen=True)
 class FirstLook:
-    """Matched filter for the whole frame, the energy of the noise behind it, and frames averaged for detection."""
+    """Matched filter for the whole frame, the variance of the noise behind it, and frames averaged for detection."""
 
     gain: NDArray[np.float32]
     level: float
@@ -58,15 +58,15 @@ def first_look(movie: MovieLike, motion: MotionLike, good: NDArray[np.int64], co
         if sheets is None:
             sheets = _sheets(np.concatenate(samples), movie.pixel_size)
         flat = flat_gain(shape, movie.pixel_size, sheets)
-        energies = [mean_energy(sample, flat, cell) for sample in samples]
-        level = _level(energies)
-        found = [_blobs(energy, level, movie.pixel_size, config) for energy in energies]
+        variances = [mean_variance(sample, flat, cell) for sample in samples]
+        level = _level(variances)
+        found = [_blobs(variance, level, movie.pixel_size, config) for variance in variances]
         for rank in range(CANDIDATES):
             clean = _spectra(samples, [blobs[rank : rank + 1] for blobs in found], cell, movie.pixel_size)
             if clean is not None:
                 frequency = np.arange(len(clean.noise)) / (clean.images.shape[-1] * movie.pixel_size)
                 gain = matched_gain(shape, movie.pixel_size, sheets, (frequency, clean.signal, clean.noise))
-                level = _level([mean_energy(sample, gain, cell) for sample in samples])
+                level = _level([mean_variance(sample, gain, cell) for sample in samples])
                 return FirstLook(gain, level, longer * config.window)
     return None
 
@@ -94,14 +94,14 @@ def _sheets(frames: NDArray[np.float32], pixel_size: float) -> list[Graphene]:
     return find_sheets(middle, whole, pixel_size, MAX_SHEETS)
 
 
-def _level(energies: list[NDArray[np.float32]]) -> float:
-    """Energy of the noise: the median place of the mean map, as particles cover less than half of the field."""
-    return float(np.median(np.mean([e.mean(axis=0) for e in energies], axis=0)))
+def _level(variances: list[NDArray[np.float32]]) -> float:
+    """Variance of the noise: the median place of the mean map, as particles cover less than half of the field."""
+    return float(np.median(np.mean([e.mean(axis=0) for e in variances], axis=0)))
 
 
-def _blobs(energy: NDArray[np.float32], level: float, pixel_size: float, config: TrackConfig) -> list[Blob]:
+def _blobs(variance: NDArray[np.float32], level: float, pixel_size: float, config: TrackConfig) -> list[Blob]:
     """Blobs of one window."""
-    bounded = energy / (energy + np.float32(HALF_LEVEL * level))
+    bounded = variance / (variance + np.float32(HALF_LEVEL * level))
     scatter = float(np.median(bounded.std(axis=0))) / np.sqrt(len(bounded))
     radii = radii_in_cells(pixel_size, config)
     return find_blobs(bounded.mean(axis=0), scatter, radii, LENIENT * config.min_significance)

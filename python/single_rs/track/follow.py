@@ -15,7 +15,7 @@ from scipy.fft import next_fast_len
 from single_rs.background.envelope import match_surface, measure_on_surface, radial_profile
 from single_rs.base.trajectory import smooth_path, walk_variances
 from single_rs.frames.spectrum import radius_map
-from single_rs.track.energy import EnergyMaps
+from single_rs.track.lattice_variance import VarianceMaps
 
 __all__ = ["Path", "follow"]
 
@@ -39,14 +39,14 @@ class Path:
 
 
 def follow(
-    maps: EnergyMaps, select: slice, predicted: NDArray[np.float64], shifts: NDArray[np.float64], radius: float
+    maps: VarianceMaps, select: slice, predicted: NDArray[np.float64], shifts: NDArray[np.float64], radius: float
 ) -> Path:
     """Follow one particle through the maps `select`.
 
     Parameters
     ----------
     maps
-        Energy maps of the movie.
+        Variance maps of the movie.
     select
         The maps in which the particle is.
     predicted

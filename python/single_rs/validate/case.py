@@ -6,24 +6,26 @@ import functools
 import logging
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from single_rs.background import clean_stack
 from single_rs.base.errors import DataFileError, InputError, NoParticleError
 from single_rs.base.progress import Progress
 from single_rs.base.settings_text import settings_from_dict
+from single_rs.export.atoms import read_xyz
 from single_rs.frames.packed import MASK_EDGE, MASK_MARGIN, FrameSet
 from single_rs.io.json import read_json
-from single_rs.io.star import read_poses
 from single_rs.pipeline import stages
 from single_rs.pipeline.config import Config
+from single_rs.reconstruction.fourier import reconstruct
+from single_rs.records import Atoms, CleanStack, Density, Poses
+from single_rs.refine import refine_atoms
+from single_rs.store import layout
 from single_rs.store.layout import ATOMS, FSC, MAPS, POSES, STACK, SUMMARY
-from single_rs.store.read import load_reconstruction, load_stack
-
-if TYPE_CHECKING:
-    from single_rs.records import Atoms, CleanStack, Density, Poses
+from single_rs.store.read import load_posed, read_density
 
 __all__ = ["Case", "load_case"]
 
@@ -132,8 +134,6 @@ class Case:
 
     def _trace_halves(self) -> None:
         """Reconstruct and trace each half as the whole is, with halves of its own for noise and filter."""
-        from single_rs.reconstruction.fourier import reconstruct
-
         for number in (1, 2):
             own = np.flatnonzero((self.poses.half == number) & (self.poses.weight > 0))
             half, weight = np.zeros_like(self.poses.half), np.zeros_like(self.poses.weight)
@@ -155,8 +155,6 @@ class Case:
 
     def _refined(self, number: int, model: Atoms) -> Atoms:
         """Refine the atoms of a half against its frames; frames that do not show them leave them as traced."""
-        from single_rs.refine import refine_atoms
-
         weight = np.where(self.poses.half == number, self.poses.weight, 0.0)
         settings = replace(self.config.refine, halves=False, select=False)
         try:
@@ -198,22 +196,19 @@ def load_case(folder: Path, config: Config | None = None, progress: Progress | N
     DataFileError
         A file that is missing or cannot be read.
     """
-    from single_rs.background import clean_stack
-    from single_rs.export.atoms import read_xyz
-
     needed = (STACK, POSES, *MAPS, FSC, ATOMS, SUMMARY)
     missing = [name for name in needed if not (folder / name).exists()]
     if missing:
         raise DataFileError(f"{folder} has no {', '.join(missing)}; give the folder of a solved particle")
     summary = read_json(folder / SUMMARY)
-    run = next((read_json(p) for p in (folder / "run.json", folder.parent / "run.json") if p.exists()), {})
+    run = next((read_json(p) for p in (folder / layout.RUN, folder.parent / layout.RUN) if p.exists()), {})
     settings = config or _settings(run)
-    stack = load_stack(folder / STACK)
+    stack, poses = load_posed(folder / STACK, folder / POSES)
     clean = clean_stack(stack, settings.background, progress=progress)
     return Case(
         clean,
-        read_poses(folder / POSES),
-        load_reconstruction(folder),
+        poses,
+        read_density(lambda name: folder / name),
         read_xyz(folder / ATOMS),
         str(summary.get("element") or run.get("element") or "Pt"),
         settings,
@@ -225,10 +220,10 @@ def load_case(folder: Path, config: Config | None = None, progress: Progress | N
 
 def _settings(run: dict[str, Any]) -> Config:
     """Return the settings that a run was made with, as far as the record tells them and this version knows them."""
-    told = run.get("config") or {}
+    recorded = run.get("config") or {}
     settings = Config()
     for stage in ("background", "orient", "reconstruct", "trace", "refine"):
-        for name, value in (told.get(stage) or {}).items():
+        for name, value in (recorded.get(stage) or {}).items():
             try:
                 settings = settings_from_dict(settings, {stage: {name: value}})
             except InputError as error:

@@ -19,13 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from single_rs.base.errors import NoParticleError
-from single_rs.crystal.material import elements_of
 from single_rs.pipeline import stages
 from single_rs.pipeline.config import ValidateConfig
+from single_rs.reconstruction.fourier import ReconstructConfig, reconstruct
 from single_rs.records import CleanStack, Poses
 from single_rs.records.check import Check, Criterion
-from single_rs.simulate import Crystal, OpticsConfig, nanocrystal
-from single_rs.simulate.compounds import compound_ball
+from single_rs.simulate import Crystal, OpticsConfig
+from single_rs.simulate.compounds import material_ball
 from single_rs.simulate.optics import Microscope
 from single_rs.simulate.streams import Stage, stream
 from single_rs.simulate.tumbling import ornstein_uhlenbeck
@@ -39,6 +39,7 @@ SMALLEST = 14.0  # Å, of a model crystal: under 100 atoms are too few to be tra
 HEIGHT_TIME = 50.0  # frames over which the height is remembered
 USUAL_HEIGHT = 20.0  # Å, rms: what is judged; a pocket of liquid with 7 nm of room gives that
 SURPLUS_PM = 19.0
+BLOCK = 1  # frames of a block of the half sets: poses are random, and neighbours have nothing in common
 
 
 @dataclass(frozen=True)
@@ -112,12 +113,9 @@ class _Model:
 
     def __init__(self, case: Case, config: ValidateConfig) -> None:
         self.case, self.config = case, config
-        # Of the particle's size unless told: with the electrons, it decides what noise leaves of each reflection.
+        # Of the particle's size unless given: with the electrons, it decides what noise leaves of each reflection.
         diameter = config.model_diameter or max(case.clean.diameter, SMALLEST)
-        compound = len(elements_of(case.element)) > 1
-        self.crystal: Crystal = (
-            compound_ball(case.element, diameter) if compound else nanocrystal(case.element, diameter, seed=case.seed)
-        )
+        self.crystal: Crystal = material_ball(case.element, diameter, case.seed)
         n, pixel = config.model_frames, case.pixel_size
         # A box that binning halves into an even one, for images and for the atoms' map alike.
         self.box = 4 * int(np.ceil((self.crystal.radius + MARGIN) / (2 * pixel)))
@@ -131,19 +129,15 @@ class _Model:
 
     def measure(self, effect: Effect) -> dict[str, Any]:
         """Recall, and RMSD in pm as found and after the best scale; NaN and a note when no atoms were found."""
-        from single_rs.reconstruction.fourier import ReconstructConfig, reconstruct
-
         images = self._images(effect)
         true = self.crystal.positions
         pixel = self.case.pixel_size * effect.binning * (1 + effect.pixel_error)
-        n = len(images)
-        stack = self._stack(images, pixel, effect.binning)
-        one = np.ones(n)
-        half = (np.arange(n) % 2 + 1).astype(np.int8)
-        poses = Poses(self.rotations, np.zeros((n, 2)), one, one, half, one, np.arange(n))
+        diameter = 2 * self.crystal.radius * pixel / (self.case.pixel_size * effect.binning)
+        clean = CleanStack.bare(images, pixel, diameter, self.variance / effect.binning**2)
+        poses = Poses.known(self.rotations, np.zeros((len(images), 2)), block=BLOCK)
         try:
-            density = reconstruct(stack, poses, ReconstructConfig())
-            found = stages.trace(density, self.case.element, stack.diameter, self.case.config.trace)
+            density = reconstruct(clean, poses, ReconstructConfig())
+            found = stages.trace(density, self.case.element, clean.diameter, self.case.config.trace)
         except NoParticleError as error:
             nothing = {name: float("nan") for name in ("rmsd_pm", "rmsd_scaled_pm", "scale", "median_pm", "largest_pm")}
             return {"recall": 0.0, "found": 0.0, **nothing, "note": str(error)}
@@ -187,23 +181,4 @@ class _Model:
         if effect.binning == 1:
             return noisy
         b, size = effect.binning, self.box // effect.binning
-        return noisy.reshape(n, size, b, size, b).mean(axis=(2, 4))
-
-    def _stack(self, images: NDArray[np.float32], pixel: float, binning: int) -> CleanStack:
-        """Return the images as a cleaned stack with white noise."""
-        n, box = len(images), images.shape[-1]
-        shells = int(np.hypot(box // 2, box // 2)) + 2
-        variance = self.variance / binning**2
-        return CleanStack(
-            images=images,
-            pixel_size=pixel,
-            frames=np.arange(n),
-            diameter=2 * float(self.crystal.radius) * pixel / (self.case.pixel_size * binning),
-            noise=np.full(shells, variance, np.float32),
-            frame_noise=np.ones(n, np.float32),
-            weights=np.ones((box, box // 2 + 1), np.float32),
-            graphene=[],
-            offsets=np.zeros((n, 2)),
-            bad=np.zeros(n, bool),
-            signal=np.zeros(shells, np.float32),
-        )
+        return np.asarray(noisy.reshape(n, size, b, size, b).mean(axis=(2, 4)))

@@ -1,14 +1,14 @@
 """Check that the model of one half predicts the frames of the other.
 
 Atoms traced in half map 1, with a transfer measured on frames of half 1, predict the frames of half 2 in their poses,
-and the other way round; nothing of a frame has entered its own prediction. A frame's gain in log-likelihood over an
+and the other way round; nothing of a frame has entered its own prediction. A frame's log-likelihood ratio to an
 empty frame, in nats, is
 
     L_i = Σ_k w(k) (2 Re(X P*) − |P|²),    w = 1/σ²(k), each pair ±k once.
 
-A particle's shape alone gains something too: the null is the better of nothing and of a blurred ball of as many atoms
-and the same radius of gyration, whose transfer is measured likewise. Right atoms in a right pose gain Σ w |P|² on
-average, wrong ones lose as much.
+A particle's shape alone explains something too: the null is the better of nothing and of a blurred ball of as many
+atoms and the same radius of gyration, whose transfer is measured likewise. Right atoms in a right pose reach Σ w |P|²
+on average, wrong ones lose as much.
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ def check_heldout(case: Case) -> Check:
     try:
         gain, ball, power = _gains(case)
     except NoParticleError as error:
-        wrong = Criterion("share of held-out frames that gain", 0.0, FRAMES_GAINING, True, "", "a model is needed")
+        wrong = Criterion(
+            "share of held-out frames that are better than the null", 0.0, FRAMES_GAINING, True, "", "a model is needed"
+        )
         return Check("heldout", (wrong,), str(error))
     tested = np.isfinite(gain)
     gain, ball, power = gain[tested], ball[tested], power[tested]
@@ -54,15 +56,15 @@ def check_heldout(case: Case) -> Check:
     confirmed = float(gain.sum() / max(power.sum(), 1e-30))
     criteria = (
         Criterion(
-            "share of held-out frames that gain",
+            "share of held-out frames that are better than the null",
             share,
             FRAMES_GAINING,
             True,
             "",
-            "a frame in a right pose gains with near certainty, one in a wrong pose loses; 1 in 14 may be lost frames",
+            "a frame in a right pose is nearly always better, one in a wrong pose worse; 1 in 14 may be lost frames",
         ),
         Criterion(
-            "share of the predicted gain that is found",
+            "share of the predicted log-likelihood ratio that is found",
             confirmed,
             CONFIRMED,
             True,
@@ -73,8 +75,8 @@ def check_heldout(case: Case) -> Check:
     return Check(
         "heldout",
         criteria,
-        f"the model of the other half gains {np.median(over):.0f} nats per frame over the null (median); "
-        f"{share:.1%} of {len(gain)} frames gain",
+        f"the model of the other half leads the null by {np.median(over):.0f} nats per frame (median); "
+        f"{share:.1%} of {len(gain)} frames are better than the null",
         numbers={
             "median_gain_nats": float(np.median(gain)),
             "mean_gain_nats": float(gain.mean()),
@@ -97,7 +99,9 @@ def check_heldout(case: Case) -> Check:
 
 
 def _gains(case: Case) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Gain of the other half's atoms, of a blurred ball, and predicted gain (frame,) nats; NaN for frames of no half.
+    """Log-likelihood ratio (frame,) of the other half's atoms, of a blurred ball, and as predicted, nats.
+
+    NaN for frames of no half.
 
     Raises
     ------
@@ -132,10 +136,10 @@ def _gains(case: Case) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArra
 def _gain(
     case: Case, rows: NDArray[np.int64], prediction: NDArray[np.complex64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Gain and predicted gain (n,) in nats of frames `rows`."""
+    """Log-likelihood ratio and its prediction (n,) in nats of frames `rows`."""
     x = case.frames.spectra[rows]
     w = case.frames.weights.astype(np.float64)
-    factor = case.frames.gain[rows].astype(np.float64)
+    factor = case.frames.frame_weight[rows].astype(np.float64)
     cross = (x.real * prediction.real + x.imag * prediction.imag) @ w
     power = np.broadcast_to((prediction.real**2 + prediction.imag**2) @ w, cross.shape)
     return factor * (2 * cross - power), factor * power

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from single_rs.alignment import CUTOFF, PM_PER_ANGSTROM
-from single_rs.crystal.prototypes import turn_angle
+from single_rs.base.rotations import rotation_angle
 
 __all__ = ["Match", "match_atoms"]
 
@@ -45,7 +45,7 @@ class Match:
     @property
     def distance(self) -> NDArray[np.float64]:
         """(m,) pm."""
-        return np.linalg.norm(self.difference, axis=1) * PM_PER_ANGSTROM
+        return np.asarray(np.linalg.norm(self.difference, axis=1) * PM_PER_ANGSTROM)
 
     def rmsd(self, select: NDArray[np.bool_] | None = None) -> float:
         """Root mean square distance in pm of the pairs, or of those selected (m,); NaN without any."""
@@ -76,7 +76,7 @@ def match_atoms(first: NDArray[np.float64], second: NDArray[np.float64], rigid: 
         j = nearest[i]
         if rigid and len(i) > 3:
             q, t = _kabsch(a[i], b[j])
-    turn = float(turn_angle(np.trace(q)))
+    turn = float(rotation_angle(np.trace(q)))
     difference = b[j] - (a[i] @ q.T + t)
     shift = float(np.linalg.norm(t))
     return Match(i, np.asarray(j, np.int64), difference, turn, shift, len(i) / max(len(a), len(b), 1))

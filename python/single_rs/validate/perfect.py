@@ -22,12 +22,14 @@ from scipy import fft
 from scipy.spatial import cKDTree
 
 from single_rs.alignment import PM_PER_ANGSTROM
+from single_rs.analysis.lattice import fit_lattice
 from single_rs.base.errors import ConvergenceError, NoParticleError
-from single_rs.crystal.material import elements_of
 from single_rs.crystal.prototypes import polar, prototype
 from single_rs.frames.spectrum import rfft_shells
 from single_rs.pipeline import stages
+from single_rs.reconstruction.fourier import reconstruct
 from single_rs.records.check import Check, Criterion
+from single_rs.simulate.compounds import material_ball
 from single_rs.simulate.crystals import Crystal
 from single_rs.simulate.streams import Stage, stream
 from single_rs.validate.case import Case
@@ -56,8 +58,6 @@ def check_perfect(case: Case) -> Check:
     Check
         Data: radius (Å), distance (Å), surface (bool) of each bond; bulk distance.
     """
-    from single_rs.reconstruction.fourier import reconstruct
-
     total = len(case.used) + 2
     case.tell("perfect", 0, total)
     crystal, nearest = perfect_crystal(case)
@@ -133,10 +133,6 @@ def perfect_crystal(case: Case) -> tuple[Crystal, float]:
     known. Atoms off the main domain are left out; of particles with little of one (twins, clusters) a ball of the same
     diameter, cut from bulk, takes the place.
     """
-    from single_rs.analysis.lattice import fit_lattice
-    from single_rs.simulate import nanocrystal
-    from single_rs.simulate.compounds import compound_ball
-
     x = np.asarray(case.atoms.positions)
     try:
         lattice = fit_lattice(x, element=case.element)
@@ -151,10 +147,7 @@ def perfect_crystal(case: Case) -> tuple[Crystal, float]:
         sites = lattice.sites[on] @ turned
         ideal = Crystal(sites - sites.mean(axis=0) + x[on].mean(axis=0), np.asarray(case.atoms.symbols)[on])
     else:
-        if len(elements_of(case.element)) > 1:
-            made = compound_ball(case.element, case.clean.diameter)
-        else:
-            made = nanocrystal(case.element, case.clean.diameter, "sphere", ragged=0.0, disorder=0.0)
+        made = material_ball(case.element, case.clean.diameter, perfect=True)
         ideal = Crystal(made.positions + x.mean(axis=0), made.symbols)
     return ideal, float(np.median(cKDTree(ideal.positions).query(ideal.positions, k=2)[0][:, 1]))
 

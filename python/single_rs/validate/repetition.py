@@ -11,7 +11,7 @@ import logging
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,19 +20,20 @@ from single_rs._core import __version__
 from single_rs.base.errors import InputError
 from single_rs.base.progress import Progress
 from single_rs.io import atomic
+from single_rs.orient import find_poses
 from single_rs.pipeline import stages
+from single_rs.pipeline.material import lattice_seed
 from single_rs.pipeline.record import stage_key
-from single_rs.records import Poses
+from single_rs.reconstruction.fourier import reconstruct
+from single_rs.records import Atoms, CleanStack, Density, Poses, diagnostics_from
+from single_rs.refine import refine_atoms
 from single_rs.validate.case import Case
 from single_rs.validate.resimulated import FOLDER, digest
 
-if TYPE_CHECKING:
-    from single_rs.records import Atoms, CleanStack, Density
-
-__all__ = ["Repetition", "repeat", "told"]
+__all__ = ["Repetition", "repeat", "trace_with_known_poses"]
 
 POSES = "poses.npz"
-TOLD_BLOCK = 20  # frames of a block of the half sets where poses are told: no search is to be kept apart
+KNOWN_POSES_BLOCK = 20  # frames of a block of the half sets where poses are known: no search is to be kept apart
 
 log = logging.getLogger(__name__)
 
@@ -67,11 +68,6 @@ def repeat(case: Case, clean: CleanStack, tell: Progress) -> Repetition:
     NoParticleError, ConvergenceError
         A stage that cannot solve the frames.
     """
-    from single_rs.orient import find_poses
-    from single_rs.pipeline.material import lattice_seed
-    from single_rs.reconstruction.fourier import reconstruct
-    from single_rs.refine import refine_atoms
-
     settings, seconds = case.config, {}
     start = time.monotonic()
     key = stage_key(
@@ -98,7 +94,7 @@ def repeat(case: Case, clean: CleanStack, tell: Progress) -> Repetition:
     return Repetition(poses, density, traced, atoms, seconds)
 
 
-def told(case: Case, clean: CleanStack, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+def trace_with_known_poses(case: Case, clean: CleanStack, rows: NDArray[np.int64]) -> NDArray[np.float64]:
     """Positions (n, 3) of the atoms traced when the poses of frames `rows` need not be searched.
 
     Raises
@@ -106,12 +102,8 @@ def told(case: Case, clean: CleanStack, rows: NDArray[np.int64]) -> NDArray[np.f
     NoParticleError
         When the map shows no atoms.
     """
-    from single_rs.reconstruction.fourier import reconstruct
-
-    n, known = len(rows), case.poses
-    one = np.ones(n)
-    half = (np.arange(n) // TOLD_BLOCK % 2 + 1).astype(np.int8)
-    poses = Poses(known.rotations[rows], known.shifts[rows], one, one, half, one, known.frames[rows])
+    known = case.poses
+    poses = Poses.known(known.rotations[rows], known.shifts[rows], known.frames[rows], KNOWN_POSES_BLOCK)
     density = reconstruct(clean, poses, case.config.reconstruct)
     traced = stages.trace(density, case.element, clean.diameter, case.config.trace)
     return np.asarray(traced.positions)
@@ -119,9 +111,9 @@ def told(case: Case, clean: CleanStack, rows: NDArray[np.int64]) -> NDArray[np.f
 
 def _write(path: Path, key: str, poses: Poses) -> None:
     arrays: dict[str, Any] = {name: np.asarray(getattr(poses, name)) for name in _FIELDS}
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with atomic(path) as partial:
-        np.savez(partial, key=key, evidence=json.dumps(poses.evidence), **arrays)
+        np.savez(partial, key=key, diagnostics=json.dumps(asdict(poses.diagnostics)), **arrays)
 
 
 def _read(path: Path, key: str) -> Poses | None:
@@ -130,6 +122,7 @@ def _read(path: Path, key: str) -> Poses | None:
         with np.load(path, allow_pickle=False) as kept:
             if str(kept["key"]) != key:
                 return None
-            return Poses(**{name: kept[name] for name in _FIELDS}, evidence=json.loads(str(kept["evidence"])))
+            diagnostics = diagnostics_from(json.loads(str(kept["diagnostics"])))
+            return Poses(**{name: kept[name] for name in _FIELDS}, diagnostics=diagnostics)
     except (OSError, ValueError, KeyError, EOFError):
         return None  # none, or one that an older version or a full disk left behind: it is searched anew

@@ -47,7 +47,7 @@ def ball_factor(size: int, pixel_size: float, positions: NDArray[np.float64]) ->
     centred = positions - positions.mean(axis=0)
     radius = np.sqrt(5 / 3 * np.mean(np.sum(centred**2, axis=1)))
     x = np.maximum(2 * np.pi * radius * frequency_grid(size, pixel_size, real=True), 1e-3)
-    return (3 * len(positions) * (np.sin(x) - x * np.cos(x)) / x**3).astype(np.complex64)
+    return np.asarray((3 * len(positions) * (np.sin(x) - x * np.cos(x)) / x**3).astype(np.complex64))
 
 
 class Reprojector:
@@ -149,9 +149,9 @@ class Reprojector:
         for start in range(0, len(some), BLOCK):
             rows = some[start : start + BLOCK]
             p, x = predict(rotations[rows]), self.frames.spectra[rows]
-            g = (weight[rows] * self.frames.gain[rows])[:, None] * (self.frames.weights > 0)
+            g = (weight[rows] * self.frames.frame_weight[rows])[:, None] * (self.frames.weights > 0)
             cross += np.bincount(self.shells, (g * (x.real * p.real + x.imag * p.imag)).sum(0), minlength=length)
             power += np.bincount(self.shells, (g * (p.real**2 + p.imag**2)).sum(0), minlength=length)
         window = np.ones(SHELL_WIDTH)
         cross, power = (np.convolve(v, window, mode="same") for v in (cross, power))
-        return cross / np.maximum(power, 1e-12 * max(power.max(), 1e-30))
+        return np.asarray(cross / np.maximum(power, 1e-12 * max(power.max(), 1e-30)))

@@ -69,7 +69,7 @@ def check_reprojection(case: Case) -> Check:
         c = cross / np.maximum(size, 1e-30)
         correlation[rows] = np.diag(c)
         null.append(c[~np.eye(len(rows), dtype=bool)])
-        gain = frames.gain[rows].astype(np.float64)  # 0 where a frame is unusable
+        gain = frames.frame_weight[rows].astype(np.float64)  # 0 where a frame is unusable
         good = gain > 0
         g = (gain * weight[rows])[:, None] * seen
         sums[0] += np.bincount(shells, (g * (x.real * p.real + x.imag * p.imag)).sum(0), minlength=length)

@@ -18,13 +18,14 @@ from single_rs.pipeline.config import ValidateConfig
 from single_rs.pipeline.record import stage_key
 from single_rs.records import ParticleStack
 from single_rs.simulate.detector import Detector, DetectorConfig
+from single_rs.store.layout import HIDDEN
 from single_rs.validate.case import Case
 from single_rs.validate.simulators import make_simulator
 
 __all__ = ["FOLDER", "digest", "noisy_stack", "simulated_frames"]
 
-# Not validation*: what is called so is removed when atoms change, while these serve as long as their keys fit.
-FOLDER = "resimulation"
+# In a particle's folder, and no result: what is kept there serves as long as its keys fit.
+FOLDER = f"{HIDDEN}/resimulation"
 CHUNK = 25  # frames; what an interruption can lose
 # Data that were simulated with the seed of the run have electrons of their own: the same would repeat their errors.
 OTHER_ELECTRONS = 0x5EED0000
@@ -39,7 +40,7 @@ def simulated_frames(case: Case, rows: NDArray[np.int64], config: ValidateConfig
     base = stage_key(digest(x), list(symbols), box, case.pixel_size, optics)
     folder = None if case.folder is None else case.folder / FOLDER
     if folder is not None:
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     simulate = None
     images = np.empty((len(rows), box, box), np.float32)
     for start in range(0, len(rows), CHUNK):

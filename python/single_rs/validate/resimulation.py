@@ -1,10 +1,11 @@
 """Check the atoms by putting them into the microscope again, by multislice, and solving it all from scratch.
 
 The model is turned into each pose found, imaged by an outside multislice program (`simulators`), and given the shot
-noise of the measured dose (`resimulated`). These frames go the whole road without being told anything: cleaning, poses,
-map, atoms, refinement (`repetition`). What differs between the two models is the error that scattering, noise, pose
-search, reconstruction and tracing make together; Kim et al. (2020, doi:10.1126/science.aax3233) found 9.9 to 19 pm by
-the same test. The hand of the repeated model is free, since projections cannot tell it: the better one is compared.
+noise of the measured dose (`resimulated`). These frames pass through the whole pipeline with no further knowledge:
+cleaning, poses, map, atoms, refinement (`repetition`). What differs between the two models is the error that
+scattering, noise, pose search, reconstruction and tracing make together; Kim et al. (2020, doi:10.1126/science.aax3233)
+found 9.9 to 19 pm by the same test. The hand of the repeated model is free, since projections cannot tell it: the
+better one is compared.
 
 The same frames are also reconstructed in the poses that they were made in. That parts what scattering and noise do from
 what the search does: when only the search fails, and it had fewer frames than the particle has, nothing is decided.
@@ -14,24 +15,23 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from single_rs.alignment import PM_PER_ANGSTROM, AtomMatch, align_poses, match_atoms
+from single_rs.background import clean_stack
 from single_rs.base.errors import ConvergenceError, InputError, NoParticleError
 from single_rs.pipeline.config import ValidateConfig
+from single_rs.records import CleanStack
 from single_rs.records.check import Check, Criterion
 from single_rs.validate.case import Case
 from single_rs.validate.matching import match_atoms as match_in_place
 from single_rs.validate.pictures import low_pass
-from single_rs.validate.repetition import Repetition, repeat, told
+from single_rs.validate.repetition import Repetition, repeat, trace_with_known_poses
 from single_rs.validate.reproject import Reprojector
 from single_rs.validate.resimulated import noisy_stack, simulated_frames
-
-if TYPE_CHECKING:
-    from single_rs.records import CleanStack
 
 __all__ = ["FEWEST", "check_resimulation"]
 
@@ -69,8 +69,6 @@ def check_resimulation(case: Case, frames: int, config: ValidateConfig | None = 
     InputError
         Fewer frames than poses can be found from, or a simulator that is not installed.
     """
-    from single_rs.background import clean_stack
-
     config = config or ValidateConfig()
     rows = case.used[:frames]
     if len(rows) < FEWEST:
@@ -89,7 +87,7 @@ def check_resimulation(case: Case, frames: int, config: ValidateConfig | None = 
     try:
         clean = clean_stack(noisy_stack(case, rows, images, config), case.config.background, progress=tell)
         data |= _seen(case, rows, clean, images) | _transfers(case, rows, clean)
-        known = told(case, clean, rows)
+        known = trace_with_known_poses(case, clean, rows)
         again = repeat(case, clean, tell)
         seconds |= again.seconds
     except (NoParticleError, ConvergenceError) as error:
@@ -142,7 +140,7 @@ def _judged(
             SHARED,
             True,
             "",
-            "of the larger one; a compact crystal that is laid on itself one site off still shares 0.7 to 0.9",
+            "of the larger one; a compact crystal that is aligned with itself one site off still shares 0.7 to 0.9",
         ),
         Criterion(
             f"share of poses within {NEAR:.0f}°",
@@ -169,7 +167,7 @@ def _excuse(criteria: tuple[Criterion, ...], n: int, used: int) -> str:
     if not criteria[3].passed or n >= used:
         return ""
     return (
-        f"with the poses told, atoms come back to {criteria[3].value:.1f} pm: it is the search that failed, and it had "
+        f"with known poses, atoms come back to {criteria[3].value:.1f} pm: it is the search that failed, and it had "
         f"{n} of the particle's {used} frames; --resimulate {used} decides"
     )
 

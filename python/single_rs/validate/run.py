@@ -20,15 +20,26 @@ from typing import Any
 
 import numpy as np
 
+from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import ConvergenceError, DataFileError, InputError, SingleError
 from single_rs.base.progress import Progress
-from single_rs.io import atomic, write_text
+from single_rs.io import write_array, write_text
 from single_rs.io.json import write_json
 from single_rs.pipeline.config import Config, ValidateConfig
 from single_rs.records.check import CHECKS, Check, Validation
-from single_rs.store.layout import ATOMS, MAPS, PICTURES, POSES, VALIDATION, VALIDATION_PAGE
+from single_rs.report.validation import render
+from single_rs.store.folder import one_stage
+from single_rs.store.layout import ATOMS, MAPS, PARTICLES, PICTURES, POSES, VALIDATION, VALIDATION_PAGE
 from single_rs.store.validation import parse_validation
 from single_rs.validate.case import Case, load_case
+from single_rs.validate.coverage import check_coverage
+from single_rs.validate.effects import check_effects
+from single_rs.validate.halves import check_halves
+from single_rs.validate.heldout import check_heldout
+from single_rs.validate.perfect import check_perfect
+from single_rs.validate.pixel import check_pixel
+from single_rs.validate.reprojection import check_reprojection
+from single_rs.validate.resimulation import FEWEST, check_resimulation
 
 __all__ = ["validate_case", "validate_folder"]
 
@@ -39,6 +50,7 @@ DIGITS = 6  # significant, of arrays in JSON
 log = logging.getLogger(__name__)
 
 
+@single_blas_thread()
 def validate_folder(
     folder: str | os.PathLike[str],
     only: Sequence[str] | None = None,
@@ -78,7 +90,7 @@ def validate_folder(
     """
     chosen = _chosen(only, resimulate)
     root = Path(folder)
-    parts = [root] if (root / POSES).exists() else sorted(p for p in root.glob("particle_*") if p.is_dir())
+    parts = [root] if (root / POSES).exists() else sorted(p for p in root.glob(PARTICLES) if p.is_dir())
     if not parts:
         raise DataFileError(f"{root} holds no particle; give the --out of a run or one of its particle_NN")
     solved = [p for p in parts if (p / ATOMS).exists()]
@@ -96,13 +108,15 @@ def validate_folder(
         inputs = _inputs(part)
         earlier = _earlier(part / VALIDATION, inputs)
         result = validate_case(case, chosen, resimulate, settings, earlier)
-        _write(part, result, inputs)
+        with one_stage(part, "validate", [part / name for name in (ATOMS, POSES, MAPS[0])]) as writing:
+            _write(writing, result, inputs)
         done.append(result)
     if not done:
         raise DataFileError(f"no particle of {root} has all the files of a solved one; see the warnings")
     if root not in parts:
         table = {v.particle: {"status": v.status, "checks": {c.name: c.status for c in v.checks}} for v in done}
-        write_json(root / VALIDATION, {"particles": table})
+        with one_stage(root, "validate") as writing:
+            write_json(writing / VALIDATION, {"particles": table})
     return tuple(done)
 
 
@@ -147,8 +161,6 @@ def _chosen(only: Sequence[str] | None, resimulate: int | None) -> tuple[str, ..
             raise InputError(f"check is {name!r}; accepted: {', '.join(CHECKS)}")
     chosen = list(only) if only else [name for name in CHECKS if name != "resimulation"]
     if resimulate is not None:
-        from single_rs.validate.resimulation import FEWEST
-
         if resimulate < FEWEST:
             raise InputError(f"resimulate is {resimulate} frames; at least {FEWEST} are needed to find poses")
         if "resimulation" not in chosen:
@@ -158,15 +170,6 @@ def _chosen(only: Sequence[str] | None, resimulate: int | None) -> tuple[str, ..
 
 def _function(name: str, case: Case, config: ValidateConfig, frames: int) -> Callable[[], Check]:
     """Return the call that makes a check."""
-    from single_rs.validate.coverage import check_coverage
-    from single_rs.validate.effects import check_effects
-    from single_rs.validate.halves import check_halves
-    from single_rs.validate.heldout import check_heldout
-    from single_rs.validate.perfect import check_perfect
-    from single_rs.validate.pixel import check_pixel
-    from single_rs.validate.reprojection import check_reprojection
-    from single_rs.validate.resimulation import check_resimulation
-
     simple: dict[str, Callable[[Case], Check]] = {
         "reprojection": check_reprojection,
         "halves": check_halves,
@@ -216,15 +219,12 @@ def _earlier(path: Path, inputs: str) -> dict[str, Check]:
 
 def _write(part: Path, result: Validation, inputs: str) -> None:
     """Write validation.json, the pictures beside it, and the page."""
-    from single_rs.report.validation import render
-
     content = result.as_dict()
     content["inputs"] = inputs
     for check in content["checks"]:
         pictures = check["data"].pop("pictures", None)
         if pictures is not None:
-            with atomic(part / PICTURES.format(check=check["name"])) as partial:
-                np.save(partial, np.asarray(pictures, np.float32))
+            write_array(part / PICTURES.format(check=check["name"]), np.asarray(pictures, np.float32))
         check["data"] = {k: _rounded(v) for k, v in check["data"].items()}
     write_json(part / VALIDATION, content)
     write_text(part / VALIDATION_PAGE, render(result))

@@ -20,16 +20,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from single_rs.base.errors import InputError
 from single_rs.crystal.neighbours import check_positions
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["RADIATIONS", "PowderPattern", "form_factor", "powder_pattern", "two_theta"]
 
@@ -103,7 +99,8 @@ def two_theta(q: ArrayLike, wavelength: float) -> NDArray[np.float64]:
     if not wavelength > 0:
         raise InputError(f"wavelength is {wavelength} Å; it must be more than 0")
     sine = np.asarray(q, dtype=np.float64) * wavelength / (4 * np.pi)
-    return np.degrees(2 * np.arcsin(np.where(sine <= 1, sine, np.nan)))
+    angle: NDArray[np.float64] = np.degrees(2 * np.arcsin(np.where(sine <= 1, sine, np.nan)))
+    return angle
 
 
 @dataclass(frozen=True)
@@ -128,15 +125,28 @@ def species_of(
     return out
 
 
+# Rows worked on together: 32 of 20,000 atoms take 5 MB, which the cache holds.
+_ROWS = 32
+
+
 def distance_histogram(a: NDArray[np.float64], b: NDArray[np.float64], step: float) -> NDArray[np.float64]:
     """Pairs of atoms of a (n, 3) and b (m, 3), Å, on distances 0, step, 2 step, …; shared between two points each."""
     span = np.concatenate([a, b])
     counts = np.zeros(int(np.linalg.norm(np.ptp(span, axis=0)) / step) + 3)
-    for x in a:
-        place = np.linalg.norm(b - x, axis=1) / step
-        low = place.astype(np.int64)
-        high = place - low
+    same = np.array_equal(a, b)  # then each pair once, and twice in the end
+    columns = np.ascontiguousarray(b.T)
+    for k in range(0, len(a), _ROWS):
+        rows = a[k : k + _ROWS]
+        square = sum((columns[c, None, k if same else 0 :] - rows[:, c, None]) ** 2 for c in range(3))
+        place = np.sqrt(square) / step
+        if same:
+            place = place[np.arange(place.shape[1]) > np.arange(len(rows))[:, None]]
+        low = place.astype(np.int64).ravel()
+        high = place.ravel() - low
         counts += np.bincount(low, 1 - high, len(counts)) + np.bincount(low + 1, high, len(counts))
+    if same:
+        counts *= 2
+        counts[0] += len(a)
     return counts
 
 

@@ -31,7 +31,7 @@ from single_rs.analysis.distances.powder import Species, pair_blocks, powder_pat
 from single_rs.analysis.lattice import Lattice, check_atoms
 from single_rs.base.errors import ConvergenceError
 from single_rs.crystal.neighbours import check_sigma
-from single_rs.crystal.prototypes import prototype
+from single_rs.crystal.prototypes import polar, prototype
 
 __all__ = ["PowderLattice", "powder_lattice", "reflections"]
 
@@ -96,7 +96,7 @@ class PowderLattice:
 def reflections(structure: str, reach: float = _RANGE) -> tuple[tuple[int, int, int], ...]:
     """One reflection of each family with a structure factor, from the first to `reach` times its |q|, shortest first.
 
-    Families are told apart by |q| of the ideal cell; the structure factor is that of unequal species (1 and −0.6).
+    Families are distinguished by |q| of the ideal cell; the structure factor is that of unequal species (1 and −0.6).
     """
     kind = prototype(structure)
     h = np.stack(np.meshgrid(*[np.arange(-6, 7)] * 3, indexing="ij"), -1).reshape(-1, 3)
@@ -270,8 +270,6 @@ def powder_lattice(
 
 def _turned(shape: NDArray[np.float64], cell: NDArray[np.float64]) -> NDArray[np.float64]:
     """Cell `shape` turned to the axes of a fitted cell, by polar decomposition."""
-    from single_rs.crystal.prototypes import polar
-
     return np.asarray(shape @ polar(cell.T @ np.linalg.inv(shape.T))[0].T)
 
 

@@ -3,7 +3,7 @@
 For each direction [uvw] of a family every atom is paired with the next occupied site along its row, x_i to
 x_j with n_j − n_i = λ [uvw], λ > 0 the least step between sites of the ideal crystal: a/√2 along ⟨110⟩ of fcc, a along
 ⟨100⟩, √3 a along ⟨111⟩. Families hold the directions that the symmetry of the structure makes equal, each with one
-sign. Where steps alternate (a bond and a gap along ⟨111⟩ of diamond) both are pairs, told apart by their reference.
+sign. Where steps alternate (a bond and a gap along ⟨111⟩ of diamond) both are pairs, distinguished by their reference.
 
 With d = |x_j − x_i|, unit vector b and errors σ per axis, var(d) = σ_i² + σ_j², and noise across the bond makes d too
 long by (σ_i² + σ_j²)/d on average (second order), which means over many pairs subtract when σ is known. A mean
@@ -296,7 +296,7 @@ def bond_constant(
     for group, shell in enumerate(kind.shells):
         length = np.linalg.norm(shell @ kind.cell, axis=1)
         bonds = np.rint(PARTS * shell[length < 1.01]).astype(np.int64)
-        for k in np.flatnonzero(kind.sublattice[on.motif] == group):
+        for k in np.flatnonzero(kind.sublattice[on.motif] == group).tolist():
             for bond in bonds:
                 other = on.beside(k, bond)
                 if other is not None and other > k:

@@ -11,15 +11,18 @@ from single_rs.analysis.distances.powder_fit import PowderLattice, powder_lattic
 from single_rs.analysis.distances.rows import bond_constant
 from single_rs.analysis.lattice import Lattice
 from single_rs.base.errors import ConvergenceError, InputError
+from single_rs.crystal.neighbours import doubtful_sigma
 from single_rs.records import Atoms
 
 __all__ = ["distance_summary", "known_sigma", "powder_of", "powder_summary"]
 
 
 def known_sigma(atoms: Atoms) -> np.ndarray | None:
-    """Standard errors (n,) in Å per axis, None unless they are known of all atoms."""
+    """Standard errors (n,) in Å per axis, None unless they are known of all atoms and the positions allow them."""
     sigma = np.asarray(atoms.sigma, dtype=np.float64)
-    return sigma if np.all(np.isfinite(sigma)) and np.all(sigma > 0) else None
+    if len(sigma) < 2 or not (np.all(np.isfinite(sigma)) and np.all(sigma > 0)):
+        return None
+    return None if doubtful_sigma(atoms.positions, sigma) else sigma
 
 
 def powder_of(atoms: Atoms, lattice: Lattice) -> tuple[PowderLattice | None, tuple[str, ...]]:

@@ -14,8 +14,8 @@ M-estimator with the leverage correction HC3,
 
 with ψ' the derivative of w(|r|) r averaged over directions: an atom far out pulls less the further it moves. So surface
 atoms may scatter more than the core. Residuals of different atoms are taken as independent; a smooth strain field is
-not, and its effect on the best-fit cell is a property of the particle rather than an error. Two sublattices that may
-shift against each other (wurtzite, whose u no symmetry fixes) take one more row of θ, the shift of the second in Å.
+not, and what it does to the cell of a piece of the material is measured between regions (`blocks`). Two sublattices
+that may shift against each other (wurtzite, whose u no symmetry fixes) take one more row of θ, the shift in Å.
 
 References: biweight: A. E. Beaton and J. W. Tukey, Technometrics 16, 147 (1974), doi:10.1080/00401706.1974.10489171;
 HC3: J. G. MacKinnon and H. White, J. Econometrics 29, 305 (1985), doi:10.1016/0304-4076(85)90158-7.
@@ -28,8 +28,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from single_rs.analysis.lattice.indexing import kabsch
 from single_rs.base.errors import ConvergenceError
+from single_rs.base.rotations import superposition
 
 __all__ = ["AffineFit", "CellParameters", "cell_parameters", "fit_affine", "fit_rigid"]
 
@@ -157,7 +157,7 @@ def fit_rigid(sites: NDArray[np.float64], positions: NDArray[np.float64], shape:
     The covariance is that of the origin alone (the cell's shape is not measured here).
     """
     n, y = sites.mean(axis=0), positions.mean(axis=0)
-    cell = shape @ kabsch((sites - n) @ shape, positions - y).T
+    cell = shape @ superposition((sites - n) @ shape, positions - y).T
     origin = y - n @ cell
     residual = positions - origin - sites @ cell
     scatter = _scatter(residual)

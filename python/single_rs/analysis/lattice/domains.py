@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from single_rs.analysis.lattice.affine import AffineFit, fit_affine, fit_rigid
 from single_rs.analysis.lattice.indexing import PARTS, Neighbours, Seed, find_seeds, grow
 from single_rs.base.errors import ConvergenceError
-from single_rs.crystal.prototypes import Prototype, crystal_axes, turn_angle
+from single_rs.base.rotations import rotation_angle
+from single_rs.crystal.prototypes import Prototype, crystal_axes
 
 __all__ = [
     "ON_SITE",
@@ -130,8 +131,9 @@ def _distortion(cell: NDArray[np.float64], kind: Prototype) -> float:
 def gain(member: Member, kind: Prototype, count: int) -> float:
     """Log likelihood gained over atoms spread evenly, less half the BIC penalty of 12 parameters."""
     volume = float(np.linalg.det(member.fit.cell)) / len(kind.motif)
-    # No map tells positions to better than a hundredth of a bond, so a perfect input must not win by that alone.
-    scatter = max(member.fit.scatter, 0.01 * volume ** (1 / 3))
+    # No map tells positions to better than a hundredth of a bond, so a perfect input must not win by that alone, and
+    # of two lattices that hold all of it the one with fewer sites is right.
+    scatter = max(member.fit.scatter, 0.01 * float(np.linalg.norm(kind.shells[0] @ member.fit.cell, axis=1).min()))
     misfit = np.sum(member.fit.residual**2, axis=1) / (2 * scatter**2)
     terms = np.log(volume) - 1.5 * np.log(2 * np.pi * scatter**2) - misfit
     return float(np.clip(terms, 0, None).sum() - 6 * np.log(count))
@@ -214,7 +216,7 @@ def relate(cell: NDArray[np.float64], earlier: list[NDArray[np.float64]], kind: 
     for k, other in enumerate(earlier):
         turn = crystal_axes(cell, kind.name) @ crystal_axes(other, kind.name).T
         best = symmetry[np.argmax(np.einsum("oij,ji->o", symmetry, turn))] @ turn
-        angle = float(turn_angle(np.trace(best)))
+        angle = float(rotation_angle(np.trace(best)))
         axis = np.abs([best[2, 1] - best[1, 2], best[0, 2] - best[2, 0], best[1, 0] - best[0, 1]])
         cosine = axis.sum() / np.sqrt(3) / max(float(np.linalg.norm(axis)), 1e-12)
         if angle < _TWIN_TOLERANCE:

@@ -21,9 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from single_rs.base.rotations import superposition
 from single_rs.crystal.prototypes import Prototype
 
-__all__ = ["PARTS", "Neighbours", "Seed", "find_seeds", "grow", "kabsch"]
+__all__ = ["PARTS", "Neighbours", "Seed", "find_seeds", "grow"]
 
 # Seeds: a bond may be off by this part of the nearest-neighbour distance. The bonds of a twin are 0.58 off.
 _SEED_TOLERANCE = 0.3
@@ -37,13 +38,6 @@ _GROWTH_TOLERANCE = 0.29
 PARTS = 24
 # Refit the cell only from so many atoms that a shell is complete in three dimensions.
 _REFIT_ATOMS = 13
-
-
-def kabsch(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Proper rotation R (3, 3) that minimises Σ |R a_i − b_i|², for rows a_i, b_i (no translation)."""
-    u, _, vt = np.linalg.svd(b.T @ a)
-    sign = np.array([1.0, 1.0, np.linalg.det(u @ vt)])
-    return np.asarray((u * sign) @ vt)
 
 
 class Neighbours:
@@ -123,7 +117,7 @@ def _orient(bonds: NDArray[np.float64], shell: NDArray[np.float64]) -> tuple[NDA
         match, ok = d.argmin(axis=1), d.min(axis=1) < _SEED_TOLERANCE
         if ok.sum() < 3:
             return best, scale, 0.0
-        best = kabsch(shell[ok], bonds[match[ok]])
+        best = superposition(shell[ok], bonds[match[ok]])
         scale = float(np.sum((shell[ok] @ best.T) * bonds[match[ok]]) / np.sum(shell[ok] ** 2))
     return best, scale, float(score(distances(best[None], scale))[0])
 
@@ -172,7 +166,7 @@ def _refit(
     n, y = sites[known] - sites[known].mean(axis=0), x[known] - x[known].mean(axis=0)
     span = np.linalg.svd(n @ cell, compute_uv=False)
     if rigid or span[2] < 0.2 * span[0]:
-        return np.asarray(cell @ kabsch(n @ cell, y).T)
+        return np.asarray(cell @ superposition(n @ cell, y).T)
     return np.asarray(np.linalg.lstsq(n, y, rcond=None)[0])
 
 

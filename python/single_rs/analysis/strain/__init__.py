@@ -11,10 +11,12 @@ from __future__ import annotations
 from single_rs.analysis.strain.deformation import Deformation, bond_strain
 from single_rs.analysis.strain.field import (
     COMPONENTS,
+    PRESETS,
     Strain,
     StrainConfig,
     assemble,
     compute_strain,
+    lattice_surface,
     reference_cells,
     reference_positions,
 )
@@ -26,6 +28,7 @@ from single_rs.analysis.strain.volumes import StrainPlane, plane_normal, strain_
 
 __all__ = [
     "COMPONENTS",
+    "PRESETS",
     "Deformation",
     "PhaseStrain",
     "Strain",
@@ -38,6 +41,7 @@ __all__ = [
     "bond_strain",
     "compare_strain_methods",
     "compute_strain",
+    "lattice_surface",
     "phase_strain",
     "plane_normal",
     "reference_cells",

@@ -33,6 +33,8 @@ from scipy import sparse
 from scipy.spatial.transform import Rotation
 
 from single_rs.analysis.lattice import Lattice, check_atoms
+from single_rs.analysis.lattice.domains import site_species
+from single_rs.analysis.strain.convolution import convolved_slopes
 from single_rs.analysis.strain.kernel import local_slopes
 from single_rs.base.errors import InputError
 from single_rs.base.settings import Settings, setting
@@ -46,15 +48,17 @@ from single_rs.base.tensors import (
     rotated_covariance,
     slope_covariance,
 )
-from single_rs.crystal.neighbours import coordination, surface_by_coordination, surface_by_radius
+from single_rs.crystal.neighbours import SURFACE_RULES, surface_atoms
 from single_rs.crystal.prototypes import crystal_axes, polar, prototype
 
 __all__ = [
     "COMPONENTS",
+    "PRESETS",
     "Strain",
     "StrainConfig",
     "assemble",
     "compute_strain",
+    "lattice_surface",
     "reference_cells",
     "reference_positions",
 ]
@@ -81,11 +85,39 @@ class StrainConfig(Settings):
         ge=1.0,
         le=2.0,
     )
+    kernel_measure: str = setting(
+        "sigma", "What kernel_width is: the standard deviation, or the full width at half maximum.",
+        choices=("sigma", "fwhm"),
+    )  # fmt: skip
+    smoothing: str = setting(
+        "planes",
+        "Local planes; or a convolution of the displacements, normalised by the sum of the kernel or plain.",
+        choices=("planes", "normalised", "convolution"),
+    )
+    surface: str = setting(
+        "coordination", "Surface atoms: a quarter of the neighbours missing, r > R - d, or near the convex hull.",
+        choices=SURFACE_RULES,
+    )  # fmt: skip
     frame: str = setting(
         "crystal",
         "Axes of the components: those of the main domain's cell, or those of the input positions.",
         choices=("crystal", "lab"),
     )
+
+    @property
+    def sigma(self) -> float:
+        """Standard deviation of the Gaussian, Å."""
+        return self.kernel_width if self.kernel_measure == "sigma" else self.kernel_width / np.sqrt(8 * np.log(2))
+
+
+# Definitions of a publication, by the name that `--as` takes: bulk as reference (its mean strains are those against
+# 3.92 Å), a Gaussian of σ = 2 Å over the atoms, and atoms with r > R − d111 as surface.
+PRESETS: dict[str, dict[str, str | float]] = {
+    "kim2020": {
+        "reference": "bulk", "kernel_width": 2.0, "kernel_measure": "sigma", "smoothing": "normalised",
+        "surface": "radius",
+    },
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -113,7 +145,7 @@ class Strain:
     rotation_covariance
         (n, 3, 3) radians².
     surface
-        (n,) bool: r > R − d (d the spacing of the densest planes, d111 in fcc) or too few neighbours; see `structure`.
+        (n,) bool, by the rule of the settings (`crystal.surface_atoms`).
     domain
         (n,) index of the atom's domain in the lattice, −1 without one.
     frame
@@ -134,6 +166,8 @@ class Strain:
     operator
         Sparse (n, n) for ∂/∂X, ∂/∂Y, ∂/∂Z in the frame of the input positions: the slope of any field at the atoms;
         None for gpa.
+    smoothing, surface_rule
+        Of the settings.
     """
 
     displacement: NDArray[np.float64]
@@ -155,6 +189,8 @@ class Strain:
     method: str
     noise: NDArray[np.float64] | None
     operator: tuple[sparse.csr_array, sparse.csr_array, sparse.csr_array] | None
+    smoothing: str = "planes"
+    surface_rule: str = "coordination"
 
     @property
     def error(self) -> NDArray[np.float64]:
@@ -213,7 +249,11 @@ def compute_strain(
     x = check_atoms(positions, lattice)
     noise = position_covariance(len(x), sigma, covariance)
     cells = reference_cells(lattice, config.reference)
-    slopes = local_slopes(x, lattice, cells, config.kernel_width, config.order, config.widening)
+    if config.smoothing == "planes":
+        slopes = local_slopes(x, lattice, cells, config.sigma, config.order, config.widening)
+    else:
+        sites = reference_positions(x, lattice, cells)
+        slopes = convolved_slopes(x, sites, lattice, cells, config.sigma, config.smoothing == "normalised")
     if noise is None:
         scatter = float(np.nanmedian(slopes.scatter)) if np.isfinite(slopes.scatter).any() else np.nan
         noise = np.broadcast_to(scatter**2 * np.eye(3), (len(x), 3, 3))
@@ -245,7 +285,7 @@ def assemble(
     if displacement is None:
         displacement = x - reference_positions(x, lattice, cells)
     stretch, rotation = np.full_like(gradient, np.nan), np.full((len(x), 3), np.nan)
-    known = np.isfinite(gradient).all(axis=(1, 2))
+    known = np.asarray(np.isfinite(gradient).all(axis=(1, 2)))
     # A gradient that turns space inside out, as of two atoms exchanged, is no deformation of a crystal.
     known[known] = np.linalg.det(np.eye(3) + gradient[known]) > 0
     if known.any():
@@ -263,7 +303,6 @@ def assemble(
     form = np.where(ROWS == COLUMNS, 1.0, 2.0) * unit[:, ROWS] * unit[:, COLUMNS]
     form[r < 0.5 * lattice.nearest_neighbour] = np.where(ROWS == COLUMNS, 1 / 3, 0)
     tensor = components(np.einsum("ai,nij,bj->nab", axes, stretch, axes))
-    few = surface_by_coordination(coordination(x), prototype(lattice.structure).coordination)
     return Strain(
         displacement=displacement,
         tensor=tensor,
@@ -273,18 +312,31 @@ def assemble(
         radial_form=form,
         rotation=rotation,
         rotation_covariance=turned,
-        surface=few | surface_by_radius(x, lattice.layer_spacing),
+        surface=lattice_surface(x, lattice, config.surface),
         domain=lattice.domain,
         frame=config.frame,
         axes=axes,
         reference=config.reference,
         reference_cell=cells[0],
-        kernel_width=0.0 if method == "bonds" else config.kernel_width,
+        kernel_width=0.0 if method == "bonds" else config.sigma,
         order=config.order if method == "kernel" else 1,
         method=method,
         noise=noise,
         operator=operator,
+        smoothing=config.smoothing if method == "kernel" else "planes",
+        surface_rule=config.surface,
     )
+
+
+def lattice_surface(x: NDArray[np.float64], lattice: Lattice, rule: str) -> NDArray[np.bool_]:
+    """Surface atoms (n,) by one of `SURFACE_RULES`; of compounds each sublattice has a full shell of its own."""
+    kind = prototype(lattice.structure)
+    kinds = None
+    if kind.species.max() > 0:
+        known = np.isfinite(lattice.sites[:, 0])
+        kinds = np.full(len(x), -1)
+        kinds[known] = site_species(lattice.sites[known], kind)
+    return surface_atoms(x, rule, kinds, lattice.layer_spacing)
 
 
 def reference_positions(

@@ -122,27 +122,27 @@ def phase_strain(
     if noise is not None and np.shape(noise) != np.shape(density):
         raise InputError(f"noise has shape {np.shape(noise)}, density {np.shape(density)}; both must be the same")
     rho = _checked(density, pixel_size, x)
-    hiss = None if noise is None else _checked(noise, pixel_size, x)
+    noise_map = None if noise is None else _checked(noise, pixel_size, x)
     length = len(rho) * pixel_size
     hkl, factor = reflections(lattice.structure)
     cells = reference_cells(lattice, config.reference)
     start = x - reference_positions(x, lattice, cells)
     transform = scipy.fft.fftn(rho)
-    hissing = None if hiss is None else scipy.fft.fftn(hiss)
-    away = _outside(x, length, config.kernel_width)
+    noise_transform = None if noise_map is None else scipy.fft.fftn(noise_map)
+    away = _outside(x, length, config.sigma)
     slope, displacement = np.full((len(x), 3, 3), np.nan), np.full((len(x), 3), np.nan)
     covariance = np.full((len(x), 3, 3, 3, 3), np.nan)
     maps: dict[str, NDArray[np.float32]] = {}
     amplitudes = np.zeros(len(hkl))
-    size = max(2 * int(np.ceil(length / (_GRID * config.kernel_width) / 2)), 2)
+    size = max(2 * int(np.ceil(length / (_GRID * config.sigma) / 2)), 2)
     for k, (domain, cell) in enumerate(zip(lattice.domains, cells, strict=True)):
         mine = np.flatnonzero(lattice.domain == k)
         if k > 0 and len(mine) < _LEAST_DOMAIN:
             continue
         g = hkl @ np.linalg.inv(cell).T
         falloff = envelope(rho, pixel_size, x, hkl @ np.linalg.inv(domain.cell).T, lattice.structure, domain.cell)
-        spots = [Spot(transform, pixel_size, one, config.kernel_width, falloff) for one in g]
-        power = _noise_power(spots, hissing, x[mine], away)
+        spots = [Spot.cut(transform, pixel_size, one, config.sigma, falloff) for one in g]
+        power = _noise_power(spots, noise_transform, x[mine], away)
         # The origin of the reference is where `compute_strain` puts it.
         expected = np.where(np.isfinite(start[mine]), start[mine], 0)
         held = np.flatnonzero(np.isfinite(start[mine, 0]))
@@ -152,7 +152,7 @@ def phase_strain(
             else domain.origin
         )
         phase0 = 2 * np.pi * g @ anchor - np.angle(factor)
-        field = _solve([s.at(x[mine]) for s in spots], g, phase0, expected, x[mine], config.kernel_width, power)
+        field = _solve([s.at(x[mine]) for s in spots], g, phase0, expected, x[mine], config.sigma, power)
         slope[mine], displacement[mine], covariance[mine] = field.slope, field.displacement, field.covariance
         if k == 0:
             amplitudes = field.amplitude
@@ -172,6 +172,8 @@ def _checked(density: ArrayLike, pixel_size: float, x: NDArray[np.float64]) -> N
         raise InputError(f"pixel_size is {pixel_size} Å; it must be more than 0 Å")
     if not np.isfinite(rho).all():
         raise InputError("density holds NaN or infinite values; mask them with 0")
+    if np.ptp(rho) == 0:
+        raise InputError(f"density is {rho.flat[0]:g} in every voxel; give the map that the atoms were traced in")
     if np.abs(x).max() > len(rho) * pixel_size / 2:
         raise InputError(
             f"an atom is {np.abs(x).max():.1f} Å from the box centre, the map ends at "
@@ -185,18 +187,18 @@ def _outside(x: NDArray[np.float64], length: float, width: float) -> NDArray[np.
     step = (np.arange(12) + 0.5) / 12 * length - length / 2
     points = np.stack(np.meshgrid(step, step, step), axis=-1).reshape(-1, 3)
     points = points[cKDTree(x).query(points)[0] > _OUTSIDE * width]
-    return points[:: max(1, len(points) // _POINTS)]
+    return np.asarray(points[:: max(1, len(points) // _POINTS)])
 
 
 def _noise_power(
     spots: list[Spot],
-    hissing: NDArray[np.complex64] | None,
+    noise_transform: NDArray[np.complex64] | None,
     x: NDArray[np.float64],
     away: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Mean |n|² of the filtered noise in each spot; NaN when it cannot be told."""
-    if hissing is not None:
-        return np.array([np.mean(np.abs(s.of(hissing).at(x, slopes=False)[0]) ** 2) for s in spots])
+    """Mean |n|² of the filtered noise in each spot; NaN when it is not known."""
+    if noise_transform is not None:
+        return np.array([np.mean(np.abs(s.of(noise_transform).at(x, slopes=False)[0]) ** 2) for s in spots])
     if len(away) < _POINTS // 8:
         return np.full(len(spots), np.nan)
     power = np.array([np.mean(np.abs(s.at(away, slopes=False)[0]) ** 2) for s in spots])
@@ -280,7 +282,7 @@ def _maps(
     inside = np.isfinite(distance)
     fields = [spot.grid(size).reshape(10, -1)[:, inside].astype(np.complex128) for spot in spots]
     unknown = np.full(len(spots), np.nan)
-    field = _solve(fields, g, phase0, expected[nearest[inside]], points[inside], config.kernel_width, unknown)
+    field = _solve(fields, g, phase0, expected[nearest[inside]], points[inside], config.sigma, unknown)
     axes = lattice.axes if config.frame == "crystal" else np.eye(3)
     # To first order in the slope, U − I is its symmetric part; the maps are for display.
     stretch = (field.slope + np.swapaxes(field.slope, 1, 2)) / 2

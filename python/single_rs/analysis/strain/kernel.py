@@ -32,8 +32,9 @@ from scipy import sparse
 from scipy.spatial import cKDTree
 
 from single_rs.analysis.lattice import Lattice
+from single_rs.base.rotations import rotation_angle
 from single_rs.base.tensors import COLUMNS, ROWS
-from single_rs.crystal.prototypes import Prototype, prototype, turn_angle
+from single_rs.crystal.prototypes import Prototype, prototype
 
 __all__ = ["LocalSlopes", "lattice_vectors", "local_slopes", "matched_bonds"]
 
@@ -155,7 +156,7 @@ def _members(x: NDArray[np.float64], lattice: Lattice, k: int, cell: NDArray[np.
     share = np.bincount(i, fits, minlength=len(x)) / np.maximum(bonds, 1)
     # Two bonds fit by chance to an atom anywhere on the surface; its own site vouches for an atom of the domain.
     own = lattice.on_site & (lattice.domain == k)
-    return candidates[((share > _SHARE_ON) & (bonds > 2) | own)[candidates]]
+    return np.asarray(candidates[((share > _SHARE_ON) & (bonds > 2) | own)[candidates]])
 
 
 def _angle(one: NDArray[np.float64], other: NDArray[np.float64], kind: Prototype) -> float:
@@ -163,7 +164,7 @@ def _angle(one: NDArray[np.float64], other: NDArray[np.float64], kind: Prototype
     settings = np.linalg.inv(kind.operations[0]).swapaxes(1, 2) @ other
     left, _, right = np.linalg.svd(one.T @ np.linalg.inv(settings.swapaxes(1, 2)))
     trace = np.einsum("oij,oji->o", left, right).max()
-    return float(turn_angle(trace))
+    return float(rotation_angle(trace))
 
 
 def local_slopes(

@@ -12,6 +12,7 @@ the other, on a coarse grid by a small transform.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -119,47 +120,70 @@ def _product(combine: np.ufunc, along: list[NDArray[Any]]) -> NDArray[Any]:
     return np.asarray(combine(combine(z[:, None, None], y[None, :, None]), x[None, None, :]))
 
 
-class Spot:
-    """One Bragg spot, filtered and moved to the origin of frequencies."""
+def _filtered(
+    transform: NDArray[np.complex64], steps: list[NDArray[np.int64]], kept: NDArray[np.complex64]
+) -> NDArray[np.complex64]:
+    """The frequencies `steps` of a transform, each times that of the filter `kept`."""
+    size = len(transform)
+    return np.asarray(transform[np.ix_(*(n % size for n in steps[::-1]))] * kept)
 
-    def __init__(
-        self,
+
+@dataclass(frozen=True)
+class Spot:
+    """One Bragg spot, filtered and moved to the origin of frequencies.
+
+    Attributes
+    ----------
+    length
+        Box, Å.
+    steps
+        Along x, y and z, the frequencies kept, in steps of the transform.
+    k
+        The same as k − g, 1/Å.
+    filter, content
+        (z, y, x), what the transform is multiplied by, and the product.
+    """
+
+    length: float
+    steps: list[NDArray[np.int64]]
+    k: list[NDArray[np.float64]]
+    filter: NDArray[np.complex64]
+    content: NDArray[np.complex64]
+
+    @classmethod
+    def cut(
+        cls,
         transform: NDArray[np.complex64],
         pixel_size: float,
         g: NDArray[np.float64],
         width: float,
         damping: Damping,
-    ) -> None:
+    ) -> Spot:
+        """Cut the spot at `g` (3,) 1/Å, with a Gaussian of `width` Å, out of the transform of a map."""
         size = len(transform)
-        self.length = size * pixel_size
+        length = size * pixel_size
         s = 1 / (2 * np.pi * width)
         if float(np.linalg.norm(g)) < _CROSSTALK * s:
             raise InputError(
                 f"kernel_width is {width} Å; geometric phase analysis needs at least "
                 f"{_CROSSTALK / (2 * np.pi * float(np.linalg.norm(g))):.2f} Å to tell the spots of this lattice apart"
             )
-        half = int(np.ceil(_CUT * s * self.length))
-        centre = np.rint(g * self.length).astype(int)
-        self.steps = [(c + np.arange(-half, half + 1)) for c in centre]  # x, y, z
-        self.k = [n / self.length - one for n, one in zip(self.steps, g, strict=True)]
-        away = _product(np.add, [k**2 for k in self.k])
+        half = int(np.ceil(_CUT * s * length))
+        centre = np.rint(g * length).astype(int)
+        steps = [(c + np.arange(-half, half + 1)) for c in centre]  # x, y, z
+        k = [n / length - one for n, one in zip(steps, g, strict=True)]
+        away = _product(np.add, [along**2 for along in k])
         gaussian = np.where(away < (_CUT * s) ** 2, np.exp(-away / (2 * s**2)), 0)
-        square = _product(np.add, [(k + one) ** 2 for k, one in zip(self.k, g, strict=True)])
+        square = _product(np.add, [(along + one) ** 2 for along, one in zip(k, g, strict=True)])
         log = damping(square) - damping(np.array([g @ g]))
         # exp(2πi k·r₀) moves the origin of the transform, voxel 0, to voxel N//2.
-        phase = _product(np.multiply, [np.exp(2j * np.pi * n * (size // 2) / size) for n in self.steps])
-        self.filter = (gaussian * np.exp(-np.clip(log, -2, 2)) * phase).astype(np.complex64)
-        self.content = self._content(transform)
-
-    def _content(self, transform: NDArray[np.complex64]) -> NDArray[np.complex64]:
-        size = len(transform)
-        return np.asarray(transform[np.ix_(*(n % size for n in self.steps[::-1]))] * self.filter)
+        phase = _product(np.multiply, [np.exp(2j * np.pi * n * (size // 2) / size) for n in steps])
+        kept = (gaussian * np.exp(-np.clip(log, -2, 2)) * phase).astype(np.complex64)
+        return cls(length, steps, k, kept, _filtered(transform, steps, kept))
 
     def of(self, transform: NDArray[np.complex64]) -> Spot:
         """Return the same spot of another map of the same size."""
-        other = object.__new__(Spot)
-        other.__dict__ = {**self.__dict__, "content": self._content(transform)}
-        return other
+        return replace(self, content=_filtered(transform, self.steps, self.filter))
 
     def at(self, points: NDArray[np.float64], slopes: bool = True) -> NDArray[np.complex128]:
         """H (1, p), or with slopes H, ∂x ∂y ∂z, xx yy zz xy xz yz of H (10, p), at points (p, 3), Å."""
@@ -174,7 +198,9 @@ class Spot:
         def rest(x_order: int, y_order: int, z_order: int) -> NDArray[np.complex128]:
             y = waves[1] * factors[1] ** y_order
             z = waves[2] * factors[2] ** z_order
-            return np.einsum("zp,pz->p", np.einsum("zyp,py->zp", along_x[x_order], y), z).astype(np.complex128)
+            return np.asarray(
+                np.einsum("zp,pz->p", np.einsum("zyp,py->zp", along_x[x_order], y), z).astype(np.complex128)
+            )
 
         return np.stack([rest(*orders) for orders in (_ORDERS if slopes else _ORDERS[:1])])
 

@@ -11,7 +11,7 @@ each domain first. Where the strain comes from a map (gpa), the errors of the at
 exp(−d²/4w²) that a Gaussian filter of width w gives to white noise.
 
 Noise widens every distribution: `noise`, the rms error, is stated beside the spread, and of a spread s the part
-√(s² − noise²) is real. Surface: r > R − d, d the spacing of the densest planes (d111 in fcc), or too few neighbours.
+√(s² − noise²) is real. Core and surface are separated by the rule of the settings (`crystal.surface_atoms`).
 
 Reference: parametric bootstrap: B. Efron and R. J. Tibshirani, An Introduction to the Bootstrap (1993), chapter 6,
 doi:10.1201/9780429246593.
@@ -130,9 +130,11 @@ def strain_statistics(
             sets = drawn[name, group]
             spread = np.std(np.concatenate(sets), axis=0, ddof=1) if sets else np.full(len(found), np.nan)
             noise = float(np.sqrt(np.mean(error[chosen] ** 2)))
-            pairs = [float(v) for two in zip(found[:2], spread[:2], strict=True) for v in two]
+            mean, std = map(float, found[:2])
+            mean_error, std_error = map(float, spread[:2])
             quantiles = tuple(float(v) for v in found[2:]), tuple(float(v) for v in spread[2:])
-            out.append(StrainStatistic(name, group, int(chosen.sum()), *pairs, noise, *quantiles))
+            count = int(chosen.sum())
+            out.append(StrainStatistic(name, group, count, mean, mean_error, std, std_error, noise, *quantiles))
     return tuple(out)
 
 

@@ -36,6 +36,8 @@ def strain_summary(positions: ArrayLike, strain: Strain, comparison: StrainCompa
         "reference": strain.reference,
         "frame": strain.frame,
         "kernel_width": strain.kernel_width,
+        "smoothing": strain.smoothing,
+        "surface": strain.surface_rule,
         "components": {name: brief.get(name, {}).get("all") for name in COMPONENTS},
         "radial": {group: brief.get("radial", {}).get(group) for group in ("all", "core", "surface")},
         "median_error": float(np.nanmedian(strain.error)) if np.isfinite(strain.error).any() else None,

@@ -32,6 +32,7 @@ from scipy.spatial import Delaunay, cKDTree
 from single_rs.analysis.structure.grains import nearest_equivalent
 from single_rs.analysis.structure.matching import TemplateMatch
 from single_rs.analysis.structure.stacking import CLOSE_PACKED_NORMALS
+from single_rs.base.rotations import nearest_rotation
 
 __all__ = ["Complex", "ideal_vectors", "tetrahedra"]
 
@@ -98,10 +99,7 @@ def local_rotations(
         return np.broadcast_to(reference, (len(x), 3, 3))
     distance, index = cKDTree(x[own]).query(x, k=np.arange(1, min(_SOURCES, len(own)) + 1))
     weight = np.exp(-0.5 * (distance**2 - distance[:, :1] ** 2) / (_WIDTH * match.bond) ** 2)
-    u, _, vt = np.linalg.svd(np.einsum("nk,nkij->nij", weight, chosen[index]))
-    sign = np.ones((len(x), 3))
-    sign[:, 2] = np.linalg.det(u @ vt)
-    return (u * sign[:, None, :]) @ vt
+    return nearest_rotation(np.einsum("nk,nkij->nij", weight, chosen[index]))
 
 
 def tetrahedra(

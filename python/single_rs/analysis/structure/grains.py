@@ -27,8 +27,8 @@ from scipy.spatial import cKDTree
 
 from single_rs.analysis.structure.local import STRUCTURE_NAMES
 from single_rs.analysis.structure.matching import TemplateMatch
+from single_rs.base.rotations import nearest_rotation, rotation_angle
 from single_rs.crystal.neighbours import check_positions
-from single_rs.crystal.prototypes import turn_angle
 
 __all__ = [
     "Boundary",
@@ -118,8 +118,7 @@ def mean_orientation(
     mean = orientation[0]
     for _ in range(3):
         chosen, _angle = nearest_equivalent(orientation, mean, structure)
-        u, _s, vt = np.linalg.svd(chosen.sum(axis=0))
-        mean = u @ np.diag([1.0, 1.0, np.linalg.det(u @ vt)]) @ vt
+        mean = nearest_rotation(chosen.sum(axis=0))
     return mean, chosen
 
 
@@ -259,7 +258,7 @@ def _angles(first: NDArray[np.float64], second: NDArray[np.float64], structure: 
     """Least misorientation (m,), degrees, of pairs of orientations."""
     relative = np.swapaxes(first, 1, 2) @ second
     trace = np.einsum("nij,oji->no", relative, proper_rotations(structure)).max(axis=1)
-    return turn_angle(trace)
+    return rotation_angle(trace)
 
 
 def _join_rest(label: NDArray[np.int64], i: NDArray[np.int64], j: NDArray[np.int64], count: int) -> NDArray[np.int64]:

@@ -46,7 +46,7 @@ class LocalStructure:
     structure_type
         (n,) int, code of `STRUCTURE_NAMES`.
     surface
-        (n,) bool, atoms that miss at least 15% of the neighbours of a bulk atom.
+        (n,) bool, atoms that miss a quarter of the neighbours of a bulk atom (`surface_atoms`).
     nearest
         (n,) Å, distance to the nearest atom.
     bond_mean, bond_std

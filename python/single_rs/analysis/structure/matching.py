@@ -34,6 +34,7 @@ from scipy.spatial import cKDTree
 
 from single_rs.analysis.structure.local import STRUCTURE_NAMES
 from single_rs.base.errors import InputError
+from single_rs.base.rotations import nearest_rotation
 from single_rs.crystal.neighbours import check_positions, neighbour_cutoff
 
 __all__ = ["TEMPLATES", "TemplateMatch", "adopt_orientations", "match_templates", "template"]
@@ -63,14 +64,14 @@ def template(name: str) -> NDArray[np.float64]:
     signs = np.stack(np.meshgrid(*[[-1.0, 0.0, 1.0]] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
     count = np.abs(signs).sum(axis=1)
     if name == "sc":
-        return signs[count == 1]
+        return np.asarray(signs[count == 1])
     if name == "bcc":
         return np.concatenate([signs[count == 3] / np.sqrt(3.0), signs[count == 1] * 2 / np.sqrt(3.0)])
     if name == "ico":
         golden = (1 + np.sqrt(5.0)) / 2
         edge = np.array([(0, p, q * golden) for p in (-1, 1) for q in (-1, 1)])
-        return np.concatenate([np.roll(edge, k, axis=1) for k in range(3)]) / np.hypot(1, golden)
-    shell = signs[count == 2] / np.sqrt(2.0)
+        return np.asarray(np.concatenate([np.roll(edge, k, axis=1) for k in range(3)]) / np.hypot(1, golden))
+    shell: NDArray[np.float64] = signs[count == 2] / np.sqrt(2.0)
     if name == "hcp":
         normal = np.ones(3) / np.sqrt(3.0)
         height = shell @ normal
@@ -279,6 +280,5 @@ def _fit_bonds(v: NDArray[np.float64], rotation: NDArray[np.float64], name: str)
         return np.inf, rotation
     # A few bonds of a relaxed surface say less about the axes than the neighbour does: both count, half each.
     a, b = shell[nearest[fits]], v[fits]
-    u, _, vt = np.linalg.svd(b.T @ a + shell.T @ shell * (fits.sum() / len(shell)))
-    turn = (u * np.array([1.0, 1.0, np.linalg.det(u @ vt)])) @ vt
+    turn = nearest_rotation(b.T @ a + shell.T @ shell * (fits.sum() / len(shell)))
     return float(np.sqrt(np.mean(distance.min(axis=1)[fits] ** 2))), turn @ rotation

@@ -122,7 +122,7 @@ def stacking_sequence(
     atoms = np.bincount(layer[inside], minlength=count)
     heights = np.bincount(layer[inside], height[inside], minlength=count) / np.maximum(atoms, 1)
     net = _net(q, n, bond)
-    sums = np.zeros((count, 3), dtype=complex)
+    sums = np.zeros((count, 3), dtype=np.complex128)
     np.add.at(sums, layer[inside], np.exp(2j * np.pi * (x[inside] @ net.T)))
     mean = sums / np.maximum(atoms, 1)[:, None]
     coherence = np.abs(mean).mean(axis=1)

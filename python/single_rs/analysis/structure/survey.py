@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from single_rs.analysis.structure.bending import Bend, measure_bend
+from single_rs.analysis.structure.bond_order import BondOrder, bond_order
 from single_rs.analysis.structure.dislocations import Dislocation, find_dislocations
 from single_rs.analysis.structure.faults import PlanarFault, find_faults
 from single_rs.analysis.structure.grains import Grains, find_grains
@@ -21,6 +22,7 @@ from single_rs.analysis.structure.matching import TemplateMatch, adopt_orientati
 from single_rs.analysis.structure.shape import Shape, describe_shape, surface_sites
 from single_rs.analysis.structure.stacking import Stacking, stacking_sequences
 from single_rs.analysis.structure.vacancies import Vacancy, find_vacancies
+from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import InputError
 from single_rs.crystal.neighbours import check_positions, generalised_coordination
 
@@ -38,6 +40,8 @@ class StructureSurvey:
     ----------
     local
         Coordination, common neighbours and bond lengths.
+    order
+        Bond-orientational order of each atom.
     generalised
         (n,) generalised coordination.
     match
@@ -61,6 +65,7 @@ class StructureSurvey:
     """
 
     local: LocalStructure
+    order: BondOrder
     generalised: NDArray[np.float64]
     match: TemplateMatch
     grains: Grains
@@ -73,6 +78,7 @@ class StructureSurvey:
     shape: Shape | None
 
 
+@single_blas_thread()
 def survey_structure(positions: ArrayLike) -> StructureSurvey:
     """Find grains, faults, dislocations, vacancies, surface sites and shape of a particle.
 
@@ -108,6 +114,7 @@ def survey_structure(positions: ArrayLike) -> StructureSurvey:
     close_packed = main is None or main.structure != "bcc"
     return StructureSurvey(
         local=local,
+        order=bond_order(x, local.cutoff),
         generalised=generalised_coordination(x, local.cutoff, _FULL_SHELL["fcc" if main is None else main.structure]),
         match=match,
         grains=grains,

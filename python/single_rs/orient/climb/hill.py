@@ -9,7 +9,7 @@ and not the best: early maps are wrong, and the best fit to them is a trap (Elml
 doi:10.1016/j.str.2013.07.002). Then all frames, each with the same weight, make the next map. Neighbourhoods shrink and
 the low-pass opens with the rounds. Poses begin at what the power spectrum of the single frame fits best, in a random
 mate. The first map is an ideal crystal of the measured diameter and lattice, as in SINGLE (Kim et al. 2020,
-doi:10.1126/science.aax3233; Reboul et al. 2021, doi:10.1126/sciadv.abe6679), or that of the free engine.
+doi:10.1126/science.aax3233; Reboul et al. 2021, doi:10.1126/sciadv.abe6679), or that of the lattice-free engine.
 
 What differs from SINGLE, as its papers and its public source (github.com/hael/SIMPLE) describe it:
 
@@ -31,14 +31,16 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from single_rs.frames.packed import FOLDS, FrameSet
-from single_rs.orient.indexing.lattice import BELIEF, FRIEDEL, Index, States
+from single_rs.orient.indexing.lattice import BELIEF, FRIEDEL, Index, OrientationCandidates
 from single_rs.orient.indexing.symmetry import choose
 from single_rs.orient.models.ball import ball_model
 from single_rs.orient.models.reference import Reference, look_up
 from single_rs.orient.search.centres import particle_translation
-from single_rs.orient.search.half import Seed, diagnostics, mates_of
+from single_rs.orient.search.half import First, HalfSolution, cross_validated, symmetries_of
 from single_rs.orient.search.round import candidates_in_doubt, fold_of, gathered, search_round
-from single_rs.orient.search.solver import HalfPoses, HalfSolver, others, total
+from single_rs.orient.search.segments import Seed
+from single_rs.orient.search.solver import HalfSolver, others, total
+from single_rs.records import SearchRound
 
 __all__ = ["ball_seed", "climb_half", "first_improvement"]
 
@@ -47,30 +49,31 @@ LOW_PASS = 1.3  # Å, at the start; of {111} and {200} alone a ball is fitted be
 OPEN = 0.5  # of the rounds, after which the low-pass is that of the search
 REACH = np.radians([2.5, 0.5])  # widest neighbourhood, spread per axis, in the first round and the last
 MATE_REACH = 0.2  # of that, about mates: a mate of a good pose is as good, and at full reach would lose to it
-OWN, STATES = 0.25, 0.25  # of the offers: about the frame's own pose, about its states; the rest about own mates
+# Of the offers: about the frame's own pose, about its indexed orientations; the rest about own mates.
+OWN, INDEXED = 0.25, 0.25
 
 
-def ball_seed(half: HalfSolver, states: States, trail: dict[str, float]) -> Reference:
-    """Reference of an ideal crystal of the particle's diameter, an atom in its centre; a `Seed`."""
-    return half.site_reference(ball_model(half.template, half.diameter))
+def ball_seed(half: HalfSolver, indexed: OrientationCandidates) -> Seed[Reference]:
+    """Reference of an ideal crystal of the particle's diameter, an atom in its centre; made of no frame."""
+    return Seed(half.site_reference(ball_model(half.template, half.diameter)), 0, 0.0)
 
 
 def climb_half(
     solver: Callable[[float], HalfSolver],
     index: Index,
-    states: States,
-    seed: Seed,
+    indexed: OrientationCandidates,
+    seed: First,
     random: np.random.Generator,
     report: Callable[[str], None],
-) -> HalfPoses:
+) -> HalfSolution:
     """Poses of one half's frames.
 
     Parameters
     ----------
     solver
         Makes the half's solver for periods down to the one given, Å.
-    index, states
-        Of the half's frames; `states` are for the seed alone.
+    index, indexed
+        Of the half's frames; `indexed` are for the seed alone.
     seed
         Makes the first model.
     random
@@ -80,9 +83,10 @@ def climb_half(
     """
     n = len(index.rotations)
     one = np.zeros(n, np.int64)
-    trail: dict[str, float] = {}
+    rounds: list[SearchRound] = []
     half = solver(LOW_PASS)
-    config, first = half.config, seed(half, states, trail)
+    config, initial = half.config, seed(half, indexed)
+    first = initial.model
     rotations, shifts = _mates(index.rotations[:, :1], index.template.group, random)[:, 0], np.zeros((n, 2))
     for number in range(config.climb_rounds):
         report("climb")
@@ -96,8 +100,15 @@ def climb_half(
         rotations, shifts, moved = first_improvement(half.frames, first, rotations, offered, half.window)
         # The first model's origin is an atom; poses that are right about the particle's centre need a narrower window.
         shifts = shifts - (rotations @ particle_translation(rotations, shifts))[:, :2]
-        trail["climb_moved"] = moved
-    return _judged(solver(config.search_resolution), states, rotations, shifts, trail)
+        rounds.append(SearchRound("climb", moved=moved))
+    found = _judged(solver(config.search_resolution), indexed, rotations, shifts)
+    history = replace(
+        found.diagnostics,
+        seed_frames=float(initial.frames),
+        seed_gain=initial.log_likelihood_ratio,
+        rounds=tuple(rounds),
+    )
+    return replace(found, diagnostics=history)
 
 
 def first_improvement(
@@ -121,24 +132,20 @@ def first_improvement(
 
 
 def _offers(
-    rotations: NDArray[np.float64],
-    index: Index,
-    reach: float,
-    count: int,
-    random: np.random.Generator,
+    rotations: NDArray[np.float64], index: Index, reach: float, count: int, random: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Rotations (n, count, 3, 3) in random order, near own poses, their mates, and mates of states."""
+    """Rotations (n, count, 3, 3) in random order, near own poses, their mates, and mates of indexed orientations."""
     n = len(rotations)
-    own, states = round(OWN * count), round(STATES * count)
+    own, drawn_count = round(OWN * count), round(INDEXED * count)
     likely = np.cumsum(np.exp(BELIEF * (index.scores - index.scores[:, :1])), axis=1)
-    drawn = (random.random((n, states, 1)) * likely[:, None, -1:] > likely[:, None]).sum(axis=2)
+    drawn = (random.random((n, drawn_count, 1)) * likely[:, None, -1:] > likely[:, None]).sum(axis=2)
     about = np.repeat(rotations[:, None], count, axis=1)
-    about[:, count - states :] = np.take_along_axis(index.rotations, drawn[:, :, None, None], axis=1)
+    about[:, count - drawn_count :] = np.take_along_axis(index.rotations, drawn[:, :, None, None], axis=1)
     about[:, own:] = _mates(about[:, own:], index.template.group, random)
     width = np.full((n, count, 1), reach)
-    width[:, own : count - states] *= MATE_REACH
-    moves = Rotation.from_rotvec((width * random.standard_normal((n, count, 3))).reshape(-1, 3)).as_matrix()
-    offered = moves.reshape(n, count, 3, 3) @ about
+    width[:, own : count - drawn_count] *= MATE_REACH
+    changes = Rotation.from_rotvec((width * random.standard_normal((n, count, 3))).reshape(-1, 3)).as_matrix()
+    offered = changes.reshape(n, count, 3, 3) @ about
     order = random.permuted(np.tile(np.arange(count), (n, 1)), axis=1)
     return np.take_along_axis(offered, order[:, :, None, None], axis=1)
 
@@ -148,32 +155,35 @@ def _mates(
 ) -> NDArray[np.float64]:
     """A random mate f R o of each of rotations (n, c, 3, 3)."""
     shape = rotations.shape[:2]
-    flips, turns = random.integers(2, size=shape), random.integers(len(group), size=shape)
-    return FRIEDEL[flips] @ rotations @ group[turns]
+    flips, operations = random.integers(2, size=shape), random.integers(len(group), size=shape)
+    return FRIEDEL[flips] @ rotations @ group[operations]
 
 
 def _judged(
-    half: HalfSolver,
-    states: States,
-    rotations: NDArray[np.float64],
-    shifts: NDArray[np.float64],
-    trail: dict[str, float],
-) -> HalfPoses:
-    """Poses polished and judged among all their mates, each fold's against maps of the others; time decides nothing."""
-    folds = [fold_of(half, states, number) for number in range(FOLDS)]
+    half: HalfSolver, indexed: OrientationCandidates, rotations: NDArray[np.float64], shifts: NDArray[np.float64]
+) -> HalfSolution:
+    """Poses polished and judged among all their mates, each fold's against maps of the others; independent of time."""
+    folds = [fold_of(half, indexed, number) for number in range(FOLDS)]
     for fold in folds:
         own = fold.members
-        fold.block = np.arange(len(own))  # each frame a chain of its own
+        fold.block = np.arange(len(own))  # each frame a block of its own
         fold.poses = replace(fold.poses, rotations=rotations[own], shifts=shifts[own], confidence=np.ones(len(own)))
     sums = [half.sums(fold.frames, fold.poses) for fold in folds]
-    turns = mates_of(half, half.map_reference(half.frames, total(sums)))
+    symmetries = symmetries_of(half, half.map_reference(half.frames, total(sums)))
     for fold in folds:
         reference = half.map_reference(fold.frames, others(sums, fold.number))
         nobody = np.zeros(len(fold.members), bool)
-        fold.poses = search_round(half, fold, reference, candidates_in_doubt(fold, nobody, turns), None)
+        fold.poses = search_round(half, fold, reference, candidates_in_doubt(fold, nobody, symmetries), None)
         sums[fold.number] = half.sums(fold.frames, fold.poses)
-    found = gathered(folds, trail | diagnostics(half, folds, sums, turns))
+    found = gathered(folds)
     there = np.ones((len(rotations), 1), bool)
-    # What the steps between the poses found tell of the particle's motion; the poses did not follow from it.
-    _, _, chain = choose(found.rotations[:, None], np.zeros(there.shape), there, half.block, states.chain)
-    return replace(found, chain=chain)
+    # The transition model of the poses found, for the record: the poses were found without it.
+    _, _, transition = choose(found.rotations[:, None], np.zeros(there.shape), there, half.block, indexed.transition)
+    found = replace(found, transition=transition)
+    history = replace(
+        cross_validated(half, folds, sums, symmetries),
+        step_deg=float(np.degrees(transition.step_sigma) * np.sqrt(3)),
+        jump_share=transition.jump_probability,
+        shift_window=half.window * half.spacing * half.frames.pixel_size,
+    )
+    return HalfSolution(found, history)

@@ -1,10 +1,10 @@
 """Bring two independently solved halves into one frame.
 
-Each half has its own choice of mate, hand and origin. The rotations that lay the second half's volume on the first's
-(24 for a single crystal, those of the common axis for a multiple twin) are the ways to join them; all frames of the
-second half together choose the way, and the hand, under which they fit the first half's atoms best. Then one rotation
-and one translation of the particle remain, read from the mean of what polishing asks for. Nothing else passes between
-the halves, so their maps stay independent.
+Each half has its own choice of mate, hand and origin. The rotations that align the second half's volume with the
+first's (24 for a single crystal, those of the common axis for a multiple twin) are the candidate alignments; all frames
+of the second half together choose the one, and the hand, under which they fit the first half's atoms best. Then one
+rotation and one translation of the particle remain, read from the mean of what polishing asks for. Nothing else passes
+between the halves, so their maps stay independent.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from scipy.spatial.transform import Rotation
 
 from single_rs.frames.packed import FrameSet
 from single_rs.orient.indexing.lattice import FRIEDEL
-from single_rs.orient.indexing.rotation_search import LONGEST_COMPARED, MOST_ALIKE, laying_rotations
-from single_rs.orient.indexing.symmetry import all_mates
+from single_rs.orient.indexing.rotation_search import LONGEST_COMPARED, MOST_ALIKE, volume_alignments
+from single_rs.orient.indexing.symmetry import symmetry_mates
 from single_rs.orient.models.reference import Reference, exact_fit, likelihood, look_up, polish
 from single_rs.orient.search.centres import particle_translation
 from single_rs.orient.search.solver import HalfPoses, HalfSolver
@@ -26,8 +26,8 @@ from single_rs.orient.search.solver import HalfPoses, HalfSolver
 __all__ = ["Merged", "merge_halves", "robust_mean"]
 
 SAMPLE = 240  # frames of the second half that choose the mate
-FINALISTS = 8  # ways that are laid on the first half's model before they are compared
-ROUNDS = 2  # of laying
+FINALISTS = 8  # alignments that are refined against the first half's model before they are compared
+ROUNDS = 2  # of refining an alignment
 POLISH = 8  # iterations
 
 
@@ -49,52 +49,54 @@ def merge_halves(first: HalfSolver, first_poses: HalfPoses, second: HalfSolver, 
     every = np.arange(n)
     plane = first.frames.plane
     shells = (round(first.frames.box / LONGEST_COMPARED), plane.max_shell)
-    ways, _ = laying_rotations(reference.volume, second.whole_reference(second_poses).volume, *shells, MOST_ALIKE)
-    mates = all_mates(second_poses.rotations[sample][:, None], ways)
+    alignments, _ = volume_alignments(
+        reference.volume, second.whole_reference(second_poses).volume, *shells, MOST_ALIKE
+    )
+    mates = symmetry_mates(second_poses.rotations[sample][:, None], alignments)
     count = mates.shape[1]
     of = np.repeat(every, count)
     starts = np.zeros((n * count, 2))
     overlap, power, _ = look_up(frames, reference, mates.reshape(-1, 3, 3), of, starts, second.window)
-    rough = likelihood(overlap, power, of, frames.gain).reshape(n, count).mean(axis=0)
-    # The ways are right to a degree only, and turns that are no symmetry quite may lie between two: lay each anew.
-    laid = []
-    for way in np.argsort(-rough, kind="stable")[:FINALISTS]:
-        f, o = divmod(int(way), len(ways))
-        laid.append(_laid(frames, reference, second_poses, sample, FRIEDEL[f], ways[o], second.window))
-    gains = np.array([gain for gain, _, _ in laid])
-    order = np.argsort(-gains, kind="stable")
-    _, rotations, shifts = laid[order[0]]
-    gap = float(gains[order[0]] - gains[order[1]]) if len(order) > 1 else 0.0
+    rough = likelihood(overlap, power, of, frames.frame_weight).reshape(n, count).mean(axis=0)
+    # Alignments are right to a degree only, and approximate symmetries may lie between two: refine each.
+    aligned = []
+    for alignment in np.argsort(-rough, kind="stable")[:FINALISTS]:
+        f, o = divmod(int(alignment), len(alignments))
+        aligned.append(_aligned(frames, reference, second_poses, sample, FRIEDEL[f], alignments[o], second.window))
+    scores = np.array([score for score, _, _ in aligned])
+    order = np.argsort(-scores, kind="stable")
+    _, rotations, shifts = aligned[order[0]]
+    gap = float(scores[order[0]] - scores[order[1]]) if len(order) > 1 else 0.0
     return Merged(replace(second_poses, rotations=rotations, shifts=shifts), gap)
 
 
-def _laid(
+def _aligned(
     frames: FrameSet,
     reference: Reference,
     poses: HalfPoses,
     sample: NDArray[np.int64],
     flip: NDArray[np.float64],
-    way: NDArray[np.float64],
+    alignment: NDArray[np.float64],
     window: int,
 ) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
-    """Mean gain of the frames `sample`, and all poses, when one way is followed and then laid as well as it goes."""
+    """Mean log-likelihood ratio of the frames `sample`, and all poses, after one alignment and its refinement."""
     every = np.arange(len(sample))
-    rotations, shifts = flip @ poses.rotations @ way, poses.shifts
+    rotations, shifts = flip @ poses.rotations @ alignment, poses.shifts
     for _ in range(ROUNDS):
         start = rotations[sample]
         found = look_up(frames, reference, start, every, np.zeros((len(sample), 2)), window)[2]
         fitted = polish(frames, reference, start, found, POLISH)
         r, t = fitted.rotations, fitted.shifts
-        turn = robust_mean(np.einsum("nji,njk->nik", start, r))
+        rotation = robust_mean(np.einsum("nji,njk->nik", start, r))
         moved = particle_translation(r, t - shifts[sample])
-        rotations = rotations @ turn
+        rotations = rotations @ rotation
         shifts = shifts + (rotations @ moved)[:, :2]
     overlap, power = exact_fit(frames, reference, rotations[sample], every, shifts[sample])
-    return float(likelihood(overlap, power, every, frames.gain).mean()), rotations, shifts
+    return float(likelihood(overlap, power, every, frames.frame_weight).mean()), rotations, shifts
 
 
 def robust_mean(rotations: NDArray[np.float64]) -> NDArray[np.float64]:
     """Mean of rotations near the identity without the farthest quarter."""
     vectors = Rotation.from_matrix(rotations).as_rotvec()
     distance = np.linalg.norm(vectors - np.median(vectors, axis=0), axis=1)
-    return Rotation.from_rotvec(vectors[distance <= np.quantile(distance, 0.75)].mean(axis=0)).as_matrix()
+    return np.asarray(Rotation.from_rotvec(vectors[distance <= np.quantile(distance, 0.75)].mean(axis=0)).as_matrix())

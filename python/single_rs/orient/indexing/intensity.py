@@ -1,12 +1,13 @@
 """Poses modulo the particle's own symmetry with no lattice given: the frames' power spectra make up an intensity.
 
 The power spectrum of a frame is a central section of the particle's three-dimensional intensity. The intensity grows
-from a *nucleus*: the section of a few frames in a row whose spots stand out most. Expand, maximise and compress
+from *starting frames*: the section of a few frames in a row whose spots stand out most. Expand, maximise and compress
 (``rust/orient/emc.rs``; Loh and Elser 2009, doi:10.1103/PhysRevE.80.026705) lets the other frames find their places in
 it and extend it. Nothing is assumed of it, so that twins, icosahedra and grains come out as they are. From random
-orientations, as EMC usually begins, several nuclei grow at once, and below 5 e/px frames agree on their noise instead
-(docs/notebook.md). A frame meets the intensity of the other folds only. What comes out has the form of `quotient`:
-candidates of every frame, whose mates are the turns that lay the intensity on itself.
+orientations, as EMC usually begins, several intensities grow at once, and below 5 e/px frames agree on their noise
+instead (docs/notebook.md). A frame meets the intensity of the other folds only. The result has the form of
+`indexing.lattice`: orientation candidates of every frame, whose mates follow from the rotations that map the intensity
+onto itself.
 """
 
 from __future__ import annotations
@@ -23,26 +24,26 @@ from single_rs.frames.packed import FOLDS
 from single_rs.frames.volume import PAD
 from single_rs.orient.config import OrientConfig
 from single_rs.orient.indexing.lattice import Index, PowerRings, continuity, scrambled
-from single_rs.orient.indexing.patterson import FoundLattice, lattice_of, lattice_turns
+from single_rs.orient.indexing.patterson import FoundLattice, lattice_of, lattice_symmetries
 from single_rs.orient.indexing.rotation_search import approximate_symmetries, correlations
 from single_rs.orient.indexing.template import LatticeTemplate, beam_directions
-from single_rs.records import CleanStack
+from single_rs.records import CleanStack, StartDiagnostics
 
 __all__ = ["index_by_intensity"]
 
 PERIODS = (2.9, 0.92)  # Å: longer ones than those of the index are shape and liquid, not order
-NUCLEI = 8  # tried at most
-NUCLEUS = 3  # frames of one, all taken to be in one orientation: of fast particles the slowest moments are chosen
-APART = 20  # frames between nuclei
+STARTS = 8  # tried at most
+START_FRAMES = 3  # frames of one, all taken to be in one orientation: of fast particles the slowest moments are chosen
+APART = 20  # frames between starts
 SPOT_WIDTH = 1.5  # samples of a ring
 GROWTH = (*[2.5] * 9, *[3.0] * 3)  # log-likelihood per spread of the score, in each round; at 1.5 noise wins in time
-FOUND = 0.4  # continuity from which no other nucleus is tried
-PROMISING = 0.1  # and from which poses are worth finding: wrong ones have 0.0 to 0.1, up to 0.3 at 2° a frame
+FOUND = 0.4  # continuity from which no other start is tried
+PROMISING = 0.1  # and from which poses are searched: wrong ones have 0.0 to 0.1, up to 0.3 at 2° a frame
 WHOLE = 1000  # frames of a half, at most, that an intensity is made of
 DIRECTION_STEP = 6.0  # deg, of the directions while the intensity is found: a spot is 5° wide
-SAME_TURN = np.radians(9.0)  # turns nearer than this are one
-MOST_TURNS = 60  # of an icosahedron
-ALIKE = 0.5  # correlation of the least alike turn of a group, of that of the turn it was made from
+SAME_ROTATION = np.radians(9.0)  # rotations nearer than this are one
+MOST_SYMMETRIES = 60  # of an icosahedron
+ALIKE = 0.5  # correlation of the worst operation of a group, as a share of that of the best
 ALL_DIRECTIONS_STEP = 5.0  # deg, least step of the index where no symmetry spares directions
 
 
@@ -52,7 +53,7 @@ def index_by_intensity(
     fold: NDArray[np.int64],
     template: LatticeTemplate,
     config: OrientConfig,
-) -> tuple[Index, dict[str, float]]:
+) -> tuple[Index, StartDiagnostics]:
     """Index the frames `select` (n,), of folds `fold` (n,), against their own intensity.
 
     Parameters
@@ -67,16 +68,16 @@ def index_by_intensity(
     Returns
     -------
     index
-        Candidates of the frames `select`, as `quotient.index_frames` gives them.
-    numbers
-        How the intensity was found.
+        Candidates of the frames `select`, as `lattice.index_frames` gives them.
+    start
+        How the intensity was found, and how far the frames' scores in it stand out.
     """
     rings = PowerRings.measure(clean, select, PERIODS)
     frames = _Frames.of(rings, fold, rings.size * clean.pixel_size)
-    found, tried = _from_nuclei(frames)
-    if found.basis is not None and len(turns := lattice_turns(found.basis)) > len(found.group):
-        # A slab grows first: frames settle in those of their mates that lie there. The other mates complete it.
-        found = frames.judged(frames.grown(frames.merged(found.rotations, turns)), turns)
+    found, tried = _from_starting_frames(frames)
+    if found.basis is not None and len(symmetries := lattice_symmetries(found.basis)) > len(found.group):
+        # A slab grows first: frames take those of their mates that lie in it. The other mates complete it.
+        found = frames.judged(frames.grown(frames.merged(found.rotations, symmetries)), symmetries)
     group = found.group
     step = config.direction_step if len(group) > 1 else max(config.direction_step, ALL_DIRECTIONS_STEP)
     directions = beam_directions(group, step).astype(np.float32)
@@ -84,21 +85,24 @@ def index_by_intensity(
     sample = rings.sample()
     null = frames.index(found.held_out, scrambled(rings.spectra[sample]), fold[sample], directions, 1)[1][:, 0]
     own = replace(template, group=group) if found.basis is None else FoundLattice.of(template, found.basis, group)
-    numbers = {
-        "starts": float(tried),
-        "start_continuity": found.continuity,
-        "turns": float(len(group)),
-        "lattice_found": float(found.basis is not None),
-    }
-    return Index(own, rotations, scores, null), numbers
+    index = Index(own, rotations, scores, null)
+    start = replace(
+        index.significance(),
+        trials=float(tried),
+        intensity_continuity=found.continuity,
+        symmetry_rotations=float(len(group)),
+        lattice_found=float(found.basis is not None),
+    )
+    return index, start
 
 
 @dataclass(frozen=True)
 class _Intensity:
-    """An intensity and what it says of itself.
+    """An intensity and its figures of merit.
 
-    held_out (fold, z, y, x), each of the other folds; rotations (n, 3, 3) of the frames in it; group (g, 3, 3) of turns
-    that lay it on itself; basis (3, 3) of its lattice, if it has one; continuity of neighbouring frames in it.
+    held_out (fold, z, y, x), each of the other folds; rotations (n, 3, 3) of the frames in it; group (g, 3, 3) of
+    rotations that map it onto itself; basis (3, 3) of its lattice, if it has one; continuity of neighbouring frames in
+    it.
     """
 
     held_out: NDArray[np.float32]
@@ -114,7 +118,7 @@ class _Intensity:
 
     @property
     def merit(self) -> tuple[bool, float]:
-        """What the better of two has more of."""
+        """Larger for the better of two."""
         return self.basis is not None, self.continuity
 
 
@@ -158,7 +162,7 @@ class _Frames:
     def merged(self, rotations: NDArray[np.float64], group: NDArray[np.float64]) -> NDArray[np.float32]:
         """Held-out intensities (fold, z, y, x) of the frames in rotations (n, 3, 3) and all mates of these."""
         placed = rotations[self.some]
-        total = sum(self.merge.merge((placed @ turn).astype(np.float32)) for turn in group)
+        total = sum(self.merge.merge((placed @ operation).astype(np.float32)) for operation in group)
         return np.asarray(total / len(group), np.float32)
 
     def index(
@@ -170,6 +174,7 @@ class _Frames:
         count: int,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Rotations (n, count, 3, 3) and scores (n, count) of spectra of folds (n,), in what the other folds make."""
+        count = min(count, 2 * len(directions))  # the kernel finds two states along each direction
         rotations = np.empty((len(fold), count, 3, 3))
         scores = np.empty((len(fold), count))
         for number in range(FOLDS):
@@ -185,54 +190,54 @@ class _Frames:
         return rotations, scores
 
     def judged(self, held_out: NDArray[np.float32], group: NDArray[np.float64] | None = None) -> _Intensity:
-        """What intensities say of themselves; their own turns are found unless `group` is given."""
+        """Intensities with their figures of merit; their symmetries are found unless `group` is given."""
         group = _symmetries(held_out.mean(axis=0), self.rings) if group is None else group
         rotations = self.index(held_out, self.rings.spectra, self.fold, self.directions, 1)[0]
         basis = lattice_of(self.merged(rotations[:, 0], group).mean(axis=0), self.box)
         return _Intensity(held_out, rotations[:, 0], group, basis, continuity(rotations[:, 0], group))
 
 
-def _from_nuclei(frames: _Frames) -> tuple[_Intensity, int]:
-    """The best intensity that grows from a nucleus, and how many were tried.
+def _from_starting_frames(frames: _Frames) -> tuple[_Intensity, int]:
+    """The best intensity that grows from starting frames, and how many starts were tried.
 
-    Time is used nowhere while one grows, so that it can tell the right one.
+    Order in time is not used while one grows, so that continuity is an independent test of the result.
     """
     best: _Intensity | None = None
     tried = 0
-    for nucleus in _nuclei(frames.rings):
-        new = frames.judged(frames.grown(frames.section(nucleus)))
+    for spectra in _starting_frames(frames.rings):
+        new = frames.judged(frames.grown(frames.section(spectra)))
         tried += 1
         best = new if best is None else max(best, new, key=lambda one: one.merit)
         if best.found:
             return best, tried
-    assert best is not None  # there is a nucleus in any movie
+    assert best is not None  # any movie has starting frames
     # At one electron per pixel an intensity may be on its way still.
     more = frames.judged(frames.grown(best.held_out))
     return max(best, more, key=lambda one: one.merit), tried
 
 
-def _nuclei(rings: PowerRings) -> list[NDArray[np.float32]]:
+def _starting_frames(rings: PowerRings) -> list[NDArray[np.float32]]:
     """Spectra (m, ring, angle) of the runs of frames whose spots stand highest in their mean, best first."""
     y = gaussian_filter1d(rings.spectra, SPOT_WIDTH, axis=2, mode="wrap")
-    length = min(NUCLEUS, len(y))
+    length = min(START_FRAMES, len(y))
     mean = sum(y[i : len(y) - length + 1 + i] for i in range(length)) / length
     strength = np.einsum("nka,k->n", mean**2, np.asarray(rings.radii))
     chosen: list[int] = []
     for i in np.argsort(-strength, kind="stable"):
-        if len(chosen) < NUCLEI and all(abs(i - j) >= APART for j in chosen):
+        if len(chosen) < STARTS and all(abs(i - j) >= APART for j in chosen):
             chosen.append(int(i))
     return [np.ascontiguousarray(rings.spectra[i : i + length]) for i in chosen]
 
 
 def _symmetries(intensity: NDArray[np.float32], rings: PowerRings) -> NDArray[np.float64]:
-    """Turns (m, 3, 3) of the largest group that lays the intensity on itself; the identity comes first."""
+    """Rotations (m, 3, 3) of the largest group that maps the intensity onto itself; the identity comes first."""
     reach = intensity.shape[0] // 2
     half = np.maximum(intensity[:, :, reach:], 0).astype(np.complex64)
     shells = tuple(round(radius * rings.size / PAD) for radius in (rings.radii[0], rings.radii[-1]))
-    turns = approximate_symmetries(half, *shells)
-    best = turns[:1]
-    for count in range(2, len(turns) + 1):
-        group = _closed(turns[:count])
+    symmetries = approximate_symmetries(half, *shells)
+    best = symmetries[:1]
+    for count in range(2, len(symmetries) + 1):
+        group = _closed(symmetries[:count])
         if group is None or len(group) <= len(best):
             continue
         alike = correlations(half, group, *shells)[1:]
@@ -241,15 +246,15 @@ def _symmetries(intensity: NDArray[np.float32], rings: PowerRings) -> NDArray[np
     return best
 
 
-def _closed(turns: NDArray[np.float64]) -> NDArray[np.float64] | None:
-    """All products of `turns` (m, 3, 3), the identity first; None where they are more than any solid has."""
-    least = 1 + 2 * np.cos(SAME_TURN)
+def _closed(symmetries: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """All products of `symmetries` (m, 3, 3), the identity first; None where they are more than any solid has."""
+    least = 1 + 2 * np.cos(SAME_ROTATION)
     while True:
-        products = np.einsum("aij,bjk->abik", turns, turns).reshape(-1, 3, 3)
-        far = products[(products.reshape(-1, 9) @ turns.reshape(-1, 9).T).max(axis=1) < least]
+        products = np.einsum("aij,bjk->abik", symmetries, symmetries).reshape(-1, 3, 3)
+        far = products[(products.reshape(-1, 9) @ symmetries.reshape(-1, 9).T).max(axis=1) < least]
         if not len(far):
-            return turns
-        # One at a time: the next may be the same turn again.
-        turns = np.concatenate([turns, far[:1]])
-        if len(turns) > MOST_TURNS:
+            return symmetries
+        # One at a time: the next may be the same rotation again.
+        symmetries = np.concatenate([symmetries, far[:1]])
+        if len(symmetries) > MOST_SYMMETRIES:
             return None

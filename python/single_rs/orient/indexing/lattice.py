@@ -1,7 +1,7 @@
 """Poses modulo the lattice's mates: index every frame, pool over time, refine against a ball of lattice.
 
 A power spectrum of a frame fixes its rotation up to 2·|group| mates {f · R · o}: o in the Laue class of the
-lattice, f the identity or half a turn about the beam (Friedel's law). Here the quotient is found:
+lattice, f the identity or half a turn about the beam (Friedel's law). Orientations modulo these mates are found:
 
 1. correlate each frame with the ideal crystal (`_core.index_frames`); the lattice constant is the one that fits best;
 2. forward-backward over the candidates of neighbouring frames, block by block, step size learnt on the way;
@@ -17,44 +17,45 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from single_rs import _core
+from single_rs.base.rotations import BEAM_HALF_TURN
 from single_rs.frames.packed import shell_of
 from single_rs.orient.config import OrientConfig
 from single_rs.orient.indexing.template import LatticeTemplate, beam_directions
-from single_rs.orient.indexing.transition import Chain, smooth
-from single_rs.records import CleanStack
+from single_rs.orient.indexing.transition import TransitionModel, smooth
+from single_rs.records import CleanStack, StartDiagnostics
 
 __all__ = [
     "FRIEDEL",
     "Index",
+    "OrientationCandidates",
     "PowerRings",
-    "States",
     "continuity",
     "index_frames",
     "nearest_mates",
     "scrambled",
-    "smooth_states",
+    "smooth_candidates",
     "to_quaternions",
 ]
 
-FRIEDEL = np.stack([np.eye(3), np.diag([-1.0, -1.0, 1.0])])  # identity, half a turn about the beam
+FRIEDEL = np.stack([np.eye(3), BEAM_HALF_TURN])  # identity, half a turn about the beam
 
-# Periods the index looks at, Å: below, spots are weak; above, shape and liquid speak instead of the lattice.
+# Periods the index looks at, Å: below, spots are weak; above, shape and liquid dominate over the lattice.
 INDEX_PERIODS = (3.8, 0.92)
 PADDED = 256  # px the masked frame is padded to: 3 samples across a spot
 SPOT_TO_PARTICLE = 0.85  # the ball that widens the spots, as part of the diameter: real particles are no balls
 SPOT_POWER = 60.0  # power of the strongest reflection over the noise; only its logarithm matters
 SCAN_FRAMES = 160  # frames that the lattice constant is measured on
-CHAIN_ROUNDS = 3  # of learning the chain
+TRANSITION_ROUNDS = 3  # of learning the transition model
 BELIEF = 3.0  # log-likelihood per unit of index score; 2 to 4 give the same poses between 0.4 and 8 e/px
-NULL_KEY = 20201  # of the random turns that make the null
-LEAST_STATE = 1e-3  # posterior below which a candidate is excluded: what is right is above it (docs/notebook.md)
-NEIGHBOUR = np.radians(12.0)  # states nearer than this count as a small step
-SAME_STATE = np.radians(8.0)  # candidates nearer than this are averaged
+NULL_KEY = 20201  # of the random ring rotations that make the null
+LEAST_POSTERIOR = 1e-3  # posterior below which a candidate is excluded: what is right is above it (docs/notebook.md)
+NEIGHBOUR = np.radians(12.0)  # orientations nearer than this count as a small step
+SAME_ORIENTATION = np.radians(8.0)  # candidates nearer than this are averaged
 
 
 @dataclass(frozen=True)
 class Index:
-    """Candidates of single frames: rotations (n, k, 3, 3), scores (n, k) in spreads over all states.
+    """Candidates of single frames: rotations (n, k, 3, 3), scores (n, k) in spreads over all orientations.
 
     null (m,) are the best scores of sample frames whose rings were turned at random against each other: what a frame
     without any lattice would score.
@@ -69,37 +70,39 @@ class Index:
         """Return the index of the frames `select`; the null stays that of all."""
         return replace(self, rotations=self.rotations[select], scores=self.scores[select])
 
-    def significance(self) -> dict[str, float]:
-        """How far the frames' scores stand out of the null, and how far neighbours agree more than strangers."""
+    def significance(self) -> StartDiagnostics:
+        """Lead of the frames' scores over the null, and how much better neighbours agree than distant frames."""
         best = self.scores[:, 0]
         spread = max(float(self.null.std()), 1e-6)
-        return {
-            "index_score": float(best.mean()),
-            "index_null": float(self.null.mean()),
-            "index_sigma": float((best.mean() - self.null.mean()) / spread),
-            "continuity": continuity(self.rotations[:, 0], self.template.group),
-        }
+        return StartDiagnostics(
+            spot_score=float(best.mean()),
+            scrambled_score=float(self.null.mean()),
+            spot_significance=float((best.mean() - self.null.mean()) / spread),
+            continuity=continuity(self.rotations[:, 0], self.template.group),
+        )
 
 
 @dataclass(frozen=True)
-class States:
-    """What index and time leave of the pose of each frame, modulo mates.
+class OrientationCandidates:
+    """Orientation candidates of each frame after indexing and smoothing in time, modulo mates.
 
     likeliest (n, 3, 3), mean of the most probable candidates; frame (c,) ascending, rotations (c, 3, 3) and probability
-    (c,) of all candidates that are not excluded; the chain learnt from them.
+    (c,) of all candidates that are not excluded; the transition model learnt from them.
     """
 
     likeliest: NDArray[np.float64]
     frame: NDArray[np.int64]
     rotations: NDArray[np.float64]
     probability: NDArray[np.float64]
-    chain: Chain
+    transition: TransitionModel
 
-    def take(self, members: NDArray[np.int64]) -> States:
-        """Return the states of the frames `members` (ascending), numbered anew."""
+    def take(self, members: NDArray[np.int64]) -> OrientationCandidates:
+        """Return the candidates of the frames `members` (ascending), numbered anew."""
         keep = np.isin(self.frame, members)
         frame = np.searchsorted(members, self.frame[keep])
-        return States(self.likeliest[members], frame, self.rotations[keep], self.probability[keep], self.chain)
+        return OrientationCandidates(
+            self.likeliest[members], frame, self.rotations[keep], self.probability[keep], self.transition
+        )
 
 
 def to_quaternions(matrices: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -126,7 +129,7 @@ def continuity(rotations: NDArray[np.floating], group: NDArray[np.float64]) -> f
 
 @dataclass(frozen=True)
 class PowerRings:
-    """Power spectra of frames on rings, compressed and free of their ring means (``rust/orient/index.rs``).
+    """Power spectra of frames on rings, compressed and free of their ring means (``rust/orient/polar.rs``).
 
     spectra (n, ring, angle) over half a turn; radii of the rings in cycles per px; size px of the images, so that
     radius · size counts image frequencies.
@@ -160,8 +163,8 @@ class PowerRings:
 def scrambled(spectra: NDArray[np.float32]) -> NDArray[np.float32]:
     """Spectra (n, ring, angle) with their rings turned at random against each other."""
     # A fixed key: the null is part of the measurement, not of the solution.
-    turns = np.random.Generator(np.random.Philox(key=NULL_KEY)).integers(0, spectra.shape[2], spectra.shape[:2])
-    angle = (np.arange(spectra.shape[2]) + turns[..., None]) % spectra.shape[2]
+    steps = np.random.Generator(np.random.Philox(key=NULL_KEY)).integers(0, spectra.shape[2], spectra.shape[:2])
+    angle = (np.arange(spectra.shape[2]) + steps[..., None]) % spectra.shape[2]
     return np.ascontiguousarray(np.take_along_axis(spectra, angle, axis=2))
 
 
@@ -172,7 +175,9 @@ def index_frames(clean: CleanStack, template: LatticeTemplate, config: OrientCon
     farthest = (rings.radii[-1] + 2 / rings.size) / pixel
     directions = beam_directions(template.group, config.direction_step).astype(np.float32)
 
-    def run(crystal: LatticeTemplate, spectra: NDArray[np.float32], count: int) -> tuple[NDArray, NDArray]:
+    def run(
+        crystal: LatticeTemplate, spectra: NDArray[np.float32], count: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         g, power = crystal.reflections(farthest)
         return _core.index_frames(
             spectra,
@@ -181,7 +186,7 @@ def index_frames(clean: CleanStack, template: LatticeTemplate, config: OrientCon
             (SPOT_POWER * power).tolist(),
             SPOT_TO_PARTICLE * clean.diameter / pixel,
             directions,
-            count,
+            min(count, 2 * len(directions)),  # the kernel finds two orientations along each direction
         )
 
     sample = np.ascontiguousarray(rings.spectra[rings.sample()])
@@ -199,19 +204,21 @@ def index_frames(clean: CleanStack, template: LatticeTemplate, config: OrientCon
     return Index(best, rotations.astype(float), scores.astype(float), null.astype(float))
 
 
-def smooth_states(index: Index, block: NDArray[np.int64]) -> States:
-    """Pool the candidates of frames over time; chains do not cross `block` (n,)."""
+def smooth_candidates(index: Index, block: NDArray[np.int64]) -> OrientationCandidates:
+    """Pool the candidates of frames over time; sequences do not cross `block` (n,)."""
     quaternions = to_quaternions(index.rotations)
     emission = (BELIEF * index.scores).astype(np.float32)
     mates = (to_quaternions(FRIEDEL), to_quaternions(index.template.group))
-    chain = Chain(np.radians(4.0), 0.05)
-    for _ in range(CHAIN_ROUNDS):
-        probability, _, chain = smooth(quaternions, emission, mates, block, chain)
-    keep = probability >= LEAST_STATE
+    transition = TransitionModel(np.radians(4.0), 0.05)
+    for _ in range(TRANSITION_ROUNDS):
+        probability, _, transition = smooth(quaternions, emission, mates, block, transition)
+    keep = probability >= LEAST_POSTERIOR
     keep[np.arange(len(keep)), probability.argmax(axis=1)] = True
     frame, place = np.nonzero(keep)
     likeliest = _likeliest(quaternions, probability, index.template.group)
-    return States(likeliest, frame, index.rotations[keep], probability[frame, place].astype(float), chain)
+    return OrientationCandidates(
+        likeliest, frame, index.rotations[keep], probability[frame, place].astype(float), transition
+    )
 
 
 def _product(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -242,12 +249,12 @@ def nearest_mates(
 
 
 def _likeliest(
-    quaternions: NDArray[np.float32], probability: NDArray[np.float64], group: NDArray[np.float64]
+    quaternions: NDArray[np.float32], probability: NDArray[np.float32], group: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Mean (n, 3, 3) of the candidates (n, k, 4) within `SAME_STATE` of the most probable one, all in its mate."""
+    """Mean (n, 3, 3) of the candidates (n, k, 4) within `SAME_ORIENTATION` of the most probable one, in its mate."""
     top = quaternions[np.arange(len(quaternions)), probability.argmax(axis=1)]
     aligned, angle = nearest_mates(quaternions, top, group)
-    weight = np.where(angle < SAME_STATE, probability + 1e-9, 0.0)
+    weight = np.where(angle < SAME_ORIENTATION, probability + 1e-9, 0.0)
     # Within a few degrees the sum of like-signed quaternions is the chordal mean.
     mean = (aligned * weight[..., None]).sum(axis=1)
-    return Rotation.from_quat(np.roll(mean, -1, axis=1)).as_matrix()
+    return np.asarray(Rotation.from_quat(np.roll(mean, -1, axis=1)).as_matrix())

@@ -2,7 +2,7 @@
 
 The transform of an intensity is the Patterson function, whose peaks are the vectors from atom to atom (Patterson 1934,
 doi:10.1103/PhysRev.46.372). Where all of them lie on one lattice, and all its points are there, the particle is a
-crystal with one atom a cell, and its sites and turns are known though no lattice was given. Those of twins and of
+crystal with one atom a cell, and its sites and symmetry are known though no lattice was given. Those of twins and of
 structures with a basis do not; they go on without one.
 """
 
@@ -19,7 +19,7 @@ from scipy.spatial import cKDTree
 from single_rs.atoms.peaks import find_peaks
 from single_rs.orient.indexing.template import LatticeTemplate
 
-__all__ = ["FoundLattice", "lattice_of", "lattice_turns"]
+__all__ = ["FoundLattice", "lattice_of", "lattice_symmetries"]
 
 GRID = 0.35  # Å, of the Patterson function and of the sites: peaks are refined between its points, sites rounded to it
 RADIUS = 7.5  # Å; farther out overlap has taken the height off the peaks
@@ -48,7 +48,7 @@ class FoundLattice(LatticeTemplate):
 
     @classmethod
     def of(cls, template: LatticeTemplate, basis: NDArray[np.float64], group: NDArray[np.float64]) -> FoundLattice:
-        """The atoms of `template` on the lattice of `basis`, with turns `group`."""
+        """The atoms of `template` on the lattice of `basis`, with symmetry `group`."""
         shortest = float(np.linalg.norm(basis, axis=0).min())
         return cls(template.element, template.structure, shortest, group, basis)
 
@@ -81,17 +81,17 @@ def lattice_of(intensity: NDArray[np.float32], box: float) -> NDArray[np.float64
     return _scaled(best[1], intensity, box) if best[1] is not None and best[0] >= EXPLAINED else None
 
 
-def lattice_turns(basis: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Proper rotations (m, 3, 3) that lay a lattice on itself, the identity first, up to `BENT`."""
+def lattice_symmetries(basis: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Proper rotations (m, 3, 3) that map a lattice onto itself, the identity first, up to `BENT`."""
     length = np.linalg.norm(basis, axis=0)
     points = _points(basis, (1 + BENT) * float(length.max()))
     alike = [points[np.abs(np.linalg.norm(points, axis=1) / a - 1) < BENT] for a in length]
     edges = np.stack([np.stack(e, axis=1) for e in product(*alike)])
     u, stretch, vt = np.linalg.svd(edges @ np.linalg.inv(basis))
-    turns = (u @ vt)[(np.abs(stretch - 1) < BENT).all(axis=1)]
-    turns = turns[np.linalg.det(turns) > 0]
-    order = np.argsort(-np.einsum("nii->n", turns), kind="stable")
-    return np.concatenate([np.eye(3)[None], turns[order][1:]])
+    symmetries = (u @ vt)[(np.abs(stretch - 1) < BENT).all(axis=1)]
+    symmetries = symmetries[np.linalg.det(symmetries) > 0]
+    order = np.argsort(-np.einsum("nii->n", symmetries), kind="stable")
+    return np.concatenate([np.eye(3)[None], symmetries[order][1:]])
 
 
 def _fitted(basis: NDArray[np.float64], vectors: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
@@ -134,12 +134,12 @@ def _vectors(intensity: NDArray[np.float32], box: float) -> NDArray[np.float64]:
     vectors = at[:, ::-1] * GRID + x[0]
     length = np.linalg.norm(vectors, axis=1)
     keep = (length > CLOSEST / 2) & (length < RADIUS)
-    return vectors[keep][np.argsort(length[keep], kind="stable")]
+    return np.asarray(vectors[keep][np.argsort(length[keep], kind="stable")])
 
 
-def _points(basis: NDArray[np.float64], radius: float) -> NDArray[np.float64]:
+def _points(basis: NDArray[np.floating], radius: float) -> NDArray[np.float64]:
     """All points (m, 3) of a lattice within `radius`."""
     reach = np.ceil(radius * np.linalg.norm(np.linalg.inv(basis), axis=1)).astype(int)
     whole = np.stack(np.meshgrid(*(np.arange(-m, m + 1) for m in reach), indexing="ij"), -1).reshape(-1, 3)
     points = whole @ basis.T
-    return points[np.linalg.norm(points, axis=1) <= radius]
+    return np.asarray(points[np.linalg.norm(points, axis=1) <= radius])

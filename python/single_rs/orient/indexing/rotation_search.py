@@ -1,12 +1,13 @@
-"""Which rotations lay one Fourier volume on another, without any knowledge of a lattice.
+"""Rotations that align one Fourier volume with another, without a lattice.
 
 The power |F(k)|² does not change when the map is shifted or mirrored through a point, so rotations are found apart from
-both: the strongest points k of one volume, weighed by what they stand above their shell, are looked up in the other,
+both: the strongest points k of one volume, weighted by their height above the mean of their shell, are looked up in the
+other,
 
     C(G) = Σ_k a_B(k) a_A(Gᵀ k),   a = |F| / mean of its shell − 1.
 
 Poses R against volume B become R·G against volume A. A volume against itself gives its own approximate symmetries:
-24 turns for a cubic lattice, whatever shape was cut from it.
+24 rotations for a cubic lattice, whatever shape was cut from it.
 
 SO(3) is covered evenly by a spiral (Alexa, CVPR 2022, doi:10.1109/CVPR52688.2022.00811).
 """
@@ -20,17 +21,17 @@ from scipy.spatial.transform import Rotation
 
 from single_rs.frames.volume import PAD, shell_index
 
-__all__ = ["approximate_symmetries", "correlations", "laying_rotations", "rotation_grid"]
+__all__ = ["approximate_symmetries", "correlations", "rotation_grid", "volume_alignments"]
 
 GRID_STEP = np.radians(7.0)  # distance of the rotations first tried: a spot is ≈ spacing / diameter = 0.1 rad wide
 POINTS = 500  # strongest points compared
 BLUR = 0.3  # of the step, at the last shell: spots so wide reach from one trial to the next
 APART = np.radians(14.0)  # rotations nearer than this are one
 REFINEMENTS = 4  # each halves the step
-ALIKE = 0.35  # correlation from which a turn of a volume is an approximate symmetry (strangers have 0.25)
+ALIKE = 0.35  # correlation from which a rotation is an approximate symmetry (unrelated ones have 0.25)
 ALIKE_SHARE = 0.55  # and from this part of the best one
-MOST_ALIKE = 64  # 60 turns of an icosahedron are the most
-LONGEST_COMPARED = 5.0  # Å, of periods that tell mates; longer ones are the shape's own
+MOST_ALIKE = 64  # an icosahedron has the most, 60
+LONGEST_COMPARED = 5.0  # Å, of periods that distinguish mates; longer ones belong to the shape
 CHUNK = 400  # rotations compared at a time: 200,000 look-ups stay in the cache
 
 
@@ -42,15 +43,15 @@ def rotation_grid(step: float) -> NDArray[np.float64]:
     s = np.arange(count) + 0.5
     r, rest = np.sqrt(s / count), np.sqrt(1 - s / count)
     a, b = 2 * np.pi * s / phi, 2 * np.pi * s / psi
-    return Rotation.from_quat(
-        np.stack([r * np.sin(a), r * np.cos(a), rest * np.sin(b), rest * np.cos(b)], 1)
-    ).as_matrix()
+    return np.asarray(
+        Rotation.from_quat(np.stack([r * np.sin(a), r * np.cos(a), rest * np.sin(b), rest * np.cos(b)], 1)).as_matrix()
+    )
 
 
-def laying_rotations(
+def volume_alignments(
     a: NDArray[np.complex64], b: NDArray[np.complex64], low: int, high: int, count: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Rotations G (m, 3, 3), best first, that lay volume `b` on volume `a`, and their correlations (m,).
+    """Rotations G (m, 3, 3), best first, that align volume `b` with volume `a`, and their correlations (m,).
 
     Parameters
     ----------
@@ -62,7 +63,7 @@ def laying_rotations(
         Most rotations returned; all are at least `APART` from each other.
     """
     height = _above_shell(a)
-    # Between the trials a spot may lie half a step off: the first look is at wider ones.
+    # A spot may lie half a step from the nearest trial, so the first comparison is with wider spots.
     wide = gaussian_filter(height, BLUR * GRID_STEP * high * PAD, truncate=2.0)
     points, weight = _strongest(_above_shell(b), low * PAD, high * PAD)
     trial = rotation_grid(GRID_STEP)
@@ -84,22 +85,24 @@ def laying_rotations(
     return best, _correlation(height, points, weight, best) / norm
 
 
-def correlations(volume: NDArray[np.complex64], turns: NDArray[np.float64], low: int, high: int) -> NDArray[np.float64]:
-    """How well each of `turns` (m, 3, 3) lays a volume on itself, between two image shells; 1 for the identity."""
+def correlations(
+    volume: NDArray[np.complex64], symmetries: NDArray[np.float64], low: int, high: int
+) -> NDArray[np.float64]:
+    """Correlation of a volume with itself under rotations (m, 3, 3), between two image shells; 1 for the identity."""
     height = _above_shell(volume)
     points, weight = _strongest(height, low * PAD, high * PAD)
-    return _correlation(height, points, weight, turns) / (weight**2).sum()
+    return np.asarray(_correlation(height, points, weight, symmetries) / (weight**2).sum())
 
 
 def approximate_symmetries(volume: NDArray[np.complex64], low: int, high: int) -> NDArray[np.float64]:
-    """Turns (m, 3, 3) that lay a volume on itself roughly, between two image shells; the identity comes first.
+    """Rotations (m, 3, 3) that map a volume roughly onto itself, between two image shells; the identity comes first.
 
     24 for a single cubic crystal whatever its shape, those of the grains' common axis for a multiple twin.
     """
-    turns, alike = laying_rotations(volume, volume, low, high, MOST_ALIKE)
-    other = np.einsum("nii->n", turns) < 1 + 2 * np.cos(APART)
+    symmetries, alike = volume_alignments(volume, volume, low, high, MOST_ALIKE)
+    other = np.einsum("nii->n", symmetries) < 1 + 2 * np.cos(APART)
     least = max(ALIKE, ALIKE_SHARE * float(alike[other].max(initial=0.0)))
-    return np.concatenate([np.eye(3)[None], turns[other & (alike > least)]])
+    return np.concatenate([np.eye(3)[None], symmetries[other & (alike > least)]])
 
 
 def _above_shell(volume: NDArray[np.complex64]) -> NDArray[np.float32]:

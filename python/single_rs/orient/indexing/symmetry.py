@@ -1,4 +1,4 @@
-"""Which mate is each frame in? Continuity in time first, then a hidden Markov model over scored candidates."""
+"""Symmetry mate of each frame: continuity in time first, then a hidden Markov model over scored candidates."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from single_rs.orient.indexing.lattice import FRIEDEL, LEAST_STATE, States, to_quaternions
-from single_rs.orient.indexing.transition import Chain, smooth
+from single_rs.orient.indexing.lattice import FRIEDEL, LEAST_POSTERIOR, OrientationCandidates, to_quaternions
+from single_rs.orient.indexing.transition import TransitionModel, smooth
 
-__all__ = ["Candidates", "all_mates", "angle_between", "best_of", "choose", "unfold"]
+__all__ = ["Candidates", "angle_between", "best_of", "choose", "symmetry_mates", "unfold"]
 
 CLEAR = 8.0  # nats between the nearest and the next mate for a step to be unambiguous
 LONGEST_STEP = 4.5  # in units of the step size; a longer one may be a jump
@@ -26,12 +26,12 @@ class Candidates:
     prior: NDArray[np.float64]
 
     @classmethod
-    def mates(cls, states: States, group: NDArray[np.float64]) -> Candidates:
-        """All mates of all states."""
-        mates = all_mates(states.rotations[:, None], group)
+    def mates(cls, indexed: OrientationCandidates, group: NDArray[np.float64]) -> Candidates:
+        """All symmetry mates of the indexed orientations."""
+        mates = symmetry_mates(indexed.rotations[:, None], group)
         count = mates.shape[1]
-        prior = np.log(np.maximum(states.probability, LEAST_STATE))
-        return cls(np.repeat(states.frame, count), mates.reshape(-1, 3, 3), np.repeat(prior, count))
+        prior = np.log(np.maximum(indexed.probability, LEAST_POSTERIOR))
+        return cls(np.repeat(indexed.frame, count), mates.reshape(-1, 3, 3), np.repeat(prior, count))
 
     def of_frames(self, chosen: NDArray[np.bool_]) -> Candidates:
         """Return the candidates of the frames `chosen` (n,)."""
@@ -59,10 +59,10 @@ def best_of(
     return order[np.where(there, index, start[:, None])], there
 
 
-def all_mates(rotations: NDArray[np.float64], group: NDArray[np.float64]) -> NDArray[np.float64]:
-    """All mates of rotations (n, q, 3, 3): (n, q · 2 · |group|, 3, 3)."""
+def symmetry_mates(rotations: NDArray[np.float64], group: NDArray[np.float64]) -> NDArray[np.float64]:
+    """All symmetry mates of rotations (n, q, 3, 3): (n, q · 2 · |group|, 3, 3)."""
     n = len(rotations)
-    return np.einsum("fij,nqjk,okl->nqfoil", FRIEDEL, rotations, group, optimize=True).reshape(n, -1, 3, 3)
+    return np.asarray(np.einsum("fij,nqjk,okl->nqfoil", FRIEDEL, rotations, group, optimize=True).reshape(n, -1, 3, 3))
 
 
 def angle_between(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -78,7 +78,7 @@ def unfold(
     Returns the unfolded rotations and the number (n,) of the unambiguous segment of each. A segment ends where the
     two nearest mates are about as far, near ⟨001⟩ and ⟨110⟩ zone axes, where Friedel branches meet, or at a jump.
     """
-    mates = all_mates(rotations[:, None], group)
+    mates = symmetry_mates(rotations[:, None], group)
     out, segment = rotations.copy(), np.zeros(len(rotations), np.int64)
     for t in range(1, len(rotations)):
         trace = (mates[t] * out[t - 1]).sum(axis=(1, 2))
@@ -96,9 +96,9 @@ def choose(
     emission: NDArray[np.float64],
     there: NDArray[np.bool_],
     block: NDArray[np.int64],
-    chain: Chain,
-) -> tuple[NDArray[np.int64], NDArray[np.float64], Chain]:
-    """Candidate (n,) of each frame on the most probable path, its posterior (n,), and the chain learnt from all steps.
+    transition: TransitionModel,
+) -> tuple[NDArray[np.int64], NDArray[np.float64], TransitionModel]:
+    """Candidate (n,) of each frame on the most probable path, its posterior (n,), and the learnt transition model.
 
     `candidates` (n, c, 3, 3) are full rotations, `emission` (n, c) tempered log-likelihoods, `there` (n, c) tells
     whether the place holds a candidate.
@@ -106,5 +106,5 @@ def choose(
     top = np.where(there, emission, -np.inf).max(axis=1, keepdims=True)
     emission = np.where(there, emission - top, IMPOSSIBLE)
     alone = np.array([[1, 0, 0, 0]], np.float32)
-    posterior, path, learnt = smooth(to_quaternions(candidates), emission, (alone, alone), block, chain)
+    posterior, path, learnt = smooth(to_quaternions(candidates), emission, (alone, alone), block, transition)
     return path, np.take_along_axis(posterior, path[:, None], axis=1)[:, 0].astype(float), learnt

@@ -70,7 +70,10 @@ class LatticeTemplate:
     def amplitude(self, k: NDArray[np.floating]) -> NDArray[np.float64]:
         """Amplitude of one atom at frequencies `k` (1/Å), 1 at k = 0."""
         f = scattering_factor(self.element, np.asarray(k, dtype=float))
-        return f / scattering_factor(self.element, np.zeros(1))[0] * np.exp(-DEBYE_WALLER * np.square(k) / 4)
+        amplitude: NDArray[np.float64] = (
+            f / scattering_factor(self.element, np.zeros(1))[0] * np.exp(-DEBYE_WALLER * np.square(k) / 4)
+        )
+        return amplitude
 
     def reflections(self, max_frequency: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Reciprocal lattice points (m, 3) in 1/Å up to `max_frequency`, and their power, 1 for the strongest."""
@@ -94,7 +97,7 @@ class LatticeTemplate:
         cells = np.stack(np.meshgrid(*(np.arange(-m, m + 1) for m in reach), indexing="ij"), -1).reshape(-1, 3)
         points = ((cells[:, None] + proto.motif) @ cell).reshape(-1, 3)
         points = points[np.linalg.norm(points, axis=1) <= radius]
-        return np.rint(points / self.grid_step).astype(np.int64)
+        return np.asarray(np.rint(points / self.grid_step).astype(np.int64))
 
 
 def lattice_template(
@@ -135,4 +138,4 @@ def beam_directions(group: NDArray[np.float64], step: float) -> NDArray[np.float
     d = np.stack([np.cos(azimuth) * np.sin(polar), np.sin(azimuth) * np.sin(polar), np.cos(polar)], axis=1)
     pole = np.array([0.46, 0.27, 0.84])  # generic: on no symmetry element of any group here
     orbit = np.einsum("gij,nj->ngi", group, d) @ pole
-    return d[d @ pole >= orbit.max(axis=1) - 1e-9]
+    return np.asarray(d[d @ pole >= orbit.max(axis=1) - 1e-9])

@@ -54,7 +54,7 @@ class SiteModel:
     def centre(self) -> NDArray[np.float64]:
         """Centre of mass (3,), Å."""
         w = np.maximum(self.weight, 0)
-        return (w[:, None] * self.positions).sum(axis=0) / w.sum()
+        return np.asarray((w[:, None] * self.positions).sum(axis=0) / w.sum())
 
     def volume(self, amplitude: NDArray[np.float64], reach: int, box: float) -> NDArray[np.complex64]:
         """Fourier volume (2K+1, 2K+1, K+1), K = `reach`, of a `box` Å wide; `amplitude` per grid shell."""

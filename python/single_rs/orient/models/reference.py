@@ -2,7 +2,7 @@
 
 The overlap b of a frame with a candidate is looked up atom by atom (``rust/orient/lookup.rs``), at the candidate's best
 shift. The power a of the candidate's slice is read from a table over half the sphere that is made once per model
-(``rust/orient/power.rs``). A frame is then explained by the candidate with the largest gain of log-likelihood
+(``rust/orient/power.rs``). A frame is then explained by the candidate with the largest log-likelihood ratio
 2 s b − s² a, with one scale s for all frames.
 """
 
@@ -20,7 +20,7 @@ from single_rs.orient.indexing.symmetry import best_of
 
 __all__ = ["Polished", "Reference", "exact_fit", "likelihood", "look_up", "polish"]
 
-LONGEST_TURN = np.radians(4.0)  # by which a polish may move a pose
+LARGEST_ROTATION = np.radians(4.0)  # by which a polish may move a pose
 LONGEST_SHIFT = 0.5  # the same, of the shortest period
 BALL = float(np.sqrt(5 / 3))  # radius of a ball over the root mean square radius of what is in it
 LEAST_HEIGHT = 0.15  # of the highest atom: half the sites of a first model weigh less, all of them noise
@@ -141,16 +141,19 @@ def polish(
     posed = frames.posed(rotations, shifts, frame)
     farthest = LONGEST_SHIFT * frames.size / frames.plane.max_shell
     r, t, overlap, power, error = _core.polish_poses_to_atoms(
-        posed, reference.model(), iterations, LONGEST_TURN, farthest
+        posed, reference.model(), iterations, LARGEST_ROTATION, farthest
     )
     angles = error[:, :3].astype(float)
     return Polished(r.astype(float), t.astype(float), overlap, power, np.sqrt((angles**2).mean(axis=1)))
 
 
 def likelihood(
-    overlap: NDArray[np.floating], power: NDArray[np.floating], frame: NDArray[np.int64], gain: NDArray[np.float32]
+    overlap: NDArray[np.floating],
+    power: NDArray[np.floating],
+    frame: NDArray[np.int64],
+    frame_weight: NDArray[np.float32],
 ) -> NDArray[np.float64]:
     """2 s b − s² a (c,) with one scale s for all frames: the one that the best candidate of each asks for."""
     best = np.unique(best_of(frame, 2.0 * overlap - power, 1)[0])
     s = max(float(overlap[best].sum() / power[best].sum()), 1e-6)
-    return (2 * s * overlap - s * s * power) * gain[frame]
+    return (2 * s * overlap - s * s * power) * frame_weight[frame]

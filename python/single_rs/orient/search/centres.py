@@ -17,7 +17,7 @@ from single_rs.orient.search.solver import CONFIDENT, HalfSolver
 
 __all__ = ["centre", "particle_translation", "widen"]
 
-FEWEST = 10  # frames in a clear pose that tell where the particle's centre is
+FEWEST = 10  # frames in a clear pose that the particle's centre is measured on
 OFF_CENTRE = 0.1  # Å
 FILLED = 0.4  # of the window: errors of centres that scatter by more do not fit in; what fills it evenly has 0.58
 SURE = 5.0  # standard errors
@@ -30,7 +30,7 @@ def centre(half: HalfSolver, folds: list[Fold]) -> bool:
     The first model's origin is where its own frames put it; shifts (R d)_xy of a particle that is d off its centre
     would use up the window of shifts in some views.
     """
-    poses = gathered(folds, {})
+    poses = gathered(folds)
     clear = poses.confidence > CONFIDENT
     if clear.sum() < FEWEST:
         return False
@@ -50,7 +50,7 @@ def widen(half: HalfSolver, folds: list[Fold]) -> bool:
     that a twin's centre may be off by more than an atom for as long as it keeps its orientation. What persists from
     frame to frame is the centre's error; wrong poses have any shift, another one in each frame.
     """
-    poses = gathered(folds, {})
+    poses = gathered(folds)
     clear = np.flatnonzero(poses.confidence > CONFIDENT)
     if len(clear) < FEWEST:
         return False

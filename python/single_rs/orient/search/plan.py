@@ -3,7 +3,7 @@
 At one electron per pixel the right pose of a 2.5 nm particle still leads by some twenty nats; what fails is not the
 evidence but a search that never tried it (docs/notebook.md). So every candidate that the index does not exclude is
 tried in all its mates, which look-ups make cheap, and the best of each frame climb to their local tops before they are
-compared: a refined pose beats any rival that is not (``rust/orient/search.rs``).
+compared: a refined pose beats any that is not (``rust/orient/search.rs``).
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class SearchPlan:
     ----------
     window
         Shifts to each side of a frame's centre, in quarter waves.
-    temper
-        Share of a log-likelihood to believe, against the candidates' prior.
+    inverse_temperature
+        Factor on the log-likelihoods against the candidates' prior, 0 to 1.
     climbers
         Candidates of each frame that climb, or one in fifteen where that is more.
     finalists
@@ -42,7 +42,7 @@ class SearchPlan:
     """
 
     window: int
-    temper: float
+    inverse_temperature: float
     climbers: int = 40
     finalists: int = 12
     climb: tuple[int, int] = (2, 4)
@@ -62,5 +62,5 @@ def search(frames: FrameSet, reference: Reference, candidates: Candidates, plan:
     """Finalists of all frames among `candidates` and what climbs out of them."""
     posed = frames.posed(candidates.rotations, frame_of=candidates.frame)
     prior = candidates.prior.astype(np.float32)
-    rotations, shifts, there = _core.search_poses(posed, reference, frames.gain, prior, plan)
+    rotations, shifts, there = _core.search_poses(posed, reference, frames.frame_weight, prior, plan)
     return Finalists(rotations.astype(float), shifts.astype(float), there)

@@ -1,15 +1,15 @@
-"""One round of one fold: search its frames against a model, compare what was found, let time decide.
+"""One round of one fold: search its frames against a model, compare what was found, choose by the transition model.
 
 Candidates are looked up and climb (`search`); the finalists that may still win are polished before they are compared,
-for a pose half a degree off loses a tenth of what it gains, more than mates differ by. The most probable path in time
-chooses (`mates.choose`).
+for a pose half a degree off loses a tenth of its log-likelihood ratio, more than symmetry mates differ by. The most
+probable path in time chooses (`symmetry.choose`).
 
 A pose is in doubt, and its frame is searched all over in the next round, where the posterior is low, where it is a jump
 away from both its neighbours, or where the frame's own scale of the model lies far below that of all frames: a pose
 some degrees off explains less than there is to explain, however well it fits in time. Round its pose and those before
 and after neighbours are tried too, since near a zone axis, or at one electron per pixel, the index may miss the right
-state altogether. Zone axes, where atoms in a row scatter more than once, lack something in any pose: what was searched
-in vain is left alone in the next round.
+orientation altogether. Zone axes, where atoms in a row scatter more than once, are explained too weakly in any pose: a
+frame whose search did not move it is not searched in the next round.
 """
 
 from __future__ import annotations
@@ -22,31 +22,43 @@ from scipy.spatial.transform import Rotation
 
 from single_rs.base.robust import robust_sigma
 from single_rs.frames.packed import FrameSet
-from single_rs.orient.indexing.lattice import States
-from single_rs.orient.indexing.symmetry import Candidates, all_mates, angle_between, choose
-from single_rs.orient.indexing.transition import Chain
+from single_rs.orient.indexing.lattice import OrientationCandidates
+from single_rs.orient.indexing.symmetry import Candidates, angle_between, choose, symmetry_mates
+from single_rs.orient.indexing.transition import TransitionModel
 from single_rs.orient.models.reference import Reference, exact_fit, likelihood, polish
 from single_rs.orient.search.plan import SearchPlan, search
-from single_rs.orient.search.solver import CONFIDENT, PER_FRAME, HalfPoses, HalfSolver
+from single_rs.orient.search.solver import CONFIDENT, HalfPoses, HalfSolver
 
-__all__ = ["Fold", "candidates_in_doubt", "chain_of", "fold_of", "gathered", "in_doubt", "search_round", "with_own"]
+__all__ = [
+    "Fold",
+    "candidates_in_doubt",
+    "fold_of",
+    "gathered",
+    "in_doubt",
+    "search_round",
+    "transition_of",
+    "with_own",
+]
 
-LEAST_TEMPER = 0.02
-NO_GAIN = 1e-6  # of a bad frame: its pose may be any
-RIVALS = (10.0, 0.05)  # nats, and share of the best one's gain, by which a finalist may lag and still win once polished
-POLISH_RIVALS = 2  # iterations of theirs
+LEAST_INVERSE_TEMPERATURE = 0.02
+NO_WEIGHT = 1e-6  # of a bad frame: its pose may be any
+RUNNER_UPS = (
+    10.0,
+    0.05,
+)  # nats, and share of the best one's ratio, by which a finalist may lag and still win once polished
+POLISH_RUNNER_UPS = 2  # iterations of theirs
 POLISH_CHOSEN = 3  # iterations that a chosen pose is polished before it enters a map
 ALONE = 3.0  # widths of the step by which a pose must miss both its neighbours' to be doubted
-LACKING = 2.0  # standard errors of its scale below all others' from which a pose is doubted
+LARGE_DEFICIT = 2.0  # standard errors of its scale below all others' from which a pose is doubted
 STAYED = np.radians(3.0)  # a search that moves a pose by less left it where it was
 NEAR_REACH = np.radians(12.0)  # how far from its pose and its neighbours' a frame in doubt is tried
 NEAR_STEP = np.radians(2.6)  # grid of those trials; climbing closes the rest
-NEAR_PRIOR = -3.0  # nats of a pose that is there tried, beside the index's states
+NEAR_PRIOR = -3.0  # nats of a pose that is there tried, beside the indexed candidates
 
 
 @dataclass
 class Fold:
-    """Frames of one fold and their poses so far; settled (n,) are those that the last round searched in vain."""
+    """Frames of one fold and their poses so far; unchanged (n,) are those whose last search did not move them."""
 
     number: int
     members: NDArray[np.int64]  # index into the half
@@ -54,15 +66,15 @@ class Fold:
     block: NDArray[np.int64]
     candidates: Candidates
     poses: HalfPoses
-    settled: NDArray[np.bool_]
+    unchanged: NDArray[np.bool_]
 
     def take(self, poses: HalfPoses, searched: NDArray[np.bool_]) -> None:
         """Take poses of a round in which the frames `searched` (n,) were tried all over."""
-        self.settled = searched & (angle_between(self.poses.rotations, poses.rotations) < STAYED)
+        self.unchanged = searched & (angle_between(self.poses.rotations, poses.rotations) < STAYED)
         self.poses = poses
 
 
-def fold_of(half: HalfSolver, states: States, number: int) -> Fold:
+def fold_of(half: HalfSolver, indexed: OrientationCandidates, number: int) -> Fold:
     """Fold `number` of a half, its frames nowhere yet."""
     members = np.flatnonzero(half.fold == number)
     nowhere = HalfPoses(
@@ -72,10 +84,9 @@ def fold_of(half: HalfSolver, states: States, number: int) -> Fold:
         np.zeros(len(members)),
         np.full(len(members), np.pi),
         np.zeros(len(members)),
-        states.chain,
-        {},
+        indexed.transition,
     )
-    candidates = Candidates.mates(states.take(members), half.template.group)
+    candidates = Candidates.mates(indexed.take(members), half.template.group)
     return Fold(
         number,
         members,
@@ -87,17 +98,19 @@ def fold_of(half: HalfSolver, states: States, number: int) -> Fold:
     )
 
 
-def gathered(folds: list[Fold], trail: dict[str, float]) -> HalfPoses:
+def gathered(folds: list[Fold]) -> HalfPoses:
     """Poses of all folds in the order of the half."""
-    order = np.argsort(np.concatenate([f.members for f in folds]))
-    joined = [np.concatenate([getattr(f.poses, name) for f in folds])[order] for name in PER_FRAME]
-    return HalfPoses(*joined, chain_of(folds), trail)
+    return HalfPoses.gathered(
+        [f.poses for f in folds], np.concatenate([f.members for f in folds]), transition_of(folds)
+    )
 
 
-def chain_of(folds: list[Fold]) -> Chain:
-    """Mean of the chains that the folds have learnt."""
-    chains = [f.poses.chain for f in folds]
-    return Chain(float(np.mean([c.step for c in chains])), float(np.mean([c.jump for c in chains])))
+def transition_of(folds: list[Fold]) -> TransitionModel:
+    """Mean of the transition models that the folds have learnt."""
+    models = [f.poses.transition for f in folds]
+    return TransitionModel(
+        float(np.mean([c.step_sigma for c in models])), float(np.mean([c.jump_probability for c in models]))
+    )
 
 
 def with_own(candidates: Candidates, poses: HalfPoses) -> Candidates:
@@ -106,89 +119,97 @@ def with_own(candidates: Candidates, poses: HalfPoses) -> Candidates:
 
 
 def search_round(
-    half: HalfSolver, fold: Fold, reference: Reference, candidates: Candidates, temper: float | None
+    half: HalfSolver, fold: Fold, reference: Reference, candidates: Candidates, inverse_temperature: float | None
 ) -> HalfPoses:
-    """Search all frames of a fold, compare the finalists at their tops, let the chain decide, polish what it chose."""
-    every, gain = np.arange(len(fold.members)), fold.frames.gain
-    finalists = search(fold.frames, reference, candidates, SearchPlan(half.window, temper or 1.0))
+    """Search all frames of a fold, polish and compare finalists, choose by the transition model, polish the choice."""
+    every, frame_weight = np.arange(len(fold.members)), fold.frames.frame_weight
+    finalists = search(fold.frames, reference, candidates, SearchPlan(half.window, inverse_temperature or 1.0))
     there, rotations, shifts = finalists.there, finalists.rotations, finalists.shifts
     frame, place = np.nonzero(there)
     overlap, strength = exact_fit(fold.frames, reference, rotations[there], frame, shifts[there])
-    rival = _may_win(likelihood(overlap, strength, frame, gain), frame)
-    at = (frame[rival], place[rival])
-    tops = polish(fold.frames, reference, rotations[at], shifts[at], POLISH_RIVALS, frame[rival])
-    rotations[at], shifts[at], overlap[rival], strength[rival] = tops.rotations, tops.shifts, tops.overlap, tops.power
+    contender = _may_win(likelihood(overlap, strength, frame, frame_weight), frame)
+    at = (frame[contender], place[contender])
+    tops = polish(fold.frames, reference, rotations[at], shifts[at], POLISH_RUNNER_UPS, frame[contender])
+    rotations[at], shifts[at], overlap[contender], strength[contender] = (
+        tops.rotations,
+        tops.shifts,
+        tops.overlap,
+        tops.power,
+    )
     likely = np.full(there.shape, -np.inf)
     power = np.ones(there.shape)
-    likely[there] = likelihood(overlap, strength, frame, gain)
-    power[there] = strength * gain[frame]
-    if temper is None:
-        best = (every, likely.argmax(axis=1))
-        temper = _temper(likely[best], power[best])
-    path, confidence, chain = choose(rotations, temper * likely, there, fold.block, fold.poses.chain)
+    likely[there] = likelihood(overlap, strength, frame, frame_weight)
+    power[there] = strength * frame_weight[frame]
+    if inverse_temperature is None:
+        at = (every, likely.argmax(axis=1))
+        inverse_temperature = _inverse_temperature(likely[at], power[at])
+    path, confidence, transition = choose(
+        rotations, inverse_temperature * likely, there, fold.block, fold.poses.transition
+    )
     at = (every, path)
     best = polish(fold.frames, reference, rotations[at], shifts[at], POLISH_CHOSEN)
-    gained = likelihood(best.overlap, best.power, every, gain)
-    # The likelihood is believed as far here as between poses: noise alone would promise half the error there is.
-    width = np.minimum(best.error / np.sqrt(temper * np.maximum(gain, NO_GAIN)), np.pi)
-    lack = _lack(best.overlap, best.power, gain)
-    return HalfPoses(best.rotations, best.shifts, gained, confidence, width, lack, chain, {})
+    score = likelihood(best.overlap, best.power, every, frame_weight)
+    # The same inverse temperature as between poses: noise alone would give half the true error.
+    width = np.minimum(best.error / np.sqrt(inverse_temperature * np.maximum(frame_weight, NO_WEIGHT)), np.pi)
+    scale_deficit = _scale_deficit(best.overlap, best.power, frame_weight)
+    return HalfPoses(best.rotations, best.shifts, score, confidence, width, scale_deficit, transition)
 
 
 def _may_win(value: NDArray[np.float64], frame: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Which finalists (c,) of `frame` (c,) are near enough to the best of their frame to win once they are polished."""
     top = np.full(frame[-1] + 1, -np.inf)
     np.maximum.at(top, frame, value)
-    least = top - RIVALS[0] - RIVALS[1] * np.abs(top)
+    least = top - RUNNER_UPS[0] - RUNNER_UPS[1] * np.abs(top)
     return value >= least[frame]
 
 
-def _lack(
-    overlap: NDArray[np.floating], power: NDArray[np.floating], gain: NDArray[np.floating]
+def _scale_deficit(
+    overlap: NDArray[np.floating], power: NDArray[np.floating], frame_weight: NDArray[np.floating]
 ) -> NDArray[np.float64]:
     """Standard errors by which each frame's own scale b/a lies below the common one; 0 for bad frames.
 
     The error is that of the noise, 1 / (s² a), and what the scales of all frames scatter beyond it.
     """
-    used = (gain > 0) & (power > 0)
+    used = (frame_weight > 0) & (power > 0)
     own = np.where(used, overlap / np.where(used, power, 1.0), 0.0)
     common = max(float(np.median(own[used])), 1e-6)
     short = np.where(used, 1 - own / common, 0.0)
-    noise = 1 / np.where(used, common**2 * power * gain, 1.0)
+    noise = 1 / np.where(used, common**2 * power * frame_weight, 1.0)
     model = max(robust_sigma(short[used]) ** 2 - float(np.median(noise[used])), 0.0)
     return np.asarray(np.where(used, short / np.sqrt(noise + model), 0.0), float)
 
 
-def _temper(gain: NDArray[np.float64], power: NDArray[np.float64]) -> float:
-    """Share of a log-likelihood to believe: one over its overdispersion.
+def _inverse_temperature(log_likelihood_ratio: NDArray[np.float64], power: NDArray[np.float64]) -> float:
+    """Inverse temperature of the log-likelihood: one over its overdispersion.
 
-    At the right pose the gain of a frame is s² a on average, with variance 2 s² a from the noise alone. What it varies
-    beyond that is error of the model, which does not average out (McCullagh and Nelder 1989, section 4.5).
+    At the right pose the log-likelihood ratio of a frame is s² a on average, with variance 2 s² a from the noise alone.
+    What it varies beyond that is error of the model, which does not average out (McCullagh and Nelder 1989, section
+    4.5).
     """
     used = power > 0  # bad frames have no weight
-    scale = np.median(gain[used] / power[used])  # s², of frames mostly in their right pose
+    scale = np.median(log_likelihood_ratio[used] / power[used])  # s², of frames mostly in their right pose
     expected = np.maximum(scale * power[used], 1.0)
-    z = (gain[used] - expected) / np.sqrt(2 * expected)
-    return float(np.clip(1 / max(robust_sigma(z), 1e-3) ** 2, LEAST_TEMPER, 1.0))
+    z = (log_likelihood_ratio[used] - expected) / np.sqrt(2 * expected)
+    return float(np.clip(1 / max(robust_sigma(z), 1e-3) ** 2, LEAST_INVERSE_TEMPERATURE, 1.0))
 
 
 def in_doubt(fold: Fold) -> NDArray[np.bool_]:
-    """Frames (n,) to search all over: those without a clear place, and those that lack something, but not in vain."""
-    return _unplaced(fold) | ((fold.poses.lack > LACKING) & ~fold.settled)
+    """Frames (n,) to search all over: without a clear pose, or with a scale deficit that has not been searched yet."""
+    return _unplaced(fold) | ((fold.poses.scale_deficit > LARGE_DEFICIT) & ~fold.unchanged)
 
 
-def candidates_in_doubt(fold: Fold, doubt: NDArray[np.bool_], turns: NDArray[np.float64]) -> Candidates:
+def candidates_in_doubt(fold: Fold, doubt: NDArray[np.bool_], symmetries: NDArray[np.float64]) -> Candidates:
     """All mates of every pose; of frames in doubt (n,) all candidates and what lies round their own and nearby poses.
 
-    A coherent part of the frames may sit in one wrong mate, without doubt, until the model is good enough to call it.
-    `turns` (m, 3, 3) lay the model roughly on itself: those of the lattice, or of a twin.
+    A coherent part of the frames may sit in one wrong mate, without doubt, until the model is good enough to show it.
+    `symmetries` (m, 3, 3) map the model roughly onto itself: those of the lattice, or of a twin.
     """
     poses = fold.poses
-    mates = all_mates(poses.rotations[:, None], turns)
+    mates = symmetry_mates(poses.rotations[:, None], symmetries)
     every = np.repeat(np.arange(len(doubt)), mates.shape[1])
     out = fold.candidates.of_frames(doubt).joined(mates.reshape(-1, 3, 3), every, 0.0)
     offsets = _ball(NEAR_REACH, NEAR_STEP)
-    # A frame that only lacks something is where its neighbours say, a state of the lattice or two off.
+    # A frame that only has a scale deficit is within a few degrees of where its neighbours place it.
     unplaced = doubt & _unplaced(fold)
     for way, lost in ((-1, unplaced), (0, doubt), (1, unplaced)):
         frame = np.flatnonzero(lost)
@@ -205,7 +226,7 @@ def candidates_in_doubt(fold: Fold, doubt: NDArray[np.bool_], turns: NDArray[np.
 def _unplaced(fold: Fold) -> NDArray[np.bool_]:
     """Frames (n,) of low posterior, or a jump away from the frames on both sides."""
     r = fold.poses.rotations
-    far = angle_between(r[1:], r[:-1]) > ALONE * fold.poses.chain.step
+    far = angle_between(r[1:], r[:-1]) > ALONE * fold.poses.transition.step_sigma
     far |= fold.block[1:] != fold.block[:-1]
     return np.asarray((fold.poses.confidence < CONFIDENT) | (np.append(True, far) & np.append(far, True)))
 

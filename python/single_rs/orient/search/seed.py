@@ -17,11 +17,11 @@ from single_rs import _core
 from single_rs.base.sampling import evenly
 from single_rs.frames.packed import FrameSet
 from single_rs.frames.volume import PAD
-from single_rs.orient.indexing.lattice import States
+from single_rs.orient.indexing.lattice import OrientationCandidates
 from single_rs.orient.models.ball import ball_model
 from single_rs.orient.models.occupancy import SiteModel, solve_occupancy
 from single_rs.orient.models.reference import Reference
-from single_rs.orient.search.segments import best_segment
+from single_rs.orient.search.segments import Seed, best_segment
 from single_rs.orient.search.solver import SITE_MARGIN, HalfSolver
 
 __all__ = ["site_seed"]
@@ -30,9 +30,10 @@ SEED_ROUNDS = 3
 VOTERS = 48  # frames of a segment that vote on the lattice's origin
 
 
-def site_seed(half: HalfSolver, states: States, trail: dict[str, float]) -> Reference:
+def site_seed(half: HalfSolver, indexed: OrientationCandidates) -> Seed[Reference]:
     """Reference of the segment whose sites explain its own frames best."""
-    return half.site_reference(best_segment(half, states, partial(_segment_model, half), trail))
+    sites = best_segment(half, indexed, partial(_segment_model, half))
+    return Seed(half.site_reference(sites.model), sites.frames, sites.log_likelihood_ratio)
 
 
 def _segment_model(half: HalfSolver, frames: FrameSet, rotations: NDArray[np.float64]) -> tuple[SiteModel, float]:
@@ -45,25 +46,25 @@ def _segment_model(half: HalfSolver, frames: FrameSet, rotations: NDArray[np.flo
     sites = half.template.sites(half.diameter / 2 + SITE_MARGIN + float(np.linalg.norm(origin)))
     model = SiteModel(sites, half.template.grid_step, origin, np.ones(len(sites)))
     start = 0.0
-    gain = 0.0
+    log_likelihood_ratio = 0.0
     for number in range(SEED_ROUNDS):
-        _, shifts = half.score(frames, [volume], of, rotations, every)
-        fitted = half.polish(frames, [volume], of, rotations, shifts, every)
+        _, found = half.score(frames, [volume], of, rotations, every)
+        fitted = half.polish(frames, [volume], of, rotations, found, every)
         rotations, shifts = fitted.rotations, fitted.shifts
-        gain = float(fitted.likelihood.mean())
-        start = gain if number == 0 else start
+        log_likelihood_ratio = float(fitted.likelihood.mean())
+        start = log_likelihood_ratio if number == 0 else start
         sums = half.insert(frames, np.ones(n), rotations, shifts, of, 1)
         model = solve_occupancy(*sums[0], model, half.amplitude, frames.box)
         model = replace(model, origin=model.origin - model.centre())
         volume = model.volume(half.amplitude, half.reach, frames.box)
-    return model, gain - start
+    return model, log_likelihood_ratio - start
 
 
 def _vote_origin(half: HalfSolver, frames: FrameSet, rotations: NDArray[np.float64]) -> NDArray[np.float64]:
     """Where the lattice's origin lies from the particle's centre, Å: all frames of a segment vote.
 
     For every trial origin x the lattice of frame i must sit at (R_i x)_xy; the overlaps with the ball of lattice are
-    summed over frames. One frame alone cannot tell one lattice row from the next.
+    summed over frames. One frame alone cannot distinguish one lattice row from the next.
     """
     voters = evenly(len(rotations), VOTERS)
     frames, rotations = frames.take(voters), rotations[voters]
@@ -83,4 +84,4 @@ def _vote_origin(half: HalfSolver, frames: FrameSet, rotations: NDArray[np.float
         vote += (plane.T @ z).real.reshape(vote.shape)
     trial = np.stack(np.meshgrid(grid, grid, grid, indexing="ij"), -1)
     vote[np.linalg.norm(trial, axis=-1) > 0.75 * spacing] = -np.inf
-    return trial[np.unravel_index(vote.argmax(), vote.shape)]
+    return np.asarray(trial[np.unravel_index(vote.argmax(), vote.shape)])

@@ -1,12 +1,13 @@
 """What every step on one half set needs: its frames, its folds, and the kernels bound to them.
 
-A frame is scored by the log-likelihood gained over an empty frame, 2 s b − s² a (``rust/orient/score.rs``), with one
+A frame is scored by the log-likelihood ratio to an empty frame, 2 s b − s² a (``rust/orient/score.rs``), with one
 scale s for all frames; volumes are given per fold, so that a frame never meets a volume that it is part of.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from single_rs.frames.packed import FrameSet
 from single_rs.frames.volume import PAD, ball_mask, grid_size, map_from_sums
 from single_rs.orient.config import OrientConfig
 from single_rs.orient.indexing.template import LatticeTemplate
-from single_rs.orient.indexing.transition import Chain
+from single_rs.orient.indexing.transition import TransitionModel
 from single_rs.orient.models.atomic_model import atomic_reference
 from single_rs.orient.models.ball import site_amplitude
 from single_rs.orient.models.occupancy import SiteModel
@@ -27,7 +28,6 @@ from single_rs.records import CleanStack
 __all__ = [
     "CONFIDENT",
     "DOUBTFUL",
-    "PER_FRAME",
     "SITE_MARGIN",
     "Fitted",
     "HalfPoses",
@@ -44,7 +44,7 @@ DOUBTFUL = 0.3  # posterior below which a frame enters no volume: it weighs by i
 UNSAMPLED = 0.1  # added to the sampling density, as a share of its shell's mean
 MAP_EDGE = 2.0  # Å, soft edge of the map's mask
 FINE_GRID = 1.25  # finer than Nyquist, so that peaks are found where they are
-POLISH_REACH = np.radians(4.0)  # farthest a polish may turn a pose
+POLISH_REACH = np.radians(4.0)  # farthest a polish may rotate a pose
 WIDEST_WINDOW = 4.0  # Å to each side of a measured centre
 MOST_STEPS = 15  # to each side, that a look-up takes (rust/orient/window.rs)
 QUARTER_WAVE = 0.25  # spacing of the shift search, of the shortest period
@@ -58,8 +58,7 @@ class HalfPoses:
 
     rotations (n, 3, 3); shifts (n, 2) px from the measured centres; score (n,) nats over an empty frame;
     confidence (n,); width (n,) rad, standard error of the rotation about an axis; lack (n,), standard errors by which
-    the frame's own scale of the model lies below that of all frames; the chain learnt from them; trail: named numbers
-    of each round.
+    the frame's own scale of the model lies below that of all frames; the transition model learnt from them.
     """
 
     rotations: NDArray[np.float64]
@@ -67,20 +66,56 @@ class HalfPoses:
     score: NDArray[np.float64]
     confidence: NDArray[np.float64]
     width: NDArray[np.float64]
-    lack: NDArray[np.float64]
-    chain: Chain
-    trail: dict[str, float]
+    scale_deficit: NDArray[np.float64]
+    transition: TransitionModel
+
+    @classmethod
+    def gathered(cls, parts: Sequence[HalfPoses], members: NDArray[np.int64], transition: TransitionModel) -> HalfPoses:
+        """Return the poses of all parts; `members` (n,) are the numbers of their frames, part after part."""
+        order = np.argsort(members)
+
+        def together(arrays: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+            return np.concatenate(arrays)[order]
+
+        return cls(
+            rotations=together([p.rotations for p in parts]),
+            shifts=together([p.shifts for p in parts]),
+            score=together([p.score for p in parts]),
+            confidence=together([p.confidence for p in parts]),
+            width=together([p.width for p in parts]),
+            scale_deficit=together([p.scale_deficit for p in parts]),
+            transition=transition,
+        )
+
+    def take(self, members: NDArray[np.int64]) -> HalfPoses:
+        """Return the poses of the frames `members` (m,)."""
+        return HalfPoses(
+            rotations=self.rotations[members],
+            shifts=self.shifts[members],
+            score=self.score[members],
+            confidence=self.confidence[members],
+            width=self.width[members],
+            scale_deficit=self.scale_deficit[members],
+            transition=self.transition,
+        )
 
     def replaced(self, other: HalfPoses, where: NDArray[np.bool_]) -> HalfPoses:
-        """Return the poses with those of `other`, and its chain, for the frames `where` (n,)."""
-        changed = {}
-        for name in PER_FRAME:
-            changed[name] = getattr(self, name).copy()
-            changed[name][where] = getattr(other, name)[where]
-        return replace(self, chain=other.chain, **changed)
+        """Return the poses with those of `other`, and its transition model, for the frames `where` (n,)."""
 
+        def changed(old: NDArray[np.float64], new: NDArray[np.float64]) -> NDArray[np.float64]:
+            out = old.copy()
+            out[where] = new[where]
+            return out
 
-PER_FRAME = ("rotations", "shifts", "score", "confidence", "width", "lack")  # fields of `HalfPoses` along its frames
+        return HalfPoses(
+            rotations=changed(self.rotations, other.rotations),
+            shifts=changed(self.shifts, other.shifts),
+            score=changed(self.score, other.score),
+            confidence=changed(self.confidence, other.confidence),
+            width=changed(self.width, other.width),
+            scale_deficit=changed(self.scale_deficit, other.scale_deficit),
+            transition=other.transition,
+        )
 
 
 @dataclass(frozen=True)
@@ -133,7 +168,7 @@ class HalfSolver:
             self.window,
             self.spacing,
         )
-        return likelihood(overlap, power, frame, frames.gain), shifts
+        return likelihood(overlap, power, frame, frames.frame_weight), shifts
 
     def polish(
         self,
@@ -155,7 +190,7 @@ class HalfSolver:
             POLISH_REACH,
             2 * self.spacing,
         )
-        return Fitted(r.astype(float), t.astype(float), likelihood(overlap, power, frame, frames.gain))
+        return Fitted(r.astype(float), t.astype(float), likelihood(overlap, power, frame, frames.frame_weight))
 
     def sums(self, frames: FrameSet, poses: HalfPoses) -> Sums:
         """Accumulated slices of `frames`, each with the weight of its pose."""
@@ -198,7 +233,7 @@ class HalfSolver:
         """Accumulate posed frames, one pair of sums per group."""
         return _core.insert_slices(
             frames.posed(rotations, shifts),
-            np.ascontiguousarray(weight * frames.gain, np.float32),
+            np.ascontiguousarray(weight * frames.frame_weight, np.float32),
             group.astype(np.int32),
             groups,
             PAD,
@@ -222,7 +257,8 @@ def half_solver(
 
 def total(sums: list[Sums]) -> Sums:
     """Accumulated slices of several groups put together."""
-    return sum(s[0] for s in sums), sum(s[1] for s in sums)
+    data, weight = sums[0]
+    return sum((s[0] for s in sums), np.zeros_like(data)), sum((s[1] for s in sums), np.zeros_like(weight))
 
 
 def others(sums: list[Sums], number: int) -> Sums:

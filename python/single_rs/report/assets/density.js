@@ -1,9 +1,4 @@
 // Isosurface of the density: a surface net over the 8-bit values that the page carries (S. F. F. Gibson, MICCAI 1998).
-const inflate = async text => {
-  const bytes = Uint8Array.from(atob(text), c => c.charCodeAt(0));
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
-  return new Uint8Array(await new Response(stream).arrayBuffer());
-};
 // The twelve edges of a cell; corner c lies at (c & 1, c >> 1 & 1, c >> 2).
 const CELL_EDGES = [[0,1],[2,3],[4,5],[6,7],[0,2],[1,3],[4,6],[5,7],[0,4],[1,5],[2,6],[3,7]];
 // One vertex per cell that the surface crosses, in the middle of its crossings; one quad per crossed edge of the grid.

@@ -1,0 +1,318 @@
+"""Faults of machine and files: what the program does when its input is mangled, it is killed, stopped, or out of room.
+
+    python benches/faults.py [mangled] [kills] [disk] [signals] --share 0.1
+
+Everything is seeded. `mangled` changes files that the program reads and runs the command that reads them: it must end
+with exit 0, or with one line and exit 2. `kills` sends SIGKILL at random moments and resumes until the run has
+finished: the files must be those of a run that was left alone, byte by byte. `disk` gives the output a file system that
+is too small (a tmpfs, so it needs root on Linux): one line and exit 2, no half file. `signals` sends SIGINT, SIGTERM
+and SIGHUP in every stage: exit code 128 + n, status "interrupted", no half file, and the same bytes after resume.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import json
+import os
+import random
+import re
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+PROGRAM = "import sys; from single_rs.cli import main; sys.exit(main())"
+MANGLED, KILLS, SIZES = 500, 100, 20
+LIMIT = 180.0  # s that one command may take
+CHANGES = {"run.json", "run.log", "report.html", "manifest.json"}  # hold times, or hashes of what holds them
+# Coarse settings: the faults are the matter, not the atoms.
+FAST = """
+[orient]
+lattice_scan = 0.2
+direction_step = 6.0
+candidates = 12
+search_rounds = 1
+map_rounds = 2
+polish_rounds = 1
+fallback_engine = "never"
+climb_rounds = 4
+break_rounds = 1
+[trace]
+rounds = 2
+sweeps = 1
+[refine]
+rounds = 1
+"""
+STAGES = ("stack", "background", "orient", "reconstruct", "trace", "refine", "analyze", "report")
+
+
+def start(words: list[str], folder: Path, log: Path) -> subprocess.Popen[bytes]:
+    """Start the program with its words; what it says goes to a file."""
+    with open(log, "wb") as out:
+        return subprocess.Popen([sys.executable, "-c", PROGRAM, *words], cwd=folder, stdout=out, stderr=out)
+
+
+def finish(process: subprocess.Popen[bytes], log: Path) -> tuple[int, list[str]]:
+    """Wait; return the exit code and what was said besides progress."""
+    try:
+        code = process.wait(LIMIT)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        code = -999
+    lines = log.read_text(errors="replace").splitlines()
+    return code, [line for line in lines if not re.search(r": \d+ of \d+, \d+ s$", line)]
+
+
+def clean(code: int, lines: list[str], wanted: int = 2) -> bool:
+    """Whether a command ended with `wanted` and one line of ours, and no trace."""
+    ours = [line for line in lines if line.startswith("single-rs: ")]
+    return code == wanted and len(ours) == 1 and not any("Traceback" in line for line in lines)
+
+
+def content(folder: Path) -> dict[str, str]:
+    """Return a hash of every file whose bytes must be the same; summary.json without its times."""
+    found = {}
+    hidden = folder / ".single_rs"  # what is not finished yet
+    for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.name not in CHANGES):
+        if path.is_relative_to(hidden):
+            continue
+        data = path.read_bytes()
+        if path.name == "summary.json":
+            data = json.dumps({k: v for k, v in json.loads(data).items() if k != "seconds"}).encode()
+        found[str(path.relative_to(folder))] = hashlib.sha256(data).hexdigest()
+    return found
+
+
+def halves(folder: Path) -> list[str]:
+    """Return half-written files."""
+    return [p.name for p in folder.rglob("*.partial*")] if folder.exists() else []
+
+
+class Bench:
+    """A small particle, its undisturbed run, and the tables of what happened."""
+
+    def __init__(self, work: Path, seed: int, share: float) -> None:
+        self.work, self.share, self.random = work, share, random.Random(seed)
+        (work / "fast.toml").write_text(FAST)
+        words = ["simulate", "s.mrcs", "--kind", "stack", "--frames", "120", "--diameter", "12", "--dose", "30"]
+        self.expect([*words, "--seed", "1"])
+        self.solve = ["solve", "s.mrcs", "--element", "Pt", "--config", "fast.toml", "--out"]
+        begin = time.monotonic()
+        self.expect([*self.solve, "whole"])
+        self.seconds = time.monotonic() - begin
+        self.whole = content(work / "whole")
+
+    def expect(self, words: list[str]) -> None:
+        """Run a command that must succeed."""
+        log = self.work / "setup.log"
+        code, lines = finish(start(words, self.work, log), log)
+        if code != 0:
+            raise SystemExit(f"{' '.join(words)} ended in {code}: {lines}")
+
+    def count(self, full: int) -> int:
+        """Return how many of `full` cases this share of the bench has."""
+        return max(1, round(full * self.share))
+
+    def kills(self) -> Iterator[tuple[str, str]]:
+        """Kill and resume, up to five times a run."""
+        left, chain = self.count(KILLS), 0
+        while left:
+            chain += 1
+            out, log = self.work / f"kill{chain}", self.work / "kill.log"
+            for _ in range(min(left, 5)):
+                process = start([*self.solve, out.name], self.work, log)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(self.random.uniform(0.3, self.seconds))
+                process.kill()
+                yield "kill -9", "killed" if process.wait() == -signal.SIGKILL else "had finished"
+                left -= 1
+            code, lines = finish(start([*self.solve, out.name], self.work, log), log)
+            yield "resumed after kills", self.verdict(code, lines, out)
+
+    def verdict(self, code: int, lines: list[str], out: Path) -> str:
+        """Compare a resumed run with the undisturbed one; half files that only kill -9 can leave are counted apart."""
+        if code != 0:
+            return f"exit {code}: {lines[-1:]}"
+        found = {name: value for name, value in content(out).items() if ".partial" not in name}
+        different = sorted(n for n in found.keys() | self.whole.keys() if found.get(n) != self.whole.get(n))
+        left = f", {len(halves(out))} half files left" if halves(out) else ""
+        return (f"different: {different[:3]}" if different else "same bytes") + left
+
+    def signals(self) -> Iterator[tuple[str, str]]:
+        """Stop a run in every stage, and resume it until it has finished."""
+        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+            number, out, log = getattr(signal, name), self.work / name, self.work / "signal.log"
+            for stage in STAGES:
+                process = start([*self.solve, out.name], self.work, log)
+                if not self.reached(process, out / "run.log", stage):
+                    finish(process, log)
+                    yield f"{name} in a stage", f"{stage}: not reached"
+                    continue
+                time.sleep(self.random.uniform(0, 0.3))
+                process.send_signal(number)
+                begin = time.monotonic()
+                code, lines = finish(process, log)
+                late = time.monotonic() - begin
+                status = json.loads((out / "run.json").read_text())["status"]
+                good = clean(code, lines, 128 + number) and status == "interrupted" and not halves(out)
+                quick = "" if late < 3 else f", after {late:.0f} s"
+                said = f"resumable, exit {128 + number}{quick}"
+                yield f"{name} in a stage", said if good else f"{stage}: exit {code}, {status}, {halves(out)}"
+            code, lines = finish(start([*self.solve, out.name], self.work, log), log)
+            yield f"resumed after {name}", self.verdict(code, lines, out)
+
+    @staticmethod
+    def reached(process: subprocess.Popen[bytes], log: Path, stage: str) -> bool:
+        """Wait until a run has begun a stage; False when it ended before."""
+        before = log.stat().st_size if log.exists() else 0
+        while process.poll() is None:
+            if log.exists() and f"{stage}: started" in log.read_bytes()[before:].decode(errors="replace"):
+                return True
+            time.sleep(0.005)
+        return False
+
+    def disk(self) -> Iterator[tuple[str, str]]:
+        """Write into file systems from 1 to 100 % of the room that is needed."""
+        whole = sum(p.stat().st_size for p in (self.work / "whole").rglob("*") if p.is_file())
+        atoms = str(self.work / "whole" / "particle_00" / "atoms.xyz")
+        commands = {
+            "solve": [*self.solve, "full/out"],
+            "analyze": ["analyze", atoms, "--out", "full/out"],
+            "simulate": ["simulate", "full/s.mrcs", "--kind", "movie", "--frames", "40", "--particles", "1"],
+        }
+        mount = self.work / "full"
+        mount.mkdir(exist_ok=True)
+        for name, words in commands.items():
+            for part in np.geomspace(0.01, 1.0, self.count(SIZES)):
+                size = int(part * whole)
+                subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(mount)], check=True)
+                try:
+                    log = self.work / "disk.log"
+                    code, lines = finish(start(words, self.work, log), log)
+                    left = halves(mount)
+                finally:
+                    subprocess.run(["umount", str(mount)], check=True)
+                good = (code == 0 or clean(code, lines)) and not left
+                said = "had room" if code == 0 else "one line, exit 2"
+                yield f"disk full, {name}", said if good else f"{size} B: exit {code}, {lines[-2:]}, {left}"
+
+    def mangled(self) -> Iterator[tuple[str, str]]:
+        """Change files that strangers bring, and those of ours, and run what reads them."""
+        part = self.work / "whole" / "particle_00"
+        seeds: list[tuple[Path, Callable[[Path], list[str]]]] = [
+            (self.work / "s.mrcs", lambda p: ["background", str(p)]),
+            (self.tiff(), lambda p: ["motion", str(p), "--pixel-size", "0.358"]),
+            (part / "poses.star", lambda p: ["reconstruct", "s.mrcs", str(p)]),
+            (part / "map.mrc", lambda p: ["trace", str(p), "--element", "Pt", "--config", "fast.toml"]),
+            (part / "map.mrc", lambda p: ["analyze", str(part / "atoms.xyz"), "--map", str(p)]),
+            *((part / n, lambda p: ["analyze", str(p)]) for n in ("atoms.xyz", "atoms.pdb", "atoms.cif", "POSCAR")),
+            *((part / n, lambda p: ["export", str(p)]) for n in ("atoms.xyz", "atoms.pdb", "atoms.cif", "POSCAR")),
+            *((part / n, lambda p: ["compare", str(p.parent)]) for n in ("summary.json", "lattice.json", "atoms.xyz")),
+            (self.work / "fast.toml", lambda p: ["background", "s.mrcs", "--config", str(p)]),
+        ]
+        for number in range(self.count(MANGLED)):
+            path, command = seeds[number % len(seeds)]
+            folder = self.work / f"mangled{number}"
+            folder.mkdir()
+            file = folder / path.name
+            data = path.read_bytes()
+            binary = path.suffix in (".mrc", ".mrcs", ".tif")
+            changed, how = (mangle_binary if binary else mangle_text)(data, self.random)
+            file.write_bytes(changed)
+            words, log = [*command(file), "--out", str(folder / "out")], folder / "log"
+            code, lines = finish(start(words, self.work, log), log)
+            said = "exit 0" if code == 0 else "one line, exit 2"
+            good = (code == 0 and not any("Traceback" in line for line in lines)) or clean(code, lines)
+            kind = f"mangled {path.suffix.lstrip('.') or path.name}"
+            yield kind, said if good else f"{how} ({words[0]}): exit {code}: {lines[-1:]}"
+
+    def tiff(self) -> Path:
+        """Write a small movie as TIFF."""
+        import tifffile
+
+        path = self.work / "m.tif"
+        tifffile.imwrite(path, np.random.default_rng(0).poisson(8, (12, 96, 96)).astype(np.uint16))
+        return path
+
+
+HOSTILE = ("nan", "inf", "-1", "0", "1e308", "1e999", "", "99999999999999999999", "-2147483649", "1e-300", "x", "=1+1")
+NUMBER = re.compile(rb"(?<![A-Za-z_0-9.])[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
+
+
+def mangle_text(data: bytes, draw: random.Random) -> tuple[bytes, str]:
+    """Return a text with a line, a byte or a number changed, or cut, and what was done."""
+    lines = data.split(b"\n")
+    at, line = draw.randrange(len(data)), draw.randrange(len(lines))
+    match draw.randrange(8):
+        case 0:
+            return data[:at], f"cut at byte {at}"
+        case 1:
+            return b"\n".join(lines[:line] + lines[line + 1 :]), f"without line {line}"
+        case 2:
+            return b"\n".join(lines[: line + 1] + lines[line:]), f"line {line} twice"
+        case 3:
+            return data[:at] + bytes([draw.randrange(256)]) + data[at + 1 :], f"byte {at}"
+        case 4:
+            return data[:at] + b"\xff\xfe\0\0" + data[at:], f"no UTF-8 at {at}"
+        case _:
+            numbers = list(NUMBER.finditer(data))
+            one = draw.choice(numbers[:40] if draw.random() < 0.6 else numbers)
+            new = draw.choice(HOSTILE)
+            return data[: one.start()] + new.encode() + data[one.end() :], f"number at {one.start()} → {new!r}"
+
+
+def mangle_binary(data: bytes, draw: random.Random) -> tuple[bytes, str]:
+    """Return an image file that is cut, or with a word or byte of its header or of its data changed."""
+    match draw.randrange(4):
+        case 0:
+            size = draw.choice([0, 1, 100, 1023, 1024, 1025, draw.randrange(len(data))])
+            return data[:size], f"cut to {size} bytes"
+        case 1:
+            word, value = draw.randrange(56), draw.choice([0, -1, 1, 2, 3, 7, 12, 128, 65536, 2**31 - 1, -(2**31)])
+            return data[: 4 * word] + struct.pack("<i", value) + data[4 * word + 4 :], f"word {word} = {value}"
+        case 2:
+            word, real = draw.randrange(56), draw.choice([float("nan"), float("inf"), -1.0, 1e38, 1e-38])
+            return data[: 4 * word] + struct.pack("<f", real) + data[4 * word + 4 :], f"word {word} = {real}"
+        case _:
+            at = draw.randrange(len(data))
+            return data[:at] + bytes([draw.randrange(256)]) + data[at + 1 :], f"byte {at}"
+
+
+def main() -> None:
+    """Run the parts and print a table: what was tried, what came out, how often."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parts = ("mangled", "kills", "disk", "signals")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(parts)}; all when none is given")
+    parser.add_argument("--share", type=float, default=1.0, help="of the cases; 1 takes hours")
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    os.environ.setdefault("RAYON_NUM_THREADS", "2")
+    # nohup and a shell's background jobs would hand them on, ignored, to what is started here.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    with tempfile.TemporaryDirectory(prefix="single_rs_faults_") as work:
+        bench = Bench(Path(work), given.seed, given.share)
+        print(
+            f"an undisturbed run takes {bench.seconds:.0f} s\n\n| tried | outcome | times |\n|---|---|---|", flush=True
+        )
+        for part in given.parts or parts:
+            table: Counter[tuple[str, str]] = Counter()
+            for tried, outcome in getattr(bench, part)():
+                table[tried, outcome] += 1
+                print(f"{tried}: {outcome}", file=sys.stderr, flush=True)
+            for (tried, outcome), times in sorted(table.items()):
+                print(f"| {tried} | {outcome} | {times} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""Rotations: the nearest one to a matrix, the best between two sets of points, and angles.
+
+Proper rotations R are (3, 3), act on columns, x' = R x, and are stacked along leading axes. With a singular value
+decomposition M = U S Vᵀ the proper rotation that maximises tr(Rᵀ M) is R = U diag(1, 1, det(U Vᵀ)) Vᵀ.
+
+References: W. Kabsch, Acta Cryst. A 32, 922 (1976), doi:10.1107/S0567739476001873.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["BEAM_HALF_TURN", "nearest_rotation", "rotation_angle", "superposition"]
+
+# Half a turn about the beam, diag(−1, −1, 1). It takes a projection to its Friedel mate, and with the inversion of the
+# particle it leaves all images as they are: R → BEAM_HALF_TURN · R, x → −x.
+BEAM_HALF_TURN: NDArray[np.float64] = np.diag([-1.0, -1.0, 1.0])
+BEAM_HALF_TURN.setflags(write=False)
+
+
+def nearest_rotation(matrix: ArrayLike) -> NDArray[np.float64]:
+    """Proper rotations (..., 3, 3) nearest to matrices (..., 3, 3) in the Frobenius norm."""
+    u, _, vt = np.linalg.svd(np.asarray(matrix))
+    sign = np.ones(u.shape[:-1])
+    sign[..., 2] = np.linalg.det(u @ vt)
+    return np.asarray((u * sign[..., None, :]) @ vt)
+
+
+def superposition(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
+    """Proper rotation R (3, 3) that minimises Σ |R a_i − b_i|², for rows a_i, b_i (n, 3); there is no translation."""
+    return nearest_rotation(np.asarray(b).T @ np.asarray(a))
+
+
+def rotation_angle(trace: ArrayLike) -> NDArray[np.float64]:
+    """Angles (n,) in degrees, 0 to 180, of rotations by the traces (n,) of their matrices: tr R = 1 + 2 cos ω."""
+    return np.asarray(np.degrees(np.arccos(np.clip((np.asarray(trace) - 1) / 2, -1, 1))))

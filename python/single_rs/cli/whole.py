@@ -1,0 +1,106 @@
+"""Commands that run the whole pipeline: from a movie, or from the stack of one particle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from single_rs.cli.app import app
+from single_rs.cli.options import (
+    WHOLE,
+    Axis,
+    ConfigFile,
+    Element,
+    Out,
+    PixelSize,
+    Preset,
+    Seed,
+    Threads,
+    settings_of,
+    use_threads,
+)
+
+if TYPE_CHECKING:
+    from single_rs.pipeline.entry import RunResult
+
+
+def _tell(result: RunResult) -> None:
+    for particle in result.particles:
+        print(f"{particle.folder.name}: {particle.verdict}: {'; '.join(particle.reasons)}")
+    from single_rs.store.layout import REPORT
+
+    report = result.folder / REPORT
+    print(f"files: {result.folder}" + (f", report: {report}" if report.exists() else ""))
+
+
+@app.command(group=WHOLE, sort_key=0)
+def run(
+    movie: Path,
+    *,
+    element: Element,
+    out: Out,
+    pixel_size: PixelSize = None,
+    axis: Axis = None,
+    config: ConfigFile = None,
+    seed: Seed = 0,
+    threads: Threads = None,
+    resume: bool = True,
+    replace: bool = False,
+    preset: Preset = None,
+) -> None:
+    """Solve every particle in a movie.
+
+    Parameters
+    ----------
+    movie
+        MRC, TIFF, EER, DM4, SER, EMD, or a folder of frames.
+    resume
+        Go on with an earlier run of the same input and settings.
+    replace
+        Replace the finished result of another input, which OUT holds.
+    """
+    use_threads(threads)
+    from single_rs.cli.progress import progress_bars
+    from single_rs.io import open_movie
+    from single_rs.pipeline import entry
+
+    source = movie if axis is None else open_movie(movie, pixel_size, axis)
+    settings = settings_of(config, preset)
+    with progress_bars() as progress:
+        result = entry.run(source, pixel_size, element, out, settings, seed, resume, progress, replace)
+    _tell(result)
+
+
+@app.command(group=WHOLE, sort_key=1)
+def solve(
+    stack: Path,
+    *,
+    element: Element,
+    out: Out,
+    pixel_size: PixelSize = None,
+    config: ConfigFile = None,
+    seed: Seed = 0,
+    threads: Threads = None,
+    resume: bool = True,
+    replace: bool = False,
+    preset: Preset = None,
+) -> None:
+    """Solve one particle from a stack of its single frames.
+
+    Parameters
+    ----------
+    stack
+        Square images centred on the particle, e.g. stack.mrcs.
+    resume
+        Go on with an earlier run of the same input and settings.
+    replace
+        Replace the finished result of another input, which OUT holds.
+    """
+    use_threads(threads)
+    from single_rs.cli.progress import progress_bars
+    from single_rs.pipeline import entry
+
+    settings = settings_of(config, preset)
+    with progress_bars() as progress:
+        result = entry.solve(stack, pixel_size, element, out, settings, seed, resume, progress, replace)
+    _tell(result)

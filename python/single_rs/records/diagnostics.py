@@ -1,0 +1,206 @@
+"""What the pose search measured on the way: the numbers that the verdict on a particle rests on.
+
+Every number is None where it was not measured, by another engine or by poses that no search of ours found; nothing
+stands for a number that is not there. `diagnostics_from` reads back what `dataclasses.asdict` gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeVar
+
+from single_rs.base.errors import InputError
+
+__all__ = ["HalfDiagnostics", "PoseDiagnostics", "SearchRound", "StartDiagnostics", "diagnostics_from"]
+
+Record = TypeVar("Record")
+
+
+@dataclass(frozen=True)
+class StartDiagnostics:
+    """How single frames were indexed before any model of the particle; of two half sets the smaller number each.
+
+    Attributes
+    ----------
+    spot_score
+        Mean score of the frames' spectra in their best orientation: sum over the spots, in units of a ring's scatter.
+    scrambled_score
+        The same of spectra whose rings were turned at random against each other, which have no lattice.
+    spot_significance
+        Difference of the two in standard deviations of the score of one scrambled spectrum.
+    continuity
+        Share of frames whose orientation is within 12° of the next frame's, modulo symmetry, less that share for
+        frames a third of the movie apart; -1 to 1.
+    lattice_constant
+        Å, of the scan that the spots fitted best (engine "lattice").
+    trials
+        Sets of starting frames from which an intensity was grown (engine "lattice-free").
+    intensity_continuity
+        `continuity` in the intensity that was chosen (engine "lattice-free").
+    symmetry_rotations
+        Rotations that map this intensity onto itself (engine "lattice-free").
+    lattice_found
+        1 where this intensity shows a lattice, 0 where it does not (engine "lattice-free").
+    """
+
+    spot_score: float | None = None
+    scrambled_score: float | None = None
+    spot_significance: float | None = None
+    continuity: float | None = None
+    lattice_constant: float | None = None
+    trials: float | None = None
+    intensity_continuity: float | None = None
+    symmetry_rotations: float | None = None
+    lattice_found: float | None = None
+
+
+@dataclass(frozen=True)
+class SearchRound:
+    """State of one half set after one round of its search.
+
+    Attributes
+    ----------
+    stage
+        "growth": against the model of the first segment; "map": against the atoms of held-out maps; "climb": a round of
+        the hill climb.
+    score
+        Mean log-likelihood ratio to an empty frame, nats per frame.
+    confident
+        Share of frames whose posterior is above 0.9.
+    moved
+        Share of frames that took another pose, in the hill climb.
+    """
+
+    stage: str
+    score: float | None = None
+    confident: float | None = None
+    moved: float | None = None
+
+
+@dataclass(frozen=True)
+class HalfDiagnostics:
+    """History of the search of one half set, and what its models say of its poses.
+
+    Attributes
+    ----------
+    step_deg
+        Root mean square rotation from one frame to the next, degrees, as the hidden Markov model has learnt it.
+    jump_share
+        Share of steps from frame to frame that are jumps to another pose, likewise.
+    seed_frames
+        Frames of the segment that the first model was made of.
+    seed_gain
+        Mean log-likelihood ratio of that model in its own frames, nats per frame.
+    run_frames
+        Frames of the longest run without a jump, where the half was divided and searched again from that run.
+    shift_window
+        Å to each side of the measured centres in which shifts were searched in the end.
+    map_correlation
+        Mean shell correlation of two maps of the half that share no frame, over the upper two thirds of the shells.
+    mate_lead
+        Lead of the poses over the nearest of their symmetry mates in frames held out, nats per frame.
+    gain_over_others
+        Lead of the poses over those of other frames in frames held out, nats per frame.
+    rounds
+        In the order of the search.
+    """
+
+    step_deg: float | None = None
+    jump_share: float | None = None
+    seed_frames: float | None = None
+    seed_gain: float | None = None
+    run_frames: float | None = None
+    shift_window: float | None = None
+    map_correlation: float | None = None
+    mate_lead: float | None = None
+    gain_over_others: float | None = None
+    rounds: tuple[SearchRound, ...] = ()
+
+
+@dataclass(frozen=True)
+class PoseDiagnostics:
+    """What the search measured of a set of poses.
+
+    Attributes
+    ----------
+    engine
+        "lattice", "lattice-free" or "climb"; None for poses that none of them found.
+    start
+        Index of single frames.
+    joining_lead
+        Mean log-likelihood by which the best way to join the two half sets leads the next, nats per frame.
+    mate_lead
+        Lead over the nearest symmetry mates in frames held out, nats per frame; of the worse half.
+    gain_over_others
+        Lead over the poses of other frames in frames held out, nats per frame; of the worse half.
+    jump_share
+        Share of steps from frame to frame that are jumps to another pose, in the worse half.
+    half_correlation
+        Mean shell correlation of the two halves' volumes in the upper two thirds of the search resolution (climb).
+    starts_agreement
+        Share of the frames in use that two searches from different starts pose within 3° of each other.
+    starts_distance_deg
+        Median angle between their poses, degrees, of frames within 10°.
+    starts_lead
+        By how much more the better of the two explains the frames, as a share of the log-likelihood of the other.
+    halves
+        Half 1 and half 2; empty where no search made them.
+    """
+
+    engine: str | None = None
+    start: StartDiagnostics = field(default_factory=StartDiagnostics)
+    joining_lead: float | None = None
+    mate_lead: float | None = None
+    gain_over_others: float | None = None
+    jump_share: float | None = None
+    half_correlation: float | None = None
+    starts_agreement: float | None = None
+    starts_distance_deg: float | None = None
+    starts_lead: float | None = None
+    halves: tuple[HalfDiagnostics, ...] = ()
+
+
+def diagnostics_from(content: Mapping[str, Any]) -> PoseDiagnostics:
+    """Return diagnostics from the mapping that `dataclasses.asdict` makes of them.
+
+    Parameters
+    ----------
+    content
+        Names and values; what is missing is None, and names that this version does not know are left aside.
+
+    Raises
+    ------
+    InputError
+        A value that is no number where one is needed.
+    """
+    halves = tuple(
+        _record(HalfDiagnostics, half, rounds=tuple(_record(SearchRound, one) for one in _records(half, "rounds")))
+        for half in _records(content, "halves")
+    )
+    start = _record(StartDiagnostics, content.get("start", {}))
+    return _record(PoseDiagnostics, content, start=start, halves=halves)
+
+
+def _records(content: Mapping[str, Any], name: str) -> Sequence[Mapping[str, Any]]:
+    """Return the records in a list, none where there is no list."""
+    found = content.get(name) or ()
+    if not isinstance(found, (list, tuple)) or not all(isinstance(one, Mapping) for one in found):
+        raise InputError(f"diagnostics: {name} is {found!r}; a list of records is needed")
+    return found
+
+
+def _record(kind: type[Record], content: Mapping[str, Any], **nested: Any) -> Record:
+    """Make one record of the values of `content` and of records made before."""
+    if not isinstance(content, Mapping):
+        raise InputError(f"diagnostics: {content!r} stands where a record of names and values is needed")
+    values = dict(nested)
+    for one in fields(kind):  # type: ignore[arg-type]  # every caller gives a dataclass
+        value = content.get(one.name)
+        if one.name in nested or value is None:
+            continue
+        try:
+            values[one.name] = float(value) if "float" in str(one.type) else str(value)
+        except (TypeError, ValueError):
+            raise InputError(f"diagnostics: {one.name} is {value!r}; a number is needed") from None
+    return kind(**values)

@@ -1,0 +1,114 @@
+"""What the files of a run hold, as the report takes it; absent parts are ``None`` or empty.
+
+Positions are Å from the box centre, as everywhere in the library.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from single_rs.compare.rows import ParticleRow
+    from single_rs.records import Poses, Track, Validation
+
+__all__ = ["VERDICTS", "AtomTable", "CommentedTable", "ParticleFiles", "RunFiles"]
+
+VERDICTS = ("solved", "doubtful", "failed")
+
+
+@dataclass(frozen=True)
+class AtomTable:
+    """Atoms: ``positions`` (n, 3) Å from the box centre, ``symbols`` (n,), and every per-atom column of the file."""
+
+    positions: np.ndarray
+    symbols: np.ndarray
+    columns: dict[str, np.ndarray]
+
+    def get(self, name: str) -> np.ndarray | None:
+        """Return a column, or ``None`` when it is absent or holds no finite number."""
+        values = self.columns.get(name)
+        if values is None or not np.isfinite(np.asarray(values, float)).any():
+            return None
+        return values
+
+    @property
+    def surface(self) -> np.ndarray | None:
+        """(n,) bool, or ``None``."""
+        values = self.columns.get("surface")
+        return None if values is None else np.asarray(values).astype(bool)
+
+
+@dataclass(frozen=True)
+class CommentedTable:
+    """A CSV file: columns of texts by name, and the comments above them."""
+
+    columns: dict[str, list[str]]
+    comment: str
+
+    def numbers(self, name: str) -> np.ndarray:
+        """Return a column as numbers, NaN for empty cells."""
+        return np.array([float(text) if text.strip() else np.nan for text in self.columns[name]])
+
+
+@dataclass
+class ParticleFiles:
+    """What a run wrote about one particle; absent parts are ``None`` and named in ``gaps``.
+
+    `row` holds what a comparison of particles says of it; `tables` the tables of later steps by file name. These, and
+    `structure`, `energy` and `validation`, are no gaps when they are absent: their steps are not part of every run.
+    """
+
+    number: int
+    folder: Path
+    summary: dict[str, Any] = field(default_factory=dict)
+    lattice: dict[str, Any] = field(default_factory=dict)
+    stack: np.ndarray | None = None
+    raw: np.ndarray | None = None
+    raw_frames: np.ndarray | None = None
+    cleaned: np.ndarray | None = None
+    pixel_size: float | None = None
+    frames: int | None = None
+    poses: Poses | None = None
+    density: np.ndarray | None = None
+    strain_maps: dict[str, np.ndarray] = field(default_factory=dict)
+    fsc: tuple[np.ndarray, np.ndarray] | None = None
+    atoms: AtomTable | None = None
+    row: ParticleRow | None = None
+    tables: dict[str, CommentedTable] = field(default_factory=dict)
+    structure: dict[str, Any] = field(default_factory=dict)
+    energy: dict[str, Any] = field(default_factory=dict)
+    validation: Validation | None = None
+    gaps: list[str] = field(default_factory=list)
+
+    @property
+    def verdict(self) -> str:
+        """Return solved, doubtful or failed; without a summary nothing may be called solved."""
+        verdict = str(self.summary.get("verdict", "")).lower()
+        return verdict if verdict in VERDICTS else "failed"
+
+    @property
+    def reasons(self) -> list[str]:
+        """Return the reasons of the verdict."""
+        reasons = self.summary.get("reasons") or []
+        if not self.summary:
+            return ["no summary.json: the run did not finish this particle"]
+        return [str(r) for r in reasons] if isinstance(reasons, list) else [str(reasons)]
+
+
+@dataclass
+class RunFiles:
+    """What a run wrote; absent parts are ``None`` and named in ``gaps``."""
+
+    folder: Path
+    info: dict[str, Any] = field(default_factory=dict)
+    shifts: np.ndarray | None = None
+    bad_frames: np.ndarray | None = None
+    tracks: list[Track] = field(default_factory=list)
+    mean: np.ndarray | None = None
+    pixel_size: float | None = None
+    particles: list[ParticleFiles] = field(default_factory=list)
+    gaps: list[str] = field(default_factory=list)
