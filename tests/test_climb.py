@@ -20,9 +20,9 @@ from single_rs.orient.search.solver import HalfSolver, half_solver
 from single_rs.records import CleanStack, ParticleStack
 from single_rs.simulate import nanocrystal, simulate_stack
 
-FRAMES, DIAMETER, BOX, DOSE = 240, 16.0, 92, 20.0  # 140 platinum atoms
+FRAMES, DIAMETER, BOX, DOSE = 400, 20.0, 104, 15.0  # some 260 platinum atoms
 CLIMB = OrientConfig(engine="climb", climb_rounds=40, climb_batch=60)
-QUICK = replace(CLIMB, climb_rounds=5, climb_batch=12)
+QUICK = replace(CLIMB, climb_rounds=5, climb_batch=12)  # frames of noise, and equal bytes, need no more
 OFFERS = 24
 
 
@@ -42,6 +42,12 @@ def placed(world: tuple[CleanStack, NDArray[np.float64]]) -> tuple[HalfSolver, R
     half = half_solver(clean, every, one, one, lattice_template("Pt"), OrientConfig(), 1.2)
     sums = half.insert(half.frames, np.ones(FRAMES), true, np.zeros((FRAMES, 2)), one, 1)[0]
     return half, half.map_reference(half.frames, sums), true
+
+
+def first_frames(clean: CleanStack, count: int) -> CleanStack:
+    """The first `count` frames of a stack."""
+    names = ("images", "frames", "offsets", "frame_noise", "bad")
+    return replace(clean, **{name: getattr(clean, name)[:count] for name in names})
 
 
 def turned(rotations: NDArray[np.float64], degrees: float, count: int, key: int) -> NDArray[np.float64]:
@@ -104,22 +110,24 @@ def test_against_one_map_no_frame_ever_fits_worse(placed: tuple[HalfSolver, Refe
     assert before.mean() > 1.2 * start.mean()
 
 
-@pytest.mark.parametrize("start", ["crystal", "lattice-free"])
+@pytest.mark.parametrize("start", ["crystal", pytest.param("lattice-free", marks=pytest.mark.slow)])
 def test_a_small_particle_is_solved(world: tuple[CleanStack, NDArray[np.float64]], start: str) -> None:
     clean, true = world
     poses = find_poses(clean, "Pt", replace(CLIMB, climb_start=start))
     score = score_poses(poses.rotations, np.arange(FRAMES), true)
-    assert score.within_3deg > 0.9
-    assert score.median_deg < 0.8
+    assert score.within_3deg > 0.92
+    assert score.median_deg < 0.6
     assert poses.diagnostics.gain_over_others > 25
     assert poses.diagnostics.joining_lead > 2.0, "the verdict's limit for a clear join"
     product = poses.rotations @ poses.rotations.transpose(0, 2, 1)
     np.testing.assert_allclose(product, np.broadcast_to(np.eye(3), product.shape), atol=1e-12)
 
 
+@pytest.mark.slow
 def test_the_seed_alone_decides_what_is_drawn(world: tuple[CleanStack, NDArray[np.float64]]) -> None:
     clean, _ = world
-    first, again, other = (find_poses(clean, "Pt", QUICK, seed=seed) for seed in (7, 7, 8))
+    few = first_frames(clean, 120)
+    first, again, other = (find_poses(few, "Pt", QUICK, seed=seed) for seed in (7, 7, 8))
     assert first.rotations.tobytes() == again.rotations.tobytes()
     assert first.shifts.tobytes() == again.shifts.tobytes()
     assert first.diagnostics == again.diagnostics

@@ -11,14 +11,14 @@ the low-pass opens with the rounds. Poses begin at what the power spectrum of th
 mate. The first map is an ideal crystal of the measured diameter and lattice, as in SINGLE (Kim et al. 2020,
 doi:10.1126/science.aax3233; Reboul et al. 2021, doi:10.1126/sciadv.abe6679), or that of the lattice-free engine.
 
-What differs from the published program (SIMPLE/SINGLE), as its papers describe it:
+What differs from SINGLE, as its papers and its public source (github.com/hael/SIMPLE) describe it:
 
-- single frames climb, where it takes averages of several frames in a row;
-- offers come from neighbourhoods of the frame's pose, of its symmetry mates, and of the mates of what the frame's power
-  spectrum allows, not from all orientations;
-- a frame meets the atoms that the map shows, as in the rest of this solver, not the map itself;
-- at the end one round of the default engine's search tries every mate against maps that do not hold the frame, with
-  time left out; it polishes the poses and gives them their confidence and width.
+- its first poses come from averages of frames close in time; here every frame stands alone;
+- its offers come from a grid of orientations; here they are neighbours and mates of the frame's pose, and mates of what
+  the frame's power spectrum allows, which is also where a frame starts;
+- the atoms found in the map are the reference in every round; there the map is, and its atoms after every tenth;
+- at the end one round of the default engine's search, with time left out, tries every mate against maps that do not
+  hold the frame: it polishes the poses and gives them confidence and width.
 """
 
 from __future__ import annotations
@@ -132,11 +132,7 @@ def first_improvement(
 
 
 def _offers(
-    rotations: NDArray[np.float64],
-    index: Index,
-    reach: float,
-    count: int,
-    random: np.random.Generator,
+    rotations: NDArray[np.float64], index: Index, reach: float, count: int, random: np.random.Generator
 ) -> NDArray[np.float64]:
     """Rotations (n, count, 3, 3) in random order, near own poses, their mates, and mates of indexed orientations."""
     n = len(rotations)
@@ -164,10 +160,7 @@ def _mates(
 
 
 def _judged(
-    half: HalfSolver,
-    indexed: OrientationCandidates,
-    rotations: NDArray[np.float64],
-    shifts: NDArray[np.float64],
+    half: HalfSolver, indexed: OrientationCandidates, rotations: NDArray[np.float64], shifts: NDArray[np.float64]
 ) -> HalfSolution:
     """Poses polished and judged among all their mates, each fold's against maps of the others; independent of time."""
     folds = [fold_of(half, indexed, number) for number in range(FOLDS)]
@@ -183,9 +176,9 @@ def _judged(
         fold.poses = search_round(half, fold, reference, candidates_in_doubt(fold, nobody, symmetries), None)
         sums[fold.number] = half.sums(fold.frames, fold.poses)
     found = gathered(folds)
-    one = np.ones((len(rotations), 1), bool)
+    there = np.ones((len(rotations), 1), bool)
     # The transition model of the poses found, for the record: the poses were found without it.
-    _, _, transition = choose(found.rotations[:, None], np.zeros(one.shape), one, half.block, indexed.transition)
+    _, _, transition = choose(found.rotations[:, None], np.zeros(there.shape), there, half.block, indexed.transition)
     found = replace(found, transition=transition)
     history = replace(
         cross_validated(half, folds, sums, symmetries),

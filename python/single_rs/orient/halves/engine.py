@@ -1,8 +1,9 @@
-"""The two engines that go from orientation candidates to poses: split in halves, solve each, bring them together.
+"""The engines that go from orientation candidates to poses: split in halves, solve each, bring them together.
 
 They differ in where they begin. *lattice*: spots of an ideal crystal (`indexing.lattice`) and occupied lattice sites
 (`seed`); *lattice-free*: the intensity that the frames make up themselves (`intensity`), and the sites of the lattice
-that it shows (`patterson`), or the map of one segment where it shows none (`first_map`). All later steps (`half`,
+that it shows (`patterson`), or the map of one segment where it shows none (`first_map`); *climb* begins as
+either, with a ball of crystal for the sites, and goes on by the published rule (`climb`). All later steps (`half`,
 `merge`) assume no lattice.
 """
 
