@@ -141,3 +141,13 @@ def test_noise_gains_nothing(world: tuple[CleanStack, NDArray[np.float64]]) -> N
     poses = find_poses(replace(clean, images=noise), "Pt", QUICK)
     assert poses.diagnostics.start.continuity < 0.05, "the verdict's limit for failed"
     assert poses.diagnostics.gain_over_others < 2.0, "the verdict's limit for failed"
+
+
+@pytest.mark.parametrize("engine", ["lattice", "climb"])
+def test_noise_in_which_no_frame_enters_a_map_is_no_error(engine: str) -> None:
+    """A few frames of noise: the map that no frame voted for holds no atom."""
+    stack = simulate_stack(nanocrystal("Pt", 16.0, seed=1), 48, box=92, dose=20.0, seed=1)
+    clean = clean_stack(ParticleStack(stack.images, stack.pixel_size, np.arange(48)))
+    noise = np.random.default_rng(0).normal(size=clean.images.shape).astype(np.float32)
+    poses = find_poses(replace(clean, images=noise), "Pt", replace(QUICK, engine=engine))
+    assert poses.diagnostics.start.continuity < 0.05

@@ -19,6 +19,16 @@ from single_rs.simulate import nanocrystal, simulate_stack
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 PROGRAM = "import sys; from single_rs.cli import main; sys.exit(main())"
 
+
+@pytest.fixture(autouse=True, scope="module")
+def nothing_ignored():
+    """As in a terminal, where no signal is ignored, whatever these tests themselves run under (``nohup``)."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 # One call of a kernel that takes minutes: 400 frames against 20,000 directions on one thread.
 KERNEL = """
 import sys, numpy as np

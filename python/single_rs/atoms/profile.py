@@ -83,6 +83,8 @@ def structure_factor(positions: np.ndarray, heights: np.ndarray, n: int) -> np.n
 def spread_atoms(positions: np.ndarray, heights: np.ndarray, n: int) -> np.ndarray:
     """Atoms as Gaussians of 1.2 voxels on a periodic (n, n, n) grid; arguments as of `structure_factor`."""
     base = np.rint(positions).astype(np.intp)
+    if len(base) == 0:
+        return np.zeros((n, n, n))
     offset = np.arange(-REACH, REACH + 1)
     delta = offset - (positions - base)[:, :, None]  # (m, axis, offset)
     spread = np.exp(-0.5 * (delta / SPREAD) ** 2)
