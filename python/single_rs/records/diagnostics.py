@@ -136,8 +136,6 @@ class PoseDiagnostics:
         Lead over the poses of other frames in frames held out, nats per frame; of the worse half.
     jump_share
         Share of steps from frame to frame that are jumps to another pose, in the worse half.
-    half_correlation
-        Mean shell correlation of the two halves' volumes in the upper two thirds of the search resolution (climb).
     starts_agreement
         Share of the frames in use that two searches from different starts pose within 3° of each other.
     starts_distance_deg
@@ -154,7 +152,6 @@ class PoseDiagnostics:
     mate_lead: float | None = None
     gain_over_others: float | None = None
     jump_share: float | None = None
-    half_correlation: float | None = None
     starts_agreement: float | None = None
     starts_distance_deg: float | None = None
     starts_lead: float | None = None
