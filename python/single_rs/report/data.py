@@ -92,8 +92,8 @@ def _rows(ax: Axes) -> Iterator[tuple[Any, ...]]:
                 else:
                     yield name, bar.get_x() + bar.get_width() / 2, bar.get_y() + bar.get_height(), None, None
     for number, line in enumerate(ax.lines, 1):
-        # Guides such as the line at zero are not in the coordinates of the data.
-        if line not in inside and all(line.get_transform().contains_branch_separately(ax.transData)):
+        # Guides such as the line at zero are not in the coordinates of the data; a blended transform contains no branch.
+        if line not in inside and line.get_transform().contains_branch(ax.transData):
             yield from _points(_name(line, f"line {number}"), *line.get_data())
     for number, patch in enumerate(ax.patches, 1):
         if isinstance(patch, Polygon) and patch not in inside:
