@@ -28,7 +28,7 @@ def plot_first_look(images: Mapping[str, np.ndarray], pixel_size: float | None =
     -------
     The axes, (k,).
     """
-    axes = new_axes(1, len(images), size=(EDGE * len(images), EDGE + 0.25), squeeze=False)[0]
+    axes: np.ndarray = new_axes(1, len(images), size=(EDGE * len(images), EDGE + 0.25), squeeze=False)[0]
     for ax, (title, image) in zip(axes, images.items(), strict=True):
         low, high = limits(np.asarray(image, np.float32), 0.5, 99.8)
         ax.imshow(image, cmap="gray", vmin=low, vmax=high, interpolation="none")
