@@ -92,7 +92,7 @@ def _image(path: Path) -> NDArray[np.float32]:
 def _inverse(sensitivity: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return mean / sensitivity; a defect, 0, stays 0."""
     mean = sensitivity.mean(dtype=np.float64)
-    return np.divide(mean, sensitivity, out=np.zeros_like(sensitivity), where=sensitivity > 0)
+    return np.asarray(np.divide(mean, sensitivity, out=np.zeros_like(sensitivity), where=sensitivity > 0))
 
 
 def _turned(image: NDArray[np.float32], degrees: int, flip: str | None) -> NDArray[np.float32]:
