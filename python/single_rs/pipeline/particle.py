@@ -161,7 +161,9 @@ class _Stages:
         if self.job.log.reuse(f"{self.name}/background", self.keys["background"]):
             return clean_stack(self.stack, self.job.config.background, progress=self._report)
         with self.job.log.stage(f"{self.name}/background", self.keys["background"]) as running:
-            return stages.background(self.stack, running.folder, self.job.config.background, self._report)
+            clean = stages.background(self.stack, running.folder, self.job.config.background, self._report)
+            running.facts["contrast"] = clean.contrast.atoms
+            return clean
 
     @functools.cached_property
     def background(self) -> Background:
@@ -262,6 +264,7 @@ class _Stages:
             "frames_used": int(np.sum(np.asarray(poses.weight) > 0)),
             "mean_confidence": float(np.mean(poses.confidence)),
             "diameter": float(background.diameter),
+            "contrast": asdict(background.contrast),
             "pixel_size": float(background.pixel_size),
             "pixel_size_by_graphene": asdict(ruler) if ruler is not None else None,
             "resolution": float(self.density.resolution),

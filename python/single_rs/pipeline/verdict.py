@@ -7,6 +7,7 @@ Every test compares the data with a null that was measured on the same data, or 
 poses?);
 - frames against models that do not hold them, in their own poses, in those of other frames, and in the nearest mates;
 - the two half sets, solved apart (FSC; the lead of the mate that joins them);
+- the frames' third moment against that of their surroundings (are atoms bright or dark?);
 - the graphene of the windows against its lattice constant (is a pixel as large as it is said to be?);
 - the traced atoms against the lattice of the element (is it what it is said to be?).
 
@@ -19,16 +20,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from single_rs.analysis.model import Particle
-from single_rs.background.ruler import measure_pixel
+from single_rs.background import CLEAR_CONTRAST, measure_pixel
 from single_rs.crystal.prototypes import Bulk, bulk_reference, prototype
 from single_rs.orient.agreement import MOST_JUMPS
-from single_rs.records import Background, Density, Poses
+from single_rs.pipeline.reasons import Reasons, Verdict
+from single_rs.records import Background, Contrast, Density, Poses
 
 __all__ = ["Verdict", "judge"]
 
@@ -171,29 +173,6 @@ LIMITS = (
 STARTS_DOUBTFUL = 0.8
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """Judgement of one particle: verdict (solved, doubtful or failed) and its reasons, the worst first."""
-
-    verdict: str
-    reasons: tuple[str, ...]
-
-
-@dataclass
-class _Reasons:
-    """Reasons found so far."""
-
-    failed: list[str] = field(default_factory=list)
-    doubtful: list[str] = field(default_factory=list)
-    passed: list[str] = field(default_factory=list)
-
-    def verdict(self) -> Verdict:
-        """Return the verdict that they give."""
-        if not (self.failed or self.doubtful):
-            return Verdict("solved", tuple(self.passed))
-        return Verdict("failed" if self.failed else "doubtful", (*self.failed, *self.doubtful))
-
-
 def judge(
     background: Background,
     poses: Poses,
@@ -212,18 +191,19 @@ def judge(
     element
         What the user says the particle is made of.
     """
-    evidence, reasons = Evidence(background, poses, density), _Reasons()
+    evidence, reasons = Evidence(background, poses, density), Reasons()
     gain = poses.diagnostics.gain_over_others
     placed = gain is not None and gain > CLEAR_NATS
     for limit in LIMITS:
         _judge_limit(limit, limit.value(evidence), placed, reasons)
     _judge_starts(poses, reasons)
+    _judge_contrast(background.contrast, reasons)
     _judge_pixel(background, reasons)
     _judge_atoms(model, poses.diagnostics.start.lattice_constant, element, reasons)
     return reasons.verdict()
 
 
-def _judge_limit(limit: Limit, value: float | None, placed: bool, reasons: _Reasons) -> None:
+def _judge_limit(limit: Limit, value: float | None, placed: bool, reasons: Reasons) -> None:
     """Judge one number; `placed` where held-out frames clearly support the poses."""
     if value is None or math.isnan(value):
         reasons.doubtful.append(f"not measured: {limit.what}; {limit.shown(limit.doubtful)} needed")
@@ -233,7 +213,7 @@ def _judge_limit(limit: Limit, value: float | None, placed: bool, reasons: _Reas
     into.append(f"{limit.text.format(limit.shown(value))}; {limit.shown(least)} needed")
 
 
-def _judge_starts(poses: Poses, reasons: _Reasons) -> None:
+def _judge_starts(poses: Poses, reasons: Reasons) -> None:
     """Judge how far two searches agree, where there were two."""
     agreement, lead = poses.diagnostics.starts_agreement, poses.diagnostics.starts_lead
     if agreement is None:
@@ -248,7 +228,30 @@ def _judge_starts(poses: Poses, reasons: _Reasons) -> None:
         (reasons.passed if agreement >= STARTS_DOUBTFUL else reasons.doubtful).append(text)
 
 
-def _judge_pixel(background: Background, reasons: _Reasons) -> None:
+def _judge_contrast(contrast: Contrast, reasons: Reasons) -> None:
+    """Judge whether the frames show atoms as bright or dark as they were taken to be."""
+    sigma = contrast.sigma
+    if sigma is None:
+        return
+    towards = sigma if contrast.atoms == "bright" else -sigma
+    needed = f"{CLEAR_CONTRAST:.1f} needed"
+    if contrast.stated:
+        other = "dark" if contrast.atoms == "bright" else "bright"
+        text = f"atoms are {contrast.atoms} as stated"
+        if towards < -CLEAR_CONTRAST:
+            reasons.doubtful.append(f"{text}; the frames show {other} ones by {-towards:.1f} sigma; {needed}")
+        else:
+            reasons.passed.append(f"{text}; by the frames they are by {towards:.1f} sigma")
+    elif towards >= CLEAR_CONTRAST:
+        reasons.passed.append(f"by the frames atoms are {contrast.atoms} by {towards:.1f} sigma; {needed}")
+    else:
+        reasons.doubtful.append(
+            f"atoms are taken as bright, which the frames show by {towards:.1f} sigma; {needed}, or "
+            "--background.contrast states it"
+        )
+
+
+def _judge_pixel(background: Background, reasons: Reasons) -> None:
     """Judge the pixel size by the graphene's lattice constant, where there is graphene."""
     ruler = measure_pixel(background.graphene, background.pixel_size)
     if ruler is None:
@@ -265,7 +268,7 @@ def _judge_pixel(background: Background, reasons: _Reasons) -> None:
         reasons.passed.append(text)
 
 
-def _judge_atoms(model: Particle | None, constant: float | None, element: str, reasons: _Reasons) -> None:
+def _judge_atoms(model: Particle | None, constant: float | None, element: str, reasons: Reasons) -> None:
     """Judge the number of atoms, and the lattice or, where the poses needed none, the bonds against the element's."""
     count = 0 if model is None else len(model.atoms.positions)
     if model is None or count < FEWEST_ATOMS:
