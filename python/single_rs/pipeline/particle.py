@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from single_rs.analysis import Particle, summarise
+from single_rs.analysis.views import known_lengths
 from single_rs.background import clean_stack, measure_pixel
 from single_rs.base.errors import ConvergenceError, SingleError, WriteError
 from single_rs.base.settings_text import settings_to_dict
@@ -258,6 +259,7 @@ class _Stages:
         """Return the numbers of summary.json."""
         poses, background = self.poses, self.background
         ruler = measure_pixel(background.graphene, background.pixel_size)
+        lengths = None if model is None else known_lengths(model.atoms, poses)
         return {
             "element": self.job.element,
             "frames": len(self.stack),
@@ -269,6 +271,7 @@ class _Stages:
             "pixel_size_by_graphene": asdict(ruler) if ruler is not None else None,
             "resolution": float(self.density.resolution),
             **(summarise(model) if model is not None else {"atoms": 0, "hand": "undetermined"}),
+            "lengths": asdict(lengths) if lengths is not None else None,
             "diagnostics": asdict(poses.diagnostics),
             "seconds": self.job.log.seconds(self.name),
         }
