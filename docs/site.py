@@ -84,15 +84,17 @@ def settings() -> str:
     """Return all settings, as the command prints them."""
     printed = [_printed(["config"]), _printed(["config", "--simulate"])]
     return (
-        "# Settings\n\nAll settings with their defaults, units, meaning and bounds, as `single-rs config` prints them. A value that is\n"
-        "commented out is found from the data.\n\n"
+        "# Settings\n\nAll settings: defaults, units, meaning and bounds, as `single-rs config` prints them.\n"
+        "A value that is commented out is found from the data.\n\n"
         f"```toml\n{printed[0]}```\n\n## Of the simulator\n\n```toml\n{printed[1]}```\n"
     )
 
 
 def python() -> str:
     """Return the page of the public names, which mkdocstrings fills from their docstrings."""
-    parts = ["# Python\n\nThe names at the root of the package, `import single_rs as sr`, in the order of the pipeline."]
+    parts = [
+        "# Python\n\nThe names at the root of the package, `import single_rs as sr`, in the order of the pipeline."
+    ]
     for module, names in single_rs._PUBLIC.items():
         parts += [f"## {module}", *(f"::: single_rs.{module}.{name}" for name in names)]
     return "\n\n".join(parts) + "\n"
@@ -176,5 +178,7 @@ def _anchors(links: _Links | None) -> set[str]:
 
 if __name__ == "__main__":
     problems = build()
-    print("\n".join(problems) if problems else f"{len(_pages())} pages, all links lead somewhere: {SITE / 'index.html'}")
+    print(
+        "\n".join(problems) if problems else f"{len(_pages())} pages, all links lead somewhere: {SITE / 'index.html'}"
+    )
     sys.exit(bool(problems))

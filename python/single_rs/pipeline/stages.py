@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.fft import next_fast_len
 
 from single_rs.analysis import Particle, analyze, summarise
+from single_rs.analysis.strain import StrainConfig
 from single_rs.analysis.structure import analyze_structure
 from single_rs.atoms import TraceConfig, trace_atoms
 from single_rs.background import BackgroundConfig, clean_stack
@@ -65,8 +66,8 @@ BOX_PER_DIAMETER = 1.8  # leaves a ring round the particle for the background an
 BOX_MARGIN = 16.0  # Å, the least of that ring for small particles
 BOX_LEAST = 1.4  # diameters that background cleaning needs
 BOX_OUTSIDE = 0.05  # share of frames that may leave the field before the box is made smaller
-# Three maps; ten of strain and nine of the phases, each as MRC and in a VTK file.
-VOLUMES, FLOAT_BYTES = 3 + 2 * 19, 4
+# Three maps; of strain and of the phases thirteen and nine in VTK files, on request ten and nine as MRC.
+VOLUMES, STRAIN_VOLUMES, FLOAT_BYTES = 3 + 22, 19, 4
 ROOM_BESIDE = 20_000_000  # bytes: report, tables, poses, atoms
 EXAMPLES = 6  # cleaned frames kept for the report
 
@@ -116,9 +117,10 @@ def stack_box(track: Track, movie: Movie) -> int:
     return 2 * half
 
 
-def room_needed(frames: int, box: int, itemsize: int) -> int:
+def room_needed(frames: int, box: int, itemsize: int, strain: StrainConfig) -> int:
     """Return the bytes that the files of a particle take at most: its stack, and the volumes of maps and strain."""
-    return frames * box**2 * itemsize + VOLUMES * box**3 * FLOAT_BYTES + ROOM_BESIDE
+    volumes = VOLUMES + (STRAIN_VOLUMES if strain.volumes else 0)
+    return frames * box**2 * itemsize + volumes * box**3 * FLOAT_BYTES + ROOM_BESIDE
 
 
 def cut(movie: Movie, motion: Motion, track: Track, folder: Path) -> None:
@@ -282,7 +284,7 @@ def analyze_atoms(
         noise=noise,
         **({} if frame is None else frame._asdict()),
     )
-    write_analysis(folder, model, config.export.formats, config.export.vacuum, config.export.dft)
+    write_analysis(folder, model, config.export.formats, config.export.vacuum, config.export.dft, config.strain.volumes)
     return model
 
 
