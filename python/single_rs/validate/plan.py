@@ -17,6 +17,7 @@ from single_rs.export.atoms import read_xyz
 from single_rs.io import writable_folder
 from single_rs.pipeline.config import Config
 from single_rs.pipeline.entry import solve
+from single_rs.records import Atoms
 from single_rs.simulate import SimulateConfig, SimulatedStack, simulate
 from single_rs.store import layout
 
@@ -96,6 +97,6 @@ def plan(
     ).particles[0]
     seconds = time.process_time() - start
     found = result.folder / layout.ATOMS
-    truth = read_xyz(folder / f"{STACK}_truth.xyz")
-    agreement = compare_atoms(read_xyz(found), truth) if found.is_file() else None
-    return Plan(folder, settings.frames, len(truth), result.verdict, result.reasons, agreement, seconds)
+    true = Atoms.bare(made.crystal.positions, made.crystal.symbols)
+    agreement = compare_atoms(read_xyz(found), true) if found.is_file() else None
+    return Plan(folder, settings.frames, len(true), result.verdict, result.reasons, agreement, seconds)
