@@ -8,6 +8,7 @@ Poses and tracks in STAR files are `star`, volumes for ParaView `vtk`, results f
 
 from __future__ import annotations
 
+from single_rs.base.reading import Reading
 from single_rs.io.atomic import (
     atomic,
     atomic_text,
@@ -23,6 +24,7 @@ from single_rs.io.stack import read_stack, write_stack
 
 __all__ = [
     "Movie",
+    "Reading",
     "atomic",
     "atomic_text",
     "open_movie",

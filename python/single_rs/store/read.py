@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from single_rs.base.errors import DataFileError, InputError
+from single_rs.base.reading import AS_IS
+from single_rs.io import Reading, read_map, read_stack
 from single_rs.io import motion as motion_table
-from single_rs.io import read_map, read_stack
 from single_rs.io.star import posed_stack, read_frames
 from single_rs.records import Density, Motion, ParticleStack, Poses
 from single_rs.store.layout import FSC, MAPS, MOTION, STACK
@@ -28,9 +29,14 @@ def read_motion(out: Path) -> Motion:
     return motion_table.read_motion(path)
 
 
-def load_stack(path: Path, pixel_size: float | None = None) -> ParticleStack:
-    """Open a stack; a STAR file of the same name beside it gives movie frames, offsets and diameter."""
-    stack = read_stack(path, pixel_size)
+def load_stack(path: Path, pixel_size: float | None = None, reading: Reading = AS_IS) -> ParticleStack:
+    """Open a stack; a STAR file of the same name beside it gives movie frames, offsets and diameter.
+
+    Of a part of a stack, or of other pixels, all three are measured again.
+    """
+    stack = read_stack(path, pixel_size, reading)
+    if reading.changes:
+        return stack
     frames = path.with_suffix(".star")
     return read_frames(frames, stack) if path.name == STACK and frames.exists() else stack
 
