@@ -12,6 +12,7 @@ Three questions, each answered without being told how many changes there are:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +21,8 @@ from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import InputError
 from single_rs.records import Atoms, CleanStack, Poses
 from single_rs.refine.change.evidence import BlockEvidence, WholeModel
-from single_rs.refine.change.segments import divide, divide_shares, posterior_date, step_in_mean
-from single_rs.refine.change.types import AtomChange, Change, ChangeConfig, Changes
+from single_rs.refine.change.segments import clear_division, divide_shares, posterior_date, step_in_mean
+from single_rs.refine.change.types import AtomChange, Change, Changes, StatesConfig
 from single_rs.refine.types import RefineConfig
 
 __all__ = ["find_changes"]
@@ -29,7 +30,8 @@ __all__ = ["find_changes"]
 ROUND = 3  # blocks on each side of a change within which its frame is looked for
 # Of a step of one atom: (5/2) ln(frames) of its parameters and ln(atoms · dates) for the search are 25 at 1,000 frames.
 CLEAR_NATS = 25.0
-PRESENT, ABSENT = 0.7, 0.3  # heights of atoms that are there and of empty sites, in units of a usual atom
+PRESENT, ABSENT = 0.7, 0.4  # least and greatest height of atoms that are there and of empty sites, of a usual atom's
+LEAST_STEP = 0.5  # of a height
 LEAST_BLOCKS = 3  # on each side of a step of one atom
 FRAME_NOISE = 0.15  # of the scale of a frame that shows the atoms
 
@@ -39,7 +41,7 @@ def find_changes(
     clean: CleanStack,
     poses: Poses,
     atoms: Atoms,
-    config: ChangeConfig | None = None,
+    config: StatesConfig | None = None,
     refine: RefineConfig | None = None,
     seed: int = 0,
 ) -> Changes:
@@ -61,7 +63,7 @@ def find_changes(
     InputError
         Numbers of frames and poses that differ.
     """
-    config = config or ChangeConfig()
+    config = config or StatesConfig()
     if len(poses.rotations) != len(clean.images):
         raise InputError(f"{len(poses.rotations)} poses for {len(clean.images)} frames; one per frame is needed")
     whole = WholeModel(clean, poses, atoms, refine or RefineConfig())
@@ -76,22 +78,20 @@ def find_changes(
     ends = [0, *divide_shares(shown, count, least), len(lengths)]
     changes: list[Change] = []
     undivided = None
-    for first, last in zip(ends[:-1], ends[1:], strict=True):
+    for first, last in pairwise(ends):
         if first:
             image, error = _date_by_scale(whole.scale, good, edges, first)
             changes.append(Change(int(movie[image]), error, "poses", None, None, image))
         if shown[first:last].sum() < 0.5 * count[first:last].sum():
             continue
-        found, best = divide(products, evidence.share, first, last, least, rng)
-        cuts = [first, *(d.block for d in found), last]
-        for k, division in enumerate(found):
-            image, error = _date_by_structure(whole, evidence, cuts[k], cuts[k + 1], cuts[k + 2])
-            made = (int(movie[image]), error, "structure", division.gain, division.significance, image)
-            changes.append(Change(*made))
-        if best is not None and not found and (undivided is None or best.significance > undivided.significance):
+        best, clear = clear_division(products[first:last, first:last], evidence.share[first:last], least, rng)
+        if best is not None and clear:
+            image, error = _date_by_structure(whole, evidence, first, first + best.block, last)
+            changes.append(Change(int(movie[image]), error, "structure", best.gain, best.significance, image))
+        elif best is not None and (undivided is None or best.significance > undivided.significance):
             undivided = best
     images = [0, *(c.image for c in changes), len(good)]
-    parts = [slice(a, b) for a, b in zip(images[:-1], images[1:], strict=True)]
+    parts = [slice(a, b) for a, b in pairwise(images)]
     return Changes(
         frames=len(good),
         changes=tuple(changes),
@@ -112,31 +112,32 @@ def _date_by_scale(
     step = step_in_mean(values, np.ones(len(values)), LEAST_BLOCKS)
     if step is None:
         return int(edges[block]), float(np.diff(edges).mean())
-    low, high = sorted((step.before, step.after))
-    variance = max(float(np.var(np.where(np.arange(len(values)) < step.at, values - step.before, values - step.after))),
-                   FRAME_NOISE**2)  # fmt: skip
+    residual = values - np.where(np.arange(len(values)) < step.at, step.before, step.after)
+    variance = max(float(np.var(residual)), FRAME_NOISE**2)
     toward = ((values - step.after) ** 2 - (values - step.before) ** 2) / (2 * variance)
     mean, error = posterior_date(np.concatenate([[0.0], np.cumsum(toward)])[:-1])
     return int(images[min(round(mean), len(images) - 1)]), max(error, 0.5)
 
 
-def _date_by_structure(whole: WholeModel, evidence: BlockEvidence, start: int, middle: int, end: int) -> tuple[int, float]:
+def _date_by_structure(
+    whole: WholeModel, evidence: BlockEvidence, start: int, middle: int, end: int
+) -> tuple[int, float]:
     """Image at which the structure of blocks `start` to `middle` - 1 gives way to that of those before `end`."""
     low = int(evidence.edges[max(middle - ROUND, start)])
     high = int(evidence.edges[min(middle + ROUND, end)])
     single = whole.frames(low, high)
     toward = np.zeros(high - low)
-    for sign, part in ((1.0, slice(start, middle)), (-1.0, slice(middle, end))):
-        # A frame at the date itself must not vouch for its own side: blocks beside the change are left out.
-        held = slice(part.start, max(part.stop - ROUND, part.start + 1)) if sign > 0 else slice(
-            min(part.start + ROUND, part.stop - 1), part.stop)  # fmt: skip
-        p = max(float(evidence.share[held].sum()), 1e-12)
-        step = evidence.steps[held].sum(0) / p
+    # Frames at the change itself must not vouch for either side: the blocks next to it are left out.
+    before = slice(start, max(middle - ROUND, start + 1))
+    after = slice(min(middle + ROUND, end - 1), end)
+    for sign, held in ((1.0, before), (-1.0, after)):
+        share = max(float(evidence.share[held].sum()), 1e-12)
+        step = evidence.steps[held].sum(0) / share
         products = evidence.vectors[held] @ evidence.steps[held].T
-        square = float(products.sum() - np.trace(products)) / p**2  # the noise of a step makes it no longer
+        square = float(products.sum() - np.trace(products)) / share**2  # without the noise of the step
         toward += sign * (2 * single.vectors @ step - single.share * max(square, 0.0))
     mean, error = posterior_date(np.concatenate([[0.0], np.cumsum(toward)]))
-    return int(round(low + mean)), max(error, 0.5)
+    return round(low + mean), max(error, 0.5)
 
 
 def _atom_changes(
@@ -154,7 +155,7 @@ def _atom_changes(
         if step is None or step.nats < CLEAR_NATS:
             continue
         low, high = sorted((step.before, step.after))
-        if low > ABSENT or high < PRESENT:
+        if low > ABSENT or high < PRESENT or high - low < LEAST_STEP:
             continue
         toward = information[used] * ((heights[:, k] - step.after) ** 2 - (heights[:, k] - step.before) ** 2)
         mean, error = posterior_date(np.concatenate([[0.0], np.cumsum(toward)])[:-1])

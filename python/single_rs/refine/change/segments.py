@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Division", "Step", "best_division", "divide", "divide_shares", "posterior_date", "step_in_mean"]
+__all__ = ["Division", "Step", "best_division", "clear_division", "divide_shares", "posterior_date", "step_in_mean"]
 
 ORDERS = 100  # random orders of the blocks
 CLEAR = 7.0  # standard deviations above the mean of random orders; the best of a hundred random ones has 4 at most
@@ -87,29 +87,18 @@ def _gains(products: NDArray[np.float64], share: NDArray[np.float64], least: int
     return np.asarray(np.where(empty, -np.inf, gains))
 
 
-def divide(
-    products: NDArray[np.float64],
-    share: NDArray[np.float64],
-    first: int,
-    last: int,
-    least: int,
-    rng: np.random.Generator,
-) -> tuple[list[Division], Division | None]:
-    """Return the clear divisions of blocks `first` to `last` - 1 in order of time, and the best of the undivided."""
-    part = slice(first, last)
-    inner = products[part, part]
-    held = share[part]
-    # Gains are over the structure of this stretch, not over that of the whole.
-    toward = inner.sum(1) / max(held.sum(), 1e-12)
-    mean = toward.sum() / max(held.sum(), 1e-12)
-    inner = inner - toward[:, None] * held - held[:, None] * toward + mean * held[:, None] * held
-    best = best_division(inner, held, least, rng)
-    if best is None or best.significance < CLEAR:
-        return [], best
-    middle = first + best.block
-    before, _ = divide(products, share, first, middle, least, rng)
-    after, _ = divide(products, share, middle, last, least, rng)
-    return [*before, Division(middle, best.gain, best.significance), *after], best
+def clear_division(
+    products: NDArray[np.float64], share: NDArray[np.float64], least: int, rng: np.random.Generator
+) -> tuple[Division | None, bool]:
+    """Return the best division of a stretch over one structure of its own, and whether it is clear.
+
+    Parameters are those of `best_division`; `products` may be of gradients at the structure of more than the stretch.
+    """
+    toward = products.sum(1) / max(share.sum(), 1e-12)
+    mean = toward.sum() / max(share.sum(), 1e-12)
+    own = products - toward[:, None] * share - share[:, None] * toward + mean * share[:, None] * share
+    best = best_division(own, share, least, rng)
+    return best, best is not None and best.significance >= CLEAR
 
 
 @dataclass(frozen=True)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from single_rs.base.settings import Settings, setting
 
-__all__ = ["AtomChange", "Change", "ChangeConfig", "Changes"]
+__all__ = ["AtomChange", "Change", "Changes", "StatesConfig"]
 
 
 @dataclass(frozen=True)
-class ChangeConfig(Settings):
+class StatesConfig(Settings):
     """Settings of `find_changes`."""
 
-    enabled: bool = setting(True, "ask whether the particle changes in time")
+    number: int | None = setting(None, "number of states; found from the data when not given, 1 asks for none", ge=1)
     shortest: int = setting(100, "fewest frames of a state", "frames", ge=40)
 
 
@@ -102,4 +103,4 @@ class Changes:
     def stretches(self) -> list[tuple[int, int]]:
         """First image, and the one after the last, of each stretch between changes."""
         edges = [0, *(c.image for c in self.changes), self.frames]
-        return list(zip(edges[:-1], edges[1:], strict=True))
+        return list(pairwise(edges))
