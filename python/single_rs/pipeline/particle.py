@@ -30,7 +30,7 @@ from single_rs.records import Atoms, Background, CleanStack, Density, ParticleSt
 from single_rs.refine.change import Changes
 from single_rs.store import layout
 from single_rs.store.codecs import read_arrays, read_record
-from single_rs.store.read import read_density
+from single_rs.store.read import MapFrame, read_density
 
 __all__ = ["ParticleResult", "solve_particle"]
 
@@ -256,7 +256,7 @@ class _Stages:
             notes.append(f"atoms are as traced, not refined: {outcome.refused}")
         model = None
         if atoms is not None:
-            frame = (len(density.map), density.pixel_size)
+            frame = MapFrame(len(density.map), density.pixel_size)
             model = stages.analyze_atoms(atoms, job.element, running.folder, job.config, frame, self._report, density)
         verdict = judge_changes(judge(background, poses, density, model, job.element), self.changes)
         running.facts["verdict"] = verdict.verdict

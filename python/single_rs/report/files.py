@@ -288,7 +288,8 @@ def _atoms(path: Path, density: tuple[np.ndarray, float] | None) -> AtomTable:
     box, pixel_size = model.info.get("box"), model.info.get("pixel_size")
     if (not box or not pixel_size) and density is not None:
         box, pixel_size = density[0].shape[0], density[1]
-    middle = (int(box) // 2) * float(pixel_size) if box and pixel_size else positions.mean(axis=0)
+    place = np.asarray(model.info.get("origin", (0.0, 0.0, 0.0)), np.float64)
+    middle = (int(box) // 2) * float(pixel_size) + place if box and pixel_size else positions.mean(axis=0)
     columns = {name: values for name, values in model.arrays.items() if name not in ("numbers", "positions")}
     return AtomTable(positions - middle, np.array(model.get_chemical_symbols()), columns)
 
