@@ -35,15 +35,18 @@ from single_rs.pipeline.material import lattice_seed
 from single_rs.reconstruction import ReconstructConfig, reconstruct
 from single_rs.records import Atoms, CleanStack, Density, Motion, ParticleStack, Poses, Track
 from single_rs.refine import RefineConfig, RefinementSummary, refine_atoms
+from single_rs.refine.change import Changes, find_changes
 from single_rs.store import layout
 from single_rs.store.codecs import write_arrays, write_record
 from single_rs.store.read import MapFrame, Maps, load_maps
 from single_rs.track import TrackConfig, extract, find_tracks
 
 __all__ = [
+    "Asked",
     "Refinement",
     "Tracing",
     "analyze_atoms",
+    "ask_changes",
     "background",
     "correct",
     "cut",
@@ -86,6 +89,13 @@ class Refinement:
 
     summary: RefinementSummary | None = None
     refused: str | None = None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Whether a particle changes in time; None where nobody asked, or the frames do not show its atoms."""
+
+    changes: Changes | None = None
 
 
 def correct(movie: Movie, out: Path, config: MotionConfig, progress: Progress | None = None) -> Motion:
@@ -234,6 +244,15 @@ def refine(
         write_arrays(folder / layout.REFINED, atoms)
     write_record(folder / layout.REFINEMENT, outcome)
     return atoms, outcome
+
+
+def ask_changes(clean: CleanStack, poses: Poses, atoms: Atoms | None, folder: Path, config: Config, seed: int) -> Asked:
+    """Ask whether a particle changes in time, from refined `poses` and `atoms`; write changes.json."""
+    asked = Asked()
+    if atoms is not None and config.states.number != 1:
+        asked = Asked(find_changes(clean, poses, atoms, config.states, config.refine, seed))
+    write_record(folder / layout.CHANGES, asked)
+    return asked
 
 
 def write_displacement(path: Path, tensors: NDArray[np.float64], errors: NDArray[np.float64]) -> None:
