@@ -3,7 +3,8 @@
 A frame is modelled as counts = dose · (1 + particle + Σ_g waves of the graphene sheets + slow liquid + noise). Waves
 and slow terms are fitted by least squares to the pixels *outside* the particle and subtracted everywhere: so what the
 particle itself scatters into those frequencies is kept. Coefficients at the reflections still get weight 0, because
-the fit's own error is concentrated there. Noise is the power outside, |FFT(m · image)|² / Σm², of what is left.
+the fit's own error is concentrated there. Noise is the power outside, |FFT(m · image)|² / Σm², of what is left. Where
+atoms are dark (`polarity`), contrast is turned round, so that they are bright in all that follows.
 
 Reference: C. F. Reboul et al., Science Advances 7, eabe6679 (2021), doi:10.1126/sciadv.abe6679.
 """
@@ -20,9 +21,10 @@ from scipy.ndimage import gaussian_filter1d
 
 from single_rs.background.envelope import detection_filter
 from single_rs.background.graphene import spot_weights, wave_basis
-from single_rs.background.nuisance import contrast, find_sheets, is_centred, kept_fraction, slow_basis, subtract
+from single_rs.background.nuisance import contrast, find_sheets, kept_fraction, sign_of_counts, slow_basis, subtract
 from single_rs.background.offsets import smooth_offsets, survey_variance
 from single_rs.background.outline import find_outline
+from single_rs.background.polarity import find_contrast
 from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import InputError, NoParticleError
 from single_rs.base.progress import Progress, silent
@@ -30,7 +32,7 @@ from single_rs.base.robust import SIGMA_PER_MAD
 from single_rs.base.sampling import evenly
 from single_rs.base.settings import Settings, setting
 from single_rs.frames.spectrum import annulus, disc, radius_map, rfft_shells, shell_mean
-from single_rs.records import CleanStack, ParticleStack
+from single_rs.records import CleanStack, Contrast, ParticleStack
 
 __all__ = ["BackgroundConfig", "clean_stack"]
 
@@ -64,6 +66,12 @@ class BackgroundConfig(Settings):
     spot_reach: float = setting(1.5, "coefficients around a reflection that get weight 0", "px", ge=0.0, le=4.0)
     order: int = setting(2, "order of the polynomial that models slow liquid background", ge=0, le=4)
     max_offset: float = setting(3.6, "largest offset of the particle from the box centre", "Å", gt=0.0)
+    contrast: str = setting(
+        "find",
+        "whether atoms are bright (negative C3, overfocus) or dark (positive C3, underfocus; inverted counts); find: "
+        "as the frames show it",
+        choices=("find", "bright", "dark"),
+    )
     min_significance: float = setting(
         8.0, "particle power over noise below which there is no particle", "sigma", gt=0.0
     )
@@ -79,8 +87,8 @@ def clean_stack(
     Parameters
     ----------
     stack
-        Raw counts (n, y, x), even box, at least 1.4 times the particle's diameter. Images whose mean is near zero or
-        below it (contrast, normalised frames, counts with an offset) are taken to be contrast already, up to a factor.
+        Raw counts (n, y, x), even box, at least 1.4 times the particle's diameter. Images whose mean is near zero
+        (contrast, normalised frames, counts with an offset) are taken to be contrast already, up to a factor.
     config
         See `BackgroundConfig`.
     progress
@@ -106,7 +114,7 @@ def clean_stack(
     steps = 2 * count
     tell = progress or silent
     pixel = float(stack.pixel_size)
-    sample, centred = _sample(stack.images)
+    sample, sign = _sample(stack.images)
     outline = find_outline(sample, stack.diameter, pixel)
     sheets = find_sheets(sample, outline.outside, pixel, config.max_sheets, config.order)
     weights = spot_weights(sheets, size, pixel, config.spot_reach)
@@ -118,7 +126,7 @@ def clean_stack(
     band = shells >= LOWEST_SIGNAL * size * pixel
     for start in range(0, count, BLOCK):
         part = slice(start, min(start + BLOCK, count))
-        images[part], dose[part] = contrast(np.asarray(stack.images[part], dtype=np.float32), outline.outside, centred)
+        images[part], dose[part] = contrast(np.asarray(stack.images[part], dtype=np.float32), outline.outside, sign)
         subtract(images[part], basis, outline.outside)
         spread[part] = (_power(images[part], outline.outside) * band).sum(axis=(1, 2))
         tell("background", part.stop, steps)
@@ -148,6 +156,10 @@ def clean_stack(
             f"what stands out in the middle of the box is {survey.diameter:.1f} Å wide, less than {MIN_DIAMETER:g} Å; "
             "it is no crystal, check for hot pixels"
         )
+    found = find_contrast(images, good, signal, weights, (inside, outline.outside), pixel)
+    atoms = found if config.contrast == "find" else Contrast(config.contrast, found.sigma, stated=True)
+    if atoms.atoms == "dark":
+        np.negative(images, out=images)
     frames = np.asarray(stack.frames, dtype=np.int64)
     frame_noise = np.ones(count)
     frame_noise[good] = spread[good] / spread[good].mean()
@@ -163,11 +175,12 @@ def clean_stack(
         offsets=smooth_offsets(frames, survey.surfaces, stack.offsets, ~bad, pixel),
         bad=bad,
         signal=signal.astype(np.float32),
+        contrast=atoms,
     )
 
 
-def _sample(images: NDArray[Any]) -> tuple[NDArray[np.float32], bool]:
-    """Contrast of frames spread evenly over the stack, and whether its frames have no mean to divide by.
+def _sample(images: NDArray[Any]) -> tuple[NDArray[np.float32], int]:
+    """Contrast of frames spread evenly over the stack, and the sign of its counts (`sign_of_counts`).
 
     Frames that are blank, or whose dose is no number or far from the others, are left out.
     """
@@ -186,8 +199,8 @@ def _sample(images: NDArray[Any]) -> tuple[NDArray[np.float32], bool]:
     if usual.sum() < 2:
         raise InputError("the images of the stack hold no finite values of a common dose; check the file")
     outside = rim.astype(np.float32)
-    centred = is_centred(block[usual], outside)
-    return contrast(block[usual], outside, centred)[0], centred
+    sign = sign_of_counts(block[usual], outside)
+    return contrast(block[usual], outside, sign)[0], sign
 
 
 def _power(images: NDArray[np.float32], mask: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.fft import next_fast_len
 
 from single_rs.analysis import Particle, analyze, summarise
+from single_rs.analysis.strain import StrainConfig
 from single_rs.analysis.structure import analyze_structure
 from single_rs.atoms import TraceConfig, trace_atoms
 from single_rs.background import BackgroundConfig, clean_stack
@@ -34,15 +35,18 @@ from single_rs.pipeline.material import lattice_seed
 from single_rs.reconstruction import ReconstructConfig, reconstruct
 from single_rs.records import Atoms, CleanStack, Density, Motion, ParticleStack, Poses, Track
 from single_rs.refine import RefineConfig, RefinementSummary, refine_atoms
+from single_rs.refine.change import Changes, find_changes
 from single_rs.store import layout
 from single_rs.store.codecs import write_arrays, write_record
 from single_rs.store.read import MapFrame, Maps, load_maps
 from single_rs.track import TrackConfig, extract, find_tracks
 
 __all__ = [
+    "Asked",
     "Refinement",
     "Tracing",
     "analyze_atoms",
+    "ask_changes",
     "background",
     "correct",
     "cut",
@@ -65,8 +69,8 @@ BOX_PER_DIAMETER = 1.8  # leaves a ring round the particle for the background an
 BOX_MARGIN = 16.0  # Å, the least of that ring for small particles
 BOX_LEAST = 1.4  # diameters that background cleaning needs
 BOX_OUTSIDE = 0.05  # share of frames that may leave the field before the box is made smaller
-# Three maps; ten of strain and nine of the phases, each as MRC and in a VTK file.
-VOLUMES, FLOAT_BYTES = 3 + 2 * 19, 4
+# Three maps; of strain and of the phases thirteen and nine in VTK files, on request ten and nine as MRC.
+VOLUMES, STRAIN_VOLUMES, FLOAT_BYTES = 3 + 22, 19, 4
 ROOM_BESIDE = 20_000_000  # bytes: report, tables, poses, atoms
 EXAMPLES = 6  # cleaned frames kept for the report
 
@@ -85,6 +89,13 @@ class Refinement:
 
     summary: RefinementSummary | None = None
     refused: str | None = None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Whether a particle changes in time; None where nobody asked, or the frames do not show its atoms."""
+
+    changes: Changes | None = None
 
 
 def correct(movie: Movie, out: Path, config: MotionConfig, progress: Progress | None = None) -> Motion:
@@ -116,9 +127,10 @@ def stack_box(track: Track, movie: Movie) -> int:
     return 2 * half
 
 
-def room_needed(frames: int, box: int, itemsize: int) -> int:
+def room_needed(frames: int, box: int, itemsize: int, strain: StrainConfig) -> int:
     """Return the bytes that the files of a particle take at most: its stack, and the volumes of maps and strain."""
-    return frames * box**2 * itemsize + VOLUMES * box**3 * FLOAT_BYTES + ROOM_BESIDE
+    volumes = VOLUMES + (STRAIN_VOLUMES if strain.volumes else 0)
+    return frames * box**2 * itemsize + volumes * box**3 * FLOAT_BYTES + ROOM_BESIDE
 
 
 def cut(movie: Movie, motion: Motion, track: Track, folder: Path) -> None:
@@ -234,6 +246,15 @@ def refine(
     return atoms, outcome
 
 
+def ask_changes(clean: CleanStack, poses: Poses, atoms: Atoms | None, folder: Path, config: Config, seed: int) -> Asked:
+    """Ask whether a particle changes in time, from refined `poses` and `atoms`; write changes.json."""
+    asked = Asked()
+    if atoms is not None and config.states.number != 1:
+        asked = Asked(find_changes(clean, poses, atoms, config.states, config.refine, seed))
+    write_record(folder / layout.CHANGES, asked)
+    return asked
+
+
 def write_displacement(path: Path, tensors: NDArray[np.float64], errors: NDArray[np.float64]) -> None:
     """Write mean square displacements (n, 3, 3) Å² and the errors (n, 6) of their components, one row per atom."""
     table = np.concatenate([components(tensors), errors], axis=1)
@@ -282,7 +303,7 @@ def analyze_atoms(
         noise=noise,
         **({} if frame is None else frame._asdict()),
     )
-    write_analysis(folder, model, config.export.formats, config.export.vacuum, config.export.dft)
+    write_analysis(folder, model, config.export.formats, config.export.vacuum, config.export.dft, config.strain.volumes)
     return model
 
 
