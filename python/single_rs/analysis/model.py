@@ -15,13 +15,14 @@ from single_rs.analysis.strain.methods import StrainComparison
 from single_rs.analysis.structure.bond_order import BondOrder
 from single_rs.base.errors import InputError
 from single_rs.records import Atoms
+from single_rs.records.display import Displayed
 from single_rs.records.invariants import need_positive, need_shape
 
 __all__ = ["Particle", "chosen_atoms"]
 
 
-@dataclass(frozen=True)
-class Particle:
+@dataclass(frozen=True, repr=False)
+class Particle(Displayed):
     """All that is known of the atoms of one particle.
 
     Attributes

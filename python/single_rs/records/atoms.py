@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from single_rs.base.errors import InputError
+from single_rs.records.display import Displayed
 from single_rs.records.invariants import need_at_least, need_finite, need_shape, need_share
 
 __all__ = [
@@ -18,8 +19,8 @@ __all__ = [
 ASYMMETRY = 1e-4  # relative difference of opposite elements, which six digits in a file may leave
 
 
-@dataclass(frozen=True)
-class Atoms:
+@dataclass(frozen=True, repr=False)
+class Atoms(Displayed):
     """Atoms of one particle, in the frame of its map.
 
     Attributes

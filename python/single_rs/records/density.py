@@ -8,13 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from single_rs.base.errors import InputError
+from single_rs.records.display import Displayed
 from single_rs.records.invariants import need_at_least, need_finite, need_positive, need_shape
 
 __all__ = ["Density"]
 
 
-@dataclass(frozen=True)
-class Density:
+@dataclass(frozen=True, repr=False)
+class Density(Displayed):
     """Density of one particle.
 
     Attributes

@@ -10,13 +10,14 @@ from numpy.typing import ArrayLike, NDArray
 from single_rs.base.errors import InputError
 from single_rs.base.sampling import block_edges
 from single_rs.records.diagnostics import PoseDiagnostics
+from single_rs.records.display import Displayed
 from single_rs.records.invariants import need_at_least, need_finite, need_rotations, need_shape, need_share
 
 __all__ = ["Poses"]
 
 
-@dataclass(frozen=True)
-class Poses:
+@dataclass(frozen=True, repr=False)
+class Poses(Displayed):
     """Pose of every frame.
 
     Attributes

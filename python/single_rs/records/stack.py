@@ -9,14 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from single_rs.base.errors import InputError
+from single_rs.records.display import Displayed
 
 __all__ = [
     "ParticleStack",
 ]
 
 
-@dataclass(frozen=True)
-class ParticleStack:
+@dataclass(frozen=True, repr=False)
+class ParticleStack(Displayed):
     """Single frames of one particle.
 
     Attributes
