@@ -3,7 +3,8 @@
 A frame is modelled as counts = dose · (1 + particle + Σ_g waves of the graphene sheets + slow liquid + noise). Waves
 and slow terms are fitted by least squares to the pixels *outside* the particle and subtracted everywhere: so what the
 particle itself scatters into those frequencies is kept. Coefficients at the reflections still get weight 0, because
-the fit's own error is concentrated there. Noise is the power outside, |FFT(m · image)|² / Σm², of what is left.
+the fit's own error is concentrated there. Noise is the power outside, |FFT(m · image)|² / Σm², of what is left. Where
+atoms are dark (`polarity`), contrast is turned round, so that they are bright in all that follows.
 
 Reference: C. F. Reboul et al., Science Advances 7, eabe6679 (2021), doi:10.1126/sciadv.abe6679.
 """
@@ -23,6 +24,7 @@ from single_rs.background.graphene import spot_weights, wave_basis
 from single_rs.background.nuisance import contrast, find_sheets, kept_fraction, slow_basis, subtract
 from single_rs.background.offsets import smooth_offsets, survey_variance
 from single_rs.background.outline import find_outline
+from single_rs.background.polarity import find_contrast
 from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import InputError, NoParticleError
 from single_rs.base.progress import Progress, silent
@@ -30,7 +32,7 @@ from single_rs.base.robust import SIGMA_PER_MAD
 from single_rs.base.sampling import evenly
 from single_rs.base.settings import Settings, setting
 from single_rs.frames.spectrum import annulus, disc, radius_map, rfft_shells, shell_mean
-from single_rs.records import CleanStack, ParticleStack
+from single_rs.records import CleanStack, Contrast, ParticleStack
 
 __all__ = ["BackgroundConfig", "clean_stack"]
 
@@ -60,6 +62,12 @@ class BackgroundConfig(Settings):
     spot_reach: float = setting(1.5, "coefficients around a reflection that get weight 0", "px", ge=0.0, le=4.0)
     order: int = setting(2, "order of the polynomial that models slow liquid background", ge=0, le=4)
     max_offset: float = setting(3.6, "largest offset of the particle from the box centre", "Å", gt=0.0)
+    contrast: str = setting(
+        "find",
+        "whether atoms are bright (negative C3, overfocus) or dark (positive C3, underfocus; inverted counts); find: "
+        "as the frames show it",
+        choices=("find", "bright", "dark"),
+    )
     min_significance: float = setting(
         8.0, "particle power over noise below which there is no particle", "sigma", gt=0.0
     )
@@ -139,6 +147,10 @@ def clean_stack(
             f"what stands out in the middle of the box is {survey.diameter:.1f} Å wide, less than {MIN_DIAMETER:g} Å; "
             "it is no crystal, check for hot pixels"
         )
+    found = find_contrast(images, good, signal, weights, (inside, outline.outside), pixel)
+    atoms = found if config.contrast == "find" else Contrast(config.contrast, found.sigma, stated=True)
+    if atoms.atoms == "dark":
+        np.negative(images, out=images)
     frames = np.asarray(stack.frames, dtype=np.int64)
     frame_noise = np.ones(count)
     frame_noise[good] = spread[good] / spread[good].mean()
@@ -154,6 +166,7 @@ def clean_stack(
         offsets=smooth_offsets(frames, survey.surfaces, stack.offsets, ~bad, pixel),
         bad=bad,
         signal=signal.astype(np.float32),
+        contrast=atoms,
     )
 
 

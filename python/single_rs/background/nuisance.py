@@ -26,7 +26,8 @@ def contrast(
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Counts / dose - 1 (n, y, x) and the dose (n,) of each frame, the clipped mean outside the particle.
 
-    Images that are centred on zero are taken to be contrast already and only lose their mean.
+    Images that are centred on zero are taken to be contrast already and only lose their mean. Of counts that are
+    negative, as some programs invert them, the sign is kept: counts / |dose| + 1.
     """
     pixels = block[:, outside > 0.5]
     mean = pixels.mean(axis=1, dtype=np.float64)
@@ -36,8 +37,9 @@ def contrast(
     dose = pixels.mean(axis=1, dtype=np.float64)
     if abs(np.median(dose)) < CENTRED * np.median(sigma):
         return block - dose[:, None, None].astype(np.float32), dose
-    scale = np.where(dose > 0, dose, np.inf)[:, None, None].astype(np.float32)
-    return block / scale - 1, dose
+    sign = np.sign(np.median(dose))
+    scale = np.where(sign * dose > 0, np.abs(dose), np.inf)[:, None, None].astype(np.float32)
+    return block / scale - np.float32(sign), dose
 
 
 def slow_basis(size: int, order: int, waves: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from single_rs.analysis import Particle, summarise
+from single_rs.analysis.views import known_lengths
 from single_rs.background import clean_stack, measure_pixel
 from single_rs.base.errors import ConvergenceError, SingleError, WriteError
 from single_rs.base.settings_text import settings_to_dict
@@ -164,7 +165,9 @@ class _Stages:
         if self.job.log.reuse(f"{self.name}/background", self.keys["background"]):
             return clean_stack(self.stack, self.job.config.background, progress=self._report)
         with self.job.log.stage(f"{self.name}/background", self.keys["background"]) as running:
-            return stages.background(self.stack, running.folder, self.job.config.background, self._report)
+            clean = stages.background(self.stack, running.folder, self.job.config.background, self._report)
+            running.facts["contrast"] = clean.contrast.atoms
+            return clean
 
     @functools.cached_property
     def background(self) -> Background:
@@ -273,16 +276,19 @@ class _Stages:
         """Return the numbers of summary.json."""
         poses, background = self.poses, self.background
         ruler = measure_pixel(background.graphene, background.pixel_size)
+        lengths = None if model is None else known_lengths(model.atoms, poses)
         return {
             "element": self.job.element,
             "frames": len(self.stack),
             "frames_used": int(np.sum(np.asarray(poses.weight) > 0)),
             "mean_confidence": float(np.mean(poses.confidence)),
             "diameter": float(background.diameter),
+            "contrast": asdict(background.contrast),
             "pixel_size": float(background.pixel_size),
             "pixel_size_by_graphene": asdict(ruler) if ruler is not None else None,
             "resolution": float(self.density.resolution),
             **(summarise(model) if model is not None else {"atoms": 0, "hand": "undetermined"}),
+            "lengths": asdict(lengths) if lengths is not None else None,
             "diagnostics": asdict(poses.diagnostics),
             "seconds": self.job.log.seconds(self.name),
         }
