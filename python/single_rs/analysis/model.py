@@ -86,6 +86,10 @@ class Particle(Displayed):
         if self.pixel_size is not None:
             need_positive("pixel_size", self.pixel_size, "Å")
 
+    def _headline(self) -> str:
+        lattice = "no lattice" if self.lattice is None else self.lattice._headline()
+        return f"{self.atoms._headline()}; {lattice}"
+
     def everything(self) -> Particle:
         """Return all atoms of the file, the particle's first, without what is known of the particle alone."""
         if self.others is None:

@@ -45,6 +45,9 @@ class Density(Displayed):
     frequency: NDArray[np.float64]
     resolution: float
 
+    def _headline(self) -> str:
+        return f"{len(self.map)}³ voxels of {self.pixel_size:.4g} Å, resolution {self.resolution:.2f} Å"
+
     def __post_init__(self) -> None:
         """Refuse maps that cannot be."""
         box = len(self.map)

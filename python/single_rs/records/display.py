@@ -31,9 +31,15 @@ class Displayed:
 
     def __repr__(self) -> str:
         """Return one line: shapes of arrays, values of numbers."""
+        if line := self._headline():
+            return f"{type(self).__name__}({line})"
         parts = [f"{name}={_brief(value)}" for name, value in _fields(self)]
         more = f", … {len(parts) - SHOWN} more" if len(parts) > SHOWN else ""
         return f"{type(self).__name__}({', '.join(parts[:SHOWN])}{more})"
+
+    def _headline(self) -> str:
+        """Return what the record says in one line; empty where its fields say it best."""
+        return ""
 
     def _repr_html_(self) -> str:
         """Return a table of all fields, what the docstring says of them, and a picture where there is one."""
@@ -43,7 +49,8 @@ class Displayed:
             f"<td style='text-align:left'>{html.escape(meaning.get(name, ''))}</td></tr>"
             for name, value in _fields(self)
         )
-        return f"<b>{type(self).__name__}</b>{_picture(self)}<table>{rows}</table>"
+        title = html.escape(self._headline() or type(self).__name__)
+        return f"<b>{title}</b>{_picture(self)}<table>{rows}</table>"
 
     def plot(self) -> Any:
         """Draw the record with Matplotlib.

@@ -89,6 +89,11 @@ class Poses(Displayed):
             need_shape("images", self.images, (n,))
             need_at_least("images", self.images, 0)
 
+    def _headline(self) -> str:
+        n = len(self.rotations)
+        clear = f"{100 * np.mean(self.confidence > 0.5):.0f} % with a clear pose, " if n else ""
+        return f"{n} frames, {clear}{np.sum(self.half == 1)} and {np.sum(self.half == 2)} in the half sets"
+
     @classmethod
     def known(cls, rotations: ArrayLike, shifts: ArrayLike, frames: ArrayLike | None = None, block: int = 150) -> Poses:
         """Poses that are known and need no search: of a simulation, or of another program.

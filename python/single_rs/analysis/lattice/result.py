@@ -130,6 +130,11 @@ class Lattice(Displayed):
         """List the parameters of the cell with the rest."""
         return sorted({*super().__dir__(), *(f.name for f in dataclasses.fields(CellParameters))})
 
+    def _headline(self) -> str:
+        p = self.parameters
+        edges = ", ".join(f"{n} = {getattr(p, n):.4f} ± {getattr(p, f'{n}_err'):.4f}" for n in "abc")
+        return f"{self.structure}, {edges} Å, {100 * self.fraction:.0f} % of {len(self.sites)} atoms on sites"
+
     @property
     def fraction(self) -> float:
         """Fraction of all atoms within 0.25 nearest-neighbour distances of a site of the main domain."""
