@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 
-from single_rs.analysis.structure.dislocations import Dislocation, miller_name
+from single_rs.analysis.structure.dislocations import Dislocation
 from single_rs.analysis.structure.grains import Grains
 from single_rs.analysis.structure.shape import SITES, Shape
 from single_rs.analysis.structure.stacking import Stacking
@@ -161,8 +161,7 @@ def plot_dislocation(
     if edge:
         tip = place + 2 * (view @ b)[:2]
         ax.annotate("", xy=tip, xytext=place, arrowprops={"arrowstyle": "->", "color": INK, "lw": 1.3})
-    name = miller_name(dislocation.burgers)
-    ax.set_title(f"{dislocation.kind}, b = {name}, {dislocation.character:.0f}° to its line", loc="left")
+    ax.set_title(f"{dislocation.kind}, b = {dislocation.name}, {dislocation.character:.0f}° to its line", loc="left")
     ax.set_xlabel("Across the line (Å)")
     ax.set_ylabel("Across the glide plane (Å)" if len(dislocation.glide_planes) else "Across the line (Å)")
     return ax
