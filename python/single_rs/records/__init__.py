@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from single_rs.records.atoms import Atoms
 from single_rs.records.check import CHECKS, Check, Criterion, Validation
-from single_rs.records.clean import Background, CleanStack, Graphene
+from single_rs.records.clean import Background, CleanStack, Contrast, Graphene
 from single_rs.records.density import Density
 from single_rs.records.diagnostics import (
     HalfDiagnostics,
@@ -24,6 +24,7 @@ __all__ = [
     "Background",
     "Check",
     "CleanStack",
+    "Contrast",
     "Criterion",
     "Density",
     "Graphene",

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from single_rs import plots
+from single_rs.records import Contrast
 from single_rs.report.content import ParticleFiles
 from single_rs.report.views import Quantity
 
@@ -32,6 +33,7 @@ class Numbers:
     resolution: Quantity
     pixel_size: Quantity
     graphene_pixel: Quantity | None
+    contrast: str
     frames: int | None
     used: int | None
     coverage: Quantity
@@ -67,6 +69,7 @@ class Numbers:
             resolution=Quantity(summary.get("resolution"), 2, "Å"),
             pixel_size=Quantity(summary.get("pixel_size", particle.pixel_size), 4, "Å"),
             graphene_pixel=Quantity(ruler["pixel_size"], 4, "Å", ruler.get("error")) if ruler else None,
+            contrast=_contrast(summary.get("contrast")),
             frames=frames,
             used=summary.get("frames_used") if used is None else int(used.sum()),
             coverage=Quantity(covered, 0, "%"),
@@ -97,6 +100,13 @@ class Numbers:
     def frames_used(self) -> str:
         """Return the frames used, of all."""
         return f"{Quantity(self.used, 0)} of {Quantity(self.frames, 0)}"
+
+
+def _contrast(found: Any) -> str:
+    """Return whether atoms were bright or dark, and what says so; nothing for a summary that does not tell."""
+    if not isinstance(found, dict) or "atoms" not in found:
+        return ""
+    return str(Contrast(str(found["atoms"]), found.get("sigma"), bool(found.get("stated"))))
 
 
 def used_frames(particle: ParticleFiles) -> np.ndarray | None:

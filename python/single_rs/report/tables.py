@@ -47,6 +47,8 @@ def particle_facts(particle: ParticleFiles, numbers: Numbers) -> FactList:
     ]
     if numbers.graphene_pixel is not None:
         rows.append(("Pixel size by graphene", numbers.graphene_pixel))
+    if numbers.contrast:
+        rows.append(("Atoms in the frames", numbers.contrast))
     rows += [
         ("Frames used", numbers.frames_used),
         ("Mean pose confidence", numbers.confidence),
