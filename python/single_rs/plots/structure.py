@@ -11,7 +11,7 @@ import re
 import numpy as np
 from matplotlib.axes import Axes
 
-from single_rs.analysis.structure.dislocations import Dislocation, miller_name
+from single_rs.analysis.structure.dislocations import Dislocation
 from single_rs.analysis.structure.grains import Grains
 from single_rs.analysis.structure.shape import SITES, Shape
 from single_rs.analysis.structure.stacking import Stacking
@@ -164,7 +164,7 @@ def plot_dislocation(
     if edge:
         tip = place + 2 * (view @ b)[:2]
         ax.annotate("", xy=tip, xytext=place, arrowprops={"arrowstyle": "->", "color": INK, "lw": 1.3})
-    name = re.sub(r"-(\d)", "\\1\u0305", miller_name(dislocation.burgers))
+    name = re.sub(r"-(\d)", "\\1\u0305", dislocation.name)
     ax.set_title(f"{dislocation.kind}, b = {name}, {dislocation.character:.0f}° to its line", loc="left")
     ax.set_xlabel("Across the line (Å)")
     ax.set_ylabel("Across the glide plane (Å)" if len(dislocation.glide_planes) else "Across the line (Å)")
