@@ -11,8 +11,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 
-from single_rs.analysis.analyze import analyze, summarise
-from single_rs.analysis.model import Particle
+from single_rs.analysis import Particle, analyze, summarise
 from single_rs.analysis.strain import StrainConfig
 from single_rs.analysis.structure import StructureSurvey, survey_structure
 from single_rs.base.errors import DataFileError, InputError, SingleError
@@ -21,10 +20,10 @@ from single_rs.compare.rows import ParticleRow, find_particles, read_row
 from single_rs.compare.trends import Comparison, compare_particles
 from single_rs.export.atoms import read_xyz, write_xyz
 from single_rs.export.lattice import write_lattice
-from single_rs.io.json import write_json
 from single_rs.plots.particles import Still
 from single_rs.records import Poses, Validation
 from single_rs.store import layout
+from single_rs.store.codecs import write_record
 from single_rs.store.read import Maps, frame_of, load_maps
 from single_rs.store.validation import read_validation
 
@@ -154,10 +153,11 @@ def _subject(
     noise = None
     if maps is not None and maps.half1 is not None and maps.half2 is not None:
         noise = (maps.half1 - maps.half2) / np.float32(2)
-    box, pixel_size = frame or (None, None)
-    settings = {"element": element, "structure": structure, "strain": strain, "box": box, "pixel_size": pixel_size}
+    place = {} if frame is None else frame._asdict()
     try:
-        model = analyze(atoms, **settings, density=None if maps is None else maps.map, noise=noise)  # type: ignore[arg-type]
+        model = analyze(
+            atoms, element, structure, strain, density=None if maps is None else maps.map, noise=noise, **place
+        )
     except SingleError as error:
         raise DataFileError(f"{path}: {error}") from None
     return Subject(name, source, model, maps, read_row(name, source) if source.is_dir() else _row(name, model))
@@ -172,7 +172,7 @@ def _row(name: str, model: Particle) -> ParticleRow:
 
 def _write(folder: Path, model: Particle) -> None:
     write_xyz(folder / layout.ATOMS, model)
-    write_json(folder / layout.SUMMARY, summarise(model))
+    write_record(folder / layout.SUMMARY, summarise(model))
     if model.lattice is not None:
         write_lattice(folder / layout.LATTICE, model.lattice)
 
