@@ -87,7 +87,7 @@ def track(
     ----------
     tracks
         Paths of particles that are cut out instead of those found here: tracks.csv or tracks.star of ours, .box of
-        SIMPLE or EMAN with a row per frame, .xy with x y or frame x y; may be repeated. 'solve' goes on from the stacks.
+        SIMPLE or EMAN with a row per frame, .xy with x y or frame x y; may be repeated. 'solve' takes the stacks.
     diameter
         Å, rough, of the particles in --tracks; needed where the files do not hold it.
     """

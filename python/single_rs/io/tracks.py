@@ -1,8 +1,8 @@
 """Paths of particles as tables: our tracks.csv, and what other programs give, one file a particle.
 
 tracks.csv has one row per particle and frame: particle, frame (both from 0), x_px, y_px (centre in the raw frame,
-column and row), sigma_px, diameter_A. Read are also its first four columns alone, in any order; ``.box`` of EMAN and SIMPLE
-(x, y of the first pixel, width, height; one row per frame) and ``.xy`` (x y, or frame x y), each file one particle.
+column and row), sigma_px, diameter_A. Read are also its first four columns alone, in any order; ``.box`` of EMAN and
+SIMPLE (x, y of the first pixel, width, height; a row per frame) and ``.xy`` (x y, or frame x y), each one particle.
 Reference: Tang et al. 2007, doi:10.1016/j.jsb.2006.05.009 (EMAN's boxes).
 """
 
