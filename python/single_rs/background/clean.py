@@ -34,6 +34,7 @@ from single_rs.base.settings import Settings, setting
 from single_rs.base.threads import in_threads
 from single_rs.frames.spectrum import annulus, disc, radius_map, rfft_shells, shell_mean
 from single_rs.records import CleanStack, Contrast, ParticleStack
+from single_rs.records.invariants import need_record
 
 __all__ = ["BackgroundConfig", "clean_stack"]
 
@@ -104,6 +105,7 @@ def clean_stack(
     NoParticleError
         When the middle of the box holds no more power than its surroundings.
     """
+    need_record(stack, ParticleStack, "make one with ParticleStack(images, pixel_size, frames), or by read_stack")
     config = config or BackgroundConfig()
     count, size = len(stack.images), int(stack.images.shape[-1])
     if count < LEAST_FRAMES or size < 32 or size % 2:

@@ -249,7 +249,8 @@ def strain_figures(particle: ParticleFiles) -> Iterator[Figure]:
             positions=None if particle.atoms is None else particle.atoms.positions,
         )  # fmt: skip
         yield drawn(
-            axes, f"p{particle.number}-strainmap", "Strain maps", "Slice through the middle of the strain "
+            axes, f"p{particle.number}-strainmap", "Strain maps", "Slice through the fullest plane of atoms near "
+            "the middle, of the strain "
             "on the grid of the map; blue is compressed, red stretched.", wide=True, height=2.7,
         )  # fmt: skip
 
