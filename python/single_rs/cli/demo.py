@@ -194,7 +194,7 @@ def print_table(result: DemoResult) -> None:
     """Print what was found, and how it compares with the truth."""
     print(f"{len(result.particles)} particles found of {result.true_particles}, {result.frames} frames")
     lines = run_lines(result.run)
-    head = ("truth", "found/true", "recall", "precision", "error pm", "/ σ", "poses < 3°", "track px")
+    head = ("truth", "found/true", "recall", "precision", "error pm", "/ σ", "in 3°", "track px")
     rows = [
         (
             p.result.folder.name,
