@@ -329,8 +329,8 @@ def test_a_movie_goes_from_frames_to_atoms(tmp_path, made, calls):
     result = entry.run(truth.path, "Pt", tmp_path / "out", None, config, seed=3)
     assert [p.verdict for p in result.particles] == ["solved"]
     written = {p.name for p in (tmp_path / "out").iterdir()}
-    expected = {"run.json", "run.log", "manifest.json", "motion.csv", "mean.mrc", "tracks.star", "particle_00"}
-    assert written == expected
+    tables = {"motion.csv", "tracks.star", "tracks.csv"}
+    assert written == {"run.json", "run.log", "manifest.json", "mean.mrc", "particle_00", *tables}
     (track,) = read_tracks(tmp_path / "out" / "tracks.star")
     stack = load_stack(tmp_path / "out" / "particle_00" / "stack.mrcs")
     assert set(stack.frames) <= set(track.frames)
@@ -356,6 +356,7 @@ def test_a_movie_without_particles_ends_in_one_line(tmp_path, monkeypatch, capsy
         "motion.csv",
         "mean.mrc",
         "tracks.star",
+        "tracks.csv",
     }
     assert "no particle" in json.loads((tmp_path / "out" / "run.json").read_text())["status"]
 
