@@ -161,6 +161,13 @@ class RunLog:
             self._put(stage, replace(entry, key=key, reused=True, failed=None))
         return True
 
+    def reuse_all(self, part: str) -> None:
+        """Take over all finished stages of a particle, and of its states, that the folder holds."""
+        for stage in self.folder.stages_of(part):
+            key = self.folder.pending.key_of(stage) or self.folder.published.key_of(stage)
+            if key is not None:
+                self.reuse(stage, key)
+
     @contextlib.contextmanager
     def stage(self, stage: str, key: str | Callable[[], str]) -> Iterator[StageLog]:
         """Time a stage, publish its files when it succeeds, and record it; on failure record why.
