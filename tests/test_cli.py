@@ -22,7 +22,7 @@ from single_rs.store.read import frame_of
 COMMANDS = (
     *("run", "solve", "demo", "motion", "track", "background", "orient", "reconstruct", "trace", "analyze", "export"),
     *("energy", "ligand"),
-    *("report", "simulate", "doctor", "config", "flip-hand", "inspect", "score", "match"),
+    *("report", "simulate", "doctor", "config", "flip-hand", "inspect", "score", "match", "plan"),
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,7 @@ from single_rs.records import Atoms
 
 
 def _atoms(positions: np.ndarray, sigma: float = np.nan, symbol: str = "Pt") -> Atoms:
-    n = len(positions)
-    nothing = np.full(n, np.nan)
-    return Atoms(positions, np.full(n, symbol), nothing, nothing, np.full(n, sigma), nothing)
+    return replace(Atoms.bare(positions, symbol), sigma=np.full(len(positions), sigma))
 
 
 def _xyz(path: Path, positions: np.ndarray) -> Path:
@@ -102,3 +101,13 @@ def test_inspect_knows_maps_atoms_and_what_is_not_there(tmp_path, crystal, capsy
     assert main(["inspect", str(tmp_path / "nothing.mrc")]) == 2
     assert "nothing.mrc does not exist" in capsys.readouterr().err
     assert main(["inspect", str(tmp_path / "a.xyz"), "--picture", str(tmp_path / "a.png")]) == 2
+
+
+@pytest.mark.slow
+def test_a_plan_is_solved_and_scored(tmp_path, capsys):
+    words = ["--element", "Pt", "--diameter", "14", "--dose", "12", "--frames", "240", "--pixel-size", "0.4"]
+    assert main(["plan", *words, "--out", str(tmp_path / "plan")]) == 0
+    text = capsys.readouterr().out
+    assert "e/Å²" in text
+    assert "% of the atoms found" in text
+    assert "s of processor time" in text

@@ -126,6 +126,7 @@ def background(
         clean = _cleaned(stack, pixel_size, settings, progress)
         write_stack(folder / CLEAN, clean.images, clean.pixel_size)
     print(f"diameter {clean.diameter:.1f} Å, {len(clean.graphene)} graphene sheets, {int(clean.bad.sum())} bad frames")
+    print(f"atoms are {clean.contrast}")
     if ruler := measure_pixel(clean.graphene, clean.pixel_size):
         print(f"by the graphene a pixel is {ruler}; {clean.pixel_size:.4f} Å given")
 

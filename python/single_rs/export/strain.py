@@ -3,7 +3,7 @@
 strain.csv     one row for each atom, in the order of atoms.xyz; docs/strain.md tells the columns. Positions in the
                frame of our files (index × pixel size), displacements in Å, strain as fractions, rotation in degrees.
 strain.vti     the measures between the atoms, for ParaView, on the part of the map's grid that holds the particle.
-strain_*.mrc   the same on the whole grid, one file each, for programs that overlay maps.
+strain_*.mrc   the same on the whole grid, one file each, for programs that overlay maps; on request.
 gpa.vti        strain and displacement from the phases of the map, on its own coarser grid of the same box; gpa_*.mrc.
 
 Empty cells of the CSV are values that could not be determined. Volumes are 0 where there is no atom.
@@ -97,7 +97,7 @@ def write_strain_csv(path: str | os.PathLike[str], columns: dict[str, NDArray[An
         writer.writerows(zip(*texts, strict=True))
 
 
-def write_strain(folder: str | os.PathLike[str], model: Particle) -> list[Path]:
+def write_strain(folder: str | os.PathLike[str], model: Particle, volumes: bool = False) -> list[Path]:
     """Write all files of the strain of a particle into a folder; returns them.
 
     Parameters
@@ -105,7 +105,9 @@ def write_strain(folder: str | os.PathLike[str], model: Particle) -> list[Path]:
     folder
         It must exist.
     model
-        Result of `analyze`; volumes are written when it has a box, those of the phases when it was given the map.
+        Result of `analyze`; strain.vti is written when it has a box, gpa.vti when it was given the map.
+    volumes
+        Also write each of their measures as an MRC volume.
     """
     if model.strain is None or model.lattice is None:
         return []
@@ -125,14 +127,14 @@ def write_strain(folder: str | os.PathLike[str], model: Particle) -> list[Path]:
             first[0] * pixel + model.origin[2],
         )
         write_vti(written[-1], dict(zip(MEASURES, grid, strict=True)), pixel, corner)
-        for name in MAPS:
+        for name in MAPS if volumes else ():
             written.append(target / layout.STRAIN_MAP.format(name=name))
             write_map(written[-1], in_box(grid[MEASURES.index(name)], first, box), pixel, model.origin)
     if comparison is not None and comparison.phases is not None:
         phases = comparison.phases
         written.append(target / layout.GPA_VOLUMES)
         write_vti(written[-1], phases.maps, phases.pixel_size, model.origin)
-        for name, volume in phases.maps.items():
+        for name, volume in phases.maps.items() if volumes else ():
             written.append(target / layout.GPA_MAP.format(name=name))
             write_map(written[-1], volume, phases.pixel_size, model.origin)
     return written

@@ -123,7 +123,10 @@ def run(
             mean = job.log.folder.path / layout.MEAN
             raise NoParticleError(f"no particle found in {movie.name}; look at {mean} and at [track]")
         new = [t for k, t in enumerate(tracks) if not front.has_stack(layout.particle_name(k), k)]
-        sizes = [stages.room_needed(len(t.frames), stages.stack_box(t, movie), movie.dtype.itemsize) for t in new]
+        sizes = [
+            stages.room_needed(len(t.frames), stages.stack_box(t, movie), movie.dtype.itemsize, config.strain)
+            for t in new
+        ]
         require_space(job.log.folder.path, sum(sizes))
         results: list[ParticleResult] = []
         spare = (layout.particle_name(number) for number in itertools.count(len(tracks)))
@@ -175,7 +178,7 @@ def solve(
         name = layout.particle_name(0)
         stage, key = f"{name}/stack", job.log.base_key
         if not job.log.reuse(stage, key):
-            size = stages.room_needed(len(stack), stack.box, stack.images.dtype.itemsize)
+            size = stages.room_needed(len(stack), stack.box, stack.images.dtype.itemsize, config.strain)
             require_space(job.log.folder.path, size)
             with job.log.stage(stage, key) as running:
                 stages.keep_stack(stack, running.folder)

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from single_rs.analysis.summary import ParticleSummary
 from single_rs.base.errors import ConvergenceError, SingleError
 from single_rs.export.atoms import file_offset
-from single_rs.io.json import read_json
 from single_rs.io.star import read_poses
 from single_rs.orient import find_poses
 from single_rs.pipeline import stages
@@ -73,7 +73,7 @@ def solve_track(
     if job.log.reuse(work.stage, work.key):
         return work.again()
     result = solve_stages(whole)
-    if not result.summary.get("atoms"):
+    if not result.summary.atoms:
         return [result]
     changes = whole.changes
     if changes is None or not changes.changes:
@@ -142,7 +142,7 @@ class _States:
         results = []
         for name in (self.name, *record.others):
             log_of_run.reuse_all(name)
-            summary = read_json(log_of_run.folder.file(f"{name}/{layout.SUMMARY}"))
+            summary = read_record(log_of_run.folder.file(f"{name}/{layout.SUMMARY}"), ParticleSummary)
             results.append(ParticleResult.from_summary(log_of_run.folder.path / name, summary))
         return results
 
