@@ -70,8 +70,8 @@ def solve_track(
     """
     whole = Stages(job, name, stack, key, given)
     work = _States(whole, stage_key(whole.keys["analyze"], "states"), spare)
-    if job.log.reuse(work.stage, work.key):
-        return work.again()
+    if job.log.reuse(work.stage, work.key) and (known := work.again()) is not None:
+        return known
     result = solve_stages(whole)
     if not result.summary.atoms:
         return [result]
@@ -135,19 +135,24 @@ class _States:
         self.job, self.name = whole.job, whole.name
         self.stage = f"{whole.name}/timeline"
 
-    def again(self) -> list[ParticleResult]:
-        """Return what an earlier run found."""
+    def again(self) -> list[ParticleResult] | None:
+        """Return what an earlier run found of several states; None where a file of theirs is gone."""
         log_of_run = self.job.log
         record = read_record(self.whole.file(layout.STATES), StatesRecord)
         results = []
+        if len(record.states) == 1 and not record.others:
+            return None  # the stages of the particle say themselves what is done
         for name in (self.name, *record.others):
-            log_of_run.reuse_all(name)
+            if not log_of_run.reuse_all(name):
+                return None
             summary = read_record(log_of_run.folder.file(f"{name}/{layout.SUMMARY}"), ParticleSummary)
             results.append(ParticleResult.from_summary(log_of_run.folder.path / name, summary))
         return results
 
     def constant(self, result: ParticleResult, changes: Changes | None) -> None:
         """Write the files of a particle of one state."""
+        if self.job.log.reuse(self.stage, self.key):
+            return
         atoms, _ = self.whole.refined
         if atoms is None:
             return
