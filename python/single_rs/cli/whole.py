@@ -27,9 +27,10 @@ if TYPE_CHECKING:
 
 
 def _tell(result: RunResult) -> None:
-    for particle in result.particles:
-        print(f"{particle.folder.name}: {particle.verdict}: {'; '.join(particle.reasons)}")
+    from single_rs.cli.tables import run_lines
     from single_rs.store.layout import REPORT
+
+    print("\n".join([*run_lines(result), ""]))
 
     report = result.folder / REPORT
     print(f"files: {result.folder}" + (f", report: {report}" if report.exists() else ""))
@@ -73,7 +74,7 @@ def run(
     source = movie if axis is None else open_movie(movie, pixel_size, axis, reading)
     settings = settings_of(config, preset, states)
     with progress_bars() as progress:
-        result = entry.run(source, pixel_size, element, out, settings, seed, resume, progress, replace, reading)
+        result = entry.run(source, element, out, pixel_size, settings, seed, resume, progress, replace, reading)
     _tell(result)
 
 
@@ -120,5 +121,5 @@ def solve(
     reading = Reading(key=key, frames=frames, bin=bin)
     settings = settings_of(config, preset, states)
     with progress_bars() as progress:
-        result = entry.solve(stack, pixel_size, element, out, settings, seed, resume, progress, replace, reading)
+        result = entry.solve(stack, element, out, pixel_size, settings, seed, resume, progress, replace, reading)
     _tell(result)
