@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from single_rs.analysis.summary import ParticleSummary
-from single_rs.base.errors import ConvergenceError, SingleError
+from single_rs.base.errors import ConvergenceError, SingleError, WriteError
 from single_rs.export.atoms import file_offset
 from single_rs.io.star import read_poses
 from single_rs.orient import find_poses
@@ -81,9 +81,14 @@ def solve_track(
         return [result]
     try:
         return work.solve(changes)
+    except (MemoryError, WriteError):
+        raise  # of the machine, not of this particle
     except (SingleError, ConvergenceError) as error:
         log.warning("%s: its states were not solved: %s", name, error)
-        return [result]
+    except Exception as error:
+        # As in `solve_stages`: the whole has a verdict, and the other particles go on.
+        log.exception("%s: its states were not solved: %s", name, error)
+    return [result]
 
 
 class _State(Stages):
