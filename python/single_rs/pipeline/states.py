@@ -261,7 +261,9 @@ class _States:
             if not self.job.log.reuse(f"{name}/stack", key):
                 with self.job.log.stage(f"{name}/stack", key) as running:
                     stages.keep_stack(stack, running.folder)
-            known = group[0].placed.poses if len(group) == 1 and group[0].placed is not None else None
+            # Poses that were found among those of the other particle are drawn to its atoms: only own ones are kept.
+            own = len(group) == 1 and group[0].searched and group[0].placed is not None
+            known = group[0].placed.poses if own and group[0].placed is not None else None
             results[first] = solve_track(self.job, name, stack, key, self.spare, known)
         return results
 
