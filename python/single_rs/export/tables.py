@@ -11,6 +11,8 @@ from single_rs.analysis.distances import PairDistribution, PowderLattice, Powder
 from single_rs.analysis.lattice import CellAgainstSize
 from single_rs.io import atomic_text
 
+_ROWS = 20_000  # of a table turned into text at once
+
 __all__ = ["write_cell_against_size", "write_pair_distribution", "write_powder_pattern", "write_row_distances"]
 
 
@@ -72,10 +74,10 @@ def write_row_distances(path: str | os.PathLike[str], rows: RowDistances) -> Non
     with atomic_text(path) as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["family", "u", "v", "w", "i", "j", "radius", "distance", "distance_err", "reference"])
-        for k in range(len(rows.i)):
-            numbers = (rows.radius[k], rows.distance[k], rows.distance_err[k], rows.reference[k])
-            indices = (*rows.direction[k].tolist(), int(rows.i[k]), int(rows.j[k]))
-            table.writerow([rows.family[k], *indices, *(f"{v:.6f}" for v in numbers)])
+        columns = (rows.family, *rows.direction.T, rows.i, rows.j, rows.radius, rows.distance, rows.distance_err)
+        for k in range(0, len(rows.i), _ROWS):
+            part = [c[k : k + _ROWS].tolist() for c in (*columns, rows.reference)]
+            file.writelines(map("{},{},{},{},{},{},{:.6f},{:.6f},{:.6f},{:.6f}\n".format, *part))
 
 
 def write_cell_against_size(path: str | os.PathLike[str], result: CellAgainstSize) -> None:

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 __all__ = ["distance_histogram", "representatives"]
 
 _FINE = 2e-4  # Å
-# Pairs worked on together: 1.5 million take 40 MB.
-_PAIRS = 1_500_000
-# Atoms that stand for all in sums of squared derivatives: their standard error is 1/√(2 · 1000) of it, 2 %.
-_MOST = 1000
+# Pairs worked on together: a million take 25 MB.
+_PAIRS = 1_000_000
+# Atoms that stand for all in sums of squared derivatives: their standard error is 1/√(2 · 500) of it, 3 %.
+_MOST = 500
 _STREAM = 0x50414952 << 32  # keeps these random numbers apart from those of other stages
 
 
@@ -33,7 +33,8 @@ def distance_histogram(a: NDArray[np.float64], b: NDArray[np.float64], step: flo
     low = at.astype(np.int64)
     high = at - low
     count, length = fine[place].astype(np.float64), int(len(fine) * _FINE / step) + 3
-    return np.bincount(low, count * (1 - high), length) + np.bincount(low + 1, count * high, length)
+    shared = np.bincount(low, count * (1 - high), length) + np.bincount(low + 1, count * high, length)
+    return np.asarray(shared, dtype=np.float64)
 
 
 @lru_cache(maxsize=4)
@@ -49,17 +50,15 @@ def _fine(first: bytes, second: bytes) -> NDArray[np.int64]:
     square = np.square(b).sum(axis=1)
     rows = max(1, _PAIRS // len(b))
     for k in range(0, len(a), rows):
-        part, start = a[k : k + rows], k if same else 0  # the same atoms: each pair once, and twice in the end
-        distance = (-2 * part) @ b[start:].T
-        distance += square[start:]
+        part = a[k : k + rows]
+        if same:  # each pair once, and twice in the end: those within the rows, and those with the atoms after them
+            upper = np.triu_indices(len(part), 1)
+            _count(counts, np.linalg.norm(part[upper[0]] - part[upper[1]], axis=1))
+        others = slice(k + len(part) if same else 0, None)
+        distance = (-2 * part) @ b[others].T
+        distance += square[others]
         distance += np.square(part).sum(axis=1)[:, None]
-        np.sqrt(np.maximum(distance, 0, out=distance), out=distance)
-        distance += 0.5
-        place = distance.astype(np.int32)
-        if same:
-            place = place[np.arange(place.shape[1]) > np.arange(len(part))[:, None]]
-        found = np.bincount(place.ravel())
-        counts[: len(found)] += found
+        _count(counts, np.sqrt(np.maximum(distance, 0, out=distance), out=distance).ravel())
     if same:
         counts *= 2
         counts[0] += len(a)
@@ -69,10 +68,17 @@ def _fine(first: bytes, second: bytes) -> NDArray[np.int64]:
     return counts
 
 
-def representatives(count: int) -> tuple[NDArray[np.int64], float]:
-    """Numbers of at most 1000 atoms that stand for all in a sum, and the factor that makes their sum that of all.
+def _count(counts: NDArray[np.int64], distance: NDArray[np.float64]) -> None:
+    """Add distances (p,) in steps to the counts, in place."""
+    distance += 0.5
+    found = np.bincount(distance.astype(np.int64))
+    counts[: len(found)] += found
 
-    All atoms up to 1000; beyond, a random choice that depends on the count alone.
+
+def representatives(count: int) -> tuple[NDArray[np.int64], float]:
+    """Numbers of at most 500 atoms that stand for all in a sum, and the factor that makes their sum that of all.
+
+    All atoms up to 500; beyond, a random choice that depends on the count alone.
     """
     if count <= _MOST:
         return np.arange(count), 1.0

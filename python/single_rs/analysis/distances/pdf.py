@@ -11,7 +11,7 @@ overlaps with itself when shifted by r, so that R of the even body integrates to
 γ₀ is an approximation that changes the slow baseline of g and G, not the place or area of a peak in R. δ is widened to
 a Gaussian of standard deviation `width`. Errors to first order in the atoms' errors σ (per axis, independent):
 
-    var R(r) = Σ_k σ_k² |∂R(r)/∂x_k|²,    of more than 1000 atoms from 1000 of them.
+    var R(r) = Σ_k σ_k² |∂R(r)/∂x_k|²,    of more than 500 atoms from 500 of them.
 
 References: C. L. Farrow and S. J. L. Billinge, Acta Cryst. A 65, 232 (2009), doi:10.1107/S0108767309009714.
 """

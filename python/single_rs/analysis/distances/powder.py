@@ -23,6 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.fft import next_fast_len
 
 from single_rs.analysis.distances.pairs import distance_histogram
 from single_rs.base.errors import InputError
@@ -192,17 +193,20 @@ def powder_pattern(
 def _transform(counts: NDArray[np.float64], q: NDArray[np.float64]) -> NDArray[np.float64]:
     """Σ_r counts(r) sin(qr)/(qr) (k,) of counts on the grid of distances.
 
-    On an even grid of q it is the imaginary part of a chirp z-transform, −Im Σ_n (c_n/r_n) exp(−i q r_n) / q.
+    On an even grid q_k = q₀ + kδ, with r_n = ng, it is −Im Σ_n (c_n/r_n) exp(−i q_k r_n) / q_k, and with
+    kn = [k² + n² − (k − n)²]/2 that is a convolution (L. I. Bluestein, IEEE Trans. Audio Electroacoust. 18, 451 (1970),
+    doi:10.1109/TAU.1970.1162132).
     """
     step = np.diff(q)
     if len(q) > _CHUNK and np.ptp(step) < 1e-9 * abs(q[-1]):
-        from scipy.signal import czt
-
-        r = np.arange(len(counts)) * _GRID
-        over = counts[1:] / r[1:]
-        turn = float(step.mean()) * _GRID
-        sums = czt(np.concatenate([[0.0], over]), len(q), np.exp(-1j * turn), np.exp(1j * float(q[0]) * _GRID))
-        return np.asarray(counts[0] - sums.imag / q)
+        n, k = np.arange(1, len(counts)), np.arange(len(q))
+        size = next_fast_len(len(n) + len(k))
+        half = 0.5 * float(step.mean()) * _GRID  # of the angle δg
+        over = counts[1:] / (n * _GRID) * np.exp(-1j * (float(q[0]) * _GRID * n + half * n**2.0))
+        lag = np.arange(-len(n), len(k))  # k − n
+        chirp = np.exp(1j * half * lag**2.0)
+        both = np.fft.ifft(np.fft.fft(over, size) * np.fft.fft(chirp, size))[len(n) - 1 : len(n) - 1 + len(k)]
+        return np.asarray(counts[0] - (np.exp(-1j * half * k**2.0) * both).imag / q)
     used = np.flatnonzero(counts)
     r = used * _GRID
     blocks = [np.sinc(np.multiply.outer(part / np.pi, r)) @ counts[used] for part in _parts(q)]

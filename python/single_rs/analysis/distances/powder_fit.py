@@ -15,8 +15,8 @@ shift is measured on a perfect twin, the same sites on a lattice of known a: shi
 corrected for it is a/(1 + shift).
 
 *Error.* The fit is linearised about its solution: a moves by Σ_q w(q) δS(q), with w a row of the pseudo-inverse of its
-Jacobian. So ∂a/∂x_k = Σ_q w(q) ∂S(q)/∂x_k, a sum over pairs, and var(a) = Σ_k σ_k² |∂a/∂x_k|², of more than 1000
-atoms from 1000 of them.
+Jacobian. So ∂a/∂x_k = Σ_q w(q) ∂S(q)/∂x_k, a sum over pairs, and var(a) = Σ_k σ_k² |∂a/∂x_k|², of more than 500
+atoms from 500 of them.
 """
 
 from __future__ import annotations
