@@ -8,6 +8,7 @@ from single_rs.records.clean import Background, CleanStack, Contrast, Graphene
 from single_rs.records.density import Density
 from single_rs.records.diagnostics import (
     HalfDiagnostics,
+    MateShare,
     PoseDiagnostics,
     SearchRound,
     StartDiagnostics,
@@ -29,6 +30,7 @@ __all__ = [
     "Density",
     "Graphene",
     "HalfDiagnostics",
+    "MateShare",
     "Motion",
     "MotionLike",
     "MovieLike",

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from single_rs.base.errors import InputError
 
-__all__ = ["HalfDiagnostics", "PoseDiagnostics", "SearchRound", "StartDiagnostics", "diagnostics_from"]
+__all__ = ["HalfDiagnostics", "MateShare", "PoseDiagnostics", "SearchRound", "StartDiagnostics", "diagnostics_from"]
 
 Record = TypeVar("Record")
 
@@ -79,6 +79,25 @@ class SearchRound:
 
 
 @dataclass(frozen=True)
+class MateShare:
+    """A symmetry mate of the poses that some frames of one half set fit as well as their own, in frames held out.
+
+    Attributes
+    ----------
+    angle_deg
+        Angle of the rotation of the particle that leads to it, degrees.
+    from_behind
+        1 where the particle is seen from the other side of the beam as well, else 0.
+    share
+        Mean probability of the frames to be in it; together with that of their own poses and all other mates 1.
+    """
+
+    angle_deg: float = 0.0
+    from_behind: float = 0.0
+    share: float = 0.0
+
+
+@dataclass(frozen=True)
 class HalfDiagnostics:
     """History of the search of one half set, and what its models say of its poses.
 
@@ -114,6 +133,8 @@ class HalfDiagnostics:
     shift_window: float | None = None
     map_correlation: float | None = None
     mate_lead: float | None = None
+    own_share: float | None = None
+    mates: tuple[MateShare, ...] = ()
     gain_over_others: float | None = None
     rounds: tuple[SearchRound, ...] = ()
 
@@ -132,6 +153,8 @@ class PoseDiagnostics:
         Mean log-likelihood by which the best way to join the two half sets leads the next, nats per frame.
     mate_lead
         Lead over the nearest symmetry mates in frames held out, nats per frame; of the worse half.
+    own_share
+        Mean probability of the frames to be in their own pose and not in a symmetry mate; of the worse half.
     gain_over_others
         Lead over the poses of other frames in frames held out, nats per frame; of the worse half.
     jump_share
@@ -150,6 +173,7 @@ class PoseDiagnostics:
     start: StartDiagnostics = field(default_factory=StartDiagnostics)
     joining_lead: float | None = None
     mate_lead: float | None = None
+    own_share: float | None = None
     gain_over_others: float | None = None
     jump_share: float | None = None
     starts_agreement: float | None = None
@@ -172,7 +196,12 @@ def diagnostics_from(content: Mapping[str, Any]) -> PoseDiagnostics:
         A value that is no number where one is needed.
     """
     halves = tuple(
-        _record(HalfDiagnostics, half, rounds=tuple(_record(SearchRound, one) for one in _records(half, "rounds")))
+        _record(
+            HalfDiagnostics,
+            half,
+            rounds=tuple(_record(SearchRound, one) for one in _records(half, "rounds")),
+            mates=tuple(_record(MateShare, one) for one in _records(half, "mates")),
+        )
         for half in _records(content, "halves")
     )
     start = _record(StartDiagnostics, content.get("start", {}))
