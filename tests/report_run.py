@@ -98,7 +98,8 @@ def write_particle(folder: Path, seed: int = 0) -> None:
     summary = {
         "verdict": "solved", "reasons": ["both half sets give the same atoms", "confidence 0.97 & <rising>"],
         "atoms": len(positions), "diameter": 23.0, "resolution": 1.07, "frames": FRAMES, "frames_used": 108,
-        "hand": "undetermined", "strain": strain,
+        "hand": "undetermined", "strain": strain, "contrast": {"atoms": "dark", "sigma": -9.7, "stated": False},
+        "lengths": {"least_known": [0.0, 0.0, 1.0], "worst": 9e-4, "best": 1.4e-4, "typical": 3e-4, "excess": 5.1},
     }  # fmt: skip
     (folder / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
 
