@@ -174,7 +174,7 @@ def test_verdict_comes_with_limits_and_with_what_is_least_known(page: str, run: 
     )
     particle.summary["lengths"] |= {"worst": None, "excess": None}  # an infinite error, as JSON has it
     assert dict(least_known(particle, Numbers.of(particle)).rows)["Lengths"].startswith("no frame shows them along")
-    assert "dark (9.7 sigma for dark)" in page
+    assert "dark (by 9.7 sigma)" in page
     # The frames see the particle from everywhere but one axis: its covariance says so.
     particle.atoms.columns["cov"] = np.tile([1e-4, 1e-4, 9e-4, 0, 0, 0], (len(particle.atoms.positions), 1))
     numbers = Numbers.of(particle)

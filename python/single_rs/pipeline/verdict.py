@@ -310,7 +310,7 @@ def _judge_views(lengths: LengthErrors | None, reasons: Reasons) -> None:
     text = (
         f"lengths along {lengths.axis} are known {known}{lengths.excess:.1f} times worse than views from all sides give"
     )
-    if math.isinf(lengths.excess):
+    if math.isinf(lengths.excess) or (lengths.worst or 0.0) >= 1:
         text = f"no frame shows lengths along {lengths.axis}"
     if lengths.excess > ONE_SIDED or (lengths.worst or 0.0) > LENGTHS:
         reasons.doubtful.append(f"seen from too few sides: {text}, and strain along it may be false; {limit}")

@@ -62,7 +62,7 @@ def _lengths(particle: ParticleFiles) -> list[tuple[str, Any]]:
         return []
     along = _direction(np.asarray(found["least_known"], float), unit_cell(particle))
     worst, best, excess = found.get("worst"), found.get("best"), found.get("excess")
-    if excess is None:  # infinite, which JSON has not
+    if excess is None or (worst or 0.0) >= 1:  # infinite, which JSON has not, or as good as that
         return [("Lengths", f"no frame shows them {along}")]
     said = f"{excess:.1f} times worse than views from all sides give"
     if worst is None or best is None:
