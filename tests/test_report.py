@@ -10,6 +10,7 @@ import json
 import re
 import shutil
 import zlib
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -18,7 +19,7 @@ import pytest
 from PIL import Image
 from scipy.ndimage import label
 
-from report_run import BOX, FRAMES, LATTICE_CONSTANT, PIXEL, ball, walk, write_run
+from report_run import BOX, FRAMES, LATTICE_CONSTANT, PIXEL, ball, walk, write_record_of, write_run
 from single_rs.base.errors import DataFileError
 from single_rs.compare.rows import read_row
 from single_rs.report import write_report
@@ -172,8 +173,11 @@ def test_verdict_comes_with_limits_and_with_what_is_least_known(page: str, run: 
     assert re.fullmatch(
         r"known to 0\.09% along .*, 5\.1 times worse .*; to 0\.014% along the best axis", facts["Lengths"]
     )
-    particle.summary["lengths"] |= {"worst": None, "excess": None}  # an infinite error, as JSON has it
-    assert dict(least_known(particle, Numbers.of(particle)).rows)["Lengths"].startswith("no frame shows them along")
+    lengths = particle.summary.lengths
+    assert lengths is not None
+    unseen = replace(lengths, worst=None, excess=None)  # an infinite error, as JSON has it
+    unseen = replace(particle, summary=replace(particle.summary, lengths=unseen))
+    assert dict(least_known(unseen, Numbers.of(unseen)).rows)["Lengths"].startswith("no frame shows them along")
     assert "dark (by 9.7 sigma)" in page
     # The frames see the particle from everywhere but one axis: its covariance says so.
     particle.atoms.columns["cov"] = np.tile([1e-4, 1e-4, 9e-4, 0, 0, 0], (len(particle.atoms.positions), 1))
@@ -343,7 +347,7 @@ def test_folders_that_the_run_does_not_name_are_not_shown(run: Path, tmp_path: P
     for name in ("particle_01", "particle_99"):
         shutil.copytree(run / "particle_01", tmp_path / name)
     assert len(read_run(tmp_path).particles) == 2  # of single stages, without a record of a run
-    (tmp_path / "run.json").write_text('{"command": "solve", "verdicts": {"particle_00": {}}}', encoding="utf-8")
+    write_record_of(tmp_path, {"particle_00": "solved"})
     Manifest({"particle_01/summary.json": FileEntry(1, "", "particle_01/analyze", "")}).write(
         tmp_path / "manifest.json"
     )
@@ -353,7 +357,7 @@ def test_folders_that_the_run_does_not_name_are_not_shown(run: Path, tmp_path: P
 
 
 def test_run_without_particles_says_so(tmp_path: Path) -> None:
-    (tmp_path / "run.json").write_text('{"status": "finished", "stages": {}}', encoding="utf-8")
+    write_record_of(tmp_path, {})
     page = write_report(tmp_path).read_text(encoding="utf-8")
     assert "No particle was found." in page
     assert 'class="card viewer"' not in page
@@ -361,7 +365,7 @@ def test_run_without_particles_says_so(tmp_path: Path) -> None:
 
 def test_run_from_a_stack_misses_no_movie(run: Path, tmp_path: Path) -> None:
     shutil.copytree(run / "particle_01", tmp_path / "particle_00")
-    (tmp_path / "run.json").write_text('{"command": "solve", "verdicts": {"particle_00": {}}}', encoding="utf-8")
+    write_record_of(tmp_path, {"particle_00": "solved"})
     page = write_report(tmp_path).read_text(encoding="utf-8")
     assert "motion.csv" not in page
     assert 'id="movie"' not in page
