@@ -119,6 +119,10 @@ class HalfDiagnostics:
         Mean shell correlation of two maps of the half that share no frame, over the upper two thirds of the shells.
     mate_lead
         Lead of the poses over the nearest of their symmetry mates in frames held out, nats per frame.
+    own_share
+        Mean probability of the frames to be in their own pose and not in one of its symmetry mates, in frames held out.
+    mates
+        Mates that hold more than a hundredth of the frames by that probability, the largest share first.
     gain_over_others
         Lead of the poses over those of other frames in frames held out, nats per frame.
     rounds
