@@ -7,6 +7,7 @@ movie → motion → tracks → stacks → per particle (background → poses �
 from __future__ import annotations
 
 import hashlib
+import itertools
 import logging
 import os
 import sys
@@ -31,8 +32,9 @@ from single_rs.pipeline import stages
 from single_rs.pipeline.config import Config
 from single_rs.pipeline.job import Job
 from single_rs.pipeline.material import with_material
-from single_rs.pipeline.particle import ParticleResult, solve_particle
+from single_rs.pipeline.particle import ParticleResult
 from single_rs.pipeline.record import RunLog, file_log, now, stage_key, versions
+from single_rs.pipeline.states import solve_track
 from single_rs.records import Motion, ParticleStack, Track
 from single_rs.store import layout
 from single_rs.store.folder import open_folder
@@ -45,7 +47,7 @@ __all__ = ["ParticleResult", "RunResult", "run", "solve"]
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RunResult:
     """What a run made.
 
@@ -60,13 +62,18 @@ class RunResult:
     folder: Path
     particles: tuple[ParticleResult, ...]
 
+    def __repr__(self) -> str:
+        """Return one line."""
+        verdicts = ", ".join(f"{p.folder.name} {p.verdict}" for p in self.particles)
+        return f"RunResult({self.folder}: {verdicts or 'no particle'})"
+
 
 @single_blas_thread()
 def run(
     movie: Movie | str | os.PathLike[str],
-    pixel_size: float | None = None,
-    element: str = "Pt",
+    element: str,
     out: str | os.PathLike[str] = "single_rs_out",
+    pixel_size: float | None = None,
     config: Config | None = None,
     seed: int = 0,
     resume: bool = True,
@@ -80,12 +87,12 @@ def run(
     ----------
     movie
         Path, or an open `Movie`, (frame, y, x).
-    pixel_size
-        Å; ``None`` takes it from the file.
     element
         Chemical symbol of the particles, or formula of a compound of two elements ("CdSe").
     out
         Folder for all files; made if needed.
+    pixel_size
+        Å; ``None`` takes it from the file.
     config
         Settings of all stages; the defaults when not given.
     seed
@@ -126,20 +133,21 @@ def run(
             for t in new
         ]
         require_space(job.log.folder.path, sum(sizes))
-        results = []
+        results: list[ParticleResult] = []
+        spare = (layout.particle_name(number) for number in itertools.count(len(tracks)))
         for number, track in enumerate(tracks):
             name = layout.particle_name(number)
             stack, stack_key = front.stack(name, number, track)
-            results.append(solve_particle(job, name, stack, stack_key))
+            results += solve_track(job, name, stack, stack_key, spare)
         return _finished(job, results)
 
 
 @single_blas_thread()
 def solve(
     stack: ParticleStack | str | os.PathLike[str],
-    pixel_size: float | None = None,
-    element: str = "Pt",
+    element: str,
     out: str | os.PathLike[str] = "single_rs_out",
+    pixel_size: float | None = None,
     config: Config | None = None,
     seed: int = 0,
     resume: bool = True,
@@ -153,7 +161,7 @@ def solve(
     ----------
     stack
         Path, or a `ParticleStack`, (n, y, x), centred on the particle to a few Å.
-    pixel_size, element, out, config, seed, resume, progress, replace, reading
+    element, out, pixel_size, config, seed, resume, progress, replace, reading
         As for `run`.
 
     Returns
@@ -179,7 +187,8 @@ def solve(
             require_space(job.log.folder.path, size)
             with job.log.stage(stage, key) as running:
                 stages.keep_stack(stack, running.folder)
-        return _finished(job, [solve_particle(job, name, stack, key)])
+        spare = (layout.particle_name(number) for number in itertools.count(1))
+        return _finished(job, solve_track(job, name, stack, key, spare))
 
 
 class _Input:
