@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 
 
 def _tell(result: RunResult) -> None:
-    for particle in result.particles:
-        print(f"{particle.folder.name}: {particle.verdict}: {'; '.join(particle.reasons)}")
+    from single_rs.cli.tables import run_lines
     from single_rs.store.layout import REPORT
+
+    print("\n".join([*run_lines(result), ""]))
 
     report = result.folder / REPORT
     print(f"files: {result.folder}" + (f", report: {report}" if report.exists() else ""))

@@ -6,15 +6,15 @@ stands for a number that is not there. `diagnostics_from` reads back what `datac
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
 
 from single_rs.base.errors import InputError
 
 __all__ = ["HalfDiagnostics", "PoseDiagnostics", "SearchRound", "StartDiagnostics", "diagnostics_from"]
-
-Record = TypeVar("Record")
 
 
 @dataclass(frozen=True)
@@ -164,40 +164,15 @@ def diagnostics_from(content: Mapping[str, Any]) -> PoseDiagnostics:
     Parameters
     ----------
     content
-        Names and values; what is missing is None, and names that this version does not know are left aside.
+        Names and values, numbers also as texts; what is missing is None, and names that this version does not know are
+        left aside.
 
     Raises
     ------
     InputError
         A value that is no number where one is needed.
     """
-    halves = tuple(
-        _record(HalfDiagnostics, half, rounds=tuple(_record(SearchRound, one) for one in _records(half, "rounds")))
-        for half in _records(content, "halves")
-    )
-    start = _record(StartDiagnostics, content.get("start", {}))
-    return _record(PoseDiagnostics, content, start=start, halves=halves)
-
-
-def _records(content: Mapping[str, Any], name: str) -> Sequence[Mapping[str, Any]]:
-    """Return the records in a list, none where there is no list."""
-    found = content.get(name) or ()
-    if not isinstance(found, (list, tuple)) or not all(isinstance(one, Mapping) for one in found):
-        raise InputError(f"diagnostics: {name} is {found!r}; a list of records is needed")
-    return found
-
-
-def _record(kind: type[Record], content: Mapping[str, Any], **nested: Any) -> Record:
-    """Make one record of the values of `content` and of records made before."""
-    if not isinstance(content, Mapping):
-        raise InputError(f"diagnostics: {content!r} stands where a record of names and values is needed")
-    values = dict(nested)
-    for one in fields(kind):  # type: ignore[arg-type]  # every caller gives a dataclass
-        value = content.get(one.name)
-        if one.name in nested or value is None:
-            continue
-        try:
-            values[one.name] = float(value) if "float" in str(one.type) else str(value)
-        except (TypeError, ValueError):
-            raise InputError(f"diagnostics: {one.name} is {value!r}; a number is needed") from None
-    return kind(**values)
+    try:
+        return msgspec.convert(content, PoseDiagnostics, strict=False)
+    except msgspec.ValidationError as error:
+        raise InputError(f"diagnostics: {error}") from None
