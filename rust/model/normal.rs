@@ -10,6 +10,10 @@
 //! Each frame's six unknowns (three turns, two shifts, the scale) have columns C_i against the positions and the matrix
 //! M_i among themselves; with them free the information is the Schur complement H − Σ_i C_i M_i⁻¹ C_iᵀ. Sums over
 //! rotations are smooth, so a sample of the frames is enough for both.
+//!
+//! All frames share the magnification of the microscope. Its ellipse moves what stands at (x, y) in the image by
+//! e₁ (x, −y) + e₂ (y, x); [`Ellipse`] is how these two numbers stand to each other and to the positions, with the poses
+//! free.
 
 use super::atoms::{Model, View};
 use super::grid::Grid;
@@ -95,7 +99,22 @@ pub fn pair_matrix(model: &Model<'_>, rotations: &[Rotation], table: PairTable<'
     if all_finite(&out) { Ok(out) } else { Err(check::unsound(&arguments)) }
 }
 
+/// Unknowns of one frame: three turns, two shifts, the scale.
+const POSE: usize = 6;
+/// These, and e₁ and e₂.
+const ALL: usize = POSE + 2;
+
+/// Information about the ellipse of the magnification with the poses free.
+#[derive(Debug, Clone)]
+pub struct Ellipse {
+    /// Of (e₁, e₂) against the positions, two rows of 3n, 1/px.
+    pub coupling: Vec<f64>,
+    /// Among themselves.
+    pub square: [f64; 4],
+}
+
 /// Subtract Σ_i C_i M_i⁻¹ C_iᵀ from the lower triangle of `matrix`; `information` weighs the frequencies of each frame.
+/// What the same frames say of the ellipse is returned.
 ///
 /// # Errors
 /// A matrix, a model or information that do not fit each other, or couplings that are not finite.
@@ -105,7 +124,7 @@ pub fn subtract_poses(
     model: &Model<'_>,
     rotations: &[Rotation],
     information: &[f32],
-) -> Result<()> {
+) -> Result<Ellipse> {
     model.check(plane)?;
     agree("matrix", matrix.len(), (3 * model.positions.len()).pow(2))?;
     agree("information", information.len(), plane.len())?;
@@ -113,18 +132,23 @@ pub fn subtract_poses(
     check::rotations("rotations", rotations)?;
     let grid = &Grid::new(plane);
     let width = 3 * model.positions.len();
+    let mut ellipse = Ellipse { coupling: vec![0.0; 2 * width], square: [0.0; 4] };
     for batch in rotations.chunks(BATCH) {
-        let rows: Vec<f32> = batch
+        let parts: Vec<(Vec<f32>, [f64; 4])> = batch
             .par_iter()
             .map_init(
                 || (model.view(grid), vec![Complex32::default(); 3 * grid.plane.len()]),
                 |(view, moments), r| couplings(grid, model, r, information, view, moments),
             )
-            .flatten_iter()
             .collect();
+        for (rows, square) in &parts {
+            ellipse.square.iter_mut().zip(square).for_each(|(sum, v)| *sum += v);
+            let shared = ellipse.coupling.iter_mut().zip(&rows[POSE * width..]);
+            shared.for_each(|(sum, v)| *sum += f64::from(*v));
+        }
         matrix.par_chunks_mut(width).enumerate().for_each(|(i, line)| {
             let line = &mut line[..=i];
-            for group in rows.chunks(6 * width) {
+            for (group, _) in &parts {
                 let row = |a: usize| &group[a * width..a * width + i + 1];
                 let (r0, r1, r2, r3, r4, r5) = (row(0), row(1), row(2), row(3), row(4), row(5));
                 let f = [r0[i], r1[i], r2[i], r3[i], r4[i], r5[i]];
@@ -139,10 +163,15 @@ pub fn subtract_poses(
     }
     let arguments: [(&'static str, &dyn Argument); 3] =
         [("information", &information), ("heights", &model.heights), ("filters", &model.filters)];
-    if all_finite(matrix) { Ok(()) } else { Err(check::unsound(&arguments)) }
+    if all_finite(matrix) && all_finite(&ellipse.coupling) {
+        Ok(ellipse)
+    } else {
+        Err(check::unsound(&arguments))
+    }
 }
 
-/// Six rows L⁻¹ C of one frame, M = L Lᵀ.
+/// Six rows L⁻¹ C of one frame, M = L Lᵀ, and after them the two rows of the ellipse less what the pose takes up; then
+/// the same of the ellipse against itself.
 fn couplings(
     grid: &Grid,
     model: &Model<'_>,
@@ -150,47 +179,69 @@ fn couplings(
     information: &[f32],
     view: &mut View,
     moments: &mut [Complex32],
-) -> Vec<f32> {
+) -> (Vec<f32>, [f64; 4]) {
     let (n, m) = (model.positions.len(), grid.plane.len());
     model.place(grid, r, [0.0; 2], view);
     model.project(grid, view);
     model.moments(grid, view, moments);
     let derivatives = Derivatives::new(grid, model, view, moments);
-    let square = derivatives.products(information);
-    let mut columns = vec![Complex32::default(); 6 * m];
+    let mut columns = vec![Complex32::default(); ALL * m];
+    let mut square = SMatrix::<f64, ALL, ALL>::zeros();
     for row in &grid.plane.rows {
+        // Sums of one row in f32 (at most a few dozen terms), rows in f64.
+        let mut sum = [[0.0f32; ALL]; ALL];
         for i in 0..row.len {
             let at = row.start + i;
-            let d = derivatives.at(at, (row.first + i as i32) as f32, row.ky as f32);
-            let w = information[at] * model.filters[at];
-            for a in 0..6 {
-                columns[a * m + at] = d[a] * w;
+            let (kx, ky) = ((row.first + i as i32) as f32, row.ky as f32);
+            let d: [Complex32; ALL] = {
+                let (pose, shared) = (derivatives.at(at, kx, ky), derivatives.ellipse(at, kx, ky));
+                std::array::from_fn(|a| if a < POSE { pose[a] } else { shared[a - POSE] })
+            };
+            let w = information[at];
+            for a in 0..ALL {
+                columns[a * m + at] = d[a] * (w * model.filters[at]);
+                let (re, im) = (w * d[a].re, w * d[a].im);
+                for b in a..ALL {
+                    sum[a][b] += re * d[b].re + im * d[b].im;
+                }
+            }
+        }
+        for a in 0..ALL {
+            for b in a..ALL {
+                square[(a, b)] += f64::from(sum[a][b]);
             }
         }
     }
-    let mut full = SMatrix::<f64, 6, 6>::zeros();
+    square.fill_lower_triangle_with_upper_triangle();
+    let mut pose = square.fixed_view::<POSE, POSE>(0, 0).into_owned();
     // A pose along which nothing changes (one atom, say) must not stop the rest.
-    for a in 0..6 {
-        full[(a, a)] = 1e-9 * square[(a, a)] + 1e-30;
+    for a in 0..POSE {
+        pose[(a, a)] += 1e-9 * pose[(a, a)] + 1e-30;
     }
-    let Some(factor) = (square + full).cholesky() else {
-        return vec![0.0; 6 * 3 * n];
+    let Some(factor) = pose.cholesky() else {
+        return (vec![0.0; ALL * 3 * n], [0.0; 4]);
     };
-    let inverse = factor.l().try_inverse().unwrap_or_else(SMatrix::zeros);
-    let mut out = vec![0.0f32; 6 * 3 * n];
-    for a in 0..6 {
+    // Rows of the result by columns of the frame: L⁻¹ of the pose, and (−M_e M⁻¹, 1) of the ellipse.
+    let mut mix = SMatrix::<f64, ALL, ALL>::identity();
+    mix.fixed_view_mut::<POSE, POSE>(0, 0)
+        .copy_from(&factor.l().try_inverse().unwrap_or_else(SMatrix::zeros));
+    let answer = factor.solve(&square.fixed_view::<POSE, 2>(0, POSE).into_owned());
+    mix.fixed_view_mut::<2, POSE>(POSE, 0).copy_from(&-answer.transpose());
+    let rest = square.fixed_view::<2, 2>(POSE, POSE) - square.fixed_view::<2, POSE>(POSE, 0) * answer;
+    let mut out = vec![0.0f32; ALL * 3 * n];
+    for a in 0..ALL {
         grid.adjoint(&columns[a * m..(a + 1) * m], &view.spots, &mut view.memory);
         for (i, spot) in view.spots.iter().enumerate() {
             let [_, x, y] = grid.gather(spot, &view.memory).map(|v| v * model.heights[i]);
-            for b in a..6 {
-                let factor = inverse[(b, a)] as f32;
+            for b in a..ALL {
+                let factor = mix[(b, a)] as f32;
                 for c in 0..3 {
                     out[b * 3 * n + 3 * i + c] += factor * (x * r[0][c] + y * r[1][c]);
                 }
             }
         }
     }
-    out
+    (out, [rest[(0, 0)], rest[(0, 1)], rest[(1, 0)], rest[(1, 1)]])
 }
 
 /// Cholesky factor of a symmetric matrix given by its lower triangle, in place.

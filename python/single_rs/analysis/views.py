@@ -16,7 +16,7 @@ they are. The sum over the frames is the information of the six components of E 
 the error of a length along any direction n, var(nᵀ E n).
 
 κ comes from the atoms' own covariances, Σ_a tr(C_a⁻¹)/2 over all frames, which hold the noise and the errors of the
-model as far as they are known.
+model as far as they are known. Errors that the refinement found the atoms to share (`Atoms.modes`) are lower bounds.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from single_rs.base.sampling import half_sphere
+from single_rs.base.tensors import even_strain
 from single_rs.records import Atoms, Poses
 
 __all__ = ["LengthErrors", "known_lengths"]
@@ -89,11 +90,17 @@ def known_lengths(atoms: Atoms, poses: Poses) -> LengthErrors | None:
     if len(r) < FEWEST_ATOMS or not used.any():
         return None
     known, amount = False, np.ones(len(r))
-    if atoms.covariance is not None and np.isfinite(atoms.covariance).all():
-        known, amount = True, 0.5 * np.trace(np.linalg.inv(atoms.covariance), axis1=1, axis2=2)
+    own = atoms.own_covariance()
+    if own is not None and np.isfinite(own).all():
+        known, amount = True, 0.5 * np.trace(np.linalg.inv(own), axis1=1, axis2=2)
     moment = np.einsum("a,ai,aj->ij", amount, r, r)
     u = half_sphere(DIRECTIONS)
     seen = _errors(u, moment, np.asarray(poses.rotations)[used])
+    if known and atoms.modes is not None:
+        # The refinement knows more than strain alone: bending, the magnification, and what the model lacks.
+        along = np.stack([(1 if i == j else 2) * u[:, i] * u[:, j] for i, j in PAIRS], axis=1)
+        shared = (along @ even_strain(atoms.modes, atoms.positions).T) ** 2
+        seen = np.maximum(seen, np.sqrt(shared.sum(axis=1)))
     even = _errors(u, moment, _views(u))
     worst, best = int(np.argmax(seen)), int(np.argmin(seen))
     excess = float(seen[worst] / even.max())

@@ -33,6 +33,7 @@ __all__ = [
     "COMPONENTS",
     "ROWS",
     "components",
+    "even_strain",
     "matrices",
     "position_covariance",
     "principal",
@@ -61,6 +62,13 @@ def matrices(tensor: NDArray[np.float64]) -> NDArray[np.float64]:
 def components(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     """Six components (..., 6) of symmetric matrices (..., 3, 3)."""
     return np.asarray(matrix[..., ROWS, COLUMNS])
+
+
+def even_strain(displacement: NDArray[np.float64], positions: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Strain (k, 6) of displacements (k, n, 3) of positions (n, 3) that is the same everywhere: their affine part."""
+    x = positions - positions.mean(axis=0)
+    slope = np.einsum("knc,nd->kcd", displacement, x) @ np.linalg.pinv(x.T @ x)
+    return components((slope + np.swapaxes(slope, 1, 2)) / 2)
 
 
 def position_covariance(

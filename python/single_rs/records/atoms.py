@@ -40,6 +40,9 @@ class Atoms:
         (n,) probability that the peak is an atom, in [0, 1]; NaN where it is not known.
     covariance
         (n, 3, 3) Å² of each position, from the refinement; None for traced atoms, which have `sigma` only.
+    modes
+        (m, n, 3) Å, displacements at one standard deviation of m errors that the atoms share and `covariance` holds:
+        between atoms i and j the covariance is the sum of u_i u_jᵀ over them. None where errors are independent.
 
     Raises
     ------
@@ -54,6 +57,7 @@ class Atoms:
     sigma: np.ndarray
     probability: np.ndarray
     covariance: np.ndarray | None = None
+    modes: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         """Refuse atoms that cannot be."""
@@ -64,6 +68,9 @@ class Atoms:
         need_finite("positions", self.positions)
         need_at_least("sigma", self.sigma, 0.0, nan=True)
         need_share("probability", self.probability, nan=True)
+        if self.modes is not None:
+            need_shape("modes", self.modes, (len(self.modes), n, 3))
+            need_finite("modes", self.modes)
         if self.covariance is not None:
             need_shape("covariance", self.covariance, (n, 3, 3))
             full = np.asarray(self.covariance)
@@ -90,3 +97,26 @@ class Atoms:
     def __len__(self) -> int:
         """Return the number of atoms."""
         return len(self.positions)
+
+    def own_sigma(self) -> np.ndarray:
+        """Standard errors (n,) in Å per axis without what the atoms share."""
+        sigma = np.asarray(self.sigma, dtype=np.float64)
+        if self.modes is None:
+            return sigma
+        return np.asarray(np.sqrt(np.maximum(sigma**2 - (self.modes**2).sum((0, 2)) / 3, 0.0)))
+
+    def own_covariance(self) -> np.ndarray | None:
+        """Covariance (n, 3, 3) Å² of each position without what the atoms share; None where it is not known."""
+        if self.covariance is None or self.modes is None:
+            return self.covariance
+        return np.asarray(self.covariance - np.einsum("mnc,mnd->ncd", self.modes, self.modes))
+
+    def pair_covariance(self, i: int, j: int) -> np.ndarray:
+        """Covariance (3, 3) Å² of the vector from atom i to atom j; NaN where that of the atoms is not known."""
+        if self.covariance is None:
+            return np.full((3, 3), np.nan)
+        full = np.asarray(self.covariance[i] + self.covariance[j])
+        if self.modes is None or i == j:
+            return full if i != j else np.zeros((3, 3))
+        cross = np.einsum("mc,md->cd", self.modes[:, i], self.modes[:, j])
+        return np.asarray(full - cross - cross.T)
