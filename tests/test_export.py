@@ -1,7 +1,6 @@
 """Files of a particle: read back by ASE, in the frame that overlays the map, in the order of the atoms."""
 
 import ast
-import json
 import time
 
 import ase.io
@@ -10,7 +9,8 @@ import pytest
 from ase.cluster import FaceCenteredCubic
 from scipy.spatial.transform import Rotation
 
-from single_rs.analysis.analyze import analyze, summarise
+from single_rs.analysis import analyze, summarise
+from single_rs.analysis.lattice_record import LatticeRecord
 from single_rs.analysis.model import Particle
 from single_rs.analysis.strain import COMPONENTS, StrainConfig
 from single_rs.base.errors import DataFileError, InputError
@@ -20,6 +20,7 @@ from single_rs.export.dft import write_gpaw, write_lammps, write_poscar, write_q
 from single_rs.export.formats import FORMATS, write_formats
 from single_rs.io import read_map, write_map
 from single_rs.records import Atoms
+from single_rs.store.codecs import read_record
 
 BOX, PIXEL = 96, 0.4
 
@@ -168,7 +169,7 @@ def test_particle_without_lattice_still_has_its_files(tmp_path):
     assert len(back) == 100  # atoms apart from the others stay in the file
     np.testing.assert_allclose(back.positions, model.everything().atoms.positions, atol=1e-6)
     assert not [p.name for p in tmp_path.iterdir() if p.name.startswith(("lattice", "strain"))]
-    assert json.loads(json.dumps(summarise(model), allow_nan=False))["lattice"] is None
+    assert summarise(model).lattice is None
 
 
 def test_a_cluster_of_six_atoms_is_exported_without_lattice(particle, tmp_path):
@@ -194,20 +195,20 @@ def test_analysis_writes_everything_in_seconds(particle, tmp_path):
     assert {"atoms.xyz", "lattice.json", "atoms.pdb", "atoms.cif", "POSCAR", "qe.in", "lammps.data"} <= names
     assert {f"strain_{c}.mrc" for c in (*COMPONENTS, "radial")} <= names
     assert all(f.stat().st_size > 0 for f in files)
-    content = json.loads((tmp_path / "lattice.json").read_text(encoding="utf-8"))
-    assert content["cell"]["a"] == pytest.approx(3.96, abs=0.01)
-    assert content["expansion"]["mean"] == pytest.approx(0.04 / 3.92, abs=2e-3)
-    assert abs(content["expansion"]["mean"] - 0.04 / 3.92) < 4 * content["expansion"]["mean_err"]
-    summary = json.loads(json.dumps(summarise(model), allow_nan=False))
-    assert summary["atoms"] == 147
-    assert summary["lattice"]["structure"] == "fcc"
-    assert abs(summary["strain"]["components"]["xx"]["mean"]) < 0.005
+    content = read_record(tmp_path / "lattice.json", LatticeRecord)
+    assert content.cell.a == pytest.approx(3.96, abs=0.01)
+    assert content.expansion.mean == pytest.approx(0.04 / 3.92, abs=2e-3)
+    assert abs(content.expansion.mean - 0.04 / 3.92) < 4 * content.expansion.mean_err
+    summary = summarise(model)
+    assert summary.atoms == 147
+    assert summary.lattice.structure == "fcc"
+    assert abs(summary.strain.components["xx"].mean) < 0.005
 
 
 def test_bulk_strain_of_an_expanded_particle_is_its_expansion(particle):
     model = analyze(particle.atoms, strain=StrainConfig(reference="bulk"))
-    components = summarise(model)["strain"]["components"]
-    dilation = sum(components[c]["mean"] for c in ("xx", "yy", "zz")) / 3
+    components = summarise(model).strain.components
+    dilation = sum(components[c].mean for c in ("xx", "yy", "zz")) / 3
     assert dilation == pytest.approx(0.04 / 3.92, abs=0.001)
     wrong = analyze(particle.atoms, element="Fe", strain=StrainConfig(reference="bulk"))
     assert wrong.strain is None

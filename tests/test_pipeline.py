@@ -178,8 +178,8 @@ def test_a_changed_strain_setting_redoes_the_strain_alone(tmp_path, made, calls)
     reused = {k for k, v in json.loads((again.folder / "run.json").read_text())["stages"].items() if v["reused"]}
     before = ("stack", "background", "orient", "reconstruct", "trace", "refine", "changes")
     assert reused == {f"particle_00/{s}" for s in before}
-    assert again.particles[0].summary["strain"] != first.particles[0].summary["strain"]
-    assert again.particles[0].summary["resolution"] == first.particles[0].summary["resolution"]
+    assert again.particles[0].summary.strain != first.particles[0].summary.strain
+    assert again.particles[0].summary.resolution == first.particles[0].summary.resolution
 
 
 def test_folders_that_are_not_of_the_run_are_left_alone(tmp_path, made, calls):
@@ -318,7 +318,7 @@ def test_a_map_without_atoms_is_judged(tmp_path, made, calls, monkeypatch):
     (particle,) = _solve(tmp_path, made).particles
     assert seen == [None]
     assert particle.reasons == ("only 0 atoms", "the map holds no atoms")
-    assert particle.summary["frames_used"] == FRAMES
+    assert particle.summary.frames_used == FRAMES
 
 
 def test_a_movie_goes_from_frames_to_atoms(tmp_path, made, calls):

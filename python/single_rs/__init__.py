@@ -37,6 +37,7 @@ _PUBLIC: dict[str, tuple[str, ...]] = {
     "pipeline.config": ("Config",),
     "pipeline.entry": ("run", "solve"),
     "compare": ("compare_particles",),
+    "report.paper": ("figures",),
     "simulate": ("nanocrystal", "simulate_movie", "simulate_stack"),
 }
 

@@ -21,7 +21,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from single_rs.background.envelope import detection_filter
 from single_rs.background.graphene import spot_weights, wave_basis
-from single_rs.background.nuisance import contrast, find_sheets, kept_fraction, slow_basis, subtract
+from single_rs.background.nuisance import contrast, find_sheets, kept_fraction, sign_of_counts, slow_basis, subtract
 from single_rs.background.offsets import smooth_offsets, survey_variance
 from single_rs.background.outline import find_outline
 from single_rs.background.polarity import find_contrast
@@ -50,6 +50,10 @@ RING_WIDTH = 2.0
 LEAST_KEPT = 0.5
 # Least power, over that of the noise, of the strongest shell: platinum of 2.5 nm at 0.25 e/px has 0.2.
 LEAST_RATIO = 0.03
+# Noise power, over the largest of all images, below which an image is blank: rounding leaves 1e-12.
+BLANK = 1e-9
+# Images from which noise and outline can be measured.
+LEAST_FRAMES = 8
 # Smallest thing, Å, that has a lattice: two unit cells.
 MIN_DIAMETER = 6.0
 
@@ -83,8 +87,8 @@ def clean_stack(
     Parameters
     ----------
     stack
-        Raw counts (n, y, x), even box, at least 1.4 times the particle's diameter. Images whose mean is near zero are
-        taken to be contrast already.
+        Raw counts (n, y, x), even box, at least 1.4 times the particle's diameter. Images whose mean is near zero
+        (contrast, normalised frames, counts with an offset) are taken to be contrast already, up to a factor.
     config
         See `BackgroundConfig`.
     progress
@@ -97,20 +101,20 @@ def clean_stack(
     Raises
     ------
     InputError
-        Too few or too small images, or values that are not finite in all of them.
+        Too few or too small images, or fewer than 8 that are neither blank nor without finite values.
     NoParticleError
         When the middle of the box holds no more power than its surroundings.
     """
     config = config or BackgroundConfig()
     count, size = len(stack.images), int(stack.images.shape[-1])
-    if count < 8 or size < 32 or size % 2:
+    if count < LEAST_FRAMES or size < 32 or size % 2:
         raise InputError(
-            f"stack of {count} images of {size} px; at least 8 images with an even box of 32 px are needed"
+            f"stack of {count} images of {size} px; at least {LEAST_FRAMES} images with an even box of 32 px are needed"
         )
     steps = 2 * count
     tell = progress or silent
     pixel = float(stack.pixel_size)
-    sample = _sample(stack.images)
+    sample, sign = _sample(stack.images)
     outline = find_outline(sample, stack.diameter, pixel)
     sheets = find_sheets(sample, outline.outside, pixel, config.max_sheets, config.order)
     weights = spot_weights(sheets, size, pixel, config.spot_reach)
@@ -122,11 +126,16 @@ def clean_stack(
     band = shells >= LOWEST_SIGNAL * size * pixel
     for start in range(0, count, BLOCK):
         part = slice(start, min(start + BLOCK, count))
-        images[part], dose[part] = contrast(np.asarray(stack.images[part], dtype=np.float32), outline.outside)
+        images[part], dose[part] = contrast(np.asarray(stack.images[part], dtype=np.float32), outline.outside, sign)
         subtract(images[part], basis, outline.outside)
         spread[part] = (_power(images[part], outline.outside) * band).sum(axis=(1, 2))
         tell("background", part.stop, steps)
     bad = _bad_frames(dose, spread, config.bad_sigma)
+    if count - bad.sum() < LEAST_FRAMES:
+        raise InputError(
+            f"{count - int(bad.sum())} of {count} images have finite values, a usual dose and more than one value; "
+            f"at least {LEAST_FRAMES} are needed: check the file"
+        )
     images[bad] = np.nan_to_num(images[bad], nan=0.0, posinf=0.0, neginf=0.0)
     good = np.flatnonzero(~bad)
 
@@ -170,17 +179,28 @@ def clean_stack(
     )
 
 
-def _sample(images: NDArray[Any]) -> NDArray[np.float32]:
-    """Contrast of frames spread evenly over the stack, without those whose dose is no number or far from the others."""
+def _sample(images: NDArray[Any]) -> tuple[NDArray[np.float32], int]:
+    """Contrast of frames spread evenly over the stack, and the sign of its counts (`sign_of_counts`).
+
+    Frames that are blank, or whose dose is no number or far from the others, are left out.
+    """
     block = np.asarray(images[evenly(len(images), SAMPLE)], dtype=np.float32)
     size = block.shape[-1]
     rim = annulus(radius_map(size), 0.42 * size, 2.0) > 0.5
     block = block[np.isfinite(block).all(axis=(1, 2))]
+    blank = block.min(axis=(1, 2)) == block.max(axis=(1, 2))
+    if blank.all():
+        raise InputError(
+            f"all of {len(images)} images hold one value each, or none that is finite; images of a detector are needed"
+        )
+    block = block[~blank]
     mean, width = (getattr(block[:, rim], name)(axis=1, dtype=np.float64) for name in ("mean", "std"))
     usual = np.abs(mean - np.median(mean)) <= SAMPLE_TOLERANCE * max(abs(np.median(mean)), np.median(width))
     if usual.sum() < 2:
         raise InputError("the images of the stack hold no finite values of a common dose; check the file")
-    return contrast(block[usual], rim.astype(np.float32))[0]
+    outside = rim.astype(np.float32)
+    sign = sign_of_counts(block[usual], outside)
+    return contrast(block[usual], outside, sign)[0], sign
 
 
 def _power(images: NDArray[np.float32], mask: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -206,15 +226,17 @@ def _shell_powers(
 
 
 def _bad_frames(dose: NDArray[np.float64], spread: NDArray[np.float64], sigma: float) -> NDArray[np.bool_]:
-    """Frames whose dose or noise power is no number or lies `sigma` robust deviations (and 10%) off the median."""
-    bad = np.zeros(len(dose), dtype=bool)
+    """Frames whose dose or noise power is no number or lies `sigma` robust deviations (and 10%) off the median.
+
+    A frame without noise is blank, and no measure of the others.
+    """
+    bad = ~np.isfinite(dose) | ~(spread > BLANK * np.nanmax(spread, initial=0.0))
+    good = ~bad
     for value in (dose, spread):
-        middle = np.nanmedian(value)
+        middle = np.median(value[good]) if good.any() else 0.0
         deviation = np.abs(value - middle)
-        scatter = SIGMA_PER_MAD * np.nanmedian(deviation)
+        scatter = SIGMA_PER_MAD * np.median(deviation[good]) if good.any() else 0.0
         bad |= ~np.isfinite(value) | (deviation > np.maximum(sigma * scatter, 0.1 * abs(middle)))
-    if bad.all():
-        raise InputError("no image of the stack has finite values and a usual dose; check the file")
     return bad
 
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from single_rs.base.errors import InputError
 from single_rs.records.invariants import need_at_least, need_finite, need_finite_images, need_positive, need_shape
 
-__all__ = ["Background", "CleanStack", "Contrast", "Graphene"]
+__all__ = ["Background", "CleanExamples", "CleanStack", "Contrast", "Graphene"]
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,24 @@ class Background:
     graphene: list[Graphene]
     bad: NDArray[np.bool_]
     contrast: Contrast = Contrast()
+
+
+@dataclass(frozen=True)
+class CleanExamples:
+    """Which frames are kept cleaned, for the report.
+
+    Attributes
+    ----------
+    index
+        (k,) rows of the stack, from 0.
+    """
+
+    index: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        """Check that they are numbers of rows."""
+        need_shape("index", self.index, (np.size(self.index),))
+        need_at_least("index", self.index, 0)
 
 
 @dataclass(frozen=True)

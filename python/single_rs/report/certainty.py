@@ -57,12 +57,12 @@ def least_known(particle: ParticleFiles, numbers: Numbers) -> Facts:
 
 def _lengths(particle: ParticleFiles) -> list[tuple[str, Any]]:
     """Return along which direction lengths are known least."""
-    found = particle.summary.get("lengths")
-    if not isinstance(found, dict) or "least_known" not in found:
+    found = particle.summary.lengths
+    if found is None:
         return []
-    along = _direction(np.asarray(found["least_known"], float), unit_cell(particle))
-    worst, best, excess = found.get("worst"), found.get("best"), found.get("excess")
-    if excess is None:  # infinite, which JSON has not
+    along = _direction(np.array(found.least_known), unit_cell(particle))
+    worst, best, excess = found.worst, found.best, found.excess
+    if excess is None:
         return [("Lengths", f"no frame shows them {along}")]
     said = f"{excess:.1f} times worse than views from all sides give"
     if worst is None or best is None:

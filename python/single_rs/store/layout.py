@@ -34,6 +34,8 @@ ENERGY, ENERGY_ATOMS, ENERGY_FIGURES = "energy.json", "energy.xyz", ("energy_ato
 VALIDATION, VALIDATION_PAGE, PICTURES = "validation.json", "validation.html", "validation_pictures_{check}.npy"
 # Of a comparison of particles
 COMPARISON = ("compare.csv", "compare.json", "compare.html")
+# Figures of a paper
+FIGURE, FIGURE_LIST = "{name}.{kind}", "figures.md"
 # fmt: on
 
 

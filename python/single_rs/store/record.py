@@ -10,7 +10,7 @@ from single_rs.store.codecs import read_record
 from single_rs.store.inputs import InputRecord
 from single_rs.store.layout import RUN
 
-__all__ = ["FINISHED", "RunRecord", "StageRecord", "VerdictRecord", "read_run"]
+__all__ = ["FINISHED", "RUNNING", "RunRecord", "StageRecord", "VerdictRecord", "read_run"]
 
 RUNNING, FINISHED = "running", "finished"
 
@@ -49,7 +49,13 @@ class StageRecord:
 
 @dataclass(frozen=True)
 class VerdictRecord:
-    """Verdict of one particle, and its reasons."""
+    """Verdict of one particle.
+
+    Attributes
+    ----------
+    verdict, reasons
+        "solved", "doubtful" or "failed", and why.
+    """
 
     verdict: str
     reasons: tuple[str, ...]

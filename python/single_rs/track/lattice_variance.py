@@ -28,6 +28,8 @@ FIRST_BAND = (0.35, 0.95)
 # Coefficients around a graphene reflection that are left out; a frame is large, its spots are narrow.
 NOTCH_PX = 2.0
 BLOCK = 16
+# A frame whose mean is below this fraction of its standard deviation holds no counts of a known zero.
+CENTRED = 0.2
 
 
 @dataclass(frozen=True)
@@ -69,8 +71,8 @@ def read_contrast(movie: MovieLike, motion: MotionLike, frames: NDArray[np.integ
     for target, index in zip(block, frames):
         image = motion.repair(movie.read(int(index), int(index) + 1)[0], int(index))
         mean = float(image.mean(dtype=np.float64))
-        # A frame that is already centred on zero has no dose to divide by.
-        target[:] = image / mean - 1 if mean > 0.05 * float(image.std()) else image - mean
+        # A frame that is centred on zero or below it has no dose to divide by.
+        target[:] = image / mean - 1 if mean > CENTRED * float(image.std()) else image - mean
     return block
 
 
