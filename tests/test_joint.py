@@ -106,7 +106,7 @@ def test_a_stretch_of_one_per_cent_is_an_error_of_one_per_cent():
     x = positions - positions.mean(0)
     mode = 0.01 * x[:, 2:] * [0.0, 0.0, 1.0]
     own = 1e-4 * np.eye(3)
-    covariance = own + np.einsum("nc,nd->ncd", mode, mode)
+    covariance = own + np.einsum("ni,nj->nij", mode, mode)
     sigma = np.sqrt(np.einsum("nii->n", covariance) / 3)
     atoms = replace(atoms_at(positions), sigma=sigma, covariance=covariance, modes=mode[None])
     np.testing.assert_allclose(atoms.own_sigma(), 0.01, rtol=1e-9)

@@ -67,7 +67,7 @@ def components(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
 def even_strain(displacement: NDArray[np.float64], positions: NDArray[np.float64]) -> NDArray[np.float64]:
     """Strain (k, 6) of displacements (k, n, 3) of positions (n, 3) that is the same everywhere: their affine part."""
     x = positions - positions.mean(axis=0)
-    slope = np.einsum("knc,nd->kcd", displacement, x) @ np.linalg.pinv(x.T @ x)
+    slope = np.einsum("kni,nj->kij", displacement, x) @ np.linalg.pinv(x.T @ x)
     return components((slope + np.swapaxes(slope, 1, 2)) / 2)
 
 

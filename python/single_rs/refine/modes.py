@@ -116,7 +116,7 @@ def shared(
     """
     n = len(covariance)
     rows = basis.reshape(len(basis), n, 3)
-    alone = np.einsum("anc,ncd,bnd->ab", rows, covariance, rows)
+    alone = np.einsum("ani,nij,bnj->ab", rows, covariance, rows)
     values, vectors = np.linalg.eigh(alone)
     root = (vectors * np.sqrt(np.maximum(values, 1e-30))) @ vectors.T
     inverse = (vectors / np.sqrt(np.maximum(values, 1e-30))) @ vectors.T
@@ -148,7 +148,7 @@ def named(
     """Return the softest modes, the softest first; `independent` (n, 3, 3) Å² is the part of each atom alone."""
     n = len(positions)
     rows = basis.reshape(len(basis), n, 3)
-    alone = np.einsum("anc,ncd,bnd->ab", rows, independent, rows)
+    alone = np.einsum("ani,nij,bnj->ab", rows, independent, rows)
     values, vectors = np.linalg.eigh(together)
     out = []
     for k in range(len(values) - 1, max(len(values) - 1 - NAMED, -1), -1):

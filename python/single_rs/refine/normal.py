@@ -163,7 +163,7 @@ class NormalEquations:
     def covariance(self) -> NDArray[np.float64]:
         """Cramér-Rao bound (n, 3, 3) px² of each position, poses and ellipse free."""
         answer = self.answer.reshape(-1, 3, 2)
-        shared = np.einsum("nce,ef,ndf->ncd", answer, self.ellipse, answer)
+        shared = np.einsum("nik,kl,njl->nij", answer, self.ellipse, answer)
         return np.asarray(0.5 * (_core.normal_blocks(self.factor) + shared))
 
     def together(self) -> NDArray[np.float64]:

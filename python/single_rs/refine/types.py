@@ -39,7 +39,7 @@ class RefineConfig(Settings):
     halves: bool = setting(True, "refine each half set alone as well, for errors and independent poses")
     block: int = setting(50, "frames of a block of the bootstrap over time", "frames", ge=5)
     ellipse: float = setting(
-        0.005, "standard deviation to expect of the magnification's ellipse; 0 if images are known to be round",
+        0.005, "expected ellipse of the magnification, standard deviation of its relative size; 0 if it is round",
         ge=0.0, le=0.05,
     )  # fmt: skip
     elements: tuple[str, ...] = setting(
