@@ -15,7 +15,7 @@ from single_rs.analysis.model import Particle
 from single_rs.analysis.strain import COMPONENTS, StrainConfig
 from single_rs.base.errors import DataFileError, InputError
 from single_rs.export.analysis import write_analysis
-from single_rs.export.atoms import file_offset, read_xyz, to_ase, write_cif, write_pdb, write_xyz
+from single_rs.export.atoms import file_offset, read_xyz, write_cif, write_pdb, write_xyz
 from single_rs.export.dft import write_gpaw, write_lammps, write_poscar, write_qe
 from single_rs.export.formats import FORMATS, write_formats
 from single_rs.io import read_map, write_map
@@ -148,7 +148,7 @@ def test_poscar_of_an_alloy_groups_species_and_keeps_the_map(particle, tmp_path)
 
 
 def test_plain_files_of_others_are_read(particle, tmp_path):
-    atoms = to_ase(particle.atoms)
+    atoms = particle.atoms.to_ase()
     ase.io.write(tmp_path / "plain.xyz", atoms, format="xyz")
     ase.io.write(tmp_path / "other.pdb", atoms)
     for name in ("plain.xyz", "other.pdb"):
@@ -187,7 +187,7 @@ def test_analysis_writes_everything_in_seconds(particle, tmp_path):
     start = time.process_time()
     steps = []
     model = analyze(particle.atoms, box=BOX, pixel_size=PIXEL, progress=lambda *step: steps.append(step))
-    files = write_analysis(tmp_path, model, tuple(FORMATS))
+    files = write_analysis(tmp_path, model, tuple(FORMATS), volumes=True)
     # 147 atoms take 1 s of processor time; 10 s would be too slow for a notebook.
     assert time.process_time() - start < 10
     assert steps == [("analyze", k, 3) for k in range(4)]
@@ -226,7 +226,7 @@ def test_wrong_input_is_named(particle, tmp_path):
     with pytest.raises(DataFileError, match="cannot write"):
         write_xyz(tmp_path / "absent" / "a.xyz", particle)
     with pytest.raises(InputError, match="vacuum is -1"):
-        to_ase(particle.atoms, vacuum=-1.0)
+        particle.atoms.to_ase(vacuum=-1.0)
     with pytest.raises(InputError, match="element is not given"):
         analyze(particle.atoms.positions)
     with pytest.raises(InputError, match="box and pixel_size belong together"):

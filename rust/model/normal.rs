@@ -1,4 +1,4 @@
-//! Normal matrix of all positions, with what unknown poses take away, and its factor.
+//! Normal matrix of all positions, with what unknown poses take away.
 //!
 //! The information about positions x_a, x_b from frames at rotations R_i, summed over frequencies, depends on the
 //! projected distance d = (R_i (x_a − x_b))_xy only, when weights and filters are round:
@@ -19,7 +19,7 @@ use super::atoms::{Model, View};
 use super::grid::Grid;
 use super::pose::Derivatives;
 use crate::check::{self, Argument, accept, agree, all_finite};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::fourier::HalfPlane;
 use crate::volume::Rotation;
 use nalgebra::SMatrix;
@@ -28,8 +28,25 @@ use rayon::prelude::*;
 
 /// Frames whose couplings are subtracted together.
 const BATCH: usize = 24;
-/// Columns factored together.
-const PANEL: usize = 48;
+
+/// Views summed at a time.
+const LANES: usize = 8;
+
+/// As many views, element by element; places without one count nothing.
+struct ViewBlock {
+    r: [[[f32; LANES]; 3]; 3],
+    counted: [f32; LANES],
+}
+
+impl ViewBlock {
+    fn of(views: &[Rotation]) -> Self {
+        let element = |i: usize, c: usize| std::array::from_fn(|l| views.get(l).map_or(0.0, |r| r[i][c]));
+        Self {
+            r: std::array::from_fn(|i| std::array::from_fn(|c| element(i, c))),
+            counted: std::array::from_fn(|l| if l < views.len() { 1.0 } else { 0.0 }),
+        }
+    }
+}
 
 /// u and v at distances 0, `step`, 2 `step`, … px.
 #[derive(Debug, Clone, Copy)]
@@ -61,34 +78,13 @@ pub fn pair_matrix(model: &Model<'_>, rotations: &[Rotation], table: PairTable<'
     let n = positions.len();
     check::room("positions", format!("of {n} atoms"), 72.0 * (n as f64).powi(2))?;
     let mut out = vec![0.0f64; 9 * n * n];
-    let last = (table.values.len() - 2) as f32;
+    let views: Vec<ViewBlock> = rotations.chunks(LANES).map(ViewBlock::of).collect();
     out.par_chunks_mut(9 * n).enumerate().for_each(|(a, rows)| {
         for b in 0..=a {
             let d: [f32; 3] = std::array::from_fn(|c| positions[a][c] - positions[b][c]);
-            // xx, xy, xz, yy, yz, zz
-            let mut sum = [0.0f64; 6];
-            for r in rotations {
-                let x = r[0][0] * d[0] + r[0][1] * d[1] + r[0][2] * d[2];
-                let y = r[1][0] * d[0] + r[1][1] * d[1] + r[1][2] * d[2];
-                let distance = (x * x + y * y).sqrt();
-                let at = (distance / table.step).min(last);
-                let index = at as usize;
-                let share = at - index as f32;
-                let (low, high) = (table.values[index], table.values[index + 1]);
-                let u = low[0] + share * (high[0] - low[0]);
-                let v = (low[1] + share * (high[1] - low[1])) / distance.max(1e-6).powi(2);
-                let q: [f32; 3] = std::array::from_fn(|c| x * r[0][c] + y * r[1][c]);
-                let mut slot = 0;
-                for i in 0..3 {
-                    for j in i..3 {
-                        let plane = f32::from(u8::from(i == j)) - r[2][i] * r[2][j];
-                        sum[slot] += f64::from(u * plane + v * q[i] * q[j]);
-                        slot += 1;
-                    }
-                }
-            }
+            let sum = pair_sums(d, &views, table);
             let weight = f64::from(heights[a] * heights[b]);
-            for (slot, (i, j)) in [(0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)].into_iter().enumerate() {
+            for (slot, (i, j)) in SLOTS.into_iter().enumerate() {
                 rows[i * 3 * n + 3 * b + j] = weight * sum[slot];
                 rows[j * 3 * n + 3 * b + i] = weight * sum[slot];
             }
@@ -112,6 +108,57 @@ pub struct Ellipse {
     /// Among themselves.
     pub square: [f64; 4],
 }
+
+/// xx, xy, xz, yy, yz, zz of the information about a distance `d`, over all views, in lanes as wide as the machine has.
+fn pair_sums(d: [f32; 3], views: &[ViewBlock], table: PairTable<'_>) -> [f64; 6] {
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has what the function was compiled for.
+        return unsafe { pair_sums_avx2(d, views, table) };
+    }
+    pair_sums_baseline(d, views, table)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn pair_sums_avx2(d: [f32; 3], views: &[ViewBlock], table: PairTable<'_>) -> [f64; 6] {
+    pair_sums_baseline(d, views, table)
+}
+
+/// Nothing is fused, so the numbers are the same to the last bit.
+#[inline(always)]
+fn pair_sums_baseline(d: [f32; 3], views: &[ViewBlock], table: PairTable<'_>) -> [f64; 6] {
+    let (last, per_step) = ((table.values.len() - 2) as f32, 1.0 / table.step);
+    let mut sums = [[0.0f32; LANES]; 6];
+    for view in views {
+        let r = &view.r;
+        let (mut x, mut y) = ([0.0f32; LANES], [0.0f32; LANES]);
+        let (mut square, mut share, mut index) = ([0.0f32; LANES], [0.0f32; LANES], [0i32; LANES]);
+        for l in 0..LANES {
+            x[l] = r[0][0][l] * d[0] + r[0][1][l] * d[1] + r[0][2][l] * d[2];
+            y[l] = r[1][0][l] * d[0] + r[1][1][l] * d[1] + r[1][2][l] * d[2];
+            square[l] = x[l] * x[l] + y[l] * y[l];
+            let at = (square[l].sqrt() * per_step).min(last);
+            index[l] = at as i32;
+            share[l] = at - index[l] as f32;
+        }
+        let low = index.map(|i| table.values[i as usize]);
+        let high = index.map(|i| table.values[i as usize + 1]);
+        for l in 0..LANES {
+            let between = |i: usize| view.counted[l] * (low[l][i] + share[l] * (high[l][i] - low[l][i]));
+            let (u, v) = (between(0), between(1) / square[l].max(1e-12));
+            let q: [f32; 3] = std::array::from_fn(|c| x[l] * r[0][c][l] + y[l] * r[1][c][l]);
+            for (slot, (i, j)) in SLOTS.into_iter().enumerate() {
+                let plane = f32::from(u8::from(i == j)) - r[2][i][l] * r[2][j][l];
+                sums[slot][l] += u * plane + v * q[i] * q[j];
+            }
+        }
+    }
+    sums.map(|lanes| lanes.iter().map(|&v| f64::from(v)).sum())
+}
+
+/// Elements of a symmetric 3 × 3 matrix.
+const SLOTS: [(usize, usize); 6] = [(0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)];
 
 /// Subtract Σ_i C_i M_i⁻¹ C_iᵀ from the lower triangle of `matrix`; `information` weighs the frequencies of each frame.
 /// What the same frames say of the ellipse is returned.
@@ -242,137 +289,4 @@ fn couplings(
         }
     }
     (out, [rest[(0, 0)], rest[(0, 1)], rest[(1, 0)], rest[(1, 1)]])
-}
-
-/// Cholesky factor of a symmetric matrix given by its lower triangle, in place.
-///
-/// # Errors
-/// A matrix that is no square of n rows, not finite or not positive definite.
-pub fn factorise(matrix: &mut [f64], n: usize) -> Result<()> {
-    square("matrix", matrix, n)?;
-    check::finite("matrix", matrix)?;
-    for start in (0..n).step_by(PANEL) {
-        let end = (start + PANEL).min(n);
-        for i in start..end {
-            let (above, rest) = matrix.split_at_mut(i * n);
-            let row = &mut rest[..n];
-            for j in start..=i {
-                let other = if j < i { &above[j * n..j * n + j] } else { &[] };
-                if j < i {
-                    row[j] = (row[j] - dot(&row[start..j], &other[start..j])) / above[j * n + j];
-                } else {
-                    let pivot = row[i] - dot(&row[start..i], &row[start..i]);
-                    if pivot.is_nan() || pivot <= 0.0 {
-                        return Err(Error::bad_input(
-                            "matrix",
-                            format!("not positive definite at row {i}"),
-                            "the atoms must be determined by the frames",
-                        ));
-                    }
-                    row[i] = pivot.sqrt();
-                }
-            }
-        }
-        let (done, below) = matrix.split_at_mut(end * n);
-        let panel = &done[start * n..];
-        below.par_chunks_mut(n).for_each(|row| {
-            for j in start..end {
-                let other = &panel[(j - start) * n..(j - start + 1) * n];
-                row[j] = (row[j] - dot(&row[start..j], &other[start..j])) / other[j];
-            }
-        });
-        // The trailing rows lose the panel's share; each row needs the panel part of the rows above it.
-        let shares: Vec<f64> = below.chunks(n).flat_map(|row| row[start..end].iter().copied()).collect();
-        let width = end - start;
-        below.par_chunks_mut(n).enumerate().for_each(|(i, row)| {
-            let mine = &shares[i * width..(i + 1) * width];
-            for (j, other) in shares.chunks(width).take(i + 1).enumerate() {
-                row[end + j] -= dot(mine, other);
-            }
-        });
-    }
-    Ok(())
-}
-
-/// Refuse what is no square matrix of n rows.
-fn square(name: &'static str, values: &[f64], n: usize) -> Result<()> {
-    accept(name, "empty", n > 0, "at least one row is needed")?;
-    agree(name, values.len(), n * n)
-}
-
-/// Refuse what is no Cholesky factor.
-fn check_factor(factor: &[f64], n: usize) -> Result<()> {
-    square("factor", factor, n)?;
-    let positive = |i: usize| factor[i * n + i] > 0.0;
-    match (0..n).find(|&i| !positive(i)) {
-        None => Ok(()),
-        Some(i) => {
-            let given = format!("{} on its diagonal at row {i}", factor[i * n + i]);
-            Err(Error::bad_input("factor", given, "a Cholesky factor has positive numbers there"))
-        }
-    }
-}
-
-/// Solve L Lᵀ x = b for each right side (rows of n).
-///
-/// # Errors
-/// What is no Cholesky factor, sides of other lengths, or solutions that are not finite.
-pub fn solve(factor: &[f64], n: usize, sides: &mut [f64]) -> Result<()> {
-    check_factor(factor, n)?;
-    agree("sides", sides.len(), sides.len() / n * n)?;
-    check::finite("sides", sides)?;
-    sides.par_chunks_mut(n).for_each(|x| {
-        for i in 0..n {
-            let row = &factor[i * n..i * n + i];
-            x[i] = (x[i] - dot(row, &x[..i])) / factor[i * n + i];
-        }
-        for i in (0..n).rev() {
-            x[i] /= factor[i * n + i];
-            let (value, row) = (x[i], &factor[i * n..i * n + i]);
-            x[..i].iter_mut().zip(row).for_each(|(v, l)| *v -= value * l);
-        }
-    });
-    if all_finite(sides) { Ok(()) } else { Err(check::unsound(&[("factor", &factor)])) }
-}
-
-/// 3 × 3 diagonal blocks of (L Lᵀ)⁻¹, n/3 times nine numbers.
-///
-/// # Errors
-/// What is no Cholesky factor of three rows for each block, or blocks that are not finite.
-pub fn inverse_blocks(factor: &[f64], n: usize) -> Result<Vec<f64>> {
-    check_factor(factor, n)?;
-    accept("factor", format!("of {n} rows"), n.is_multiple_of(3), "three for each atom are needed")?;
-    let mut out = vec![0.0; 3 * n];
-    out.par_chunks_mut(9).enumerate().for_each(|(a, block)| {
-        // Columns of L⁻¹ start at their own row: (L Lᵀ)⁻¹ = L⁻ᵀ L⁻¹ is their products.
-        let first = 3 * a;
-        let mut columns = [vec![0.0; n - first], vec![0.0; n - first], vec![0.0; n - first]];
-        for (c, column) in columns.iter_mut().enumerate() {
-            for i in first + c..n {
-                let row = &factor[i * n + first..i * n + i];
-                let unit = f64::from(u8::from(i == first + c));
-                column[i - first] = (unit - dot(row, &column[..i - first])) / factor[i * n + i];
-            }
-        }
-        for i in 0..3 {
-            for j in 0..3 {
-                block[3 * i + j] = dot(&columns[i], &columns[j]);
-            }
-        }
-    });
-    if all_finite(&out) { Ok(out) } else { Err(check::unsound(&[("factor", &factor)])) }
-}
-
-/// Σ a b in four lanes.
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    let mut lanes = [0.0; 4];
-    let (first, rest_a) = a.as_chunks::<4>();
-    let (second, rest_b) = b.as_chunks::<4>();
-    for (x, y) in first.iter().zip(second) {
-        for l in 0..4 {
-            lanes[l] += x[l] * y[l];
-        }
-    }
-    let rest: f64 = rest_a.iter().zip(rest_b).map(|(x, y)| x * y).sum();
-    (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]) + rest
 }

@@ -36,10 +36,17 @@ def motion(
     pixel_size: PixelSize = None,
     axis: Axis = None,
     reading: Part = None,
+    aligned: bool = False,
     config: ConfigFile = None,
     threads: Threads = None,
 ) -> None:
-    """Movie → motion.csv, mean.mrc: drift, bad frames and pixels."""
+    """Movie → motion.csv, mean.mrc: drift, bad frames and pixels.
+
+    Parameters
+    ----------
+    aligned
+        Write aligned.mrc as well, the movie without its drift, in float32; no later stage needs it.
+    """
     use_threads(threads)
     from single_rs.base.reading import AS_IS
     from single_rs.cli.progress import progress_bars
@@ -53,6 +60,8 @@ def motion(
     opened = open_movie(movie, pixel_size, axis, reading or AS_IS)
     with opened as frames, progress_bars() as progress, one_stage(out, "motion") as folder:
         found = stages.correct(frames, folder, settings.motion, progress)
+        if aligned:
+            stages.write_aligned(frames, found, folder, progress)
     bad = int(found.bad_frames.sum())
     print(
         f"{len(found.bad_frames)} frames, {bad} bad; {len(found.hot_pixels)} hot, {len(found.dead_pixels)} dead pixels"
@@ -67,33 +76,50 @@ def track(
     pixel_size: PixelSize = None,
     axis: Axis = None,
     reading: Part = None,
+    tracks: list[Path] | None = None,
+    diameter: float | None = None,
     config: ConfigFile = None,
     threads: Threads = None,
 ) -> None:
-    """Movie and OUT/motion.csv → tracks.star and a stack of single frames per particle."""
+    """Movie and OUT/motion.csv → tracks.star, tracks.csv and a stack of single frames per particle.
+
+    Parameters
+    ----------
+    tracks
+        Paths of particles that are cut out instead of those found here: tracks.csv or tracks.star of ours, .box of
+        SIMPLE or EMAN with a row per frame, .xy with x y or frame x y; may be repeated. 'solve' takes the stacks.
+    diameter
+        Å, rough, of the particles in --tracks; needed where the files do not hold it.
+    """
     use_threads(threads)
     from single_rs.base.reading import AS_IS
     from single_rs.cli.progress import progress_bars
     from single_rs.io import open_movie
+    from single_rs.io.tracks import read_track_files
     from single_rs.pipeline import stages
     from single_rs.store.folder import one_stage
     from single_rs.store.inputs import check_out
     from single_rs.store.layout import particle_name
     from single_rs.store.read import read_motion
 
+    if diameter is not None and not tracks:
+        raise InputError("--diameter is that of the particles in --tracks; give --tracks, or leave it out")
     check_out(movie, out)
     settings = settings_of(config)
     opened = open_movie(movie, pixel_size, axis, reading or AS_IS)
     with opened as frames, progress_bars() as progress:
         drift = read_motion(out)
         with one_stage(out, "track") as folder:
-            tracks = stages.find(frames, drift, folder, settings.track, progress)
-        for number, one in enumerate(tracks):
+            if tracks:
+                found = stages.keep_tracks(read_track_files(tracks, frames.shape, diameter), frames, folder)
+            else:
+                found = stages.find(frames, drift, folder, settings.track, progress)
+        for number, one in enumerate(found):
             name = particle_name(number)
             with one_stage(out, f"{name}/stack") as folder:
                 stages.cut(frames, drift, one, folder)
             print(f"{name}: {len(one.frames)} frames, diameter {one.diameter:.1f} Å")
-    if not tracks:
+    if not found:
         from single_rs.base.errors import NoParticleError
 
         raise NoParticleError(f"no particle found in {movie}")

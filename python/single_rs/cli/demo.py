@@ -84,7 +84,7 @@ def run_demo(
         progress=progress,
     )
     middle = time.perf_counter()
-    result = run(truth.path, None, "Pt", folder, config, seed, progress=progress)
+    result = run(truth.path, "Pt", folder, None, config, seed, progress=progress)
     end = time.perf_counter()
 
     tracks = read_tracks(folder / TRACKS)

@@ -15,7 +15,7 @@ from single_rs._core import __version__
 from single_rs.analysis.structure import analyze_structure
 from single_rs.base.errors import DataFileError
 from single_rs.energy.formation import FormationEnergy
-from single_rs.export.atoms import file_offset, read_xyz, to_ase
+from single_rs.export.atoms import file_offset, read_xyz
 from single_rs.io import atomic
 from single_rs.plots.energy import plot_atom_energies, plot_energy_views
 from single_rs.records import Atoms, EnergyRecord, SurfaceEnergy
@@ -97,7 +97,7 @@ def write_energy(
 
     written = [folder / layout.ENERGY, folder / layout.ENERGY_ATOMS]
     write_record(written[0], energy_record(result, atoms, seed))
-    particle = to_ase(atoms)
+    particle = atoms.to_ase()
     particle.positions += file_offset(*(frame or (None, None)))
     particle.calc = SinglePointCalculator(particle, energy=result.energy, forces=result.forces)
     columns = {

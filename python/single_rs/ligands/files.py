@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 
 from single_rs.analysis.model import Particle
-from single_rs.export.atoms import file_offset, to_ase
+from single_rs.export.atoms import file_offset
 from single_rs.export.dft import write_poscar
 from single_rs.io import atomic
 from single_rs.ligands.place import LigandModel, LigandPlace
@@ -73,7 +73,7 @@ def write_ligands(
     from ase import Atoms as AseAtoms
     from ase.io import write
 
-    everything = to_ase(model.atoms)
+    everything = model.atoms.to_ase()
     everything.positions += file_offset(*(frame or (None, None)))
     everything.arrays["ligand"] = model.ligand
     if frame is not None:

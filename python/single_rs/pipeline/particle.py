@@ -21,6 +21,7 @@ from single_rs.analysis.views import known_lengths
 from single_rs.background import clean_stack, measure_pixel
 from single_rs.base.errors import ConvergenceError, SingleError, WriteError
 from single_rs.base.settings_text import settings_to_dict
+from single_rs.export.atoms import read_xyz
 from single_rs.io.star import read_poses
 from single_rs.pipeline import stages
 from single_rs.pipeline.changes import judge_changes
@@ -40,7 +41,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ParticleResult:
     """What came out for one particle.
 
@@ -60,6 +61,27 @@ class ParticleResult:
     verdict: str
     reasons: tuple[str, ...]
     summary: ParticleSummary
+
+    def __repr__(self) -> str:
+        """Return one line."""
+        return f"ParticleResult({self.folder}: {self.verdict})"
+
+    @property
+    def atoms(self) -> Atoms | None:
+        """The atoms, read from the folder; None where none were found."""
+        path = self.folder / layout.ATOMS
+        return read_xyz(path) if path.is_file() else None
+
+    @property
+    def poses(self) -> Poses | None:
+        """Pose of every frame, read from the folder; None where none were found."""
+        path = self.folder / layout.POSES
+        return read_poses(path) if path.is_file() else None
+
+    @property
+    def density(self) -> Density | None:
+        """Map and half maps, read from the folder; None where there is none."""
+        return read_density(self.folder.joinpath) if (self.folder / layout.MAP).is_file() else None
 
     @classmethod
     def from_summary(cls, folder: Path, summary: ParticleSummary) -> ParticleResult:

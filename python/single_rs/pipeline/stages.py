@@ -26,8 +26,10 @@ from single_rs.export import write_analysis, write_formats, write_xyz
 from single_rs.export.atoms import file_offset
 from single_rs.io import Movie, atomic, atomic_text, write_array, write_map, write_stack
 from single_rs.io.motion import write_motion
+from single_rs.io.mrc import mrc_writer
 from single_rs.io.star import read_poses, read_tracks, write_frames, write_poses, write_tracks
-from single_rs.motion import MotionConfig, correct_motion
+from single_rs.io.tracks import write_track_table
+from single_rs.motion import MotionConfig, aligned_frames, correct_motion
 from single_rs.orient import OrientConfig, find_poses
 from single_rs.pipeline.config import Config, ExportConfig
 from single_rs.pipeline.material import lattice_seed
@@ -52,6 +54,7 @@ __all__ = [
     "export",
     "find",
     "keep_stack",
+    "keep_tracks",
     "orient",
     "placed",
     "rebuild",
@@ -60,6 +63,7 @@ __all__ = [
     "stack_box",
     "trace",
     "update_summary",
+    "write_aligned",
     "write_atoms",
     "write_displacement",
 ]
@@ -125,10 +129,22 @@ def correct(movie: Movie, out: Path, config: MotionConfig, progress: Progress | 
     return motion
 
 
+def write_aligned(movie: Movie, motion: Motion, out: Path, progress: Progress | None = None) -> None:
+    """Write aligned.mrc: all frames in counts, bad pixels repaired, each moved by its drift."""
+    with mrc_writer(out / layout.ALIGNED, movie.shape, np.dtype(np.float32), movie.pixel_size) as put:
+        for frame in aligned_frames(movie, motion, progress):
+            put(frame[None])
+
+
 def find(movie: Movie, motion: Motion, out: Path, config: TrackConfig, progress: Progress | None = None) -> list[Track]:
-    """Track the particles; write tracks.star (also when there are none)."""
-    tracks = find_tracks(movie, motion, config, progress=progress)
+    """Track the particles; write tracks.star and tracks.csv (also when there are none)."""
+    return keep_tracks(find_tracks(movie, motion, config, progress=progress), movie, out)
+
+
+def keep_tracks(tracks: list[Track], movie: Movie, out: Path) -> list[Track]:
+    """Write tracks.star and tracks.csv; return what a later run will read of them."""
     write_tracks(out / layout.TRACKS, tracks, movie.pixel_size)
+    write_track_table(out / layout.TRACKS_TABLE, tracks)
     # What was written is what a later run will read; both runs must see the same digits.
     return read_tracks(out / layout.TRACKS)
 

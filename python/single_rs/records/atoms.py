@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from single_rs.base.errors import InputError
+from single_rs.records.display import Displayed
 from single_rs.records.invariants import need_at_least, need_finite, need_shape, need_share
 
 __all__ = [
@@ -18,8 +20,8 @@ __all__ = [
 ASYMMETRY = 1e-4  # relative difference of opposite elements, which six digits in a file may leave
 
 
-@dataclass(frozen=True)
-class Atoms:
+@dataclass(frozen=True, repr=False)
+class Atoms(Displayed):
     """Atoms of one particle, in the frame of its map.
 
     Attributes
@@ -109,7 +111,7 @@ class Atoms:
         """Covariance (n, 3, 3) Å² of each position without what the atoms share; None where it is not known."""
         if self.covariance is None or self.modes is None:
             return self.covariance
-        return np.asarray(self.covariance - np.einsum("mnc,mnd->ncd", self.modes, self.modes))
+        return np.asarray(self.covariance - np.einsum("mni,mnj->nij", self.modes, self.modes))
 
     def pair_covariance(self, i: int, j: int) -> np.ndarray:
         """Covariance (3, 3) Å² of the vector from atom i to atom j; NaN where that of the atoms is not known."""
@@ -118,5 +120,34 @@ class Atoms:
         full = np.asarray(self.covariance[i] + self.covariance[j])
         if self.modes is None or i == j:
             return full if i != j else np.zeros((3, 3))
-        cross = np.einsum("mc,md->cd", self.modes[:, i], self.modes[:, j])
+        cross = np.einsum("mi,mj->ij", self.modes[:, i], self.modes[:, j])
         return np.asarray(full - cross - cross.T)
+
+    def to_ase(self, vacuum: float | None = None) -> Any:
+        """Return ``ase.Atoms`` in the same order, with positions from the box centre.
+
+        Parameters
+        ----------
+        vacuum
+            Å on each side of the particle in an orthorhombic cell of its own, in whose middle it is put; no cell when
+            not given. Boundaries stay open.
+
+        Raises
+        ------
+        InputError
+            A negative vacuum.
+        """
+        from ase import Atoms as AseAtoms
+
+        out: Any = AseAtoms([str(s) for s in self.symbols], positions=np.asarray(self.positions))
+        if vacuum is not None:
+            if not vacuum >= 0:
+                raise InputError(f"vacuum is {vacuum} Å; it must be at least 0 Å")
+            out.center(vacuum=vacuum)
+        return out
+
+    def _headline(self) -> str:
+        names, counts = np.unique(self.symbols, return_counts=True)
+        text = f"{len(self)} atoms: {', '.join(f'{c} {n}' for c, n in zip(counts, names, strict=True))}"
+        known = self.sigma[np.isfinite(self.sigma)]
+        return text + (f"; median σ {100 * np.median(known):.2g} pm" if len(known) else "; no errors")

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from single_rs.base.errors import InputError
+from single_rs.records.display import Displayed
 from single_rs.records.invariants import need_at_least, need_finite, need_finite_images, need_positive, need_shape
 
 __all__ = ["Background", "CleanExamples", "CleanStack", "Contrast", "Graphene"]
@@ -111,8 +112,8 @@ class CleanExamples:
         need_at_least("index", self.index, 0)
 
 
-@dataclass(frozen=True)
-class CleanStack:
+@dataclass(frozen=True, repr=False)
+class CleanStack(Displayed):
     """Single frames ready for the solver.
 
     Attributes

@@ -9,7 +9,7 @@ from __future__ import annotations
 # fmt: off
 # Of the run
 RUN, LOG, MANIFEST, REPORT = "run.json", "run.log", "manifest.json", "report.html"
-MOTION, MEAN, TRACKS = "motion.csv", "mean.mrc", "tracks.star"
+MOTION, MEAN, ALIGNED, TRACKS, TRACKS_TABLE = "motion.csv", "mean.mrc", "aligned.mrc", "tracks.star", "tracks.csv"
 HIDDEN = ".single_rs"
 PARTICLES = "particle_*"
 # Of a particle, in the order of the stages
