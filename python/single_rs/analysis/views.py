@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from single_rs.base.sampling import half_sphere
-from single_rs.base.tensors import even_strain
+from single_rs.base.tensors import even_strain, strain_information
 from single_rs.records import Atoms, Poses
 
 __all__ = ["LengthErrors", "known_lengths"]
@@ -120,26 +120,10 @@ def _errors(u: NDArray[np.float64], moment: NDArray[np.float64], rotations: NDAr
     """Errors of lengths along directions (n, 3), where frames (m, 3, 3) share the information evenly."""
     information = np.zeros((6, 6))
     for start in range(0, len(rotations), BATCH):
-        information += _information(moment, rotations[start : start + BATCH]).sum(axis=0)
+        information += strain_information(moment, rotations[start : start + BATCH]).sum(axis=0)[:6, :6]
     values, vectors = np.linalg.eigh(information / len(rotations))
     along = np.stack([(1 if i == j else 2) * u[:, i] * u[:, j] for i, j in PAIRS], axis=1) @ vectors
     return np.asarray(np.sqrt(along**2 @ (1 / np.maximum(values, FAINT * values[-1]))))
-
-
-def _information(moment: NDArray[np.float64], rotations: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Information (m, 6, 6) of strain that each of the frames (m, 3, 3) has, its pose free."""
-    axes = rotations[:, :2]  # x and y of the image in the particle's frame
-    design = np.zeros((len(rotations), 9, 2, 3))  # of M = P (E + [ω]×), by component of E and of ω
-    for k, (i, j) in enumerate(PAIRS):
-        design[:, k, :, j] += axes[:, :, i]
-        if i != j:
-            design[:, k, :, i] += axes[:, :, j]
-    for k, (i, j) in enumerate(((1, 2), (2, 0), (0, 1))):  # (ω × r): row i gets ω r of j with the sign of the turn
-        design[:, 6 + k, :, i] += axes[:, :, j]
-        design[:, 6 + k, :, j] -= axes[:, :, i]
-    whole = np.einsum("mkpi,ij,mlpj->mkl", design, moment, design)
-    strain, cross, turn = whole[:, :6, :6], whole[:, :6, 6:], whole[:, 6:, 6:]
-    return np.asarray(strain - cross @ np.linalg.solve(turn, np.swapaxes(cross, 1, 2)))
 
 
 def _views(beams: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -14,7 +14,7 @@ cannot tell an ellipse from a strain of the particle, and A Σ Aᵀ is all that 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -24,16 +24,20 @@ from scipy.special import j0, j1
 from single_rs import _core
 from single_rs.base.errors import InputError
 from single_rs.base.sampling import evenly
+from single_rs.base.tensors import even_strain, matrices, strain_information
 from single_rs.refine.modes import collective, rigid
 from single_rs.refine.problem import Gradient, Model, RefinementProblem, single
 
-__all__ = ["NormalEquations"]
+__all__ = ["BEYOND", "NormalEquations"]
 
 TABLE_STEP = 0.05  # px; the finest wave is 2 px long, so linear interpolation is exact to 1e-3
 FINER = 8  # bins of |k| per shell: far atoms see the width of one, and what poses take up must cancel to 1e-3
 POSITION_PRIOR = 0.1  # Å; holds atoms that the frames hardly determine, not what all do together
-STRAIN_PRIOR = 0.05  # of what all do together, as a strain; where the frames say nothing this is what is known
+STRAIN_PRIOR = (
+    0.05  # of what all atoms do together: no crystal is strained more, and where the frames say nothing this is known
+)
 ROUNDING = 2.0  # times what is left of rigid motion, which the poses should take up whole: below that all is rounding
+BEYOND = 4.0  # times its variance by the matrix, from which that by the views is taken for a strain
 ROWS = 512  # of a matrix that are changed together
 ATTEMPTS = 8
 LONGEST_STEP = 0.2  # Å
@@ -56,7 +60,9 @@ class NormalEquations:
     basis
         (m, 3n) from `modes.collective`.
     unknown
-        (u, m) directions of the basis that the frames say nothing of.
+        (u, m) px, errors along the basis that the matrix loses in rounding, at one standard deviation.
+    ellipse_by_views
+        (2,) standard error of the ellipse that the views alone give a particle of independent atoms.
     """
 
     factor: NDArray[np.float64]
@@ -65,6 +71,7 @@ class NormalEquations:
     ellipse: NDArray[np.float64]
     basis: NDArray[np.float64]
     unknown: NDArray[np.float64]
+    ellipse_by_views: NDArray[np.float64]
 
     @classmethod
     def of(
@@ -93,12 +100,16 @@ class NormalEquations:
             TABLE_STEP,
         )
         basis = collective(model.positions)
-        unknown, damping = _hold(matrix, model.positions, basis, problem.pixel_size)
+        views, unknown, damping = _hold(matrix, model.positions, basis, problem.rotations[used], problem.pixel_size)
         factor = _factor(matrix, basis, damping)
         answer = _core.solve_normal(factor, coupling).T
         expected = max(problem.config.ellipse, 1e-9)
         ellipse = np.linalg.inv(square + np.eye(2) / (2 * expected**2) - coupling @ answer)
-        return cls(factor, answer, coupling, (ellipse + ellipse.T) / 2, basis, unknown)
+        known = cls(factor, answer, coupling, (ellipse + ellipse.T) / 2, basis, np.empty((0, len(basis))), np.zeros(2))
+        told = views + np.diag([1 / (2 * STRAIN_PRIOR**2)] * 6 + [1 / (2 * expected**2)] * 2)
+        by_views = np.asarray(0.5 * np.linalg.inv(told), np.float64)
+        beyond = _beyond(known.together(), basis, model.positions, by_views[:6, :6], unknown)
+        return replace(known, unknown=beyond, ellipse_by_views=np.sqrt(np.diag(by_views)[6:]))
 
     def steps(self, gradient: Gradient, by_ellipse: NDArray[np.float64]) -> NDArray[np.float64]:
         """Newton steps (group, n, 3) px of the positions, the ellipse free, for gradients of groups of frames."""
@@ -155,10 +166,9 @@ class NormalEquations:
         variance, vectors = np.linalg.eigh(self.together())
         return np.sqrt(np.maximum(variance, 1e-30)), vectors
 
-    def unseen(self, positions: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Covariance (m, m) px² of what the frames say nothing of, as a strain of 5 %."""
-        spread = float(((positions - positions.mean(0)) ** 2).sum()) / 3
-        return np.asarray(STRAIN_PRIOR**2 * spread * self.unknown.T @ self.unknown)
+    def unseen(self) -> NDArray[np.float64]:
+        """Covariance (m, m) px² along what the matrix says no more of than rounding does."""
+        return np.asarray(self.unknown.T @ self.unknown)
 
     def covariance(self) -> NDArray[np.float64]:
         """Cramér-Rao bound (n, 3, 3) px² of each position, poses and ellipse free."""
@@ -174,14 +184,20 @@ class NormalEquations:
 
 
 def _hold(
-    matrix: NDArray[np.float64], positions: NDArray[np.float64], basis: NDArray[np.float64], pixel_size: float
-) -> tuple[NDArray[np.float64], float]:
-    """Hold rigid motion, atoms that are hardly determined, and what the frames say nothing of; in place.
+    matrix: NDArray[np.float64],
+    positions: NDArray[np.float64],
+    basis: NDArray[np.float64],
+    rotations: NDArray[np.float32],
+    pixel_size: float,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    """Hold rigid motion, atoms that are hardly determined, and what is lost in rounding; in place.
 
     Returns
     -------
+    views
+        (8, 8) half the information of strain and ellipse that the views alone give independent atoms, without rounding.
     unknown
-        (u, m) directions of `basis` that the frames say nothing of.
+        (u, m) px, directions of the basis that are lost, by the strain that any crystal stays below.
     damping
         What is rounding.
     """
@@ -192,11 +208,43 @@ def _hold(
     values, vectors = np.linalg.eigh((square + square.T) / 2)
     spread = float(((positions - positions.mean(0)) ** 2).sum()) / 3
     prior = 1 / (2 * (POSITION_PRIOR / pixel_size) ** 2)
-    extra = 1 / (2 * STRAIN_PRIOR**2 * max(spread, 1e-12)) - prior + np.maximum(damping - values, 0.0)
+    least = 1 / (2 * STRAIN_PRIOR**2 * max(spread, 1e-12))
+    extra = least - prior + np.maximum(damping - values, 0.0)
+    unknown = vectors.T[values < damping] / np.sqrt(2 * least)
+    x = positions - positions.mean(0)
+    across = float(np.mean(np.einsum("ii->i", matrix))) * 1.5  # two of three directions are across a beam
+    views = strain_information(across * x.T @ x, rotations.astype(np.float64)).mean(0)
     diagonal = float(np.mean(np.einsum("ii->i", matrix)))
     np.einsum("ii->i", matrix)[:] += prior
     _add(matrix, np.concatenate([still, vectors.T @ basis]), np.concatenate([np.full(len(still), diagonal), extra]))
-    return vectors[:, values < damping].T, damping
+    return views, unknown, damping
+
+
+def _beyond(
+    together: NDArray[np.float64],
+    basis: NDArray[np.float64],
+    positions: NDArray[np.float64],
+    views: NDArray[np.float64],
+    unknown: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Errors (u, m) px by which strain is less known from the views (6, 6) than `together` (m, m) says; and bending.
+
+    A strain that turns of the poses and an ellipse answer all but fully is a small difference of large numbers in the
+    matrix. The views alone give it without rounding, for a particle whose atoms are independent, so what is within a
+    factor of two in σ is the matrix's, and what is more is theirs.
+    """
+    x = positions - positions.mean(0)
+    rows = even_strain(basis.reshape(-1, *positions.shape), positions)
+    values, vectors = np.linalg.eigh(rows.T @ together @ rows)
+    root = (vectors * np.sqrt(np.maximum(values, 1e-30))) @ vectors.T
+    inverse = (vectors / np.sqrt(np.maximum(values, 1e-30))) @ vectors.T
+    excess, directions = np.linalg.eigh(inverse @ views @ inverse)
+    chosen = excess > BEYOND
+    strain = ((root @ directions[:, chosen]) * np.sqrt(excess[chosen] - 1)).T
+    moved = np.einsum("kij,nj->kni", matrices(strain), x).reshape(len(strain), x.size) @ basis.T
+    # A lost direction that is mostly strain is among these.
+    bent = ((unknown @ rows) ** 2).sum(1) * (x**2).sum() / 3 < 0.5 * (unknown**2).sum(1)
+    return np.concatenate([moved, unknown[bent]])
 
 
 def _factor(matrix: NDArray[np.float64], basis: NDArray[np.float64], damping: float) -> NDArray[np.float64]:

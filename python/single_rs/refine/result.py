@@ -15,7 +15,7 @@ from single_rs.crystal.neighbours import surface_atoms
 from single_rs.records import Atoms, Poses
 from single_rs.refine.covariance import bootstrap, pooled, total
 from single_rs.refine.modes import combined, mean_strain, named, shared
-from single_rs.refine.normal import NormalEquations
+from single_rs.refine.normal import BEYOND, NormalEquations
 from single_rs.refine.problem import Fitness, Model, RefinementProblem
 from single_rs.refine.species import classify, surroundings
 from single_rs.refine.types import Ellipse, RefineConfig, Refined, RefinementSummary, SpeciesSummary
@@ -23,7 +23,7 @@ from single_rs.refine.types import Ellipse, RefineConfig, Refined, RefinementSum
 __all__ = ["assemble"]
 
 POORER = 150  # frames that tell what a poorer model moves
-KNOWN = 0.001  # standard error of the ellipse below which it is known
+KNOWN = 0.0005  # standard error of the ellipse below which it is known
 SAMPLE = 400  # frames whose rotations the normal matrix of the errors is summed over
 FEWEST_BLOCKS = 12  # of the bootstrap; blocks of short movies are made shorter
 PM = 100.0  # pm per Å
@@ -88,7 +88,7 @@ def assemble(
         basis @ difference.ravel() if halves else None,
         basis @ model_shift.ravel(),
     )
-    together += pixel**2 * normal.unseen(model.positions)
+    together += pixel**2 * normal.unseen()
     modes, covariance = shared(basis, together, total(statistical, difference, model_shift, surface))
     species, chosen, species_nats = _species(final, positions, atoms, parent_index, config)
     refined = Atoms(
@@ -166,7 +166,9 @@ def _ellipse(problem: RefinementProblem, normal: NormalEquations, blocks: NDArra
     """Return the ellipse with its errors, from the steps (block, 2) that blocks of time ask for."""
     count = len(blocks)
     spread = blocks.var(0, ddof=1) * count if count > 1 else np.zeros(2)
-    error = np.sqrt(np.maximum(0.5 * np.diag(normal.ellipse), spread))
+    told = normal.ellipse_by_views**2
+    variance = np.maximum(0.5 * np.diag(normal.ellipse), spread)
+    error = np.sqrt(np.where(told > BEYOND * variance, told, variance))
     applied = np.array(problem.frames.ellipse)
     e1, e2 = applied + blocks.sum(0)
     size = float(np.hypot(e1, e2))

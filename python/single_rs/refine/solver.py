@@ -112,7 +112,8 @@ class _Solver:
                 return
             error = np.sqrt(0.5 * np.diag(self.normal.ellipse))
             size = np.abs(self.ellipse_step)
-            free = free or bool((size > ELLIPSE_SIGMA * error).any() and size.max() > LEAST_ELLIPSE)
+            told = bool((self.normal.ellipse_by_views < LEAST_ELLIPSE).all())
+            free = free or (told and bool((size > ELLIPSE_SIGMA * error).any() and size.max() > LEAST_ELLIPSE))
             settled = (size < SETTLED * error).all() if free and any(self.problem.frames.ellipse) else not free
             if settled and (self.asked is None or np.abs(self.asked).max(initial=0.0) < SETTLED):
                 return
