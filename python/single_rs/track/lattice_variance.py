@@ -16,6 +16,7 @@ from scipy import fft
 from single_rs.background.envelope import HALF_LEVEL
 from single_rs.base.progress import Progress
 from single_rs.base.robust import SIGMA_PER_MAD
+from single_rs.frames.spectrum import rfft_frequencies
 from single_rs.records import Graphene
 from single_rs.records.track import MotionLike, MovieLike
 
@@ -78,9 +79,7 @@ def read_contrast(movie: MovieLike, motion: MotionLike, frames: NDArray[np.integ
 
 def frequencies(shape: tuple[int, int], pixel_size: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Frequencies ky (y, 1) and kx (1, x // 2 + 1), 1/Å, of the rfft2 grid of frames padded to a fast length."""
-    fast_y, fast_x = fast_shape(shape)
-    ky, kx = np.fft.fftfreq(fast_y, pixel_size), np.fft.rfftfreq(fast_x, pixel_size)
-    return ky.astype(np.float64)[:, None], kx.astype(np.float64)[None, :]
+    return rfft_frequencies(fast_shape(shape), pixel_size)
 
 
 def fast_shape(shape: tuple[int, int]) -> tuple[int, int]:
