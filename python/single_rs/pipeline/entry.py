@@ -7,6 +7,7 @@ movie → motion → tracks → stacks → per particle (background → poses �
 from __future__ import annotations
 
 import hashlib
+import itertools
 import logging
 import os
 import sys
@@ -31,8 +32,9 @@ from single_rs.pipeline import stages
 from single_rs.pipeline.config import Config
 from single_rs.pipeline.job import Job
 from single_rs.pipeline.material import with_material
-from single_rs.pipeline.particle import ParticleResult, solve_particle
+from single_rs.pipeline.particle import ParticleResult
 from single_rs.pipeline.record import RunLog, file_log, now, stage_key, versions
+from single_rs.pipeline.states import solve_track
 from single_rs.records import Motion, ParticleStack, Track
 from single_rs.store import layout
 from single_rs.store.folder import open_folder
@@ -131,11 +133,12 @@ def run(
             for t in new
         ]
         require_space(job.log.folder.path, sum(sizes))
-        results = []
+        results: list[ParticleResult] = []
+        spare = (layout.particle_name(number) for number in itertools.count(len(tracks)))
         for number, track in enumerate(tracks):
             name = layout.particle_name(number)
             stack, stack_key = front.stack(name, number, track)
-            results.append(solve_particle(job, name, stack, stack_key))
+            results += solve_track(job, name, stack, stack_key, spare)
         return _finished(job, results)
 
 
@@ -184,7 +187,8 @@ def solve(
             require_space(job.log.folder.path, size)
             with job.log.stage(stage, key) as running:
                 stages.keep_stack(stack, running.folder)
-        return _finished(job, [solve_particle(job, name, stack, key)])
+        spare = (layout.particle_name(number) for number in itertools.count(1))
+        return _finished(job, solve_track(job, name, stack, key, spare))
 
 
 class _Input:

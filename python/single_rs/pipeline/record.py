@@ -166,6 +166,13 @@ class RunLog:
         self._put(stage, replace(entry, key=key, reused=True, failed=None))
         return True
 
+    def reuse_all(self, part: str) -> bool:
+        """Take over all finished stages of a particle, and of its states; whether each of their files is there."""
+        keys = {}
+        for stage in self.folder.stages_of(part):
+            keys[stage] = self.folder.pending.key_of(stage) or self.folder.published.key_of(stage) or ""
+        return all([self.reuse(stage, key) for stage, key in keys.items()])
+
     @contextlib.contextmanager
     def stage(self, stage: str, key: str | Callable[[], str]) -> Iterator[StageLog]:
         """Time a stage, publish its files when it succeeds, and record it; on failure record why.

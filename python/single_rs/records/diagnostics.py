@@ -14,7 +14,7 @@ import msgspec
 
 from single_rs.base.errors import InputError
 
-__all__ = ["HalfDiagnostics", "PoseDiagnostics", "SearchRound", "StartDiagnostics", "diagnostics_from"]
+__all__ = ["HalfDiagnostics", "MateShare", "PoseDiagnostics", "SearchRound", "StartDiagnostics", "diagnostics_from"]
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,25 @@ class SearchRound:
 
 
 @dataclass(frozen=True)
+class MateShare:
+    """A symmetry mate of the poses that some frames of one half set fit as well as their own, in frames held out.
+
+    Attributes
+    ----------
+    angle_deg
+        Angle of the rotation of the particle that leads to it, degrees.
+    from_behind
+        1 where the particle is seen from the other side of the beam as well, else 0.
+    share
+        Mean probability of the frames to be in it; together with that of their own poses and all other mates 1.
+    """
+
+    angle_deg: float = 0.0
+    from_behind: float = 0.0
+    share: float = 0.0
+
+
+@dataclass(frozen=True)
 class HalfDiagnostics:
     """History of the search of one half set, and what its models say of its poses.
 
@@ -100,6 +119,10 @@ class HalfDiagnostics:
         Mean shell correlation of two maps of the half that share no frame, over the upper two thirds of the shells.
     mate_lead
         Lead of the poses over the nearest of their symmetry mates in frames held out, nats per frame.
+    own_share
+        Mean probability of the frames to be in their own pose and not in one of its symmetry mates, in frames held out.
+    mates
+        Mates that hold more than a hundredth of the frames by that probability, the largest share first.
     gain_over_others
         Lead of the poses over those of other frames in frames held out, nats per frame.
     rounds
@@ -114,6 +137,8 @@ class HalfDiagnostics:
     shift_window: float | None = None
     map_correlation: float | None = None
     mate_lead: float | None = None
+    own_share: float | None = None
+    mates: tuple[MateShare, ...] = ()
     gain_over_others: float | None = None
     rounds: tuple[SearchRound, ...] = ()
 
@@ -132,6 +157,8 @@ class PoseDiagnostics:
         Mean log-likelihood by which the best way to join the two half sets leads the next, nats per frame.
     mate_lead
         Lead over the nearest symmetry mates in frames held out, nats per frame; of the worse half.
+    own_share
+        Mean probability of the frames to be in their own pose and not in a symmetry mate; of the worse half.
     gain_over_others
         Lead over the poses of other frames in frames held out, nats per frame; of the worse half.
     jump_share
@@ -150,6 +177,7 @@ class PoseDiagnostics:
     start: StartDiagnostics = field(default_factory=StartDiagnostics)
     joining_lead: float | None = None
     mate_lead: float | None = None
+    own_share: float | None = None
     gain_over_others: float | None = None
     jump_share: float | None = None
     starts_agreement: float | None = None
