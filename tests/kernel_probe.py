@@ -41,6 +41,7 @@ def base_arguments() -> dict[str, list[Any]]:
         rotations=eyes,
         shifts=zeros,
         frame_of=np.arange(N, dtype=np.int32),
+        ellipse=(0.0, 0.0),
     )
     volume = _core.insert_slices(posed, ones, np.zeros(N, np.int32), 1, PAD)[0][0]
     atoms = (rng.normal(size=(7, 3)).astype(f4) * 2, np.ones(7, f4), None, np.ones((1, m), f4))
