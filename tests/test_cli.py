@@ -22,7 +22,7 @@ from single_rs.store.read import frame_of
 COMMANDS = (
     *("run", "solve", "demo", "motion", "track", "background", "orient", "reconstruct", "trace", "analyze", "export"),
     *("energy", "ligand"),
-    *("report", "simulate", "doctor", "config", "flip-hand"),
+    *("report", "simulate", "doctor", "config", "flip-hand", "inspect", "score", "match", "plan"),
 )
 
 
@@ -102,7 +102,7 @@ def test_simulate_background_trace_analyze_export_chain(tmp_path, capsys):
     assert main(["trace", str(tmp_path / "map.mrc"), "--element", "Pt", "--out", str(tmp_path / "t")]) == 0
     assert f"{len(truth)} atoms" in capsys.readouterr().out
     atoms = tmp_path / "t" / "atoms.xyz"
-    assert frame_of(atoms) == (64, 0.358)
+    assert frame_of(atoms) == (64, 0.358, (0, 0, 0))
     assert main(["analyze", str(atoms), "--out", str(tmp_path / "a"), "--lattice.structure", "fcc"]) == 0
     assert "fcc, a b c 3.9" in capsys.readouterr().out
     assert (tmp_path / "a" / "lattice.json").exists()

@@ -14,7 +14,7 @@ import pytest
 from movie_files import MOVIE, frames_of, mrc_bytes, written
 from single_rs.base.errors import DataFileError, InputError
 from single_rs.cli import main
-from single_rs.io import open_movie, read_map
+from single_rs.io import open_movie, read_map, read_origin
 
 RNG = np.random.default_rng(11)
 
@@ -123,9 +123,14 @@ def test_a_map_that_is_no_grid_of_cubes_is_refused(tmp_path, header, said):
 
 
 @pytest.mark.parametrize("words", [{"origin": (-3.6, 0, 0)}, {"start": (-10, 0, 0)}])
-def test_the_place_of_a_map_is_told(tmp_path, caplog, words):
-    read_map(written(tmp_path / "m.mrc", mrc_bytes(np.ones((4, 6, 10), np.float32), 2, **words)))
-    assert "(-3.6, 0, 0)" in caplog.text
+def test_the_place_of_a_map_is_read(tmp_path, words):
+    path = written(tmp_path / "m.mrc", mrc_bytes(np.ones((4, 6, 10), np.float32), 2, **words))
+    assert read_origin(path) == (-3.6, 0, 0)
+
+
+def test_nstart_is_that_of_the_axis_of_space(tmp_path):
+    path = written(tmp_path / "m.mrc", mrc_bytes(np.ones((8, 8, 8), np.float32), 2, axes=(3, 1, 2), start=(1, 2, 3)))
+    assert read_origin(path) == pytest.approx((0.72, 1.08, 0.36))  # columns are z, rows x, sections y
 
 
 @pytest.mark.parametrize(

@@ -176,7 +176,8 @@ def test_a_changed_strain_setting_redoes_the_strain_alone(tmp_path, made, calls)
     again = _solve(tmp_path, made, settings)
     assert not calls  # neither the frames are cleaned again, nor atoms traced
     reused = {k for k, v in json.loads((again.folder / "run.json").read_text())["stages"].items() if v["reused"]}
-    assert reused == {f"particle_00/{s}" for s in ("stack", "background", "orient", "reconstruct", "trace", "refine")}
+    before = ("stack", "background", "orient", "reconstruct", "trace", "refine", "changes")
+    assert reused == {f"particle_00/{s}" for s in before}
     assert again.particles[0].summary["strain"] != first.particles[0].summary["strain"]
     assert again.particles[0].summary["resolution"] == first.particles[0].summary["resolution"]
 

@@ -46,7 +46,7 @@ def model(atoms):
 @pytest.fixture(scope="module")
 def folder(model, tmp_path_factory):
     target = tmp_path_factory.mktemp("strain")
-    written = write_strain(target, model)
+    written = write_strain(target, model, volumes=True)
     assert sorted(target.iterdir()) == sorted(written)
     return target
 
@@ -141,6 +141,8 @@ def test_analyze_with_a_map_from_the_command_line(atoms, tmp_path, capsys):
     (tmp_path / "other.xyz").write_text("\n".join([str(COUNT), "", *lines]) + "\n")
     words = ["analyze", str(tmp_path / "other.xyz"), "--map", str(tmp_path / "map.mrc"), "--out", str(tmp_path / "a")]
     assert main([*words, "--strain.reference", "bulk"]) == 0
+    assert not list((tmp_path / "a").glob("*_xx.mrc"))  # volumes as large as the map are written on request only
+    assert main([*words, "--strain.reference", "bulk", "--strain.volumes", "true"]) == 0
     summary = json.loads((tmp_path / "a" / "summary.json").read_text(encoding="utf-8"))
     assert summary["strain"]["statistics"]["yy"]["all"]["mean"] == pytest.approx(-0.008, abs=1e-4)
     assert summary["strain"]["methods"]["pairs"]["kernel-gpa"]["all"]["rms"] < 5e-4

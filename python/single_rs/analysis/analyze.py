@@ -54,6 +54,7 @@ def analyze(
     progress: Progress | None = None,
     density: NDArray[np.float32] | None = None,
     noise: NDArray[np.float32] | None = None,
+    origin: tuple[float, float, float] = (0.0, 0.0, 0.0),
 ) -> Particle:
     """Lattice, strain and local structure of one particle.
 
@@ -76,6 +77,8 @@ def analyze(
     density, noise
         (z, y, x) map that the atoms were traced in, and its noise (half the difference of the half maps), for the
         strain from its phases; None leaves that out.
+    origin
+        (x, y, z) Å of voxel 0 of the map in files, for files that overlay it.
 
     Returns
     -------
@@ -111,6 +114,7 @@ def analyze(
         surface_atoms(x, settings.surface),
         box=box,
         pixel_size=pixel_size,
+        origin=origin,
         notes=selection.notes if doubt is None else (*selection.notes, doubt),
         order=bond_order(x, local.cutoff),
         others=others,

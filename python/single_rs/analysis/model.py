@@ -38,6 +38,8 @@ class Particle:
         None where no lattice was found.
     box, pixel_size
         Edge (px) and Å per voxel of the map that the atoms belong to, None without a map.
+    origin
+        (x, y, z) Å of voxel 0 of that map in files.
     notes
         What could not be computed, and why.
     comparison
@@ -60,6 +62,7 @@ class Particle:
     strain: Strain | None = None
     box: int | None = None
     pixel_size: float | None = None
+    origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
     notes: tuple[str, ...] = ()
     comparison: StrainComparison | None = None
     powder: PowderLattice | None = None
@@ -93,7 +96,9 @@ class Particle:
         }
         count = len(columns["symbols"])
         rest = np.zeros(count, dtype=np.int64)
-        return Particle(Atoms(**columns), rest, rest, rest > 0, box=self.box, pixel_size=self.pixel_size)
+        return Particle(
+            Atoms(**columns), rest, rest, rest > 0, box=self.box, pixel_size=self.pixel_size, origin=self.origin
+        )
 
 
 def chosen_atoms(atoms: Atoms, chosen: NDArray[np.bool_]) -> Atoms:

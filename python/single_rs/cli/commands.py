@@ -15,6 +15,7 @@ from single_rs.cli.options import (
     ConfigFile,
     Element,
     Out,
+    Part,
     PixelSize,
     Preset,
     Seed,
@@ -34,11 +35,13 @@ def motion(
     out: Out,
     pixel_size: PixelSize = None,
     axis: Axis = None,
+    reading: Part = None,
     config: ConfigFile = None,
     threads: Threads = None,
 ) -> None:
     """Movie → motion.csv, mean.mrc: drift, bad frames and pixels."""
     use_threads(threads)
+    from single_rs.base.reading import AS_IS
     from single_rs.cli.progress import progress_bars
     from single_rs.io import open_movie
     from single_rs.pipeline import stages
@@ -47,7 +50,8 @@ def motion(
 
     check_out(movie, out)
     settings = settings_of(config)
-    with open_movie(movie, pixel_size, axis) as frames, progress_bars() as progress, one_stage(out, "motion") as folder:
+    opened = open_movie(movie, pixel_size, axis, reading or AS_IS)
+    with opened as frames, progress_bars() as progress, one_stage(out, "motion") as folder:
         found = stages.correct(frames, folder, settings.motion, progress)
     bad = int(found.bad_frames.sum())
     print(
@@ -62,11 +66,13 @@ def track(
     out: Out,
     pixel_size: PixelSize = None,
     axis: Axis = None,
+    reading: Part = None,
     config: ConfigFile = None,
     threads: Threads = None,
 ) -> None:
     """Movie and OUT/motion.csv → tracks.star and a stack of single frames per particle."""
     use_threads(threads)
+    from single_rs.base.reading import AS_IS
     from single_rs.cli.progress import progress_bars
     from single_rs.io import open_movie
     from single_rs.pipeline import stages
@@ -77,7 +83,8 @@ def track(
 
     check_out(movie, out)
     settings = settings_of(config)
-    with open_movie(movie, pixel_size, axis) as frames, progress_bars() as progress:
+    opened = open_movie(movie, pixel_size, axis, reading or AS_IS)
+    with opened as frames, progress_bars() as progress:
         drift = read_motion(out)
         with one_stage(out, "track") as folder:
             tracks = stages.find(frames, drift, folder, settings.track, progress)

@@ -24,7 +24,12 @@ __all__ = ["check", "self_test"]
 # Small enough for seconds, large enough for a full shell of neighbours round several atoms.
 DIAMETER, FRAMES, BOX, PIXEL, DOSE = 14.0, 250, 72, 0.4, 20.0
 LEAST_RECALL, LARGEST_RMSD = 0.99, 4.0  # pm; a sound installation reaches 1.00 and 1.3
-EXTRAS = {"rsciio": "DM3/4, SER, EMD (extra io)", "imagecodecs": "compressed TIFF, EER (extra io)"}
+EXTRAS = {
+    "rsciio": "DM3/4, SER, EMD (extra io)",
+    "h5py": "EMD, HDF5 (extra io)",
+    "zarr": "Zarr (extra io)",
+    "imagecodecs": "compressed TIFF, EER (extra io)",
+}
 
 
 def check(show: Callable[[str], None] = print) -> None:

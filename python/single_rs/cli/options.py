@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Group, Parameter
 
 from single_rs.base.errors import InputError
+from single_rs.base.reading import Reading
 from single_rs.cli.app import settings_flags
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ __all__ = [
     "ConfigFile",
     "Element",
     "Out",
+    "Part",
     "PixelSize",
     "Preset",
     "Seed",
@@ -35,11 +37,13 @@ THREADS_PER_CORE, LEAST_UPPER_BOUND = 4, 64
 
 WHOLE = Group("Whole pipeline", sort_key=1)
 STAGES = Group("One stage, on the files of the stage before", sort_key=2)
+READ = Group("How the movie is read", sort_key=3)
 
 PixelSize = Annotated[float | None, Parameter(help="Å; wins over the header of the file.")]
 Axis = Annotated[
     int | None, Parameter(help="Axis of the file's array that is time: 0, 1 or 2. The format tells it when not given.")
 ]
+Part = Annotated[Reading | None, Parameter(name="*", group=READ)]
 Element = Annotated[str, Parameter(help="Symbol of the particles (Pt), formula (CdSe, PtFe) or list (Pt,Fe).")]
 Out = Annotated[Path, Parameter(help="Folder for the results; made if needed.")]
 ConfigFile = Annotated[Path | None, Parameter(help="TOML file of settings; 'single-rs config' prints one.")]

@@ -12,6 +12,7 @@ from single_rs.cli.options import (
     ConfigFile,
     Element,
     Out,
+    Part,
     PixelSize,
     Preset,
     Seed,
@@ -41,6 +42,7 @@ def run(
     out: Out,
     pixel_size: PixelSize = None,
     axis: Axis = None,
+    reading: Part = None,
     config: ConfigFile = None,
     seed: Seed = 0,
     threads: Threads = None,
@@ -53,21 +55,23 @@ def run(
     Parameters
     ----------
     movie
-        MRC, TIFF, EER, DM4, SER, EMD, or a folder of frames.
+        MRC, TIFF, EER, DM4, SER, EMD, HDF5, Zarr, NumPy, a folder of frames, or a text file that lists them.
     resume
         Go on with an earlier run of the same input and settings.
     replace
         Replace the finished result of another input, which OUT holds.
     """
     use_threads(threads)
+    from single_rs.base.reading import AS_IS
     from single_rs.cli.progress import progress_bars
     from single_rs.io import open_movie
     from single_rs.pipeline import entry
 
-    source = movie if axis is None else open_movie(movie, pixel_size, axis)
+    reading = reading or AS_IS
+    source = movie if axis is None else open_movie(movie, pixel_size, axis, reading)
     settings = settings_of(config, preset)
     with progress_bars() as progress:
-        result = entry.run(source, pixel_size, element, out, settings, seed, resume, progress, replace)
+        result = entry.run(source, pixel_size, element, out, settings, seed, resume, progress, replace, reading)
     _tell(result)
 
 
@@ -78,6 +82,9 @@ def solve(
     element: Element,
     out: Out,
     pixel_size: PixelSize = None,
+    key: str | None = None,
+    frames: str | None = None,
+    bin: int = 1,
     config: ConfigFile = None,
     seed: Seed = 0,
     threads: Threads = None,
@@ -91,6 +98,12 @@ def solve(
     ----------
     stack
         Square images centred on the particle, e.g. stack.mrcs.
+    key
+        Array in an HDF5 file or a Zarr folder, e.g. /entry/data.
+    frames
+        START:STOP, images from START to before STOP, counted from 0.
+    bin
+        Pixels along each edge that are added up; the pixel size grows by it.
     resume
         Go on with an earlier run of the same input and settings.
     replace
@@ -98,9 +111,11 @@ def solve(
     """
     use_threads(threads)
     from single_rs.cli.progress import progress_bars
+    from single_rs.io import Reading
     from single_rs.pipeline import entry
 
+    reading = Reading(key=key, frames=frames, bin=bin)
     settings = settings_of(config, preset)
     with progress_bars() as progress:
-        result = entry.solve(stack, pixel_size, element, out, settings, seed, resume, progress, replace)
+        result = entry.solve(stack, pixel_size, element, out, settings, seed, resume, progress, replace, reading)
     _tell(result)

@@ -23,7 +23,7 @@ from single_rs.plots.energy import plot_atom_energies, plot_energy_views
 from single_rs.records import Atoms
 from single_rs.store import layout
 from single_rs.store.layout import ATOMS
-from single_rs.store.read import frame_of
+from single_rs.store.read import MapFrame, frame_of
 
 __all__ = ["energy_inputs", "read_atoms", "write_energy", "write_figures"]
 
@@ -40,8 +40,8 @@ def energy_inputs(path: Path) -> list[Path]:
     return found
 
 
-def read_atoms(path: Path) -> tuple[Atoms, tuple[int, float] | None]:
-    """Return the atoms of a file and, of our own files, the (box, pixel size) of their map."""
+def read_atoms(path: Path) -> tuple[Atoms, MapFrame | None]:
+    """Return the atoms of a file and, of our own files, the frame of their map."""
     atoms = read_xyz(path)
     return atoms, frame_of(path)
 
@@ -79,7 +79,7 @@ def summarise_energy(result: FormationEnergy, atoms: Atoms, seed: int) -> dict[s
 
 
 def write_energy(
-    folder: Path, result: FormationEnergy, atoms: Atoms, frame: tuple[int, float] | None = None, seed: int = 0
+    folder: Path, result: FormationEnergy, atoms: Atoms, frame: MapFrame | None = None, seed: int = 0
 ) -> list[Path]:
     """Write energy.json and energy.xyz into a folder; returns them.
 
@@ -92,7 +92,7 @@ def write_energy(
     atoms
         The atoms it was computed for.
     frame
-        Box (px) and pixel size (Å) of the map they belong to.
+        That of the map they belong to.
     seed
         Of the displacements.
     """
@@ -115,7 +115,9 @@ def write_energy(
             particle.arrays[name] = np.asarray(values, dtype=np.float64)
     particle.info |= {"calculator": result.calculator, "formation_energy_per_atom": result.corrected}
     if frame is not None:
-        particle.info |= {"box": frame[0], "pixel_size": frame[1]}
+        particle.info |= {"box": frame.box, "pixel_size": frame.pixel_size}
+        if any(frame.origin):
+            particle.info["origin"] = np.array(frame.origin)
     with atomic(written[1]) as temporary:
         write(temporary, particle, format="extxyz")
     return written

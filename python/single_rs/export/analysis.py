@@ -26,6 +26,7 @@ def write_analysis(
     formats: tuple[str, ...] = ("pdb", "cif", "poscar"),
     vacuum: float = 10.0,
     dft: DftSettings | None = None,
+    volumes: bool = False,
 ) -> list[Path]:
     """Write atoms.xyz, structure.csv and .json, lattice.json, distances, strain, the formats; return the files.
 
@@ -41,6 +42,8 @@ def write_analysis(
         Å round the particle in periodic formats.
     dft
         Settings of the calculations among the formats; None: the defaults.
+    volumes
+        Also write the strain as MRC volumes.
     """
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
@@ -52,5 +55,5 @@ def write_analysis(
         constants = distance_summary(model.atoms, model.lattice, model.powder)
         write_lattice(target / layout.LATTICE, model.lattice, constants)
         written.append(target / layout.LATTICE)
-        written += write_strain(target, model)
+        written += write_strain(target, model, volumes)
     return written + write_formats(target, model, [f for f in formats if f != "xyz"], vacuum, dft)

@@ -1,11 +1,12 @@
 """Atoms of a particle in files: extxyz with all that is known of each atom, PDB, CIF; and reading any of them.
 
-Positions. In the library an atom lies at (x, y, z) Å from the box centre, voxel N//2. Maps are written with ORIGIN 0,
+Positions. In the library an atom lies at (x, y, z) Å from the box centre, voxel N//2; in files
 
-    file position = library position + (N//2) · pixel_size,
+    file position = library position + (N//2) · pixel_size + ORIGIN of the map,
 
-so that a map and its atoms overlay in ChimeraX. The box and pixel size stand in the header (extxyz keys, PDB REMARK 3),
-from which `read_xyz` finds the library positions again. Without box and pixel size positions are written as they are.
+so that a map and its atoms overlay in ChimeraX. Our maps have ORIGIN 0, those of others keep theirs. Box, pixel size
+and an ORIGIN that is not 0 stand in the header (extxyz keys, PDB REMARK 3), from which `read_xyz` finds the library
+positions again. Without box and pixel size positions are written as they are.
 
 Columns of the extxyz: species, pos (Å), sigma (Å per axis), height (map units), bfactor (Å²), cn (coordination),
 structure_type (OVITO's codes: other 0, fcc 1, hcp 2, bcc 3, ico 4), strain (xx, yy, zz, xy, xz, yz; fraction, tensor
@@ -19,6 +20,7 @@ doi:10.1107/S010876739101067X).
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,13 +47,15 @@ _UPPER = ((0, 1, 2, 0, 0, 1), (0, 1, 2, 1, 2, 2))  # order of the six components
 _PDB_SERIAL, _PDB_RESIDUE = 100_000, 10_000
 
 
-def file_offset(box: int | None, pixel_size: float | None) -> float:
-    """Å added to each library coordinate in files, (N//2) · pixel_size; 0 without a box."""
+def file_offset(
+    box: int | None, pixel_size: float | None, origin: Sequence[float] | NDArray[np.float64] = (0.0, 0.0, 0.0)
+) -> NDArray[np.float64]:
+    """Å (3,) added to library positions in files, (N//2) · pixel_size + origin; 0 without a box."""
     if box is None or pixel_size is None:
-        return 0.0
+        return np.zeros(3)
     if box < 1 or not pixel_size > 0:
         raise InputError(f"box is {box} px and pixel_size {pixel_size} Å; both must be more than 0")
-    return (box // 2) * float(pixel_size)
+    return (box // 2) * float(pixel_size) + np.asarray(origin, np.float64)
 
 
 def _header(model: Particle) -> str:
@@ -61,7 +65,10 @@ def _header(model: Particle) -> str:
     keys = [f"Properties={_PROPERTIES}{refined}{ligand}", 'pbc="F F F"', 'hand="undetermined"']
     if model.box is not None:
         keys += [f"pixel_size={model.pixel_size}", f"box={model.box}"]
-        keys.append('frame="file position = position from the box centre + (box//2)*pixel_size, Angstrom"')
+        moved = any(model.origin)
+        keys += [f'origin="{" ".join(map(repr, model.origin))}"'] if moved else []
+        more = " + origin" if moved else ""
+        keys.append(f'frame="file position = position from the box centre + (box//2)*pixel_size{more}, Angstrom"')
     else:
         keys.append('frame="as given, Angstrom"')
     if model.strain is not None:
@@ -89,7 +96,7 @@ def write_xyz(path: str | os.PathLike[str], model: Particle) -> None:
         If the file cannot be written.
     """
     a, count = model.atoms, len(model.atoms.positions)
-    place = np.asarray(a.positions) + file_offset(model.box, model.pixel_size)
+    place = np.asarray(a.positions) + file_offset(model.box, model.pixel_size, model.origin)
     tensor = model.strain.tensor if model.strain is not None else np.full((count, 6), np.nan)
     radial = model.strain.radial if model.strain is not None else np.full(count, np.nan)
     lines = [str(count), _header(model)]
@@ -112,7 +119,7 @@ def _other_lines(model: Particle) -> list[str]:
     a, ligand = model.others, model.ligand
     if a is None or ligand is None:
         return []
-    place = np.asarray(a.positions) + file_offset(model.box, model.pixel_size)
+    place = np.asarray(a.positions) + file_offset(model.box, model.pixel_size, model.origin)
     lines = []
     for k in range(len(a)):
         numbers = [f"{v:.6f}" for v in (*place[k], a.sigma[k])] + [f"{a.height[k]:.6g}", f"{a.bfactor[k]:.4f}"]
@@ -126,12 +133,14 @@ def _other_lines(model: Particle) -> list[str]:
 
 def write_pdb(path: str | os.PathLike[str], model: Particle) -> None:
     """Write a PDB file: one residue per atom, occupancy = probability of the peak, B-factor in Å²; overlays the map."""
-    place = np.asarray(model.atoms.positions) + file_offset(model.box, model.pixel_size)
+    place = np.asarray(model.atoms.positions) + file_offset(model.box, model.pixel_size, model.origin)
     if np.abs(place).max() >= 1000:
         raise InputError(f"a position is {np.abs(place).max():.0f} Å; PDB holds less than 1000 Å, write extxyz instead")
     lines = ["REMARK   3 SINGLE_RS HAND UNDETERMINED"]
     if model.box is not None:
         lines.append(f"REMARK   3 SINGLE_RS BOX {model.box} PIXEL_SIZE {model.pixel_size}")
+        if any(model.origin):
+            lines.append(f"REMARK   3 SINGLE_RS ORIGIN {' '.join(map(repr, model.origin))}")
     occupancy = np.nan_to_num(np.asarray(model.atoms.probability, dtype=float), nan=1.0)
     bfactor = np.clip(np.nan_to_num(np.asarray(model.atoms.bfactor, dtype=float)), 0, 999.99)
     for k, (symbol, r) in enumerate(zip(model.atoms.symbols, place, strict=True), start=1):
@@ -150,7 +159,7 @@ def write_cif(path: str | os.PathLike[str], model: Particle, vacuum: float = 10.
 
     if model.box is not None and model.pixel_size is not None:
         lengths = np.full(3, model.box * float(model.pixel_size))
-        place = np.asarray(model.atoms.positions) + file_offset(model.box, model.pixel_size)
+        place = np.asarray(model.atoms.positions) + file_offset(model.box, model.pixel_size, model.origin)
     else:
         periodic = to_ase(model.atoms, vacuum)
         lengths, place = periodic.cell.lengths(), periodic.positions
@@ -191,14 +200,19 @@ def to_ase(atoms: Atoms, vacuum: float | None = None) -> Any:
 
 
 def _pdb_box(path: Path) -> dict[str, Any]:
-    """Box and pixel size from the REMARK that `write_pdb` leaves."""
+    """Box, pixel size and origin from the REMARKs that `write_pdb` leaves."""
+    found: dict[str, Any] = {}
     with path.open(encoding="utf-8", errors="replace") as lines:
         for line in lines:
             words = line.split()
-            if words[:3] == ["REMARK", "3", "SINGLE_RS"] and "BOX" in words and "PIXEL_SIZE" in words:
+            if words[:1] in (["ATOM"], ["HETATM"]):
+                break
+            if words[:4] == ["REMARK", "3", "SINGLE_RS", "ORIGIN"]:
+                found["origin"] = [float(word) for word in words[4:7]]
+            elif words[:3] == ["REMARK", "3", "SINGLE_RS"] and "BOX" in words and "PIXEL_SIZE" in words:
                 values = dict(zip(words[3::2], words[4::2]))
-                return {"box": int(values["BOX"]), "pixel_size": float(values["PIXEL_SIZE"])}
-    return {}
+                found |= {"box": int(values["BOX"]), "pixel_size": float(values["PIXEL_SIZE"])}
+    return found
 
 
 def read_xyz(path: str | os.PathLike[str]) -> Atoms:
@@ -224,9 +238,11 @@ def read_xyz(path: str | os.PathLike[str]) -> Atoms:
     count = len(found.positions)
     try:
         info = {**found.info, **(_pdb_box(source) if source.suffix.lower() in (".pdb", ".ent") else {})}
-        offset = file_offset(info.get("box"), info.get("pixel_size"))
+        offset = file_offset(info.get("box"), info.get("pixel_size"), info.get("origin", (0.0, 0.0, 0.0)))
+        if offset.shape != (3,) or not np.isfinite(offset).all():
+            raise ValueError("three numbers are needed")
     except (ValueError, TypeError, KeyError) as error:
-        raise DataFileError(f"{source}: box or pixel_size in its header cannot be read: {error}") from None
+        raise DataFileError(f"{source}: box, pixel_size or origin in its header cannot be read: {error}") from None
 
     def column(*names: str) -> NDArray[np.float64]:
         for name in names:

@@ -3,7 +3,7 @@
 strain.csv     one row for each atom, in the order of atoms.xyz; docs/strain.md tells the columns. Positions in the
                frame of our files (index × pixel size), displacements in Å, strain as fractions, rotation in degrees.
 strain.vti     the measures between the atoms, for ParaView, on the part of the map's grid that holds the particle.
-strain_*.mrc   the same on the whole grid, one file each, for programs that overlay maps.
+strain_*.mrc   the same on the whole grid, one file each, for programs that overlay maps; on request.
 gpa.vti        strain and displacement from the phases of the map, on its own coarser grid of the same box; gpa_*.mrc.
 
 Empty cells of the CSV are values that could not be determined. Volumes are 0 where there is no atom.
@@ -42,7 +42,7 @@ def strain_columns(
     symbols: ArrayLike,
     strain: Strain,
     comparison: StrainComparison | None = None,
-    offset: float = 0.0,
+    offset: NDArray[np.float64] | float = 0.0,
 ) -> dict[str, NDArray[Any]]:
     """Columns of strain.csv, (n,) each.
 
@@ -61,7 +61,7 @@ def strain_columns(
     found = strain_measures(strain)
     out: dict[str, NDArray[Any]] = {"atom": np.arange(len(x)), "element": np.asarray(symbols)}
     for k, axis in enumerate("xyz"):
-        out[axis] = x[:, k] + offset
+        out[axis] = x[:, k] + np.broadcast_to(offset, 3)[k]
     for k, axis in enumerate("xyz"):
         out[f"u_{axis}"] = strain.displacement[:, k]
     for name, (values, errors) in found.table(strain).items():
@@ -97,7 +97,7 @@ def write_strain_csv(path: str | os.PathLike[str], columns: dict[str, NDArray[An
         writer.writerows(zip(*texts, strict=True))
 
 
-def write_strain(folder: str | os.PathLike[str], model: Particle) -> list[Path]:
+def write_strain(folder: str | os.PathLike[str], model: Particle, volumes: bool = False) -> list[Path]:
     """Write all files of the strain of a particle into a folder; returns them.
 
     Parameters
@@ -105,13 +105,15 @@ def write_strain(folder: str | os.PathLike[str], model: Particle) -> list[Path]:
     folder
         It must exist.
     model
-        Result of `analyze`; volumes are written when it has a box, those of the phases when it was given the map.
+        Result of `analyze`; strain.vti is written when it has a box, gpa.vti when it was given the map.
+    volumes
+        Also write each of their measures as an MRC volume.
     """
     if model.strain is None or model.lattice is None:
         return []
     target, x, comparison = Path(folder), model.atoms.positions, model.comparison
     written = [target / layout.STRAIN_TABLE]
-    offset = file_offset(model.box, model.pixel_size)
+    offset = file_offset(model.box, model.pixel_size, model.origin)
     write_strain_csv(written[0], strain_columns(x, model.atoms.symbols, model.strain, comparison, offset))
     if model.box is not None and model.pixel_size is not None:
         box, pixel = model.box, float(model.pixel_size)
@@ -119,16 +121,20 @@ def write_strain(folder: str | os.PathLike[str], model: Particle) -> list[Path]:
         values = np.column_stack([table[name][0] for name in MEASURES])
         first, grid = strain_grid(x, values, box, pixel, model.lattice.nearest_neighbour)
         written.append(target / layout.STRAIN_VOLUMES)
-        corner = (first[2] * pixel, first[1] * pixel, first[0] * pixel)
+        corner = (
+            first[2] * pixel + model.origin[0],
+            first[1] * pixel + model.origin[1],
+            first[0] * pixel + model.origin[2],
+        )
         write_vti(written[-1], dict(zip(MEASURES, grid, strict=True)), pixel, corner)
-        for name in MAPS:
+        for name in MAPS if volumes else ():
             written.append(target / layout.STRAIN_MAP.format(name=name))
-            write_map(written[-1], in_box(grid[MEASURES.index(name)], first, box), pixel)
+            write_map(written[-1], in_box(grid[MEASURES.index(name)], first, box), pixel, model.origin)
     if comparison is not None and comparison.phases is not None:
         phases = comparison.phases
         written.append(target / layout.GPA_VOLUMES)
-        write_vti(written[-1], phases.maps, phases.pixel_size)
-        for name, volume in phases.maps.items():
+        write_vti(written[-1], phases.maps, phases.pixel_size, model.origin)
+        for name, volume in phases.maps.items() if volumes else ():
             written.append(target / layout.GPA_MAP.format(name=name))
-            write_map(written[-1], volume, phases.pixel_size)
+            write_map(written[-1], volume, phases.pixel_size, model.origin)
     return written

@@ -21,7 +21,9 @@ from single_rs.base.errors import DataFileError, InputError
 from single_rs.io.formats import SUFFIXES, open_source
 from single_rs.io.source import FrameSource
 
-__all__ = ["FolderSource", "natural_key", "ordered"]
+__all__ = ["LIST_SUFFIXES", "FolderSource", "listed_files", "natural_key", "ordered"]
+
+LIST_SUFFIXES = (".txt", ".lst", ".list", ".filetab")
 
 # A name with one of these words, beside a series of others, is no frame.
 WORDS = (
@@ -89,8 +91,9 @@ class _Facts(NamedTuple):
 class FolderSource:
     """Frames in the files of a folder; a file is opened only while it is read. Attributes of `FrameSource`."""
 
-    def __init__(self, path: Path) -> None:
-        self._files = _frames_of(path)
+    def __init__(self, path: Path, files: Sequence[Path] = ()) -> None:
+        """Open the movie in the folder `path`, or that in `files`, in their order, which the list `path` names."""
+        self._files = list(files) or _frames_of(path)
         sources = [self._checked(file) for file in self._files]
         first = sources[0]
         self.shape = (sum(s.shape[0] for s in sources), *first.shape[1:])
@@ -145,6 +148,41 @@ class FolderSource:
                 raise DataFileError(f"{self._files[number]} changed while it was read: shape {source.shape}")
             self._open = number, source
         return self._open[1]
+
+
+def listed_files(path: Path) -> tuple[Path, ...]:
+    """Return the files that a text file names, one a line; names are relative to it or to the current folder.
+
+    Raises
+    ------
+    DataFileError
+        No text, no names, or a name of no file.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise DataFileError(f"{path} is no text; a list of files has one name a line") from None
+    except OSError as error:
+        raise DataFileError(f"cannot read {path}: {error.strerror or error}") from None
+    found: list[Path] = []
+    for number, line in enumerate(lines, start=1):
+        name = line.strip()
+        if not name or name.startswith("#"):
+            continue
+        try:
+            file = next((p for p in (path.parent / name, Path(name)) if p.exists()), None)
+        except (OSError, ValueError):
+            file = None
+        if file is None:
+            raise DataFileError(
+                f"{path} line {number} names {name[:80]}, which is not there; one file a line is needed"
+            )
+        if file in found:
+            raise DataFileError(f"{path} line {number} names {name[:80]} a second time; keep one")
+        found.append(file)
+    if not found:
+        raise DataFileError(f"{path} names no files; one a line is needed")
+    return tuple(found)
 
 
 def _frames_of(path: Path) -> list[Path]:

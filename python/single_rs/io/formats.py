@@ -1,7 +1,8 @@
 """One reader per format, chosen by suffix; each gives shape, type, pixel size and blocks of frames.
 
 TIFF and EER are read by tifffile, MRC by our own memory map, also compressed by gzip, bzip2 or xz, DM3/DM4/SER/EMD and
-what else rosettasciio knows by that library if the extra ``io`` is installed. Folders of frames are `folder`.
+what else rosettasciio knows by that library if the extra ``io`` is installed; HDF5 and Zarr by h5py and zarr, which it
+brings. Folders of frames are `folder`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from single_rs.base.errors import DataFileError
+from single_rs.base.errors import DataFileError, InputError
+from single_rs.io.arrays import ARRAY_SUFFIXES, ZARR, ArraySource
 from single_rs.io.mrc_read import MrcSource
 from single_rs.io.scientific import OTHER_SUFFIXES, ScientificSource
 from single_rs.io.source import FrameSource
@@ -28,8 +30,9 @@ from single_rs.io.tiff import TiffSource
 __all__ = ["SUFFIXES", "open_mrc", "open_source"]
 
 MRC_SUFFIXES = (".mrc", ".mrcs", ".st", ".map", ".rec", ".ccp4", ".ali")
-TIFF_SUFFIXES = (".tif", ".tiff", ".eer")
-SUFFIXES = MRC_SUFFIXES + TIFF_SUFFIXES + OTHER_SUFFIXES
+TIFF_SUFFIXES = (".tif", ".tiff", ".eer", ".gain")
+SUFFIXES = MRC_SUFFIXES + TIFF_SUFFIXES[:3] + OTHER_SUFFIXES + ARRAY_SUFFIXES
+HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 PACKED: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 # What some cameras write beside their frames, and why it cannot be opened.
 NOT_MOVIES = {
@@ -38,25 +41,31 @@ NOT_MOVIES = {
 }
 
 
-def open_source(path: Path, axis: int | None = None) -> FrameSource:
+def open_source(path: Path, axis: int | None = None, key: str | None = None, growing: bool = False) -> FrameSource:
     """Return the reader of a file; raise `DataFileError` when there is none or it cannot read the file.
 
-    `axis` says which axis of the file's array is time, for files that do not tell it.
+    `axis` says which axis of the file's array is time, for files that do not tell it; `key` which array of HDF5 or Zarr
+    is the movie. Of a `growing` file the frames that are whole are read.
     """
     if not path.exists():
         raise DataFileError(f"{path} does not exist")
-    if not path.is_file():
-        raise DataFileError(f"{path} is no file; give MRC, TIFF or another movie")
-    if path.stat().st_size == 0:
-        raise DataFileError(f"{path} is empty (0 bytes)")
     suffix = path.suffix.lower()
-    if suffix in OTHER_SUFFIXES:
+    if not path.is_file() and not (suffix == ZARR and path.is_dir()):
+        raise DataFileError(f"{path} is no file; give MRC, TIFF or another movie")
+    if path.is_file() and path.stat().st_size == 0:
+        raise DataFileError(f"{path} is empty (0 bytes)")
+    named = key is not None and path.is_file() and _is_hdf5(path)
+    if key is not None and not named and suffix not in ARRAY_SUFFIXES:
+        raise InputError(f"--key is {key}; {path} has no arrays with names, as HDF5 and Zarr have")
+    if suffix in OTHER_SUFFIXES and not named:
         return ScientificSource(path, axis)
     source: FrameSource
-    if suffix in MRC_SUFFIXES or suffix in PACKED:
-        source = open_mrc(path)
+    if suffix in ARRAY_SUFFIXES or named:
+        source = ArraySource(path, key)
+    elif suffix in MRC_SUFFIXES or suffix in PACKED:
+        source = open_mrc(path, growing)
     elif suffix in TIFF_SUFFIXES:
-        source = TiffSource(path)
+        source = TiffSource(path, growing)
     else:
         if reason := NOT_MOVIES.get(suffix):
             raise DataFileError(f"{path} {reason}")
@@ -66,11 +75,17 @@ def open_source(path: Path, axis: int | None = None) -> FrameSource:
     return source if axis is None or axis % 3 == 0 else _AlongAxis(source, axis % 3)
 
 
-def open_mrc(path: Path) -> MrcSource:
+def _is_hdf5(path: Path) -> bool:
+    """Whether a file begins as HDF5 does, whatever its suffix."""
+    with open(path, "rb") as file:
+        return file.read(len(HDF5_MAGIC)) == HDF5_MAGIC
+
+
+def open_mrc(path: Path, growing: bool = False) -> MrcSource:
     """Return the reader of an MRC file, compressed or not."""
     suffix = path.suffix.lower()
     if suffix not in PACKED:
-        return MrcSource(path)
+        return MrcSource(path, growing=growing)
     if Path(path.stem).suffix.lower() not in MRC_SUFFIXES:
         raise DataFileError(f"{path}: of compressed files only MRC is read (name.mrc{suffix}); unpack it first")
     # Unpacked into a file without a name, which goes with the last reader: a movie may be larger than the memory.

@@ -16,8 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from single_rs.base.errors import DataFileError, InputError
-from single_rs.io.folder import FolderSource
+from single_rs.base.reading import AS_IS, Reading
+from single_rs.io.arrays import ZARR
+from single_rs.io.corrected import CorrectedSource
+from single_rs.io.folder import LIST_SUFFIXES, FolderSource, listed_files
 from single_rs.io.formats import open_source
+from single_rs.io.growing import wait_until_still
 from single_rs.io.pixels import check_pixel_size, unlikely_pixel
 from single_rs.io.source import FrameSource
 
@@ -60,11 +64,22 @@ class Movie:
         Type of the file, in the byte order of the machine.
     pixel_size : float
         Å.
+    files : tuple of Path
+        Files and folders that its values depend on; empty for an array.
+    reading : dict
+        What was asked for besides the whole file as it is (`Reading`, axis), as it stands in run.json.
     """
 
-    def __init__(self, source: FrameSource, pixel_size: float, path: Path | None = None) -> None:
+    def __init__(
+        self,
+        source: FrameSource,
+        pixel_size: float,
+        path: Path | None = None,
+        files: tuple[Path, ...] = (),
+        reading: dict[str, Any] | None = None,
+    ) -> None:
         self._source: FrameSource | None = source
-        self.path = path
+        self.path, self.files, self.reading = path, files, reading or {}
         self.shape = source.shape
         self.dtype = source.dtype.newbyteorder("=")
         self.pixel_size = check_pixel_size(pixel_size)
@@ -92,7 +107,7 @@ class Movie:
         array = np.asanyarray(array)
         if array.ndim != 3 or array.shape[0] < 2 or array.size == 0:
             raise InputError(f"an array of shape {array.shape}; a movie is (frame, y, x) with at least 2 frames")
-        return cls(_ArraySource(array), pixel_size, path)
+        return cls(_ArraySource(array), pixel_size, path, () if path is None else (path,))
 
     @property
     def name(self) -> str:
@@ -171,40 +186,71 @@ def _spread(n: int, count: int) -> list[int]:
     return sorted({int(i) for i in np.linspace(0, n - 1, min(n, count)).round()})
 
 
-def open_movie(path: str | os.PathLike[str], pixel_size: float | None = None, axis: int | None = None) -> Movie:
+def open_movie(
+    path: str | os.PathLike[str],
+    pixel_size: float | None = None,
+    axis: int | None = None,
+    reading: Reading = AS_IS,
+) -> Movie:
     """Open a movie without loading it.
 
     Parameters
     ----------
     path
-        MRC/MRCS (memory-mapped; also ``.mrc.gz``), TIFF and EER, DM3/DM4/SER/EMD and others through rosettasciio (extra
-        ``io``), or a folder of files with one frame or some each, taken in the order of the numbers in their names.
+        MRC/MRCS (memory-mapped; also ``.mrc.gz``), TIFF and EER, ``.npy``, DM3/DM4/SER/EMD, HDF5, Zarr and others
+        through the extra ``io``, a folder of files with one frame or some each, taken in the order of the numbers in
+        their names, or a text file that lists such files, one a line (``.txt``, the filetab of SIMPLE).
     pixel_size
-        Å; wins over the header. ``None`` takes it from the header.
+        Å, of a pixel of the file; wins over the header. ``None`` takes it from the header.
     axis
         Which axis of the file's array, 0, 1 or 2, is time. ``None`` lets the format and its units tell, which is the
         first one in most.
+    reading
+        Part of the movie, binning, sums of frames, gain and dark reference; see `Reading`.
 
     Returns
     -------
     Movie
-        Frames (n, y, x) in the type of the file.
+        Frames (n, y, x), in the type of the file where nothing is added or corrected.
 
     Raises
     ------
     InputError
-        No pixel size anywhere, or one that cannot be true; one frame only; colour, spectra or volumes.
+        No pixel size anywhere, or one that cannot be true; one frame only; colour, spectra or volumes; a part that is
+        not in the file, a reference of another size.
     DataFileError
         Missing, truncated, unknown or broken file, NaN values.
     """
     path = Path(path)
     if axis is not None and axis not in range(-3, 3):
         raise InputError(f"axis is {axis}; 0, 1 or 2 is accepted, the axis of the array in {path} that is time")
-    if path.is_dir() and axis is not None:
-        raise InputError(f"{path} is a folder, each file of which holds whole frames; --axis is for single files")
-    source = FolderSource(path) if path.is_dir() else open_source(path, axis)
+    if reading.follow:
+        wait_until_still(path)
+    source, files = _source_of(path, axis, reading)
     _check_shape(path, source.shape, axis)
-    return Movie(source, _pixel_size(path, source, pixel_size), path)
+    pixel = _pixel_size(path, source, pixel_size)
+    asked = {**({} if axis is None else {"axis": axis}), **reading.record()}
+    if reading.changes:
+        source = CorrectedSource(source, path, reading)
+        if source.shape[0] < 2:
+            raise InputError(f"{path}: one frame is left of what --frames and --group take; at least 2 are needed")
+    return Movie(source, pixel * reading.bin, path, (*files, *reading.references), asked)
+
+
+def _source_of(path: Path, axis: int | None, reading: Reading) -> tuple[FrameSource, tuple[Path, ...]]:
+    """Return the reader of a file, folder or list of files, and the files it depends on."""
+    suffix = path.suffix.lower()
+    if suffix in LIST_SUFFIXES and path.is_file():
+        listed = listed_files(path)
+        source: FrameSource = FolderSource(path, listed)
+    elif path.is_dir() and suffix != ZARR:
+        listed, source = (), FolderSource(path)
+    else:
+        return open_source(path, axis, reading.key, reading.follow), (path,)
+    if axis is not None or reading.key is not None:
+        option = "--axis" if axis is not None else "--key"
+        raise InputError(f"{path} holds several files, each with whole frames; {option} is for single files")
+    return source, (path, *listed)
 
 
 def _pixel_size(path: Path, source: FrameSource, given: float | None) -> float:

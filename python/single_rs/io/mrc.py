@@ -6,7 +6,6 @@ Reference: Cheng et al. 2015, doi:10.1016/j.jsb.2015.04.002.
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,20 +20,26 @@ from single_rs.io.formats import open_mrc
 from single_rs.io.mrc_read import HEADER_BYTES, MODES
 from single_rs.io.pixels import check_pixel_size, unlikely_pixel
 
-__all__ = ["mrc_writer", "read_map", "write_map", "write_mrc"]
+__all__ = ["mrc_writer", "read_map", "read_origin", "write_map", "write_mrc"]
 
 VOXEL_TOLERANCE = 1e-3  # relative; headers hold float32 edges, often rounded
 ANGLE_TOLERANCE = 0.1  # degrees
-PLACE_TOLERANCE = 1e-3  # voxels
+PLACE_TOLERANCE = 1e-3  # voxels; nearer to 0 is 0
 MRC2014_VERSION = 20141
+NO_ORIGIN = (0.0, 0.0, 0.0)
 LITTLE_ENDIAN_STAMP = (0x44, 0x44, 0, 0)
 BLOCK_BYTES = 1 << 25  # written and summed in pieces of 32 MB, so that no float64 copy of a stack is made
 
-log = logging.getLogger(__name__)
 
-
-def write_mrc(path: str | os.PathLike[str], data: NDArray[Any], pixel_size: float, *, volume: bool) -> None:
-    """Write an image stack (ISPG 0) or a volume (ISPG 1) in pieces, with ORIGIN 0 and correct statistics.
+def write_mrc(
+    path: str | os.PathLike[str],
+    data: NDArray[Any],
+    pixel_size: float,
+    *,
+    volume: bool,
+    origin: tuple[float, float, float] = NO_ORIGIN,
+) -> None:
+    """Write an image stack (ISPG 0) or a volume (ISPG 1) in pieces, with correct statistics.
 
     Parameters
     ----------
@@ -47,11 +52,13 @@ def write_mrc(path: str | os.PathLike[str], data: NDArray[Any], pixel_size: floa
         Å.
     volume
         True for a map.
+    origin
+        (x, y, z) Å of voxel 0, the header's ORIGIN.
     """
     if data.ndim != 3 or data.size == 0:
         raise InputError(f"cannot write {path}: data of shape {data.shape}; three axes, none of them empty, are needed")
     step = max(1, BLOCK_BYTES // (data[0].size * 8))
-    with mrc_writer(path, data.shape, _file_type(data), pixel_size, volume=volume) as put:
+    with mrc_writer(path, data.shape, _file_type(data), pixel_size, volume=volume, origin=origin) as put:
         for start in range(0, len(data), step):
             put(np.asarray(data[start : start + step]))
 
@@ -64,6 +71,7 @@ def mrc_writer(
     pixel_size: float,
     *,
     volume: bool = False,
+    origin: tuple[float, float, float] = NO_ORIGIN,
 ) -> Iterator[Callable[[NDArray[Any]], None]]:
     """Give a function put(sections) that appends to an MRC file; the file appears when all sections are written.
 
@@ -81,6 +89,8 @@ def mrc_writer(
         Å.
     volume
         True for a map (ISPG 1), False for an image stack (ISPG 0).
+    origin
+        (x, y, z) Å of voxel 0.
 
     Raises
     ------
@@ -108,7 +118,7 @@ def mrc_writer(
         if statistics.count != np.prod(shape, dtype=np.int64):
             raise InputError(f"cannot write {path}: {statistics.count} values were given, shape {shape} needs others")
         file.seek(0)
-        file.write(_new_header(shape, kind, pixel_size, statistics, volume).tobytes())
+        file.write(_new_header(shape, kind, pixel_size, statistics, volume, origin).tobytes())
 
 
 class _Statistics:
@@ -136,9 +146,14 @@ class _Statistics:
 
 
 def _new_header(
-    shape: tuple[int, ...], kind: np.dtype[Any], pixel_size: float, statistics: _Statistics, volume: bool
+    shape: tuple[int, ...],
+    kind: np.dtype[Any],
+    pixel_size: float,
+    statistics: _Statistics,
+    volume: bool,
+    origin: tuple[float, float, float],
 ) -> NDArray[Any]:
-    """Return the header of a little-endian file of ours: pixel size (Å), ORIGIN 0, statistics, and our label."""
+    """Return the header of a little-endian file of ours: pixel size and ORIGIN (Å), statistics, and our label."""
     from mrcfile.dtypes import HEADER_DTYPE
 
     nz, ny, nx = shape
@@ -152,6 +167,7 @@ def _new_header(
     header["mapc"], header["mapr"], header["maps"] = 1, 2, 3
     header["dmin"], header["dmax"] = statistics.low, statistics.high
     header["dmean"], header["rms"] = statistics.mean, statistics.rms
+    header["origin"] = origin
     header["ispg"] = 1 if volume else 0
     header["nversion"] = MRC2014_VERSION
     header["map"] = b"MAP "
@@ -176,10 +192,15 @@ def _file_type(data: NDArray[Any]) -> np.dtype[Any]:
     raise InputError(f"cannot write data of type {kind}; real numbers are needed")
 
 
-def write_map(path: str | os.PathLike[str], map: NDArray[Any], pixel_size: float) -> None:
-    """Write a density map as a float32 MRC volume, ISPG 1 and ORIGIN 0.
+def write_map(
+    path: str | os.PathLike[str],
+    map: NDArray[Any],
+    pixel_size: float,
+    origin: tuple[float, float, float] = NO_ORIGIN,
+) -> None:
+    """Write a density map as a float32 MRC volume, ISPG 1.
 
-    With ORIGIN 0 an atom at library position p (Å from the box centre) lies at p + (N//2)·pixel in viewers.
+    An atom at library position p (Å from the box centre) lies at p + (N//2)·pixel + ORIGIN in viewers.
 
     Parameters
     ----------
@@ -189,6 +210,8 @@ def write_map(path: str | os.PathLike[str], map: NDArray[Any], pixel_size: float
         (z, y, x), any real type.
     pixel_size
         Å.
+    origin
+        (x, y, z) Å of voxel 0; that of the map it was made from, where there is one.
 
     Raises
     ------
@@ -197,7 +220,22 @@ def write_map(path: str | os.PathLike[str], map: NDArray[Any], pixel_size: float
     DataFileError
         Not writable.
     """
-    write_mrc(path, np.asarray(map, np.float32), pixel_size, volume=True)
+    write_mrc(path, np.asarray(map, np.float32), pixel_size, volume=True, origin=origin)
+
+
+def read_origin(path: str | os.PathLike[str]) -> tuple[float, float, float]:
+    """Return (x, y, z) Å of voxel 0 of a map: ORIGIN of its header, or where that is 0, nstart · voxel.
+
+    Values that are 0 but for rounding are 0.
+    """
+    source = open_mrc(Path(path))
+    place, voxel = source.header.place, source.header.voxel[0]
+    if not np.isfinite(place).all():
+        raise DataFileError(f"{path} has ORIGIN {place} in its header; numbers are needed")
+    if max(abs(v) for v in place) <= PLACE_TOLERANCE * voxel:
+        return NO_ORIGIN
+    x, y, z = (float(f"{v:.6g}") for v in place)
+    return x, y, z
 
 
 def read_map(path: str | os.PathLike[str]) -> tuple[NDArray[np.float32], float]:
@@ -231,12 +269,6 @@ def read_map(path: str | os.PathLike[str]) -> tuple[NDArray[np.float32], float]:
         raise DataFileError(f"{path} has cell angles {a:.4g} {b:.4g} {c:.4g}°; resample it to a cell of 90°")
     if problem := unlikely_pixel(source.pixel_size):
         raise DataFileError(f"{path} says {problem}; correct its header")
-    place = source.header.place
-    if max(abs(v) for v in place) > PLACE_TOLERANCE * x:
-        log.warning(
-            "%s lies at (%.4g, %.4g, %.4g) Å by its header; positions are those in a map at 0, add this to overlay it",
-            path, *place,
-        )  # fmt: skip
     out = np.array(source.read(0, source.shape[0]), np.float32, order="C")
     if not np.isfinite(out).all():
         raise DataFileError(f"{path} holds NaN or infinite values")

@@ -187,15 +187,18 @@ class MrcSource:
         The header.
     """
 
-    def __init__(self, path: Path, file: BinaryIO | None = None) -> None:
-        """Open `path`; `file` holds its bytes where the file itself is compressed."""
+    def __init__(self, path: Path, file: BinaryIO | None = None, growing: bool = False) -> None:
+        """Open `path`; `file` holds its bytes where the file itself is compressed.
+
+        Of a `growing` file all frames are read that are whole, whatever its header says of their number.
+        """
         try:
             with open(path, "rb") as opened:
                 stream = file or opened
                 size = os.fstat(stream.fileno()).st_size
                 stream.seek(0)
                 head = _read_header(path, stream, size)
-                self._map(path, stream, head, size)
+                self._map(path, stream, head, size, growing)
         except OSError as error:
             if isinstance(error, DataFileError):
                 raise
@@ -207,7 +210,7 @@ class MrcSource:
         self.pixel_size: float | None = float(f"{x:.6g}") if x > 0 and abs(x - 1) > 1e-6 else None
         self.pixel_aspect = y / x if x > 0 and y > 0 else 1.0
 
-    def _map(self, path: Path, file: BinaryIO, head: MrcHeader, size: int) -> None:
+    def _map(self, path: Path, file: BinaryIO, head: MrcHeader, size: int, growing: bool) -> None:
         """Check the size and map the data."""
         if head.mode not in MODES:
             kind = "colour" if head.mode == 16 else "complex numbers"
@@ -215,7 +218,11 @@ class MrcSource:
                 f"{path} has MRC mode {head.mode} ({kind}); accepted: {', '.join(map(str, MODES))} (real images)"
             )
         rows, sections = head.shape[1:]
-        if sections == 0 and min(head.shape[:2]) > 0 and size - head.offset >= head.frame_bytes:
+        if growing and min(head.shape[:2]) > 0:
+            said, sections = sections, max(size - head.offset, 0) // head.frame_bytes
+            if said != sections:
+                log.warning("%s: %d frames are whole and are read; its header says %d", path, sections, said)
+        elif sections == 0 and min(head.shape[:2]) > 0 and size - head.offset >= head.frame_bytes:
             sections = (size - head.offset) // head.frame_bytes
             log.warning("%s: its header says no frames yet; the %d that are whole are read", path, sections)
         if min(*head.shape[:2], sections) < 1:

@@ -171,7 +171,8 @@ def _why_not(signal: dict[str, Any]) -> str | None:
 def _size(axis: dict[str, Any]) -> float | None:
     """Return Å per pixel of an axis, ``None`` when it does not say."""
     unit, scale = angstroms(axis.get("units")), float(axis.get("scale") or 0)
-    return scale * unit if unit is not None and np.isfinite(scale) and scale > 0 else None
+    # Many formats hold float32; six digits give back the number that was meant.
+    return float(f"{scale * unit:.6g}") if unit is not None and np.isfinite(scale) and scale > 0 else None
 
 
 def _name(signal: dict[str, Any]) -> str:

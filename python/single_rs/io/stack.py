@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from single_rs.base.errors import InputError
+from single_rs.base.reading import AS_IS, Reading
 from single_rs.io.movie import open_movie
 from single_rs.io.mrc import write_mrc
 from single_rs.records import ParticleStack
@@ -16,7 +17,9 @@ from single_rs.records import ParticleStack
 __all__ = ["read_stack", "write_stack"]
 
 
-def read_stack(path: str | os.PathLike[str], pixel_size: float | None = None) -> ParticleStack:
+def read_stack(
+    path: str | os.PathLike[str], pixel_size: float | None = None, reading: Reading = AS_IS
+) -> ParticleStack:
     """Open a stack of single frames of one particle; nothing is copied.
 
     An odd box loses its last row and column, which leaves the centre N//2 where it was.
@@ -27,6 +30,8 @@ def read_stack(path: str | os.PathLike[str], pixel_size: float | None = None) ->
         Anything `open_movie` reads; usually ``.mrcs``.
     pixel_size
         Å; ``None`` takes it from the header.
+    reading
+        Part of the stack and binning; see `Reading`.
 
     Returns
     -------
@@ -40,7 +45,7 @@ def read_stack(path: str | os.PathLike[str], pixel_size: float | None = None) ->
     DataFileError
         Missing, truncated or non-finite.
     """
-    movie = open_movie(path, pixel_size)
+    movie = open_movie(path, pixel_size, reading=reading)
     n, y, x = movie.shape
     if y != x:
         raise InputError(f"{path}: images of {y} × {x} px; a particle stack has square ones")

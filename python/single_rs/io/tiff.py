@@ -31,11 +31,12 @@ log = logging.getLogger(__name__)
 class TiffSource:
     """Frames of a TIFF or EER file; attributes of `FrameSource`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, growing: bool = False) -> None:
+        """Open `path`; of a `growing` file the pages that are whole are read."""
         import tifffile
 
         self._path = path
-        chain = read_pages(path)
+        chain = read_pages(path, growing)
         try:
             self._file = tifffile.TiffFile(path)
             # Closed with the last reference, also when opening fails half-way.
@@ -45,7 +46,7 @@ class TiffSource:
             planes = sum(
                 math.prod(n for n, axis in zip(s.shape, s.axes, strict=True) if axis not in "YXS") for s in series
             )
-            laid_out = self._file.is_eer or planes > len(chain.pages)
+            laid_out = (self._file.is_eer or planes > len(chain.pages)) and not growing
             self._pages = None if laid_out else _movie_pages(path, chain.pages)
             first: Any = series[0].pages[0] if self._pages is None else self._file.pages[int(self._pages[0])].aspage()
             self.pixel_size, self.pixel_aspect = _pixel(self._file, first)

@@ -6,6 +6,7 @@ A file is a chain of tag lists, each with the place of the next one, 0 at the en
 
 from __future__ import annotations
 
+import logging
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,8 @@ WANTED = {
 LARGEST_COUNT = 1 << 24  # values of one tag that are read; no frame has as many strips
 TAIL = 64  # bytes behind the last page that may be padding
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Page:
@@ -56,8 +59,8 @@ class Pages:
     tail: int
 
 
-def read_pages(path: Path) -> Pages:
-    """Return the pages of a TIFF file.
+def read_pages(path: Path, growing: bool = False) -> Pages:
+    """Return the pages of a TIFF file; of a `growing` one those that are whole.
 
     Raises
     ------
@@ -75,7 +78,13 @@ def read_pages(path: Path) -> Pages:
             raise DataFileError(f"cannot read {path} as TIFF: version {version}")
         chain = _Chain(path, file, size, order, version == 43)
         (first,) = struct.unpack(order + "Q", head[8:16]) if version == 43 else struct.unpack(order + "I", head[4:8])
-        return chain.follow(first)
+        try:
+            return chain.follow(first)
+        except DataFileError:
+            if not growing or not chain.pages:
+                raise
+        log.warning("%s: %d pages are whole and are read, the next one is not yet", path, len(chain.pages))
+        return Pages(chain.pages, 0)
 
 
 class _Chain:

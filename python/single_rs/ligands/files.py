@@ -19,12 +19,13 @@ from single_rs.io import atomic
 from single_rs.io.json import write_json
 from single_rs.ligands.place import LigandModel
 from single_rs.store import layout
+from single_rs.store.read import MapFrame
 
 __all__ = ["write_ligands"]
 
 
 def write_ligands(
-    folder: Path, model: LigandModel, frame: tuple[int, float] | None = None, vacuum: float = 10.0, seed: int = 0
+    folder: Path, model: LigandModel, frame: MapFrame | None = None, vacuum: float = 10.0, seed: int = 0
 ) -> list[Path]:
     """Write ligands.xyz, POSCAR, molecule.xyz and ligands.json into a folder; returns them.
 
@@ -35,7 +36,7 @@ def write_ligands(
     model
         Result of `place_ligands`.
     frame
-        Box (px) and pixel size (Å) of the map that the particle belongs to.
+        That of the map which the particle belongs to.
     vacuum
         Å on each side in POSCAR.
     seed
@@ -48,7 +49,9 @@ def write_ligands(
     everything.positions += file_offset(*(frame or (None, None)))
     everything.arrays["ligand"] = model.ligand
     if frame is not None:
-        everything.info |= {"box": frame[0], "pixel_size": frame[1]}
+        everything.info |= {"box": frame.box, "pixel_size": frame.pixel_size}
+        if any(frame.origin):
+            everything.info["origin"] = np.array(frame.origin)
     alone = AseAtoms(list(model.molecule.symbols), positions=model.molecule.positions)
     written = [folder / name for name in (layout.LIGANDS, layout.MOLECULE, layout.LIGAND_RECORD)]
     for path, atoms in zip(written, (everything, alone), strict=False):

@@ -25,6 +25,7 @@ from single_rs.motion import MotionConfig
 from single_rs.orient import OrientConfig
 from single_rs.reconstruction.fourier import ReconstructConfig
 from single_rs.refine import RefineConfig
+from single_rs.refine.change import StatesConfig
 from single_rs.track import TrackConfig
 
 __all__ = [
@@ -47,6 +48,7 @@ STAGES: dict[str, tuple[str, str]] = {
     "reconstruct": ("single_rs.reconstruction", "ReconstructConfig"),
     "trace": ("single_rs.atoms", "TraceConfig"),
     "refine": ("single_rs.refine", "RefineConfig"),
+    "states": ("single_rs.refine.change", "StatesConfig"),
     "lattice": ("single_rs.pipeline.config", "LatticeConfig"),
     "strain": ("single_rs.analysis.strain", "StrainConfig"),
     "export": ("single_rs.pipeline.config", "ExportConfig"),
@@ -136,6 +138,7 @@ class Config(Settings):
     reconstruct: ReconstructConfig = dataclasses.field(default_factory=functools.partial(_default, "reconstruct"))
     trace: TraceConfig = dataclasses.field(default_factory=functools.partial(_default, "trace"))
     refine: RefineConfig = dataclasses.field(default_factory=functools.partial(_default, "refine"))
+    states: StatesConfig = dataclasses.field(default_factory=functools.partial(_default, "states"))
     lattice: LatticeConfig = dataclasses.field(default_factory=functools.partial(_default, "lattice"))
     strain: StrainConfig = dataclasses.field(default_factory=functools.partial(_default, "strain"))
     export: ExportConfig = dataclasses.field(default_factory=functools.partial(_default, "export"))

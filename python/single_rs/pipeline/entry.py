@@ -20,10 +20,11 @@ import numpy as np
 from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import InputError, NoParticleError
 from single_rs.base.progress import Progress
+from single_rs.base.reading import AS_IS
 from single_rs.base.settings_text import settings_to_dict
 from single_rs.base.stop import at_stop
 from single_rs.crystal.material import check_material
-from single_rs.io import Movie, open_movie
+from single_rs.io import Movie, Reading, open_movie
 from single_rs.io.atomic import require_space
 from single_rs.io.star import read_tracks
 from single_rs.pipeline import stages
@@ -71,6 +72,7 @@ def run(
     resume: bool = True,
     progress: Progress | None = None,
     replace: bool = False,
+    reading: Reading = AS_IS,
 ) -> RunResult:
     """Solve every particle in a movie.
 
@@ -94,6 +96,8 @@ def run(
         Called as progress(stage, done, total).
     replace
         Whether the finished result of another input, which `out` holds, may be replaced.
+    reading
+        Part of the movie, binning, sums of frames, gain and dark reference, for a path; see `single_rs.io.Reading`.
 
     Returns
     -------
@@ -109,7 +113,7 @@ def run(
     """
     element = check_material(element)
     config = with_material(element, config or Config())
-    movie = movie if isinstance(movie, Movie) else open_movie(movie, pixel_size)
+    movie = movie if isinstance(movie, Movie) else open_movie(movie, pixel_size, reading=reading)
     with movie, _job("run", _Input(movie), element, out, config, seed, resume, replace, progress) as job:
         front = _FrontEnd(movie, job)
         tracks = front.tracks()
@@ -117,7 +121,10 @@ def run(
             mean = job.log.folder.path / layout.MEAN
             raise NoParticleError(f"no particle found in {movie.name}; look at {mean} and at [track]")
         new = [t for k, t in enumerate(tracks) if not front.has_stack(layout.particle_name(k), k)]
-        sizes = [stages.room_needed(len(t.frames), stages.stack_box(t, movie), movie.dtype.itemsize) for t in new]
+        sizes = [
+            stages.room_needed(len(t.frames), stages.stack_box(t, movie), movie.dtype.itemsize, config.strain)
+            for t in new
+        ]
         require_space(job.log.folder.path, sum(sizes))
         results = []
         for number, track in enumerate(tracks):
@@ -138,6 +145,7 @@ def solve(
     resume: bool = True,
     progress: Progress | None = None,
     replace: bool = False,
+    reading: Reading = AS_IS,
 ) -> RunResult:
     """Solve one particle from its stack of single frames.
 
@@ -145,7 +153,7 @@ def solve(
     ----------
     stack
         Path, or a `ParticleStack`, (n, y, x), centred on the particle to a few Å.
-    pixel_size, element, out, config, seed, resume, progress, replace
+    pixel_size, element, out, config, seed, resume, progress, replace, reading
         As for `run`.
 
     Returns
@@ -161,13 +169,13 @@ def solve(
     element = check_material(element)
     config = with_material(element, config or Config())
     path = None if isinstance(stack, ParticleStack) else Path(stack)
-    stack = stack if isinstance(stack, ParticleStack) else load_stack(Path(stack), pixel_size)
+    stack = stack if isinstance(stack, ParticleStack) else load_stack(Path(stack), pixel_size, reading)
     source = Movie.from_array(stack.images, stack.pixel_size, path)
-    with _job("solve", _Input(source, stack), element, out, config, seed, resume, replace, progress) as job:
+    with _job("solve", _Input(source, stack, reading), element, out, config, seed, resume, replace, progress) as job:
         name = layout.particle_name(0)
         stage, key = f"{name}/stack", job.log.base_key
         if not job.log.reuse(stage, key):
-            size = stages.room_needed(len(stack), stack.box, stack.images.dtype.itemsize)
+            size = stages.room_needed(len(stack), stack.box, stack.images.dtype.itemsize, config.strain)
             require_space(job.log.folder.path, size)
             with job.log.stage(stage, key) as running:
                 stages.keep_stack(stack, running.folder)
@@ -177,13 +185,14 @@ def solve(
 class _Input:
     """The input of a run: its files, and the hash of its content."""
 
-    def __init__(self, movie: Movie, stack: ParticleStack | None = None) -> None:
+    def __init__(self, movie: Movie, stack: ParticleStack | None = None, reading: Reading = AS_IS) -> None:
         self._movie, self._stack = movie, stack
         self.path = movie.path
         beside = [] if self.path is None or stack is None else [self.path.with_suffix(".star")]
-        paths = [p for p in ([] if self.path is None else [self.path, *beside]) if p.exists()]
+        paths = [p for p in (*movie.files, *reading.references, *beside) if p.exists()]
         where = None if self.path is None else self.path.as_posix()
-        self.record = InputRecord(where, movie.shape, movie.pixel_size, input_files(paths))
+        asked = {**movie.reading, **reading.record()}
+        self.record = InputRecord(where, movie.shape, movie.pixel_size, input_files(paths), reading=asked)
 
     def content(self) -> str:
         """Return the hash of all that is solved, pixels and what stands beside them; nothing is read twice for it."""

@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from single_rs.base.errors import DataFileError
 from single_rs.base.rotations import BEAM_HALF_TURN
 from single_rs.export.atoms import read_xyz
-from single_rs.io import read_map, read_stack, write_map
+from single_rs.io import read_map, read_origin, read_stack, write_map
 from single_rs.io.star import read_poses, write_poses
 from single_rs.pipeline import stages
 from single_rs.pipeline.config import Config
@@ -100,7 +100,7 @@ def flip_folder(folder: Path, out: Path, config: Config) -> list[Path]:
     with one_stage(out, "flip-hand") as writing:
         for name in MAPS:
             density, pixel_size = read_map(folder / name)
-            write_map(writing / name, flip_map(density), pixel_size)
+            write_map(writing / name, flip_map(density), pixel_size, read_origin(folder / name))
         stack = read_stack(folder / STACK, pixel_size)
         mirrored = replace(poses, rotations=flip_rotations(poses.rotations))
         write_poses(writing / POSES, mirrored, STACK, pixel_size, stack.box)

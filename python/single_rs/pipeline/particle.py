@@ -22,13 +22,15 @@ from single_rs.base.settings_text import settings_to_dict
 from single_rs.io.json import read_json, write_json
 from single_rs.io.star import read_poses
 from single_rs.pipeline import stages
+from single_rs.pipeline.changes import judge_changes
 from single_rs.pipeline.job import Job
 from single_rs.pipeline.record import StageLog, stage_key
 from single_rs.pipeline.verdict import judge
 from single_rs.records import Atoms, Background, CleanStack, Density, ParticleStack, Poses
+from single_rs.refine.change import Changes
 from single_rs.store import layout
 from single_rs.store.codecs import read_arrays, read_record
-from single_rs.store.read import read_density
+from single_rs.store.read import MapFrame, read_density
 
 __all__ = ["ParticleResult", "solve_particle"]
 
@@ -108,7 +110,8 @@ class _Stages:
         self.keys["reconstruct"] = stage_key(self.keys["orient"], of["reconstruct"])
         self.keys["trace"] = stage_key(self.keys["reconstruct"], job.element, of["trace"])
         self.keys["refine"] = stage_key(self.keys["trace"], of["refine"])
-        self.keys["analyze"] = stage_key(self.keys["refine"], of["lattice"], of["strain"], of["export"])
+        self.keys["changes"] = stage_key(self.keys["refine"], job.seed, of["states"])
+        self.keys["analyze"] = stage_key(self.keys["changes"], of["lattice"], of["strain"], of["export"])
 
     def result(self) -> ParticleResult:
         """Do what is not done yet and judge."""
@@ -225,6 +228,20 @@ class _Stages:
         running.facts["atoms"] = 0 if found is None else len(found)
         return found, outcome
 
+    @functools.cached_property
+    def changes(self) -> Changes | None:
+        """Whether the particle changes in time; None where nobody asks, or the frames do not show its atoms."""
+        found = self._stage("changes", self._changes, lambda: read_record(self._file(layout.CHANGES), stages.Asked))
+        return found.changes
+
+    def _changes(self, running: StageLog) -> stages.Asked:
+        atoms, outcome = self.refined
+        shown = atoms if outcome.summary is not None else None
+        poses = read_poses(self._file(layout.POSES))
+        asked = stages.ask_changes(self.clean, poses, shown, running.folder, self.job.config, self.job.seed)
+        running.facts["changes"] = 0 if asked.changes is None else len(asked.changes.changes)
+        return asked
+
     @property
     def _diameter(self) -> float:
         return float(self.background.diameter if self.stack.diameter is None else self.stack.diameter)
@@ -239,9 +256,9 @@ class _Stages:
             notes.append(f"atoms are as traced, not refined: {outcome.refused}")
         model = None
         if atoms is not None:
-            frame = (len(density.map), density.pixel_size)
+            frame = MapFrame(len(density.map), density.pixel_size)
             model = stages.analyze_atoms(atoms, job.element, running.folder, job.config, frame, self._report, density)
-        verdict = judge(background, poses, density, model, job.element)
+        verdict = judge_changes(judge(background, poses, density, model, job.element), self.changes)
         running.facts["verdict"] = verdict.verdict
         summary = {
             "verdict": verdict.verdict,
@@ -277,5 +294,6 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "reconstruct": ("clean", "poses"),
     "trace": ("density", "background"),
     "refine": ("clean", "poses", "traced"),
-    "analyze": ("poses", "density", "background", "traced", "refined"),
+    "changes": ("clean", "refined"),
+    "analyze": ("poses", "density", "background", "traced", "refined", "changes"),
 }

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.fft import next_fast_len
 
 from single_rs.analysis import Particle, analyze, summarise
+from single_rs.analysis.strain import StrainConfig
 from single_rs.analysis.structure import analyze_structure
 from single_rs.atoms import TraceConfig, trace_atoms
 from single_rs.background import BackgroundConfig, clean_stack
@@ -22,7 +23,8 @@ from single_rs.base.progress import Progress
 from single_rs.base.sampling import evenly
 from single_rs.base.tensors import COMPONENTS, components
 from single_rs.export import write_analysis, write_formats, write_xyz
-from single_rs.io import Movie, atomic, atomic_text, read_map, write_array, write_map, write_stack
+from single_rs.export.atoms import file_offset
+from single_rs.io import Movie, atomic, atomic_text, write_array, write_map, write_stack
 from single_rs.io.json import read_json, write_json
 from single_rs.io.motion import write_motion
 from single_rs.io.star import read_poses, read_tracks, write_frames, write_poses, write_tracks
@@ -33,15 +35,18 @@ from single_rs.pipeline.material import lattice_seed
 from single_rs.reconstruction import ReconstructConfig, reconstruct
 from single_rs.records import Atoms, CleanStack, Density, Motion, ParticleStack, Poses, Track
 from single_rs.refine import RefineConfig, RefinementSummary, refine_atoms
+from single_rs.refine.change import Changes, find_changes
 from single_rs.store import layout
 from single_rs.store.codecs import write_arrays, write_record
-from single_rs.store.read import Maps, load_maps
+from single_rs.store.read import MapFrame, Maps, load_maps
 from single_rs.track import TrackConfig, extract, find_tracks
 
 __all__ = [
+    "Asked",
     "Refinement",
     "Tracing",
     "analyze_atoms",
+    "ask_changes",
     "background",
     "correct",
     "cut",
@@ -64,8 +69,8 @@ BOX_PER_DIAMETER = 1.8  # leaves a ring round the particle for the background an
 BOX_MARGIN = 16.0  # Å, the least of that ring for small particles
 BOX_LEAST = 1.4  # diameters that background cleaning needs
 BOX_OUTSIDE = 0.05  # share of frames that may leave the field before the box is made smaller
-# Three maps; ten of strain and nine of the phases, each as MRC and in a VTK file.
-VOLUMES, FLOAT_BYTES = 3 + 2 * 19, 4
+# Three maps; of strain and of the phases thirteen and nine in VTK files, on request ten and nine as MRC.
+VOLUMES, STRAIN_VOLUMES, FLOAT_BYTES = 3 + 22, 19, 4
 ROOM_BESIDE = 20_000_000  # bytes: report, tables, poses, atoms
 EXAMPLES = 6  # cleaned frames kept for the report
 
@@ -84,6 +89,13 @@ class Refinement:
 
     summary: RefinementSummary | None = None
     refused: str | None = None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Whether a particle changes in time; None where nobody asked, or the frames do not show its atoms."""
+
+    changes: Changes | None = None
 
 
 def correct(movie: Movie, out: Path, config: MotionConfig, progress: Progress | None = None) -> Motion:
@@ -115,9 +127,10 @@ def stack_box(track: Track, movie: Movie) -> int:
     return 2 * half
 
 
-def room_needed(frames: int, box: int, itemsize: int) -> int:
+def room_needed(frames: int, box: int, itemsize: int, strain: StrainConfig) -> int:
     """Return the bytes that the files of a particle take at most: its stack, and the volumes of maps and strain."""
-    return frames * box**2 * itemsize + VOLUMES * box**3 * FLOAT_BYTES + ROOM_BESIDE
+    volumes = VOLUMES + (STRAIN_VOLUMES if strain.volumes else 0)
+    return frames * box**2 * itemsize + volumes * box**3 * FLOAT_BYTES + ROOM_BESIDE
 
 
 def cut(movie: Movie, motion: Motion, track: Track, folder: Path) -> None:
@@ -233,6 +246,15 @@ def refine(
     return atoms, outcome
 
 
+def ask_changes(clean: CleanStack, poses: Poses, atoms: Atoms | None, folder: Path, config: Config, seed: int) -> Asked:
+    """Ask whether a particle changes in time, from refined `poses` and `atoms`; write changes.json."""
+    asked = Asked()
+    if atoms is not None and config.states.number != 1:
+        asked = Asked(find_changes(clean, poses, atoms, config.states, config.refine, seed))
+    write_record(folder / layout.CHANGES, asked)
+    return asked
+
+
 def write_displacement(path: Path, tensors: NDArray[np.float64], errors: NDArray[np.float64]) -> None:
     """Write mean square displacements (n, 3, 3) Å² and the errors (n, 6) of their components, one row per atom."""
     table = np.concatenate([components(tensors), errors], axis=1)
@@ -245,7 +267,7 @@ def write_atoms(atoms: Atoms, maps: Maps, folder: Path) -> None:
     """Write traced atoms as atoms.xyz, with neighbours but without lattice and strain."""
     local = analyze_structure(atoms.positions)
     columns = (local.coordination, local.structure_type, local.surface)
-    write_xyz(folder / layout.ATOMS, Particle(atoms, *columns, box=len(maps.map), pixel_size=maps.pixel_size))
+    write_xyz(folder / layout.ATOMS, Particle(atoms, *columns, **maps.frame._asdict()))
 
 
 def analyze_atoms(
@@ -253,20 +275,19 @@ def analyze_atoms(
     element: str | None,
     folder: Path,
     config: Config,
-    frame: tuple[int, float] | None = None,
+    frame: MapFrame | None = None,
     progress: Progress | None = None,
     maps: Maps | Density | None = None,
 ) -> Particle:
     """Fit the lattice, compute strain and structure; write atoms.xyz, lattice.json and the chosen formats.
 
-    `frame` is the (box in px, pixel size in Å) of the map that the files shall overlay, if there is one. `maps` is that
-    map, with its halves where there are any, for the strain from its phases.
+    `frame` is that of the map which the files shall overlay, if there is one. `maps` is that map, with its halves where
+    there are any, for the strain from its phases.
     """
-    box, pixel_size = frame or (None, None)
     if maps is not None and frame is not None and not _same_grid(maps, frame):
         raise InputError(
-            f"the map has {len(maps.map)} voxels of {maps.pixel_size:.4g} Å, the atoms were traced in {frame[0]} of "
-            f"{frame[1]:.4g} Å; give the map of these atoms"
+            f"the map has {len(maps.map)} voxels of {maps.pixel_size:.4g} Å, the atoms were traced in {frame.box} of "
+            f"{frame.pixel_size:.4g} Å; give the map of these atoms"
         )
     maps = maps if frame is not None else None
     noise = None
@@ -277,36 +298,35 @@ def analyze_atoms(
         element,
         config.lattice.structure,
         config.strain,
-        box,
-        pixel_size,
-        progress,
+        progress=progress,
         density=None if maps is None else maps.map,
         noise=noise,
+        **({} if frame is None else frame._asdict()),
     )
-    write_analysis(folder, model, config.export.formats, config.export.vacuum, config.export.dft)
+    write_analysis(folder, model, config.export.formats, config.export.vacuum, config.export.dft, config.strain.volumes)
     return model
 
 
-def _same_grid(maps: Maps | Density, frame: tuple[int, float]) -> bool:
+def _same_grid(maps: Maps | Density, frame: MapFrame) -> bool:
     """Whether a map has the box and, to the digits of a header, the pixel size of the atoms' file."""
-    return len(maps.map) == frame[0] and abs(maps.pixel_size / frame[1] - 1) < 1e-3
+    return len(maps.map) == frame.box and abs(maps.pixel_size / frame.pixel_size - 1) < 1e-3
 
 
 def placed(
-    atoms: Atoms, frame: tuple[int, float] | None, density: Path | None, source: Path
-) -> tuple[Atoms, tuple[int, float] | None, Maps | None]:
-    """Return atoms from the box centre, their box and pixel size, and their map.
+    atoms: Atoms, frame: MapFrame | None, density: Path | None, source: Path
+) -> tuple[Atoms, MapFrame | None, Maps | None]:
+    """Return atoms from the box centre, the frame of their map, and that map.
 
     Atoms without a box take that of the map; with one and no map, ``map.mrc`` beside their file is theirs.
     """
     if density is None:
         beside = source.with_name(layout.MAP)
         return atoms, frame, load_maps(beside) if frame is not None and beside.exists() else None
+    maps = load_maps(density)
     if frame is None:
-        volume, pixel_size = read_map(density)
-        frame = len(volume), pixel_size
-        atoms = replace(atoms, positions=atoms.positions - (frame[0] // 2) * pixel_size)
-    return atoms, frame, load_maps(density)
+        frame = maps.frame
+        atoms = replace(atoms, positions=atoms.positions - file_offset(*frame))
+    return atoms, frame, maps
 
 
 def update_summary(before: Path, folder: Path, model: Particle) -> None:
@@ -314,8 +334,7 @@ def update_summary(before: Path, folder: Path, model: Particle) -> None:
     write_json(folder / layout.SUMMARY, {**(read_json(before) if before.exists() else {}), **summarise(model)})
 
 
-def export(atoms: Atoms, folder: Path, config: ExportConfig, frame: tuple[int, float] | None = None) -> list[Path]:
+def export(atoms: Atoms, folder: Path, config: ExportConfig, frame: MapFrame | None = None) -> list[Path]:
     """Write atoms for other programs; return the files."""
-    box, pixel_size = frame or (None, None)
-    model = analyze(atoms, box=box, pixel_size=pixel_size)
+    model = analyze(atoms, **({} if frame is None else frame._asdict()))
     return write_formats(folder, model, config.formats, config.vacuum, config.dft)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from single_rs.base.errors import InputError
 from single_rs.records.invariants import need_at_least, need_finite, need_shape, need_share
@@ -70,6 +71,21 @@ class Atoms:
             wrong = int(np.sum(~same.all(axis=(1, 2))))
             if wrong:
                 raise InputError(f"covariance: {wrong} of {n} matrices are not symmetric; symmetric ones are needed")
+
+    @classmethod
+    def bare(cls, positions: ArrayLike, symbols: ArrayLike | str) -> Atoms:
+        """Atoms of which nothing but place and element is known: all else is NaN.
+
+        Parameters
+        ----------
+        positions
+            (n, 3) Å.
+        symbols
+            (n,) chemical symbols, or one for all.
+        """
+        x = np.asarray(positions, np.float64)
+        unknown = np.full(len(x), np.nan)
+        return cls(x, np.broadcast_to(np.asarray(symbols), len(x)).copy(), unknown, unknown, unknown, unknown)
 
     def __len__(self) -> int:
         """Return the number of atoms."""

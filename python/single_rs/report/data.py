@@ -92,7 +92,7 @@ def _rows(ax: Axes) -> Iterator[tuple[Any, ...]]:
                 else:
                     yield name, bar.get_x() + bar.get_width() / 2, bar.get_y() + bar.get_height(), None, None
     for number, line in enumerate(ax.lines, 1):
-        # Guides such as the line at zero are not in the coordinates of the data; a blended transform contains no branch.
+        # Guides such as the line at zero are not in the coordinates of the data: a blended transform has no branch.
         if line not in inside and line.get_transform().contains_branch(ax.transData):
             yield from _points(_name(line, f"line {number}"), *line.get_data())
     for number, patch in enumerate(ax.patches, 1):

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["read_run"]
 
 T = TypeVar("T")
-STRAIN_MAPS = ("xx", "yy", "zz", "radial")  # of the ten that a run writes, those that are shown
+STRAIN_MAPS = ("xx", "yy", "zz", "radial")  # of the thirteen measures in strain.vti, those that are shown
 # Tables of steps beyond the atoms, and the columns of them by which atoms can be coloured.
 ATOM_COLUMNS = {layout.STRAIN_TABLE: ("von_mises", "rotation"), layout.STRUCTURE_TABLE: ("grain", "fault")}
 TABLES = (*ATOM_COLUMNS, layout.DISTANCES, layout.PAIR_DISTRIBUTION, layout.POWDER)
@@ -125,15 +125,24 @@ def _particle(number: int, folder: Path) -> ParticleFiles:
     density = attempt(folder / layout.MAP, _map, gaps)
     if density is not None:
         particle.density, particle.pixel_size = density
-    for name in STRAIN_MAPS:
-        path = folder / layout.STRAIN_MAP.format(name=name)
-        volume = attempt(path, _map, gaps) if path.exists() else None
-        if volume is not None:
-            particle.strain_maps[name] = volume[0]
+    strain = folder / layout.STRAIN_VOLUMES
+    if density is not None and strain.exists():
+        box = len(density[0])
+        particle.strain_maps = attempt(strain, lambda path: _strain_maps(path, box), gaps) or {}
     particle.fsc = attempt(folder / layout.FSC, _fsc, gaps)
     particle.atoms = attempt(folder / layout.ATOMS, lambda path: _atoms(path, density), gaps)
     _read_later_steps(particle)
     return particle
+
+
+def _strain_maps(path: Path, box: int) -> dict[str, np.ndarray]:
+    """Return the measures that are shown, each in the whole box of the map (z, y, x)."""
+    from single_rs.analysis.strain.volumes import in_box
+    from single_rs.io.vtk import read_vti
+
+    volumes, spacing, corner = read_vti(path)
+    x, y, z = (round(value / spacing) for value in corner)
+    return {name: in_box(volumes[name], (z, y, x), box) for name in STRAIN_MAPS if name in volumes}
 
 
 def _read_later_steps(particle: ParticleFiles) -> None:
@@ -288,7 +297,8 @@ def _atoms(path: Path, density: tuple[np.ndarray, float] | None) -> AtomTable:
     box, pixel_size = model.info.get("box"), model.info.get("pixel_size")
     if (not box or not pixel_size) and density is not None:
         box, pixel_size = density[0].shape[0], density[1]
-    middle = (int(box) // 2) * float(pixel_size) if box and pixel_size else positions.mean(axis=0)
+    place = np.asarray(model.info.get("origin", (0.0, 0.0, 0.0)), np.float64)
+    middle = (int(box) // 2) * float(pixel_size) + place if box and pixel_size else positions.mean(axis=0)
     columns = {name: values for name, values in model.arrays.items() if name not in ("numbers", "positions")}
     return AtomTable(positions - middle, np.array(model.get_chemical_symbols()), columns)
 

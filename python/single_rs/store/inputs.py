@@ -8,8 +8,9 @@ decides.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from single_rs.base.errors import InputError
 
@@ -43,6 +44,8 @@ class InputRecord:
     content
         SHA-256 of type, shape and all pixels, and of what stands beside them (offsets, diameter); ``None`` while the
         frames were not read.
+    reading
+        What was asked for besides the whole file as it is: frames, region, binning, references, axis.
     """
 
     path: str | None
@@ -50,10 +53,12 @@ class InputRecord:
     pixel_size: float
     files: tuple[InputFile, ...] = ()
     content: str | None = None
+    reading: dict[str, Any] = field(default_factory=dict)
 
     def unchanged(self, other: InputRecord) -> bool:
         """Whether another record is of the same files, none of them changed."""
-        return bool(self.files) and self.files == other.files and self.shape == other.shape
+        same = self.files == other.files and self.shape == other.shape and self.reading == other.reading
+        return bool(self.files) and same
 
 
 def check_out(source: Path | None, out: Path) -> None:

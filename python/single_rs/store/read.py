@@ -7,17 +7,29 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from single_rs.base.errors import DataFileError, InputError
+from single_rs.base.reading import AS_IS
+from single_rs.io import Reading, read_map, read_origin, read_stack
 from single_rs.io import motion as motion_table
-from single_rs.io import read_map, read_stack
 from single_rs.io.star import posed_stack, read_frames
 from single_rs.records import Density, Motion, ParticleStack, Poses
 from single_rs.store.layout import FSC, MAPS, MOTION, STACK
 
-__all__ = ["Maps", "frame_of", "load_maps", "load_posed", "load_stack", "read_density", "read_fsc", "read_motion"]
+__all__ = [
+    "MapFrame",
+    "Maps",
+    "frame_of",
+    "load_maps",
+    "load_posed",
+    "load_stack",
+    "read_density",
+    "read_fsc",
+    "read_motion",
+]
 
 
 def read_motion(out: Path) -> Motion:
@@ -28,9 +40,14 @@ def read_motion(out: Path) -> Motion:
     return motion_table.read_motion(path)
 
 
-def load_stack(path: Path, pixel_size: float | None = None) -> ParticleStack:
-    """Open a stack; a STAR file of the same name beside it gives movie frames, offsets and diameter."""
-    stack = read_stack(path, pixel_size)
+def load_stack(path: Path, pixel_size: float | None = None, reading: Reading = AS_IS) -> ParticleStack:
+    """Open a stack; a STAR file of the same name beside it gives movie frames, offsets and diameter.
+
+    Of a part of a stack, or of other pixels, all three are measured again.
+    """
+    stack = read_stack(path, pixel_size, reading)
+    if reading.changes:
+        return stack
     frames = path.with_suffix(".star")
     return read_frames(frames, stack) if path.name == STACK and frames.exists() else stack
 
@@ -69,14 +86,28 @@ def read_density(place: Callable[[str], Path]) -> Density:
         raise DataFileError(f"{place(MAPS[0]).parent}, {', '.join((*MAPS, FSC))}: {error}") from None
 
 
+class MapFrame(NamedTuple):
+    """The map that atoms belong to: edge in px, Å per voxel, and (x, y, z) Å of voxel 0 in files."""
+
+    box: int
+    pixel_size: float
+    origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+
 @dataclass(frozen=True)
 class Maps:
-    """A map and its halves, (z, y, x); halves are ``None`` when they are not beside it."""
+    """A map and its halves, (z, y, x), and (x, y, z) Å of voxel 0; halves are ``None`` when they are not beside it."""
 
     map: np.ndarray
     half1: np.ndarray | None
     half2: np.ndarray | None
     pixel_size: float
+    origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+    @property
+    def frame(self) -> MapFrame:
+        """Box, pixel size and origin."""
+        return MapFrame(len(self.map), self.pixel_size, self.origin)
 
 
 def load_maps(path: Path) -> Maps:
@@ -84,14 +115,18 @@ def load_maps(path: Path) -> Maps:
     density, pixel_size = read_map(path)
     halves = [path.with_name(name) for name in MAPS[1:]]
     if not all(h.exists() for h in halves):
-        return Maps(density, None, None, pixel_size)
+        return Maps(density, None, None, pixel_size, read_origin(path))
     half1, half2 = (read_map(h)[0] for h in halves)
-    return Maps(density, half1, half2, pixel_size)
+    return Maps(density, half1, half2, pixel_size, read_origin(path))
 
 
-def frame_of(path: Path) -> tuple[int, float] | None:
-    """Return the box and pixel size in the header of an ``atoms.xyz`` of ours, ``None`` for other files."""
+def frame_of(path: Path) -> MapFrame | None:
+    """Return box, pixel size and origin in the header of an ``atoms.xyz`` of ours, ``None`` for other files."""
     with open(path, encoding="utf-8", errors="replace") as lines:
         header = "".join(itertools.islice(lines, 2))
     box, pixel = re.search(r"\bbox=(\d+)", header), re.search(r"\bpixel_size=([0-9.eE+-]+)", header)
-    return (int(box[1]), float(pixel[1])) if box and pixel else None
+    if not box or not pixel:
+        return None
+    place = re.search(r'\borigin="([0-9.eE+-]+) ([0-9.eE+-]+) ([0-9.eE+-]+)"', header)
+    origin = (float(place[1]), float(place[2]), float(place[3])) if place else (0.0, 0.0, 0.0)
+    return MapFrame(int(box[1]), float(pixel[1]), origin)

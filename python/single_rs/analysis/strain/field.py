@@ -103,6 +103,9 @@ class StrainConfig(Settings):
         "Axes of the components: those of the main domain's cell, or those of the input positions.",
         choices=("crystal", "lab"),
     )
+    volumes: bool = setting(
+        False, "Also write strain_*.mrc and gpa_*.mrc: ten volumes as large as the map, and nine smaller ones."
+    )
 
     @property
     def sigma(self) -> float:

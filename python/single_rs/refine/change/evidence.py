@@ -1,0 +1,141 @@
+"""What short blocks of frames say of the atoms: gradients by heights and positions, and their inner products.
+
+With g_b the gradient of ½ log-likelihood that block b of contiguous frames has at the atoms of the whole, and S half
+the information of all frames, of which block b holds the share p_b, the structure that is best for a set T of blocks
+gains over that of the whole
+
+    L(T) = Σ_{b,b'∈T} K_bb' / p_T,    K_bb' = g_bᵀ S⁻¹ g_b',    p_T = Σ_T p_b
+
+nats. Noise of block b meets itself on the diagonal alone. Without the diagonal the sum is what the blocks of T gain by
+a structure from the *other* blocks of T: held out, and 0 on average where nothing changes, whatever the noise is.
+
+The gradients are those by all positions with the poses free, and by all heights, of atoms and of the empty sites round
+them: an atom that stood on a site for a part of the time shows there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from single_rs.records import Atoms, CleanStack, Poses
+from single_rs.refine.normal import normal_factor, solve
+from single_rs.refine.occupancy_test import empty_sites
+from single_rs.refine.problem import Model, RefinementProblem
+from single_rs.refine.types import RefineConfig
+
+__all__ = ["BlockEvidence", "WholeModel"]
+
+SAMPLE = 100  # frames whose rotations the normal matrix is summed over
+MOST_BLOCKS = 400
+SHORTEST_BLOCK = 10  # frames
+
+
+@dataclass(frozen=True)
+class BlockEvidence:
+    """Blocks of contiguous frames against the structure of all of them.
+
+    Attributes
+    ----------
+    edges
+        (block + 1,) first image of each block, and the number of images.
+    share
+        (block,) share of the information that each block holds; they sum to 1.
+    vectors
+        (block, 3n + n + site) g with what all blocks together ask for taken off: by positions (per px), then heights.
+    steps
+        (block, 3n + n + site) S⁻¹ g.
+    gradients
+        (block, n + site) ½ log-likelihood by the heights of the atoms, then of the sites, at `heights`.
+    heights
+        (n + site,) heights of the whole, in units of a usual atom; 0 at the sites.
+    information
+        Half the information of one height, all frames, per squared unit of `heights`.
+    """
+
+    edges: NDArray[np.int64]
+    share: NDArray[np.float64]
+    vectors: NDArray[np.float64]
+    steps: NDArray[np.float64]
+    gradients: NDArray[np.float64]
+    heights: NDArray[np.float64]
+    information: float
+
+    @property
+    def products(self) -> NDArray[np.float64]:
+        """(block, block) K, nats."""
+        return np.asarray(self.vectors @ self.steps.T)
+
+
+class WholeModel:
+    """All frames at their refined poses, compared with the refined atoms and the empty sites round them.
+
+    Parameters
+    ----------
+    clean
+        Cleaned frames, (n, y, x).
+    poses
+        One per frame, as refined.
+    atoms
+        As refined, Å from the box centre.
+    config
+        Settings of the refinement: band and focus.
+    """
+
+    def __init__(self, clean: CleanStack, poses: Poses, atoms: Atoms, config: RefineConfig) -> None:
+        """Pack the frames, fit the filters and find the frames that show the atoms."""
+        extent = float(np.linalg.norm(atoms.positions, axis=1).max())
+        self.problem = problem = RefinementProblem.pack(clean, poses, extent, config)
+        pixel = problem.pixel_size
+        heights, widths = atoms.height / atoms.height.mean(), atoms.bfactor - atoms.bfactor.mean()
+        self.model = Model(atoms.positions / pixel, heights, widths)
+        problem.fit_filters(self.model)
+        _, fitness, _ = problem.gradients(self.model)
+        self.scale = fitness.scale  # (image,) 0 where the image is not in use
+        problem.reject_outlier_frames(fitness)
+        problem.fit_filters(self.model)
+        self.shown = problem.frame_weights > 0  # (image,) whether it shows the particle in its pose
+        sites = empty_sites(self.model.positions)
+        self.sites = sites * pixel  # (site, 3) Å
+        self._probed = self.model.join(sites, np.zeros(len(sites)))
+        self._factor: NDArray[np.float64] | None = None
+        self._amount, self._weight = 1.0, 1.0
+
+    def blocks(self) -> BlockEvidence:
+        """Return the evidence of all blocks."""
+        n = len(self.shown)
+        count = int(np.clip(n // SHORTEST_BLOCK, 1, MOST_BLOCKS))
+        edges = np.rint(np.linspace(0, n, count + 1)).astype(np.int64)
+        return self._evidence(np.repeat(np.arange(count), np.diff(edges)), edges)
+
+    def frames(self, first: int, last: int) -> BlockEvidence:
+        """Return that of the single images `first` to `last` - 1, of which each is a block; after `blocks`."""
+        groups = np.full(len(self.shown), -1)
+        groups[first:last] = np.arange(last - first)
+        return self._evidence(groups, np.arange(first, last + 1))
+
+    def _evidence(self, groups: NDArray[np.int64], edges: NDArray[np.int64]) -> BlockEvidence:
+        count, problem = len(edges) - 1, self.problem
+        gradient, fitness, information = problem.gradients(self._probed, groups.astype(np.int32), count)
+        own = gradient.positions[:, : len(self.model)]
+        weight = np.where(groups >= 0, problem.frame_weights * fitness.scale**2, 0.0)
+        if self._factor is None:
+            f0 = problem.filters()[0].astype(np.float64)
+            self._factor = normal_factor(problem, self.model, information, SAMPLE)
+            self._amount, self._weight = float((information * f0 * f0).sum()), float(weight.sum())
+            self._toward = gradient.positions.sum(0)[: len(self.model)], gradient.heights.sum(0)
+        share = np.bincount(groups[groups >= 0], weight[groups >= 0], minlength=count) / self._weight
+        own = own - share[:, None, None] * self._toward[0]
+        heights = gradient.heights - share[:, None] * self._toward[1]
+        usual = float(np.median(self.model.heights))
+        return BlockEvidence(
+            edges=edges,
+            share=share,
+            vectors=np.concatenate([own.reshape(count, -1), heights], axis=1),
+            steps=np.concatenate([solve(self._factor, own).reshape(count, -1), heights / self._amount], axis=1),
+            gradients=gradient.heights * usual,
+            heights=self._probed.heights / usual,
+            information=self._amount * usual**2,
+        )
