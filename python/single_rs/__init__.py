@@ -27,7 +27,7 @@ _PUBLIC: dict[str, tuple[str, ...]] = {
     ),
     "io": ("Movie", "open_movie", "read_stack"),
     "motion": ("correct_motion",),
-    "track": ("find_tracks", "extract"),
+    "track": ("find_tracks", "extract", "extract_all"),
     "background": ("clean_stack",),
     "orient": ("find_poses",),
     "reconstruction": ("reconstruct",),
@@ -36,6 +36,7 @@ _PUBLIC: dict[str, tuple[str, ...]] = {
     "analysis": ("Particle", "analyze"),
     "pipeline.config": ("Config",),
     "pipeline.entry": ("run", "solve"),
+    "pipeline.dispatch": ("batch",),
     "compare": ("compare_particles",),
     "simulate": ("nanocrystal", "simulate_movie", "simulate_stack"),
 }

@@ -56,10 +56,13 @@ fn median_row(rows: &[Vec<f64>; EDGE], network: &[(usize, usize)], out: &mut [f6
             }
         }
         for &(a, b) in network {
+            // Copies, so that the lanes are known to be others than those that are written.
+            let (x, y) = (values[a], values[b]);
             for lane in 0..LANES {
-                let (x, y) = (values[a][lane], values[b][lane]);
-                values[a][lane] = if x < y { x } else { y };
-                values[b][lane] = if x < y { y } else { x };
+                values[a][lane] = if x[lane] < y[lane] { x[lane] } else { y[lane] };
+            }
+            for lane in 0..LANES {
+                values[b][lane] = if x[lane] < y[lane] { y[lane] } else { x[lane] };
             }
         }
         to.copy_from_slice(&values[COUNT / 2][..to.len()]);

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+import weakref
 from collections.abc import Iterator
 from contextvars import ContextVar
 from pathlib import Path
@@ -59,7 +60,8 @@ class ScratchArray:
         if size <= IN_MEMORY:
             self._values = np.empty(shape, self.dtype)
         else:
-            self._file = tempfile.TemporaryFile(buffering=0, dir=_folder.get())  # noqa: SIM115  open as long as the array
+            self._file = tempfile.TemporaryFile(buffering=0, dir=_folder.get())  # noqa: SIM115
+            weakref.finalize(self, self._file.close)
 
     def __len__(self) -> int:
         """Return n."""

@@ -16,7 +16,7 @@ from single_rs.records.track import MovieLike
 
 __all__ = ["block_ranges", "is_view", "native", "read_ahead"]
 
-BLOCK_BYTES = 32 * 2**20  # of one block in the type of the file; three are held
+BLOCK_BYTES = 64 * 2**20  # of one block in the type of the file; three are held
 LONGEST = 64  # frames
 # Types that the kernels take as they are.
 NATIVE = ("i1", "u1", "i2", "u2", "f4")

@@ -73,21 +73,23 @@ def find_blobs(mean: NDArray[np.floating], scatter: float, radii: tuple[float, f
     )
     spectrum = fft.rfft2(padded.astype(np.float32), s=shape)
     best = np.full(mean.shape, -np.inf, np.float32)
-    contrast, which = np.zeros(mean.shape, np.float32), np.zeros(mean.shape, np.float32)
-    for radius in scale:
+    which = np.zeros(mean.shape, np.uint8)
+    norms = []
+    for number, radius in enumerate(scale):
         kernel, norm = _transformed(radius, shape)
-        response = fft.irfft2(spectrum * kernel, s=shape)
-        response = response[pad : pad + mean.shape[0], pad : pad + mean.shape[1]]
-        sigma = response / np.float32(scatter * norm)
-        better = sigma > best
-        best[better], contrast[better], which[better] = sigma[better], response[better], radius
+        norms.append(scatter * norm)
+        response = fft.irfft2(spectrum * (kernel / np.float32(norms[-1])), s=shape, overwrite_x=True)
+        sigma = response[pad : pad + mean.shape[0], pad : pad + mean.shape[1]]
+        np.copyto(which, np.uint8(number), where=sigma > best)
+        np.maximum(best, sigma, out=best)
+    contrast = best * np.array(norms or [0.0], np.float32)[which]
     free = (best >= min_sigma) & (contrast >= MIN_CONTRAST)
     blobs: list[Blob] = []
     places = np.argwhere(free)
     for j, i in places[np.argsort(-best[free], kind="stable")]:
         if not free[j, i]:
             continue
-        radius = float(which[j, i])
+        radius = float(scale[which[j, i]])
         if all(np.hypot(i - b.x, j - b.y) > 0.8 * (radius + b.radius) for b in blobs):
             blobs.append(Blob(float(i), float(j), radius, float(contrast[j, i]), float(best[j, i])))
         reach = int(radius) + 1
