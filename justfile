@@ -29,6 +29,10 @@ bench:
 picture:
     python docs/picture.py docs/images/particle.png
 
+# the site of the documentation in target/site
+site:
+    python docs/site.py
+
 # all that CI does
 ci:
     .ci/run

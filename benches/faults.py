@@ -7,13 +7,16 @@ with exit 0, or with one line and exit 2. `kills` sends SIGKILL at random moment
 finished: the files must be those of a run that was left alone, byte by byte. `disk` gives the output a file system that
 is too small (a tmpfs, so it needs root on Linux): one line and exit 2, no half file. `signals` sends SIGINT, SIGTERM
 and SIGHUP in every stage: exit code 128 + n, status "interrupted", no half file, and the same bytes after resume.
+
+Each command is the program's own entry in a process that is forked from one that has imported it, so that a thousand of
+them cost minutes; POSIX only.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import hashlib
+import importlib
 import json
 import os
 import random
@@ -24,13 +27,13 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
-PROGRAM = "import sys; from single_rs.cli import main; sys.exit(main())"
 MANGLED, KILLS, SIZES = 500, 100, 20
 LIMIT = 180.0  # s that one command may take
 CHANGES = {"run.json", "run.log", "report.html", "manifest.json"}  # hold times, or hashes of what holds them
@@ -48,22 +51,62 @@ sweeps = 1
 [refine]
 rounds = 1
 """
+SMALL = "box = 72\n[detector]\ndose = 30\n"
 STAGES = ("stack", "background", "orient", "reconstruct", "trace", "refine", "analyze", "report")
 
 
-def start(words: list[str], folder: Path, log: Path) -> subprocess.Popen[bytes]:
-    """Start the program with its words; what it says goes to a file."""
-    with open(log, "wb") as out:
-        return subprocess.Popen([sys.executable, "-c", PROGRAM, *words], cwd=folder, stdout=out, stderr=out)
+class Command:
+    """The program with its words in a process of its own; what it says goes to a file."""
+
+    def __init__(self, words: list[str], folder: Path, log: Path) -> None:
+        self.code: int | None = None
+        self.pid = os.fork()
+        if self.pid:
+            return
+        code = 1
+        try:
+            os.chdir(folder)
+            out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            for stream in (1, 2):
+                os.dup2(out, stream)
+            from single_rs.cli import main
+
+            sys.argv = ["single-rs", *words]
+            code = main(words) or 0
+        except SystemExit as error:
+            code = error.code if isinstance(error.code, int) else 1
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+
+    def wait(self, seconds: float) -> int | None:
+        """Return the exit code, negative for the signal that ended it, or None while it runs after `seconds`."""
+        end = time.monotonic() + seconds
+        while self.code is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.code = os.waitstatus_to_exitcode(status)
+            elif time.monotonic() > end:
+                return None
+            else:
+                time.sleep(0.002)
+        return self.code
+
+    def send(self, number: int) -> None:
+        """Send a signal, if it still runs."""
+        if self.wait(0) is None:
+            os.kill(self.pid, number)
 
 
-def finish(process: subprocess.Popen[bytes], log: Path) -> tuple[int, list[str]]:
+def finish(process: Command, log: Path) -> tuple[int, list[str]]:
     """Wait; return the exit code and what was said besides progress."""
-    try:
-        code = process.wait(LIMIT)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+    code = process.wait(LIMIT)
+    if code is None:
+        process.send(signal.SIGKILL)
+        process.wait(LIMIT)
         code = -999
     lines = log.read_text(errors="replace").splitlines()
     return code, [line for line in lines if not re.search(r": \d+ of \d+, \d+ s$", line)]
@@ -100,18 +143,42 @@ class Bench:
     def __init__(self, work: Path, seed: int, share: float) -> None:
         self.work, self.share, self.random = work, share, random.Random(seed)
         (work / "fast.toml").write_text(FAST)
-        words = ["simulate", "s.mrcs", "--kind", "stack", "--frames", "120", "--diameter", "12", "--dose", "30"]
+        (work / "small.toml").write_text(SMALL)
+        words = [
+            "simulate",
+            "s.mrcs",
+            "--kind",
+            "stack",
+            "--frames",
+            "60",
+            "--diameter",
+            "11",
+            "--config",
+            "small.toml",
+        ]
         self.expect([*words, "--seed", "1"])
+        # The report, half of the time of so small a run, is a stage of the part `signals` alone.
+        self.brief = [
+            "solve",
+            "s.mrcs",
+            "--element",
+            "Pt",
+            "--config",
+            "fast.toml",
+            "--report.enabled",
+            "false",
+            "--out",
+        ]
         self.solve = ["solve", "s.mrcs", "--element", "Pt", "--config", "fast.toml", "--out"]
         begin = time.monotonic()
-        self.expect([*self.solve, "whole"])
+        self.expect([*self.brief, "whole"])
         self.seconds = time.monotonic() - begin
         self.whole = content(work / "whole")
 
     def expect(self, words: list[str]) -> None:
         """Run a command that must succeed."""
         log = self.work / "setup.log"
-        code, lines = finish(start(words, self.work, log), log)
+        code, lines = finish(Command(words, self.work, log), log)
         if code != 0:
             raise SystemExit(f"{' '.join(words)} ended in {code}: {lines}")
 
@@ -126,13 +193,12 @@ class Bench:
             chain += 1
             out, log = self.work / f"kill{chain}", self.work / "kill.log"
             for _ in range(min(left, 5)):
-                process = start([*self.solve, out.name], self.work, log)
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(self.random.uniform(0.3, self.seconds))
-                process.kill()
-                yield "kill -9", "killed" if process.wait() == -signal.SIGKILL else "had finished"
+                process = Command([*self.brief, out.name], self.work, log)
+                process.wait(self.random.uniform(0.05, self.seconds))
+                process.send(signal.SIGKILL)
+                yield "kill -9", "killed" if process.wait(LIMIT) == -signal.SIGKILL else "had finished"
                 left -= 1
-            code, lines = finish(start([*self.solve, out.name], self.work, log), log)
+            code, lines = finish(Command([*self.brief, out.name], self.work, log), log)
             yield "resumed after kills", self.verdict(code, lines, out)
 
     def verdict(self, code: int, lines: list[str], out: Path) -> str:
@@ -149,13 +215,13 @@ class Bench:
         for name in ("SIGINT", "SIGTERM", "SIGHUP"):
             number, out, log = getattr(signal, name), self.work / name, self.work / "signal.log"
             for stage in STAGES:
-                process = start([*self.solve, out.name], self.work, log)
+                process = Command([*self.solve, out.name], self.work, log)
                 if not self.reached(process, out / "run.log", stage):
                     finish(process, log)
                     yield f"{name} in a stage", f"{stage}: not reached"
                     continue
                 time.sleep(self.random.uniform(0, 0.3))
-                process.send_signal(number)
+                process.send(number)
                 begin = time.monotonic()
                 code, lines = finish(process, log)
                 late = time.monotonic() - begin
@@ -164,14 +230,14 @@ class Bench:
                 quick = "" if late < 3 else f", after {late:.0f} s"
                 said = f"resumable, exit {128 + number}{quick}"
                 yield f"{name} in a stage", said if good else f"{stage}: exit {code}, {status}, {halves(out)}"
-            code, lines = finish(start([*self.solve, out.name], self.work, log), log)
+            code, lines = finish(Command([*self.solve, out.name], self.work, log), log)
             yield f"resumed after {name}", self.verdict(code, lines, out)
 
     @staticmethod
-    def reached(process: subprocess.Popen[bytes], log: Path, stage: str) -> bool:
+    def reached(process: Command, log: Path, stage: str) -> bool:
         """Wait until a run has begun a stage; False when it ended before."""
         before = log.stat().st_size if log.exists() else 0
-        while process.poll() is None:
+        while process.wait(0) is None:
             if log.exists() and f"{stage}: started" in log.read_bytes()[before:].decode(errors="replace"):
                 return True
             time.sleep(0.005)
@@ -182,7 +248,7 @@ class Bench:
         whole = sum(p.stat().st_size for p in (self.work / "whole").rglob("*") if p.is_file())
         atoms = str(self.work / "whole" / "particle_00" / "atoms.xyz")
         commands = {
-            "solve": [*self.solve, "full/out"],
+            "solve": [*self.brief, "full/out"],
             "analyze": ["analyze", atoms, "--out", "full/out"],
             "simulate": ["simulate", "full/s.mrcs", "--kind", "movie", "--frames", "40", "--particles", "1"],
         }
@@ -194,7 +260,7 @@ class Bench:
                 subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(mount)], check=True)
                 try:
                     log = self.work / "disk.log"
-                    code, lines = finish(start(words, self.work, log), log)
+                    code, lines = finish(Command(words, self.work, log), log)
                     left = halves(mount)
                 finally:
                     subprocess.run(["umount", str(mount)], check=True)
@@ -226,7 +292,7 @@ class Bench:
             changed, how = (mangle_binary if binary else mangle_text)(data, self.random)
             file.write_bytes(changed)
             words, log = [*command(file), "--out", str(folder / "out")], folder / "log"
-            code, lines = finish(start(words, self.work, log), log)
+            code, lines = finish(Command(words, self.work, log), log)
             said = "exit 0" if code == 0 else "one line, exit 2"
             good = (code == 0 and not any("Traceback" in line for line in lines)) or clean(code, lines)
             kind = f"mangled {path.suffix.lstrip('.') or path.name}"
@@ -289,10 +355,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parts = ("mangled", "kills", "disk", "signals")
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(parts)}; all when none is given")
-    parser.add_argument("--share", type=float, default=1.0, help="of the cases; 1 takes hours")
+    parser.add_argument(
+        "--share", type=float, default=1.0, help="of the cases; all of them take about a quarter of an hour"
+    )
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     os.environ.setdefault("RAYON_NUM_THREADS", "2")
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = "1"
+    # What each command would import; no thread and no kernel has run before the first fork.
+    for name in ("cli", "pipeline.entry", "pipeline.stages", "report", "plots", "export", "simulate", "compare"):
+        importlib.import_module(f"single_rs.{name}")
     # nohup and a shell's background jobs would hand them on, ignored, to what is started here.
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)

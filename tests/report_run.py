@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import ase
 import ase.io
@@ -14,12 +12,17 @@ from ase.cluster import Octahedron
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 
-from single_rs.analysis.analyze import analyze, summarise
+from single_rs.analysis import ParticleSummary, analyze, summarise
+from single_rs.analysis.strain.summary import StrainSummary
 from single_rs.export.analysis import write_analysis
 from single_rs.io import write_map, write_stack
 from single_rs.io.motion import write_motion
 from single_rs.io.star import write_poses, write_tracks
-from single_rs.records import Atoms, Check, Criterion, Motion, Poses, Validation
+from single_rs.records import Atoms, Check, CleanExamples, Criterion, EnergyRecord, Motion, Poses, Validation
+from single_rs.store.codecs import write_record
+from single_rs.store.inputs import InputRecord
+from single_rs.store.record import RunRecord, StageRecord, VerdictRecord
+from single_rs.store.validation import write_validation
 
 BOX, PIXEL, FRAMES = 64, 0.5, 120  # px, Å, frames
 LATTICE_CONSTANT = 3.92  # Å, Pt
@@ -51,7 +54,7 @@ def walk(count: int, step_deg: float, seed: int) -> np.ndarray:
     return Rotation.concatenate(poses).as_matrix()
 
 
-def write_atoms(folder: Path, positions: np.ndarray) -> dict[str, Any]:
+def write_atoms(folder: Path, positions: np.ndarray) -> StrainSummary | None:
     """Write what an analysis writes of the atoms, and an energy and a check; return the strain of the summary."""
     rng, count = np.random.default_rng(3), len(positions)
     atoms = Atoms(
@@ -63,13 +66,12 @@ def write_atoms(folder: Path, positions: np.ndarray) -> dict[str, Any]:
     energies = ase.Atoms("Pt" * count, positions=positions)
     energies.arrays["formation_energy"] = np.where(model.surface, 0.6, 0.01)
     ase.io.write(folder / "energy.xyz", energies, format="extxyz")
-    energy = {"formation_energy_per_atom": 0.412, "formation_energy_per_atom_err": 0.003, "calculator": "emt"}
-    (folder / "energy.json").write_text(json.dumps(energy), encoding="utf-8")
+    energy = EnergyRecord("emt", formation_energy_per_atom=0.412, formation_energy_per_atom_err=0.003)
+    write_record(folder / "energy.json", energy)
     good = Criterion("share of directions seen", 0.93, 0.8, True, "", "fewer leave a missing cone")
     check = Check("coverage", (good,), "Seen from nearly all sides.")
-    checks = Validation(folder.name, (check,)).as_dict()
-    (folder / "validation.json").write_text(json.dumps(checks), encoding="utf-8")
-    return dict(summarise(model)["strain"])
+    write_validation(folder, Validation(folder.name, (check,)), "")
+    return summarise(model).strain
 
 
 def write_particle(folder: Path, seed: int = 0) -> None:
@@ -82,7 +84,7 @@ def write_particle(folder: Path, seed: int = 0) -> None:
     density = rendered(positions, 3)
     write_map(folder / "map.mrc", density / density.std(), PIXEL)
     np.save(folder / "clean_examples.npy", contrast[:4])
-    (folder / "clean_examples.json").write_text(json.dumps({"index": [0, 1, 2, 3]}), encoding="utf-8")
+    write_record(folder / "clean_examples.json", CleanExamples(np.arange(4)))
     half = np.where(np.arange(FRAMES) % 40 >= 36, 0, 1 + np.arange(FRAMES) // 40 % 2)
     score = rng.normal(30, 4, FRAMES)
     poses = Poses(
@@ -95,12 +97,18 @@ def write_particle(folder: Path, seed: int = 0) -> None:
     rows = "".join(f"{k:.6f},{v:.6f}\n" for k, v in zip(frequency, fsc))
     (folder / "fsc.csv").write_text("frequency,fsc\n" + rows, encoding="utf-8")
     strain = write_atoms(folder, positions)
-    summary = {
-        "verdict": "solved", "reasons": ["both half sets give the same atoms", "confidence 0.97 & <rising>"],
-        "atoms": len(positions), "diameter": 23.0, "resolution": 1.07, "frames": FRAMES, "frames_used": 108,
-        "hand": "undetermined", "strain": strain,
-    }  # fmt: skip
-    (folder / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
+    summary = ParticleSummary(
+        "solved", ("both half sets give the same atoms", "confidence 0.97 & <rising>"), atoms=len(positions),
+        diameter=23.0, resolution=1.07, frames=FRAMES, frames_used=108, strain=strain,
+    )  # fmt: skip
+    write_record(folder / "summary.json", summary)
+
+
+def write_record_of(folder: Path, verdicts: dict[str, str]) -> None:
+    """Write the record of a run from a stack with these verdicts."""
+    given = InputRecord(None, (0, 0, 0), PIXEL)
+    made = {name: VerdictRecord(verdict, ()) for name, verdict in verdicts.items()}
+    write_record(folder / "run.json", RunRecord("solve", (), {}, given, "Pt", 0, {}, "", verdicts=made))
 
 
 def write_run(folder: Path) -> Path:
@@ -136,25 +144,26 @@ def write_run(folder: Path) -> Path:
     failed = folder / "particle_01"
     failed.mkdir()
     write_stack(failed / "stack.mrcs", rng.poisson(8, (20, BOX, BOX)).astype(np.uint8), PIXEL)
-    content = {
-        "verdict": "failed",
-        "reasons": ["the half maps do not agree beyond 2.4 Å"],
-        "frames": 20,
-        "frames_used": 0,
+    reasons = ("the half maps do not agree beyond 2.4 Å",)
+    write_record(failed / "summary.json", ParticleSummary("failed", reasons, frames=20, frames_used=0))
+    stages = {
+        "motion": StageRecord("", 12.3, peak_memory_mb=310.0),
+        "track": StageRecord("", 4.1, peak_memory_mb=280.0),
+        "particle_00/orient": StageRecord("", 80.4, peak_memory_mb=512.5),
+        "particle_01/orient": StageRecord("", 60.2, peak_memory_mb=500.0, failed="ConvergenceError: no pose"),
     }
-    (failed / "summary.json").write_text(json.dumps(content), encoding="utf-8")
-    info = {
-        "versions": {"single_rs": "0.1.0", "python": "3.11.2"},
-        "argv": ["run", "movie.mrc", "--pixel-size", "0.5", "--element", "Pt", "--out", "out"],
-        "status": "finished", "seed": 0, "element": "Pt", "input": {"path": "data/movie.mrc", "checksum": "4f1c"},
-        "stages": {
-            "motion": {"seconds": 12.3, "peak_memory_mb": 310},
-            "track": {"seconds": 4.1, "peak_memory_mb": 280},
-            "particle_00/orient": {"seconds": 80.4, "peak_memory_mb": 512.5},
-            "particle_01/orient": {"seconds": 60.2, "peak_memory_mb": 500, "failed": "ConvergenceError: no pose"},
-        },
-        "verdicts": {"particle_00": {"verdict": "solved"}, "particle_01": {"verdict": "failed"}},
-        "config": {"motion": {"b_factor": 100.0, "patches": None}, "orient": {"step": 3.0}},
-    }  # fmt: skip
-    (folder / "run.json").write_text(json.dumps(info), encoding="utf-8")
+    info = RunRecord(
+        command="run",
+        argv=("run", "movie.mrc", "--pixel-size", "0.5", "--element", "Pt", "--out", "out"),
+        versions={"single_rs": "0.1.0", "python": "3.11.2"},
+        input=InputRecord("data/movie.mrc", (FRAMES, 160, 180), PIXEL, (), "4f1c"),
+        element="Pt",
+        seed=0,
+        config={"motion": {"b_factor": 100.0, "patches": None}, "orient": {"step": 3.0}},
+        started="2026-01-01T12:00:00",
+        status="finished",
+        stages=stages,
+        verdicts={"particle_00": VerdictRecord("solved", ()), "particle_01": VerdictRecord("failed", reasons)},
+    )
+    write_record(folder / "run.json", info)
     return folder

@@ -10,7 +10,8 @@ from scipy.spatial.transform import Rotation
 
 import single_rs as sr
 from single_rs.analysis.analyze import describe_particle
-from single_rs.analysis.chemical_order import chemical_order, chemistry_to_dict
+from single_rs.analysis.chemical_order import chemical_order
+from single_rs.analysis.chemistry_summary import chemistry_summary
 from single_rs.analysis.lattice import fit_lattice
 from single_rs.records import Atoms
 
@@ -113,7 +114,7 @@ def test_the_analysis_holds_it_and_says_it():
     line = describe_particle(model)
     assert "L1_0 order S 1.00" in line
     assert "c/a 0.96" in line
-    content = chemistry_to_dict(model.chemistry)
-    assert content["long_range"]["kind"] == "L1_0"
-    assert content["share"]["Fe"] == pytest.approx(np.mean(symbols == "Fe"))
+    content = chemistry_summary(model.chemistry)
+    assert content.long_range.kind == "L1_0"
+    assert content.share["Fe"] == pytest.approx(np.mean(symbols == "Fe"))
     assert sr.analyze(atoms(x, np.full(len(x), "Pt"))).chemistry is None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import re
 import shutil
 from dataclasses import replace
@@ -17,11 +16,20 @@ from ase.io import write
 
 import single_rs as sr
 from single_rs import compare_particles
+from single_rs.analysis import ParticleSummary
+from single_rs.analysis.lattice import Lattice
+from single_rs.analysis.lattice.affine import CellParameters
+from single_rs.analysis.lattice_record import LatticeRecord, Reference
 from single_rs.analysis.strain import StrainConfig
 from single_rs.base.errors import DataFileError, InputError
 from single_rs.base.trend import fit_trend
 from single_rs.cli import main
+from single_rs.compare.record import ComparisonRecord
+from single_rs.crystal.prototypes import bulk_reference
+from single_rs.export import write_lattice
+from single_rs.records import EnergyRecord
 from single_rs.report.compare_files import write_comparison
+from single_rs.store.codecs import read_record, write_record
 
 BULK, STRESS = 3.92, 0.35  # Å and Å²: a = BULK - STRESS / d
 ENERGY = (0.0, 11.0)  # eV and eV Å per atom: e = 11 / d, a surface energy
@@ -54,18 +62,23 @@ def write_particle(folder: Path, radius: float, verdict: str | None = "solved", 
     atoms.arrays |= {"radial_strain": np.where(surface, -0.02, 0.004), "surface": surface.astype(int)}
     atoms.info |= {"box": 100, "pixel_size": 0.5, "strain_kernel": 2.0}
     write(folder / "atoms.xyz", atoms, format="extxyz")
-    cell = {"volume": edge**3, "volume_err": 3 * edge**2 * error, "vectors": (edge * np.eye(3)).tolist()}
-    for name in "abc":
-        cell |= {name: edge, f"{name}_err": error}
-    expansion = {"mean": edge / BULK - 1, "mean_err": error / BULK}
-    lattice = {"structure": "fcc", "cell": cell, "expansion": expansion}
-    (folder / "lattice.json").write_text(json.dumps(lattice), encoding="utf-8")
+    n = len(sites)
+    parameters = (edge,) * 3 + (90.0,) * 3 + (edge**3,) + (error,) * 3 + (0.0,) * 3 + (3 * edge**2 * error,)
+    lattice = Lattice(
+        "fcc", edge * np.eye(3), np.zeros(3), CellParameters(*parameters), sites, np.zeros((n, 3)), np.zeros(n, int),
+        np.ones(n, bool), (), edge / np.sqrt(2), bulk_reference("Pt"),
+    )  # fmt: skip
+    write_lattice(folder / "lattice.json", lattice)
     if verdict is not None:
-        summary = {"verdict": verdict, "reasons": ["<known>"], "resolution": 0.8}
-        (folder / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
-    energy = {"formation_energy_per_atom": ENERGY[0] + ENERGY[1] / d, "formation_energy_per_atom_err": 0.01}
-    (folder / "energy.json").write_text(json.dumps(energy), encoding="utf-8")
+        write_record(folder / "summary.json", ParticleSummary(verdict, ("<known>",), resolution=0.8))
+    write_energy(folder, ENERGY[0] + ENERGY[1] / d)
     return d
+
+
+def write_energy(folder: Path, energy: float, calculator: str = "emt") -> None:
+    """Write a formation energy per atom, eV."""
+    record = EnergyRecord(calculator, formation_energy_per_atom=energy, formation_energy_per_atom_err=0.01)
+    write_record(folder / "energy.json", record)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +91,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_particle(folder / "tuesday" / "particle_01", RADII[3], verdict="doubtful")
     failed = folder / "tuesday" / "particle_02"
     failed.mkdir()
-    (failed / "summary.json").write_text('{"verdict": "failed", "reasons": ["noise"]}', encoding="utf-8")
+    write_record(failed / "summary.json", ParticleSummary("failed", ("noise",)))
     return folder
 
 
@@ -120,7 +133,7 @@ def test_particles_are_found_named_and_sorted_by_size(runs: Path) -> None:
     for row, radius, d, dd in zip(found.particles, RADII, size, error, strict=False):
         count = len(ball(radius))
         assert row.values["atoms"] == count
-        assert row.values["a"] == pytest.approx(BULK - STRESS / d, abs=1e-9)
+        assert row.values["a"] == pytest.approx(BULK - STRESS / d, abs=1e-8)
         assert d == pytest.approx(2 * radius, rel=0.06)  # a ball that starts at an atom holds whole shells
         assert dd == pytest.approx(d * 2 * count ** (-2 / 3) / 3)
     # The same folder twice is one particle.
@@ -197,10 +210,8 @@ def test_strains_are_measured_from_one_lattice_whatever_each_was_analysed_with(t
     for row in fitted.particles:
         assert row.values["radial_strain"] == pytest.approx(0.0, abs=2e-3)
     # Nothing is known of the bulk of one: both are measured from the fit, or that one has no strain.
-    content = json.loads((tmp_path / "fit_0" / "lattice.json").read_text(encoding="utf-8"))
-    content["reference"].pop("bulk")
-    content["structure"] = "bcc"
-    (tmp_path / "fit_0" / "lattice.json").write_text(json.dumps(content), encoding="utf-8")
+    path = tmp_path / "fit_0" / "lattice.json"
+    write_record(path, replace(read_record(path, LatticeRecord), reference=Reference(), structure="bcc"))
     mixed = compare_particles([tmp_path / "bulk_0", tmp_path / "fit_0"])
     assert mixed.reference == "fit"
     forced = compare_particles([tmp_path / "bulk_0", tmp_path / "fit_0"], reference="bulk")
@@ -212,11 +223,8 @@ def test_strains_are_measured_from_one_lattice_whatever_each_was_analysed_with(t
 
 def test_energies_of_one_calculator_are_compared(tmp_path: Path) -> None:
     for number, radius in enumerate(RADII):
-        write_particle(tmp_path / f"p{number}", radius)
-        path = tmp_path / f"p{number}" / "energy.json"
-        content = json.loads(path.read_text(encoding="utf-8"))
-        content["calculator"] = "mace" if number == 3 else "emt"
-        path.write_text(json.dumps(content), encoding="utf-8")
+        d = write_particle(tmp_path / f"p{number}", radius)
+        write_energy(tmp_path / f"p{number}", ENERGY[1] / d, "mace" if number == 3 else "emt")
     found = compare_particles([tmp_path])
     energy = next(t for t in found.trends if t.quantity == "formation_energy")
     assert energy.particles == ("p0", "p1", "p2")
@@ -258,11 +266,11 @@ def test_command_writes_table_json_and_page(runs: Path, tmp_path: Path, capsys: 
     assert [row["verdict"] for row in table] == ["solved", "solved", "solved", "doubtful", "failed"]
     assert float(table[0]["a"]) == pytest.approx(BULK - STRESS / float(table[0]["diameter"]), abs=1e-6)
     assert table[4]["a"] == table[4]["diameter_err"] == ""
-    content = json.loads((out / "compare.json").read_text(encoding="utf-8"))
-    assert len(content["particles"]) == 5
-    trend = next(t for t in content["trends"] if t["quantity"] == "formation_energy")
-    assert trend["slope"] == pytest.approx(ENERGY[1], abs=1e-3)
-    assert content["units"]["formation_energy"] == "eV/atom"
+    content = read_record(out / "compare.json", ComparisonRecord)
+    assert len(content.particles) == 5
+    trend = next(t for t in content.trends if t.quantity == "formation_energy")
+    assert trend.slope == pytest.approx(ENERGY[1], abs=1e-3)
+    assert content.units["formation_energy"] == "eV/atom"
     page = (out / "compare.html").read_text(encoding="utf-8")
     for title in ("The particles at one scale", "Lattice parameters", "Expansion", "Mean radial strain",
                   "Strain distributions", "Formation energy"):  # fmt: skip

@@ -1,7 +1,6 @@
 """Files of a particle: read back by ASE, in the frame that overlays the map, in the order of the atoms."""
 
 import ast
-import json
 import time
 
 import ase.io
@@ -10,16 +9,18 @@ import pytest
 from ase.cluster import FaceCenteredCubic
 from scipy.spatial.transform import Rotation
 
-from single_rs.analysis.analyze import analyze, summarise
+from single_rs.analysis import analyze, summarise
+from single_rs.analysis.lattice_record import LatticeRecord
 from single_rs.analysis.model import Particle
 from single_rs.analysis.strain import COMPONENTS, StrainConfig
 from single_rs.base.errors import DataFileError, InputError
 from single_rs.export.analysis import write_analysis
-from single_rs.export.atoms import file_offset, read_xyz, to_ase, write_cif, write_pdb, write_xyz
+from single_rs.export.atoms import file_offset, read_xyz, write_cif, write_pdb, write_xyz
 from single_rs.export.dft import write_gpaw, write_lammps, write_poscar, write_qe
 from single_rs.export.formats import FORMATS, write_formats
 from single_rs.io import read_map, write_map
 from single_rs.records import Atoms
+from single_rs.store.codecs import read_record
 
 BOX, PIXEL = 96, 0.4
 
@@ -147,7 +148,7 @@ def test_poscar_of_an_alloy_groups_species_and_keeps_the_map(particle, tmp_path)
 
 
 def test_plain_files_of_others_are_read(particle, tmp_path):
-    atoms = to_ase(particle.atoms)
+    atoms = particle.atoms.to_ase()
     ase.io.write(tmp_path / "plain.xyz", atoms, format="xyz")
     ase.io.write(tmp_path / "other.pdb", atoms)
     for name in ("plain.xyz", "other.pdb"):
@@ -168,7 +169,7 @@ def test_particle_without_lattice_still_has_its_files(tmp_path):
     assert len(back) == 100  # atoms apart from the others stay in the file
     np.testing.assert_allclose(back.positions, model.everything().atoms.positions, atol=1e-6)
     assert not [p.name for p in tmp_path.iterdir() if p.name.startswith(("lattice", "strain"))]
-    assert json.loads(json.dumps(summarise(model), allow_nan=False))["lattice"] is None
+    assert summarise(model).lattice is None
 
 
 def test_a_cluster_of_six_atoms_is_exported_without_lattice(particle, tmp_path):
@@ -186,7 +187,7 @@ def test_analysis_writes_everything_in_seconds(particle, tmp_path):
     start = time.process_time()
     steps = []
     model = analyze(particle.atoms, box=BOX, pixel_size=PIXEL, progress=lambda *step: steps.append(step))
-    files = write_analysis(tmp_path, model, tuple(FORMATS))
+    files = write_analysis(tmp_path, model, tuple(FORMATS), volumes=True)
     # 147 atoms take 1 s of processor time; 10 s would be too slow for a notebook.
     assert time.process_time() - start < 10
     assert steps == [("analyze", k, 3) for k in range(4)]
@@ -194,20 +195,20 @@ def test_analysis_writes_everything_in_seconds(particle, tmp_path):
     assert {"atoms.xyz", "lattice.json", "atoms.pdb", "atoms.cif", "POSCAR", "qe.in", "lammps.data"} <= names
     assert {f"strain_{c}.mrc" for c in (*COMPONENTS, "radial")} <= names
     assert all(f.stat().st_size > 0 for f in files)
-    content = json.loads((tmp_path / "lattice.json").read_text(encoding="utf-8"))
-    assert content["cell"]["a"] == pytest.approx(3.96, abs=0.01)
-    assert content["expansion"]["mean"] == pytest.approx(0.04 / 3.92, abs=2e-3)
-    assert abs(content["expansion"]["mean"] - 0.04 / 3.92) < 4 * content["expansion"]["mean_err"]
-    summary = json.loads(json.dumps(summarise(model), allow_nan=False))
-    assert summary["atoms"] == 147
-    assert summary["lattice"]["structure"] == "fcc"
-    assert abs(summary["strain"]["components"]["xx"]["mean"]) < 0.005
+    content = read_record(tmp_path / "lattice.json", LatticeRecord)
+    assert content.cell.a == pytest.approx(3.96, abs=0.01)
+    assert content.expansion.mean == pytest.approx(0.04 / 3.92, abs=2e-3)
+    assert abs(content.expansion.mean - 0.04 / 3.92) < 4 * content.expansion.mean_err
+    summary = summarise(model)
+    assert summary.atoms == 147
+    assert summary.lattice.structure == "fcc"
+    assert abs(summary.strain.components["xx"].mean) < 0.005
 
 
 def test_bulk_strain_of_an_expanded_particle_is_its_expansion(particle):
     model = analyze(particle.atoms, strain=StrainConfig(reference="bulk"))
-    components = summarise(model)["strain"]["components"]
-    dilation = sum(components[c]["mean"] for c in ("xx", "yy", "zz")) / 3
+    components = summarise(model).strain.components
+    dilation = sum(components[c].mean for c in ("xx", "yy", "zz")) / 3
     assert dilation == pytest.approx(0.04 / 3.92, abs=0.001)
     wrong = analyze(particle.atoms, element="Fe", strain=StrainConfig(reference="bulk"))
     assert wrong.strain is None
@@ -225,7 +226,7 @@ def test_wrong_input_is_named(particle, tmp_path):
     with pytest.raises(DataFileError, match="cannot write"):
         write_xyz(tmp_path / "absent" / "a.xyz", particle)
     with pytest.raises(InputError, match="vacuum is -1"):
-        to_ase(particle.atoms, vacuum=-1.0)
+        particle.atoms.to_ase(vacuum=-1.0)
     with pytest.raises(InputError, match="element is not given"):
         analyze(particle.atoms.positions)
     with pytest.raises(InputError, match="box and pixel_size belong together"):

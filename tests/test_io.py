@@ -24,7 +24,6 @@ from single_rs.io import (
     write_text,
 )
 from single_rs.io.folder import natural_key
-from single_rs.io.json import number, read_json, write_json
 
 RNG = np.random.default_rng(7)
 
@@ -312,20 +311,6 @@ def test_a_text_has_lf_ends_and_is_whole_or_as_it_was(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
     with pytest.raises(DataFileError, match="cannot write"):
         write_text(tmp_path / "none" / "notes.txt", "")
-
-
-def test_json_has_null_for_what_is_no_number_and_gives_it_back(tmp_path):
-    path = tmp_path / "numbers.json"
-    write_json(path, {"a": np.array([1.5, np.nan]), "b": np.float32(2), "c": (np.inf, "Å")})
-    assert path.read_text(encoding="utf-8").endswith("}\n")
-    back = read_json(path)
-    assert back == {"a": [1.5, None], "b": 2.0, "c": [None, "Å"]}
-    assert number(back["b"]) == 2
-    assert np.isnan(number(back["a"][1]))
-    for text in ("[1, 2]", "{"):
-        path.write_text(text)
-        with pytest.raises(DataFileError, match=r"numbers\.json"):
-            read_json(path)
 
 
 def test_a_map_with_nan_is_not_written(tmp_path):

@@ -16,6 +16,7 @@ from single_rs.base.errors import DataFileError, InputError
 from single_rs.cli import main
 from single_rs.io import Reading, open_movie, read_map
 from single_rs.io.growing import wait_until_still
+from single_rs.store.inputs import InputRecord, input_files
 from single_rs.store.read import load_stack
 
 RNG = np.random.default_rng(3)
@@ -227,22 +228,22 @@ def test_a_list_of_files_is_one_movie(tmp_path):
 
 
 def test_a_run_records_what_was_read_and_notices_another_gain(movie, tmp_path):
-    from single_rs.pipeline.entry import _Input
-
     np.save(tmp_path / "g.npy", 1 / SENSITIVITY)
+
+    def record(asked):
+        with open_movie(movie, reading=asked) as opened:
+            files = input_files(opened.files)
+            return InputRecord("m", opened.shape, opened.pixel_size, files, opened.content(), opened.reading)
+
     asked = Reading(gain=tmp_path / "g.npy", frames="2:10")
-
-    def source():
-        return _Input(open_movie(movie, reading=asked))
-
-    first = source()
-    assert first.record.reading == {"frames": "2:10", "gain": (tmp_path / "g.npy").as_posix()}
-    assert first.record.unchanged(source().record)
-    content = first.content()
+    first = record(asked)
+    assert first.reading == {"frames": "2:10", "gain": (tmp_path / "g.npy").as_posix()}
+    assert first.unchanged(record(asked))
     np.save(tmp_path / "g.npy", 2 / SENSITIVITY)
-    assert not first.record.unchanged(source().record)
-    assert source().content() != content
-    assert not first.record.unchanged(_Input(open_movie(movie, reading=Reading(frames="3:11"))).record)
+    assert not first.unchanged(record(asked))
+    assert record(asked).content != first.content
+    part = record(Reading(frames="2:10"))
+    assert not part.unchanged(record(Reading(frames="3:11")))
 
 
 def test_a_part_of_a_stack_is_not_joined_to_its_old_table(tmp_path):

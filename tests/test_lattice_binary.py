@@ -8,10 +8,10 @@ from scipy.spatial.transform import Rotation
 from single_rs.analysis.lattice import fit_lattice
 from single_rs.analysis.lattice.expansion import expansion
 from single_rs.analysis.lattice.size import cell_against_size, volume_diameter
+from single_rs.analysis.lattice_record import lattice_record
 from single_rs.base.errors import InputError
 from single_rs.crystal.compounds import COMPOUNDS, binary_formula, compound_formula
 from single_rs.crystal.prototypes import BINARY_STRUCTURES, bulk_reference, crystal_axes, prototype
-from single_rs.export.lattice import lattice_from_dict, lattice_to_dict
 from single_rs.export.tables import write_cell_against_size
 
 PAIRS = {"rocksalt": ("Pb", "S"), "zincblende": ("Ga", "As"), "wurtzite": ("Zn", "O"), "fluorite": ("Ce", "O")}
@@ -73,7 +73,7 @@ def test_positions_alone_tell_what_they_can():
         named = fit_lattice(x, element="".join(PAIRS[structure]))
         assert named.structure == structure
         assert named.bulk is not None
-        assert abs(expansion(named)["mean"]) < 3 * expansion(named)["mean_err"] + 1e-9
+        assert abs(expansion(named).mean) < 3 * expansion(named).mean_err + 1e-9
 
 
 def test_disordered_species_leave_diamond_and_antisites_are_counted():
@@ -99,7 +99,7 @@ def test_u_of_wurtzite_is_fitted_with_its_error():
         np.testing.assert_allclose(lattice.site_positions(), x - lattice.residual, atol=1e-9)
     assert np.sqrt(np.mean(np.square(pull))) == pytest.approx(1, abs=0.6)  # 8 values: ±25% at one σ
     assert np.isnan(fit_lattice(*crystal("rocksalt", 200)[:1]).u)
-    back = lattice_from_dict(lattice_to_dict(lattice))
+    back = lattice_record(lattice).lattice()
     assert (back.species, round(back.u, 6)) == (("Zn", "O"), round(lattice.u, 6))
 
 

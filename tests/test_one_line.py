@@ -13,14 +13,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from report_run import write_record_of
+from single_rs.analysis import ParticleSummary
 from single_rs.analysis.analyze import analyze
+from single_rs.analysis.lattice import fit_lattice
+from single_rs.analysis.lattice_record import lattice_record
 from single_rs.base.errors import InputError
 from single_rs.cli import commands, main
 from single_rs.cli.options import check_threads
 from single_rs.export.analysis import write_analysis
 from single_rs.io import writable_folder, write_array, write_map, write_stack, write_text
-from single_rs.io.json import read_json, write_json
 from single_rs.io.table import text_cell
+from single_rs.store.codecs import encode, read_record, write_record
 from strained import ball
 
 PROGRAM = "import sys; from single_rs.cli import main; sys.exit(main())"
@@ -179,13 +183,14 @@ def test_deep_json_is_refused_by_its_name(tmp_path):
     path = tmp_path / "summary.json"
     path.write_text("[" * 100_000 + "]" * 100_000)
     with pytest.raises(OSError, match=r"summary\.json cannot be read"):
-        read_json(path)
+        read_record(path, ParticleSummary)
 
 
 def test_names_that_are_not_utf_8_can_be_written(tmp_path):
     name = os.fsdecode(b"sample \xff")
-    write_json(tmp_path / "a.json", {"folder": name, "unit": "Å"})
-    assert read_json(tmp_path / "a.json") == {"folder": name, "unit": "Å"}
+    record = ParticleSummary(element=name, reasons=("Å",))
+    write_record(tmp_path / "a.json", record)
+    assert read_record(tmp_path / "a.json", ParticleSummary) == record
     write_text(tmp_path / "a.txt", name)
     assert (tmp_path / "a.txt").read_text() == "sample \\udcff"
 
@@ -224,23 +229,26 @@ def test_an_empty_name_is_no_folder():
 @pytest.mark.parametrize(
     ("lattice", "index"),
     [
-        ({"cell": {"a": 3.9, "vectors": "x"}}, "x"),
-        ({"cell": {"a": "<b>", "vectors": np.eye(3).tolist()}}, [0, "b"]),
+        ({"cell": {"vectors": "x"}}, "x"),
+        ({"cell": {"a": "<b>"}}, [0, "b"]),
         ({"cell": "x"}, [0, 10**30]),
-        ({"cell": {"a": 3.9}, "expansion": {"mean": [1]}}, [-1, 2]),
-        ({"cell": {"a": 3.9}, "domains": "ab"}, []),
-        ({"cell": {"a": 3.9}, "origin": [1, 2]}, {"a": 1}),
+        ({"expansion": {"mean": [1]}}, [-1, 2]),
+        ({"domains": "ab"}, [[0]]),
+        ({"origin": [1, 2]}, {"a": 1}),
     ],
 )
 def test_text_where_numbers_belong_is_named_in_the_report(tmp_path, capsys, lattice, index):
     part = tmp_path / "particle_00"
     part.mkdir()
-    verdicts = {"particle_00": {"verdict": "doubtful", "reasons": []}}
-    (tmp_path / "run.json").write_text(json.dumps({"command": "solve", "verdicts": verdicts}))
+    write_record_of(tmp_path, {"particle_00": "doubtful"})
     write_stack(part / "stack.mrcs", np.ones((9, 16, 16), np.int8), 0.4)
     write_array(part / "clean_examples.npy", np.zeros((2, 16, 16), np.float32))
-    (part / "clean_examples.json").write_text(json.dumps({"index": index}))
-    (part / "lattice.json").write_text(json.dumps(lattice))
+    head = {"type": "CleanExamples", "schema": 1}
+    (part / "clean_examples.json").write_text(json.dumps({**head, "index": index}))
+    found = {"type": "LatticeRecord", "schema": 1, **encode(lattice_record(fit_lattice(ball(60), "fcc")))}
+    for name, value in lattice.items():
+        found[name] = {**found[name], **value} if isinstance(value, dict) and found[name] else value
+    (part / "lattice.json").write_text(json.dumps(found))
     assert main(["report", str(tmp_path)]) == 0, capsys.readouterr().err
     page = (tmp_path / "report.html").read_text()
     assert "lattice.json cannot be read" in page

@@ -91,7 +91,7 @@ def _solve(tmp_path, made, overrides=None, **keywords):
     if not path.exists():
         write_stack(path, made.images, PIXEL)
     config = load_config(None, {**QUIET, **(overrides or {})})
-    return entry.solve(path, None, "Pt", tmp_path / "out", config, **keywords)
+    return entry.solve(path, "Pt", tmp_path / "out", None, config, **keywords)
 
 
 def test_a_run_writes_the_files_of_the_design_and_they_agree(tmp_path, made, calls):
@@ -178,8 +178,8 @@ def test_a_changed_strain_setting_redoes_the_strain_alone(tmp_path, made, calls)
     reused = {k for k, v in json.loads((again.folder / "run.json").read_text())["stages"].items() if v["reused"]}
     before = ("stack", "background", "orient", "reconstruct", "trace", "refine", "changes")
     assert reused == {f"particle_00/{s}" for s in before}
-    assert again.particles[0].summary["strain"] != first.particles[0].summary["strain"]
-    assert again.particles[0].summary["resolution"] == first.particles[0].summary["resolution"]
+    assert again.particles[0].summary.strain != first.particles[0].summary.strain
+    assert again.particles[0].summary.resolution == first.particles[0].summary.resolution
 
 
 def test_folders_that_are_not_of_the_run_are_left_alone(tmp_path, made, calls):
@@ -211,14 +211,14 @@ def test_offsets_beside_the_stack_are_part_of_the_input(tmp_path, made, calls):
     for name in ("stack.mrcs", "stack.star"):
         (tmp_path / name).write_bytes((first / name).read_bytes())
     config = load_config(None, QUIET)
-    entry.solve(tmp_path / "stack.mrcs", None, "Pt", tmp_path / "b", config)
+    entry.solve(tmp_path / "stack.mrcs", "Pt", tmp_path / "b", None, config)
     count = calls["orient"]
-    entry.solve(tmp_path / "stack.mrcs", None, "Pt", tmp_path / "b", config)
+    entry.solve(tmp_path / "stack.mrcs", "Pt", tmp_path / "b", None, config)
     assert calls["orient"] == count
     stack = load_stack(tmp_path / "stack.mrcs")
     moved = dataclasses.replace(stack, offsets=np.full((FRAMES, 2), 0.3), diameter=14.0)
     stages.keep_stack(moved, tmp_path)
-    entry.solve(tmp_path / "stack.mrcs", None, "Pt", tmp_path / "b", config, replace=True)
+    entry.solve(tmp_path / "stack.mrcs", "Pt", tmp_path / "b", None, config, replace=True)
     assert calls["orient"] == count + 1
 
 
@@ -318,7 +318,7 @@ def test_a_map_without_atoms_is_judged(tmp_path, made, calls, monkeypatch):
     (particle,) = _solve(tmp_path, made).particles
     assert seen == [None]
     assert particle.reasons == ("only 0 atoms", "the map holds no atoms")
-    assert particle.summary["frames_used"] == FRAMES
+    assert particle.summary.frames_used == FRAMES
 
 
 def test_a_movie_goes_from_frames_to_atoms(tmp_path, made, calls):
@@ -326,11 +326,11 @@ def test_a_movie_goes_from_frames_to_atoms(tmp_path, made, calls):
     crystal = nanocrystal("Pt", 18.0, seed=3)
     truth = simulate_movie(tmp_path / "m.mrc", [crystal], 80, shape=(176, 192), pixel_size=PIXEL, dose=20.0, seed=3)
     config = load_config(None, QUIET)
-    result = entry.run(truth.path, None, "Pt", tmp_path / "out", config, seed=3)
+    result = entry.run(truth.path, "Pt", tmp_path / "out", None, config, seed=3)
     assert [p.verdict for p in result.particles] == ["solved"]
     written = {p.name for p in (tmp_path / "out").iterdir()}
-    expected = {"run.json", "run.log", "manifest.json", "motion.csv", "mean.mrc", "tracks.star", "particle_00"}
-    assert written == expected
+    tables = {"motion.csv", "tracks.star", "tracks.csv"}
+    assert written == {"run.json", "run.log", "manifest.json", "mean.mrc", "particle_00", *tables}
     (track,) = read_tracks(tmp_path / "out" / "tracks.star")
     stack = load_stack(tmp_path / "out" / "particle_00" / "stack.mrcs")
     assert set(stack.frames) <= set(track.frames)
@@ -338,7 +338,7 @@ def test_a_movie_goes_from_frames_to_atoms(tmp_path, made, calls):
     # Cut at whole pixels: the offsets are what is left of the tracked centre.
     assert np.abs(stack.offsets).max() <= PIXEL / 2 + 1e-9
     before = dict(calls)
-    again = entry.run(truth.path, None, "Pt", tmp_path / "out", config, seed=3)
+    again = entry.run(truth.path, "Pt", tmp_path / "out", None, config, seed=3)
     assert calls == before
     assert again.particles[0].summary == result.particles[0].summary
     assert json.loads((tmp_path / "out" / "run.json").read_text())["stages"]["motion"]["reused"]
@@ -356,6 +356,7 @@ def test_a_movie_without_particles_ends_in_one_line(tmp_path, monkeypatch, capsy
         "motion.csv",
         "mean.mrc",
         "tracks.star",
+        "tracks.csv",
     }
     assert "no particle" in json.loads((tmp_path / "out" / "run.json").read_text())["status"]
 

@@ -9,7 +9,6 @@ change that is meant to move the numbers makes them anew, says by how much in do
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 import tempfile
@@ -19,12 +18,15 @@ import numpy as np
 import pytest
 
 from single_rs.alignment import score_atoms, score_poses
+from single_rs.analysis import ParticleSummary
 from single_rs.export import read_xyz
 from single_rs.io.star import read_poses
 from single_rs.pipeline.entry import solve
 from single_rs.records import ParticleStack
 from single_rs.simulate import nanocrystal, simulate_stack
-from single_rs.store.layout import ATOMS, POSES, SUMMARY
+from single_rs.store.codecs import read_record
+from single_rs.store.layout import ATOMS, LATTICE, POSES, STRUCTURE, SUMMARY
+from test_files import assert_files_read_back
 
 REFERENCE = Path(__file__).parent / "reference"
 FRAMES = 300
@@ -35,14 +37,15 @@ def _run(out: Path) -> tuple[Path, np.ndarray, np.ndarray]:
     crystal = nanocrystal("Pt", 16.0, seed=3)
     made = simulate_stack(crystal, FRAMES, box=128, pixel_size=0.358, dose=8.0, seed=3)
     stack = ParticleStack(made.images, made.pixel_size, np.arange(FRAMES))
-    return solve(stack, element="Pt", out=out, seed=3).particles[0].folder, crystal.positions, made.rotations
+    return solve(stack, element="Pt", out=out / "run", seed=3).particles[0].folder, crystal.positions, made.rotations
 
 
 @pytest.mark.slow
 def test_three_hundred_frames_give_what_they_gave(tmp_path):
     folder, positions, rotations = _run(tmp_path)
-    summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
-    assert summary["verdict"] == "solved", summary["reasons"]
+    summary = read_record(folder / SUMMARY, ParticleSummary)
+    assert summary.verdict == "solved", summary.reasons
+    assert {"run.json", "manifest.json", SUMMARY, LATTICE, STRUCTURE} <= assert_files_read_back(folder.parent, tmp_path)
     found, poses = read_xyz(folder / ATOMS), read_poses(folder / POSES)
     score = score_atoms(found.positions, positions)
     assert (score.recall, score.precision) == (1, 1)

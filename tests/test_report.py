@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 from scipy.ndimage import label
 
-from report_run import BOX, FRAMES, LATTICE_CONSTANT, PIXEL, ball, walk, write_run
+from report_run import BOX, FRAMES, LATTICE_CONSTANT, PIXEL, ball, walk, write_record_of, write_run
 from single_rs.base.errors import DataFileError
 from single_rs.compare.rows import read_row
 from single_rs.report import write_report
@@ -337,7 +337,7 @@ def test_folders_that_the_run_does_not_name_are_not_shown(run: Path, tmp_path: P
     for name in ("particle_01", "particle_99"):
         shutil.copytree(run / "particle_01", tmp_path / name)
     assert len(read_run(tmp_path).particles) == 2  # of single stages, without a record of a run
-    (tmp_path / "run.json").write_text('{"command": "solve", "verdicts": {"particle_00": {}}}', encoding="utf-8")
+    write_record_of(tmp_path, {"particle_00": "solved"})
     Manifest({"particle_01/summary.json": FileEntry(1, "", "particle_01/analyze", "")}).write(
         tmp_path / "manifest.json"
     )
@@ -347,7 +347,7 @@ def test_folders_that_the_run_does_not_name_are_not_shown(run: Path, tmp_path: P
 
 
 def test_run_without_particles_says_so(tmp_path: Path) -> None:
-    (tmp_path / "run.json").write_text('{"status": "finished", "stages": {}}', encoding="utf-8")
+    write_record_of(tmp_path, {})
     page = write_report(tmp_path).read_text(encoding="utf-8")
     assert "No particle was found." in page
     assert 'class="card viewer"' not in page
@@ -355,7 +355,7 @@ def test_run_without_particles_says_so(tmp_path: Path) -> None:
 
 def test_run_from_a_stack_misses_no_movie(run: Path, tmp_path: Path) -> None:
     shutil.copytree(run / "particle_01", tmp_path / "particle_00")
-    (tmp_path / "run.json").write_text('{"command": "solve", "verdicts": {"particle_00": {}}}', encoding="utf-8")
+    write_record_of(tmp_path, {"particle_00": "solved"})
     page = write_report(tmp_path).read_text(encoding="utf-8")
     assert "motion.csv" not in page
     assert 'id="movie"' not in page

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import re
 import xml.etree.ElementTree as ET
 import zlib
@@ -14,7 +13,7 @@ import numpy as np
 import pytest
 
 from single_rs import plots
-from single_rs.analysis.analyze import analyze, summarise
+from single_rs.analysis import ParticleSummary, analyze, summarise
 from single_rs.analysis.lattice import fit_lattice
 from single_rs.analysis.strain import StrainConfig, compute_strain
 from single_rs.analysis.strain.invariants import MEASURES, strain_measures
@@ -26,6 +25,7 @@ from single_rs.cli import main
 from single_rs.export.strain import write_strain
 from single_rs.io import read_map, write_map
 from single_rs.io.vtk import read_vti, write_vti
+from single_rs.store.codecs import decode, encode, read_record, write_record
 from strained import SIX, UNIFORM, ball, density
 
 PIXEL, BOX, COUNT = 0.45, 64, 200
@@ -124,13 +124,13 @@ def test_vti_follows_the_format(tmp_path):
 
 
 def test_summary_holds_statistics_and_methods(model):
-    strain = json.loads(json.dumps(summarise(model), allow_nan=False))["strain"]
-    assert strain["reference"] == "bulk"
-    assert strain["components"]["xx"]["mean"] == pytest.approx(0.012)
-    assert set(strain["statistics"]) == set(MEASURES)
-    assert set(strain["statistics"]["von_mises"]) == {"all", "core", "surface"}
-    assert strain["methods"]["pairs"]["kernel-gpa"]["all"]["rms"] < 5e-4
-    assert strain["methods"]["methods"]["gpa"]["all"]["error"] is None
+    strain = decode(encode(summarise(model)), ParticleSummary, "summary").strain
+    assert strain.reference == "bulk"
+    assert strain.components["xx"].mean == pytest.approx(0.012)
+    assert set(strain.statistics) == set(MEASURES)
+    assert set(strain.statistics["von_mises"]) == {"all", "core", "surface"}
+    assert strain.methods.pairs["kernel-gpa"]["all"].rms < 5e-4
+    assert strain.methods.methods["gpa"]["all"].error is None
 
 
 def test_analyze_with_a_map_from_the_command_line(atoms, tmp_path, capsys):
@@ -143,18 +143,18 @@ def test_analyze_with_a_map_from_the_command_line(atoms, tmp_path, capsys):
     assert main([*words, "--strain.reference", "bulk"]) == 0
     assert not list((tmp_path / "a").glob("*_xx.mrc"))  # volumes as large as the map are written on request only
     assert main([*words, "--strain.reference", "bulk", "--strain.volumes", "true"]) == 0
-    summary = json.loads((tmp_path / "a" / "summary.json").read_text(encoding="utf-8"))
-    assert summary["strain"]["statistics"]["yy"]["all"]["mean"] == pytest.approx(-0.008, abs=1e-4)
-    assert summary["strain"]["methods"]["pairs"]["kernel-gpa"]["all"]["rms"] < 5e-4
+    summary = read_record(tmp_path / "a" / "summary.json", ParticleSummary)
+    assert summary.strain.statistics["yy"]["all"].mean == pytest.approx(-0.008, abs=1e-4)
+    assert summary.strain.methods.pairs["kernel-gpa"]["all"].rms < 5e-4
     for name in ("strain.csv", "strain.vti", "strain_volumetric.mrc", "gpa.vti", "gpa_xx.mrc"):
         assert (tmp_path / "a" / name).exists(), name
     # What a run wrote into the summary stays; a folder with a map needs no --map.
-    (tmp_path / "summary.json").write_text('{"verdict": "solved"}')
+    write_record(tmp_path / "summary.json", ParticleSummary("solved"))
     (tmp_path / "atoms.xyz").write_bytes((tmp_path / "a" / "atoms.xyz").read_bytes())
     assert main(["analyze", str(tmp_path / "atoms.xyz"), "--out", str(tmp_path)]) == 0
-    summary = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
-    assert summary["verdict"] == "solved"
-    assert "gpa" in summary["strain"]["methods"]["methods"]
+    summary = read_record(tmp_path / "summary.json", ParticleSummary)
+    assert summary.verdict == "solved"
+    assert "gpa" in summary.strain.methods.methods
     capsys.readouterr()
     write_map(tmp_path / "wrong.mrc", np.ones((32, 32, 32), np.float32), PIXEL)
     words = ["analyze", str(tmp_path / "atoms.xyz"), "--map", str(tmp_path / "wrong.mrc"), "--out", str(tmp_path / "b")]

@@ -135,13 +135,13 @@ def test_statistics_are_those_of_the_atoms_and_tell_core_from_surface():
     strain = compute_strain(x, fit_lattice(x, "fcc", element="Pt"), BULK, np.full(300, 0.02))
     table = statistics_table(strain_statistics(x, strain))
     assert tuple(table) == MEASURES
-    assert table["xx"]["all"]["mean"] == pytest.approx(0.012)
-    assert table["xx"]["core"]["atoms"] + table["xx"]["surface"]["atoms"] == 300
+    assert table["xx"]["all"].mean == pytest.approx(0.012)
+    assert table["xx"]["core"].atoms + table["xx"]["surface"].atoms == 300
     neighbours = (np.linalg.norm(x[:, None] - x, axis=2) < 0.85 * A).sum(axis=1) - 1
     np.testing.assert_array_equal(strain.surface, neighbours <= 9)
-    assert table["xx"]["core"]["noise"] == pytest.approx(np.sqrt(np.mean(strain.error[~strain.surface, 0] ** 2)))
-    assert table["xx"]["core"]["noise"] < table["xx"]["surface"]["noise"]
-    assert table["yy"]["all"]["q50"] == pytest.approx(-0.008)
+    assert table["xx"]["core"].noise == pytest.approx(np.sqrt(np.mean(strain.error[~strain.surface, 0] ** 2)))
+    assert table["xx"]["core"].noise < table["xx"]["surface"].noise
+    assert table["yy"]["all"].q50 == pytest.approx(-0.008)
     again = strain_statistics(x, strain)
     assert statistics_table(again) == table  # the same draws for the same seed
 

@@ -12,6 +12,7 @@ from single_rs.analysis.strain.gpa import phase_strain
 from single_rs.analysis.strain.methods import compare_strain_methods
 from single_rs.analysis.strain.spots import reflections
 from single_rs.analysis.strain.statistics import strain_statistics
+from single_rs.analysis.strain.summary import methods_summary
 from single_rs.base.errors import InputError
 from strained import SIX, TURN, UNIFORM, ball, breathing, density, edge_displacement, edge_frame, edge_strain
 
@@ -117,7 +118,7 @@ def test_phases_and_kernel_agree_on_a_breathing_particle():
     text = found.text()
     assert "gpa-kernel" in text
     assert len(text.splitlines()) == 2 + 9 + 9
-    assert found.table()["pairs"]["kernel-gpa"]["core"]["rms"] == core.rms
+    assert methods_summary(found).pairs["kernel-gpa"]["core"].rms == core.rms
 
 
 def test_phases_state_their_errors():

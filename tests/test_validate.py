@@ -13,10 +13,10 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 import single_rs as sr
+from single_rs.analysis import ParticleSummary
 from single_rs.background.graphene import GRAPHENE_A
 from single_rs.base.errors import InputError, NoParticleError
 from single_rs.cli import main
-from single_rs.io.json import write_json
 from single_rs.io.star import write_poses
 from single_rs.pipeline.config import Config, ValidateConfig
 from single_rs.pipeline.stages import rebuild, write_atoms
@@ -24,6 +24,10 @@ from single_rs.plots.validation import plot_check
 from single_rs.reconstruction.fourier import reconstruct
 from single_rs.records import CHECKS, Graphene
 from single_rs.refine import RefineConfig
+from single_rs.store.codecs import write_record
+from single_rs.store.inputs import InputRecord
+from single_rs.store.read import load_maps
+from single_rs.store.record import RunRecord
 from single_rs.validate import Case, validate_case, validate_folder
 from single_rs.validate.case import load_case
 from single_rs.validate.coverage import check_coverage
@@ -304,9 +308,9 @@ def test_the_command_writes_json_and_page_and_keeps_what_was_done(good, tmp_path
     counts = np.maximum(np.rint((good.clean.images + 1) * DOSE), 0).astype(np.uint16)
     sr.io.write_stack(part / "stack.mrcs", counts, PIXEL)
     write_poses(part / "poses.star", good.poses, "stack.mrcs", PIXEL, BOX)
-    density = rebuild(good.clean, good.poses, part, None)
-    write_atoms(good.atoms, density, part)
-    write_json(part / "summary.json", {"element": "Pt", "verdict": "solved", "reasons": []})
+    rebuild(good.clean, good.poses, part, None)
+    write_atoms(good.atoms, load_maps(part / "map.mrc"), part)
+    write_record(part / "summary.json", ParticleSummary("solved", element="Pt"))
     assert main(["validate", str(tmp_path / "run"), "--only", "reprojection"]) == 0
     text = capsys.readouterr().out
     assert "particle_00: passed" in text
@@ -332,7 +336,9 @@ def test_the_command_writes_json_and_page_and_keeps_what_was_done(good, tmp_path
     assert [c.name for c in result.checks if c.criteria] == ["reprojection", "coverage"]
     assert set(plot_check(result.check("reprojection"))) == {"pictures", "shells", "frames"}
     # A run of another version had settings that this one does not know.
-    (part / "run.json").write_text(json.dumps({"config": {"orient": {"temper": 0.1, "guard": 3}}}))
+    given = InputRecord(None, counts.shape, PIXEL)
+    config = {"orient": {"temper": 0.1, "guard": 3}}
+    write_record(part / "run.json", RunRecord("solve", (), {}, given, "Pt", 0, config, ""))
     assert load_case(part).config.orient.guard == 3
     again = sr.store.validation.read_validation(part)
     assert again.check("coverage").criteria[1].value == pytest.approx(result.check("coverage").criteria[1].value)

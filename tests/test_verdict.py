@@ -6,15 +6,19 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 from single_rs.analysis.analyze import analyze
 from single_rs.analysis.model import Particle
 from single_rs.io.star import read_poses, write_poses
 from single_rs.pipeline.verdict import LIMITS, Verdict, judge
-from single_rs.records import Atoms, CleanStack, Density, PoseDiagnostics, Poses, StartDiagnostics
+from single_rs.records import Atoms, CleanStack, Contrast, Density, PoseDiagnostics, Poses, StartDiagnostics
 from single_rs.simulate import nanocrystal
 
 COUNT, BOX, PIXEL = 60, 32, 0.4
+BRIGHT = Contrast("bright", 9.0)
+ROTATIONS = Rotation.random(COUNT, random_state=3).as_matrix()
 
 # Of a well solved particle.
 MEASURED = PoseDiagnostics(
@@ -39,10 +43,12 @@ def judged(
     diagnostics: PoseDiagnostics,
     element: str = "Pt",
     resolution: float = 0.87,
+    rotations: NDArray[np.float64] = ROTATIONS,
+    contrast: Contrast = BRIGHT,
 ) -> Verdict:
     images = np.zeros((COUNT, BOX, BOX), np.float32)
-    clean = CleanStack.bare(images, PIXEL, 8.0, 0.01)
-    poses = replace(Poses.known(np.eye(3)[None].repeat(COUNT, 0), np.zeros((COUNT, 2))), diagnostics=diagnostics)
+    clean = replace(CleanStack.bare(images, PIXEL, 8.0, 0.01), contrast=contrast)
+    poses = replace(Poses.known(rotations, np.zeros((len(rotations), 2))), diagnostics=diagnostics)
     cube, shells = np.zeros((8, 8, 8), np.float32), np.zeros(5)
     return judge(clean, poses, Density(cube, cube, cube, PIXEL, shells, shells, resolution), model, element)
 
@@ -60,9 +66,11 @@ def test_each_reason_carries_its_limit_and_what_does_not_apply_is_named(model):
         "the half maps agree to 0.87 Å; 1.20 Å needed",
         "no fallback engine was run, so that no second solution is compared",
         "no graphene stands out of the frames, so that it does not check the pixel size",
-        "lattice constant 3.930 Å, +0.3 % from bulk Pt; 3.5 % allowed",
+        "by the frames atoms are bright by 9.0 sigma; 4.0 needed",
+        "3.0 times and 0.5 % allowed",
+        "from bulk Pt; 2.5 % and 5 sigma allowed",
     ):
-        assert words in verdict.reasons
+        assert any(words in reason for reason in verdict.reasons)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +100,7 @@ def test_what_was_not_measured_is_a_doubt(model, name, words, value):
 
 
 def test_poses_of_another_program_are_doubtful_at_best_and_a_failed_test_still_fails(model, tmp_path):
-    poses = Poses.known(np.eye(3)[None].repeat(COUNT, 0), np.zeros((COUNT, 2)))
+    poses = Poses.known(ROTATIONS, np.zeros((COUNT, 2)))
     write_poses(tmp_path / "poses.star", poses, "stack.mrcs", PIXEL, BOX)
     read = read_poses(tmp_path / "poses.star").diagnostics
     verdict = judged(model, read)
@@ -102,14 +110,55 @@ def test_poses_of_another_program_are_doubtful_at_best_and_a_failed_test_still_f
     assert judged(None, read).reasons[0] == "only 0 atoms stand out of the map; 30 are needed"
 
 
-def test_without_a_lattice_constant_bonds_are_compared_and_without_a_bulk_nothing_is(model):
-    free = replace(MEASURED, start=replace(MEASURED.start, lattice_constant=None))
-    bonds = judged(model, free).reasons[-1]
-    assert bonds.startswith("bonds of 2.800 Å")
-    assert bonds.endswith("from bulk Pt; 3.5 % allowed")
-    assert judged(model, free, element="Pb").verdict == "failed"
-    nothing = judged(model, MEASURED, element="Ga").reasons[-1]
-    assert nothing == "no lattice of Ga is tabulated, so that none is compared"
+def test_without_a_bulk_nothing_is_compared(model):
+    assert "no lattice of Ga is tabulated, so that none is compared" in judged(model, MEASURED, element="Ga").reasons
+
+
+def test_the_constant_of_the_index_is_no_evidence(model):
+    coarse = replace(MEASURED, start=replace(MEASURED.start, lattice_constant=4.5))
+    assert judged(model, coarse).verdict == "solved"
+
+
+@pytest.mark.parametrize(
+    ("contrast", "expected", "words"),
+    [
+        (Contrast("dark", -9.0), "solved", "by the frames atoms are dark by 9.0 sigma; 4.0 needed"),
+        (
+            Contrast("bright", 2.1),
+            "doubtful",
+            "atoms are taken as bright, which the frames show by 2.1 sigma; 4.0 needed",
+        ),
+        (
+            Contrast("dark", -1.0, stated=True),
+            "solved",
+            "atoms are dark as stated; by the frames they are by 1.0 sigma",
+        ),
+        (Contrast("dark", 8.0, stated=True), "doubtful", "the frames show bright ones by 8.0 sigma; 4.0 needed"),
+    ],
+)
+def test_the_sign_of_the_contrast_must_be_shown_or_stated(model, contrast, expected, words):
+    verdict = judged(model, MEASURED, contrast=contrast)
+    assert verdict.verdict == expected
+    assert any(words in reason for reason in verdict.reasons)
+
+
+@pytest.mark.parametrize(("half_angle", "expected"), [(35, "doubtful"), (75, "solved")])
+def test_views_from_one_side_are_doubtful_and_the_direction_is_named(model, half_angle, expected):
+    rng = np.random.default_rng(2)
+    tilt = np.radians(half_angle) * np.sqrt(rng.random(COUNT))
+    views = Rotation.from_euler("ZXZ", np.stack([rng.uniform(0, 6, COUNT), tilt, rng.uniform(0, 6, COUNT)], 1))
+    verdict = judged(model, MEASURED, rotations=views.as_matrix())
+    assert verdict.verdict == expected
+    assert any("lengths along [" in reason for reason in verdict.reasons)
+    if expected == "doubtful":
+        assert verdict.reasons[0].startswith("seen from too few sides: lengths along [")
+        assert "1.00] are known" in verdict.reasons[0] or "0.9" in verdict.reasons[0]
+
+
+def test_one_view_shows_no_length_along_it(model):
+    verdict = judged(model, MEASURED, rotations=np.eye(3)[None].repeat(COUNT, 0))
+    assert verdict.verdict == "doubtful"
+    assert "no frame shows lengths along [" in verdict.reasons[0]
 
 
 def test_half_maps_that_nowhere_agree_fail(model):

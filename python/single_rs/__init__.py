@@ -38,6 +38,7 @@ _PUBLIC: dict[str, tuple[str, ...]] = {
     "pipeline.entry": ("run", "solve"),
     "pipeline.dispatch": ("batch",),
     "compare": ("compare_particles",),
+    "report.paper": ("figures",),
     "simulate": ("nanocrystal", "simulate_movie", "simulate_stack"),
 }
 

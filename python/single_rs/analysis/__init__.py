@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from single_rs.analysis.analyze import analyze, summarise
+from single_rs.analysis.analyze import analyze
 from single_rs.analysis.model import Particle
+from single_rs.analysis.summary import ParticleSummary, summarise
 
-__all__ = ["Particle", "analyze", "summarise"]
+__all__ = ["Particle", "ParticleSummary", "analyze", "summarise"]

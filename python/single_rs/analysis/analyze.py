@@ -7,37 +7,26 @@ The stages are called in their order and nothing is computed here but statistics
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from single_rs.analysis.chemical_order import ChemicalOrder, chemical_order, chemistry_to_dict
-from single_rs.analysis.distances.summary import (
-    known_sigma,
-    powder_of,
-    powder_summary,
-)
-from single_rs.analysis.lattice import SMALLEST_DOMAIN, Lattice, fit_lattice
-from single_rs.analysis.lattice.expansion import expansion
+from single_rs.analysis.chemical_order import ChemicalOrder, chemical_order
+from single_rs.analysis.distances.summary import known_sigma, powder_of
+from single_rs.analysis.lattice import SMALLEST_DOMAIN, fit_lattice
 from single_rs.analysis.model import Particle, chosen_atoms
 from single_rs.analysis.selection import select_particle
 from single_rs.analysis.strain import StrainConfig, lattice_surface
 from single_rs.analysis.strain.methods import compare_strain_methods
-from single_rs.analysis.strain.summary import strain_summary
-from single_rs.analysis.structure import STRUCTURE_NAMES, analyze_structure
-from single_rs.analysis.structure.bond_order import BondOrder, bond_order
+from single_rs.analysis.structure import analyze_structure
+from single_rs.analysis.structure.bond_order import bond_order
 from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import ConvergenceError, InputError
 from single_rs.base.progress import Progress
 from single_rs.crystal.neighbours import check_positions, doubtful_sigma, surface_atoms
 from single_rs.records import Atoms
 
-__all__ = [
-    "analyze",
-    "describe_particle",
-    "summarise",
-]
+__all__ = ["analyze", "describe_particle"]
 
 # With more of the atoms on the lattice the line says nothing of the others: adatoms and a rough surface.
 _NEARLY_ALL = 0.95
@@ -197,62 +186,3 @@ def _chemistry_line(order: ChemicalOrder | None) -> list[str]:
 def _bare_atoms(positions: NDArray[np.float64], element: str) -> Atoms:
     unknown = np.full(len(positions), np.nan)
     return Atoms(positions, np.full(len(positions), element), unknown, unknown, unknown, unknown)
-
-
-def _spread(values: NDArray[np.float64]) -> dict[str, float] | None:
-    """Mean and standard deviation of the finite values, None without any."""
-    finite = values[np.isfinite(values)]
-    return {"mean": float(finite.mean()), "std": float(finite.std())} if len(finite) else None
-
-
-def _order_summary(order: BondOrder, bond_std: NDArray[np.float64]) -> dict[str, Any]:
-    """Means over the atoms: bond order of each, averaged over shells, coherent bonds, disorder, spread of the bonds."""
-    names = ("q4", "q6", "q4_mean", "q6_mean", "coherence", "disorder")
-    known = {name: _spread(getattr(order, name)) for name in names}
-    return {**known, "bond_spread": _spread(bond_std)}
-
-
-def _lattice_summary(lattice: Lattice) -> dict[str, Any]:
-    p = lattice.parameters
-    names = ("a", "b", "c", "alpha", "beta", "gamma")
-    return {
-        "structure": lattice.structure,
-        "form": lattice.form,
-        **{n: getattr(p, n) for n in names},
-        **{f"{n}_err": getattr(p, f"{n}_err") for n in names},
-        "expansion": expansion(lattice),
-        "species": list(lattice.species),
-        "fraction_on_sites": lattice.fraction,
-        "fraction_off_lattice": lattice.off_lattice,
-        "domains": [{"atoms": d.atoms, "relation": d.relation} for d in lattice.domains],
-    }
-
-
-def summarise(model: Particle) -> dict[str, Any]:
-    """Return the numbers for summary.json: atoms, bonds, structure types, lattice, strain (Å, degrees, fractions).
-
-    Parameters
-    ----------
-    model
-        Result of `analyze`.
-    """
-    local = analyze_structure(model.atoms.positions)
-    counts = np.bincount(model.structure_type, minlength=len(STRUCTURE_NAMES))
-    return {
-        "atoms": len(model.atoms.positions),
-        "surface_atoms": int(model.surface.sum()),
-        "nearest_neighbour": {"peak": local.nearest_neighbour, **(_spread(local.bond_mean) or {})},
-        "mean_coordination": float(model.coordination.mean()),
-        "structure_types": {name: int(n) for name, n in zip(STRUCTURE_NAMES, counts, strict=True)},
-        "order": None if model.order is None else _order_summary(model.order, local.bond_std),
-        "ligand_atoms": 0 if model.ligand is None else int(model.ligand.sum()),
-        "atoms_apart": 0 if model.ligand is None else int((~model.ligand).sum()),
-        "chemistry": None if model.chemistry is None else chemistry_to_dict(model.chemistry),
-        "lattice": None if model.lattice is None else _lattice_summary(model.lattice),
-        "powder": None if model.powder is None else powder_summary(model.powder),
-        "strain": None
-        if model.strain is None
-        else strain_summary(model.atoms.positions, model.strain, model.comparison),
-        "notes": list(model.notes),
-        "hand": "undetermined",
-    }

@@ -39,7 +39,7 @@ from single_rs.analysis.lattice import Lattice
 from single_rs.crystal.neighbours import neighbour_cutoff
 from single_rs.records import Atoms
 
-__all__ = ["ChemicalOrder", "LongRangeOrder", "ProfileBin", "ShortRangeOrder", "chemical_order", "chemistry_to_dict"]
+__all__ = ["ChemicalOrder", "LongRangeOrder", "ProfileBin", "ShortRangeOrder", "chemical_order"]
 
 # Shells of neighbours in first-neighbour distances; pairs are counted with the shell they are nearest to.
 _SHELLS = {
@@ -328,59 +328,3 @@ def _long_range(
         occupancies=occupancies,
         atoms=len(mine),
     )
-
-
-def chemistry_to_dict(order: ChemicalOrder) -> dict[str, Any]:
-    """Return the numbers for summary.json: shares, errors, parameters; null for what is not known."""
-
-    def number(value: float) -> float | None:
-        return round(float(value), 6) if np.isfinite(value) else None
-
-    def table(values: NDArray[np.float64]) -> dict[str, dict[str, float | None]]:
-        return {
-            e: {f: number(values[i, j]) for j, f in enumerate(order.elements)} for i, e in enumerate(order.elements)
-        }
-
-    long = order.long_range
-    return {
-        "share": {e: number(v) for e, v in zip(order.elements, order.share, strict=True)},
-        "share_err": {e: number(v) for e, v in zip(order.elements, order.share_err, strict=True)},
-        "certain": number(order.certain),
-        "long_range": None
-        if long is None
-        else {
-            "kind": long.kind,
-            "S": number(long.s),
-            "S_err": number(long.s_err),
-            "S_random": number(long.random),
-            "beta": long.element,
-            "axis": long.axis,
-            "c_over_a": number(long.ratio),
-            "c_over_a_err": number(long.ratio_err),
-            "atoms": long.atoms,
-            "occupancies": {
-                name: {e: {"share": number(v), "err": number(s)} for e, (v, s) in of.items()}
-                for name, of in long.occupancies.items()
-            },
-        },
-        "warren_cowley": [
-            {
-                "distance": number(s.distance),
-                "pairs": s.pairs,
-                "alpha": table(s.alpha),
-                "err": table(s.error),
-                "random": table(s.random),
-            }
-            for s in order.short_range
-        ],
-        "profile": [
-            {
-                "inner": number(b.inner),
-                "outer": number(b.outer),
-                "atoms": b.atoms,
-                "share": {e: number(v) for e, v in zip(order.elements, b.share, strict=True)},
-                "err": {e: number(v) for e, v in zip(order.elements, b.error, strict=True)},
-            }
-            for b in order.profile
-        ],
-    }

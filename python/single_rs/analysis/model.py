@@ -15,13 +15,14 @@ from single_rs.analysis.strain.methods import StrainComparison
 from single_rs.analysis.structure.bond_order import BondOrder
 from single_rs.base.errors import InputError
 from single_rs.records import Atoms
+from single_rs.records.display import Displayed
 from single_rs.records.invariants import need_positive, need_shape
 
 __all__ = ["Particle", "chosen_atoms"]
 
 
-@dataclass(frozen=True)
-class Particle:
+@dataclass(frozen=True, repr=False)
+class Particle(Displayed):
     """All that is known of the atoms of one particle.
 
     Attributes
@@ -84,6 +85,10 @@ class Particle:
             raise InputError(f"box is {self.box} px; 1 or more is needed")
         if self.pixel_size is not None:
             need_positive("pixel_size", self.pixel_size, "Å")
+
+    def _headline(self) -> str:
+        lattice = "no lattice" if self.lattice is None else self.lattice._headline()
+        return f"{self.atoms._headline()}; {lattice}"
 
     def everything(self) -> Particle:
         """Return all atoms of the file, the particle's first, without what is known of the particle alone."""

@@ -3,7 +3,8 @@
 A frame is modelled as counts = dose · (1 + particle + Σ_g waves of the graphene sheets + slow liquid + noise). Waves
 and slow terms are fitted by least squares to the pixels *outside* the particle and subtracted everywhere: so what the
 particle itself scatters into those frequencies is kept. Coefficients at the reflections still get weight 0, because
-the fit's own error is concentrated there. Noise is the power outside, |FFT(m · image)|² / Σm², of what is left.
+the fit's own error is concentrated there. Noise is the power outside, |FFT(m · image)|² / Σm², of what is left. Where
+atoms are dark (`polarity`), contrast is turned round, so that they are bright in all that follows.
 
 Reference: C. F. Reboul et al., Science Advances 7, eabe6679 (2021), doi:10.1126/sciadv.abe6679.
 """
@@ -20,9 +21,10 @@ from scipy.ndimage import gaussian_filter1d
 
 from single_rs.background.envelope import detection_filter
 from single_rs.background.graphene import spot_weights, wave_basis
-from single_rs.background.nuisance import contrast, find_sheets, kept_fraction, slow_basis, subtract
+from single_rs.background.nuisance import contrast, find_sheets, kept_fraction, sign_of_counts, slow_basis, subtract
 from single_rs.background.offsets import smooth_offsets, survey_variance
 from single_rs.background.outline import find_outline
+from single_rs.background.polarity import find_contrast
 from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import InputError, NoParticleError
 from single_rs.base.progress import Progress, silent
@@ -30,7 +32,8 @@ from single_rs.base.robust import SIGMA_PER_MAD
 from single_rs.base.sampling import evenly
 from single_rs.base.settings import Settings, setting
 from single_rs.frames.spectrum import annulus, disc, radius_map, rfft_shells, shell_mean
-from single_rs.records import CleanStack, ParticleStack
+from single_rs.records import CleanStack, Contrast, ParticleStack
+from single_rs.records.invariants import need_record
 
 __all__ = ["BackgroundConfig", "clean_stack"]
 
@@ -48,6 +51,10 @@ RING_WIDTH = 2.0
 LEAST_KEPT = 0.5
 # Least power, over that of the noise, of the strongest shell: platinum of 2.5 nm at 0.25 e/px has 0.2.
 LEAST_RATIO = 0.03
+# Noise power, over the largest of all images, below which an image is blank: rounding leaves 1e-12.
+BLANK = 1e-9
+# Images from which noise and outline can be measured.
+LEAST_FRAMES = 8
 # Smallest thing, Å, that has a lattice: two unit cells.
 MIN_DIAMETER = 6.0
 
@@ -60,6 +67,12 @@ class BackgroundConfig(Settings):
     spot_reach: float = setting(1.5, "coefficients around a reflection that get weight 0", "px", ge=0.0, le=4.0)
     order: int = setting(2, "order of the polynomial that models slow liquid background", ge=0, le=4)
     max_offset: float = setting(3.6, "largest offset of the particle from the box centre", "Å", gt=0.0)
+    contrast: str = setting(
+        "find",
+        "whether atoms are bright (negative C3, overfocus) or dark (positive C3, underfocus; inverted counts); find: "
+        "as the frames show it",
+        choices=("find", "bright", "dark"),
+    )
     min_significance: float = setting(
         8.0, "particle power over noise below which there is no particle", "sigma", gt=0.0
     )
@@ -75,8 +88,8 @@ def clean_stack(
     Parameters
     ----------
     stack
-        Raw counts (n, y, x), even box, at least 1.4 times the particle's diameter. Images whose mean is near zero are
-        taken to be contrast already.
+        Raw counts (n, y, x), even box, at least 1.4 times the particle's diameter. Images whose mean is near zero
+        (contrast, normalised frames, counts with an offset) are taken to be contrast already, up to a factor.
     config
         See `BackgroundConfig`.
     progress
@@ -89,20 +102,21 @@ def clean_stack(
     Raises
     ------
     InputError
-        Too few or too small images, or values that are not finite in all of them.
+        Too few or too small images, or fewer than 8 that are neither blank nor without finite values.
     NoParticleError
         When the middle of the box holds no more power than its surroundings.
     """
+    need_record(stack, ParticleStack, "make one with ParticleStack(images, pixel_size, frames), or by read_stack")
     config = config or BackgroundConfig()
     count, size = len(stack.images), int(stack.images.shape[-1])
-    if count < 8 or size < 32 or size % 2:
+    if count < LEAST_FRAMES or size < 32 or size % 2:
         raise InputError(
-            f"stack of {count} images of {size} px; at least 8 images with an even box of 32 px are needed"
+            f"stack of {count} images of {size} px; at least {LEAST_FRAMES} images with an even box of 32 px are needed"
         )
     steps = 2 * count
     tell = progress or silent
     pixel = float(stack.pixel_size)
-    sample = _sample(stack.images)
+    sample, sign = _sample(stack.images)
     outline = find_outline(sample, stack.diameter, pixel)
     sheets = find_sheets(sample, outline.outside, pixel, config.max_sheets, config.order)
     weights = spot_weights(sheets, size, pixel, config.spot_reach)
@@ -114,11 +128,16 @@ def clean_stack(
     band = shells >= LOWEST_SIGNAL * size * pixel
     for start in range(0, count, BLOCK):
         part = slice(start, min(start + BLOCK, count))
-        images[part], dose[part] = contrast(np.asarray(stack.images[part], dtype=np.float32), outline.outside)
+        images[part], dose[part] = contrast(np.asarray(stack.images[part], dtype=np.float32), outline.outside, sign)
         subtract(images[part], basis, outline.outside)
         spread[part] = (_power(images[part], outline.outside) * band).sum(axis=(1, 2))
         tell("background", part.stop, steps)
     bad = _bad_frames(dose, spread, config.bad_sigma)
+    if count - bad.sum() < LEAST_FRAMES:
+        raise InputError(
+            f"{count - int(bad.sum())} of {count} images have finite values, a usual dose and more than one value; "
+            f"at least {LEAST_FRAMES} are needed: check the file"
+        )
     images[bad] = np.nan_to_num(images[bad], nan=0.0, posinf=0.0, neginf=0.0)
     good = np.flatnonzero(~bad)
 
@@ -139,6 +158,10 @@ def clean_stack(
             f"what stands out in the middle of the box is {survey.diameter:.1f} Å wide, less than {MIN_DIAMETER:g} Å; "
             "it is no crystal, check for hot pixels"
         )
+    found = find_contrast(images, good, signal, weights, (inside, outline.outside), pixel)
+    atoms = found if config.contrast == "find" else Contrast(config.contrast, found.sigma, stated=True)
+    if atoms.atoms == "dark":
+        np.negative(images, out=images)
     frames = np.asarray(stack.frames, dtype=np.int64)
     frame_noise = np.ones(count)
     frame_noise[good] = spread[good] / spread[good].mean()
@@ -154,20 +177,32 @@ def clean_stack(
         offsets=smooth_offsets(frames, survey.surfaces, stack.offsets, ~bad, pixel),
         bad=bad,
         signal=signal.astype(np.float32),
+        contrast=atoms,
     )
 
 
-def _sample(images: NDArray[Any]) -> NDArray[np.float32]:
-    """Contrast of frames spread evenly over the stack, without those whose dose is no number or far from the others."""
+def _sample(images: NDArray[Any]) -> tuple[NDArray[np.float32], int]:
+    """Contrast of frames spread evenly over the stack, and the sign of its counts (`sign_of_counts`).
+
+    Frames that are blank, or whose dose is no number or far from the others, are left out.
+    """
     block = np.asarray(images[evenly(len(images), SAMPLE)], dtype=np.float32)
     size = block.shape[-1]
     rim = annulus(radius_map(size), 0.42 * size, 2.0) > 0.5
     block = block[np.isfinite(block).all(axis=(1, 2))]
+    blank = block.min(axis=(1, 2)) == block.max(axis=(1, 2))
+    if blank.all():
+        raise InputError(
+            f"all of {len(images)} images hold one value each, or none that is finite; images of a detector are needed"
+        )
+    block = block[~blank]
     mean, width = (getattr(block[:, rim], name)(axis=1, dtype=np.float64) for name in ("mean", "std"))
     usual = np.abs(mean - np.median(mean)) <= SAMPLE_TOLERANCE * max(abs(np.median(mean)), np.median(width))
     if usual.sum() < 2:
         raise InputError("the images of the stack hold no finite values of a common dose; check the file")
-    return contrast(block[usual], rim.astype(np.float32))[0]
+    outside = rim.astype(np.float32)
+    sign = sign_of_counts(block[usual], outside)
+    return contrast(block[usual], outside, sign)[0], sign
 
 
 def _power(images: NDArray[np.float32], mask: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -193,15 +228,17 @@ def _shell_powers(
 
 
 def _bad_frames(dose: NDArray[np.float64], spread: NDArray[np.float64], sigma: float) -> NDArray[np.bool_]:
-    """Frames whose dose or noise power is no number or lies `sigma` robust deviations (and 10%) off the median."""
-    bad = np.zeros(len(dose), dtype=bool)
+    """Frames whose dose or noise power is no number or lies `sigma` robust deviations (and 10%) off the median.
+
+    A frame without noise is blank, and no measure of the others.
+    """
+    bad = ~np.isfinite(dose) | ~(spread > BLANK * np.nanmax(spread, initial=0.0))
+    good = ~bad
     for value in (dose, spread):
-        middle = np.nanmedian(value)
+        middle = np.median(value[good]) if good.any() else 0.0
         deviation = np.abs(value - middle)
-        scatter = SIGMA_PER_MAD * np.nanmedian(deviation)
+        scatter = SIGMA_PER_MAD * np.median(deviation[good]) if good.any() else 0.0
         bad |= ~np.isfinite(value) | (deviation > np.maximum(sigma * scatter, 0.1 * abs(middle)))
-    if bad.all():
-        raise InputError("no image of the stack has finite values and a usual dose; check the file")
     return bad
 
 

@@ -13,31 +13,51 @@ from scipy import fft
 from single_rs.background.graphene import find_sheet, padded_power, wave_basis
 from single_rs.records import Graphene
 
-__all__ = ["contrast", "find_sheets", "kept_fraction", "slow_basis", "subtract"]
+__all__ = ["contrast", "find_sheets", "kept_fraction", "sign_of_counts", "slow_basis", "subtract"]
 
 # Counts further than this from the mean, in standard deviations, are clipped when the dose is measured.
 CLIP_SIGMA = 4.0
-# A stack whose mean is below this fraction of its standard deviation holds contrast, not counts.
-CENTRED = 0.05
+# A stack whose mean is below this fraction of its standard deviation holds contrast, or counts of an offset that nobody
+# knows: a frame of 0.05 e/px, where every electron counts, has 0.22.
+CENTRED = 0.2
 
 
 def contrast(
-    block: NDArray[np.float32], outside: NDArray[np.float32]
+    block: NDArray[np.float32], outside: NDArray[np.float32], sign: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Counts / dose - 1 (n, y, x) and the dose (n,) of each frame, the clipped mean outside the particle.
 
-    Images that are centred on zero are taken to be contrast already and only lose their mean.
+    `sign` is that of the counts of the whole stack, from `sign_of_counts`. Images without one are taken to be contrast
+    already and only lose their mean. Of counts that are negative, as some programs invert them, the sign is kept:
+    counts / |dose| + 1.
     """
+    dose = clipped_mean(block, outside)[0]
+    if not sign:
+        return block - dose[:, None, None].astype(np.float32), dose
+    scale = np.where(sign * dose > 0, np.abs(dose), np.inf)[:, None, None].astype(np.float32)
+    return block / scale - np.float32(sign), dose
+
+
+def clipped_mean(
+    block: NDArray[np.float32], outside: NDArray[np.float32]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean (n,) of each image (n, y, x) under a mask, without outliers, and the standard deviation (n,)."""
     pixels = block[:, outside > 0.5]
     mean = pixels.mean(axis=1, dtype=np.float64)
     sigma = pixels.std(axis=1, dtype=np.float64)
     reach = CLIP_SIGMA * sigma
     np.clip(pixels, (mean - reach)[:, None], (mean + reach)[:, None], out=pixels)
-    dose = pixels.mean(axis=1, dtype=np.float64)
-    if abs(np.median(dose)) < CENTRED * np.median(sigma):
-        return block - dose[:, None, None].astype(np.float32), dose
-    scale = np.where(dose > 0, dose, np.inf)[:, None, None].astype(np.float32)
-    return block / scale - 1, dose
+    return pixels.mean(axis=1, dtype=np.float64), sigma
+
+
+def sign_of_counts(block: NDArray[np.float32], outside: NDArray[np.float32]) -> int:
+    """Return 1 or -1, the sign of the mean of images (n, y, x); 0 where that is too near zero to be a dose.
+
+    Contrast, normalised images and counts whose zero was moved near their mean have none.
+    """
+    dose, sigma = clipped_mean(block, outside)
+    middle = float(np.median(dose))
+    return 0 if abs(middle) < CENTRED * float(np.median(sigma)) else int(np.sign(middle))
 
 
 def slow_basis(size: int, order: int, waves: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,11 +1,11 @@
-"""Which of many frames: a few evenly spread, where all would be too many, or contiguous blocks in time."""
+"""A few of many, evenly spread: frames of a movie, blocks of time, directions of space."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["HALVES_BLOCKS", "block_edges", "evenly"]
+__all__ = ["HALVES_BLOCKS", "block_edges", "evenly", "half_sphere"]
 
 HALVES_BLOCKS = 4  # blocks come in multiples of this: as many for each half, an even number
 
@@ -30,3 +30,12 @@ def block_edges(count: int, length: int) -> NDArray[np.int64]:
     """
     blocks = HALVES_BLOCKS * max(1, round(count / (HALVES_BLOCKS * length)))
     return np.rint(np.linspace(0, count, blocks + 1)).astype(np.int64)
+
+
+def half_sphere(count: int) -> NDArray[np.float64]:
+    """Unit vectors (count, 3), evenly over the half sphere z > 0 (a Fibonacci lattice)."""
+    index = np.arange(count) + 0.5
+    z = index / count
+    angle = np.pi * (1 + np.sqrt(5)) * index
+    ring = np.sqrt(1 - z * z)
+    return np.column_stack([ring * np.cos(angle), ring * np.sin(angle), z])

@@ -68,7 +68,7 @@ def batch(
 
     with progress_bars() as progress:
         make = _maker(cluster, cpus, at_once, sbatch, out)
-        result = solve_all(movies, out, element, pixel_size, settings, seed, make, at_once, progress, reading or AS_IS)
+        result = solve_all(movies, element, out, pixel_size, settings, seed, make, at_once, progress, reading or AS_IS)
     _tell(result.outcomes)
     print(f"files: {result.folder}" + (f", all particles: {result.page}" if result.page else ""))
 

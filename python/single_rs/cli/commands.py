@@ -36,10 +36,17 @@ def motion(
     pixel_size: PixelSize = None,
     axis: Axis = None,
     reading: Part = None,
+    aligned: bool = False,
     config: ConfigFile = None,
     threads: Threads = None,
 ) -> None:
-    """Movie → motion.csv, mean.mrc: drift, bad frames and pixels."""
+    """Movie → motion.csv, mean.mrc: drift, bad frames and pixels.
+
+    Parameters
+    ----------
+    aligned
+        Write aligned.mrc as well, the movie without its drift, in float32; no later stage needs it.
+    """
     use_threads(threads)
     from single_rs.base.reading import AS_IS
     from single_rs.cli.progress import progress_bars
@@ -53,6 +60,8 @@ def motion(
     opened = open_movie(movie, pixel_size, axis, reading or AS_IS)
     with opened as frames, progress_bars() as progress, one_stage(out, "motion") as folder:
         found = stages.correct(frames, folder, settings.motion, progress)
+        if aligned:
+            stages.write_aligned(frames, found, folder, progress)
     bad = int(found.bad_frames.sum())
     print(
         f"{len(found.bad_frames)} frames, {bad} bad; {len(found.hot_pixels)} hot, {len(found.dead_pixels)} dead pixels"
@@ -67,36 +76,53 @@ def track(
     pixel_size: PixelSize = None,
     axis: Axis = None,
     reading: Part = None,
+    tracks: list[Path] | None = None,
+    diameter: float | None = None,
     config: ConfigFile = None,
     threads: Threads = None,
 ) -> None:
-    """Movie and OUT/motion.csv → tracks.star and a stack of single frames per particle."""
+    """Movie and OUT/motion.csv → tracks.star, tracks.csv and a stack of single frames per particle.
+
+    Parameters
+    ----------
+    tracks
+        Paths of particles that are cut out instead of those found here: tracks.csv or tracks.star of ours, .box of
+        SIMPLE or EMAN with a row per frame, .xy with x y or frame x y; may be repeated. 'solve' takes the stacks.
+    diameter
+        Å, rough, of the particles in --tracks; needed where the files do not hold it.
+    """
     use_threads(threads)
     from single_rs.base.reading import AS_IS
     from single_rs.cli.progress import progress_bars
     from single_rs.io import open_movie
+    from single_rs.io.tracks import read_track_files
     from single_rs.pipeline import stages
     from single_rs.store.folder import new_key, one_stage, open_folder
     from single_rs.store.inputs import check_out
     from single_rs.store.layout import particle_name
     from single_rs.store.read import read_motion
 
+    if diameter is not None and not tracks:
+        raise InputError("--diameter is that of the particles in --tracks; give --tracks, or leave it out")
     check_out(movie, out)
     settings = settings_of(config)
     opened = open_movie(movie, pixel_size, axis, reading or AS_IS)
     with opened as frames, progress_bars() as progress:
         drift = read_motion(out)
         with one_stage(out, "track") as folder:
-            tracks = stages.find(frames, drift, folder, settings.track, progress)
+            if tracks:
+                found = stages.keep_tracks(read_track_files(tracks, frames.shape, diameter), frames, folder)
+            else:
+                found = stages.find(frames, drift, folder, settings.track, progress)
         with open_folder(out) as whole, whole.scratch() as room:
-            names = [particle_name(number) for number in range(len(tracks))]
-            stages.cut(frames, drift, tracks, [room / name for name in names], progress)
-            for name, one in zip(names, tracks, strict=True):
+            names = [particle_name(number) for number in range(len(found))]
+            stages.cut(frames, drift, found, [room / name for name in names], progress)
+            for name, one in zip(names, found, strict=True):
                 with whole.stage(f"{name}/stack", new_key(name), hold=False) as folder:
                     for path in (room / name).iterdir():
                         path.replace(folder / path.name)
                 print(f"{name}: {len(one.frames)} frames, diameter {one.diameter:.1f} Å")
-    if not tracks:
+    if not found:
         from single_rs.base.errors import NoParticleError
 
         raise NoParticleError(f"no particle found in {movie}")
@@ -129,6 +155,7 @@ def background(
         clean = _cleaned(stack, pixel_size, settings, progress)
         write_stack(folder / CLEAN, clean.images, clean.pixel_size)
     print(f"diameter {clean.diameter:.1f} Å, {len(clean.graphene)} graphene sheets, {int(clean.bad.sum())} bad frames")
+    print(f"atoms are {clean.contrast}")
     if ruler := measure_pixel(clean.graphene, clean.pixel_size):
         print(f"by the graphene a pixel is {ruler}; {clean.pixel_size:.4f} Å given")
 

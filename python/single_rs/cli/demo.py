@@ -84,7 +84,7 @@ def run_demo(
         progress=progress,
     )
     middle = time.perf_counter()
-    result = run(truth.path, None, "Pt", folder, config, seed, progress=progress)
+    result = run(truth.path, "Pt", folder, None, config, seed, progress=progress)
     end = time.perf_counter()
 
     tracks = read_tracks(folder / TRACKS)
@@ -135,20 +135,19 @@ def print_table(result: DemoResult) -> None:
         table.add_column(name, justify="right")
     for p in result.particles:
         s = p.result.summary
-        lattice = s.get("lattice") or {}
         table.add_row(
             p.result.folder.name,
             p.result.verdict,
-            _number(s.get("frames_used"), "d"),
+            _number(s.frames_used, "d"),
             f"{p.track_error:.2f}",
             _number(p.poses and 100 * p.poses.within_3deg, ".0f"),
-            _number(s.get("resolution"), ".2f"),
+            _number(s.resolution, ".2f"),
             f"{p.atoms.found} / {p.atoms.true}" if p.atoms else "-",
             _number(p.atoms and p.atoms.recall, ".3f"),
             _number(p.atoms and p.atoms.precision, ".3f"),
             _number(p.atoms and p.atoms.rmsd, ".1f"),
-            " ".join(_number(lattice.get(k), ".3f") for k in "abc"),
-            _number(s.get("seconds"), ".0f"),
+            " ".join(_number(getattr(s.lattice, k, None), ".3f") for k in "abc"),
+            _number(s.seconds, ".0f"),
         )
     # A file or a pipe has no width of its own; the table must not be folded there.
     console = Console()

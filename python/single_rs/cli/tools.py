@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Group, Parameter
 
 from single_rs.cli.app import app, settings_flags
-from single_rs.cli.options import WHOLE, ConfigFile, Out, Seed, Threads, settings_of, use_threads
+from single_rs.cli.options import WHOLE, ConfigFile, Out, Preset, Seed, Threads, settings_of, use_threads
 
 TOOLS = Group("Tools", sort_key=3)
 
@@ -175,3 +175,50 @@ def compare(*folders: Path, out: Out, doubtful: bool = False, reference: Literal
     for note in found.notes:
         print(note)
     print(f"files: {', '.join(str(path) for path in files)}")
+
+
+@app.command(group=TOOLS)
+def figures(
+    *sources: Path,
+    out: Out,
+    only: list[str] | None = None,
+    format: list[str] | None = None,
+    element: Annotated[str | None, Parameter(help="Symbol whose bulk is the reference; that of the files.")] = None,
+    powder: Path | None = None,
+    config: ConfigFile = None,
+    preset: Preset = None,
+) -> None:
+    """Particles of runs, or files of atoms → every figure of a paper that they allow, as PDF, SVG and PNG; figures.md.
+
+    Parameters
+    ----------
+    sources
+        Folders of runs or particles, or files of atoms: extxyz, xyz, PDB, CIF, POSCAR.
+    only
+        Kinds of figure, such as particles, strain_sheet, zone_axes; may be repeated. All when not given.
+    format
+        Any of pdf, svg, png; may be repeated.
+    powder
+        Measured powder pattern to show beside: two columns, q (1/Å) and intensity.
+    """
+    from single_rs.cli.progress import progress_bars
+    from single_rs.report.paper import FORMATS
+    from single_rs.report.paper import figures as draw
+
+    settings = settings_of(config, preset)
+    with progress_bars() as progress:
+        drawn = draw(
+            sources,
+            out,
+            only=tuple(only or ()),
+            formats=tuple(format or FORMATS),
+            element=element,
+            structure=settings.lattice.structure,
+            strain=settings.strain,
+            measured=powder,
+            progress=progress,
+        )
+    for one in drawn:
+        if one.absent:
+            print(f"not drawn: {one.name}: {one.absent}")
+    print(f"{sum(not one.absent for one in drawn)} figures: {out}")

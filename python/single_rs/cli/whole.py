@@ -71,7 +71,7 @@ def run(
     source = movie if axis is None else open_movie(movie, pixel_size, axis, reading)
     settings = settings_of(config, preset)
     with progress_bars() as progress:
-        result = entry.run(source, pixel_size, element, out, settings, seed, resume, progress, replace, reading)
+        result = entry.run(source, element, out, pixel_size, settings, seed, resume, progress, replace, reading)
     _tell(result)
 
 
@@ -117,5 +117,5 @@ def solve(
     reading = Reading(key=key, frames=frames, bin=bin)
     settings = settings_of(config, preset)
     with progress_bars() as progress:
-        result = entry.solve(stack, pixel_size, element, out, settings, seed, resume, progress, replace, reading)
+        result = entry.solve(stack, element, out, pixel_size, settings, seed, resume, progress, replace, reading)
     _tell(result)

@@ -9,17 +9,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from single_rs.analysis import ParticleSummary
+from single_rs.analysis.lattice_record import LatticeRecord
 from single_rs.base.errors import DataFileError, InputError
-from single_rs.crystal.prototypes import Bulk, bulk_reference, crystal_axes, prototype
-from single_rs.io.json import read_json
+from single_rs.crystal.prototypes import bulk_reference, crystal_axes, prototype
+from single_rs.records import EnergyRecord
 from single_rs.store import layout
+from single_rs.store.codecs import read_record
 
 __all__ = ["ParticleRow", "find_particles", "read_row"]
+
+T = TypeVar("T")
 
 CELL = ("a", "b", "c", "alpha", "beta", "gamma")
 _DEPTH = 2  # folders of runs within the folder that was given
@@ -143,15 +148,16 @@ def read_row(name: str, folder: Path) -> ParticleRow:
     DataFileError
         When a file that is there cannot be read.
     """
-    summary, lattice = _json(folder / layout.SUMMARY), _json(folder / layout.LATTICE)
-    lattice = lattice or summary.get("lattice") or {}
+    summary = _optional(folder / layout.SUMMARY, ParticleSummary) or ParticleSummary()
+    lattice = _optional(folder / layout.LATTICE, LatticeRecord)
     values: dict[str, float] = {}
     errors: dict[str, float] = {}
-    _take(values, "resolution", summary.get("resolution"))
+    _take(values, "resolution", summary.resolution)
     positions, symbols, columns, info = _atoms(folder / layout.ATOMS)
-    element = max(set(symbols), key=symbols.count) if symbols else str(summary.get("element") or "")
-    structure = str(lattice.get("structure") or "")
-    cell = _lattice(lattice, values, errors)
+    element = max(set(symbols), key=symbols.count) if symbols else summary.element or ""
+    if lattice is not None:
+        _lattice(lattice, values, errors)
+    structure = lattice.structure if lattice is not None else ""
     count = len(positions)
     if count:
         values["atoms"] = float(count)
@@ -160,7 +166,7 @@ def read_row(name: str, folder: Path) -> ParticleRow:
             values["diameter"] = (6 * count * volume / np.pi) ** (1 / 3)
             errors["diameter"] = values["diameter"] * 2 * count ** (1 / 3) / count / 3
         else:
-            _take(values, "diameter", summary.get("diameter"))
+            _take(values, "diameter", summary.diameter)
             errors["diameter"] = 0.0
     radial = np.asarray(columns.get("radial_strain", np.full(count, np.nan)), np.float64)
     surface = np.asarray(columns.get("surface", np.zeros(count)), np.float64) > 0.5
@@ -169,24 +175,26 @@ def read_row(name: str, folder: Path) -> ParticleRow:
         tied = (4 * np.pi * kernel**2) ** 1.5 / volume if volume is not None and kernel > 0 else 1.0
         _strain(summary, radial, surface, max(tied, 1.0), values, errors)
     calculator = _energy(folder, values, errors)
-    reference = str(info.get("strain_reference") or (summary.get("strain") or {}).get("reference") or "")
-    change = _change(lattice, positions, element) if count else None
-    verdict = str(summary.get("verdict") or _PLAIN_VERDICT)
+    stated = summary.strain.reference if summary.strain is not None else None
+    reference = str(info.get("strain_reference") or stated or "")
+    change = _change(lattice, positions, element) if count and lattice is not None else None
+    verdict = summary.verdict or _PLAIN_VERDICT
     middle = positions.mean(axis=0) if count else np.zeros(3)
     return ParticleRow(
-        name, folder, verdict, element, structure, values, errors, positions - middle, radial, surface, cell, reference,
+        name, folder, verdict, element, structure, values, errors, positions - middle, radial, surface,
+        None if lattice is None else lattice.cell.vectors, reference,
         calculator, change,
     )  # fmt: skip
 
 
-def _json(path: Path) -> dict[str, Any]:
-    """Read a JSON object, an empty one when there is no file."""
-    return read_json(path) if path.exists() else {}
+def _optional(path: Path, kind: type[T]) -> T | None:
+    """Read a record, ``None`` when there is no file."""
+    return read_record(path, kind) if path.exists() else None
 
 
-def _take(into: dict[str, float], key: str, value: Any) -> None:
+def _take(into: dict[str, float], key: str, value: float | None) -> None:
     """Keep a number under a key when it is a finite one."""
-    if isinstance(value, (int, float)) and np.isfinite(value):
+    if value is not None and np.isfinite(value):
         into[key] = float(value)
 
 
@@ -205,22 +213,19 @@ def _atoms(path: Path) -> tuple[NDArray[np.float64], list[str], dict[str, Any], 
     return np.array(model.positions, np.float64), model.get_chemical_symbols(), model.arrays, model.info
 
 
-def _lattice(lattice: dict[str, Any], values: dict[str, float], errors: dict[str, float]) -> NDArray[np.float64] | None:
-    """Take the cell, its mean edge and its expansion; return its vectors as rows."""
-    cell = lattice.get("cell", lattice)
+def _lattice(lattice: LatticeRecord, values: dict[str, float], errors: dict[str, float]) -> None:
+    """Take the cell, its mean edge and its expansion."""
+    cell = lattice.cell
     for key in CELL:
-        _take(values, key, cell.get(key))
-        _take(errors, key, cell.get(f"{key}_err"))
-    volume = cell.get("volume")
-    if volume:
-        values["mean_edge"] = float(volume) ** (1 / 3)
-        _take(errors, "mean_edge", values["mean_edge"] * float(cell.get("volume_err") or np.nan) / float(volume) / 3)
-    grown = lattice.get("expansion")
-    if isinstance(grown, dict):
-        _take(values, "expansion", grown.get("mean"))
-        _take(errors, "expansion", grown.get("mean_err"))
-    vectors = cell.get("vectors")
-    return None if vectors is None else np.asarray(vectors, np.float64)
+        _take(values, key, getattr(cell, key))
+        _take(errors, key, getattr(cell, f"{key}_err"))
+    if cell.volume:
+        values["mean_edge"] = cell.volume ** (1 / 3)
+        if cell.volume_err:
+            _take(errors, "mean_edge", values["mean_edge"] * cell.volume_err / cell.volume / 3)
+    if lattice.expansion is not None:
+        _take(values, "expansion", lattice.expansion.mean)
+        _take(errors, "expansion", lattice.expansion.mean_err)
 
 
 def _atomic_volume(structure: str, values: dict[str, float], element: str) -> float | None:
@@ -234,12 +239,11 @@ def _atomic_volume(structure: str, values: dict[str, float], element: str) -> fl
 
 
 def _strain(
-    summary: dict[str, Any], radial: NDArray[np.float64], surface: NDArray[np.bool_], tied: float,
+    summary: ParticleSummary, radial: NDArray[np.float64], surface: NDArray[np.bool_], tied: float,
     values: dict[str, float], errors: dict[str, float],
 ) -> None:  # fmt: skip
     """Take the radial strain of all, core and surface atoms; see `single_rs.compare` for its error."""
-    statistics = (summary.get("strain") or {}).get("statistics") or {}
-    stated = statistics.get("radial") or {}
+    stated = summary.strain.statistics.get("radial", {}) if summary.strain is not None else {}
     finite = np.isfinite(radial)
     for suffix, chosen in _groups(radial, surface).items():
         if not chosen.any():
@@ -247,13 +251,13 @@ def _strain(
         key, count = f"radial_strain{suffix}", int(chosen.sum())
         values[key] = float(radial[chosen].mean())
         group = stated.get(suffix[1:] or "all")
-        error = group.get("mean_err") if isinstance(group, dict) else None
+        error = group.mean_err if group is not None else None
         spread = float(radial[chosen].std())
-        errors[key] = float(error) if error is not None else spread * float(np.sqrt(min(tied / count, 1.0)))
+        errors[key] = error if error is not None else spread * float(np.sqrt(min(tied / count, 1.0)))
     values["radial_strain_std"] = float(radial[finite].std())
-    error = (stated.get("all") or {}).get("std_err")
+    error = stated["all"].std_err if "all" in stated else None
     share = float(np.sqrt(min(tied / (2 * finite.sum()), 0.5)))
-    errors["radial_strain_std"] = float(error) if error is not None else values["radial_strain_std"] * share
+    errors["radial_strain_std"] = error if error is not None else values["radial_strain_std"] * share
 
 
 def _groups(radial: NDArray[np.float64], surface: NDArray[np.bool_]) -> dict[str, NDArray[np.bool_]]:
@@ -262,25 +266,23 @@ def _groups(radial: NDArray[np.float64], surface: NDArray[np.bool_]) -> dict[str
     return {"": finite, "_core": finite & ~surface, "_surface": finite & surface}
 
 
-def _change(lattice: dict[str, Any], positions: NDArray[np.float64], element: str) -> NDArray[np.float64] | None:
+def _change(lattice: LatticeRecord, positions: NDArray[np.float64], element: str) -> NDArray[np.float64] | None:
     """Radial strain (n,) of the fitted lattice against the bulk, r̂ · E · r̂ with E the strain of the cell.
 
     With rows of lattice vectors, x = X D and D = bulk⁻¹ · cell; E = (D + Dᵀ)/2 − 1. Atoms of other domains, whose cell
     is turned, and atoms off the lattice take a third of the trace.
     """
-    vectors, structure = lattice.get("cell", {}).get("vectors"), str(lattice.get("structure") or "")
-    stated = (lattice.get("reference") or {}).get("bulk")
-    bulk = Bulk(**stated) if stated else bulk_reference(element, structure) if element and structure else None
-    if vectors is None or bulk is None or bulk.structure != structure:
+    cell, structure = lattice.cell.vectors, lattice.structure
+    bulk = lattice.reference.bulk or (bulk_reference(element, structure) if element else None)
+    if bulk is None or bulk.structure != structure:
         return None
-    cell = np.asarray(vectors, np.float64)
     d = np.linalg.inv(bulk.cell() @ crystal_axes(cell, structure)) @ cell
     strain = (d + d.T) / 2 - np.eye(3)
     ray = positions - positions.mean(axis=0)
     length = np.linalg.norm(ray, axis=1)
     unit = ray / np.maximum(length, 1e-9)[:, None]
     change = np.einsum("ni,ij,nj->n", unit, strain, unit)
-    domain = np.asarray((lattice.get("atoms") or {}).get("domain", np.zeros(len(positions))))
+    domain = lattice.atoms.domain
     # The radius has no direction at the centre: there the strain is the mean of all.
     plain = (domain != 0) if len(domain) == len(positions) else np.zeros(len(positions), dtype=bool)
     return np.asarray(np.where(plain | (length < 0.5 * bulk.nearest), np.trace(strain) / 3, change))
@@ -288,7 +290,9 @@ def _change(lattice: dict[str, Any], positions: NDArray[np.float64], element: st
 
 def _energy(folder: Path, values: dict[str, float], errors: dict[str, float]) -> str:
     """Take the formation energy per atom, eV, where it was computed; return the calculator."""
-    content = _json(folder / layout.ENERGY)
-    _take(values, "formation_energy", content.get("formation_energy_per_atom"))
-    _take(errors, "formation_energy", content.get("formation_energy_per_atom_err"))
-    return str(content.get("calculator") or "")
+    energy = _optional(folder / layout.ENERGY, EnergyRecord)
+    if energy is None:
+        return ""
+    _take(values, "formation_energy", energy.formation_energy_per_atom)
+    _take(errors, "formation_energy", energy.formation_energy_per_atom_err)
+    return energy.calculator

@@ -25,7 +25,6 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -239,40 +238,3 @@ def _limit(quantity: str, element: str, structure: str) -> float:
         return 0.0
     bulk = bulk_reference(element, structure) if quantity == "mean_edge" and element and structure else None
     return float("nan") if bulk is None else float(np.cbrt(np.linalg.det(bulk.cell())))
-
-
-def comparison_to_dict(comparison: Comparison) -> dict[str, Any]:
-    """Return what compare.json holds: particles with values, errors and folders; trends with lines; units."""
-
-    def rounded(values: dict[str, float]) -> dict[str, float]:
-        return {key: float(f"{value:.8g}") for key, value in values.items()}
-
-    return {
-        "strain_reference": comparison.reference,
-        "notes": list(comparison.notes),
-        "units": {key: unit for key, (unit, _) in QUANTITIES.items()},
-        "particles": [
-            {
-                "name": row.name, "folder": row.folder.as_posix(), "verdict": row.verdict, "element": row.element,
-                "structure": row.structure, "strain_reference": row.reference,
-                "calculator": row.calculator, "values": rounded(row.values), "errors": rounded(row.errors),
-            }
-            for row in comparison.particles
-        ],
-        "trends": [
-            {
-                "quantity": t.quantity, "against": "1/diameter (1/Å)", "element": t.element, "structure": t.structure,
-                "particles": list(t.particles), "chi2": t.line.chi2, "scatter": t.line.scatter,
-                "sizes": [1 / t.line.x_range[1], 1 / t.line.x_range[0]], "chance": t.line.chance,
-                "slope": t.line.slope, "slope_err": t.line.slope_err,
-                "at_infinite_size": t.line.value if t.supported else None,
-                "at_infinite_size_err": t.line.value_err if t.supported else None,
-                "limit": t.limit if np.isfinite(t.limit) else None,
-                "slope_through_limit": None if t.through is None else t.through[0],
-                "slope_through_limit_err": None if t.through is None else t.through[1],
-                "chi2_through_limit": None if t.through is None else t.through[2],
-            }
-            for t in comparison.trends
-        ],
-        "left_out": dict(comparison.left_out),
-    }  # fmt: skip

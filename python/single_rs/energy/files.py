@@ -8,7 +8,6 @@ came from, (box//2)·pixel_size added for a map's atoms, so that it overlays the
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,12 +15,12 @@ from single_rs._core import __version__
 from single_rs.analysis.structure import analyze_structure
 from single_rs.base.errors import DataFileError
 from single_rs.energy.formation import FormationEnergy
-from single_rs.export.atoms import file_offset, read_xyz, to_ase
+from single_rs.export.atoms import file_offset, read_xyz
 from single_rs.io import atomic
-from single_rs.io.json import write_json
 from single_rs.plots.energy import plot_atom_energies, plot_energy_views
-from single_rs.records import Atoms
+from single_rs.records import Atoms, EnergyRecord, SurfaceEnergy
 from single_rs.store import layout
+from single_rs.store.codecs import write_record
 from single_rs.store.layout import ATOMS
 from single_rs.store.read import MapFrame, frame_of
 
@@ -46,36 +45,33 @@ def read_atoms(path: Path) -> tuple[Atoms, MapFrame | None]:
     return atoms, frame_of(path)
 
 
-def summarise_energy(result: FormationEnergy, atoms: Atoms, seed: int) -> dict[str, Any]:
+def energy_record(result: FormationEnergy, atoms: Atoms, seed: int) -> EnergyRecord:
     """Return the numbers of a formation energy as written to energy.json (eV, per atom where it says so)."""
     from ase import __version__ as ase_version
 
     symbols, counts = np.unique(np.asarray(atoms.symbols, dtype=str), return_counts=True)
-    return {
-        "calculator": result.calculator,
-        "formula": FORMULA,
-        "atoms": len(atoms),
-        "composition": {str(s): int(n) for s, n in zip(symbols, counts, strict=True)},
-        "energy": result.energy,
-        "bulk": result.bulk,
-        "bulk_lattice_over_experiment": result.lattice_ratio,
-        "formation_energy_per_atom": result.corrected,
-        "formation_energy_per_atom_err": result.error,
-        "formation_energy_as_measured": result.per_atom,
-        "bias": result.bias,
-        "bias_error": result.bias_error,
-        "sigma": result.sigma,
-        "sigma_scale": result.sigma_scale,
-        "largest_force": float(np.linalg.norm(result.forces, axis=1).max()),
-        "surface_energy": {
-            c.element: {"computed": c.computed, "measured": c.measured, "ratio": c.ratio} for c in result.surface
-        },
-        "draws": result.draws,
-        "seed": seed,
-        "notes": list(result.notes),
-        "units": "eV, per atom except energy; forces eV/Angstrom; surface energies J/m^2",
-        "program": f"single_rs {__version__}, ase {ase_version}",
-    }
+    return EnergyRecord(
+        calculator=result.calculator,
+        formula=FORMULA,
+        atoms=len(atoms),
+        composition={str(s): int(n) for s, n in zip(symbols, counts, strict=True)},
+        energy=result.energy,
+        bulk=result.bulk,
+        bulk_lattice_over_experiment=result.lattice_ratio,
+        formation_energy_per_atom=result.corrected,
+        formation_energy_per_atom_err=result.error,
+        formation_energy_as_measured=result.per_atom,
+        bias=result.bias,
+        bias_error=result.bias_error,
+        sigma=result.sigma,
+        sigma_scale=result.sigma_scale,
+        largest_force=float(np.linalg.norm(result.forces, axis=1).max()),
+        surface_energy={c.element: SurfaceEnergy(c.computed, c.measured, c.ratio) for c in result.surface},
+        draws=result.draws,
+        seed=seed,
+        notes=result.notes,
+        program=f"single_rs {__version__}, ase {ase_version}",
+    )
 
 
 def write_energy(
@@ -100,8 +96,8 @@ def write_energy(
     from ase.io import write
 
     written = [folder / layout.ENERGY, folder / layout.ENERGY_ATOMS]
-    write_json(written[0], summarise_energy(result, atoms, seed))
-    particle = to_ase(atoms)
+    write_record(written[0], energy_record(result, atoms, seed))
+    particle = atoms.to_ase()
     particle.positions += file_offset(*(frame or (None, None)))
     particle.calc = SinglePointCalculator(particle, energy=result.energy, forces=result.forces)
     columns = {

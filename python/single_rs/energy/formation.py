@@ -35,7 +35,6 @@ from single_rs.crystal.neighbours import doubtful_sigma
 from single_rs.energy.bulk import bulk_energy
 from single_rs.energy.calculators import Factory, calculator_factory
 from single_rs.energy.validity import SurfaceCheck, check_surface
-from single_rs.export.atoms import to_ase
 from single_rs.records import Atoms
 
 __all__ = ["FormationEnergy", "formation_energy"]
@@ -172,7 +171,7 @@ def formation_energy(
         raise InputError(f"scale_error is {scale_error}; a relative error from 0 to less than 0.1 is needed")
     counts = Counter(str(s) for s in atoms.symbols)
     name, factory = _factory(calculator, counts)
-    particle = to_ase(atoms, _VACUUM)
+    particle = atoms.to_ase(_VACUUM)
     run = _Run(particle, factory)
     root, notes = _root(atoms, covariance)
     pairs = draws if root is not None else 0

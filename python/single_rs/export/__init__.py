@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from single_rs.export.analysis import write_analysis
-from single_rs.export.atoms import read_xyz, to_ase, write_cif, write_pdb, write_xyz
+from single_rs.export.atoms import read_xyz, write_cif, write_pdb, write_xyz
 from single_rs.export.formats import write_formats
 from single_rs.export.lattice import read_lattice, write_lattice
 from single_rs.export.strain import write_strain
@@ -18,7 +18,6 @@ from single_rs.export.tables import (
 __all__ = [
     "read_lattice",
     "read_xyz",
-    "to_ase",
     "write_analysis",
     "write_cell_against_size",
     "write_cif",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from single_rs.analysis.distances.summary import distance_summary
+from single_rs.analysis.distances.summary import bond_summary
 from single_rs.analysis.model import Particle
 from single_rs.analysis.structure import survey_structure
 from single_rs.export.atoms import write_xyz
@@ -52,8 +52,8 @@ def write_analysis(
     written += write_structure(target, model.atoms.positions, survey_structure(model.atoms.positions))
     written += write_distances(target, model)
     if model.lattice is not None:
-        constants = distance_summary(model.atoms, model.lattice, model.powder)
-        write_lattice(target / layout.LATTICE, model.lattice, constants)
+        bond = bond_summary(model.atoms, model.lattice)
+        write_lattice(target / layout.LATTICE, model.lattice, model.powder, bond)
         written.append(target / layout.LATTICE)
         written += write_strain(target, model, volumes)
     return written + write_formats(target, model, [f for f in formats if f != "xyz"], vacuum, dft)

@@ -34,7 +34,7 @@ from single_rs.io import write_text
 from single_rs.io.atom_files import read_atom_file
 from single_rs.records import Atoms
 
-__all__ = ["file_offset", "read_xyz", "to_ase", "write_cif", "write_pdb", "write_xyz"]
+__all__ = ["file_offset", "read_xyz", "write_cif", "write_pdb", "write_xyz"]
 
 _PROPERTIES = (
     "species:S:1:pos:R:3:sigma:R:1:height:R:1:bfactor:R:1:cn:I:1:structure_type:I:1"
@@ -161,7 +161,7 @@ def write_cif(path: str | os.PathLike[str], model: Particle, vacuum: float = 10.
         lengths = np.full(3, model.box * float(model.pixel_size))
         place = np.asarray(model.atoms.positions) + file_offset(model.box, model.pixel_size, model.origin)
     else:
-        periodic = to_ase(model.atoms, vacuum)
+        periodic = model.atoms.to_ase(vacuum)
         lengths, place = periodic.cell.lengths(), periodic.positions
     document = cif.Document()
     block = document.add_new_block("particle")
@@ -182,21 +182,6 @@ def write_cif(path: str | os.PathLike[str], model: Particle, vacuum: float = 10.
         loop.add_row([*row, f"{occupancy[k]:.3f}", f"{b:.3f}" if np.isfinite(b) else "?"])
     # Not write_file, which says nothing when the disk is full.
     write_text(path, document.as_string())
-
-
-def to_ase(atoms: Atoms, vacuum: float | None = None) -> Any:
-    """Return ``ase.Atoms`` in the same order, with positions from the box centre.
-
-    With `vacuum` (Å on each side) the particle is put in the middle of its own orthorhombic cell; boundaries stay open.
-    """
-    from ase import Atoms as AseAtoms
-
-    out: Any = AseAtoms([str(s) for s in atoms.symbols], positions=np.asarray(atoms.positions))
-    if vacuum is not None:
-        if not vacuum >= 0:
-            raise InputError(f"vacuum is {vacuum} Å; it must be at least 0 Å")
-        out.center(vacuum=vacuum)
-    return out
 
 
 def _pdb_box(path: Path) -> dict[str, Any]:

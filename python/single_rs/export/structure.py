@@ -6,120 +6,36 @@ surface atoms adopted from the grain: lattice), rmsd of the template, grain (−
 grain (degrees), kind of surface site, number of the planar fault (−1 none), layers along the four ⟨111⟩ (letters), and
 bond order (`bond_order`: of the atom, averaged over its shell, share of coherent bonds, disorder).
 
-structure.json holds what is one or a few per particle: ``{"atoms", "bond", "structure_types", "sites", "grains",
-"boundaries", "bend", "stacking", "faults", "dislocations", "vacancies", "shape", "units"}``.
+structure.json holds what is one or a few per particle; see `StructureRecord`.
 """
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from single_rs.analysis.structure.dislocations import miller_name
 from single_rs.analysis.structure.grains import nearest_equivalent
 from single_rs.analysis.structure.local import STRUCTURE_NAMES
+from single_rs.analysis.structure.record import structure_record
 from single_rs.analysis.structure.shape import SITES
 from single_rs.analysis.structure.survey import StructureSurvey
 from single_rs.crystal.neighbours import check_positions
 from single_rs.io import write_text
-from single_rs.io.json import write_json
 from single_rs.store import layout
+from single_rs.store.codecs import write_record
 
-__all__ = ["structure_to_dict", "write_structure"]
+__all__ = ["write_structure"]
 
-_UNITS = (
-    "Å, degrees, fractions; particle frame, from the box centre; planes and Burgers vectors in crystal axes, b in a"
-)
+DIGITS = 5  # of structure.json: 1e-5 Å and degrees are a thousandth of the errors
+
 _COLUMNS = (
     "atom,x,y,z,coordination,generalised_coordination,cna,ptm,lattice,rmsd,grain,misorientation,site,fault,"
     "layer_1,layer_2,layer_3,layer_4,q4,q6,q4_mean,q6_mean,coherence,disorder"
 )
 _ORDER = ("q4", "q6", "q4_mean", "q6_mean", "coherence", "disorder")
-
-
-def _plain(value: Any, digits: int = 5) -> Any:
-    """Lists and numbers that JSON knows; null for what is not finite."""
-    if isinstance(value, np.ndarray):
-        return [_plain(v, digits) for v in value.tolist()]
-    if isinstance(value, (list, tuple)):
-        return [_plain(v, digits) for v in value]
-    if isinstance(value, dict):
-        return {k: _plain(v, digits) for k, v in value.items()}
-    if isinstance(value, float):
-        # Adding 0 turns -0.0 into 0.0.
-        return round(value, digits) + 0.0 if np.isfinite(value) else None
-    return value
-
-
-def _indices(direction: NDArray[np.float64]) -> list[float]:
-    """Direction scaled so that a ⟨111⟩ reads 1, 1, 1."""
-    return [float(v) for v in direction * np.sqrt(3.0)]
-
-
-def _fields(of: Any, names: str) -> dict[str, Any]:
-    """Attributes by their names, which spaces part."""
-    return {name: getattr(of, name) for name in names.split()}
-
-
-def structure_to_dict(survey: StructureSurvey) -> dict[str, Any]:
-    """Return the content of structure.json.
-
-    Parameters
-    ----------
-    survey
-        Result of `survey_structure`.
-    """
-    match, bend, shape = survey.match, survey.bend, survey.shape
-    known = survey.sites[survey.sites >= 0]
-    content: dict[str, Any] = {
-        "atoms": len(survey.sites),
-        "bond": match.bond,
-        "structure_types": {n: int(np.sum(match.structure_type == k)) for k, n in enumerate(STRUCTURE_NAMES)},
-        "sites": {name: int(np.sum(known == k)) for k, name in enumerate(SITES)},
-        "grains": [_fields(g, "structure atoms orientation spread") for g in survey.grains.grains],
-        "boundaries": [
-            _fields(b, "grains relation sigma angle axis deviation bonds") for b in survey.grains.boundaries
-        ],
-        "bend": None
-        if bend is None
-        else {name: getattr(bend, name) for name in bend.__dataclass_fields__ if name != "second"},
-        "stacking": [
-            {"plane": np.sign(s.normal), **_fields(s, "letters hexagonal atoms heights coherence shift spacing")}
-            for s in survey.stacking
-        ],
-        "faults": [
-            {
-                **_fields(f, "kind pattern"),
-                "plane": _indices(f.plane),
-                **_fields(f, "normal grain position extent area"),
-            }
-            for f in survey.faults
-        ],
-        "dislocations": [
-            {
-                **_fields(d, "kind burgers"),
-                "name": miller_name(d.burgers),
-                **_fields(d, "burgers_vector line line_vector character"),
-                "glide_planes": np.sign(d.glide_planes),
-                **_fields(d, "length agreement path grain"),
-            }
-            for d in survey.dislocations
-        ],
-        "vacancies": [_fields(v, "position kind neighbours confidence relaxation") for v in survey.vacancies],
-        "shape": None
-        if shape is None
-        else {
-            **_fields(shape, "radii axes volume area sphericity size"),
-            "facet_fractions": shape.fractions,
-            "facets": [_fields(f, "family normal area distance grain") for f in shape.facets],
-        },
-        "units": _UNITS,
-    }
-    return dict(_plain(content))
 
 
 def _misorientation(survey: StructureSurvey) -> NDArray[np.float64]:
@@ -164,5 +80,5 @@ def write_structure(folder: str | os.PathLike[str], positions: ArrayLike, survey
         row += [f"{getattr(survey.order, name)[i]:.4f}" for name in _ORDER]
         lines.append(",".join(row))
     write_text(target / layout.STRUCTURE_TABLE, "\n".join(lines) + "\n")
-    write_json(target / layout.STRUCTURE, structure_to_dict(survey))
+    write_record(target / layout.STRUCTURE, structure_record(survey), DIGITS)
     return [target / layout.STRUCTURE_TABLE, target / layout.STRUCTURE]

@@ -114,6 +114,11 @@ class Movie:
         """File name for messages."""
         return str(self.path) if self.path is not None else "the array"
 
+    def __repr__(self) -> str:
+        """Return one line."""
+        n, y, x = self.shape
+        return f"Movie({self.name}: {n} frames of {x} × {y} px, {self.dtype}, {self.pixel_size:.4g} Å per pixel)"
+
     def __len__(self) -> int:
         """Return the number of frames."""
         return self.shape[0]

@@ -7,21 +7,49 @@ code.
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
 from single_rs.analysis.model import Particle
-from single_rs.export.atoms import file_offset, to_ase
+from single_rs.export.atoms import file_offset
 from single_rs.export.dft import write_poscar
 from single_rs.io import atomic
-from single_rs.io.json import write_json
-from single_rs.ligands.place import LigandModel
+from single_rs.ligands.place import LigandModel, LigandPlace
 from single_rs.store import layout
+from single_rs.store.codecs import write_record
 from single_rs.store.read import MapFrame
 
-__all__ = ["write_ligands"]
+__all__ = ["LigandRecord", "write_ligands"]
+
+
+@dataclass(frozen=True)
+class LigandRecord:
+    """Ligands that were put onto a particle.
+
+    Attributes
+    ----------
+    ligand, count
+        Name of the molecule, and how many.
+    seed
+        That they were placed with.
+    places
+        Where each stands.
+    units
+        In words.
+    binding_energy
+        How energies of these files give it.
+    """
+
+    SCHEMA: ClassVar[int] = 1
+    ligand: str
+    count: int
+    seed: int
+    places: tuple[LigandPlace, ...]
+    units: str = "Angstrom, degrees; atom counts from 0 in the order of ligands.xyz"
+    binding_energy: str = "(E(ligands.xyz) - E(particle) - count * E(molecule.xyz)) / count, each relaxed or none"
 
 
 def write_ligands(
@@ -45,7 +73,7 @@ def write_ligands(
     from ase import Atoms as AseAtoms
     from ase.io import write
 
-    everything = to_ase(model.atoms)
+    everything = model.atoms.to_ase()
     everything.positions += file_offset(*(frame or (None, None)))
     everything.arrays["ligand"] = model.ligand
     if frame is not None:
@@ -57,15 +85,7 @@ def write_ligands(
     for path, atoms in zip(written, (everything, alone), strict=False):
         with atomic(path) as temporary:
             write(temporary, atoms, format="extxyz")
-    content = {
-        "ligand": model.molecule.name,
-        "count": len(model.places),
-        "seed": seed,
-        "places": [asdict(place) for place in model.places],
-        "units": "Angstrom, degrees; atom counts from 0 in the order of ligands.xyz",
-        "binding_energy": "(E(ligands.xyz) - E(particle) - count * E(molecule.xyz)) / count, each relaxed or none",
-    }
-    write_json(written[2], content)
+    write_record(written[2], LigandRecord(model.molecule.name, len(model.places), seed, model.places))
     zero = np.zeros(len(model.atoms), dtype=np.int64)
     particle = Particle(model.atoms, zero, zero, zero.astype(bool))
     return written + write_poscar(folder / layout.POSCAR, particle, vacuum)

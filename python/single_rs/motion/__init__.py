@@ -22,6 +22,7 @@ from single_rs.base.progress import Progress
 from single_rs.base.settings import Settings, setting
 from single_rs.frames.blocks import is_view
 from single_rs.io.motion import read_motion, write_motion
+from single_rs.motion.aligned import aligned_frames, moved
 from single_rs.motion.drift import GRAPHENE, Band, DriftFit, Reader, fine_drift
 from single_rs.motion.first import coarse_drift
 from single_rs.motion.local import local_shifts
@@ -29,7 +30,7 @@ from single_rs.motion.mosaic import Layout, Parts, layout
 from single_rs.motion.pixels import PixelReport, read_float, survey
 from single_rs.records import Motion
 
-__all__ = ["MotionConfig", "correct_motion", "read_motion", "window_average", "write_motion"]
+__all__ = ["MotionConfig", "aligned_frames", "correct_motion", "read_motion", "window_average", "write_motion"]
 
 ROUNDS = 3
 """Most rounds of the final trajectory; another follows only if the last moved a frame by more than `SETTLED`."""
@@ -200,23 +201,13 @@ def window_average(movie: Any, motion: Motion, centre: int, half_width: int) -> 
         raise InputError(f"centre is {centre}, half_width {half_width}; 0 to {n - 1} and at least 0 are needed")
     window = np.arange(max(0, centre - half_width), min(n, centre + half_width + 1))
     usable = window[~motion.bad_frames[window]]
-    ky, kx = np.fft.fftfreq(ny)[:, None], np.fft.rfftfreq(nx)[None]
     total, count = np.zeros((ny, nx)), np.zeros((ny, nx))
     for t in usable if len(usable) else window:
         frame = motion.repair(read_float(movie, int(t), int(t) + 1)[0], int(t))
-        whole = np.rint(motion.shifts[t]).astype(int)
-        dx, dy = motion.shifts[t] - whole
-        moved = np.fft.irfft2(np.fft.rfft2(frame) * np.exp(2j * np.pi * (kx * dx + ky * dy)), (ny, nx))
-        (to_y, from_y), (to_x, from_x) = _overlap(-whole[1], ny), _overlap(-whole[0], nx)
-        total[to_y, to_x] += moved[from_y, from_x]
-        count[to_y, to_x] += 1
+        part, to, source = moved(frame, motion.shifts[t])
+        total[to] += part[source]
+        count[to] += 1
     covered = count > 0
     out = np.divide(total, count, out=np.zeros((ny, nx)), where=covered)
     out[~covered] = out[covered].mean() if covered.any() else 0.0
     return out.astype(np.float32)
-
-
-def _overlap(move: int, n: int) -> tuple[slice, slice]:
-    """Slices (to, from) that move a line of n pixels by `move`."""
-    move = int(np.clip(move, -n, n))
-    return slice(max(move, 0), n + min(move, 0)), slice(max(-move, 0), n - max(move, 0))

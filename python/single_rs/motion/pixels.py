@@ -83,6 +83,10 @@ def _clip_range(movie: Any) -> tuple[float, float]:
     if values.size == 0:
         raise InputError("the movie holds no finite value in 16 frames; give counts")
     level = float(np.median([np.median(f[np.isfinite(f)]) for f in sample if np.isfinite(f).any()]))
+    if values.min() == values.max():
+        raise InputError(
+            f"all of {len(sample)} frames looked at hold one value, {values[0]:g}; a movie is needed, check the file"
+        )
     spread = max(robust_scale(values), np.sqrt(abs(level)), float(np.std(values - level)) * 0.05, 1e-6)
     return level - 20 * spread, level + 20 * spread
 

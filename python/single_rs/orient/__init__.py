@@ -24,6 +24,7 @@ from single_rs.orient.config import OrientConfig
 from single_rs.orient.halves.engine import solve_from_candidates
 from single_rs.orient.indexing.intensity import PROMISING
 from single_rs.records import CleanStack, Poses
+from single_rs.records.invariants import need_record
 
 __all__ = ["OrientConfig", "find_poses"]
 
@@ -63,6 +64,7 @@ def find_poses(
     InputError
         Too few frames, an element without a known lattice, or more memory than `memory_limit` allows.
     """
+    need_record(clean, CleanStack, "clean_stack(stack) makes one")
     config = config or OrientConfig()
     n, box = clean.images.shape[:2]
     require_memory(f"a stack of {n:,} frames of {box} px", stack_memory(n, box))

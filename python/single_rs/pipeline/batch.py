@@ -14,15 +14,14 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
+from single_rs.analysis import ParticleSummary
 from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import InputError
 from single_rs.base.reading import AS_IS
 from single_rs.base.settings_text import settings_to_dict
 from single_rs.crystal.material import check_material
 from single_rs.io import Reading, open_movie
-from single_rs.io.json import read_json
 from single_rs.pipeline.config import Config
 from single_rs.pipeline.entry import finished, open_job
 from single_rs.pipeline.front import FrontEnd, Input
@@ -31,6 +30,7 @@ from single_rs.pipeline.material import with_material
 from single_rs.pipeline.particle import ParticleResult, solve_particle
 from single_rs.pipeline.record import RunLog, file_log, versions
 from single_rs.store import layout
+from single_rs.store.codecs import read_record
 from single_rs.store.folder import open_folder, stored_file
 from single_rs.store.read import load_stack
 from single_rs.store.record import FINISHED, RunRecord, VerdictRecord, read_run, read_started
@@ -178,11 +178,13 @@ def _taken_over(task: MovieTask, job: Job, name: str) -> ParticleResult:
     verdict = record.verdicts[name]
     if verdict.verdict == FAILED and job.log.keeps(name):
         reasons = (*verdict.reasons, "the result of the run before is kept")
-        return ParticleResult(job.log.folder.path / name, FAILED, reasons, read_json(part / name / layout.SUMMARY))
+        return ParticleResult(
+            job.log.folder.path / name, FAILED, reasons, read_record(part / name / layout.SUMMARY, ParticleSummary)
+        )
     for stage, entry in record.stages.items():
         job.log.take(stage, entry, part)
     return ParticleResult.from_summary(
-        job.log.folder.path / name, read_json(job.log.folder.file(f"{name}/{layout.SUMMARY}"))
+        job.log.folder.path / name, read_record(job.log.folder.file(f"{name}/{layout.SUMMARY}"), ParticleSummary)
     )
 
 
@@ -190,13 +192,3 @@ def as_text(outcome: Outcome) -> str:
     """Return one line for people."""
     what = f"{outcome.movie}/{outcome.particle}" if outcome.particle else outcome.movie
     return f"{what}: {outcome.verdict}" + (f": {'; '.join(outcome.reasons)}" if outcome.reasons else "")
-
-
-def as_dict(outcome: Outcome) -> dict[str, Any]:
-    """Return what batch.json says of a particle."""
-    return {
-        "movie": outcome.movie,
-        "particle": outcome.particle or None,
-        "verdict": outcome.verdict,
-        "reasons": list(outcome.reasons),
-    }

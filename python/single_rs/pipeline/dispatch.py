@@ -9,19 +9,17 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from single_rs.base.errors import DataFileError, InputError, NoParticleError
 from single_rs.base.progress import Progress
 from single_rs.base.reading import AS_IS
 from single_rs.compare import compare_particles
 from single_rs.io import Reading
-from single_rs.io.json import write_json
 from single_rs.pipeline.batch import (
     FAILED,
     MovieTask,
     Outcome,
-    as_dict,
     close_movie,
     find_particles,
     known_outcomes,
@@ -30,14 +28,23 @@ from single_rs.pipeline.batch import (
 )
 from single_rs.pipeline.config import Config
 from single_rs.store import layout
+from single_rs.store.codecs import write_record
 from single_rs.store.record import read_run, read_started
 
-__all__ = ["BatchResult", "batch", "batch_status"]
+__all__ = ["BatchRecord", "BatchResult", "batch", "batch_status"]
 
 ATTEMPTS = 3  # of a task whose worker ended under it
 LOOK = 0.05  # s between two looks at what is done, at first; twice as long each time nothing was, up to
 LONGEST_LOOK = 2.0  # s
 MISSING = "missing"
+
+
+@dataclass(frozen=True)
+class BatchRecord:
+    """batch.json: what became of every particle, and of every movie that gave none."""
+
+    SCHEMA: ClassVar[int] = 1
+    particles: tuple[Outcome, ...]
 
 
 @dataclass(frozen=True)
@@ -177,8 +184,8 @@ def _known(task: MovieTask) -> list[Outcome] | None:
 
 def batch(
     inputs: Sequence[str | os.PathLike[str]],
+    element: str,
     out: str | os.PathLike[str] = "single_rs_batch",
-    element: str = "Pt",
     pixel_size: float | None = None,
     config: Config | None = None,
     seed: int = 0,
@@ -193,9 +200,11 @@ def batch(
     ----------
     inputs
         Movies; each gets the folder of its name, without suffix, in `out`.
+    element
+        As for `single_rs.run`.
     out
         Folder of the batch.
-    element, pixel_size, config, seed, reading
+    pixel_size, config, seed, reading
         As for `single_rs.run`, the same for all movies.
     executor
         Any `concurrent.futures.Executor`, or a client of Dask; a function that makes one lets the batch go on when a
@@ -222,10 +231,7 @@ def batch(
     folder.mkdir(parents=True, exist_ok=True)
     outcomes = _Dispatch(tasks, _maker(executor), at_once, progress).run()
     page = _close(folder, tasks)
-    write_json(
-        folder / layout.BATCH,
-        {"particles": [as_dict(outcome) for outcome in outcomes], "comparison": None if page is None else page.name},
-    )
+    write_record(folder / layout.BATCH, BatchRecord(tuple(outcomes)))
     return BatchResult(folder, tuple(outcomes), page)
 
 

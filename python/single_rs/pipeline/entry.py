@@ -42,7 +42,7 @@ __all__ = ["ParticleResult", "RunResult", "run", "solve"]
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RunResult:
     """What a run made.
 
@@ -57,13 +57,18 @@ class RunResult:
     folder: Path
     particles: tuple[ParticleResult, ...]
 
+    def __repr__(self) -> str:
+        """Return one line."""
+        verdicts = ", ".join(f"{p.folder.name} {p.verdict}" for p in self.particles)
+        return f"RunResult({self.folder}: {verdicts or 'no particle'})"
+
 
 @single_blas_thread()
 def run(
     movie: Movie | str | os.PathLike[str],
-    pixel_size: float | None = None,
-    element: str = "Pt",
+    element: str,
     out: str | os.PathLike[str] = "single_rs_out",
+    pixel_size: float | None = None,
     config: Config | None = None,
     seed: int = 0,
     resume: bool = True,
@@ -77,12 +82,12 @@ def run(
     ----------
     movie
         Path, or an open `Movie`, (frame, y, x).
-    pixel_size
-        Å; ``None`` takes it from the file.
     element
         Chemical symbol of the particles, or formula of a compound of two elements ("CdSe").
     out
         Folder for all files; made if needed.
+    pixel_size
+        Å; ``None`` takes it from the file.
     config
         Settings of all stages; the defaults when not given.
     seed
@@ -123,9 +128,9 @@ def run(
 @single_blas_thread()
 def solve(
     stack: ParticleStack | str | os.PathLike[str],
-    pixel_size: float | None = None,
-    element: str = "Pt",
+    element: str,
     out: str | os.PathLike[str] = "single_rs_out",
+    pixel_size: float | None = None,
     config: Config | None = None,
     seed: int = 0,
     resume: bool = True,
@@ -139,7 +144,7 @@ def solve(
     ----------
     stack
         Path, or a `ParticleStack`, (n, y, x), centred on the particle to a few Å.
-    pixel_size, element, out, config, seed, resume, progress, replace, reading
+    element, out, pixel_size, config, seed, resume, progress, replace, reading
         As for `run`.
 
     Returns

@@ -1,8 +1,8 @@
 """What a run will take, said before it starts: passes over the movie, processor time, memory and disk.
 
-Times are those of the machine of docs/performance.md, times how much slower this one ran a fixed piece of work just now.
-How many particles there are, how large they are and how long they stay is not known before they are tracked; the time to
-solve one is that of a particle of some 600 atoms which is there from the first frame to the last.
+Times are those of the machine of docs/performance.md, times how much slower this one ran a fixed piece of work just
+now. How many particles there are, how large they are and how long they stay is not known before they are tracked; the
+time to solve one is that of a particle of some 600 atoms which is there from the first frame to the last.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import numpy as np
 from single_rs import _core
 from single_rs.base.memory_limit import movie_memory, stack_memory
 from single_rs.base.scratch import scratch_bytes
-from single_rs.records.track import MovieLike
 from single_rs.motion.mosaic import layout
+from single_rs.records.track import MovieLike
 from single_rs.track.lattice_variance import cell_size
 
 __all__ = ["Estimate", "estimate_movie", "estimate_stack", "slowness"]

@@ -13,15 +13,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from single_rs.analysis import ParticleSummary
 from single_rs.base.errors import DataFileError
 from single_rs.export.atoms import read_xyz
 from single_rs.frames.spectrum import radius_map
 from single_rs.io import open_movie
 from single_rs.io.formats import MRC_SUFFIXES, SUFFIXES, open_mrc
-from single_rs.io.json import read_json
 from single_rs.io.mrc import read_map
 from single_rs.io.star_table import read_star
 from single_rs.store import layout
+from single_rs.store.codecs import read_record
 
 __all__ = ["Inspection", "inspect_path"]
 
@@ -216,15 +217,15 @@ def _run(path: Path) -> Inspection:
     facts = {}
     for folder in sorted(path.glob(layout.PARTICLES)):
         summary = folder / layout.SUMMARY
-        facts[folder.name] = str(read_json(summary).get("verdict", "no verdict")) if summary.is_file() else "unfinished"
+        verdict = read_record(summary, ParticleSummary).verdict if summary.is_file() else "unfinished"
+        facts[folder.name] = verdict or "no verdict"
     facts["next"] = f"single-rs report {path}" if facts else "no particle; the same command as before goes on"
     return Inspection(path, "run", facts)
 
 
 def _particle(path: Path) -> Inspection:
-    summary = read_json(path / layout.SUMMARY)
-    facts = {"verdict": str(summary.get("verdict"))}
-    for number, reason in enumerate(summary.get("reasons", []), 1):
-        facts[f"reason {number}"] = str(reason)
+    summary = read_record(path / layout.SUMMARY, ParticleSummary)
+    facts = {"verdict": summary.verdict or "no verdict"}
+    facts |= {f"reason {number}": reason for number, reason in enumerate(summary.reasons, 1)}
     facts["next"] = f"single-rs validate {path}"
     return Inspection(path, "particle", facts)

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
-from single_rs.analysis import Particle, summarise
+from single_rs.analysis import ParticleSummary, summarise
+from single_rs.analysis.summary import lengths_summary
+from single_rs.analysis.views import known_lengths
 from single_rs.background import clean_stack, measure_pixel
 from single_rs.base.errors import ConvergenceError, SingleError, WriteError
 from single_rs.base.settings_text import settings_to_dict
-from single_rs.io.json import read_json, write_json
+from single_rs.export.atoms import read_xyz
 from single_rs.io.star import read_poses
 from single_rs.pipeline import stages
 from single_rs.pipeline.changes import judge_changes
@@ -29,7 +31,7 @@ from single_rs.pipeline.verdict import judge
 from single_rs.records import Atoms, Background, CleanStack, Density, ParticleStack, Poses
 from single_rs.refine.change import Changes
 from single_rs.store import layout
-from single_rs.store.codecs import read_arrays, read_record
+from single_rs.store.codecs import read_arrays, read_record, write_record
 from single_rs.store.read import MapFrame, read_density
 
 __all__ = ["ParticleResult", "solve_particle"]
@@ -39,7 +41,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ParticleResult:
     """What came out for one particle.
 
@@ -58,12 +60,33 @@ class ParticleResult:
     folder: Path
     verdict: str
     reasons: tuple[str, ...]
-    summary: Mapping[str, Any]
+    summary: ParticleSummary
+
+    def __repr__(self) -> str:
+        """Return one line."""
+        return f"ParticleResult({self.folder}: {self.verdict})"
+
+    @property
+    def atoms(self) -> Atoms | None:
+        """The atoms, read from the folder; None where none were found."""
+        path = self.folder / layout.ATOMS
+        return read_xyz(path) if path.is_file() else None
+
+    @property
+    def poses(self) -> Poses | None:
+        """Pose of every frame, read from the folder; None where none were found."""
+        path = self.folder / layout.POSES
+        return read_poses(path) if path.is_file() else None
+
+    @property
+    def density(self) -> Density | None:
+        """Map and half maps, read from the folder; None where there is none."""
+        return read_density(self.folder.joinpath) if (self.folder / layout.MAP).is_file() else None
 
     @classmethod
-    def from_summary(cls, folder: Path, summary: Mapping[str, Any]) -> ParticleResult:
-        """Return the result that a ``summary.json`` describes."""
-        return cls(folder, str(summary["verdict"]), tuple(summary["reasons"]), summary)
+    def from_summary(cls, folder: Path, summary: ParticleSummary) -> ParticleResult:
+        """Return the result that a ``summary.json`` describes; one that nobody judged has failed."""
+        return cls(folder, summary.verdict or "failed", summary.reasons, summary)
 
 
 def solve_particle(job: Job, name: str, stack: ParticleStack, key: str) -> ParticleResult:
@@ -115,26 +138,23 @@ class _Stages:
 
     def result(self) -> ParticleResult:
         """Do what is not done yet and judge."""
-        summary = self._stage("analyze", self._analyze, lambda: read_json(self._file(layout.SUMMARY)))
+        summary = self._stage("analyze", self._analyze, self._summary)
         for stage, key in self.keys.items():
             self.job.log.reuse(f"{self.name}/{stage}", key)  # so that the record of what was not needed is whole
         return ParticleResult.from_summary(self.job.log.folder.path / self.name, summary)
 
+    def _summary(self) -> ParticleSummary:
+        return read_record(self._file(layout.SUMMARY), ParticleSummary)
+
     def failed(self, reason: str) -> ParticleResult:
         """Give a summary with the verdict ``failed``; what stages finished stays, and so does a finished result."""
-        summary = {
-            "verdict": "failed",
-            "reasons": [reason],
-            "hand": "undetermined",
-            "element": self.job.element,
-            "frames": len(self.stack),
-        }
+        summary = ParticleSummary("failed", (reason,), self.job.element, len(self.stack))
         log_of_run, stage = self.job.log, f"{self.name}/failure"
         if log_of_run.keeps(self.name):
             reasons = (reason, "the result of the run before is kept")
             return ParticleResult(log_of_run.folder.path / self.name, "failed", reasons, summary)
         with log_of_run.stage(stage, stage_key(self.keys["analyze"], reason)) as running:
-            write_json(running.folder / layout.SUMMARY, summary)
+            write_record(running.folder / layout.SUMMARY, summary)
         return ParticleResult.from_summary(log_of_run.folder.path / self.name, summary)
 
     def _stage(self, name: str, make: Callable[[StageLog], T], load: Callable[[], T]) -> T:
@@ -164,7 +184,9 @@ class _Stages:
         if self.job.log.reuse(f"{self.name}/background", self.keys["background"]):
             return clean_stack(self.stack, self.job.config.background, progress=self._report)
         with self.job.log.stage(f"{self.name}/background", self.keys["background"]) as running:
-            return stages.background(self.stack, running.folder, self.job.config.background, self._report)
+            clean = stages.background(self.stack, running.folder, self.job.config.background, self._report)
+            running.facts["contrast"] = clean.contrast.atoms
+            return clean
 
     @functools.cached_property
     def background(self) -> Background:
@@ -246,7 +268,7 @@ class _Stages:
     def _diameter(self) -> float:
         return float(self.background.diameter if self.stack.diameter is None else self.stack.diameter)
 
-    def _analyze(self, running: StageLog) -> dict[str, Any]:
+    def _analyze(self, running: StageLog) -> ParticleSummary:
         """Analyse the atoms and write summary.json: the verdict first, then the numbers it rests on."""
         job, poses, density, background = self.job, self.poses, self.density, self.background
         _, found = self.traced
@@ -260,32 +282,28 @@ class _Stages:
             model = stages.analyze_atoms(atoms, job.element, running.folder, job.config, frame, self._report, density)
         verdict = judge_changes(judge(background, poses, density, model, job.element), self.changes)
         running.facts["verdict"] = verdict.verdict
-        summary = {
-            "verdict": verdict.verdict,
-            "reasons": [*verdict.reasons, *notes],
-            **self._numbers(model),
-            **({"refinement": asdict(outcome.summary)} if outcome.summary is not None else {}),
-        }
-        write_json(running.folder / layout.SUMMARY, summary)
-        return read_json(running.folder / layout.SUMMARY)  # as a later run will read it
-
-    def _numbers(self, model: Particle | None) -> dict[str, Any]:
-        """Return the numbers of summary.json."""
-        poses, background = self.poses, self.background
         ruler = measure_pixel(background.graphene, background.pixel_size)
-        return {
-            "element": self.job.element,
-            "frames": len(self.stack),
-            "frames_used": int(np.sum(np.asarray(poses.weight) > 0)),
-            "mean_confidence": float(np.mean(poses.confidence)),
-            "diameter": float(background.diameter),
-            "pixel_size": float(background.pixel_size),
-            "pixel_size_by_graphene": asdict(ruler) if ruler is not None else None,
-            "resolution": float(self.density.resolution),
-            **(summarise(model) if model is not None else {"atoms": 0, "hand": "undetermined"}),
-            "diagnostics": asdict(poses.diagnostics),
-            "seconds": self.job.log.seconds(self.name),
-        }
+        summary = ParticleSummary(
+            verdict=verdict.verdict,
+            reasons=(*verdict.reasons, *notes),
+            element=job.element,
+            frames=len(self.stack),
+            frames_used=int(np.sum(np.asarray(poses.weight) > 0)),
+            mean_confidence=float(np.mean(poses.confidence)),
+            diameter=float(background.diameter),
+            contrast=background.contrast,
+            pixel_size=float(background.pixel_size),
+            pixel_size_by_graphene=ruler,
+            resolution=float(density.resolution),
+            atoms=0,
+            lengths=None if model is None else lengths_summary(known_lengths(model.atoms, poses)),
+            diagnostics=poses.diagnostics,
+            seconds=job.log.seconds(self.name),
+            refinement=outcome.summary,
+        )
+        path = running.folder / layout.SUMMARY
+        write_record(path, summary if model is None else summarise(model, summary))
+        return read_record(path, ParticleSummary)  # as a later run will read it
 
 
 # Stage → results that it builds on.

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import next_fast_len
 
-from single_rs.analysis import Particle, analyze, summarise
+from single_rs.analysis import Particle, ParticleSummary, analyze, summarise
 from single_rs.analysis.strain import StrainConfig
 from single_rs.analysis.structure import analyze_structure
 from single_rs.atoms import TraceConfig, trace_atoms
@@ -27,21 +27,21 @@ from single_rs.base.tensors import COMPONENTS, components
 from single_rs.export import write_analysis, write_formats, write_xyz
 from single_rs.export.atoms import file_offset
 from single_rs.io import Movie, atomic, atomic_text, write_array, write_map, write_stack
-from single_rs.io.json import read_json, write_json
 from single_rs.io.motion import write_motion
 from single_rs.io.mrc import mrc_writer
 from single_rs.io.stack import read_stack
 from single_rs.io.star import read_poses, read_tracks, write_frames, write_poses, write_tracks
-from single_rs.motion import MotionConfig, correct_motion
+from single_rs.io.tracks import write_track_table
+from single_rs.motion import MotionConfig, aligned_frames, correct_motion
 from single_rs.orient import OrientConfig, find_poses
 from single_rs.pipeline.config import Config, ExportConfig
 from single_rs.pipeline.material import lattice_seed
 from single_rs.reconstruction import ReconstructConfig, reconstruct
-from single_rs.records import Atoms, CleanStack, Density, Motion, ParticleStack, Poses, Track
+from single_rs.records import Atoms, CleanExamples, CleanStack, Density, Motion, ParticleStack, Poses, Track
 from single_rs.refine import RefineConfig, RefinementSummary, refine_atoms
 from single_rs.refine.change import Changes, find_changes
 from single_rs.store import layout
-from single_rs.store.codecs import write_arrays, write_record
+from single_rs.store.codecs import read_record, write_arrays, write_record
 from single_rs.store.read import MapFrame, Maps, load_maps
 from single_rs.track import TrackConfig, find_tracks
 from single_rs.track.cut import cut_frames, plan_cut
@@ -58,6 +58,7 @@ __all__ = [
     "export",
     "find",
     "keep_stack",
+    "keep_tracks",
     "orient",
     "placed",
     "rebuild",
@@ -66,6 +67,7 @@ __all__ = [
     "stack_box",
     "trace",
     "update_summary",
+    "write_aligned",
     "write_atoms",
     "write_displacement",
 ]
@@ -83,7 +85,13 @@ EXAMPLES = 6  # cleaned frames kept for the report
 
 @dataclass(frozen=True)
 class Tracing:
-    """What tracing gave: the number of atoms, and why there is none where there is none."""
+    """What tracing gave.
+
+    Attributes
+    ----------
+    atoms, reason
+        Number of atoms, and why there is none where there is none.
+    """
 
     atoms: int
     reason: str | None = None
@@ -91,7 +99,15 @@ class Tracing:
 
 @dataclass(frozen=True)
 class Refinement:
-    """What the refinement gave: its numbers, or why the frames do not show the atoms."""
+    """What the refinement gave.
+
+    Attributes
+    ----------
+    summary
+        Its numbers; null where it was switched off, and where the frames do not show the atoms.
+    refused
+        Why the frames do not show the atoms.
+    """
 
     summary: RefinementSummary | None = None
     refused: str | None = None
@@ -99,7 +115,13 @@ class Refinement:
 
 @dataclass(frozen=True)
 class Asked:
-    """Whether a particle changes in time; None where nobody asked, or the frames do not show its atoms."""
+    """Whether a particle changes in time.
+
+    Attributes
+    ----------
+    changes
+        Null where nobody asked, or the frames do not show its atoms.
+    """
 
     changes: Changes | None = None
 
@@ -112,10 +134,22 @@ def correct(movie: Movie, out: Path, config: MotionConfig, progress: Progress | 
     return motion
 
 
+def write_aligned(movie: Movie, motion: Motion, out: Path, progress: Progress | None = None) -> None:
+    """Write aligned.mrc: all frames in counts, bad pixels repaired, each moved by its drift."""
+    with mrc_writer(out / layout.ALIGNED, movie.shape, np.dtype(np.float32), movie.pixel_size) as put:
+        for frame in aligned_frames(movie, motion, progress):
+            put(frame[None])
+
+
 def find(movie: Movie, motion: Motion, out: Path, config: TrackConfig, progress: Progress | None = None) -> list[Track]:
-    """Track the particles; write tracks.star (also when there are none)."""
-    tracks = find_tracks(movie, motion, config, progress=progress)
+    """Track the particles; write tracks.star and tracks.csv (also when there are none)."""
+    return keep_tracks(find_tracks(movie, motion, config, progress=progress), movie, out)
+
+
+def keep_tracks(tracks: list[Track], movie: Movie, out: Path) -> list[Track]:
+    """Write tracks.star and tracks.csv; return what a later run will read of them."""
     write_tracks(out / layout.TRACKS, tracks, movie.pixel_size)
+    write_track_table(out / layout.TRACKS_TABLE, tracks)
     # What was written is what a later run will read; both runs must see the same digits.
     return read_tracks(out / layout.TRACKS)
 
@@ -182,7 +216,7 @@ def background(
     good = np.flatnonzero(~np.asarray(clean.bad))
     rows = good[evenly(len(good), EXAMPLES)]
     write_array(folder / layout.CLEAN_EXAMPLES, np.asarray(clean.images[rows], np.float32))
-    write_json(folder / layout.CLEAN_INDEX, {"index": rows.tolist()})
+    write_record(folder / layout.CLEAN_INDEX, CleanExamples(rows))
     return clean
 
 
@@ -357,7 +391,8 @@ def placed(
 
 def update_summary(before: Path, folder: Path, model: Particle) -> None:
     """Write summary.json with the numbers of `analyze`; what `before`, a summary, says besides them stays."""
-    write_json(folder / layout.SUMMARY, {**(read_json(before) if before.exists() else {}), **summarise(model)})
+    known = read_record(before, ParticleSummary) if before.exists() else None
+    write_record(folder / layout.SUMMARY, summarise(model, known))
 
 
 def export(atoms: Atoms, folder: Path, config: ExportConfig, frame: MapFrame | None = None) -> list[Path]:

@@ -13,10 +13,11 @@ from single_rs.analysis.distances import RowDistances, distance_profile
 from single_rs.analysis.distances.pdf import PairDistribution
 from single_rs.plots.style import BLUE, GREEN, INK, MUTED, ORANGE, PURPLE, SKY, new_axes, styled
 
-__all__ = ["plot_pair_distribution", "plot_row_distances"]
+__all__ = ["plot_pair_distribution", "plot_row_distances", "plot_row_lengths"]
 
 _FAMILY_COLOURS = {"100": BLUE, "110": ORANGE, "111": GREEN, "001": PURPLE, "210": SKY}
 # R, g and G of `PairDistribution`, with their names on the axis.
+_LEAST_PAIRS = 5  # of a shell whose mean is drawn
 _FUNCTIONS = {"rdf": "R(r) (1/Å)", "g": "g(r)", "reduced": "G(r) (1/Å²)"}
 
 
@@ -80,6 +81,48 @@ def plot_row_distances(
     ax.set_xlabel("Distance from the centre (Å)")
     ax.set_ylabel("Distance / fitted lattice − 1 (%)")
     return ax
+
+
+@styled
+def plot_row_lengths(rows: RowDistances, *, width: float = 2.0, axes: np.ndarray | None = None) -> np.ndarray:
+    """Plot distances along rows of the lattice in Å against the distance from the centre, a panel for each family.
+
+    Parameters
+    ----------
+    rows
+        Result of `single_rs.distances.row_distances`.
+    width
+        Å, thickness of the shells whose means are drawn.
+    axes
+        One axes per family; new ones without them.
+
+    Returns
+    -------
+    The axes: a dot for each pair, the mean of each shell with the spread of its pairs, and the distance in the fitted
+    lattice as a dashed line.
+    """
+    names = tuple(dict.fromkeys(rows.family.tolist()))
+    if axes is None:
+        axes = new_axes(1, len(names), size=(2.41 * len(names), 2.3), squeeze=False)[0]
+    for ax, name in zip(axes, names):
+        mine, profile = rows.family == name, distance_profile(rows, name, width)
+        colour = _FAMILY_COLOURS.get(name, INK)
+        ax.plot(rows.radius[mine], rows.distance[mine], ".", ms=2.5, color=colour, alpha=0.3, mew=0, rasterized=True)
+        ax.axhline(float(rows.reference[mine].mean()), color=MUTED, lw=0.9, ls="--", label="fitted lattice")
+        known = profile.pairs >= _LEAST_PAIRS
+        ax.errorbar(
+            profile.radius[known], profile.distance[known], np.nan_to_num(profile.spread)[known], fmt="o-", ms=3.5,
+            lw=1.1, capsize=2, color=INK, zorder=3, label="mean and spread of shells",
+        )  # fmt: skip
+        low, high = np.percentile(rows.distance[mine], (0.5, 99.5))
+        room = 0.15 * (high - low) + 1e-3
+        ax.set_ylim(low - room, high + 3 * room)
+        ax.set_xlim(left=0)
+        ax.set_title(f"⟨{name}⟩")
+        ax.set_xlabel("Distance from the centre (Å)")
+    axes[0].set_ylabel("Distance along row (Å)")
+    axes[0].legend(loc="upper left", fontsize=6.5, handlelength=1.4)
+    return np.asarray(axes)
 
 
 @styled

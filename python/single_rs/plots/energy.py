@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 
-from single_rs.plots.style import INK, MUTED, core_and_surface, new_axes, quiet_colorbar, styled
+from single_rs.plots.style import BLUE, INK, MUTED, core_and_surface, new_axes, quiet_colorbar, styled
 
-__all__ = ["plot_atom_energies", "plot_energy_views"]
+__all__ = ["plot_atom_energies", "plot_energy_trends", "plot_energy_views"]
 
 # Radius of a drawn atom as a share of the nearest-neighbour distance: neighbours just touch.
 _BALL = 0.5
@@ -122,3 +122,47 @@ def plot_energy_views(positions: np.ndarray, energies: np.ndarray, *, axes: np.n
     colours = ScalarMappable(norm, "cividis")
     quiet_colorbar(axes[0].figure.colorbar(colours, ax=list(axes), shrink=0.8), "Formation energy (eV)")
     return axes
+
+
+@styled
+def plot_energy_trends(
+    diameter: np.ndarray,
+    energy: tuple[np.ndarray, np.ndarray],
+    strain: tuple[np.ndarray, np.ndarray],
+    *,
+    reference: str = "bulk",
+    calculator: str = "",
+    axes: np.ndarray | None = None,
+) -> np.ndarray:
+    """Plot the formation energies of particles against their size and against their strain.
+
+    Parameters
+    ----------
+    diameter
+        (p,) Å.
+    energy
+        Formation energy per atom and its standard error, (p,) eV.
+    strain
+        Mean over the atoms of the volumetric strain εxx + εyy + εzz, and its standard deviation over them, (p,)
+        fractions.
+    reference
+        What the strain is measured from.
+    calculator
+        Of the energies, for the axis.
+    axes
+        Two axes; new ones without them.
+
+    Returns
+    -------
+    The axes, in nm, per cent and eV; bars of the strain are its spread over the atoms of a particle.
+    """
+    axes = new_axes(1, 2, size=(4.76, 2.3), sharey=True) if axes is None else axes
+    value, error = (np.asarray(a, float) for a in energy)
+    mean, spread = (100 * np.asarray(a, float) for a in strain)
+    look = {"fmt": "o", "ms": 4.5, "color": BLUE, "elinewidth": 0.9, "capsize": 2}
+    axes[0].errorbar(np.asarray(diameter, float) / 10, value, yerr=np.nan_to_num(error), **look)
+    axes[1].errorbar(mean, value, yerr=np.nan_to_num(error), xerr=np.nan_to_num(spread), **look)
+    axes[0].set_xlabel("Diameter (nm)")
+    axes[1].set_xlabel(f"εxx + εyy + εzz against {reference} (%)")
+    axes[0].set_ylabel(f"Formation energy{f', {calculator}' if calculator else ''} (eV/atom)")
+    return np.asarray(axes)

@@ -165,7 +165,7 @@ def plot_zone_axes(
     from scipy.ndimage import map_coordinates
 
     rows = 2 if positions is None else 3
-    axes = new_axes(rows, 3, size=(6.6, 2.25 * rows)) if axes is None else axes
+    axes = new_axes(rows, 3, size=(6.6, 2.05 * rows)) if axes is None else axes
     cell = np.asarray(cell, float)
     centre = density.shape[0] // 2
     middle, reach = np.zeros(3), 0.6 * diameter if diameter and np.isfinite(diameter) else np.inf

@@ -5,6 +5,8 @@ The pattern is S(q) = I(q)/Σf², which tends to 1 at large q; q = 4π sin θ / 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from matplotlib.axes import Axes
 
@@ -12,7 +14,7 @@ from single_rs.analysis.distances.powder import PowderPattern, two_theta
 from single_rs.analysis.distances.powder_fit import PowderLattice
 from single_rs.plots.style import BLUE, MUTED, ORANGE, new_axes, styled
 
-__all__ = ["plot_powder"]
+__all__ = ["plot_powder", "plot_powders"]
 
 _NAMES = {"xray": "X-rays", "electron": "electrons"}
 
@@ -70,4 +72,64 @@ def plot_powder(
     ax.legend(loc="upper right")
     ax.set_xlabel("q = 4π sin θ / λ (1/Å)" if wavelength is None else f"2θ (°), λ = {wavelength:g} Å")
     ax.set_ylabel("S(q)")
+    return ax
+
+
+@styled
+def plot_powders(
+    patterns: Mapping[str, PowderPattern],
+    *,
+    bulk: Mapping[str, float] | None = None,
+    measured: tuple[np.ndarray, np.ndarray] | None = None,
+    wavelength: float | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Plot powder patterns of particles above each other, with the reflections of the bulk and a measured pattern.
+
+    Parameters
+    ----------
+    patterns
+        Name of the particle → its pattern, from below.
+    bulk
+        Name → q (1/Å) of the reflections of the bulk, as lines.
+    measured
+        (n,) q (1/Å) and intensity; scaled to the height of the others, on top.
+    wavelength
+        Å; the axis is 2θ in degrees when given, else q in 1/Å.
+    ax
+        Axes to draw in; new ones without it.
+
+    Returns
+    -------
+    The axes; each curve is scaled to its highest peak.
+    """
+
+    def across(q: np.ndarray) -> np.ndarray:
+        return np.asarray(q) if wavelength is None else two_theta(q, wavelength)
+
+    ax = new_axes(size=(4.76, 1.5 + 0.42 * (len(patterns) + (measured is not None)))) if ax is None else ax
+    first = min((min(bulk.values()) if bulk else np.inf), 2.0) * 0.75
+    last = max((float(p.q[-1]) for p in patterns.values()), default=10.0)
+    curves: list[tuple[str, np.ndarray, np.ndarray, str]] = [
+        (name, p.q, p.structure, BLUE) for name, p in patterns.items()
+    ]
+    if measured is not None:
+        curves.append(("measured", np.asarray(measured[0], float), np.asarray(measured[1], float), ORANGE))
+    for level, (name, q, intensity, colour) in enumerate(curves):
+        seen = (q > first) & (q < last) & np.isfinite(intensity)
+        low, high = (float(f(intensity[seen])) for f in (np.min, np.max))
+        ax.plot(across(q[seen]), level + 0.9 * (intensity[seen] - low) / ((high - low) or 1), color=colour, lw=1.0)
+        ax.text(1.005, level + 0.05, name, transform=ax.get_yaxis_transform(), fontsize=7, color=colour, va="bottom")
+    for name, place in (bulk or {}).items():
+        if place < last:
+            at = float(across(np.array([place]))[0])
+            ax.axvline(at, color=MUTED, lw=0.6, ls=":", zorder=0)
+            ax.text(at, 1.01, name, transform=ax.get_xaxis_transform(), ha="center", va="bottom", fontsize=6.5,
+                    rotation=90, color=MUTED)  # fmt: skip
+    ax.set_yticks([])
+    ax.set_ylim(-0.1, len(curves) + 0.05)
+    ax.set_xlim(float(across(np.array([first]))[0]), float(across(np.array([last]))[0]))
+    ax.grid(False)
+    ax.set_xlabel("q = 4π sin θ / λ (1/Å)" if wavelength is None else f"2θ (°), λ = {wavelength:g} Å")
+    ax.set_ylabel("Intensity (scaled)")
     return ax

@@ -1,4 +1,4 @@
-"""Slices through maps: density in planes of atoms, and strain through the middle of the particle.
+"""Slices through maps, in planes of atoms: density and strain.
 
 Maps are (z, y, x) with their centre at index N//2.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from single_rs.plots.style import (
+    INK,
     ROOM,
     image_axes,
     map_limits,
@@ -22,6 +23,9 @@ __all__ = ["plot_map_slices", "plot_strain_slices"]
 
 _SLAB = 0.5  # Å, half the thickness of a slice through atoms: their peaks are 0.3 to 0.4 Å wide (sigma)
 _ATOM_WIDTH = 0.3  # Å, sigma of an atom in the count of those in a plane
+_PER_ROW = 5  # maps in a row
+# Maps that cannot be negative, and the label of their scales.
+_POSITIVE = {"von_mises": "Von Mises strain (%)", "rotation": "Rotation (°)"}
 _PLANE_SEARCH = 2.0  # Å from the middle within which a plane of atoms is sought: more than any plane spacing of a metal
 
 
@@ -108,39 +112,66 @@ def plot_strain_slices(
     positions: np.ndarray | None = None,
     axes: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Show the xy slice through the middle of strain maps on one colour scale; blue is compressed, red stretched.
+    """Show the xy slice of strain maps through the fullest plane of atoms; blue is compressed, red stretched.
+
+    Strains share one scale, symmetric about 0; the von Mises strain and the rotation, which cannot be negative, have
+    scales of their own, from 0.
 
     Parameters
     ----------
     maps
-        Name and map (z, y, x) of each strain, fraction; exactly 0 or NaN where there is no atom.
+        Name and map (z, y, x) of each, as `strain_maps` returns them: strains as fractions, "rotation" in degrees;
+        exactly 0 or NaN where there is no atom.
     pixel_size
         Å per voxel.
     diameter
         Å; without atoms the field is cropped to 1.2 diameters when given.
     positions
-        Atoms (n, 3) (x, y, z) in Å from the maps' centre; they frame the field.
+        Atoms (n, 3) (x, y, z) in Å from the maps' centre; they frame the field, and the slice is through their plane
+        that is fullest near the middle; without them it is through the middle.
     axes
         One axes per map; new ones without it.
 
     Returns
     -------
-    The axes, in per cent; the scale is symmetric, up to the 98th percentile.
+    The axes, one per map, in the order of the maps; per cent, degrees for the rotation. Scales end at the 98th
+    percentile.
     """
-    axes = np.ravel(new_axes(1, len(maps), size=(1.65 * len(maps) + 0.6, 1.9)) if axes is None else axes)
-    slices = {}
+    if axes is None:
+        columns = min(len(maps), _PER_ROW)
+        rows = -(-len(maps) // columns)
+        axes = new_axes(rows, columns, size=(1.32 * columns + 0.6, 1.6 * rows), squeeze=False)
+        for spare in np.ravel(axes)[len(maps) :]:
+            spare.set_axis_off()
+    axes = np.ravel(axes)[: len(maps)]
+    kinds = [name if name in _POSITIVE else "strain" for name in maps]
+    slices = []
     for name, volume in maps.items():
         (x, y, z), side = _window(volume.shape[0], pixel_size, diameter, positions)
-        image = 100 * np.asarray(volume[z + side // 2, y : y + side, x : x + side], float)
-        slices[name] = np.where(image == 0, np.nan, image)
-    values = np.abs(np.concatenate([image[np.isfinite(image)] for image in slices.values()]))
-    top = float(np.percentile(values, 98)) if len(values) else 1.0
-    for ax, (name, image) in zip(axes, slices.items()):
-        shown = ax.imshow(image, cmap="RdBu_r", vmin=-top, vmax=top, origin="lower", interpolation="none")
-        image_axes(ax)
-        ax.set_title("radial" if name == "radial" else f"$\\varepsilon_{{{name}}}$")
-    quiet_colorbar(axes[0].figure.colorbar(shown, ax=list(axes), fraction=0.03, pad=0.02), "Strain (%)")
-    scale_bar(axes[0], pixel_size, image.shape[1])
+        height = z + side // 2
+        if positions is not None and len(positions):
+            height = round(_fullest_plane(np.asarray(positions, float)[:, 2]) / pixel_size) + volume.shape[0] // 2
+        image = np.asarray(volume[height, y : y + side, x : x + side], float) * (1 if name == "rotation" else 100)
+        slices.append(np.where(image == 0, np.nan, image))
+    for kind in dict.fromkeys(kinds):
+        mine = [k for k, own in enumerate(kinds) if own == kind]
+        values = np.abs(np.concatenate([slices[k][np.isfinite(slices[k])] for k in mine]))
+        top = (float(np.percentile(values, 98)) if len(values) else 1.0) or 1.0
+        label, low, colours = ("Strain (%)", -top, "RdBu_r") if kind == "strain" else (_POSITIVE[kind], 0.0, "viridis")
+        for k in mine:
+            shown = axes[k].imshow(slices[k], cmap=colours, vmin=low, vmax=top, origin="lower", interpolation="nearest")
+            image_axes(axes[k])
+            name = list(maps)[k]
+            axes[k].set_title(f"$\\varepsilon_{{{name}}}$" if len(name) == 2 else name.replace("_", " "))
+        # The scale of the strains beside all pictures; one of its own below a picture, which keeps the columns alike.
+        figure, own = axes[0].figure, [axes[k] for k in mine]
+        if kind == "strain":
+            quiet_colorbar(figure.colorbar(shown, ax=list(axes), fraction=0.03, pad=0.02, shrink=0.9), label)
+        else:
+            bar = figure.colorbar(shown, ax=own, location="bottom", fraction=0.05, pad=0.03, shrink=0.8)
+            quiet_colorbar(bar, "")
+            bar.set_label(label, fontsize=7, color=INK)
+    scale_bar(axes[0], pixel_size, slices[0].shape[1])
     return axes
 
 

@@ -283,8 +283,10 @@ def plot_strain_methods(
         plane.set_xlabel("")
         plane.set_title(METHODS.get(name, name))
         plot_radial_strain(positions, strain.radial, strain.surface, ax=radius)
-        if column:
-            radius.get_legend().remove()
+        radius.get_legend().remove()
+        if column == 0:
+            radius.legend(loc="lower left", fontsize=6, markerscale=2, handlelength=1.2)
+        else:
             radius.set_ylabel("")
         _against(scatter, distance, kernel, strain, name, errors, pairs, reach)
     low = min(ax.get_ylim()[0] for ax in axes[1])

@@ -6,10 +6,12 @@ Atoms are drawn as seen along a direction, the nearest on top; lengths are in Å
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 from matplotlib.axes import Axes
 
-from single_rs.analysis.structure.dislocations import Dislocation, miller_name
+from single_rs.analysis.structure.dislocations import Dislocation
 from single_rs.analysis.structure.grains import Grains
 from single_rs.analysis.structure.shape import SITES, Shape
 from single_rs.analysis.structure.stacking import Stacking
@@ -111,12 +113,13 @@ def plot_stacking(positions: np.ndarray, stacking: Stacking, *, ax: Axes | None 
     for letter, kind, height in zip(stacking.letters, stacking.hexagonal, stacking.heights):
         ax.text(edge, height - centre, letter, color=_LETTERS[letter], ha="left", va="center", fontsize=7.5)
         if kind == "h":
-            ax.axhline(height - centre, color=INK, lw=0.8, ls="--")
+            ax.plot([-edge, 0.98 * edge], [height - centre] * 2, color=INK, lw=0.8, ls="--")
             ax.text(1.12 * edge, height - centre, "h", color=INK, ha="left", va="center", fontsize=7.5)
     ax.set_xlim(-1.1 * edge, 1.25 * edge)
-    h, k, l = np.sign(stacking.normal).astype(int)
+    ax.margins(y=0.08)
+    name = "".join("1" if v > 0 else "1\u0305" for v in stacking.normal)
     ax.set_xlabel("Across (Å)")
-    ax.set_ylabel(f"Along [{h}{k}{l}] (Å)")
+    ax.set_ylabel(f"Along [{name}] (Å)")
     return ax
 
 
@@ -161,7 +164,7 @@ def plot_dislocation(
     if edge:
         tip = place + 2 * (view @ b)[:2]
         ax.annotate("", xy=tip, xytext=place, arrowprops={"arrowstyle": "->", "color": INK, "lw": 1.3})
-    name = miller_name(dislocation.burgers)
+    name = re.sub(r"-(\d)", "\\1\u0305", dislocation.name)
     ax.set_title(f"{dislocation.kind}, b = {name}, {dislocation.character:.0f}° to its line", loc="left")
     ax.set_xlabel("Across the line (Å)")
     ax.set_ylabel("Across the glide plane (Å)" if len(dislocation.glide_planes) else "Across the line (Å)")

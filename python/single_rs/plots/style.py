@@ -34,6 +34,7 @@ __all__ = [
     "STYLE",
     "new_axes",
     "scale_bar",
+    "scale_bar_below",
 ]
 
 # The report swaps exactly these colours for its light and dark themes, so all figures draw lines and text in them.
@@ -225,6 +226,26 @@ def scale_bar(ax: Axes, pixel_size: float, width: int) -> None:
         va="bottom",
         fontsize=6.5,
     )
+
+
+def scale_bar_below(ax: Axes, field: float) -> None:
+    """Draw a scale bar under the left end of a picture on white, whose data coordinates are Å.
+
+    Parameters
+    ----------
+    ax
+        Axes of the picture.
+    field
+        Å, width of the picture.
+    """
+    from matplotlib.patches import Rectangle
+
+    length = max((bar for bar in _BAR_LENGTHS_A if bar <= field / 3), default=_BAR_LENGTHS_A[0])
+    label = f"{length / 10:g} nm" if length >= 10 else f"{length} Å"
+    fraction = length / field
+    options: dict[str, Any] = {"transform": ax.transAxes, "clip_on": False}
+    ax.add_patch(Rectangle((0.02, -0.045), fraction, 0.02, color=INK, lw=0, **options))
+    ax.text(0.02 + fraction / 2, -0.06, label, ha="center", va="top", fontsize=7, color=INK, **options)
 
 
 def limits(image: np.ndarray, low: float = 1.0, high: float = 99.5) -> tuple[float, float]:

@@ -26,6 +26,7 @@ from single_rs.base.settings import Settings, setting
 from single_rs.frames.packed import FrameSet
 from single_rs.frames.volume import PAD, ball_mask, fourier_volume, map_from_sums, shell_correlation, shell_index
 from single_rs.records import CleanStack, Density, Poses
+from single_rs.records.invariants import need_record
 
 __all__ = ["ReconstructConfig", "fsc_resolution", "reconstruct"]
 
@@ -70,6 +71,8 @@ def reconstruct(
     InputError
         Numbers of frames and poses that differ, or a half without frames.
     """
+    need_record(clean, CleanStack, "clean_stack(stack) makes one")
+    need_record(poses, Poses, "find_poses(clean, element) or Poses.known(rotations, shifts) makes one")
     config = config or ReconstructConfig()
     n = len(clean.images)
     if len(poses.rotations) != n:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from single_rs.records.atoms import Atoms
 from single_rs.records.check import CHECKS, Check, Criterion, Validation
-from single_rs.records.clean import Background, CleanStack, Graphene
+from single_rs.records.clean import Background, CleanExamples, CleanStack, Contrast, Graphene
 from single_rs.records.density import Density
 from single_rs.records.diagnostics import (
     HalfDiagnostics,
@@ -13,6 +13,7 @@ from single_rs.records.diagnostics import (
     StartDiagnostics,
     diagnostics_from,
 )
+from single_rs.records.energy import EnergyRecord, SurfaceEnergy
 from single_rs.records.motion import Motion
 from single_rs.records.poses import Poses
 from single_rs.records.stack import ParticleStack
@@ -23,9 +24,12 @@ __all__ = [
     "Atoms",
     "Background",
     "Check",
+    "CleanExamples",
     "CleanStack",
+    "Contrast",
     "Criterion",
     "Density",
+    "EnergyRecord",
     "Graphene",
     "HalfDiagnostics",
     "Motion",
@@ -36,6 +40,7 @@ __all__ = [
     "Poses",
     "SearchRound",
     "StartDiagnostics",
+    "SurfaceEnergy",
     "Track",
     "Validation",
     "diagnostics_from",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from single_rs.base.errors import InputError
+from single_rs.records.display import Displayed
 from single_rs.records.invariants import need_at_least, need_finite, need_shape, need_share
 
 __all__ = [
@@ -18,8 +20,8 @@ __all__ = [
 ASYMMETRY = 1e-4  # relative difference of opposite elements, which six digits in a file may leave
 
 
-@dataclass(frozen=True)
-class Atoms:
+@dataclass(frozen=True, repr=False)
+class Atoms(Displayed):
     """Atoms of one particle, in the frame of its map.
 
     Attributes
@@ -90,3 +92,32 @@ class Atoms:
     def __len__(self) -> int:
         """Return the number of atoms."""
         return len(self.positions)
+
+    def to_ase(self, vacuum: float | None = None) -> Any:
+        """Return ``ase.Atoms`` in the same order, with positions from the box centre.
+
+        Parameters
+        ----------
+        vacuum
+            Å on each side of the particle in an orthorhombic cell of its own, in whose middle it is put; no cell when
+            not given. Boundaries stay open.
+
+        Raises
+        ------
+        InputError
+            A negative vacuum.
+        """
+        from ase import Atoms as AseAtoms
+
+        out: Any = AseAtoms([str(s) for s in self.symbols], positions=np.asarray(self.positions))
+        if vacuum is not None:
+            if not vacuum >= 0:
+                raise InputError(f"vacuum is {vacuum} Å; it must be at least 0 Å")
+            out.center(vacuum=vacuum)
+        return out
+
+    def _headline(self) -> str:
+        names, counts = np.unique(self.symbols, return_counts=True)
+        text = f"{len(self)} atoms: {', '.join(f'{c} {n}' for c, n in zip(counts, names, strict=True))}"
+        known = self.sigma[np.isfinite(self.sigma)]
+        return text + (f"; median σ {100 * np.median(known):.2g} pm" if len(known) else "; no errors")

@@ -90,18 +90,6 @@ class Criterion:
         """Whether the value keeps the limit."""
         return bool(self.value >= self.limit if self.at_least else self.value <= self.limit)
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the plain content for JSON."""
-        return {
-            "name": self.name,
-            "value": float(self.value),
-            "limit": float(self.limit),
-            "comparison": "at least" if self.at_least else "at most",
-            "unit": self.unit,
-            "passed": self.passed,
-            "reason": self.reason,
-        }
-
 
 @dataclass(frozen=True)
 class Check:
@@ -158,28 +146,6 @@ class Check:
         failed = [c for c in self.criteria if not c.passed]
         return next(iter(failed or self.criteria), None)
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the plain content for JSON; value and limit are those of the deciding criterion."""
-        one = self.deciding
-        return {
-            "name": self.name,
-            "title": self.title,
-            "status": self.status,
-            "message": self.message,
-            "meaning": self.meaning,
-            "undecided": self.undecided,
-            "measured": one.name if one is not None else None,
-            "value": float(one.value) if one is not None else None,
-            "unit": one.unit if one is not None else "",
-            "comparison": ("at least" if one.at_least else "at most") if one is not None else None,
-            "limit": float(one.limit) if one is not None else None,
-            "reason": one.reason if one is not None else self.message,
-            "criteria": [c.as_dict() for c in self.criteria],
-            "numbers": dict(self.numbers),
-            "data": dict(self.data),
-            "seconds": self.seconds,
-        }
-
 
 @dataclass(frozen=True)
 class Validation:
@@ -211,7 +177,3 @@ class Validation:
             When there is none.
         """
         return {c.name: c for c in self.checks}[name]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the plain content of ``validation.json``."""
-        return {"particle": self.particle, "status": self.status, "checks": [c.as_dict() for c in self.checks]}

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from single_rs.base.errors import InputError
+from single_rs.records.display import Displayed
 from single_rs.records.invariants import need_at_least, need_finite, need_finite_images, need_positive, need_shape
 
-__all__ = ["Background", "CleanStack", "Graphene"]
+__all__ = ["Background", "CleanExamples", "CleanStack", "Contrast", "Graphene"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,33 @@ class Graphene:
 
 
 @dataclass(frozen=True)
+class Contrast:
+    """Whether atoms were bright or dark in the frames; cleaned frames are turned so that they are bright.
+
+    Attributes
+    ----------
+    atoms
+        "bright" or "dark".
+    sigma
+        Third moment of the particle's contrast in standard errors, positive for bright atoms; None where not measured.
+    stated
+        Whether the user said so.
+    """
+
+    atoms: str = "bright"
+    sigma: float | None = None
+    stated: bool = False
+
+    def __str__(self) -> str:
+        """Return what atoms are and what says so, as sentences quote it."""
+        shown = (
+            "" if self.sigma is None else f"{abs(self.sigma):.1f} sigma for {'dark' if self.sigma < 0 else 'bright'}"
+        )
+        said = "as stated" if self.stated else ""
+        return f"{self.atoms} ({', '.join(filter(None, (said, shown))) or 'not measured'})"
+
+
+@dataclass(frozen=True)
 class Background:
     """What was measured of the frames while they were cleaned; the part of a `CleanStack` that is small.
 
@@ -55,22 +83,43 @@ class Background:
         The sheets found.
     bad
         (n,) bool.
+    contrast
+        Of the atoms, in the frames as they were given.
     """
 
     pixel_size: float
     diameter: float
     graphene: list[Graphene]
     bad: NDArray[np.bool_]
+    contrast: Contrast = Contrast()
 
 
 @dataclass(frozen=True)
-class CleanStack:
+class CleanExamples:
+    """Which frames are kept cleaned, for the report.
+
+    Attributes
+    ----------
+    index
+        (k,) rows of the stack, from 0.
+    """
+
+    index: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        """Check that they are numbers of rows."""
+        need_shape("index", self.index, (np.size(self.index),))
+        need_at_least("index", self.index, 0)
+
+
+@dataclass(frozen=True, repr=False)
+class CleanStack(Displayed):
     """Single frames ready for the solver.
 
     Attributes
     ----------
     images
-        (n, y, x) float32 contrast, counts / dose - 1, square and even; surroundings have mean 0.
+        (n, y, x) float32 contrast, ±(counts / dose - 1), square and even, atoms bright; surroundings have mean 0.
     pixel_size
         Å.
     frames
@@ -92,6 +141,8 @@ class CleanStack:
         (n,) bool.
     signal
         (n_shell,) float32 power of the particle, per pixel of its area.
+    contrast
+        Of the atoms, in the frames as they were given.
 
     Raises
     ------
@@ -110,6 +161,7 @@ class CleanStack:
     offsets: NDArray[np.float64]
     bad: NDArray[np.bool_]
     signal: NDArray[np.float32]
+    contrast: Contrast = Contrast()
 
     def __post_init__(self) -> None:
         """Refuse frames that cannot be."""
@@ -171,4 +223,4 @@ class CleanStack:
     @property
     def background(self) -> Background:
         """What was measured of the frames, without the frames."""
-        return Background(self.pixel_size, self.diameter, self.graphene, self.bad)
+        return Background(self.pixel_size, self.diameter, self.graphene, self.bad, self.contrast)

@@ -8,13 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from single_rs.base.errors import InputError
+from single_rs.records.display import Displayed
 from single_rs.records.invariants import need_at_least, need_finite, need_positive, need_shape
 
 __all__ = ["Density"]
 
 
-@dataclass(frozen=True)
-class Density:
+@dataclass(frozen=True, repr=False)
+class Density(Displayed):
     """Density of one particle.
 
     Attributes
@@ -43,6 +44,9 @@ class Density:
     fsc: NDArray[np.float64]
     frequency: NDArray[np.float64]
     resolution: float
+
+    def _headline(self) -> str:
+        return f"{len(self.map)}³ voxels of {self.pixel_size:.4g} Å, resolution {self.resolution:.2f} Å"
 
     def __post_init__(self) -> None:
         """Refuse maps that cannot be."""

@@ -14,6 +14,7 @@ __all__ = [
     "need_finite",
     "need_finite_images",
     "need_positive",
+    "need_record",
     "need_rotations",
     "need_shape",
     "need_share",
@@ -21,6 +22,12 @@ __all__ = [
 
 ORTHONORMAL = 1e-3  # single precision leaves 1e-6; six digits in a file leave 1e-5
 ROUNDING = 1e-6  # by which a posterior in single precision may leave [0, 1]
+
+
+def need_record(value: Any, kind: type, remedy: str) -> None:
+    """Refuse what is not the record that a stage works on; `remedy` says how to make one."""
+    if not isinstance(value, kind):
+        raise InputError(f"a {kind.__name__} is needed, and {type(value).__name__} was given; {remedy}")
 
 
 def need_shape(name: str, array: Any, shape: tuple[int, ...]) -> None:
@@ -60,6 +67,8 @@ def need_share(name: str, array: Any, nan: bool = False) -> None:
 
 def need_positive(name: str, value: float, unit: str = "") -> None:
     """Refuse a number that is not above 0."""
+    if not isinstance(value, (int, float, np.integer, np.floating)):
+        raise InputError(f"{name} is {value!r}; a number is needed{unit and ' in '}{unit}")
     if not (np.isfinite(value) and value > 0):
         raise InputError(f"{name} is {value:g}{unit and ' '}{unit}; a positive number is needed")
 

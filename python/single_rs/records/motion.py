@@ -13,10 +13,11 @@ import numpy as np
 
 from single_rs import _core
 from single_rs.base.errors import InputError
+from single_rs.records.display import Displayed
 
 
-@dataclass(frozen=True)
-class Motion:
+@dataclass(frozen=True, repr=False)
+class Motion(Displayed):
     """Motion of a movie of n frames of (y, x) pixels.
 
     Attributes

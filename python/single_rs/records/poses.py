@@ -10,13 +10,14 @@ from numpy.typing import ArrayLike, NDArray
 from single_rs.base.errors import InputError
 from single_rs.base.sampling import block_edges
 from single_rs.records.diagnostics import PoseDiagnostics
+from single_rs.records.display import Displayed
 from single_rs.records.invariants import need_at_least, need_finite, need_rotations, need_shape, need_share
 
 __all__ = ["Poses"]
 
 
-@dataclass(frozen=True)
-class Poses:
+@dataclass(frozen=True, repr=False)
+class Poses(Displayed):
     """Pose of every frame.
 
     Attributes
@@ -87,6 +88,11 @@ class Poses:
         if self.images is not None:
             need_shape("images", self.images, (n,))
             need_at_least("images", self.images, 0)
+
+    def _headline(self) -> str:
+        n = len(self.rotations)
+        clear = f"{100 * np.mean(self.confidence > 0.5):.0f} % with a clear pose, " if n else ""
+        return f"{n} frames, {clear}{np.sum(self.half == 1)} and {np.sum(self.half == 2)} in the half sets"
 
     @classmethod
     def known(cls, rotations: ArrayLike, shifts: ArrayLike, frames: ArrayLike | None = None, block: int = 150) -> Poses:

@@ -9,14 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from single_rs.base.errors import InputError
+from single_rs.records.display import Displayed
+from single_rs.records.invariants import need_positive
 
 __all__ = [
     "ParticleStack",
 ]
 
 
-@dataclass(frozen=True)
-class ParticleStack:
+@dataclass(frozen=True, repr=False)
+class ParticleStack(Displayed):
     """Single frames of one particle.
 
     Attributes
@@ -41,6 +43,9 @@ class ParticleStack:
 
     def __post_init__(self) -> None:
         """Check that all fields belong to the same images."""
+        if not isinstance(self.images, np.ndarray):
+            raise InputError(f"images are a {type(self.images).__name__}; an array (n, y, x) is needed")
+        need_positive("pixel_size", self.pixel_size, "Å")
         if self.images.ndim != 3 or self.images.shape[1] != self.images.shape[2]:
             raise InputError(f"a particle stack of shape {self.images.shape}; (n, y, x) with y = x is needed")
         if len(self.frames) != len(self.images):

@@ -8,6 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from single_rs.records.display import Displayed
+
 __all__ = [
     "MotionLike",
     "MovieLike",
@@ -44,8 +46,8 @@ class MotionLike(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Track:
+@dataclass(frozen=True, repr=False)
+class Track(Displayed):
     """One particle's path.
 
     Attributes

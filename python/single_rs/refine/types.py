@@ -45,7 +45,15 @@ class RefineConfig(Settings):
 
 @dataclass(frozen=True)
 class SpeciesSummary:
-    """Atoms of one element: number, mean probability to be it, standard error per axis, pm; None without atoms."""
+    """Atoms of one element.
+
+    Attributes
+    ----------
+    element, atoms
+        Chemical symbol, and number of atoms.
+    certainty, sigma_pm
+        Mean probability to be it, and standard error per axis, pm; None without atoms.
+    """
 
     element: str
     atoms: int

@@ -41,6 +41,7 @@ def least_known(particle: ParticleFiles, numbers: Numbers) -> Facts:
         best, worst = numbers.sigma_axes
         along = _direction(numbers.worst_axis, unit_cell(particle))
         rows.append(("Direction", f"σ is {worst:.1f} pm {along}, {best:.1f} pm along the best axis"))
+    rows += _lengths(particle)
     rows += _atoms(particle)
     poses, used = particle.poses, used_frames(particle)
     if poses is not None and used is not None:
@@ -52,6 +53,21 @@ def least_known(particle: ParticleFiles, numbers: Numbers) -> Facts:
         rows.append(("Scale", "the pixel size is as given, with no error; all lengths follow it"))
     rows.append(("Hand", "undetermined, as always with projections"))
     return Facts("Least known", rows)
+
+
+def _lengths(particle: ParticleFiles) -> list[tuple[str, Any]]:
+    """Return along which direction lengths are known least."""
+    found = particle.summary.lengths
+    if found is None:
+        return []
+    along = _direction(np.array(found.least_known), unit_cell(particle))
+    worst, best, excess = found.worst, found.best, found.excess
+    if excess is None:
+        return [("Lengths", f"no frame shows them {along}")]
+    said = f"{excess:.1f} times worse than views from all sides give"
+    if worst is None or best is None:
+        return [("Lengths", f"known least {along}, {said}")]
+    return [("Lengths", f"known to {100 * worst:.2g}% {along}, {said}; to {100 * best:.2g}% along the best axis")]
 
 
 def _atoms(particle: ParticleFiles) -> list[tuple[str, Any]]:

@@ -7,11 +7,13 @@ import os
 from pathlib import Path
 from typing import Any
 
-from single_rs.compare.trends import QUANTITIES, Comparison, comparison_to_dict
+from single_rs.compare.record import comparison_record
+from single_rs.compare.trends import QUANTITIES, Comparison
 from single_rs.io import atomic_text, writable_folder, write_text
-from single_rs.io.json import write_json
 from single_rs.io.table import text_cell
 from single_rs.report.comparison import render_comparison
+from single_rs.store.codecs import write_record
+from single_rs.store.layout import COMPARISON
 
 __all__ = ["write_comparison"]
 
@@ -32,11 +34,11 @@ def write_comparison(comparison: Comparison, out: str | os.PathLike[str]) -> lis
         The three files.
     """
     folder = writable_folder(out)
-    paths = [folder / f"compare.{kind}" for kind in ("csv", "json", "html")]
+    paths = [folder / name for name in COMPARISON]
     page = render_comparison(comparison)
     with atomic_text(paths[0]) as file:
         _write_table(csv.writer(file, lineterminator="\n"), comparison)
-    write_json(paths[1], comparison_to_dict(comparison))
+    write_record(paths[1], comparison_record(comparison))
     write_text(paths[2], page)
     return paths
 

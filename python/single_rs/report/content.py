@@ -7,13 +7,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from single_rs.analysis import ParticleSummary
+
 if TYPE_CHECKING:
+    from single_rs.analysis.lattice_record import LatticeRecord
+    from single_rs.analysis.structure.record import StructureRecord
     from single_rs.compare.rows import ParticleRow
-    from single_rs.records import Poses, Track, Validation
+    from single_rs.records import EnergyRecord, Poses, Track, Validation
+    from single_rs.store.record import RunRecord
 
 __all__ = ["VERDICTS", "AtomTable", "CommentedTable", "ParticleFiles", "RunFiles"]
 
@@ -64,8 +69,8 @@ class ParticleFiles:
 
     number: int
     folder: Path
-    summary: dict[str, Any] = field(default_factory=dict)
-    lattice: dict[str, Any] = field(default_factory=dict)
+    summary: ParticleSummary = field(default_factory=ParticleSummary)
+    lattice: LatticeRecord | None = None
     stack: np.ndarray | None = None
     raw: np.ndarray | None = None
     raw_frames: np.ndarray | None = None
@@ -79,24 +84,23 @@ class ParticleFiles:
     atoms: AtomTable | None = None
     row: ParticleRow | None = None
     tables: dict[str, CommentedTable] = field(default_factory=dict)
-    structure: dict[str, Any] = field(default_factory=dict)
-    energy: dict[str, Any] = field(default_factory=dict)
+    structure: StructureRecord | None = None
+    energy: EnergyRecord | None = None
     validation: Validation | None = None
     gaps: list[str] = field(default_factory=list)
 
     @property
     def verdict(self) -> str:
         """Return solved, doubtful or failed; without a summary nothing may be called solved."""
-        verdict = str(self.summary.get("verdict", "")).lower()
+        verdict = self.summary.verdict
         return verdict if verdict in VERDICTS else "failed"
 
     @property
     def reasons(self) -> list[str]:
         """Return the reasons of the verdict."""
-        reasons = self.summary.get("reasons") or []
-        if not self.summary:
-            return ["no summary.json: the run did not finish this particle"]
-        return [str(r) for r in reasons] if isinstance(reasons, list) else [str(reasons)]
+        if self.summary.verdict is None:
+            return ["no verdict in a summary.json: the run did not finish this particle"]
+        return list(self.summary.reasons)
 
 
 @dataclass
@@ -104,7 +108,7 @@ class RunFiles:
     """What a run wrote; absent parts are ``None`` and named in ``gaps``."""
 
     folder: Path
-    info: dict[str, Any] = field(default_factory=dict)
+    info: RunRecord | None = None
     shifts: np.ndarray | None = None
     bad_frames: np.ndarray | None = None
     tracks: list[Track] = field(default_factory=list)
@@ -112,3 +116,8 @@ class RunFiles:
     pixel_size: float | None = None
     particles: list[ParticleFiles] = field(default_factory=list)
     gaps: list[str] = field(default_factory=list)
+
+    @property
+    def from_stack(self) -> bool:
+        """Whether the run began with a particle stack, so that there is no movie to miss anything of."""
+        return self.info is not None and self.info.command == "solve"

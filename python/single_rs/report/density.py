@@ -69,8 +69,8 @@ def _reach(particle: ParticleFiles, middle: np.ndarray) -> float:
     if particle.atoms is not None and len(particle.atoms.positions):
         wanted = float(np.abs(particle.atoms.positions - middle).max()) + _MARGIN
     else:
-        diameter = particle.summary.get("diameter")
-        wanted = 0.5 * float(diameter) + _MARGIN if diameter else inside
+        diameter = particle.summary.diameter
+        wanted = 0.5 * diameter + _MARGIN if diameter else inside
     return float(min(wanted, inside))
 
 

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from single_rs.io.json import number
 from single_rs.report.checks import check_figures, check_table
 from single_rs.report.figures import drawn
 from single_rs.report.views import DASH, FactList, Facts, Figure, Quantity, Table, concise
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["extra_figures", "extra_tables"]
 
-_QUANTILES = ("q05", "q25", "q50", "q75", "q95")
 _MOST = 8  # defects of one kind that are listed one by one
 
 
@@ -49,22 +47,15 @@ def _tolerant(particle: ParticleFiles, parts: Callable[[ParticleFiles], Iterator
 
 def _strain(particle: ParticleFiles) -> Iterator[Figure]:
     """Give the statistics of all measures of strain."""
+    from single_rs.analysis.strain.statistics import statistics_of
     from single_rs.plots.strain import plot_strain_statistics
 
-    strain = particle.summary.get("strain")
-    table = strain.get("statistics") if isinstance(strain, dict) else None
-    if not table:
+    strain = particle.summary.strain
+    if strain is None or not strain.statistics:
         return
-    rows: list[Any] = [
-        SimpleNamespace(
-            measure=measure, group=group, mean=number(found["mean"]), mean_error=number(found.get("mean_err")),
-            quantiles=[number(found[q]) for q in _QUANTILES],
-        )
-        for measure, groups in table.items()
-        for group, found in groups.items()
-    ]  # fmt: skip
     yield drawn(
-        plot_strain_statistics(rows), f"p{particle.number}-strain-statistics", "Strain statistics",
+        plot_strain_statistics(statistics_of(strain.statistics)), f"p{particle.number}-strain-statistics",
+        "Strain statistics",
         "Means with their standard errors, quartiles (thick) and 5 to 95% (thin) of the atoms.", wide=True, height=4.4,
     )  # fmt: skip
 
@@ -154,7 +145,7 @@ def _energy(particle: ParticleFiles) -> Iterator[Figure]:
     energies = None if atoms is None else atoms.get("formation_energy")
     if atoms is None or energies is None:
         return
-    calculator = particle.energy.get("calculator") or "an unnamed calculator"
+    calculator = "an unnamed calculator" if particle.energy is None else particle.energy.calculator
     yield drawn(
         plot_atom_energies(atoms.positions, energies, surface=atoms.surface), f"p{particle.number}-energies",
         "Formation energy of the atoms",
@@ -178,12 +169,11 @@ def extra_tables(particle: ParticleFiles) -> Iterator[tuple[str, Table | FactLis
 
 def _structure_card(particle: ParticleFiles) -> Iterator[tuple[str, FactList]]:
     """Give grains, defects and shape as names and values."""
-    content = particle.structure
-    if not content:
+    found = particle.structure
+    if found is None:
         return
-    types = content.get("structure_types") or {}
-    grains = content.get("grains") or []
-    listed = ", ".join(f"{grain.get('structure')} {grain.get('atoms')}" for grain in grains)
+    types, grains = found.structure_types, found.grains
+    listed = ", ".join(f"{grain.structure} {grain.atoms}" for grain in grains)
     surface = particle.atoms.surface if particle.atoms is not None else None
     kinds = ", ".join(f"{number} {kind}" for kind, number in types.items() if number)
     if types.get("other") and surface is not None:
@@ -192,39 +182,33 @@ def _structure_card(particle: ParticleFiles) -> Iterator[tuple[str, FactList]]:
         ("Structure by neighbours", kinds or DASH),
         ("Grains", f"{len(grains)}: {listed}" if grains else "none"),
     ]
-    if boundaries := content.get("boundaries"):
-        said = ", ".join(f"{b.get('relation')} {number(b.get('angle')):.1f}°" for b in boundaries[:_MOST])
-        rows.append(("Boundaries", said))
-    for key, name in (("faults", "Planar faults"), ("dislocations", "Dislocations")):
-        found = content.get(key) or []
-        listed = ", ".join(" ".join(str(d[k]) for k in ("kind", "name") if d.get(k)) for d in found[:_MOST])
-        rows.append((name, f"{len(found)}: {listed}" if found else "none"))
-    rows.append(("Vacancies", str(len(content.get("vacancies") or []) or "none")))
-    bend, shape = content.get("bend"), content.get("shape")
-    if isinstance(bend, dict) and isinstance(bend.get("angle"), (int, float)):
-        rows.append(("Bend", str(Quantity(bend["angle"], 2, "°", bend.get("error")))))
-    if isinstance(shape, dict):
-        rows.append(("Principal radii", ", ".join(f"{number(r):.1f}" for r in shape.get("radii") or []) + "\xa0Å"))
-        rows.append(("Sphericity", str(Quantity(shape.get("sphericity"), 3))))
-        facets = shape.get("facet_fractions") or {}
-        parts = (f"{k if k == 'other' else f'{{{k}}}'} {100 * number(v):.0f}%" for k, v in facets.items())
+    if found.boundaries:
+        rows.append(("Boundaries", ", ".join(f"{b.relation} {b.angle:.1f}°" for b in found.boundaries[:_MOST])))
+    for name, defects in (
+        ("Planar faults", [fault.kind for fault in found.faults]),
+        ("Dislocations", [f"{line.kind} {line.name}" for line in found.dislocations]),
+    ):
+        rows.append((name, f"{len(defects)}: {', '.join(defects[:_MOST])}" if defects else "none"))
+    rows.append(("Vacancies", str(len(found.vacancies) or "none")))
+    if found.bend is not None:
+        rows.append(("Bend", str(Quantity(found.bend.angle, 2, "°", found.bend.error))))
+    if (shape := found.shape) is not None:
+        rows.append(("Principal radii", ", ".join(f"{r:.1f}" for r in shape.radii) + "\xa0Å"))
+        rows.append(("Sphericity", str(Quantity(shape.sphericity, 3))))
+        parts = (f"{k if k == 'other' else f'{{{k}}}'} {100 * v:.0f}%" for k, v in shape.fractions.items())
         rows.append(("Facets", ", ".join(parts)))
     yield "Structure and defects", FactList([Facts("", rows)], broad=True)
 
 
 def _energy_card(particle: ParticleFiles) -> Iterator[tuple[str, FactList]]:
     """Give the formation energy as names and values."""
-    content = particle.energy
-    value, error = content.get("formation_energy_per_atom"), content.get("formation_energy_per_atom_err")
-    if value is None:
+    energy = particle.energy
+    if energy is None or energy.formation_energy_per_atom is None:
         return
-    rows: list[tuple[str, Any]] = [
-        ("Formation energy per atom", f"{concise(value, error, 3)}\xa0eV"),
-        ("Calculator", str(content.get("calculator") or DASH)),
-    ]
-    if content.get("bias") is not None:
-        rows.append(("Bias by position noise, taken off", str(Quantity(content["bias"], 3, "eV"))))
-    notes = content.get("notes")
-    if isinstance(notes, list) and notes:
-        rows.append(("Notes", "; ".join(map(str, notes))))
+    value = concise(energy.formation_energy_per_atom, energy.formation_energy_per_atom_err, 3)
+    rows: list[tuple[str, Any]] = [("Formation energy per atom", f"{value}\xa0eV"), ("Calculator", energy.calculator)]
+    if energy.bias is not None:
+        rows.append(("Bias by position noise, taken off", str(Quantity(energy.bias, 3, "eV"))))
+    if energy.notes:
+        rows.append(("Notes", "; ".join(energy.notes)))
     yield "Energy", FactList([Facts("", rows)], broad=True)

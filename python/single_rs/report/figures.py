@@ -128,7 +128,7 @@ def _fsc_figure(particle: ParticleFiles) -> Iterator[Figure]:
     """Give the FSC when the run kept one."""
     if particle.fsc is None:
         return
-    resolution = particle.summary.get("resolution")
+    resolution = particle.summary.resolution
     said = f"Below 0.143 for good from {resolution:.2f} Å." if resolution else "No resolution was stated."
     axes = plots.plot_fsc(*particle.fsc, resolution=resolution, reflections=_reflections(particle))
     yield drawn(
@@ -140,7 +140,7 @@ def _fsc_figure(particle: ParticleFiles) -> Iterator[Figure]:
 
 def map_figures(particle: ParticleFiles) -> Iterator[Figure]:
     """Give orthogonal slices and zone-axis views of the map."""
-    key, diameter, cell = f"p{particle.number}", particle.summary.get("diameter"), unit_cell(particle)
+    key, diameter, cell = f"p{particle.number}", particle.summary.diameter, unit_cell(particle)
     if particle.density is None or particle.pixel_size is None:
         return
     positions = None if particle.atoms is None else particle.atoms.positions
@@ -160,10 +160,10 @@ def map_figures(particle: ParticleFiles) -> Iterator[Figure]:
         height=3.4,
     )
     if cell is not None:
-        origin = particle.lattice.get("origin")
+        origin = None if particle.lattice is None else particle.lattice.origin
         axes = plots.plot_zone_axes(
             particle.density, particle.pixel_size, cell, diameter=diameter,
-            origin=None if origin is None else np.asarray(origin, float), positions=positions,
+            origin=origin, positions=positions,
             radial=None if particle.atoms is None else particle.atoms.get("radial_strain"),
         )  # fmt: skip
         rows = len(axes)
@@ -195,7 +195,8 @@ def atom_figures(particle: ParticleFiles) -> Iterator[Figure]:
         )  # fmt: skip
     distances = plots.neighbour_distances(atoms.positions)[1]
     if len(distances):
-        fitted, spread = particle.lattice.get("nearest_neighbour"), 100 * float(distances.std())
+        fitted = None if particle.lattice is None else particle.lattice.nearest_neighbour
+        spread = 100 * float(distances.std())
         mean = concise(distances.mean(), distances.std() / np.sqrt(len(distances)), 3)
         spread_err = spread / np.sqrt(2 * len(distances))
         yield drawn(
@@ -227,46 +228,37 @@ def atom_figures(particle: ParticleFiles) -> Iterator[Figure]:
         )  # fmt: skip
 
 
-def _stated(particle: ParticleFiles, key: str) -> str:
-    """Return what the summary says of the strain, or an empty text."""
-    strain = particle.summary.get("strain")
-    return str(strain.get(key) or "") if isinstance(strain, dict) else ""
-
-
 def _reference(particle: ParticleFiles) -> str:
     """Return what strain is measured from."""
-    return "the bulk lattice" if _stated(particle, "reference") == "bulk" else "the best-fit lattice"
+    strain = particle.summary.strain
+    return "the bulk lattice" if strain is not None and strain.reference == "bulk" else "the best-fit lattice"
 
 
 def _axes(particle: ParticleFiles) -> str:
     """Return the axes of the strain components, when the run says them."""
     names = {"crystal": ", along the axes a, b, c of the lattice", "lab": ", along x, y, z of the map"}
-    return names.get(_stated(particle, "frame"), "")
+    strain = particle.summary.strain
+    return names.get(strain.frame or "", "") if strain is not None else ""
 
 
 def strain_figures(particle: ParticleFiles) -> Iterator[Figure]:
     """Give slices of the strain maps."""
     if particle.strain_maps and particle.pixel_size:
         axes = plots.plot_strain_slices(
-            particle.strain_maps, particle.pixel_size, diameter=particle.summary.get("diameter"),
+            particle.strain_maps, particle.pixel_size, diameter=particle.summary.diameter,
             positions=None if particle.atoms is None else particle.atoms.positions,
         )  # fmt: skip
         yield drawn(
-            axes, f"p{particle.number}-strainmap", "Strain maps", "Slice through the middle of the strain "
+            axes, f"p{particle.number}-strainmap", "Strain maps", "Slice through the fullest plane of atoms near "
+            "the middle, of the strain "
             "on the grid of the map; blue is compressed, red stretched.", wide=True, height=2.7,
         )  # fmt: skip
 
 
-def _edge(particle: ParticleFiles) -> float | None:
-    """Return the lattice constant a in Å, or ``None``."""
-    cell = particle.lattice.get("cell")
-    value = cell.get("a") if isinstance(cell, dict) else None
-    return float(value) if value else None
-
-
 def _reflections(particle: ParticleFiles) -> dict[str, float]:
     """Return names and spacings (Å) of low-order reflections of a cubic lattice."""
-    edge, structure = _edge(particle), str(particle.lattice.get("structure", ""))
-    if edge is None:
+    lattice = particle.lattice
+    if lattice is None:
         return {}
-    return {"".join(map(str, hkl)): edge / float(np.linalg.norm(hkl)) for hkl in _REFLECTIONS.get(structure, ())}
+    reflections = _REFLECTIONS.get(lattice.structure, ())
+    return {"".join(map(str, hkl)): lattice.cell.a / float(np.linalg.norm(hkl)) for hkl in reflections}

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import fnmatch
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -17,11 +16,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from single_rs.analysis import ParticleSummary
+from single_rs.analysis.lattice_record import LatticeRecord
+from single_rs.analysis.structure.record import StructureRecord
 from single_rs.base.errors import DataFileError, SingleError
 from single_rs.base.sampling import evenly
+from single_rs.records import CleanExamples, EnergyRecord
 from single_rs.report.content import AtomTable, CommentedTable, ParticleFiles, RunFiles
 from single_rs.store import layout
+from single_rs.store.codecs import read_record
 from single_rs.store.manifest import Manifest
+from single_rs.store.record import RunRecord
 
 if TYPE_CHECKING:
     from single_rs.records import Poses, Track
@@ -57,13 +62,12 @@ def read_run(out_dir: str | os.PathLike[str]) -> RunFiles:
             f"{folder} holds neither run.json nor particle_XX folders; give the --out directory of a run"
         )
     run = RunFiles(folder)
-    run.info = attempt(folder / layout.RUN, read_json, run.gaps) or {}
+    run.info = attempt(folder / layout.RUN, lambda path: read_record(path, RunRecord), run.gaps)
     own = _own_particles(folder, run)
     if own is not None:
         run.gaps += [f"{name} is missing" for name in sorted(own - {p.name for p in particle_folders})]
         particle_folders = [p for p in particle_folders if p.name in own]
-    # A run that began with a particle stack has no movie to miss anything of.
-    if run.info.get("command") != "solve":
+    if not run.from_stack:
         motion = attempt(folder / layout.MOTION, _motion, run.gaps)
         if motion is not None:
             run.shifts, run.bad_frames = motion
@@ -84,10 +88,9 @@ def _own_particles(folder: Path, run: RunFiles) -> set[str] | None:
         return None
     listed = folder / layout.MANIFEST
     manifest = attempt(listed, Manifest.read, run.gaps) if listed.exists() else None
-    if not run.info and manifest is None:
+    if run.info is None and manifest is None:
         return None
-    verdicts = run.info.get("verdicts")
-    names = set(verdicts) if isinstance(verdicts, dict) else set()
+    names = set(run.info.verdicts) if run.info is not None else set()
     if manifest is not None:
         names |= {name.split("/")[0] for name in manifest.files if "/" in name}
     return set(fnmatch.filter(names, layout.PARTICLES))
@@ -110,8 +113,9 @@ def _particle(number: int, folder: Path) -> ParticleFiles:
     tail = folder.name.rsplit("_", 1)[-1]
     particle = ParticleFiles(int(tail) if tail.isdigit() else number, folder)
     gaps = particle.gaps
-    particle.summary = attempt(folder / layout.SUMMARY, read_json, gaps) or {}
-    particle.lattice = attempt(folder / layout.LATTICE, _lattice, gaps) or {}
+    summary = attempt(folder / layout.SUMMARY, lambda path: read_record(path, ParticleSummary), gaps)
+    particle.summary = summary or ParticleSummary()
+    particle.lattice = attempt(folder / layout.LATTICE, lambda path: read_record(path, LatticeRecord), gaps)
     particle.poses = attempt(folder / layout.POSES, _poses, gaps)
     stack = attempt(folder / layout.STACK, _stack, gaps)
     if stack is not None:
@@ -159,8 +163,8 @@ def _read_later_steps(particle: ParticleFiles) -> None:
         table = optional(name, read_commented)
         if table is not None:
             particle.tables[name] = table
-    particle.structure = optional(layout.STRUCTURE, read_json) or {}
-    particle.energy = optional(layout.ENERGY, read_json) or {}
+    particle.structure = optional(layout.STRUCTURE, lambda path: read_record(path, StructureRecord))
+    particle.energy = optional(layout.ENERGY, lambda path: read_record(path, EnergyRecord))
     particle.validation = optional(layout.VALIDATION, lambda path: read_validation(path.parent))
     atoms = particle.atoms
     if atoms is None:
@@ -194,46 +198,13 @@ def _choose_frames(particle: ParticleFiles, images: np.ndarray, pixel_size: floa
     index = evenly(len(images), count)
     if cleaned.exists() and cleaned.with_suffix(".json").exists():
         examples = attempt(cleaned, lambda path: np.load(path, allow_pickle=False), particle.gaps)
-        chosen = attempt(cleaned.with_suffix(".json"), _chosen, particle.gaps)
-        if examples is not None and chosen is not None and len(chosen) == len(examples) and chosen.max() < len(images):
+        found = attempt(cleaned.with_suffix(".json"), lambda path: read_record(path, CleanExamples), particle.gaps)
+        chosen = found.index if found is not None else index[:0]
+        if examples is not None and 0 < len(chosen) == len(examples) and chosen.max() < len(images):
             particle.cleaned, index = examples[:count], chosen[:count]
     particle.raw = np.asarray(images[index], np.float32)
     poses = particle.poses
     particle.raw_frames = poses.frames[index] if poses is not None and len(poses.frames) == len(images) else index
-
-
-def _lattice(path: Path) -> dict[str, Any]:
-    """Read lattice.json; raise `ValueError` where the page needs a number and something else stands."""
-    content = read_json(path)
-    cell, grown = dict(content.get("cell") or {}), dict(content.get("expansion") or {})
-    for name, value, shape in (
-        ("cell.vectors", cell.get("vectors"), (3, 3)),
-        ("origin", content.get("origin"), (3,)),
-        *((name, content.get(name), ()) for name in ("nearest_neighbour", "fraction_on_sites")),
-        *((f"cell.{key}", cell.get(key), ()) for key in cell if key != "vectors"),
-        *((f"expansion.{key}", grown[key], ()) for key in grown),
-    ):
-        if value is not None and np.shape(np.asarray(value, float)) != shape:
-            raise ValueError(f"{name} is {value!r}; numbers of shape {shape} are needed")
-    if not all({"atoms", "relation"} <= set(domain) for domain in content.get("domains") or []):
-        raise ValueError("a domain without atoms and relation")
-    return content
-
-
-def _chosen(path: Path) -> np.ndarray:
-    """Read the rows of the frames that the pipeline kept, of which there is at least one."""
-    rows = np.asarray(read_json(path)["index"])
-    if rows.ndim != 1 or rows.dtype.kind != "i" or not len(rows) or rows.min() < 0:
-        raise ValueError(f"index is {rows.tolist()!r}; numbers of frames from 0 are needed")
-    return rows
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object."""
-    content = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(content, dict):
-        raise ValueError(f"a JSON object is needed, found a {type(content).__name__}")
-    return content
 
 
 def read_commented(path: Path) -> CommentedTable:

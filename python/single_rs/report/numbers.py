@@ -7,13 +7,13 @@ have a used frame within 6°.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from single_rs import plots
+from single_rs.analysis.lattice_record import Cell
+from single_rs.analysis.summary import LatticeSummary
 from single_rs.report.content import ParticleFiles
 from single_rs.report.views import Quantity
 
@@ -32,6 +32,7 @@ class Numbers:
     resolution: Quantity
     pixel_size: Quantity
     graphene_pixel: Quantity | None
+    contrast: str
     frames: int | None
     used: int | None
     coverage: Quantity
@@ -50,25 +51,26 @@ class Numbers:
         """Determine the numbers from the files of a particle."""
         summary, atoms, poses, row = particle.summary, particle.atoms, particle.poses, particle.row
         values, errors = (row.values, row.errors) if row is not None else ({}, {})
-        used, frames = used_frames(particle), summary.get("frames", particle.frames)
-        ruler = summary.get("pixel_size_by_graphene")
-        size, size_err = values.get("diameter", summary.get("diameter")), errors.get("diameter")
+        used = used_frames(particle)
+        frames = particle.frames if summary.frames is None else summary.frames
+        ruler = summary.pixel_size_by_graphene
+        size, size_err = values.get("diameter", summary.diameter), errors.get("diameter")
         sigma = atoms.get("sigma") if atoms is not None else None
         cell, lattice = cell_of(particle), particle.lattice
-        grown = lattice.get("expansion")
-        grown = grown if isinstance(grown, dict) else {}
+        full, grown = (lattice.cell, lattice.expansion) if lattice is not None else (None, None)
         surface = atoms.surface if atoms is not None else None
         axes = _axes(particle)
         covered = None if poses is None or used is None else 100 * plots.view_coverage(poses.rotations[used])
         return cls(
-            atoms=Quantity(len(atoms.positions) if atoms is not None else summary.get("atoms"), 0),
+            atoms=Quantity(len(atoms.positions) if atoms is not None else summary.atoms, 0),
             surface=Quantity(None if surface is None else surface.sum(), 0),
             diameter=Quantity(scaled(size, 0.1), 2, "nm", scaled(size_err, 0.1) if size_err else None),
-            resolution=Quantity(summary.get("resolution"), 2, "Å"),
-            pixel_size=Quantity(summary.get("pixel_size", particle.pixel_size), 4, "Å"),
-            graphene_pixel=Quantity(ruler["pixel_size"], 4, "Å", ruler.get("error")) if ruler else None,
+            resolution=Quantity(summary.resolution, 2, "Å"),
+            pixel_size=Quantity(summary.pixel_size or particle.pixel_size, 4, "Å"),
+            graphene_pixel=Quantity(ruler.pixel_size, 4, "Å", ruler.error) if ruler else None,
+            contrast="" if summary.contrast is None else str(summary.contrast),
             frames=frames,
-            used=summary.get("frames_used") if used is None else int(used.sum()),
+            used=summary.frames_used if used is None else int(used.sum()),
             coverage=Quantity(covered, 0, "%"),
             confidence=Quantity(None if poses is None or not len(poses.frames) else np.mean(poses.confidence), 3),
             sigma=Quantity(None if sigma is None else 100 * np.nanmedian(sigma), 1, "pm"),
@@ -83,14 +85,16 @@ class Numbers:
                 )
                 if key in values
             ),
-            cell=tuple(
-                (name, Quantity(cell.get(key), 4, "Å", cell.get(f"{key}_err")) if len(key) == 1
-                 else Quantity(cell.get(key), 2, "°", cell.get(f"{key}_err")))
+            cell=() if cell is None else tuple(
+                (name, Quantity(getattr(cell, key), 4 if len(key) == 1 else 2, "Å" if len(key) == 1 else "°",
+                                getattr(cell, f"{key}_err")))
                 for key, name in CELL
-            ) if cell else (),
-            volume=Quantity(cell.get("volume"), 2, "Å³", cell.get("volume_err")),
-            against_bulk=Quantity(scaled(grown.get("mean"), 100), 2, "%", scaled(grown.get("mean_err"), 100)),
-            on_sites=Quantity(scaled(lattice.get("fraction_on_sites"), 100), 1, "%"),
+            ),
+            volume=Quantity(None) if full is None else Quantity(full.volume, 2, "Å³", full.volume_err),
+            against_bulk=Quantity(None) if grown is None else Quantity(
+                100 * grown.mean, 2, "%", scaled(grown.mean_err, 100)
+            ),
+            on_sites=Quantity(None if lattice is None else 100 * lattice.fraction_on_sites, 1, "%"),
         )  # fmt: skip
 
     @property
@@ -105,22 +109,15 @@ def used_frames(particle: ParticleFiles) -> np.ndarray | None:
     return None if poses is None or not len(poses.frames) else np.asarray(poses.weight) > 0
 
 
-def cell_of(particle: ParticleFiles) -> Mapping[str, Any]:
+def cell_of(particle: ParticleFiles) -> Cell | LatticeSummary | None:
     """Return the cell of lattice.json, or of the summary."""
-    for source in (particle.lattice, particle.summary.get("lattice")):
-        if isinstance(source, dict):
-            cell = source.get("cell", source)
-            if isinstance(cell, dict) and "a" in cell:
-                return cell
-    return {}
+    return particle.lattice.cell if particle.lattice is not None else particle.summary.lattice
 
 
 def unit_cell(particle: ParticleFiles) -> np.ndarray | None:
     """Return the conventional lattice vectors as rows (3, 3), Å, or ``None``."""
-    content = particle.lattice.get("cell")
-    vectors = content.get("vectors") if isinstance(content, dict) else None
-    cell = None if vectors is None else np.asarray(vectors, float)
-    return cell if cell is not None and cell.shape == (3, 3) and np.isfinite(cell).all() else None
+    cell = None if particle.lattice is None else particle.lattice.cell.vectors
+    return cell if cell is not None and np.isfinite(cell).all() else None
 
 
 def count(number: int, noun: str) -> str:
@@ -128,9 +125,9 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def scaled(value: Any, factor: float) -> float | None:
+def scaled(value: float | None, factor: float) -> float | None:
     """Return a number times a factor, ``None`` where there is no number."""
-    return factor * value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    return None if value is None else factor * value
 
 
 def _axes(particle: ParticleFiles) -> tuple[tuple[float, float], np.ndarray] | None:

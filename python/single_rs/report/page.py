@@ -36,6 +36,7 @@ from single_rs.report.views import (
     Verdict,
     Viewer,
 )
+from single_rs.store.record import RunRecord
 
 __all__ = ["render"]
 
@@ -59,14 +60,13 @@ def render(run: RunFiles) -> str:
     known = [(particle, Numbers.of(particle)) for particle in run.particles]
     summary = tables.summary_table(known) if known else Note("No particle was found.")
     sections = [Section("summary", "Summary", [summary, *_gaps(run.gaps)])]
-    if run.info.get("command") != "solve":
+    if not run.from_stack:
         drawn = list(figures.movie_figures(run))
         movie = Grid(drawn) if drawn else Note("The run kept no tracks and no motion.")
         sections.append(Section("movie", "Movie", [movie]))
     frames = max(30, MOVIE_FRAMES // max(1, len(known)))
     sections += [_particle(particle, numbers, frames) for particle, numbers in known]
-    stages = run.info.get("stages")
-    timed = tables.timing_table(stages) if stages and isinstance(stages, dict) else None
+    timed = tables.timing_table(run.info.stages) if run.info is not None and run.info.stages else None
     sections.append(Section("timing", "Timing", [timed or Note("run.json records no times.")]))
     sections.append(Section("settings", "Settings", _settings(run.info)))
     page = Page(
@@ -85,17 +85,15 @@ def render(run: RunFiles) -> str:
 
 def _title(run: RunFiles) -> str:
     """Return the name of the input, or of the run directory."""
-    source = run.info.get("input")
-    path = source.get("path") if isinstance(source, dict) else source
-    return Path(str(path)).name if path else run.folder.resolve().name
+    path = run.info.input.path if run.info is not None else None
+    return Path(path).name if path else run.folder.resolve().name
 
 
 def _eyebrow(run: RunFiles) -> str:
     """Return one line on what was run and when."""
     parts = ["Run report"]
-    parts += [str(run.info[key]) for key in ("finished", "started", "date") if run.info.get(key)][:1]
-    if run.info.get("element"):
-        parts.append(str(run.info["element"]))
+    if run.info is not None:
+        parts += [run.info.finished or run.info.started, run.info.element]
     if run.pixel_size:
         parts.append(f"{run.pixel_size:.4g} Å per pixel")
     return " · ".join(parts)
@@ -114,8 +112,7 @@ def _tiles(run: RunFiles, known: list[tuple[ParticleFiles, Numbers]]) -> list[Ti
     """Return the headline numbers."""
     good = [numbers for particle, numbers in known if particle.verdict != "failed"]
     solved = sum(particle.verdict == "solved" for particle, _ in known)
-    stages = run.info.get("stages")
-    seconds = sum(float(s.get("seconds") or 0) for s in stages.values()) if isinstance(stages, dict) else None
+    seconds = sum(stage.seconds for stage in run.info.stages.values()) if run.info is not None else None
     return [
         Tile("Particles solved", [(f"{solved}", f"of {len(known)}")]),
         Tile.of("Atoms placed", Quantity(sum(int(numbers.atoms.value or 0) for numbers in good), 0)),
@@ -177,15 +174,15 @@ def _particle(particle: ParticleFiles, numbers: Numbers, frames: int) -> Section
             blocks += [Group(name), Grid(cards)]
     for name, card in extra_tables(particle):
         blocks += [Group(name), card]
-    notes = particle.summary.get("notes")
-    blocks += _gaps([*particle.gaps, *(notes if isinstance(notes, list) else [])])
+    blocks += _gaps([*particle.gaps, *particle.summary.notes])
     return Section(f"particle-{particle.number}", f"Particle {particle.number}", blocks, Badge(particle.verdict))
 
 
-def _settings(info: dict[str, Any]) -> list[Any]:
+def _settings(info: RunRecord | None) -> list[Any]:
     """Return settings, versions and the command."""
-    recorded, config = tables.record_table(info), info.get("config")
-    blocks: list[Any] = [recorded] if recorded else []
-    if isinstance(config, dict) and config:
-        blocks.append(Details("All settings of all stages", tables.settings_tables(config)))
-    return blocks or [Note("run.json records no settings.")]
+    if info is None:
+        return [Note("run.json records no settings.")]
+    blocks: list[Any] = [tables.record_table(info)]
+    if info.config:
+        blocks.append(Details("All settings of all stages", tables.settings_tables(info.config)))
+    return blocks

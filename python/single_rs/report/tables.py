@@ -7,19 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from single_rs.report.numbers import scaled
 from single_rs.report.views import DASH, Badge, Code, FactList, Facts, Link, Meter, Quantity, Row, Table
+from single_rs.store.record import RUNNING, RunRecord
 
 if TYPE_CHECKING:
     from single_rs.report.content import ParticleFiles
     from single_rs.report.numbers import Numbers
+    from single_rs.store.record import StageRecord
 
 __all__ = ["number_table", "particle_facts", "record_table", "settings_tables", "summary_table", "timing_table"]
 
 AUTO = "from the data"
-# Names in run.json → names on the page.
-_RECORD = (
-    ("argv", "Command"), ("seed", "Seed"), ("input", "Input"), ("threads", "Threads"), ("status", "Status"),
-    ("versions", "Versions"),
-)  # fmt: skip
 
 
 def summary_table(particles: list[tuple[ParticleFiles, Numbers]]) -> Table:
@@ -47,14 +44,15 @@ def particle_facts(particle: ParticleFiles, numbers: Numbers) -> FactList:
     ]
     if numbers.graphene_pixel is not None:
         rows.append(("Pixel size by graphene", numbers.graphene_pixel))
+    if numbers.contrast:
+        rows.append(("Atoms in the frames", numbers.contrast))
     rows += [
         ("Frames used", numbers.frames_used),
         ("Mean pose confidence", numbers.confidence),
         ("Median σ per axis", numbers.sigma),
         *numbers.radial,
     ]
-    summary = particle.summary
-    rows.append(("Hand", str(summary.get("hand") or getattr(particle.poses, "hand", None) or "undetermined")))
+    rows.append(("Hand", particle.summary.hand))
     return FactList([Facts("Particle", rows), _lattice(particle, numbers)])
 
 
@@ -66,10 +64,10 @@ def _lattice(particle: ParticleFiles, numbers: Numbers) -> Facts:
     for name, quantity in (("Against bulk", numbers.against_bulk), ("Atoms on sites", numbers.on_sites)):
         if quantity.value is not None:
             rows.append((name, quantity))
-    domains = particle.lattice.get("domains") or []
-    if len(domains) > 1:
-        rows.append(("Domains", ", ".join(f"{d.get('relation')} ({d.get('atoms')})" for d in domains)))
-    return Facts(f"Lattice, {particle.lattice.get('structure', 'best fit')}", rows)
+    lattice = particle.lattice or particle.summary.lattice
+    if lattice is not None and len(lattice.domains) > 1:
+        rows.append(("Domains", ", ".join(f"{d.relation} ({d.atoms})" for d in lattice.domains)))
+    return Facts(f"Lattice, {'best fit' if lattice is None else lattice.structure}", rows)
 
 
 def number_table(particle: ParticleFiles, numbers: Numbers) -> Table:
@@ -93,44 +91,43 @@ def number_table(particle: ParticleFiles, numbers: Numbers) -> Table:
         for name, q in named
         if q.amount != DASH
     ]
-    strain = particle.summary.get("strain")
-    measures = strain.get("statistics") if isinstance(strain, dict) else None
-    for measure, groups in (measures if isinstance(measures, dict) else {}).items():
+    strain = particle.summary.strain
+    for measure, groups in (strain.statistics if strain is not None else {}).items():
         factor, unit = (1.0, "°") if measure == "rotation" else (100.0, "%")
         for group, found in groups.items():
-            value, error, spread = (Quantity(scaled(found.get(k), factor), 3) for k in ("mean", "mean_err", "std"))
+            value, error, spread = (Quantity(scaled(v, factor), 3) for v in (found.mean, found.mean_err, found.std))
             rows.append((f"strain {measure}, {group}".replace("_", " "), value, error, spread, unit))
     return Table("All numbers", ("Quantity", "Value", "Standard error", "Spread over atoms", "Unit"), rows, copy=True)
 
 
-def timing_table(stages: Mapping[str, Mapping[str, Any]]) -> Table:
+def timing_table(stages: Mapping[str, StageRecord]) -> Table:
     """Return time and peak memory of every stage, with a bar of its share."""
-    seconds = {name: float(stage.get("seconds") or 0) for name, stage in stages.items()}
-    longest = max(seconds.values(), default=0.0) or 1.0
+    seconds = [stage.seconds for stage in stages.values()]
+    longest = max(seconds, default=0.0) or 1.0
     rows: list[Row] = []
     for name, stage in stages.items():
-        state = "failed" if stage.get("failed") else "from an earlier run" if stage.get("reused") else ""
+        state = "failed" if stage.failed else "from an earlier run" if stage.reused else ""
         rows.append((
-            name.replace("/", " · ").replace("_", " "), Quantity(seconds[name], 1, "s"),
-            Meter(seconds[name] / longest), Quantity(stage.get("peak_memory_mb"), 0, "MB"), state,
+            name.replace("/", " · ").replace("_", " "), Quantity(stage.seconds, 1, "s"),
+            Meter(stage.seconds / longest), Quantity(stage.peak_memory_mb, 0, "MB"), state,
         ))  # fmt: skip
-    rows.append(("All", Quantity(sum(seconds.values()), 1, "s"), "", "", ""))
+    rows.append(("All", Quantity(sum(seconds), 1, "s"), "", "", ""))
     return Table("Time and memory of the stages", ("Stage", "Time", "", "Peak memory", ""), rows)
 
 
-def record_table(info: Mapping[str, Any]) -> Table | None:
-    """Return the command, the input and the versions, ``None`` when nothing of them is recorded."""
-    rows: list[Row] = []
-    for key, name in _RECORD:
-        value = info.get(key)
-        if value in (None, [], {}, "running"):  # the report is written before its run has ended
-            continue
-        if key == "argv":
-            value = "single-rs " + " ".join(map(str, value))
-        if isinstance(value, dict):
-            value = ", ".join(f"{k} {v}" for k, v in value.items() if k != "files")
-        rows.append((name, Code(value)))
-    return Table("How the run was made", ("", ""), rows) if rows else None
+def record_table(info: RunRecord) -> Table:
+    """Return the command, the input and the versions."""
+    source = info.input
+    given = {"path": source.path, "shape": source.shape, "pixel_size": source.pixel_size, **source.reading}
+    given["content"] = source.content
+    said: list[tuple[str, str]] = [
+        ("Command", " ".join(["single-rs", *info.argv]) if info.argv else ""),
+        ("Seed", str(info.seed)),
+        ("Input", ", ".join(f"{k} {v}" for k, v in given.items() if v)),
+        ("Status", "" if info.status == RUNNING else info.status),  # the report is written before its run has ended
+        ("Versions", ", ".join(f"{k} {v}" for k, v in info.versions.items())),
+    ]
+    return Table("How the run was made", ("", ""), [(name, Code(value)) for name, value in said if value])
 
 
 def settings_tables(config: Mapping[str, Any]) -> list[Table]:

@@ -51,7 +51,7 @@ def tumbling_data(particle: ParticleFiles, count: int) -> dict[str, Any] | None:
     if stack is None or poses is None or not particle.pixel_size or len(poses.frames) != len(stack):
         return None
     pixel, box = float(particle.pixel_size), stack.shape[-1]
-    diameter = float(particle.summary.get("diameter") or box * pixel / _FIELD)
+    diameter = float(particle.summary.diameter or box * pixel / _FIELD)
     side = min(box, _MAX_SIDE, 2 * int(np.ceil(0.5 * _FIELD * diameter / pixel)))
     chosen = _surest(poses, min(count, len(stack)))
     low, high = max(0, chosen[0] - _WINDOW), min(len(stack), chosen[-1] + 1 + _WINDOW)

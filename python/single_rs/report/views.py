@@ -74,6 +74,11 @@ class Quantity:
     short: bool = False
 
     @property
+    def known(self) -> bool:
+        """Whether there is a number; a list of facts says of others that they were not measured, a table has a dash."""
+        return _finite(self.value) is not None
+
+    @property
     def amount(self) -> str:
         """Return the number alone."""
         known = _finite(self.value)

@@ -2,14 +2,16 @@
 
 Both are derived from the fields of the class, so that a field is named once. A JSON file begins with the name of its
 class and the version of its schema, ``"type"`` and ``"schema"``; a file of another version is refused. What was not
-measured is null, and so are NaN and infinities, which JSON has not.
+measured is null, and so are NaN and infinities, which JSON has not. A field that has a default may be missing.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import os
+import re
 import zipfile
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,10 +26,21 @@ __all__ = ["decode", "encode", "read_arrays", "read_record", "write_arrays", "wr
 
 T = TypeVar("T")
 
+SURROGATE = re.compile("[\ud800-\udfff]")  # how Python holds bytes of a name that are not UTF-8
+ROW = re.compile(r'\[\n[^][{}"]*\]')  # a list of numbers; no text holds a line end that is not escaped
 
-def encode(record: Any) -> dict[str, Any]:
-    """Return the plain content of a dataclass: nested dictionaries, lists, numbers, texts and null."""
-    content: dict[str, Any] = _finite(msgspec.to_builtins(record, enc_hook=_plain))
+
+def encode(record: Any, digits: int | None = None) -> dict[str, Any]:
+    """Return the plain content of a dataclass: nested dictionaries, lists, numbers, texts and null.
+
+    Parameters
+    ----------
+    record
+        A dataclass.
+    digits
+        Decimals that numbers are rounded to; all of them when not given.
+    """
+    content: dict[str, Any] = _finite(msgspec.to_builtins(record, enc_hook=_plain), digits)
     return content
 
 
@@ -35,11 +48,11 @@ def decode(content: Any, kind: type[T], source: str) -> T:
     """Return the dataclass that plain content describes; `source` names it in the error."""
     try:
         return msgspec.convert(content, kind, dec_hook=_array)
-    except (msgspec.ValidationError, TypeError, ValueError) as error:
+    except (msgspec.ValidationError, TypeError, ValueError, OverflowError) as error:
         raise DataFileError(f"{source} is not a {kind.__name__} of this version: {error}; make it anew") from None
 
 
-def write_record(path: str | os.PathLike[str], record: Any) -> None:
+def write_record(path: str | os.PathLike[str], record: Any, digits: int | None = None) -> None:
     """Write a dataclass as JSON, whole or not at all.
 
     Parameters
@@ -48,15 +61,19 @@ def write_record(path: str | os.PathLike[str], record: Any) -> None:
         File; replaced if it exists.
     record
         A dataclass; its class may have a ``SCHEMA`` version, 1 when not given.
+    digits
+        Decimals that numbers are rounded to; all of them when not given.
 
     Raises
     ------
     DataFileError
         When the file cannot be written.
     """
-    head = {"type": type(record).__name__, "schema": _schema(type(record))}
-    text = msgspec.json.format(msgspec.json.encode({**head, **encode(record)}), indent=1).decode()
-    write_text(path, text + "\n")
+    content = {"type": type(record).__name__, "schema": _schema(type(record)), **encode(record, digits)}
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    if SURROGATE.search(text):
+        text = json.dumps(content, indent=1, allow_nan=False)  # escaped, the name of a file comes back as it was
+    write_text(path, ROW.sub(lambda row: f"[{' '.join(row[0][1:-1].split())}]", text) + "\n")
 
 
 def read_record(path: str | os.PathLike[str], kind: type[T]) -> T:
@@ -75,8 +92,8 @@ def read_record(path: str | os.PathLike[str], kind: type[T]) -> T:
         When it is missing, not JSON, of another class or of another version.
     """
     try:
-        content = msgspec.json.decode(Path(path).read_bytes())
-    except (OSError, msgspec.DecodeError, RecursionError) as error:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise DataFileError(f"{path} cannot be read: {error}; make it anew") from None
     if not isinstance(content, dict):
         raise DataFileError(f"{path} holds a {type(content).__name__}; a JSON object is needed")
@@ -140,20 +157,21 @@ def _plain(value: Any) -> Any:
 
 
 def _array(kind: Any, value: Any) -> Any:
-    origin = getattr(kind, "__origin__", kind)
-    if origin is not np.ndarray:
+    if getattr(kind, "__origin__", kind) is not np.ndarray:
         raise TypeError(f"{kind} has no place in a record")
-    return np.array(value, np.float64 if _has_null(value) else None)
+    of = [one for alias in getattr(kind, "__args__", ()) for one in getattr(alias, "__args__", ())]
+    # Null is NaN where numbers are wanted; the shape is that of the lists.
+    return np.array(value, of[-1] if of and isinstance(of[-1], type) else None)
 
 
-def _has_null(value: Any) -> bool:
-    return any(_has_null(v) for v in value) if isinstance(value, list) else value is None
-
-
-def _finite(value: Any) -> Any:
-    """Return nested content with null in the place of NaN and infinities."""
+def _finite(value: Any, digits: int | None) -> Any:
+    """Return nested content rounded, and with null in the place of NaN and infinities."""
     if isinstance(value, dict):
-        return {key: _finite(v) for key, v in value.items()}
+        return {key: _finite(v, digits) for key, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+        return [_finite(v, digits) for v in value]
+    if not isinstance(value, float):
+        return value
+    if not math.isfinite(value):
+        return None
+    return value if digits is None else round(value, digits) + 0.0  # 0.0 turns -0.0 into 0.0

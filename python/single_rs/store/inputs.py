@@ -19,7 +19,15 @@ __all__ = ["InputFile", "InputRecord", "check_out", "input_files"]
 
 @dataclass(frozen=True)
 class InputFile:
-    """A file of the input: path as given, bytes, time of change in ns, and inode."""
+    """A file of the input.
+
+    Attributes
+    ----------
+    path
+        As given.
+    size, changed, inode
+        Bytes, time of change in ns, and inode.
+    """
 
     path: str
     size: int

@@ -9,7 +9,7 @@ from __future__ import annotations
 # fmt: off
 # Of the run
 RUN, LOG, MANIFEST, REPORT = "run.json", "run.log", "manifest.json", "report.html"
-MOTION, MEAN, TRACKS = "motion.csv", "mean.mrc", "tracks.star"
+MOTION, MEAN, ALIGNED, TRACKS, TRACKS_TABLE = "motion.csv", "mean.mrc", "aligned.mrc", "tracks.star", "tracks.csv"
 HIDDEN, PARTS = ".single_rs", "parts"  # parts: particles of a batch while they are solved
 BATCH, CLUSTER_FILES = "batch.json", "cluster"  # of a batch of movies
 PARTICLES = "particle_*"
@@ -35,6 +35,8 @@ ENERGY, ENERGY_ATOMS, ENERGY_FIGURES = "energy.json", "energy.xyz", ("energy_ato
 VALIDATION, VALIDATION_PAGE, PICTURES = "validation.json", "validation.html", "validation_pictures_{check}.npy"
 # Of a comparison of particles
 COMPARISON = ("compare.csv", "compare.json", "compare.html")
+# Figures of a paper
+FIGURE, FIGURE_LIST = "{name}.{kind}", "figures.md"
 # fmt: on
 
 

@@ -10,7 +10,7 @@ from single_rs.store.codecs import read_record
 from single_rs.store.inputs import InputRecord
 from single_rs.store.layout import HIDDEN, RUN
 
-__all__ = ["FINISHED", "RunRecord", "StageRecord", "VerdictRecord", "read_run", "read_started"]
+__all__ = ["FINISHED", "RUNNING", "RunRecord", "StageRecord", "VerdictRecord", "read_run", "read_started"]
 
 RUNNING, FINISHED = "running", "finished"
 
@@ -49,7 +49,13 @@ class StageRecord:
 
 @dataclass(frozen=True)
 class VerdictRecord:
-    """Verdict of one particle, and its reasons."""
+    """Verdict of one particle.
+
+    Attributes
+    ----------
+    verdict, reasons
+        "solved", "doubtful" or "failed", and why.
+    """
 
     verdict: str
     reasons: tuple[str, ...]

@@ -17,7 +17,7 @@ from single_rs.records.track import MotionLike, MovieLike
 from single_rs.track.config import TrackConfig
 from single_rs.track.cut import part_of
 from single_rs.track.detect import Blob, find_blobs
-from single_rs.track.lattice_variance import cell_size, flat_gain, matched_gain, mean_variance, tile_shape
+from single_rs.track.lattice_variance import CENTRED, cell_size, flat_gain, matched_gain, mean_variance, tile_shape
 
 __all__ = ["FirstLook", "first_look", "radii_in_cells"]
 
@@ -144,8 +144,8 @@ def read_contrast(
     for target, index in zip(block, frames):
         image = part_of(motion, movie.read(int(index), int(index) + 1)[0], int(index), *field)
         mean = float(image.mean(dtype=np.float64))
-        # A frame that is already centred on zero has no dose to divide by.
-        target[:] = image / mean - 1 if mean > 0.05 * float(image.std()) else image - mean
+        # A frame that is centred on zero or below it has no dose to divide by.
+        target[:] = image / mean - 1 if mean > CENTRED * float(image.std()) else image - mean
     return block
 
 

@@ -38,6 +38,8 @@ WHOLE, TILE = 512, 320
 TILE_MARGIN = 6.0
 # Maps, spread over the movie, from which base and scatter are taken, and the most cells of each.
 THIN, THIN_CELLS = 64, 2**18
+# A frame whose mean is below this fraction of its standard deviation holds no counts of a known zero.
+CENTRED = 0.2
 
 
 @dataclass(frozen=True)
@@ -147,14 +149,18 @@ def variance_maps(
     use = np.zeros(n, dtype=bool)
     use[good] = True
     done = 0
+    middle = movie.read(int(good[len(good) // 2]), int(good[len(good) // 2]) + 1)
+    centred = float(middle.mean(dtype=np.float64)) <= CENTRED * float(middle.std(dtype=np.float64))
     for start, stop, block in read_ahead(movie, block_ranges(movie)):
         chosen = use[start:stop]
         # Bad frames are filtered with the others, so that frames meet the same neighbours in a pair.
         if chosen.any():
-            if isinstance(motion, Motion):
+            if isinstance(motion, Motion) and not centred:
                 variance = mean_variance(block, gain, movie.pixel_size, motion.mask, motion.ceiling)[chosen]
             else:
                 repaired = np.stack([motion.repair(frame, start + i) for i, frame in enumerate(block)])
+                if centred:
+                    repaired -= repaired.mean(axis=(1, 2), keepdims=True, dtype=np.float64).astype(np.float32)
                 variance = mean_variance(repaired, gain, movie.pixel_size)[chosen]
             values.put(done, np.rint(255 * variance / (variance + np.float32(HALF_LEVEL * level))).astype(np.uint8))
             done += len(variance)

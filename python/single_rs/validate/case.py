@@ -11,21 +11,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from single_rs.analysis import ParticleSummary
 from single_rs.background import clean_stack
 from single_rs.base.errors import DataFileError, InputError, NoParticleError
 from single_rs.base.progress import Progress
 from single_rs.base.settings_text import settings_from_dict
 from single_rs.export.atoms import read_xyz
 from single_rs.frames.packed import MASK_EDGE, MASK_MARGIN, FrameSet
-from single_rs.io.json import read_json
 from single_rs.pipeline import stages
 from single_rs.pipeline.config import Config
 from single_rs.reconstruction.fourier import reconstruct
 from single_rs.records import Atoms, CleanStack, Density, Poses
 from single_rs.refine import refine_atoms
-from single_rs.store import layout
+from single_rs.store.codecs import read_record
 from single_rs.store.layout import ATOMS, FSC, MAPS, POSES, STACK, SUMMARY
 from single_rs.store.read import load_posed, read_density
+from single_rs.store.record import RunRecord, read_run
 
 __all__ = ["Case", "load_case"]
 
@@ -200,9 +201,9 @@ def load_case(folder: Path, config: Config | None = None, progress: Progress | N
     missing = [name for name in needed if not (folder / name).exists()]
     if missing:
         raise DataFileError(f"{folder} has no {', '.join(missing)}; give the folder of a solved particle")
-    summary = read_json(folder / SUMMARY)
-    run = next((read_json(p) for p in (folder / layout.RUN, folder.parent / layout.RUN) if p.exists()), {})
-    settings = config or _settings(run)
+    summary = read_record(folder / SUMMARY, ParticleSummary)
+    run = read_run(folder) or read_run(folder.parent)
+    settings = config or (Config() if run is None else _settings(run))
     stack, poses = load_posed(folder / STACK, folder / POSES)
     clean = clean_stack(stack, settings.background, progress=progress)
     return Case(
@@ -210,20 +211,19 @@ def load_case(folder: Path, config: Config | None = None, progress: Progress | N
         poses,
         read_density(lambda name: folder / name),
         read_xyz(folder / ATOMS),
-        str(summary.get("element") or run.get("element") or "Pt"),
+        summary.element or (run.element if run is not None else "Pt"),
         settings,
-        int(run.get("seed", 0)),
+        run.seed if run is not None else 0,
         folder,
         progress,
     )
 
 
-def _settings(run: dict[str, Any]) -> Config:
+def _settings(run: RunRecord) -> Config:
     """Return the settings that a run was made with, as far as the record tells them and this version knows them."""
-    recorded = run.get("config") or {}
     settings = Config()
     for stage in ("background", "orient", "reconstruct", "trace", "refine"):
-        for name, value in (recorded.get(stage) or {}).items():
+        for name, value in run.config.get(stage, {}).items():
             try:
                 settings = settings_from_dict(settings, {stage: {name: value}})
             except InputError as error:

@@ -15,14 +15,13 @@ whose axes tell along which direction atoms are least sharp, and by what factor.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from single_rs.base.sampling import evenly
+from single_rs.base.sampling import evenly, half_sphere
 from single_rs.plots.poses import view_coverage
 from single_rs.records.check import Check, Criterion
 from single_rs.validate.case import Case
 
-__all__ = ["check_coverage", "directions"]
+__all__ = ["check_coverage"]
 
 DIRECTIONS = 2000  # of Fourier space, 3° apart on the half sphere
 # Views within 45° of one axis cross 0.70 of the directions and cost a factor 1.4 of RMSD over as many frames from all
@@ -31,15 +30,6 @@ CROSSED = 0.65
 UNEVEN = 2.1  # worst over best axis; 1.8 within 45° of one axis, 2.3 within 35°
 SMOOTH = 10.0  # degrees, of the band over which the sampling of a direction is counted
 VIEW = 6.0  # degrees
-
-
-def directions(count: int) -> NDArray[np.float64]:
-    """Unit vectors (n, 3), evenly over the half sphere z > 0 (a Fibonacci lattice)."""
-    index = np.arange(count) + 0.5
-    z = index / count
-    angle = np.pi * (1 + np.sqrt(5)) * index
-    ring = np.sqrt(1 - z * z)
-    return np.column_stack([ring * np.cos(angle), ring * np.sin(angle), z])
 
 
 def check_coverage(case: Case) -> Check:
@@ -59,7 +49,7 @@ def check_coverage(case: Case) -> Check:
     beams = case.poses.rotations[case.used][:, 2]
     weight = case.poses.weight[case.used]
     reach = case.period / (2 * case.clean.diameter)
-    u = directions(DIRECTIONS)
+    u = half_sphere(DIRECTIONS)
     cosine = np.abs(u @ beams.T)
     halves = [case.poses.half[case.used] == h for h in (1, 2)]
     crossed = float(np.mean((cosine[:, weight > 0] < reach).any(axis=1)))

@@ -87,9 +87,9 @@ def plan(
     start = time.process_time()
     result = solve(
         (folder / STACK).with_suffix(".mrcs"),
-        None,
         settings.crystal.element,
         folder / "solved",
+        None,
         config,
         settings.seed,
         progress=progress,

@@ -9,28 +9,25 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import json
 import logging
 import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import ConvergenceError, DataFileError, InputError, SingleError
 from single_rs.base.progress import Progress
-from single_rs.io import write_array, write_text
-from single_rs.io.json import write_json
+from single_rs.io import write_text
 from single_rs.pipeline.config import Config, ValidateConfig
 from single_rs.records.check import CHECKS, Check, Validation
+from single_rs.records.validation import RunValidationRecord
 from single_rs.report.validation import render
+from single_rs.store.codecs import write_record
 from single_rs.store.folder import one_stage
-from single_rs.store.layout import ATOMS, MAPS, PARTICLES, PICTURES, POSES, VALIDATION, VALIDATION_PAGE
-from single_rs.store.validation import parse_validation
+from single_rs.store.layout import ATOMS, MAPS, PARTICLES, POSES, VALIDATION, VALIDATION_PAGE
+from single_rs.store.validation import read_validation, write_validation
 from single_rs.validate.case import Case, load_case
 from single_rs.validate.coverage import check_coverage
 from single_rs.validate.effects import check_effects
@@ -45,7 +42,6 @@ __all__ = ["validate_case", "validate_folder"]
 
 # Resimulated when the check is asked for by name alone: of 615 atoms 300 frames lost 29 % of the poses, 600 lost 4 %.
 DEFAULT_FRAMES = 600
-DIGITS = 6  # significant, of arrays in JSON
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +102,7 @@ def validate_folder(
             log.warning("%s was not validated: %s", part.name, error)
             continue
         inputs = _inputs(part)
-        earlier = _earlier(part / VALIDATION, inputs)
+        earlier = _earlier(part, inputs)
         result = validate_case(case, chosen, resimulate, settings, earlier)
         with one_stage(part, "validate", [part / name for name in (ATOMS, POSES, MAPS[0])]) as writing:
             _write(writing, result, inputs)
@@ -114,9 +110,8 @@ def validate_folder(
     if not done:
         raise DataFileError(f"no particle of {root} has all the files of a solved one; see the warnings")
     if root not in parts:
-        table = {v.particle: {"status": v.status, "checks": {c.name: c.status for c in v.checks}} for v in done}
         with one_stage(root, "validate") as writing:
-            write_json(writing / VALIDATION, {"particles": table})
+            write_record(writing / VALIDATION, RunValidationRecord.of(done))
     return tuple(done)
 
 
@@ -204,35 +199,17 @@ def _inputs(part: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def _earlier(path: Path, inputs: str) -> dict[str, Check]:
+def _earlier(part: Path, inputs: str) -> dict[str, Check]:
     """Checks of an earlier call on the same atoms, poses and map."""
-    if not path.exists():
+    if not (part / VALIDATION).exists():
         return {}
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content.get("inputs") != inputs:
-            return {}
-        return {c.name: c for c in parse_validation(content, path.parent).checks if c.criteria}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}  # of an older version: made anew
+        return {c.name: c for c in read_validation(part, inputs).checks if c.criteria}
+    except (DataFileError, OSError, ValueError):
+        return {}  # of an older version, or pictures that cannot be read: made anew
 
 
 def _write(part: Path, result: Validation, inputs: str) -> None:
     """Write validation.json, the pictures beside it, and the page."""
-    content = result.as_dict()
-    content["inputs"] = inputs
-    for check in content["checks"]:
-        pictures = check["data"].pop("pictures", None)
-        if pictures is not None:
-            write_array(part / PICTURES.format(check=check["name"]), np.asarray(pictures, np.float32))
-        check["data"] = {k: _rounded(v) for k, v in check["data"].items()}
-    write_json(part / VALIDATION, content)
+    write_validation(part, result, inputs)
     write_text(part / VALIDATION_PAGE, render(result))
-
-
-def _rounded(value: Any) -> Any:
-    """Arrays as lists of numbers of a few digits: full ones are noise and most of the file."""
-    if isinstance(value, np.ndarray) and value.dtype.kind == "f":
-        flat = [float(f"{v:.{DIGITS}g}") for v in value.ravel().tolist()]
-        return np.array(flat).reshape(value.shape)
-    return value

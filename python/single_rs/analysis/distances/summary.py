@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from single_rs.base.errors import ConvergenceError, InputError
 from single_rs.crystal.neighbours import doubtful_sigma
 from single_rs.records import Atoms
 
-__all__ = ["distance_summary", "known_sigma", "powder_of", "powder_summary"]
+__all__ = ["BondConstant", "PowderSummary", "bond_summary", "known_sigma", "powder_of", "powder_summary"]
 
 
 def known_sigma(atoms: Atoms) -> np.ndarray | None:
@@ -33,39 +32,74 @@ def powder_of(atoms: Atoms, lattice: Lattice) -> tuple[PowderLattice | None, tup
         return None, (f"no lattice constant from the powder pattern: {error}",)
 
 
-def powder_summary(powder: PowderLattice) -> dict[str, Any]:
-    """Numbers for lattice.json and summary.json: Å, shifts as fractions, None for errors that are not known.
+@dataclass(frozen=True)
+class PowderSummary:
+    """What the powder pattern says of the lattice.
+
+    Attributes
+    ----------
+    a, a_err, c, c_err
+        Å, lattice constants from the peaks as they are; c of hexagonal structures, else equal to a.
+    finite_size_shift, finite_size_shift_c
+        Fractions by which the finite size shifts a and c.
+    a_corrected, c_corrected
+        Å, without that shift.
+    size
+        Å, diameter that the width of the peaks corresponds to.
+    strain_spread
+        Spread of strain that the growth of the width with q corresponds to, fraction.
+    """
+
+    a: float
+    a_err: float | None
+    c: float
+    c_err: float | None
+    finite_size_shift: float | None
+    finite_size_shift_c: float | None
+    a_corrected: float | None
+    c_corrected: float | None
+    size: float | None
+    strain_spread: float | None
+
+
+@dataclass(frozen=True)
+class BondConstant:
+    """The lattice constant that the mean bond yields.
+
+    Attributes
+    ----------
+    a, a_err
+        Å, and its standard error.
+    bonds
+        Number of bonds.
+    """
+
+    a: float
+    a_err: float | None
+    bonds: int
+
+
+def powder_summary(powder: PowderLattice) -> PowderSummary:
+    """Numbers for lattice.json and summary.json.
 
     Parameters
     ----------
     powder
         Result of `powder_lattice`.
     """
-    numbers = {
-        "a": powder.a,
-        "a_err": powder.a_err,
-        "c": powder.c,
-        "c_err": powder.c_err,
-        "finite_size_shift": powder.shift,
-        "finite_size_shift_c": powder.shift_c,
-        "a_corrected": powder.corrected,
-        "c_corrected": powder.corrected_c,
-        "size": powder.size,
-        "strain_spread": powder.strain,
-    }
-    return {k: round(float(v), 6) if math.isfinite(v) else None for k, v in numbers.items()}
+    p = powder
+    size_shifts = (p.shift, p.shift_c, p.corrected, p.corrected_c)
+    numbers = (p.a, p.a_err, p.c, p.c_err, *size_shifts, p.size, p.strain)
+    return PowderSummary(*(round(float(v), 6) for v in numbers))
 
 
-def distance_summary(atoms: Atoms, lattice: Lattice, powder: PowderLattice | None) -> dict[str, Any]:
-    """Lattice constants that the powder pattern and the mean bond yield, for lattice.json.
+def bond_summary(atoms: Atoms, lattice: Lattice) -> BondConstant:
+    """Lattice constant that the mean bond yields, for lattice.json.
 
     Parameters
     ----------
     atoms, lattice
         The particle and its fitted lattice.
-    powder
-        Result of `powder_lattice`, None where there is none.
     """
     a, a_err, bonds = bond_constant(atoms.positions, lattice, known_sigma(atoms))
-    bond = {"a": round(a, 6), "a_err": round(a_err, 6) if math.isfinite(a_err) else None, "bonds": len(bonds)}
-    return {"powder": None if powder is None else powder_summary(powder), "bond": bond}
+    return BondConstant(round(a, 6), round(a_err, 6), len(bonds))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from single_rs.analysis.lattice.affine import CellParameters
 from single_rs.crystal.prototypes import Bulk, crystal_axes
+from single_rs.records.display import Displayed
 
 __all__ = ["Domain", "Lattice"]
 
@@ -62,8 +63,8 @@ class Domain:
     partner: int
 
 
-@dataclass(frozen=True)
-class Lattice:
+@dataclass(frozen=True, repr=False)
+class Lattice(Displayed):
     """Best-fit lattice of n atoms; `cell`, `origin` and the parameters are those of the first, largest domain.
 
     Attributes
@@ -124,6 +125,15 @@ class Lattice:
         if name in {f.name for f in dataclasses.fields(CellParameters)}:
             return float(getattr(self.parameters, name))
         raise AttributeError(f"Lattice has no attribute {name!r}")
+
+    def __dir__(self) -> list[str]:
+        """List the parameters of the cell with the rest."""
+        return sorted({*super().__dir__(), *(f.name for f in dataclasses.fields(CellParameters))})
+
+    def _headline(self) -> str:
+        p = self.parameters
+        edges = ", ".join(f"{n} = {getattr(p, n):.4f} ± {getattr(p, f'{n}_err'):.4f}" for n in "abc")
+        return f"{self.structure}, {edges} Å, {100 * self.fraction:.0f} % of {len(self.sites)} atoms on sites"
 
     @property
     def fraction(self) -> float:

@@ -50,6 +50,7 @@ from single_rs.base.tensors import (
 )
 from single_rs.crystal.neighbours import SURFACE_RULES, surface_atoms
 from single_rs.crystal.prototypes import crystal_axes, polar, prototype
+from single_rs.records.display import Displayed
 
 __all__ = [
     "COMPONENTS",
@@ -123,8 +124,8 @@ PRESETS: dict[str, dict[str, str | float]] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Strain:
+@dataclass(frozen=True, repr=False)
+class Strain(Displayed):
     """Strain of the n atoms of one particle.
 
     Attributes

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -98,16 +97,6 @@ class StrainComparison:
     pairs: tuple[MethodPair, ...]
     deformation: Deformation
     phases: PhaseStrain | None
-
-    def table(self) -> dict[str, Any]:
-        """Nested dictionary, as in summary.json: method → group → numbers, and pair → group → numbers."""
-        out: dict[str, Any] = {"methods": {}, "pairs": {}}
-        for s in self.spreads:
-            out["methods"].setdefault(s.method, {})[s.group] = {"atoms": s.atoms, "rms": s.rms, "error": s.error}
-        for p in self.pairs:
-            numbers = {"atoms": p.atoms, "rms": p.rms, "mean": p.mean, "correlation": p.correlation}
-            out["pairs"].setdefault(f"{p.first}-{p.second}", {})[p.group] = numbers
-        return out
 
     def text(self) -> str:
         """The table in lines for people, in per cent."""

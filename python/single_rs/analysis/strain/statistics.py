@@ -19,7 +19,8 @@ doi:10.1201/9780429246593.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,7 +41,15 @@ from single_rs.base.tensors import (
 )
 from single_rs.crystal.neighbours import check_positions
 
-__all__ = ["GROUPS", "QUANTILES", "StrainStatistic", "statistics_table", "strain_statistics"]
+__all__ = [
+    "GROUPS",
+    "QUANTILES",
+    "StrainNumbers",
+    "StrainStatistic",
+    "statistics_of",
+    "statistics_table",
+    "strain_statistics",
+]
 
 GROUPS = ("all", "core", "surface")
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -80,6 +89,44 @@ class StrainStatistic:
     noise: float
     quantiles: tuple[float, ...]
     quantile_errors: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class StrainNumbers:
+    """One measure over one group of atoms, as summary.json has it; fractions, the rotation in degrees.
+
+    Attributes
+    ----------
+    atoms
+        Number of atoms with a strain.
+    mean, mean_err
+        Mean and its standard error.
+    std, std_err
+        Standard deviation over the atoms, noise included, and its standard error.
+    noise
+        Root mean square of the standard errors of the atoms.
+    q05, q25, q50, q75, q95
+        Quantiles at 5, 25, 50, 75 and 95%.
+    q05_err, q25_err, q50_err, q75_err, q95_err
+        Their standard errors.
+    """
+
+    atoms: int
+    mean: float | None = None
+    mean_err: float | None = None
+    std: float | None = None
+    std_err: float | None = None
+    noise: float | None = None
+    q05: float | None = None
+    q25: float | None = None
+    q50: float | None = None
+    q75: float | None = None
+    q95: float | None = None
+    q05_err: float | None = None
+    q25_err: float | None = None
+    q50_err: float | None = None
+    q75_err: float | None = None
+    q95_err: float | None = None
 
 
 def strain_statistics(
@@ -138,21 +185,30 @@ def strain_statistics(
     return tuple(out)
 
 
-def statistics_table(statistics: tuple[StrainStatistic, ...]) -> dict[str, dict[str, dict[str, Any]]]:
-    """Nested dictionary measure → group → numbers, as in summary.json."""
-    table: dict[str, dict[str, dict[str, Any]]] = {}
+def statistics_table(statistics: tuple[StrainStatistic, ...]) -> dict[str, dict[str, StrainNumbers]]:
+    """Measure → group → numbers, as in summary.json."""
+    table: dict[str, dict[str, StrainNumbers]] = {}
     for s in statistics:
-        table.setdefault(s.measure, {})[s.group] = {
-            "atoms": s.atoms,
-            "mean": s.mean,
-            "mean_err": s.mean_error,
-            "std": s.std,
-            "std_err": s.std_error,
-            "noise": s.noise,
-            **{f"q{round(100 * q):02d}": v for q, v in zip(QUANTILES, s.quantiles, strict=True)},
-            **{f"q{round(100 * q):02d}_err": v for q, v in zip(QUANTILES, s.quantile_errors, strict=True)},
-        }
+        errors = (s.atoms, s.mean, s.mean_error, s.std, s.std_error, s.noise)
+        table.setdefault(s.measure, {})[s.group] = StrainNumbers(*errors, *s.quantiles, *s.quantile_errors)
     return table
+
+
+def statistics_of(table: Mapping[str, Mapping[str, StrainNumbers]]) -> tuple[StrainStatistic, ...]:
+    """Return the statistics that `statistics_table` made a table of; NaN is what was not measured."""
+
+    def known(*values: float | None) -> tuple[float, ...]:
+        return tuple(math.nan if value is None else value for value in values)
+
+    out = []
+    for measure, groups in table.items():
+        for group, n in groups.items():
+            mean, mean_error, std, std_error, noise = known(n.mean, n.mean_err, n.std, n.std_err, n.noise)
+            quantiles = known(n.q05, n.q25, n.q50, n.q75, n.q95)
+            errors = known(n.q05_err, n.q25_err, n.q50_err, n.q75_err, n.q95_err)
+            numbers = (mean, mean_error, std, std_error, noise)
+            out.append(StrainStatistic(measure, group, n.atoms, *numbers, quantiles, errors))
+    return tuple(out)
 
 
 def _numbers(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -59,6 +59,8 @@ class Dislocation:
     kind
         "perfect" a/2⟨110⟩, "Shockley partial" a/6⟨112⟩, "Frank partial" a/3⟨111⟩, "stair rod" a/6⟨110⟩, "a<100>", or
         "other".
+    name
+        Of the Burgers vector, as "a/6[11-2]".
     burgers
         (3,) in units of the lattice constant, crystal axes of `grain`; exact.
     burgers_vector
@@ -82,6 +84,7 @@ class Dislocation:
     """
 
     kind: str
+    name: str
     burgers: NDArray[np.float64]
     burgers_vector: NDArray[np.float64]
     line: NDArray[np.float64]
@@ -189,6 +192,7 @@ def _follow(
     lattice_constant = bond * np.sqrt(2.0)
     return Dislocation(
         kind=_KINDS.get(int(burgers @ burgers), "other"),
+        name=miller_name(b),
         burgers=b,
         burgers_vector=lattice_constant * orientation @ b,
         line=line,

@@ -20,7 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from single_rs.analysis.model import Particle
-from single_rs.export.atoms import to_ase
 from single_rs.export.dft.settings import DftSettings
 from single_rs.io import write_text
 
@@ -43,7 +42,7 @@ _UNKNOWN_MOMENT = 0.5
 
 def particle_cell(model: Particle, vacuum: float, settings: DftSettings) -> Any:
     """Return ``ase.Atoms`` of the particle in its cell, in the order of the model, with starting moments."""
-    atoms = to_ase(model.atoms, vacuum)
+    atoms = model.atoms.to_ase(vacuum)
     moments = start_moments(atoms.get_chemical_symbols(), settings.spin)
     if moments is not None:
         atoms.set_initial_magnetic_moments(moments)

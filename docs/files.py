@@ -1,0 +1,130 @@
+"""The page of the formats of our own JSON files, made of the classes that write and read them.
+
+python docs/files.py docs/files.md
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import inspect
+import re
+import types
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from single_rs.analysis import ParticleSummary
+from single_rs.analysis.lattice_record import LatticeRecord
+from single_rs.analysis.structure.record import StructureRecord
+from single_rs.compare.record import ComparisonRecord
+from single_rs.ligands.files import LigandRecord
+from single_rs.pipeline.stages import Asked, Refinement, Tracing
+from single_rs.records import Background, CleanExamples, EnergyRecord
+from single_rs.records.validation import RunValidationRecord, ValidationRecord
+from single_rs.store import layout
+from single_rs.store.manifest import Manifest
+from single_rs.store.record import RunRecord
+
+# File → class, in the order of a run.
+FILES: dict[str, type] = {
+    layout.RUN: RunRecord,
+    layout.MANIFEST: Manifest,
+    f"particle_NN/{layout.BACKGROUND}": Background,
+    f"particle_NN/{layout.CLEAN_INDEX}": CleanExamples,
+    f"particle_NN/{layout.TRACING}": Tracing,
+    f"particle_NN/{layout.REFINEMENT}": Refinement,
+    f"particle_NN/{layout.CHANGES}": Asked,
+    f"particle_NN/{layout.SUMMARY}": ParticleSummary,
+    f"particle_NN/{layout.LATTICE}": LatticeRecord,
+    f"particle_NN/{layout.STRUCTURE}": StructureRecord,
+    f"particle_NN/{layout.ENERGY}": EnergyRecord,
+    f"particle_NN/{layout.LIGAND_RECORD}": LigandRecord,
+    f"particle_NN/{layout.VALIDATION}": ValidationRecord,
+    layout.VALIDATION: RunValidationRecord,
+    layout.COMPARISON[1]: ComparisonRecord,
+}
+HEAD = """# Formats of our JSON files
+
+Made by `python docs/files.py docs/files.md` from the classes that write and read the files. The other files of a run
+are in [conventions.md](conventions.md).
+
+Each file begins with the name of its class and the version of its schema, `"type"` and `"schema"`; a file of another
+version is refused in one line. What was not measured is null. From Python:
+
+```python
+from single_rs.analysis import ParticleSummary
+from single_rs.store.codecs import read_record
+
+summary = read_record("out/particle_00/summary.json", ParticleSummary)
+```
+"""
+WORDS = {int: "integer", float: "number", str: "text", bool: "true or false", types.NoneType: "null", typing.Any: "any"}
+
+
+def described(kind: type) -> dict[str, str]:
+    """Return what the docstring of a class says of each of its fields."""
+    _, _, section = inspect.getdoc(kind).partition("Attributes\n----------\n")
+    found = {}
+    for names, text in re.findall(r"^(\S.*)\n((?:[ ]{4}.*\n?)+)", section, re.MULTILINE):
+        found |= dict.fromkeys(names.split(", "), " ".join(text.split()))
+    return found
+
+
+def word(kind: object, met: list[type]) -> str:
+    """Return a type in words; classes that it names are put on the list of those to describe."""
+    origin, inside = typing.get_origin(kind), typing.get_args(kind)
+    if kind in WORDS:
+        return WORDS[kind]
+    if origin in (types.UnionType, typing.Union):
+        return " or ".join(word(one, met) for one in inside)
+    if origin is np.ndarray or kind is np.ndarray:
+        of = typing.get_args(inside[1])[0] if inside else np.float64
+        names = {"b": "true or false", "i": "integers", "f": "numbers"}
+        return f"array of {names[np.dtype(of).kind]}"
+    if origin is dict:
+        return f"{word(inside[0], met)} → {word(inside[1], met)}"
+    if origin in (tuple, list):
+        fixed = origin is tuple and Ellipsis not in inside
+        return f"[{', '.join(word(one, met) for one in inside)}]" if fixed else f"list of {word(inside[0], met)}"
+    if kind not in met:
+        met.append(kind)
+    return f"[{kind.__name__}](#{kind.__name__.lower()})"
+
+
+def table(kind: type, met: list[type]) -> Iterator[str]:
+    """Give the lines of the table of a class; fields that its docstring describes together share a line."""
+    meaning, hints = described(kind), typing.get_type_hints(kind)
+    yield from ("| field | type | meaning |", "|---|---|---|")
+    lines: dict[tuple[str, str], list[str]] = {}
+    for field in dataclasses.fields(kind):
+        if field.name not in meaning:
+            raise KeyError(f"{kind.__name__} does not say what {field.name} is")
+        lines.setdefault((word(hints[field.name], met), meaning[field.name]), []).append(f"`{field.name}`")
+    for (said, text), names in lines.items():
+        yield f"| {', '.join(names)} | {said} | {text.replace('|', '&#124;')} |"
+
+
+def section(title: str, kind: type, met: list[type], before: str = "") -> Iterator[str]:
+    """Give the lines on a class: what it is, and its fields."""
+    yield from ("", title, "", before + inspect.getdoc(kind).split("\n\n")[0].replace("\n", " "), "")
+    yield from table(kind, met)
+
+
+def page() -> str:
+    """Return the whole page."""
+    lines, met = HEAD.splitlines(), list(FILES.values())
+    for name, kind in FILES.items():
+        lines += section(f"## {name}", kind, met, f"`{kind.__name__}`, schema {getattr(kind, 'SCHEMA', 1)}. ")
+    lines += ["", "## Parts of these"]
+    for kind in met[len(FILES) :]:  # grows while it is described
+        lines += section(f"### {kind.__name__}", kind, met)
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path)
+    parser.parse_args().out.write_text(page(), encoding="utf-8")

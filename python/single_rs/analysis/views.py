@@ -1,0 +1,148 @@
+"""What the views tell of lengths: along which direction of the particle they are known least, and how well.
+
+A frame shows atoms across its beam b alone, and its pose is fitted with the atoms. An even strain E of the particle and
+a turn ω of the pose move the image of an atom at r by
+
+    u = P (E r + ω × r),     P the projection along b,
+
+and with the atoms' second moment S = Σ_a κ_a r_a r_aᵀ (κ their information across the beam, 1/Å²) the frame knows
+
+    ½ min_ω tr(M S Mᵀ),     M = P (E + [ω]×)
+
+of E: for a round particle ‖P E Pᵀ‖², so (1 − (n·b)²)² of a stretch along n. A stretch along the beam of one frame is
+answered by turns of the others (the bas-relief ambiguity: P. N. Belhumeur, D. J. Kriegman and A. L. Yuille, Int. J.
+Comput. Vision 35, 33 (1999), doi:10.1023/A:1008154927611), so views from one side leave it nearly free however many
+they are. The sum over the frames is the information of the six components of E with all poses free; its inverse gives
+the error of a length along any direction n, var(nᵀ E n).
+
+κ comes from the atoms' own covariances, Σ_a tr(C_a⁻¹)/2 over all frames, which hold the noise and the errors of the
+model as far as they are known.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from single_rs.base.sampling import half_sphere
+from single_rs.records import Atoms, Poses
+
+__all__ = ["LengthErrors", "known_lengths"]
+
+DIRECTIONS = 2000  # of the half sphere, 3° apart
+# E as a vector: xx, yy, zz, xy, xz, yz; tensor shear.
+PAIRS = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
+FAINT = 1e-10  # of the largest: information below which a component is unknown
+UNKNOWN = 1e4  # excess from which a direction was not seen at all; rounding keeps it finite
+BATCH = 1024  # frames at once
+FEWEST_ATOMS = 4
+
+
+@dataclass(frozen=True)
+class LengthErrors:
+    """Relative standard errors of lengths, with all poses free.
+
+    Attributes
+    ----------
+    least_known, best_known
+        (3,) unit vectors of the particle's frame.
+    worst, best
+        Errors along them, `worst` infinite where no frame shows it; both None where the atoms have no errors.
+    typical
+        Root mean square over all directions, or None.
+    excess
+        By what factor the worst exceeds the worst of as many frames from all sides.
+    """
+
+    least_known: tuple[float, float, float]
+    best_known: tuple[float, float, float]
+    worst: float | None
+    best: float | None
+    typical: float | None
+    excess: float
+
+    @property
+    def axis(self) -> str:
+        """Return the direction known least, as sentences quote it."""
+        return f"[{' '.join(f'{v:.2f}' for v in self.least_known)}]"
+
+
+def known_lengths(atoms: Atoms, poses: Poses) -> LengthErrors | None:
+    """Compute the errors of lengths in all directions.
+
+    Parameters
+    ----------
+    atoms
+        Of the particle; without covariances the errors are relative to each other.
+    poses
+        Of its frames; those of weight 0 are not used.
+
+    Returns
+    -------
+    LengthErrors or None
+        None where no frame has a weight, or for fewer than four atoms.
+    """
+    r = atoms.positions - atoms.positions.mean(axis=0)
+    used = np.asarray(poses.weight) > 0
+    if len(r) < FEWEST_ATOMS or not used.any():
+        return None
+    known, amount = False, np.ones(len(r))
+    if atoms.covariance is not None and np.isfinite(atoms.covariance).all():
+        known, amount = True, 0.5 * np.trace(np.linalg.inv(atoms.covariance), axis1=1, axis2=2)
+    moment = np.einsum("a,ai,aj->ij", amount, r, r)
+    u = half_sphere(DIRECTIONS)
+    seen = _errors(u, moment, np.asarray(poses.rotations)[used])
+    even = _errors(u, moment, _views(u))
+    worst, best = int(np.argmax(seen)), int(np.argmin(seen))
+    excess = float(seen[worst] / even.max())
+    if excess > UNKNOWN:
+        seen[worst] = excess = np.inf
+    return LengthErrors(
+        _vector(u[worst]),
+        _vector(u[best]),
+        float(seen[worst]) if known else None,
+        float(seen[best]) if known else None,
+        float(np.sqrt(np.mean(seen**2))) if known else None,
+        excess,
+    )
+
+
+def _errors(u: NDArray[np.float64], moment: NDArray[np.float64], rotations: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Errors of lengths along directions (n, 3), where frames (m, 3, 3) share the information evenly."""
+    information = np.zeros((6, 6))
+    for start in range(0, len(rotations), BATCH):
+        information += _information(moment, rotations[start : start + BATCH]).sum(axis=0)
+    values, vectors = np.linalg.eigh(information / len(rotations))
+    along = np.stack([(1 if i == j else 2) * u[:, i] * u[:, j] for i, j in PAIRS], axis=1) @ vectors
+    return np.asarray(np.sqrt(along**2 @ (1 / np.maximum(values, FAINT * values[-1]))))
+
+
+def _information(moment: NDArray[np.float64], rotations: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Information (m, 6, 6) of strain that each of the frames (m, 3, 3) has, its pose free."""
+    axes = rotations[:, :2]  # x and y of the image in the particle's frame
+    design = np.zeros((len(rotations), 9, 2, 3))  # of M = P (E + [ω]×), by component of E and of ω
+    for k, (i, j) in enumerate(PAIRS):
+        design[:, k, :, j] += axes[:, :, i]
+        if i != j:
+            design[:, k, :, i] += axes[:, :, j]
+    for k, (i, j) in enumerate(((1, 2), (2, 0), (0, 1))):  # (ω × r): row i gets ω r of j with the sign of the turn
+        design[:, 6 + k, :, i] += axes[:, :, j]
+        design[:, 6 + k, :, j] -= axes[:, :, i]
+    whole = np.einsum("mkpi,ij,mlpj->mkl", design, moment, design)
+    strain, cross, turn = whole[:, :6, :6], whole[:, :6, 6:], whole[:, 6:, 6:]
+    return np.asarray(strain - cross @ np.linalg.solve(turn, np.swapaxes(cross, 1, 2)))
+
+
+def _views(beams: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rotations (m, 3, 3) whose beams are the given ones (m, 3)."""
+    other = np.where(np.abs(beams[:, :1]) < 0.9, [[1.0, 0, 0]], [[0, 1.0, 0]])
+    x = np.cross(other, beams)
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    return np.stack([x, np.cross(beams, x), beams], axis=1)
+
+
+def _vector(u: NDArray[np.float64]) -> tuple[float, float, float]:
+    x, y, z = (float(v) for v in u)
+    return x, y, z
