@@ -17,6 +17,7 @@ pub mod model;
 pub mod motion;
 pub mod orient;
 pub mod reconstruct;
+pub mod solve;
 pub mod volume;
 
 #[cfg(feature = "python")]

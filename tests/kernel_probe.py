@@ -81,12 +81,14 @@ def base_arguments() -> dict[str, list[Any]]:
         "IntensityMerge": merge,
         "IntensityMerge.merge": [eyes],
         "IntensityMerge.round": [_core.IntensityMerge(*merge).merge(eyes), 1.5],
+        "correlate_rotations": [np.abs(volume), np.eye(3, dtype=f4) * 3, np.ones(3, f4), eyes],
         "factor_normal": [normal],
         "index_frames": [polar, radii, rng.normal(size=(12, 3)).astype(f4), [1.0] * 12, 10.0, axes, 2],
         "index_in_intensity": [polar, radii, rng.random((21, 21, 21)).astype(f4), SIZE, axes[:2].copy(), 2],
         "insert_slices": [posed, ones, which, 1, PAD],
         "look_up_poses": [pool, reference, 2],
         "look_up_spacing": [plane],
+        "map_from_sums": [volume, np.abs(volume), 0.1, 18, PAD],
         "model_filter_sums": [posed, ones, ones, atoms],
         "model_gain": [posed, atoms, 2, 1.0],
         "model_gradients": [posed, ones, atoms, which, 1, 0.1],
@@ -115,9 +117,11 @@ def base_arguments() -> dict[str, list[Any]]:
         "project_slices": [volume, plane, PAD, eyes],
         "score_poses": [posed, volume[None], PAD, which, 2, 1.0],
         "search_poses": [pool, reference, ones, np.zeros(2 * N, f4), plan],
+        "shell_products": [volume, volume],
         "smooth_candidates": [states, np.zeros((N, 2), f4), one, one, 0.1, 0.01, 1.0],
         "solve_normal": [normal, np.ones((2, 6))],
         "tabulate_power": [volume, plane, PAD, np.ones(m, f4), 5.0],
+        "transform_map": [np.ones((18, 18, 18), f4), volume.shape[2] - 1, PAD, True, None],
     }  # fmt: skip
 
 

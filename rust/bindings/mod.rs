@@ -12,6 +12,7 @@ mod motion;
 mod orient;
 mod reconstruct;
 mod run;
+mod solve;
 
 use pyo3::prelude::*;
 
@@ -25,6 +26,7 @@ fn _core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     orient::register(m)?;
     reconstruct::register(m)?;
     run::register(m)?;
+    solve::register(m)?;
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
     Ok(())
 }

@@ -244,13 +244,24 @@ impl<'a> Model<'a> {
         }
     }
 
-    /// S[h x], S[h y], S[h z] of the placed atoms with lab coordinates in px, into three rows of `moments`.
+    /// S[h x], S[h y], S[h z] of the projected atoms with lab coordinates in px, into three rows of `moments`.
     pub fn moments(&self, grid: &Grid, view: &mut View, moments: &mut [Complex32]) {
-        for (axis, out) in moments.chunks_exact_mut(grid.plane.len()).enumerate() {
+        let m = grid.plane.len();
+        // A channel of the first power of the depth, ζ = 2 (z + depth) / N, is the third of them but for its unit.
+        let by_depth = self.depth_channel(1, m);
+        let made = if by_depth.is_some() { 2 } else { 3 };
+        for (axis, out) in moments.chunks_exact_mut(m).take(made).enumerate() {
             for ((v, lab), h) in view.values.iter_mut().zip(&view.lab).zip(self.heights) {
                 *v = h * lab[axis];
             }
             grid.forward(&view.spots, &view.values, &mut view.memory, out);
+        }
+        if let Some(channel) = by_depth {
+            let (half_box, depth) = (0.5 * grid.plane.size as f32, view.depth);
+            let waves = view.waves[channel * m..].iter().zip(&view.waves[..m]);
+            for (out, (wave, plain)) in moments[2 * m..].iter_mut().zip(waves) {
+                *out = wave * half_box - plain * depth;
+            }
         }
     }
 

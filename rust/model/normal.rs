@@ -27,6 +27,25 @@ const BATCH: usize = 24;
 /// Columns factored together.
 const PANEL: usize = 48;
 
+/// Views summed at a time.
+const LANES: usize = 8;
+
+/// As many views, element by element; places without one count nothing.
+struct ViewBlock {
+    r: [[[f32; LANES]; 3]; 3],
+    counted: [f32; LANES],
+}
+
+impl ViewBlock {
+    fn of(views: &[Rotation]) -> Self {
+        let element = |i: usize, c: usize| std::array::from_fn(|l| views.get(l).map_or(0.0, |r| r[i][c]));
+        Self {
+            r: std::array::from_fn(|i| std::array::from_fn(|c| element(i, c))),
+            counted: std::array::from_fn(|l| if l < views.len() { 1.0 } else { 0.0 }),
+        }
+    }
+}
+
 /// u and v at distances 0, `step`, 2 `step`, … px.
 #[derive(Debug, Clone, Copy)]
 pub struct PairTable<'a> {
@@ -57,34 +76,13 @@ pub fn pair_matrix(model: &Model<'_>, rotations: &[Rotation], table: PairTable<'
     let n = positions.len();
     check::room("positions", format!("of {n} atoms"), 72.0 * (n as f64).powi(2))?;
     let mut out = vec![0.0f64; 9 * n * n];
-    let last = (table.values.len() - 2) as f32;
+    let views: Vec<ViewBlock> = rotations.chunks(LANES).map(ViewBlock::of).collect();
     out.par_chunks_mut(9 * n).enumerate().for_each(|(a, rows)| {
         for b in 0..=a {
             let d: [f32; 3] = std::array::from_fn(|c| positions[a][c] - positions[b][c]);
-            // xx, xy, xz, yy, yz, zz
-            let mut sum = [0.0f64; 6];
-            for r in rotations {
-                let x = r[0][0] * d[0] + r[0][1] * d[1] + r[0][2] * d[2];
-                let y = r[1][0] * d[0] + r[1][1] * d[1] + r[1][2] * d[2];
-                let distance = (x * x + y * y).sqrt();
-                let at = (distance / table.step).min(last);
-                let index = at as usize;
-                let share = at - index as f32;
-                let (low, high) = (table.values[index], table.values[index + 1]);
-                let u = low[0] + share * (high[0] - low[0]);
-                let v = (low[1] + share * (high[1] - low[1])) / distance.max(1e-6).powi(2);
-                let q: [f32; 3] = std::array::from_fn(|c| x * r[0][c] + y * r[1][c]);
-                let mut slot = 0;
-                for i in 0..3 {
-                    for j in i..3 {
-                        let plane = f32::from(u8::from(i == j)) - r[2][i] * r[2][j];
-                        sum[slot] += f64::from(u * plane + v * q[i] * q[j]);
-                        slot += 1;
-                    }
-                }
-            }
+            let sum = pair_sums(d, &views, table);
             let weight = f64::from(heights[a] * heights[b]);
-            for (slot, (i, j)) in [(0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)].into_iter().enumerate() {
+            for (slot, (i, j)) in SLOTS.into_iter().enumerate() {
                 rows[i * 3 * n + 3 * b + j] = weight * sum[slot];
                 rows[j * 3 * n + 3 * b + i] = weight * sum[slot];
             }
@@ -94,6 +92,57 @@ pub fn pair_matrix(model: &Model<'_>, rotations: &[Rotation], table: PairTable<'
         [("heights", &heights), ("table", &table.values.as_flattened())];
     if all_finite(&out) { Ok(out) } else { Err(check::unsound(&arguments)) }
 }
+
+/// xx, xy, xz, yy, yz, zz of the information about a distance `d`, over all views, in lanes as wide as the machine has.
+fn pair_sums(d: [f32; 3], views: &[ViewBlock], table: PairTable<'_>) -> [f64; 6] {
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has what the function was compiled for.
+        return unsafe { pair_sums_avx2(d, views, table) };
+    }
+    pair_sums_baseline(d, views, table)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn pair_sums_avx2(d: [f32; 3], views: &[ViewBlock], table: PairTable<'_>) -> [f64; 6] {
+    pair_sums_baseline(d, views, table)
+}
+
+/// Nothing is fused, so the numbers are the same to the last bit.
+#[inline(always)]
+fn pair_sums_baseline(d: [f32; 3], views: &[ViewBlock], table: PairTable<'_>) -> [f64; 6] {
+    let (last, per_step) = ((table.values.len() - 2) as f32, 1.0 / table.step);
+    let mut sums = [[0.0f32; LANES]; 6];
+    for view in views {
+        let r = &view.r;
+        let (mut x, mut y) = ([0.0f32; LANES], [0.0f32; LANES]);
+        let (mut square, mut share, mut index) = ([0.0f32; LANES], [0.0f32; LANES], [0i32; LANES]);
+        for l in 0..LANES {
+            x[l] = r[0][0][l] * d[0] + r[0][1][l] * d[1] + r[0][2][l] * d[2];
+            y[l] = r[1][0][l] * d[0] + r[1][1][l] * d[1] + r[1][2][l] * d[2];
+            square[l] = x[l] * x[l] + y[l] * y[l];
+            let at = (square[l].sqrt() * per_step).min(last);
+            index[l] = at as i32;
+            share[l] = at - index[l] as f32;
+        }
+        let low = index.map(|i| table.values[i as usize]);
+        let high = index.map(|i| table.values[i as usize + 1]);
+        for l in 0..LANES {
+            let between = |i: usize| view.counted[l] * (low[l][i] + share[l] * (high[l][i] - low[l][i]));
+            let (u, v) = (between(0), between(1) / square[l].max(1e-12));
+            let q: [f32; 3] = std::array::from_fn(|c| x[l] * r[0][c][l] + y[l] * r[1][c][l]);
+            for (slot, (i, j)) in SLOTS.into_iter().enumerate() {
+                let plane = f32::from(u8::from(i == j)) - r[2][i][l] * r[2][j][l];
+                sums[slot][l] += u * plane + v * q[i] * q[j];
+            }
+        }
+    }
+    sums.map(|lanes| lanes.iter().map(|&v| f64::from(v)).sum())
+}
+
+/// Elements of a symmetric 3 × 3 matrix.
+const SLOTS: [(usize, usize); 6] = [(0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)];
 
 /// Subtract Σ_i C_i M_i⁻¹ C_iᵀ from the lower triangle of `matrix`; `information` weighs the frequencies of each frame.
 ///

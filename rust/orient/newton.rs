@@ -71,11 +71,13 @@ impl JetFilter {
         jets: &'j mut JetScratch,
         scratch: &mut Scratch,
     ) -> Jets<'j> {
-        for (i, factor) in self.factors.iter().enumerate() {
-            filter.image(spectrum, model.filter, factor, jets.image.chunks_exact_mut(filter.side), scratch);
-            for (jet, &v) in jets.values.iter_mut().zip(&jets.image) {
-                jet[i] = v;
-            }
+        let side = filter.side;
+        for (i, factors) in self.factors.as_chunks::<2>().0.iter().enumerate() {
+            filter.two_images(spectrum, model.filter, [&factors[0], &factors[1]], scratch, |y, line| {
+                for (jet, z) in jets.values[y * side..].iter_mut().zip(line) {
+                    (jet[2 * i], jet[2 * i + 1]) = (z.re, z.im);
+                }
+            });
         }
         Jets { values: &jets.values, side: filter.side, scale: filter.scale(), curvature: self.curvature }
     }
@@ -84,13 +86,11 @@ impl JetFilter {
 /// Working memory of one thread.
 pub(super) struct JetScratch {
     values: Vec<Jet>,
-    image: Vec<f32>,
 }
 
 impl JetScratch {
     pub(super) fn new(filter: &FrameFilter<'_>) -> Self {
-        let points = filter.side * filter.side;
-        Self { values: vec![[0.0; LANES]; points], image: vec![0.0; points] }
+        Self { values: vec![[0.0; LANES]; filter.side * filter.side] }
     }
 }
 
@@ -322,7 +322,7 @@ mod tests {
         let model = AtomModel::new(&positions, &heights, &weights, power).unwrap();
         let spectrum: Vec<Complex32> =
             (0..plane.len()).map(|_| Complex32::new(noise(&mut seed), noise(&mut seed))).collect();
-        let filter = FrameFilter::new(&plane);
+        let filter = FrameFilter::new(&plane, model.radius, 8);
         let mut scratch = filter.scratch();
         let mut jets = JetScratch::new(&filter);
         let jets = JetFilter::new(&filter, &model).apply(&filter, &spectrum, &model, &mut jets, &mut scratch);

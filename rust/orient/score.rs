@@ -164,7 +164,7 @@ const HIGHEST_POINT: f32 = 1.0;
 /// takes the top at the highest point.
 pub(crate) fn window_peak(map: &[f32], steps: usize, spacing: f32, power: f32, share: f32) -> Match {
     let side = 2 * steps + 1;
-    let highest = map.iter().copied().max_by(f32::total_cmp).expect("a window has at least one point");
+    let highest = map.iter().fold(f32::NEG_INFINITY, |most, &v| if v > most { v } else { most });
     let to_px = |i: usize, d: f32| (i as f32 + d - steps as f32) * spacing;
     let mut best: Option<Match> = None;
     for (at, &top) in map.iter().enumerate() {

@@ -89,9 +89,13 @@ pub fn search(
         no_number.is_none(),
         "nats or −∞ are needed",
     )?;
-    let filter = FrameFilter::new(posed.plane);
     let ranges = posed.by_frame()?;
-    let looked = look_up_by_frame(posed, model, plan.window, &filter, &ranges)?;
+    let farthest = posed.shifts.iter().map(|t| t[0].hypot(t[1])).fold(0.0, f32::max);
+    // A step of a climb is a point at most.
+    let points = plan.window + plan.climb[0] + plan.climb[1];
+    let filter = FrameFilter::new(posed.plane, model.radius + farthest, points);
+    let looked =
+        look_up_by_frame(posed, model, plan.window, &filter, &ranges, |r| model.power.roughly_at(r))?;
     let scale = common_scale(&looked);
     let value = |m: &Match| 2.0 * scale * m.overlap - scale * scale * m.power;
     let jet_filter = JetFilter::new(&filter, model);

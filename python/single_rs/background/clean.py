@@ -23,7 +23,7 @@ from single_rs.background.envelope import detection_filter
 from single_rs.background.graphene import spot_weights, wave_basis
 from single_rs.background.nuisance import contrast, find_sheets, kept_fraction, sign_of_counts, slow_basis, subtract
 from single_rs.background.offsets import smooth_offsets, survey_variance
-from single_rs.background.outline import find_outline
+from single_rs.background.outline import blocks, find_outline
 from single_rs.background.polarity import find_contrast
 from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import InputError, NoParticleError
@@ -31,14 +31,13 @@ from single_rs.base.progress import Progress, silent
 from single_rs.base.robust import SIGMA_PER_MAD
 from single_rs.base.sampling import evenly
 from single_rs.base.settings import Settings, setting
+from single_rs.base.threads import in_threads
 from single_rs.frames.spectrum import annulus, disc, radius_map, rfft_shells, shell_mean
 from single_rs.records import CleanStack, Contrast, ParticleStack
 from single_rs.records.invariants import need_record
 
 __all__ = ["BackgroundConfig", "clean_stack"]
 
-# Frames per block: 64 frames of 128 px are 4 MB in float32, which stays in the cache of a core.
-BLOCK = 64
 # Frames, evenly spaced, from which outline and graphene are found; more do not change either.
 SAMPLE = 768
 # Frames whose mean differs by this fraction of the usual dose are not taken into that sample.
@@ -126,12 +125,15 @@ def clean_stack(
     dose, spread = np.empty(count), np.empty(count)
     shells = rfft_shells(size)
     band = shells >= LOWEST_SIGNAL * size * pixel
-    for start in range(0, count, BLOCK):
-        part = slice(start, min(start + BLOCK, count))
+
+    def prepare(part: slice) -> int:
         images[part], dose[part] = contrast(np.asarray(stack.images[part], dtype=np.float32), outline.outside, sign)
         subtract(images[part], basis, outline.outside)
         spread[part] = (_power(images[part], outline.outside) * band).sum(axis=(1, 2))
-        tell("background", part.stop, steps)
+        return int(part.stop)
+
+    for done in in_threads(prepare, blocks(count)):
+        tell("background", done, steps)
     bad = _bad_frames(dose, spread, config.bad_sigma)
     if count - bad.sum() < LEAST_FRAMES:
         raise InputError(
@@ -220,10 +222,14 @@ def _shell_powers(
     """Mean power per shell under each mask, over the good frames, without the coefficients of weight 0."""
     shells = rfft_shells(images.shape[-1])
     totals = [np.zeros(shells.shape) for _ in masks]
-    for start in range(0, len(good), BLOCK):
-        part = images[good[start : start + BLOCK]]
-        for total, mask in zip(totals, masks):
-            total += _power(part, mask).sum(axis=0, dtype=np.float64)
+
+    def powers(part: slice) -> list[NDArray[np.float64]]:
+        block = images[good[part]]
+        return [_power(block, mask).sum(axis=0, dtype=np.float64) for mask in masks]
+
+    for sums in in_threads(powers, blocks(len(good))):
+        for total, power in zip(totals, sums):
+            total += power
     return [shell_mean(total / len(good), shells, weights) for total in totals]
 
 

@@ -23,7 +23,8 @@ from single_rs.background.envelope import (
     radial_profile,
     sphere_radius,
 )
-from single_rs.background.outline import MARGIN_A, Outline
+from single_rs.background.outline import MARGIN_A, Outline, blocks
+from single_rs.base.threads import in_threads
 from single_rs.base.trajectory import correlated_part, smooth_path
 from single_rs.frames.spectrum import radius_map
 
@@ -38,7 +39,6 @@ LARGEST_SCATTER = 0.8
 # Frames over which surfaces are averaged (standard deviation) to start from, and rounds of measuring and smoothing.
 START_FRAMES = 8.0
 ROUNDS = 4
-BLOCK = 64
 
 
 @dataclass(frozen=True)
@@ -87,13 +87,18 @@ def survey_variance(
     total, mean = np.zeros((size, size)), np.zeros((size, size))
     member = np.zeros(count, dtype=bool)
     member[good] = True
-    for start in range(0, count, BLOCK):
-        part = slice(start, start + BLOCK)
+
+    def survey(part: slice) -> tuple[int, NDArray[np.float64], NDArray[np.float64]]:
         variance = local_variance(images[part], gain)
-        total += variance[member[part]].sum(axis=0, dtype=np.float64)
         bounded[part] = np.rint(255 * bound(variance, level))
-        mean += bounded[part][member[part]].sum(axis=0, dtype=np.float64)
-        tell(min(start + BLOCK, count) // 2)
+        used = member[part]
+        sums = (values[used].sum(axis=0, dtype=np.float64) for values in (variance, bounded[part]))
+        return part.stop, *sums
+
+    for done, variance, shown in in_threads(survey, blocks(count)):
+        total += variance
+        mean += shown
+        tell(done // 2)
     last = int(outline.radius + MARGIN_A / pixel_size) + 2
     raw = radial_profile((total - total[quiet].mean()) / len(good), outline.centre)[:last]
     diameter = 2 * pixel_size * sphere_radius(raw, PROFILE_BLUR_A / pixel_size)
@@ -103,10 +108,13 @@ def survey_variance(
     template = np.interp(radius_map(size), np.arange(len(profile)), profile, right=0.0).astype(np.float32)
     window = min(max(int(np.ceil(reach / pixel_size)) + 2, 5), size // 2 - 1)
     surfaces = np.empty((count, 2 * window + 1, 2 * window + 1), dtype=np.float32)
-    for start in range(0, count, BLOCK):
-        part = slice(start, start + BLOCK)
+
+    def match(part: slice) -> int:
         surfaces[part] = match_surface(bounded[part] - np.float32(base), template, window)
-        tell((count + min(start + BLOCK, count)) // 2)
+        return int(part.stop)
+
+    for done in in_threads(match, blocks(count)):
+        tell((count + done) // 2)
     return VarianceSurvey(diameter, surfaces)
 
 

@@ -1,9 +1,9 @@
 """Fourier volumes of a particle: from accumulated slices to a masked, filtered volume and back.
 
 A volume holds F(k) = 1/N Σ_r map(r) exp(−2πi k·r/N), N being the images' box, on a grid of 1/(PAD·N·pixel), z and y
-from −K to K, x from 0 to K (see ``rust/volume.rs``). The maps here are F's own inverse transform: N times smaller
-than contrast per voxel. Slices are read, and frames inserted, by trilinear
-interpolation, whose kernel multiplies the map by sinc²(x/(PAD·N·pixel)) along each axis; maps are divided by it.
+from −K to K, x from 0 to K (see ``rust/volume.rs`` and ``rust/solve/maps.rs``). The maps here are F's own inverse
+transform: N times smaller than contrast per voxel. Slices are read, and frames inserted, by trilinear interpolation,
+whose kernel multiplies the map by sinc²(x/(PAD·N·pixel)) along each axis; maps are divided by it.
 """
 
 from __future__ import annotations
@@ -45,16 +45,17 @@ def sinc_squared(size: int) -> NDArray[np.float32]:
     return (np.sinc(x) ** 2).astype(np.float32)
 
 
-def _divide_by_kernel(map: NDArray[np.float32]) -> NDArray[np.float32]:
-    s = sinc_squared(map.shape[0])
-    return map / (s[:, None, None] * s[None, :, None] * s[None, None, :])
-
-
+@functools.lru_cache(maxsize=4)
 def ball_mask(size: int, radius: float, edge: float) -> NDArray[np.float32]:
-    """(z, y, x) mask: 1 within `radius` voxels of the centre, 0 beyond `radius + edge`, half a cosine between."""
+    """(z, y, x) mask: 1 within `radius` voxels of the centre, 0 beyond `radius + edge`, half a cosine between.
+
+    Not to be written to.
+    """
     x = np.arange(size, dtype=np.float32) - size // 2
     r = np.sqrt(x[:, None, None] ** 2 + x[None, :, None] ** 2 + x[None, None, :] ** 2)
-    return np.asarray((0.5 + 0.5 * np.cos(np.pi * np.clip((r - radius) / edge, 0, 1))).astype(np.float32))
+    mask: NDArray[np.float32] = (0.5 + 0.5 * np.cos(np.pi * np.clip((r - radius) / edge, 0, 1))).astype(np.float32)
+    mask.setflags(write=False)
+    return mask
 
 
 def map_from_sums(
@@ -71,45 +72,23 @@ def map_from_sums(
     size
         Voxels per side; the voxel is N·pixel/size, so a coarser grid costs less.
     """
-    reach = numerator.shape[2] - 1
-    shells = shell_index(reach)
-    mean = np.bincount(shells.ravel(), denominator.ravel()) / np.maximum(np.bincount(shells.ravel()), 1)
-    volume = numerator / (denominator + (floor * mean + 1e-12).astype(np.float32)[shells])
-    volume[shells > reach - 2] = 0
-    padded = PAD * size
-    index, centre = _axis(reach, size)
-    # Axis by axis, so that after each only the middle is kept. The phases bring the centre to where that begins.
-    for _ in range(2):  # z, y
-        spectrum = np.zeros((padded, *volume.shape[1:]), np.complex64)
-        spectrum[index] = volume * centre.conj()[:, None, None]
-        volume = scipy.fft.ifft(spectrum, axis=0, overwrite_x=True, workers=_core.threads())[:size].swapaxes(0, 1)
-    volume = volume * centre[reach:].conj()
-    return _divide_by_kernel(scipy.fft.irfft(volume, padded, axis=2, workers=_core.threads())[:, :, :size])
+    return _core.map_from_sums(numerator, denominator, floor, size, PAD)
 
 
 def fourier_volume(map: NDArray[np.float32], reach: int) -> NDArray[np.complex64]:
     """Fourier volume (2K+1, 2K+1, K+1) with K = `reach` of a map made by `map_from_sums`."""
-    return transformed(_divide_by_kernel(map), reach)
+    return _core.transform_map(np.ascontiguousarray(map, np.float32), reach, PAD, True)
 
 
-def transformed(map: NDArray[np.float32], reach: int) -> NDArray[np.complex64]:
-    """Transform (2K+1, 2K+1, K+1) with K = `reach` of a map (size, size, size) as it is, on the grid of a volume."""
-    size = map.shape[0]
-    padded = PAD * size
-    index, centre = _axis(reach, size)
-    # Axis by axis, so that after each only the frequencies within reach are kept.
-    volume = scipy.fft.rfft(np.asarray(map, np.float32), padded, axis=2, workers=_core.threads())[:, :, : reach + 1]
-    volume = volume * centre[reach:]
-    for _ in range(2):  # y, z
-        volume = scipy.fft.fft(volume.swapaxes(0, 1), padded, axis=0, workers=_core.threads())[index]
-        volume *= centre[:, None, None]
-    return np.ascontiguousarray(volume)
+def transformed(
+    map: NDArray[np.floating], reach: int, gain: NDArray[np.floating] | None = None
+) -> NDArray[np.complex64]:
+    """Transform (2K+1, 2K+1, K+1) with K = `reach` of a map (size, size, size) as it is, on the grid of a volume.
 
-
-def _axis(reach: int, size: int) -> tuple[NDArray[np.intp], NDArray[np.complex64]]:
-    """Along an axis of a padded map of `size` voxels: places of the frequencies −K to K, phases that centre the map."""
-    k = np.arange(-reach, reach + 1)
-    return k % (PAD * size), np.exp(2j * np.pi * k * (size // 2) / (PAD * size)).astype(np.complex64)
+    `gain` (2K+1,) multiplies it along each axis.
+    """
+    factor = None if gain is None else np.ascontiguousarray(gain, np.float32)
+    return _core.transform_map(np.ascontiguousarray(map, np.float32), reach, PAD, False, factor)
 
 
 @functools.lru_cache(maxsize=4)
@@ -124,8 +103,7 @@ def shell_index(reach: int) -> NDArray[np.intp]:
 
 def shell_correlation(a: NDArray[np.complex64], b: NDArray[np.complex64]) -> NDArray[np.float64]:
     """Fourier shell correlation of two volumes per image shell (PAD grid steps), half-complex sums."""
-    shells = (shell_index(a.shape[2] - 1) + PAD // 2) // PAD
-    flat = shells.ravel()
-    cross = np.bincount(flat, (a.real * b.real + a.imag * b.imag).ravel().astype(np.float64))
-    power = [np.bincount(flat, (v.real**2 + v.imag**2).ravel().astype(np.float64)) for v in (a, b)]
-    return np.asarray(cross / np.maximum(np.sqrt(power[0] * power[1]), 1e-30))
+    products = _core.shell_products(a, b)
+    image_shell = (np.arange(products.shape[1]) + PAD // 2) // PAD
+    cross, first, second = (np.bincount(image_shell, sums) for sums in products)
+    return np.asarray(cross / np.maximum(np.sqrt(first * second), 1e-30))

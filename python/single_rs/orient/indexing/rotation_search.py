@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 
+from single_rs import _core
 from single_rs.frames.volume import PAD, shell_index
 
 __all__ = ["approximate_symmetries", "correlations", "rotation_grid", "volume_alignments"]
@@ -32,7 +33,6 @@ ALIKE = 0.35  # correlation from which a rotation is an approximate symmetry (un
 ALIKE_SHARE = 0.55  # and from this part of the best one
 MOST_ALIKE = 64  # an icosahedron has the most, 60
 LONGEST_COMPARED = 5.0  # Å, of periods that distinguish mates; longer ones belong to the shape
-CHUNK = 400  # rotations compared at a time: 200,000 look-ups stay in the cache
 
 
 def rotation_grid(step: float) -> NDArray[np.float64]:
@@ -132,16 +132,8 @@ def _correlation(
     rotations: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """Σ weight · height(Gᵀ k) for each rotation G, the nearest grid point read."""
-    reach = height.shape[2] - 1
-    flat, middle = height.ravel(), reach * (2 * reach + 2) * (reach + 1)
-    out = np.empty(len(rotations))
-    for start in range(0, len(rotations), CHUNK):
-        part = rotations[start : start + CHUNK].astype(np.float32)
-        x, y, z = (np.rint(part[:, :, axis] @ points.T).astype(np.int32) for axis in range(3))
-        place = (z * (2 * reach + 1) + y) * (reach + 1) + x
-        place = np.where(x < 0, -place, place)  # Friedel: |F(−k)| = |F(k)|
-        out[start : start + CHUNK] = flat[place + middle] @ weight
-    return out
+    turned = np.ascontiguousarray(rotations, np.float32)
+    return _core.correlate_rotations(height, points, weight, turned).astype(np.float64)
 
 
 def _apart(rotations: NDArray[np.float64], count: int) -> NDArray[np.float64]:

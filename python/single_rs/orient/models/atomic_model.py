@@ -16,6 +16,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from single_rs import _core
 from single_rs.atoms.peaks import find_peaks
 from single_rs.atoms.profile import spread_atoms, undo_spread
 from single_rs.frames.packed import FrameSet
@@ -58,15 +59,11 @@ def atomic_reference(frames: FrameSet, map: NDArray[np.float32], spacing: float,
     # What trilinear reading multiplies a map by is divided out atom by atom.
     kernel = np.prod(np.sinc(centred / (PAD * size)) ** 2, axis=1)
     grid = spread_atoms(positions[keep], weight / kernel, size)
-    undo = undo_spread(np.arange(-reach, reach + 1) / (PAD * size)).astype(np.float32)
-    atoms = transformed(grid, reach) * (undo[:, None] * undo)[:, :, None] * undo[reach:]
-    shells = shell_index(reach)
-    flat = shells.ravel()
-    cross = np.bincount(flat, (density.real * atoms.real + density.imag * atoms.imag).ravel())
-    power = np.bincount(flat, (atoms.real**2 + atoms.imag**2).ravel())
+    atoms = transformed(grid, reach, undo_spread(np.arange(-reach, reach + 1) / (PAD * size)))
+    cross, _, power = _core.shell_products(density, atoms)
     width = np.full(2 * PAD + 1, 1.0)  # two image shells: narrower than the spacing of reflections
     transfer = np.convolve(cross, width, mode="same") / np.maximum(np.convolve(power, width, mode="same"), 1e-30)
     transfer = np.where(np.abs(transfer) > SEEN * np.abs(transfer).max(), transfer, 0.0)
     transfer[reach - 1 :] = 0.0
-    volume = np.ascontiguousarray(atoms * transfer.astype(np.float32)[shells])
+    volume = np.ascontiguousarray(atoms * transfer.astype(np.float32)[shell_index(reach)])
     return Reference.of(frames, centred[:, ::-1] * voxel, weight, transfer, volume)
