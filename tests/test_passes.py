@@ -135,7 +135,7 @@ def test_tracking_reads_a_movie_once_and_samples_of_it(monkeypatch, tmp_path) ->
     monkeypatch.setattr(scratch, "IN_MEMORY", 1000)
     with scratch_in(tmp_path):
         tracks = find_tracks(movie, motion)
-    # One pass, a sample of 6 windows of at most 16 frames, and a check of at most 160 frames.
-    assert sum(movie.decoded.values()) <= len(counts) + 6 * 16 + len(counts)
+    # One pass, one frame for its level, a sample of 6 windows of at most 16 frames, a check of at most 160 frames.
+    assert sum(movie.decoded.values()) <= len(counts) + 1 + 6 * 16 + len(counts)
     assert len(tracks) == len(held) == 1
     np.testing.assert_array_equal(tracks[0].x, held[0].x)
