@@ -19,6 +19,7 @@ import numpy as np
 from single_rs.analysis import ParticleSummary
 from single_rs.analysis.lattice_record import LatticeRecord
 from single_rs.analysis.structure.record import StructureRecord
+from single_rs.cli.demo import DemoRecord
 from single_rs.compare.record import ComparisonRecord
 from single_rs.ligands.files import LigandRecord
 from single_rs.pipeline.stages import Asked, Refinement, Tracing
@@ -45,6 +46,7 @@ FILES: dict[str, type] = {
     f"particle_NN/{layout.VALIDATION}": ValidationRecord,
     layout.VALIDATION: RunValidationRecord,
     layout.COMPARISON[1]: ComparisonRecord,
+    layout.DEMO: DemoRecord,
 }
 HEAD = """# Formats of our JSON files
 

@@ -137,9 +137,9 @@ def test_tasks_may_be_started_again_at_any_point(tmp_path, movies, calls) -> Non
     parts = tmp_path / "two" / ".single_rs" / "parts"
     kept = tmp_path / "kept"
     shutil.copytree(parts, kept)
-    assert close_movie(task) == [found[0]]
+    assert close_movie(task) == found[0]
     shutil.copytree(kept, parts)  # as if it had been killed before it tidied up
-    assert close_movie(task) == [found[0]]
+    assert close_movie(task) == found[0]
 
 
 def test_calls_run_as_jobs_of_slurm(tmp_path, monkeypatch) -> None:

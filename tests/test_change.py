@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
 import single_rs as sr
+from changing import DATE, FRAMES, PIXEL, frames_of, layer_of
 from single_rs.pipeline.changes import judge_changes
 from single_rs.pipeline.verdict import Verdict
 from single_rs.records import Atoms, CleanStack, Poses
 from single_rs.refine import refine_atoms
 from single_rs.refine.change import Changes, StatesConfig, find_changes
 from single_rs.refine.change.segments import best_division, divide_shares, posterior_date, step_in_mean
-from single_rs.simulate.tumbling import brownian_rotations
 
-FRAMES, BOX, PIXEL, DOSE, DATE = 240, 72, 0.4, 8.0, 130
 CONFIG = StatesConfig(shortest=60)
 
 
@@ -26,22 +23,10 @@ def crystal():
     return sr.nanocrystal("Pt", diameter=12.0, seed=3)
 
 
-def layer_of(crystal):
-    """(n,) whether each atom is in the outermost {111} layer along (1, 1, 1)."""
-    height = crystal.positions @ np.ones(3) / np.sqrt(3)
-    return height > height.max() - 2.5
-
-
 def solved(crystal, gone, known=FRAMES) -> tuple[CleanStack, Poses, Atoms]:
     """Frames of a crystal whose atoms `gone` leave at `DATE`, refined at poses that are right before `known`."""
-    rotations = brownian_rotations(FRAMES, 8.0, 0.004, 5)
-    less = replace(crystal, positions=crystal.positions[~gone], symbols=crystal.symbols[~gone], grain=None)
-    common = {"box": BOX, "pixel_size": PIXEL, "dose": DOSE}
-    parts = [
-        sr.simulate_stack(c, b - a, rotations=rotations[a:b], shifts=np.zeros((b - a, 2)), seed=a, **common).images
-        for c, a, b in ((crystal, 0, DATE), (less, DATE, FRAMES))
-    ]
-    clean = sr.clean_stack(sr.ParticleStack(np.concatenate(parts), PIXEL, np.arange(FRAMES)))
+    rotations, images = frames_of(crystal, gone)
+    clean = sr.clean_stack(sr.ParticleStack(images, PIXEL, np.arange(FRAMES)))
     given = rotations.copy()
     given[known:] = Rotation.random(FRAMES - known, random_state=1).as_matrix() if known < FRAMES else given[known:]
     poses = Poses.known(given, np.zeros((FRAMES, 2)))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from single_rs.analysis import ParticleSummary
 from single_rs.analysis.model import Particle
 from single_rs.cli import demo
 from single_rs.export.atoms import write_xyz
@@ -15,7 +16,8 @@ from single_rs.pipeline.handedness import flip_positions, flip_rotations
 from single_rs.pipeline.particle import ParticleResult
 from single_rs.records import Poses, Track
 from single_rs.simulate import SimulatedMovie
-from single_rs.store.layout import ATOMS, TRACKS
+from single_rs.store.codecs import read_record
+from single_rs.store.layout import ATOMS, DEMO, TRACKS
 
 FRAMES = 16
 
@@ -60,12 +62,12 @@ def _found(truth, particle, folder):
         folder,
         "solved",
         ("it is the truth",),
-        {"frames_used": n, "resolution": 0.7, "lattice": {"a": 3.92}, "seconds": 2.0},
+        ParticleSummary(verdict="solved", frames_used=n, resolution=0.7, seconds=2.0),
     )
 
 
 def test_the_demo_scores_each_particle_against_its_own_truth(tmp_path, truth, monkeypatch, capsys):
-    def run(movie, pixel_size, element, out, config, seed, progress=None):
+    def run(movie, element, out, pixel_size, config, seed, progress=None):
         both = [_found(truth[0], p, out / f"particle_{i:02d}") for i, p in enumerate((1, 0))]
         write_tracks(out / TRACKS, [t for t, _ in both], 0.358)
         return RunResult(out, tuple(r for _, r in both))
@@ -83,17 +85,21 @@ def test_the_demo_scores_each_particle_against_its_own_truth(tmp_path, truth, mo
         assert p.poses.within_1deg == (FRAMES - 2) / FRAMES
     demo.print_table(result)
     text = capsys.readouterr().out
-    for words in ("2 particles found of 2", "solved", "(px)", "(pm)", "0.50", "0.70", "3.920", "report.html"):
+    for words in ("2 particles found of 2", "solved", "track px", "error pm", "0.50", "0.70", "report.html"):
         assert words in text
+    assert all(len(line) < 80 for line in text.splitlines() if str(tmp_path) not in line)
+    kept = read_record(tmp_path / DEMO, demo.DemoRecord).particles
+    assert [p.truth for p in kept] == [1, 0]
+    assert all(p.rmsd < 0.01 for p in kept)
 
 
 def test_a_particle_without_results_is_shown_with_dashes(tmp_path, truth, monkeypatch, capsys):
-    def run(movie, pixel_size, element, out, config, seed, progress=None):
+    def run(movie, element, out, pixel_size, config, seed, progress=None):
         frames = np.arange(FRAMES)
         path = truth[0].centres[:, 0] + truth[0].drift
         (out / "particle_00").mkdir()
         write_tracks(out / TRACKS, [Track(frames, *path.T, np.ones(FRAMES), 20.0, 1.0)], 0.358)
-        return RunResult(out, (ParticleResult(out / "particle_00", "failed", ("no",), {}),))
+        return RunResult(out, (ParticleResult(out / "particle_00", "failed", ("no",), ParticleSummary()),))
 
     monkeypatch.setattr(demo, "run", run)
     result = demo.run_demo(tmp_path, FRAMES, seed=1)

@@ -8,8 +8,13 @@ from single_rs import plots
 from single_rs.analysis.distances import bond_constant, distance_profile, row_distances
 from single_rs.analysis.distances.pdf import number_density, pair_distribution
 from single_rs.analysis.lattice import fit_lattice
-from single_rs.base.errors import InputError
-from single_rs.export.tables import write_pair_distribution, write_row_distances
+from single_rs.base.errors import DataFileError, InputError
+from single_rs.export.tables import (
+    read_pair_distribution,
+    read_row_distances,
+    write_pair_distribution,
+    write_row_distances,
+)
 from test_lattice import BOND, ball
 
 EDGE = BOND * np.sqrt(2)
@@ -176,6 +181,15 @@ def test_tables_come_back_and_figures_show_them(tmp_path, perfect):
     np.testing.assert_allclose(table["distance_err"], 0.02 * np.sqrt(2), atol=1e-6)
     table = np.genfromtxt(tmp_path / "pdf.csv", delimiter=",", names=True, skip_header=1)
     np.testing.assert_allclose(table["rdf"], pdf.rdf, rtol=1e-5, atol=1e-9)
+    back = read_row_distances(tmp_path / "distances.csv", x, sigma)
+    np.testing.assert_array_equal(back.direction, rows.direction)
+    np.testing.assert_array_equal(back.family, rows.family)
+    again = read_pair_distribution(tmp_path / "pdf.csv")
+    np.testing.assert_allclose(again.g, pdf.g, rtol=1e-5, atol=1e-9)
+    assert (again.count, again.width) == (pdf.count, pdf.width)
+    (tmp_path / "pdf.csv").write_text("r,g\n1,2\n")
+    with pytest.raises(DataFileError, match=r"pdf\.csv is not a table of this version"):
+        read_pair_distribution(tmp_path / "pdf.csv")
     ax = plots.plot_row_distances(rows)
     assert ax.get_xlabel() == "Distance from the centre (Å)"
     assert [t.get_text()[:5] for t in ax.get_legend().get_texts()] == ["⟨100⟩", "⟨110⟩", "⟨111⟩"]

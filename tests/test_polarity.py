@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from single_rs.background import BackgroundConfig, clean_stack
-from single_rs.records import CleanStack, ParticleStack
+from single_rs.records import CleanStack, Contrast, ParticleStack
 from single_rs.simulate import nanocrystal, simulate_stack
 from single_rs.simulate.optics import OpticsConfig
 
@@ -66,3 +66,9 @@ def test_noise_in_which_particles_are_equally_bright_and_dark_is_taken_as_bright
     assert found.atoms == "bright"
     assert found.sigma is not None
     assert abs(found.sigma) < 4
+
+
+def test_contrast_is_told_in_words() -> None:
+    assert str(Contrast("dark", -9.74)) == "dark (by 9.7 sigma)"
+    assert str(Contrast("dark", 5.0, stated=True)) == "dark (as stated, the frames show bright ones by 5.0 sigma)"
+    assert str(Contrast()) == "bright (not measured)"

@@ -79,7 +79,8 @@ def test_the_stage_table_names_what_exists(capsys):
 def test_links_lead_to_files(page):
     text = (ROOT / page).read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
-        if not target.startswith("http"):
+        # docs/site.py makes the pages of these two folders, and checks the links to them.
+        if not target.startswith(("http", "tutorials/", "reference/")):
             assert ((ROOT / page).parent / target).exists(), target
 
 

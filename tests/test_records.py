@@ -17,6 +17,7 @@ from single_rs.records import (
     CleanStack,
     Density,
     HalfDiagnostics,
+    MateShare,
     PoseDiagnostics,
     Poses,
     SearchRound,
@@ -210,7 +211,12 @@ def test_diagnostics_come_back_from_plain_content_and_missing_ones_are_none():
         engine="lattice-free",
         start=StartDiagnostics(continuity=0.5, trials=2.0),
         mate_lead=3.0,
-        halves=(HalfDiagnostics(jump_share=0.01, rounds=(SearchRound("map", 1.0, 0.9),)), HalfDiagnostics()),
+        halves=(
+            HalfDiagnostics(
+                jump_share=0.01, mates=(MateShare(72.0, 1.0, 0.2),), rounds=(SearchRound("map", 1.0, 0.9),)
+            ),
+            HalfDiagnostics(),
+        ),
     )
     assert diagnostics_from(asdict(whole)) == whole
     assert diagnostics_from({}) == PoseDiagnostics()

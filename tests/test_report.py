@@ -10,6 +10,7 @@ import json
 import re
 import shutil
 import zlib
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -169,6 +170,15 @@ def test_verdict_comes_with_limits_and_with_what_is_least_known(page: str, run: 
     facts = dict(least_known(particle, Numbers.of(particle)).rows)
     worst = int(np.argmax(particle.atoms.columns["sigma"]))
     assert f"atom {worst + 1}," in facts["Position"]
+    assert re.fullmatch(
+        r"known to 0\.09% along .*, 5\.1 times worse .*; to 0\.014% along the best axis", facts["Lengths"]
+    )
+    lengths = particle.summary.lengths
+    assert lengths is not None
+    unseen = replace(lengths, worst=None, excess=None)  # an infinite error, as JSON has it
+    unseen = replace(particle, summary=replace(particle.summary, lengths=unseen))
+    assert dict(least_known(unseen, Numbers.of(unseen)).rows)["Lengths"].startswith("no frame shows them along")
+    assert "dark (by 9.7 sigma)" in page
     # The frames see the particle from everywhere but one axis: its covariance says so.
     particle.atoms.columns["cov"] = np.tile([1e-4, 1e-4, 9e-4, 0, 0, 0], (len(particle.atoms.positions), 1))
     numbers = Numbers.of(particle)

@@ -17,9 +17,10 @@ from single_rs.orient.indexing.symmetry import Candidates
 from single_rs.orient.indexing.template import lattice_template
 from single_rs.orient.indexing.transition import TransitionModel
 from single_rs.orient.search.centres import centre, widen
+from single_rs.orient.search.half import cross_validated
 from single_rs.orient.search.round import Fold, fold_of, in_doubt, search_round, with_own
 from single_rs.orient.search.solver import HalfPoses, HalfSolver, half_solver
-from single_rs.records import ParticleStack
+from single_rs.records import HalfDiagnostics, ParticleStack
 from single_rs.simulate import SimulatedStack, nanocrystal, simulate_stack
 
 PIXEL = 0.4  # Å
@@ -35,7 +36,11 @@ def stack() -> SimulatedStack:
 
 @pytest.fixture
 def half(stack: SimulatedStack) -> tuple[HalfSolver, list[Fold]]:
-    """All its frames in their true poses, as one half."""
+    return true_half(stack)
+
+
+def true_half(stack: SimulatedStack) -> tuple[HalfSolver, list[Fold]]:
+    """All frames of a stack in their true poses, as one half."""
     clean = clean_stack(ParticleStack(stack.images, PIXEL, np.arange(FRAMES), None))
     config, every = OrientConfig(), np.arange(FRAMES)
     blocks = time_blocks(clean.frames, 20, 0)
@@ -89,6 +94,35 @@ def test_the_window_widens_by_what_persists_in_time_and_by_nothing_else(half):
     _shifted(folds, slowly - any_shift)
     assert widen(solver, folds)
     assert solver.window == 2 * narrow
+
+
+def _own_share(solver: HalfSolver, folds: list[Fold]) -> HalfDiagnostics:
+    sums = [solver.sums(fold.frames, fold.poses) for fold in folds]
+    group = lattice_template("Pt").group
+    turned = np.einsum("nii->n", group) < 2.9
+    return cross_validated(solver, folds, sums, np.concatenate([np.eye(3)[None], group[turned]]))
+
+
+def test_frames_of_a_crystal_without_symmetry_are_in_their_own_poses(half):
+    found = _own_share(*half)
+    assert found.own_share is not None
+    assert found.own_share > 0.99
+    assert found.mates == ()
+
+
+def test_mates_of_a_nearly_symmetric_particle_are_told_with_their_shares():
+    """A ball of lattice less a cap: most mates fit a frame as well as its own pose."""
+    grid = np.stack(np.meshgrid(*[np.arange(-6, 7)] * 3), -1).reshape(-1, 3)
+    sites = 1.96 * grid[grid.sum(axis=1) % 2 == 0]
+    ball = sites[(np.linalg.norm(sites, axis=1) < 8.6) & (sites.sum(axis=1) / np.sqrt(3) < 6.5)]
+    crystal = replace(nanocrystal("Pt", 18.0, seed=31), positions=ball, symbols=np.full(len(ball), "Pt"))
+    made = simulate_stack(crystal, FRAMES, box=96, pixel_size=PIXEL, dose=12.0, step=6.0, jump_rate=0.0, seed=31)
+    found = _own_share(*true_half(made))
+    assert found.own_share is not None
+    assert found.own_share < 0.8
+    assert found.own_share + sum(mate.share for mate in found.mates) == pytest.approx(1, abs=0.05)
+    assert [mate.share for mate in found.mates] == sorted((mate.share for mate in found.mates), reverse=True)
+    assert {round(mate.angle_deg) for mate in found.mates} <= {0, 90, 120, 180}
 
 
 def test_frames_some_degrees_off_have_a_scale_deficit_and_are_found_again(half):

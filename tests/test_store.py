@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from single_rs.base.errors import DataFileError
+from single_rs.pipeline.record import RunLog
 from single_rs.records import Atoms, Background, Graphene
 from single_rs.store import folder as folder_module
 from single_rs.store import layout, lock
@@ -25,6 +26,7 @@ from single_rs.store.codecs import read_arrays, read_record, write_arrays, write
 from single_rs.store.folder import one_stage, open_folder
 from single_rs.store.inputs import InputRecord, input_files
 from single_rs.store.manifest import Manifest, file_hash
+from single_rs.store.record import RunRecord
 
 PACKAGE = Path(folder_module.__file__).parents[1]
 MINE = ("vasp/OUTCAR", "atoms.pse", "energy.dat", "lammps_run.log", "strain_mine.mrc", "notes.txt")
@@ -114,6 +116,25 @@ def test_what_is_reused_is_verified(tmp_path, change):
         path.unlink()
     assert _run(tmp_path, "a") == ["analyze"]
     assert path.read_text() == "analyze a"
+
+
+def test_what_is_reused_is_hashed_once_in_a_run(tmp_path, monkeypatch):
+    versions = dict.fromkeys(("single_rs", "python", "numpy", "scipy"), "1")
+    given = InputRecord(None, (1, 2, 2), 0.4, content="hash")
+    record = RunRecord("solve", (), versions, given, "Pt", 0, {}, "")
+    with open_folder(tmp_path) as folder:
+        log = RunLog(folder, record, True, lambda: "hash")
+        with log.stage("particle_00/stack", "key") as running:
+            (running.folder / "stack.mrcs").write_text("frames")
+        log.finish({})
+        log.close()
+    hashed = []
+    monkeypatch.setattr(folder_module, "file_hash", lambda path: hashed.append(path) or file_hash(path))
+    with open_folder(tmp_path) as folder:
+        log = RunLog(folder, record, True, lambda: "hash")
+        assert all(log.reuse("particle_00/stack", "key") for _ in range(3))
+        assert not log.reuse("particle_00/stack", "another key")
+    assert len(hashed) == 1
 
 
 def test_a_run_that_was_stopped_leaves_the_finished_result_whole(tmp_path):

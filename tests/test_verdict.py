@@ -13,7 +13,17 @@ from single_rs.analysis.analyze import analyze
 from single_rs.analysis.model import Particle
 from single_rs.io.star import read_poses, write_poses
 from single_rs.pipeline.verdict import LIMITS, Verdict, judge
-from single_rs.records import Atoms, CleanStack, Contrast, Density, PoseDiagnostics, Poses, StartDiagnostics
+from single_rs.records import (
+    Atoms,
+    CleanStack,
+    Contrast,
+    Density,
+    HalfDiagnostics,
+    MateShare,
+    PoseDiagnostics,
+    Poses,
+    StartDiagnostics,
+)
 from single_rs.simulate import nanocrystal
 
 COUNT, BOX, PIXEL = 60, 32, 0.4
@@ -159,6 +169,18 @@ def test_one_view_shows_no_length_along_it(model):
     verdict = judged(model, MEASURED, rotations=np.eye(3)[None].repeat(COUNT, 0))
     assert verdict.verdict == "doubtful"
     assert "no frame shows lengths along [" in verdict.reasons[0]
+
+
+@pytest.mark.parametrize(("own", "expected"), [(0.95, "solved"), (0.61, "doubtful")])
+def test_mates_that_fit_alike_are_named_with_their_shares(model, own, expected):
+    mates = (MateShare(72.0, 0.0, 0.9 * (1 - own)), MateShare(180.0, 1.0, 0.1 * (1 - own)))
+    halves = (HalfDiagnostics(own_share=own, mates=mates), HalfDiagnostics(own_share=0.99))
+    verdict = judged(model, replace(MEASURED, own_share=own, halves=halves))
+    assert verdict.verdict == expected
+    (said,) = (reason for reason in verdict.reasons if "symmetry mate of it" in reason)
+    assert said.startswith(f"{own:.2f} of the frames fit their own pose")
+    assert f"{0.9 * (1 - own):.2f} one turned by 72°" in said
+    assert said.endswith("one turned by 180° and seen from behind; 0.80 needed")
 
 
 def test_half_maps_that_nowhere_agree_fail(model):

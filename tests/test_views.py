@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from single_rs.analysis.views import PAIRS, known_lengths
+from single_rs.analysis.views import MODEL, PAIRS, known_lengths
 from single_rs.records import Atoms, Poses
 
 SIGMA = 0.02
@@ -49,9 +49,10 @@ def test_errors_are_those_of_least_squares_over_strain_and_all_poses() -> None:
     covariance = single**2 * np.linalg.inv(flat.T @ flat)[:6, :6]
     found = known_lengths(particle, poses(rotations))
     assert found is not None
-    for axis, error in ((found.least_known, found.worst), (found.best_known, found.best)):
-        along = np.array([(1 if i == j else 2) * axis[i] * axis[j] for i, j in PAIRS])
-        assert np.sqrt(along @ covariance @ along) == pytest.approx(error, rel=1e-6)
+    along = np.array([(1 if i == j else 2) * found.least_known[i] * found.least_known[j] for i, j in PAIRS])
+    assert found.worst_noise == pytest.approx(np.sqrt(along @ covariance @ along), rel=1e-6)
+    # A bias of the model is its pull over the information.
+    assert found.worst == pytest.approx(np.hypot(found.worst_noise, MODEL * found.excess**2))
 
 
 def test_views_from_all_sides_know_all_lengths_alike() -> None:

@@ -136,7 +136,7 @@ class LatticeSummary:
 
 @dataclass(frozen=True)
 class LengthsSummary:
-    """Relative standard errors of lengths by direction, with all poses free.
+    """Relative errors of lengths by direction, with all poses free: of noise and of the model together.
 
     Attributes
     ----------
@@ -144,8 +144,10 @@ class LengthsSummary:
         (3,) unit vectors of the particle's frame.
     worst, best, typical
         Errors along them, and root mean square over all directions; null where the atoms have no errors.
+    worst_noise
+        The part of `worst` that the noise has; null likewise.
     excess
-        By what factor the worst exceeds the worst of as many frames from all sides; null where no frame shows it.
+        By what factor that part exceeds the worst of as many frames from all sides; null where no frame shows it.
     """
 
     least_known: tuple[float, float, float]
@@ -153,6 +155,7 @@ class LengthsSummary:
     worst: float | None
     best: float | None
     typical: float | None
+    worst_noise: float | None
     excess: float | None
 
 

@@ -11,7 +11,7 @@ from scipy import ndimage
 from single_rs.background.envelope import edge_radius, local_variance, radial_profile, sphere_radius
 from single_rs.base.robust import robust_sigma
 from single_rs.base.threads import in_threads
-from single_rs.frames.spectrum import annulus, radius_map
+from single_rs.frames.spectrum import annulus, radius_map, rfft_frequencies
 
 __all__ = ["MARGIN_A", "Outline", "blocks", "find_outline"]
 
@@ -115,5 +115,5 @@ def find_outline(sample: NDArray[np.float32], diameter: float | None, pixel_size
 
 def _band(size: int, pixel_size: float) -> NDArray[np.float32]:
     """One within `BAND` and a little below the Nyquist frequency, zero elsewhere, on the rfft2 grid."""
-    k = np.hypot(np.fft.fftfreq(size, pixel_size)[:, None], np.fft.rfftfreq(size, pixel_size)[None, :])
+    k = np.hypot(*rfft_frequencies((size, size), pixel_size))
     return np.asarray(((k >= BAND[0]) & (k <= min(BAND[1], 0.45 / pixel_size))).astype(np.float32))

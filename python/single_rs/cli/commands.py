@@ -97,6 +97,7 @@ def track(
     from single_rs.io import open_movie
     from single_rs.io.tracks import read_track_files
     from single_rs.pipeline import stages
+    from single_rs.pipeline.cutting import cut
     from single_rs.store.folder import new_key, one_stage, open_folder
     from single_rs.store.inputs import check_out
     from single_rs.store.layout import particle_name
@@ -116,7 +117,7 @@ def track(
                 found = stages.find(frames, drift, folder, settings.track, progress)
         with open_folder(out) as whole, whole.scratch() as room:
             names = [particle_name(number) for number in range(len(found))]
-            stages.cut(frames, drift, found, [room / name for name in names], progress)
+            cut(frames, drift, found, [room / name for name in names], progress)
             for name, one in zip(names, found, strict=True):
                 with whole.stage(f"{name}/stack", new_key(name), hold=False) as folder:
                     for path in (room / name).iterdir():

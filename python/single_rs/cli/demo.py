@@ -13,18 +13,23 @@ import numpy as np
 
 from single_rs.alignment import AtomScore, PoseScore, score_atoms, score_poses
 from single_rs.base.progress import Progress
+from single_rs.cli.tables import number, run_lines, table
+from single_rs.compare import compare_atoms
 from single_rs.io import writable_folder
 from single_rs.io.star import read_poses, read_tracks
 from single_rs.pipeline.config import Config
 from single_rs.pipeline.entry import ParticleResult, RunResult, run
-from single_rs.store.layout import ATOMS, POSES, TRACKS
+from single_rs.records import Atoms
+from single_rs.store.codecs import write_record
+from single_rs.store.layout import ATOMS, DEMO, POSES, REPORT, TRACKS
 
-__all__ = ["DemoParticle", "DemoResult", "print_table", "run_demo"]
+__all__ = ["DemoParticle", "DemoRecord", "DemoResult", "DemoScore", "print_table", "run_demo"]
 
 FIELD = (344, 200)  # px, x and y: room for two boxes that wander
 CENTRES = ((96.0, 100.0), (248.0, 100.0))  # px, (x, y)
 DIAMETERS = (21.0, 25.0)  # Å
 DOSE = 10.0  # e/px/frame
+MIN_ATOMS = 4  # that can be aligned
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,52 @@ class DemoParticle:
     track_error: float
     atoms: AtomScore | None
     poses: PoseScore | None
+    error_over_sigma: float | None = None
+
+
+@dataclass(frozen=True)
+class DemoScore:
+    """One particle of the demo against its truth; null where a stage failed.
+
+    Attributes
+    ----------
+    particle, truth
+        Name of the particle, and number of the true one.
+    track_error
+        px, root mean square.
+    atoms_found, atoms_true, recall, precision
+        Of the atoms.
+    rmsd
+        pm, of matched atoms.
+    error_over_sigma
+        Root mean square of the errors over the stated ones.
+    poses_within_3deg
+        Share of the frames.
+    """
+
+    particle: str
+    truth: int
+    track_error: float
+    atoms_found: int | None
+    atoms_true: int | None
+    recall: float | None
+    precision: float | None
+    rmsd: float | None
+    error_over_sigma: float | None
+    poses_within_3deg: float | None
+
+
+@dataclass(frozen=True)
+class DemoRecord:
+    """The demo's particles against the truth.
+
+    Attributes
+    ----------
+    particles
+        In the order of the run.
+    """
+
+    particles: tuple[DemoScore, ...]
 
 
 @dataclass(frozen=True)
@@ -95,8 +146,35 @@ def run_demo(
         nearest = int(np.argmin(error))
         positions = truth.crystals[nearest].positions
         scores = _scores(one.folder, positions, truth.rotations[nearest])
-        particles.append(DemoParticle(one, nearest, float(error[nearest]), *scores))
+        over = _over(one, positions)
+        particles.append(DemoParticle(one, nearest, float(error[nearest]), *scores, over))
+    write_record(folder / DEMO, DemoRecord(tuple(_record(p) for p in particles)))
     return DemoResult(result, tuple(particles), len(crystals), frames, middle - start, end - middle)
+
+
+def _over(result: ParticleResult, truth: np.ndarray) -> float | None:
+    """Return the error of the atoms over what is stated of it."""
+    atoms = result.atoms
+    if atoms is None or len(atoms) < MIN_ATOMS:
+        return None
+    return compare_atoms(atoms, Atoms.bare(truth, "Pt")).error_over_sigma
+
+
+def _record(particle: DemoParticle) -> DemoScore:
+    """Return what a file keeps of the comparison."""
+    atoms, poses = particle.atoms, particle.poses
+    return DemoScore(
+        particle=particle.result.folder.name,
+        truth=particle.truth,
+        track_error=particle.track_error,
+        atoms_found=atoms.found if atoms else None,
+        atoms_true=atoms.true if atoms else None,
+        recall=atoms.recall if atoms else None,
+        precision=atoms.precision if atoms else None,
+        rmsd=atoms.rmsd if atoms else None,
+        error_over_sigma=particle.error_over_sigma,
+        poses_within_3deg=poses.within_3deg if poses else None,
+    )
 
 
 def _scores(folder: Path, positions: np.ndarray, rotations: np.ndarray) -> tuple[AtomScore | None, PoseScore | None]:
@@ -113,53 +191,23 @@ def _scores(folder: Path, positions: np.ndarray, rotations: np.ndarray) -> tuple
 
 
 def print_table(result: DemoResult) -> None:
-    """Print the comparison as a table."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=f"{len(result.particles)} particles found of {result.true_particles}, {result.frames} frames")
-    for name in (
-        "particle",
-        "verdict",
-        "frames used",
-        "track error\n(px)",
-        "poses within 3°\n(% of frames)",
-        "resolution\n(Å)",
-        "atoms\nfound / true",
-        "recall",
-        "precision",
-        "RMSD\n(pm)",
-        "a b c\n(Å)",
-        "time\n(s)",
-    ):
-        table.add_column(name, justify="right")
-    for p in result.particles:
-        s = p.result.summary
-        table.add_row(
+    """Print what was found, and how it compares with the truth."""
+    print(f"{len(result.particles)} particles found of {result.true_particles}, {result.frames} frames")
+    lines = run_lines(result.run)
+    head = ("truth", "found/true", "recall", "precision", "error pm", "/ σ", "in 3°", "track px")
+    rows = [
+        (
             p.result.folder.name,
-            p.result.verdict,
-            _number(s.frames_used, "d"),
+            f"{p.atoms.found}/{p.atoms.true}" if p.atoms else "-",
+            number(p.atoms and p.atoms.recall, ".3f"),
+            number(p.atoms and p.atoms.precision, ".3f"),
+            number(p.atoms and p.atoms.rmsd, ".1f"),
+            number(p.error_over_sigma, ".2f"),
+            f"{100 * p.poses.within_3deg:.0f} %" if p.poses else "-",
             f"{p.track_error:.2f}",
-            _number(p.poses and 100 * p.poses.within_3deg, ".0f"),
-            _number(s.resolution, ".2f"),
-            f"{p.atoms.found} / {p.atoms.true}" if p.atoms else "-",
-            _number(p.atoms and p.atoms.recall, ".3f"),
-            _number(p.atoms and p.atoms.precision, ".3f"),
-            _number(p.atoms and p.atoms.rmsd, ".1f"),
-            " ".join(_number(getattr(s.lattice, k, None), ".3f") for k in "abc"),
-            _number(s.seconds, ".0f"),
         )
-    # A file or a pipe has no width of its own; the table must not be folded there.
-    console = Console()
-    console = console if console.is_terminal else Console(width=160)
-    console.print(table)
-    console.print(
-        f"simulated in {result.simulation_seconds:.0f} s, solved in {result.solution_seconds:.0f} s; "
-        f"report: {result.run.folder / 'report.html'}",
-        highlight=False,
-        soft_wrap=True,
-    )
-
-
-def _number(value: object, form: str) -> str:
-    return format(value, form) if isinstance(value, (int, float)) else "-"
+        for p in result.particles
+    ]
+    print("\n".join([*lines, "", *table(head, rows), ""]))
+    print(f"simulated in {result.simulation_seconds:.0f} s, solved in {result.solution_seconds:.0f} s")
+    print(f"report: {result.run.folder / REPORT}; these numbers: {result.run.folder / DEMO}")

@@ -26,6 +26,7 @@ __all__ = [
     "PixelSize",
     "Preset",
     "Seed",
+    "States",
     "Threads",
     "check_threads",
     "settings_of",
@@ -50,15 +51,29 @@ ConfigFile = Annotated[Path | None, Parameter(help="TOML file of settings; 'sing
 Preset = Annotated[
     str | None, Parameter(name="--as", help="Definitions of a publication: kim2020 (strain against bulk, r > R - d).")
 ]
+States = Annotated[
+    str | None,
+    Parameter(help="States in time: 'find' them (the default), 'one' does not ask, N cuts the movie in N equal parts."),
+]
 Seed = Annotated[int, Parameter(help="Seed of all random numbers.")]
 Threads = Annotated[int | None, Parameter(help="Threads; all cores when not given. Results do not depend on it.")]
 
 
-def settings_of(path: Path | None, preset: str | None = None) -> Config:
+def settings_of(path: Path | None, preset: str | None = None, states: str | None = None) -> Config:
     """Return the settings of all stages: defaults, a preset, then a TOML file, then the flags of this call."""
     from single_rs.pipeline.config import load_config
 
-    return load_config(path, settings_flags(), preset)
+    asked = {} if states is None else {"states.number": _number_of_states(states)}
+    return load_config(path, {**settings_flags(), **asked}, preset)
+
+
+def _number_of_states(text: str) -> str:
+    """Return the setting that ``--states`` stands for."""
+    if text in ("one", "find"):
+        return {"one": "1", "find": "none"}[text]
+    if not (text.isascii() and text.isdecimal() and int(text) > 0):
+        raise InputError(f"--states is {text}; 'find', 'one' or a number of states of equal length is needed")
+    return text
 
 
 def use_threads(threads: int | None) -> None:

@@ -16,6 +16,7 @@ from single_rs.cli.options import (
     PixelSize,
     Preset,
     Seed,
+    States,
     Threads,
     settings_of,
     use_threads,
@@ -26,9 +27,10 @@ if TYPE_CHECKING:
 
 
 def _tell(result: RunResult) -> None:
-    for particle in result.particles:
-        print(f"{particle.folder.name}: {particle.verdict}: {'; '.join(particle.reasons)}")
+    from single_rs.cli.tables import run_lines
     from single_rs.store.layout import REPORT
+
+    print("\n".join([*run_lines(result), ""]))
 
     report = result.folder / REPORT
     print(f"files: {result.folder}" + (f", report: {report}" if report.exists() else ""))
@@ -49,6 +51,7 @@ def run(
     resume: bool = True,
     replace: bool = False,
     preset: Preset = None,
+    states: States = None,
 ) -> None:
     """Solve every particle in a movie.
 
@@ -69,7 +72,7 @@ def run(
 
     reading = reading or AS_IS
     source = movie if axis is None else open_movie(movie, pixel_size, axis, reading)
-    settings = settings_of(config, preset)
+    settings = settings_of(config, preset, states)
     with progress_bars() as progress:
         result = entry.run(source, element, out, pixel_size, settings, seed, resume, progress, replace, reading)
     _tell(result)
@@ -91,6 +94,7 @@ def solve(
     resume: bool = True,
     replace: bool = False,
     preset: Preset = None,
+    states: States = None,
 ) -> None:
     """Solve one particle from a stack of its single frames.
 
@@ -115,7 +119,7 @@ def solve(
     from single_rs.pipeline import entry
 
     reading = Reading(key=key, frames=frames, bin=bin)
-    settings = settings_of(config, preset)
+    settings = settings_of(config, preset, states)
     with progress_bars() as progress:
         result = entry.solve(stack, element, out, pixel_size, settings, seed, resume, progress, replace, reading)
     _tell(result)

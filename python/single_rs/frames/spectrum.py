@@ -10,7 +10,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["annulus", "disc", "radius_map", "rfft_shells", "shell_mean"]
+__all__ = ["annulus", "disc", "radius_map", "rfft_frequencies", "rfft_shells", "shell_mean"]
+
+
+def rfft_frequencies(
+    shape: tuple[int, int], pixel_size: float = 1.0
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Frequencies ky (y, 1) and kx (1, x // 2 + 1) of the rfft2 grid of an image (y, x), per pixel or 1/Å."""
+    ky, kx = np.fft.fftfreq(shape[0], pixel_size), np.fft.rfftfreq(shape[1], pixel_size)
+    return ky.astype(np.float64)[:, None], kx.astype(np.float64)[None, :]
 
 
 def rfft_shells(size: int) -> NDArray[np.intp]:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from single_rs.base.errors import DataFileError
 from single_rs.io.periodic import whole
+from single_rs.io.pixels import ANGSTROM
 
 __all__ = ["AtomFile", "read_atom_file"]
 
@@ -32,7 +33,7 @@ NEAREST = 0.5  # bonds; no two atoms are nearer
 ORDINARY = (0.6, 1.6)  # median distance to the nearest atom, in bonds: within, no unit is doubted
 ENOUGH = 4  # atoms, to judge a unit by
 SPREAD = 0.15  # relative, of the distances to the nearest atom in a crystal
-UNITS = (("nm", 10.0), ("bohr", 0.529177), ("pm", 0.01), ("m", 1e10), ("µm", 1e4))
+UNITS = ("nm", "bohr", "pm", "m", "µm")  # that coordinates may be in, the likeliest first
 FIT = (0.75, 1.25)  # bonds, of the median distance in the right unit
 PDB_SUFFIXES = (".pdb", ".ent")
 POSITION_COLUMNS = ("position", "Position", "Positions", "coordinates")
@@ -279,15 +280,14 @@ def _unit(bonds: NDArray[np.float64], distance: NDArray[np.float64], symbols: ND
     if ORDINARY[0] <= middle <= ORDINARY[1] or middle == 0:
         return None
     text = f"nearest atoms are {typical:.3g} apart (median) where a bond is {typical / middle:.3g} Å"
-    fits = [(unit, factor) for unit, factor in UNITS if FIT[0] <= middle * factor <= FIT[1]]
+    fits = [unit for unit in UNITS if FIT[0] <= middle * ANGSTROM[unit] <= FIT[1]]
     # Atoms of one kind can lie wide apart, between others that the file leaves out; those of a metal or of a compound
     # that is given whole do not.
     wide = middle > 1
     if wide and middle < 20 and not (_complete(symbols) and np.std(distance) < SPREAD * typical):
         return None
     if fits:
-        unit, factor = fits[0]
-        return f"{text}; if the coordinates are in {unit}, multiply them by {factor:g}"
+        return f"{text}; if the coordinates are in {fits[0]}, multiply them by {ANGSTROM[fits[0]]:g}"
     if wide:
         return f"{text}; if the coordinates are in pixels, multiply them by the pixel size (about {1 / middle:.2g} Å)"
     return None

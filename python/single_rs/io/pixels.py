@@ -14,12 +14,12 @@ ANGSTROM = {
     "nm": 10.0, "n_m": 10.0, "nanometer": 10.0, "nanometers": 10.0,
     "pm": 0.01, "picometer": 0.01, "p_m": 0.01,
     "µm": 1e4, "um": 1e4, "u_m": 1e4, "micron": 1e4, "microns": 1e4, "micrometer": 1e4,
-    "mm": 1e7, "cm": 1e8, "inch": 2.54e8, "m": 1e10, "meter": 1e10,
+    "mm": 1e7, "cm": 1e8, "inch": 2.54e8, "m": 1e10, "meter": 1e10, "bohr": 0.529177,
 }  # fmt: skip
 # Å; below no microscope records, above no lattice is seen. What lies outside is mostly of another unit.
 LIKELY = (0.04, 20.0)
 ACCEPTED = (1e-3, 1e3)  # Å, of a size that somebody gives on purpose
-FACTORS = (("nm", 10.0), ("m", 1e10), ("µm", 1e4), ("pm", 0.01), ("mm", 1e7), ("cm", 1e8))
+LIKELY_UNITS = ("nm", "m", "µm", "pm", "mm", "cm")  # that a pixel size may be in, the likeliest first
 
 
 def angstroms(unit: object) -> float | None:
@@ -34,7 +34,8 @@ def unlikely_pixel(pixel_size: float) -> str | None:
     if LIKELY[0] <= pixel_size <= LIKELY[1]:
         return None
     text = f"{pixel_size:.4g} Å per pixel, which cannot be true (accepted {LIKELY[0]:g} to {LIKELY[1]:g} Å)"
-    for unit, factor in FACTORS:
+    for unit in LIKELY_UNITS:
+        factor = ANGSTROM[unit]
         if LIKELY[0] <= pixel_size * factor <= LIKELY[1]:
             return f"{text}; if it is in {unit} it is {pixel_size * factor:.4g} Å (× {factor:g})"
     return text

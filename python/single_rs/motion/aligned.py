@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from single_rs.base.progress import Progress
+from single_rs.frames.spectrum import rfft_frequencies
 from single_rs.records import Motion
 
 __all__ = ["aligned_frames", "moved"]
@@ -22,7 +23,7 @@ def moved(
 ) -> tuple[NDArray[np.float64], tuple[slice, slice], tuple[slice, slice]]:
     """Return a frame (y, x) after a Fourier shift, and the slices (to, from) that move it by whole pixels."""
     ny, nx = frame.shape
-    ky, kx = np.fft.fftfreq(ny)[:, None], np.fft.rfftfreq(nx)[None]
+    ky, kx = rfft_frequencies((ny, nx))
     whole = np.rint(shift).astype(int)
     dx, dy = shift - whole
     part = np.fft.irfft2(np.fft.rfft2(frame) * np.exp(2j * np.pi * (kx * dx + ky * dy)), (ny, nx))

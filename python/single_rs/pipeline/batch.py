@@ -9,6 +9,7 @@ side; the last task of the movie takes their files over, as if one program had m
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import shutil
 from collections.abc import Sequence
@@ -27,8 +28,9 @@ from single_rs.pipeline.entry import finished, open_job
 from single_rs.pipeline.front import FrontEnd, Input
 from single_rs.pipeline.job import Job
 from single_rs.pipeline.material import with_material
-from single_rs.pipeline.particle import ParticleResult, solve_particle
+from single_rs.pipeline.particle import ParticleResult
 from single_rs.pipeline.record import RunLog, file_log, versions
+from single_rs.pipeline.states import solve_track
 from single_rs.store import layout
 from single_rs.store.codecs import read_record
 from single_rs.store.folder import open_folder, stored_file
@@ -40,6 +42,7 @@ __all__ = ["MovieTask", "Outcome", "close_movie", "find_particles", "known_outco
 log = logging.getLogger(__name__)
 
 FAILED = "failed"
+SPLIT = 100  # numbers that each track has for particles that are split from it
 
 
 @dataclass(frozen=True)
@@ -133,8 +136,12 @@ def _part(task: MovieTask, name: str) -> Path:
 
 
 @single_blas_thread()
-def solve_one(task: MovieTask, name: str) -> Outcome:
-    """Solve one particle of a movie whose passes are made, in a folder of its own."""
+def solve_one(task: MovieTask, name: str) -> list[Outcome]:
+    """Solve one track of a movie whose passes are made, in a folder of its own; it may hold several particles.
+
+    The first has the name of the track, those that are split from it get numbers from 100 times its number on: no other
+    track gives these away.
+    """
     record = read_started(task.out)
     stage = f"{name}/stack"
     if record is None or stage not in record.stages:
@@ -145,13 +152,14 @@ def solve_one(task: MovieTask, name: str) -> Outcome:
         journal = RunLog(folder, alone, True, lambda: str(record.input.content))
         earlier = journal.earlier
         if earlier is not None and earlier.status == FINISHED and _same(earlier, task) and journal.same_input(earlier):
-            known = earlier.verdicts[name]
-            return Outcome(task.out.name, name, known.verdict, known.reasons)
+            return [Outcome(task.out.name, one, v.verdict, v.reasons) for one, v in earlier.verdicts.items()]
         stack = load_stack(stored_file(task.out, f"{name}/{layout.STACK}"))
-        result = solve_particle(Job(task.element, task.config, task.seed, journal), name, stack, key)
-        journal.finish({name: VerdictRecord(result.verdict, tuple(result.reasons))})
+        number = int(name.rpartition("_")[2]) + 1
+        spare = (layout.particle_name(SPLIT * number + k) for k in itertools.count())
+        results = solve_track(Job(task.element, task.config, task.seed, journal), name, stack, key, spare)
+        journal.finish({r.folder.name: VerdictRecord(r.verdict, tuple(r.reasons)) for r in results})
         journal.close()
-        return Outcome(task.out.name, name, result.verdict, tuple(result.reasons))
+        return [Outcome(task.out.name, r.folder.name, r.verdict, tuple(r.reasons)) for r in results]
 
 
 @single_blas_thread()
@@ -161,7 +169,7 @@ def close_movie(task: MovieTask) -> list[Outcome]:
         open_movie(task.movie, task.pixel_size, reading=task.reading) as movie,
         open_job("run", Input(movie), task.element, task.out, task.config, task.seed, True, False, None) as job,
     ):
-        results = [_taken_over(task, job, name) for name in FrontEnd(movie, job).particles()]
+        results = [result for name in FrontEnd(movie, job).particles() for result in _taken_over(task, job, name)]
         finished(job, results)
     shutil.rmtree(task.out / layout.HIDDEN / layout.PARTS, ignore_errors=True)
     with contextlib.suppress(OSError):
@@ -169,8 +177,8 @@ def close_movie(task: MovieTask) -> list[Outcome]:
     return [Outcome(task.out.name, r.folder.name, r.verdict, tuple(r.reasons)) for r in results]
 
 
-def _taken_over(task: MovieTask, job: Job, name: str) -> ParticleResult:
-    """Publish the files of one particle in the folder of its movie."""
+def _taken_over(task: MovieTask, job: Job, name: str) -> list[ParticleResult]:
+    """Publish the files of one track in the folder of its movie."""
     part = _part(task, name)
     record = read_run(part)
     if record is None or record.status != FINISHED or name not in record.verdicts:
@@ -178,14 +186,15 @@ def _taken_over(task: MovieTask, job: Job, name: str) -> ParticleResult:
     verdict = record.verdicts[name]
     if verdict.verdict == FAILED and job.log.keeps(name):
         reasons = (*verdict.reasons, "the result of the run before is kept")
-        return ParticleResult(
-            job.log.folder.path / name, FAILED, reasons, read_record(part / name / layout.SUMMARY, ParticleSummary)
-        )
+        summary = read_record(part / name / layout.SUMMARY, ParticleSummary)
+        return [ParticleResult(job.log.folder.path / name, FAILED, reasons, summary)]
     for stage, entry in record.stages.items():
         job.log.take(stage, entry, part)
-    return ParticleResult.from_summary(
-        job.log.folder.path / name, read_record(job.log.folder.file(f"{name}/{layout.SUMMARY}"), ParticleSummary)
-    )
+    results = []
+    for one in record.verdicts:
+        summary = read_record(job.log.folder.file(f"{one}/{layout.SUMMARY}"), ParticleSummary)
+        results.append(ParticleResult.from_summary(job.log.folder.path / one, summary))
+    return results
 
 
 def as_text(outcome: Outcome) -> str:

@@ -21,7 +21,7 @@ def judge_changes(verdict: Verdict, changes: Changes | None) -> Verdict:
     """
     if changes is None:
         return _with(verdict, passed="not asked whether the particle changes in time")
-    doubts = [_text(change) for change in changes.changes]
+    doubts = [_text(change) for change in changes.changes if change.kind != "window"]
     if changes.atoms:
         count = {event: sum(a.event == event for a in changes.atoms) for event in ("left", "arrived")}
         what = " and ".join(f"{n} atom{'s' * (n > 1)} {event}" for event, n in count.items() if n)

@@ -165,7 +165,7 @@ class _Dispatch:
         elif call.function is close_movie:
             self._found[call.movie] = found
         else:
-            where.append(found)
+            where.extend(found)
             if call.movie in self._left:
                 self._left[call.movie] -= 1
                 if self._left[call.movie] == 0:

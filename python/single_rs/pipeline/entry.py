@@ -6,6 +6,7 @@ movie → motion → tracks → stacks → per particle (background → poses �
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import sys
@@ -28,8 +29,9 @@ from single_rs.pipeline.config import Config
 from single_rs.pipeline.front import FrontEnd, Input
 from single_rs.pipeline.job import Job
 from single_rs.pipeline.material import with_material
-from single_rs.pipeline.particle import ParticleResult, solve_particle
+from single_rs.pipeline.particle import ParticleResult
 from single_rs.pipeline.record import RunLog, file_log, now, stage_key, versions
+from single_rs.pipeline.states import solve_track
 from single_rs.records import ParticleStack
 from single_rs.store import layout
 from single_rs.store.folder import open_folder
@@ -118,10 +120,12 @@ def run(
     movie = movie if isinstance(movie, Movie) else open_movie(movie, pixel_size, reading=reading)
     with movie, open_job("run", Input(movie), element, out, config, seed, resume, replace, progress) as job:
         front = FrontEnd(movie, job)
-        results = []
-        for number, name in enumerate(front.particles()):
+        results: list[ParticleResult] = []
+        names = front.particles()
+        spare = (layout.particle_name(number) for number in itertools.count(len(names)))
+        for number, name in enumerate(names):
             stack, stack_key = front.stack(name, number)
-            results.append(solve_particle(job, name, stack, stack_key))
+            results += solve_track(job, name, stack, stack_key, spare)
         return finished(job, results)
 
 
@@ -170,7 +174,8 @@ def solve(
             require_space(job.log.folder.path, size)
             with job.log.stage(stage, key) as running:
                 stages.keep_stack(stack, running.folder)
-        return finished(job, [solve_particle(job, name, stack, key)])
+        spare = (layout.particle_name(number) for number in itertools.count(1))
+        return finished(job, solve_track(job, name, stack, key, spare))
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from single_rs.io import Movie, Reading
 from single_rs.io.atomic import require_space
 from single_rs.io.star import read_tracks
 from single_rs.pipeline import stages
+from single_rs.pipeline.cutting import cut
 from single_rs.pipeline.job import Job
 from single_rs.pipeline.record import stage_key
 from single_rs.records import Motion, ParticleStack, Track
@@ -120,7 +121,7 @@ class FrontEnd:
                 with log_of_run.stage(f"{name}/stack", self._stack_key(number)) as running:
                     if place == 0:
                         folders = [room / name for _, name in new]
-                        stages.cut(self.movie, motion, [tracks[k] for k, _ in new], folders, self.job.progress)
+                        cut(self.movie, motion, [tracks[k] for k, _ in new], folders, self.job.progress)
                     for path in (room / name).iterdir():
                         os.replace(path, running.folder / path.name)
 

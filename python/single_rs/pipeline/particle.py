@@ -22,19 +22,19 @@ from single_rs.background import clean_stack, measure_pixel
 from single_rs.base.errors import ConvergenceError, SingleError, WriteError
 from single_rs.base.settings_text import settings_to_dict
 from single_rs.export.atoms import read_xyz
-from single_rs.io.star import read_poses
+from single_rs.io.star import read_poses, write_poses
 from single_rs.pipeline import stages
 from single_rs.pipeline.changes import judge_changes
 from single_rs.pipeline.job import Job
 from single_rs.pipeline.record import StageLog, stage_key
-from single_rs.pipeline.verdict import judge
+from single_rs.pipeline.verdict import Verdict, judge
 from single_rs.records import Atoms, Background, CleanStack, Density, ParticleStack, Poses
 from single_rs.refine.change import Changes
 from single_rs.store import layout
 from single_rs.store.codecs import read_arrays, read_record, write_record
 from single_rs.store.read import MapFrame, read_density
 
-__all__ = ["ParticleResult", "solve_particle"]
+__all__ = ["ParticleResult", "Stages", "solve_particle", "solve_stages"]
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +108,12 @@ def solve_particle(job: Job, name: str, stack: ParticleStack, key: str) -> Parti
     ParticleResult
         With the verdict ``failed`` and the reason when a stage raised an error.
     """
-    work = _Stages(job, name, stack, key)
+    return solve_stages(Stages(job, name, stack, key))
+
+
+def solve_stages(work: Stages) -> ParticleResult:
+    """Take the stages of a particle, or of one of its states, to their end; a failure is a verdict."""
+    name = work.name
     try:
         return work.result()
     except (MemoryError, WriteError):
@@ -122,11 +127,12 @@ def solve_particle(job: Job, name: str, stack: ParticleStack, key: str) -> Parti
         return work.failed(f"internal error in a stage, see {layout.LOG}: {type(error).__name__}: {error}")
 
 
-class _Stages:
+class Stages:
     """The stages of one particle; what no later stage asks for is neither computed nor loaded."""
 
-    def __init__(self, job: Job, name: str, stack: ParticleStack, key: str) -> None:
-        self.job, self.name, self.stack = job, name, stack
+    def __init__(self, job: Job, name: str, stack: ParticleStack, key: str, given: Poses | None = None) -> None:
+        self.job, self.name, self.stack, self.given = job, name, stack, given
+        self.stack_name = layout.STACK
         of = settings_to_dict(job.config)
         self.keys = {"background": stage_key(key, of["background"])}
         self.keys["orient"] = stage_key(self.keys["background"], job.element, job.seed, of["orient"])
@@ -144,7 +150,7 @@ class _Stages:
         return ParticleResult.from_summary(self.job.log.folder.path / self.name, summary)
 
     def _summary(self) -> ParticleSummary:
-        return read_record(self._file(layout.SUMMARY), ParticleSummary)
+        return read_record(self.file(layout.SUMMARY), ParticleSummary)
 
     def failed(self, reason: str) -> ParticleResult:
         """Give a summary with the verdict ``failed``; what stages finished stays, and so does a finished result."""
@@ -172,7 +178,8 @@ class _Stages:
         for needed in NEEDS[name]:
             getattr(self, needed)
 
-    def _file(self, name: str) -> Path:
+    def file(self, name: str) -> Path:
+        """Return where a file of the particle is read."""
         return self.job.log.folder.file(f"{self.name}/{name}")
 
     def _report(self, stage: str, done: int, total: int) -> None:
@@ -192,16 +199,19 @@ class _Stages:
     def background(self) -> Background:
         """What was measured of the frames."""
         if "clean" not in self.__dict__ and self.job.log.reuse(f"{self.name}/background", self.keys["background"]):
-            return read_record(self._file(layout.BACKGROUND), Background)
+            return read_record(self.file(layout.BACKGROUND), Background)
         return self.clean.background
 
     @functools.cached_property
     def poses(self) -> Poses:
         """The poses that the search found."""
-        return self._stage("orient", self._orient, lambda: read_poses(self._file(layout.SEARCHED)))
+        return self._stage("orient", self._orient, lambda: read_poses(self.file(layout.SEARCHED)))
 
     def _orient(self, running: StageLog) -> Poses:
         job, path = self.job, running.folder / layout.SEARCHED
+        if self.given is not None:
+            write_poses(path, self.given, self.stack_name, self.stack.pixel_size, self.stack.box)
+            return read_poses(path)
         poses = stages.orient(self.clean, job.element, path, job.config.orient, job.seed, self._report)
         running.facts["mean_confidence"] = float(np.mean(poses.confidence))
         return poses
@@ -209,7 +219,7 @@ class _Stages:
     @functools.cached_property
     def density(self) -> Density:
         """The map and its halves."""
-        return self._stage("reconstruct", self._reconstruct, lambda: read_density(self._file))
+        return self._stage("reconstruct", self._reconstruct, lambda: read_density(self.file))
 
     def _reconstruct(self, running: StageLog) -> Density:
         density = stages.rebuild(self.clean, self.poses, running.folder, self.job.config.reconstruct, self._report)
@@ -221,14 +231,14 @@ class _Stages:
         """The atoms of the map; or, where it holds none, the reason why."""
 
         def load() -> tuple[Atoms | None, stages.Tracing]:
-            found = read_record(self._file(layout.TRACING), stages.Tracing)
-            return read_arrays(self._file(layout.TRACED), Atoms) if found.atoms else None, found
+            found = read_record(self.file(layout.TRACING), stages.Tracing)
+            return read_arrays(self.file(layout.TRACED), Atoms) if found.atoms else None, found
 
         return self._stage("trace", self._trace, load)
 
     def _trace(self, running: StageLog) -> tuple[Atoms | None, stages.Tracing]:
         config, element = self.job.config.trace, self.job.element
-        atoms, found = stages.traced(self.density, element, self._diameter, config, running.folder, self._report)
+        atoms, found = stages.traced(self.density, element, self.diameter, config, running.folder, self._report)
         running.facts["atoms"] = found.atoms
         return atoms, found
 
@@ -237,15 +247,15 @@ class _Stages:
         """The refined atoms; as they were traced where the frames do not show them."""
 
         def load() -> tuple[Atoms | None, stages.Refinement]:
-            outcome = read_record(self._file(layout.REFINEMENT), stages.Refinement)
-            return read_arrays(self._file(layout.REFINED), Atoms) if self.traced[1].atoms else None, outcome
+            outcome = read_record(self.file(layout.REFINEMENT), stages.Refinement)
+            return read_arrays(self.file(layout.REFINED), Atoms) if self.traced[1].atoms else None, outcome
 
         return self._stage("refine", self._refine, load)
 
     def _refine(self, running: StageLog) -> tuple[Atoms | None, stages.Refinement]:
         atoms, _ = self.traced
         found, outcome = stages.refine(
-            self.clean, self.poses, atoms, running.folder, self.job.config.refine, self._report
+            self.clean, self.poses, atoms, running.folder, self.job.config.refine, self._report, self.stack_name
         )
         running.facts["atoms"] = 0 if found is None else len(found)
         return found, outcome
@@ -253,19 +263,24 @@ class _Stages:
     @functools.cached_property
     def changes(self) -> Changes | None:
         """Whether the particle changes in time; None where nobody asks, or the frames do not show its atoms."""
-        found = self._stage("changes", self._changes, lambda: read_record(self._file(layout.CHANGES), stages.Asked))
+        found = self._stage("changes", self._changes, lambda: read_record(self.file(layout.CHANGES), stages.Asked))
         return found.changes
 
     def _changes(self, running: StageLog) -> stages.Asked:
         atoms, outcome = self.refined
         shown = atoms if outcome.summary is not None else None
-        poses = read_poses(self._file(layout.POSES))
-        asked = stages.ask_changes(self.clean, poses, shown, running.folder, self.job.config, self.job.seed)
+        poses = read_poses(self.file(layout.POSES))
+        asked = self.ask(poses, shown, running.folder)
         running.facts["changes"] = 0 if asked.changes is None else len(asked.changes.changes)
         return asked
 
+    def ask(self, poses: Poses, atoms: Atoms | None, folder: Path) -> stages.Asked:
+        """Ask whether the particle changes, from refined poses and atoms."""
+        return stages.ask_changes(self.clean, poses, atoms, folder, self.job.config, self.job.seed)
+
     @property
-    def _diameter(self) -> float:
+    def diameter(self) -> float:
+        """Å, of the particle."""
         return float(self.background.diameter if self.stack.diameter is None else self.stack.diameter)
 
     def _analyze(self, running: StageLog) -> ParticleSummary:
@@ -280,7 +295,7 @@ class _Stages:
         if atoms is not None:
             frame = MapFrame(len(density.map), density.pixel_size)
             model = stages.analyze_atoms(atoms, job.element, running.folder, job.config, frame, self._report, density)
-        verdict = judge_changes(judge(background, poses, density, model, job.element), self.changes)
+        verdict = self.judged(judge(background, poses, density, model, job.element))
         running.facts["verdict"] = verdict.verdict
         ruler = measure_pixel(background.graphene, background.pixel_size)
         summary = ParticleSummary(
@@ -304,6 +319,10 @@ class _Stages:
         path = running.folder / layout.SUMMARY
         write_record(path, summary if model is None else summarise(model, summary))
         return read_record(path, ParticleSummary)  # as a later run will read it
+
+    def judged(self, verdict: Verdict) -> Verdict:
+        """Return the verdict with what is known of changes in time."""
+        return judge_changes(verdict, self.changes)
 
 
 # Stage → results that it builds on.

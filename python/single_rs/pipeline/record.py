@@ -153,13 +153,18 @@ class RunLog:
         self.note(status=FINISHED, finished=now())
 
     def reuse(self, stage: str, key: str) -> bool:
-        """Return whether a stage was finished with this key and its files are as they were written."""
+        """Return whether a stage was finished with this key and its files are as they were written.
+
+        Files are hashed when a stage is first asked for in a run; what this run has reused or made is known.
+        """
+        done = self.record.stages.get(stage)
+        if self._resume and done is not None and done.key == key and done.failed is None:
+            return True
         if not self._resume or not self.folder.reuse(stage, key):
             return False
-        if stage not in self.record.stages:
-            log.info("%s: done before, loaded", stage)
-            entry = self._before.get(stage, StageRecord(key))
-            self._put(stage, replace(entry, key=key, reused=True, failed=None))
+        log.info("%s: done before, loaded", stage)
+        entry = self._before.get(stage, StageRecord(key))
+        self._put(stage, replace(entry, key=key, reused=True, failed=None))
         return True
 
     def take(self, stage: str, entry: StageRecord, other: Path) -> None:
@@ -175,6 +180,13 @@ class RunLog:
                     except OSError:  # a file system without links
                         shutil.copyfile(other / name, to)
         self._put(stage, replace(entry, reused=False))
+
+    def reuse_all(self, part: str) -> bool:
+        """Take over all finished stages of a particle, and of its states; whether each of their files is there."""
+        keys = {}
+        for stage in self.folder.stages_of(part):
+            keys[stage] = self.folder.pending.key_of(stage) or self.folder.published.key_of(stage) or ""
+        return all([self.reuse(stage, key) for stage, key in keys.items()])
 
     @contextlib.contextmanager
     def stage(self, stage: str, key: str | Callable[[], str]) -> Iterator[StageLog]:

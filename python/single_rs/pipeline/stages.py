@@ -5,9 +5,7 @@ The pipeline and the command line share these, so that ``single-rs orient`` does
 
 from __future__ import annotations
 
-import contextlib
 import csv
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,8 +26,6 @@ from single_rs.export import write_analysis, write_formats, write_xyz
 from single_rs.export.atoms import file_offset
 from single_rs.io import Movie, atomic, atomic_text, write_array, write_map, write_stack
 from single_rs.io.motion import write_motion
-from single_rs.io.mrc import mrc_writer
-from single_rs.io.stack import read_stack
 from single_rs.io.star import read_poses, read_tracks, write_frames, write_poses, write_tracks
 from single_rs.io.tracks import write_track_table
 from single_rs.motion import MotionConfig, aligned_frames, correct_motion
@@ -44,7 +40,6 @@ from single_rs.store import layout
 from single_rs.store.codecs import read_record, write_arrays, write_record
 from single_rs.store.read import MapFrame, Maps, load_maps
 from single_rs.track import TrackConfig, find_tracks
-from single_rs.track.cut import cut_frames, plan_cut
 
 __all__ = [
     "Asked",
@@ -54,7 +49,6 @@ __all__ = [
     "ask_changes",
     "background",
     "correct",
-    "cut",
     "export",
     "find",
     "keep_stack",
@@ -79,7 +73,6 @@ BOX_OUTSIDE = 0.05  # share of frames that may leave the field before the box is
 # Three maps; of strain and of the phases thirteen and nine in VTK files, on request ten and nine as MRC.
 VOLUMES, STRAIN_VOLUMES, FLOAT_BYTES = 3 + 22, 19, 4
 ROOM_BESIDE = 20_000_000  # bytes: report, tables, poses, atoms
-CUT_TOGETHER = 256  # particles cut in one pass: as many files are open
 EXAMPLES = 6  # cleaned frames kept for the report
 
 
@@ -171,31 +164,6 @@ def room_needed(frames: int, box: int, itemsize: int, strain: StrainConfig) -> i
     """Return the bytes that the files of a particle take at most: its stack, and the volumes of maps and strain."""
     volumes = VOLUMES + (STRAIN_VOLUMES if strain.volumes else 0)
     return frames * box**2 * itemsize + volumes * box**3 * FLOAT_BYTES + ROOM_BESIDE
-
-
-def cut(
-    movie: Movie, motion: Motion, tracks: Sequence[Track], folders: Sequence[Path], progress: Progress | None = None
-) -> None:
-    """Extract the single frames of particles in one pass; write stack.mrcs and stack.star into the folder of each."""
-    for first in range(0, len(tracks), CUT_TOGETHER):
-        part = slice(first, first + CUT_TOGETHER)
-        cuts = [plan_cut(movie, motion, track, stack_box(track, movie)) for track in tracks[part]]
-        with contextlib.ExitStack() as files:
-            writers: list[Callable[[NDArray[np.float32]], None]] = []
-
-            def put(number: int, image: NDArray[np.float32], to: Sequence[Callable[..., None]] = writers) -> None:
-                to[number](image[None])
-
-            for one, folder in zip(cuts, folders[part], strict=True):
-                folder.mkdir(parents=True, exist_ok=True)
-                shape = (len(one.frames), one.box, one.box)
-                path, kind = folder / layout.STACK, np.dtype(np.float32)
-                writers.append(files.enter_context(mrc_writer(path, shape, kind, movie.pixel_size)))
-            cut_frames(movie, motion, cuts, put, progress)
-        for one, track, folder in zip(cuts, tracks[part], folders[part], strict=True):
-            stack = read_stack(folder / layout.STACK, movie.pixel_size)
-            stack = replace(stack, frames=one.frames, diameter=track.diameter, offsets=one.offsets)
-            write_frames(folder / layout.STACK_FRAMES, stack, layout.STACK)
 
 
 def keep_stack(stack: ParticleStack, folder: Path) -> None:

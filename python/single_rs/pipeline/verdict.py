@@ -171,6 +171,9 @@ LIMITS = (
 # apart along it, and 9 % too near where all views were within 13° (docs/verdict.md).
 ONE_SIDED = 3.0
 LENGTHS = 0.005  # relative error that leaves room for no statement about strain
+# Right poses of single crystals have 0.99 and more; 0.5 says that another pose explains a frame as well as its own.
+OWN_SHARE = 0.8
+MATES_NAMED = 4
 # Two right solutions share 95 to 100 % of the poses within 3°, a right and a wrong one 28 to 56 % (docs/results.md,
 # particles that are not one fcc crystal).
 STARTS_DOUBTFUL = 0.8
@@ -199,6 +202,7 @@ def judge(
     placed = gain is not None and gain > CLEAR_NATS
     for limit in LIMITS:
         _judge_limit(limit, limit.value(evidence), placed, reasons)
+    _judge_mates(poses, reasons)
     _judge_starts(poses, reasons)
     _judge_contrast(background.contrast, reasons)
     _judge_pixel(background, reasons)
@@ -214,6 +218,21 @@ def _judge_limit(limit: Limit, value: float | None, placed: bool, reasons: Reaso
     least = limit.failed if limit.start and placed else limit.doubtful
     into = reasons.failed if value < limit.failed else reasons.doubtful if value < least else reasons.passed
     into.append(f"{limit.text.format(limit.shown(value))}; {limit.shown(least)} needed")
+
+
+def _judge_mates(poses: Poses, reasons: Reasons) -> None:
+    """Judge which share of the frames is in its own pose, and say which mates the others may be in."""
+    own = poses.diagnostics.own_share
+    if own is None or math.isnan(own):
+        return  # what the nearest mates make of it is a number of its own, and missing as well
+    worse = min(poses.diagnostics.halves, key=lambda half: 1.0 if half.own_share is None else half.own_share)
+    others = [
+        f"{mate.share:.2f} one turned by {mate.angle_deg:.0f}°{' and seen from behind' if mate.from_behind else ''}"
+        for mate in worse.mates[:MATES_NAMED]
+    ]
+    fit = f", {', '.join(others)}" if others else ""
+    text = f"{own:.2f} of the frames fit their own pose and no symmetry mate of it{fit}; {OWN_SHARE:.2f} needed"
+    (reasons.passed if own >= OWN_SHARE else reasons.doubtful).append(text)
 
 
 def _judge_starts(poses: Poses, reasons: Reasons) -> None:
@@ -291,7 +310,7 @@ def _judge_views(lengths: LengthErrors | None, reasons: Reasons) -> None:
     text = (
         f"lengths along {lengths.axis} are known {known}{lengths.excess:.1f} times worse than views from all sides give"
     )
-    if math.isinf(lengths.excess):
+    if math.isinf(lengths.excess) or (lengths.worst or 0.0) >= 1:
         text = f"no frame shows lengths along {lengths.axis}"
     if lengths.excess > ONE_SIDED or (lengths.worst or 0.0) > LENGTHS:
         reasons.doubtful.append(f"seen from too few sides: {text}, and strain along it may be false; {limit}")

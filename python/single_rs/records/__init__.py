@@ -8,6 +8,7 @@ from single_rs.records.clean import Background, CleanExamples, CleanStack, Contr
 from single_rs.records.density import Density
 from single_rs.records.diagnostics import (
     HalfDiagnostics,
+    MateShare,
     PoseDiagnostics,
     SearchRound,
     StartDiagnostics,
@@ -32,6 +33,7 @@ __all__ = [
     "EnergyRecord",
     "Graphene",
     "HalfDiagnostics",
+    "MateShare",
     "Motion",
     "MotionLike",
     "MovieLike",

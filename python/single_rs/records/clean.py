@@ -62,11 +62,12 @@ class Contrast:
 
     def __str__(self) -> str:
         """Return what atoms are and what says so, as sentences quote it."""
-        shown = (
-            "" if self.sigma is None else f"{abs(self.sigma):.1f} sigma for {'dark' if self.sigma < 0 else 'bright'}"
-        )
-        said = "as stated" if self.stated else ""
-        return f"{self.atoms} ({', '.join(filter(None, (said, shown))) or 'not measured'})"
+        said = ["as stated"] if self.stated else []
+        if self.sigma is not None:
+            shown = "dark" if self.sigma < 0 else "bright"
+            other = "" if shown == self.atoms else f"the frames show {shown} ones "
+            said.append(f"{other}by {abs(self.sigma):.1f} sigma")
+        return f"{self.atoms} ({', '.join(said) or 'not measured'})"
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,15 @@ stands for a number that is not there. `diagnostics_from` reads back what `datac
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
 
 from single_rs.base.errors import InputError
 
-__all__ = ["HalfDiagnostics", "PoseDiagnostics", "SearchRound", "StartDiagnostics", "diagnostics_from"]
-
-Record = TypeVar("Record")
+__all__ = ["HalfDiagnostics", "MateShare", "PoseDiagnostics", "SearchRound", "StartDiagnostics", "diagnostics_from"]
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,25 @@ class SearchRound:
 
 
 @dataclass(frozen=True)
+class MateShare:
+    """A symmetry mate of the poses that some frames of one half set fit as well as their own, in frames held out.
+
+    Attributes
+    ----------
+    angle_deg
+        Angle of the rotation of the particle that leads to it, degrees.
+    from_behind
+        1 where the particle is seen from the other side of the beam as well, else 0.
+    share
+        Mean probability of the frames to be in it; together with that of their own poses and all other mates 1.
+    """
+
+    angle_deg: float = 0.0
+    from_behind: float = 0.0
+    share: float = 0.0
+
+
+@dataclass(frozen=True)
 class HalfDiagnostics:
     """History of the search of one half set, and what its models say of its poses.
 
@@ -100,6 +119,10 @@ class HalfDiagnostics:
         Mean shell correlation of two maps of the half that share no frame, over the upper two thirds of the shells.
     mate_lead
         Lead of the poses over the nearest of their symmetry mates in frames held out, nats per frame.
+    own_share
+        Mean probability of the frames to be in their own pose and not in one of its symmetry mates, in frames held out.
+    mates
+        Mates that hold more than a hundredth of the frames by that probability, the largest share first.
     gain_over_others
         Lead of the poses over those of other frames in frames held out, nats per frame.
     rounds
@@ -114,6 +137,8 @@ class HalfDiagnostics:
     shift_window: float | None = None
     map_correlation: float | None = None
     mate_lead: float | None = None
+    own_share: float | None = None
+    mates: tuple[MateShare, ...] = ()
     gain_over_others: float | None = None
     rounds: tuple[SearchRound, ...] = ()
 
@@ -132,6 +157,8 @@ class PoseDiagnostics:
         Mean log-likelihood by which the best way to join the two half sets leads the next, nats per frame.
     mate_lead
         Lead over the nearest symmetry mates in frames held out, nats per frame; of the worse half.
+    own_share
+        Mean probability of the frames to be in their own pose and not in a symmetry mate; of the worse half.
     gain_over_others
         Lead over the poses of other frames in frames held out, nats per frame; of the worse half.
     jump_share
@@ -150,6 +177,7 @@ class PoseDiagnostics:
     start: StartDiagnostics = field(default_factory=StartDiagnostics)
     joining_lead: float | None = None
     mate_lead: float | None = None
+    own_share: float | None = None
     gain_over_others: float | None = None
     jump_share: float | None = None
     starts_agreement: float | None = None
@@ -164,40 +192,15 @@ def diagnostics_from(content: Mapping[str, Any]) -> PoseDiagnostics:
     Parameters
     ----------
     content
-        Names and values; what is missing is None, and names that this version does not know are left aside.
+        Names and values, numbers also as texts; what is missing is None, and names that this version does not know are
+        left aside.
 
     Raises
     ------
     InputError
         A value that is no number where one is needed.
     """
-    halves = tuple(
-        _record(HalfDiagnostics, half, rounds=tuple(_record(SearchRound, one) for one in _records(half, "rounds")))
-        for half in _records(content, "halves")
-    )
-    start = _record(StartDiagnostics, content.get("start", {}))
-    return _record(PoseDiagnostics, content, start=start, halves=halves)
-
-
-def _records(content: Mapping[str, Any], name: str) -> Sequence[Mapping[str, Any]]:
-    """Return the records in a list, none where there is no list."""
-    found = content.get(name) or ()
-    if not isinstance(found, (list, tuple)) or not all(isinstance(one, Mapping) for one in found):
-        raise InputError(f"diagnostics: {name} is {found!r}; a list of records is needed")
-    return found
-
-
-def _record(kind: type[Record], content: Mapping[str, Any], **nested: Any) -> Record:
-    """Make one record of the values of `content` and of records made before."""
-    if not isinstance(content, Mapping):
-        raise InputError(f"diagnostics: {content!r} stands where a record of names and values is needed")
-    values = dict(nested)
-    for one in fields(kind):  # type: ignore[arg-type]  # every caller gives a dataclass
-        value = content.get(one.name)
-        if one.name in nested or value is None:
-            continue
-        try:
-            values[one.name] = float(value) if "float" in str(one.type) else str(value)
-        except (TypeError, ValueError):
-            raise InputError(f"diagnostics: {one.name} is {value!r}; a number is needed") from None
-    return kind(**values)
+    try:
+        return msgspec.convert(content, PoseDiagnostics, strict=False)
+    except msgspec.ValidationError as error:
+        raise InputError(f"diagnostics: {error}") from None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from single_rs import plots
+from single_rs.frames.spectrum import rfft_frequencies
 from single_rs.report.data import figure_data
 from single_rs.report.numbers import Numbers, count, unit_cell, used_frames
 from single_rs.report.svg import figure_svg
@@ -93,9 +94,7 @@ def frame_figures(particle: ParticleFiles) -> Iterator[Figure]:
 
 def band_pass(images: np.ndarray, pixel_size: float) -> np.ndarray:
     """Return images (k, y, x) with only the display band of spatial frequencies, edges smooth."""
-    ky = np.fft.fftfreq(images.shape[1], pixel_size)[:, None]
-    kx = np.fft.rfftfreq(images.shape[2], pixel_size)[None, :]
-    k = np.hypot(kx, ky)
+    k = np.hypot(*rfft_frequencies(images.shape[1:], pixel_size))
     low, high = _DISPLAY_BAND
     window = (1 - np.exp(-((k / low) ** 4))) * np.exp(-((k / high) ** 4))
     return np.fft.irfft2(np.fft.rfft2(images) * window, s=images.shape[1:]).astype(np.float32)

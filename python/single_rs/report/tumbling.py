@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from single_rs.frames.spectrum import rfft_frequencies, rfft_shells
 from single_rs.plots.style import limits
 from single_rs.report.figures import band_pass
 
@@ -138,7 +139,7 @@ def _averaged(near: np.ndarray, poses: Poses, low: int, chosen: np.ndarray, pixe
     """Return for each chosen frame the weighted mean of its neighbours, moved onto it; see the module."""
     side = near.shape[-1]
     spectra = np.fft.rfft2(near)
-    ky, kx = np.fft.fftfreq(side, pixel)[:, None], np.fft.rfftfreq(side, pixel)[None]
+    ky, kx = rfft_frequencies((side, side), pixel)
     out = np.empty((len(chosen), side, side), np.float32)
     for row, frame in enumerate(chosen):
         others = np.arange(max(low, frame - _WINDOW), min(low + len(near), frame + _WINDOW + 1))
@@ -155,8 +156,8 @@ def _averaged(near: np.ndarray, poses: Poses, low: int, chosen: np.ndarray, pixe
 def _wiener(images: np.ndarray, projected: np.ndarray) -> np.ndarray:
     """Return images (n, y, x) filtered by their squared Fourier ring correlation with the projections."""
     side = images.shape[-1]
-    k = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None]) * side
-    ring = np.rint(k).astype(int).ravel()
+    rings = rfft_shells(side)
+    ring = rings.ravel()
     a, b = np.fft.rfft2(images), np.fft.rfft2(projected)
 
     def summed(values: np.ndarray) -> np.ndarray:
@@ -165,7 +166,7 @@ def _wiener(images: np.ndarray, projected: np.ndarray) -> np.ndarray:
     cross, power = summed((a * b.conj()).real), summed(np.abs(a) ** 2) * summed(np.abs(b) ** 2)
     correlation = np.clip(cross / np.sqrt(np.maximum(power, 1e-30)), 0, 1)
     weight = np.convolve(correlation**2, np.full(3, 1 / 3), mode="same")
-    return np.fft.irfft2(a * weight[ring].reshape(k.shape), s=(side, side)).astype(np.float32)
+    return np.fft.irfft2(a * weight[rings], s=(side, side)).astype(np.float32)
 
 
 def _correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -102,6 +102,11 @@ class RunFolder:
         entry = self.pending.files.get(name)
         return self._hidden / "pending" / entry.stage / _inside(name, entry.stage) if entry else self.path / name
 
+    def stages_of(self, part: str) -> list[str]:
+        """Return the finished stages of a particle, and of its states."""
+        entries = [*self.published.files.values(), *self.pending.files.values()]
+        return sorted({e.stage for e in entries if e.stage.startswith(f"{part}/") and not e.made_from})
+
     def files_of(self, stage: str) -> list[str]:
         """Return what a stage wrote last, relative to OUT."""
         return sorted(self.pending.of_stage(stage) or self.published.of_stage(stage))

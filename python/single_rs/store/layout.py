@@ -22,6 +22,7 @@ MAP, HALF1, HALF2, FSC = "map.mrc", "half1.mrc", "half2.mrc", "fsc.csv"
 MAPS = (MAP, HALF1, HALF2)
 TRACED, TRACING, REFINED = "atoms_traced.npz", "trace.json", "atoms_refined.npz"
 REFINEMENT, DISPLACEMENT, CHANGES = "refine.json", "displacement.csv", "changes.json"
+STATES, TIMELINE, TRAJECTORY = "states.json", "timeline.csv", "trajectory.xyz"
 ATOMS, LATTICE, SUMMARY = "atoms.xyz", "lattice.json", "summary.json"
 STRUCTURE, STRUCTURE_TABLE = "structure.json", "structure.csv"
 STRAIN_TABLE, STRAIN_VOLUMES, GPA_VOLUMES = "strain.csv", "strain.vti", "gpa.vti"
@@ -35,6 +36,8 @@ ENERGY, ENERGY_ATOMS, ENERGY_FIGURES = "energy.json", "energy.xyz", ("energy_ato
 VALIDATION, VALIDATION_PAGE, PICTURES = "validation.json", "validation.html", "validation_pictures_{check}.npy"
 # Of a comparison of particles
 COMPARISON = ("compare.csv", "compare.json", "compare.html")
+# Of the demo
+DEMO = "demo.json"
 # Figures of a paper
 FIGURE, FIGURE_LIST = "{name}.{kind}", "figures.md"
 # fmt: on
@@ -43,3 +46,8 @@ FIGURE, FIGURE_LIST = "{name}.{kind}", "figures.md"
 def particle_name(number: int) -> str:
     """Return the name of a particle and of its folder in that of the run, ``particle_NN``."""
     return f"particle_{number:02d}"
+
+
+def state_folder(number: int) -> str:
+    """Return the folder of a state in that of its particle, ``states/NN``."""
+    return f"states/{number:02d}"

@@ -12,7 +12,7 @@ Physics, 1976).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,14 +65,15 @@ def bulk_cell(element: str, spin: bool | None = None) -> Any:
     return cell
 
 
-def bulk_cells(particle: Any) -> dict[str, Any]:
-    """Return element → `bulk_cell` of each element of the particle that is a simple crystal, in the particle's order.
+def bulk_cells(particle: Any, spacing: float) -> Iterator[tuple[str, Any, tuple[int, int, int]]]:
+    """Give element, `bulk_cell` and `k_mesh` of each element of the particle that is a simple crystal, in its order.
 
     A bulk has spin where the particle has: a non-magnetic element finds its moment zero by itself.
     """
-    elements = dict.fromkeys(particle.get_chemical_symbols())
-    cells = {element: bulk_cell(element, particle.has("initial_magmoms")) for element in elements}
-    return {element: cell for element, cell in cells.items() if cell is not None}
+    for element in dict.fromkeys(particle.get_chemical_symbols()):
+        cell = bulk_cell(element, particle.has("initial_magmoms"))
+        if cell is not None:
+            yield element, cell, k_mesh(cell.cell.array, spacing)
 
 
 def by_species(atoms: Any) -> NDArray[np.int64]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from single_rs.analysis.model import Particle
-from single_rs.export.dft.cells import beside, bulk_cells, k_mesh, particle_cell, write_ascii
+from single_rs.export.dft.cells import beside, bulk_cells, particle_cell, write_ascii
 from single_rs.export.dft.settings import DftSettings
 
 __all__ = ["write_cp2k"]
@@ -132,7 +132,6 @@ def write_cp2k(
     target = Path(path)
     atoms = particle_cell(model, vacuum, chosen)
     texts = {target: _input(atoms, chosen, "particle", None)}
-    for element, cell in bulk_cells(atoms).items():
-        mesh = k_mesh(cell.cell.array, chosen.k_spacing)
+    for element, cell, mesh in bulk_cells(atoms, chosen.k_spacing):
         texts[beside(target, f"bulk_{element}")] = _input(cell, chosen, f"bulk_{element}", mesh)
     return [write_ascii(file, text) for file, text in texts.items()]

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from single_rs.analysis.model import Particle
-from single_rs.export.dft.cells import beside, bulk_cells, k_mesh, particle_cell
+from single_rs.export.dft.cells import beside, bulk_cells, particle_cell
 from single_rs.export.dft.settings import DftSettings
 from single_rs.io import atomic
 
@@ -102,8 +102,7 @@ def write_qe(
     atoms = particle_cell(model, vacuum, chosen)
     _write_input(target, atoms, chosen, "particle", None)
     written = [target]
-    for element, cell in bulk_cells(atoms).items():
+    for element, cell, mesh in bulk_cells(atoms, chosen.k_spacing):
         written.append(beside(target, f"bulk_{element}"))
-        mesh = k_mesh(cell.cell.array, chosen.k_spacing)
         _write_input(written[-1], cell, chosen, f"bulk_{element}", mesh)
     return written

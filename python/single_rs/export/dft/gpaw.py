@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from single_rs.analysis.model import Particle
-from single_rs.export.dft.cells import beside, bulk_cells, k_mesh, particle_cell
+from single_rs.export.dft.cells import beside, bulk_cells, particle_cell
 from single_rs.export.dft.settings import DftSettings
 from single_rs.io import atomic, write_text
 
@@ -123,7 +123,7 @@ def write_gpaw(
     atoms = particle_cell(model, vacuum, chosen)
     numbers = {"spacing": chosen.gpaw_spacing, "width": chosen.fermi_width}
     written = _write_script(target, _PARTICLE, atoms, **numbers)
-    for element, cell in bulk_cells(atoms).items():
-        script, mesh = beside(target, f"bulk_{element}"), k_mesh(cell.cell.array, chosen.k_spacing)
+    for element, cell, mesh in bulk_cells(atoms, chosen.k_spacing):
+        script = beside(target, f"bulk_{element}")
         written += _write_script(script, _BULK, cell, element=element, mesh=mesh, **numbers)
     return written

@@ -95,7 +95,8 @@ def write_lammps(
 
     target = Path(path)
     script, potential = target.with_suffix(".in"), target.with_name(f"{target.stem}_potential.in")
-    atoms = particle_cell(model, vacuum, DftSettings(spin=False))
+    chosen = DftSettings(spin=False)
+    atoms = particle_cell(model, vacuum, chosen)
     species = sorted(set(atoms.get_chemical_symbols()))
     _write_data(target, atoms, species)
     write_ascii(script, _RUN.format(data=target.name, script=script.name, potential=potential.name, stem=target.stem))
@@ -106,7 +107,7 @@ def write_lammps(
         f"pair_style eam/alloy\npair_coeff * * {name}.eam.alloy {' '.join(species)}\n",
     )
     written = [target, script, potential]
-    for element, cell in bulk_cells(atoms).items():
+    for element, cell, _ in bulk_cells(atoms, chosen.k_spacing):
         times = [int(-(-_SUPERCELL // length)) for length in cell.cell.lengths()]
         data = beside(target, f"bulk_{element}")
         _write_data(data, make_supercell(cell, [[times[0], 0, 0], [0, times[1], 0], [0, 0, times[2]]]), species)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from single_rs.analysis.model import Particle
-from single_rs.export.dft.cells import bulk_cells, by_species, k_mesh, particle_cell, write_ascii
+from single_rs.export.dft.cells import bulk_cells, by_species, particle_cell, write_ascii
 from single_rs.export.dft.settings import DftSettings
 from single_rs.io import atomic
 
@@ -161,8 +161,7 @@ def write_vasp(
     atoms = particle_cell(model, vacuum, chosen)
     cutoff = chosen.vasp_cutoff or (520.0 if _HARD & set(atoms.get_chemical_symbols()) else 400.0)
     written = _write_folder(target, atoms, chosen, _title(atoms, vacuum), cutoff, None)
-    for element, cell in bulk_cells(atoms).items():
-        mesh = k_mesh(cell.cell.array, chosen.k_spacing)
+    for element, cell, mesh in bulk_cells(atoms, chosen.k_spacing):
         bulk = target.with_name(f"{target.name}_bulk_{element}")
         written += _write_folder(bulk, cell, chosen, f"bulk {element} single_rs", cutoff, mesh)
     return written

@@ -33,7 +33,7 @@ from single_rs.orient.indexing.rotation_search import LONGEST_COMPARED, approxim
 from single_rs.orient.indexing.symmetry import LONGEST_STEP
 from single_rs.orient.models.reference import Reference
 from single_rs.orient.search.centres import centre, widen
-from single_rs.orient.search.cross_validation import lead_over_mates, lead_over_null
+from single_rs.orient.search.cross_validation import compare_mates, lead_over_null, mate_shares
 from single_rs.orient.search.round import (
     Fold,
     candidates_in_doubt,
@@ -155,14 +155,17 @@ def cross_validated(
     """Agreement of two maps that share no frame, and the likelihood of the poses of each in the other."""
     apart = [half.map_reference(half.frames, total(sums[part::2])) for part in (0, 1)]
     correlation = shell_correlation(*(reference.volume for reference in apart))
-    lead, null = [], []
+    mates, null = [], []
     for fold in folds:
         own = (fold.frames, apart[1 - fold.number % 2], fold.poses.rotations, fold.poses.shifts)
-        lead.append(lead_over_mates(*own, symmetries, half.window))
+        mates.append(compare_mates(*own, symmetries, half.window))
         null.append(lead_over_null(*own, half.window))
+    share = np.average([m.share for m in mates], axis=0, weights=[len(fold.members) for fold in folds])
     return HalfDiagnostics(
         map_correlation=float(np.mean(correlation[half.frames.plane.max_shell // 3 :])),
-        mate_lead=min(lead),
+        mate_lead=min(m.nearest_lead for m in mates),
+        own_share=float(share[0, 0]),
+        mates=mate_shares(share, symmetries),
         gain_over_others=min(null),
     )
 

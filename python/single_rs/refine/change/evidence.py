@@ -129,7 +129,7 @@ class WholeModel:
         share = np.bincount(groups[groups >= 0], weight[groups >= 0], minlength=count) / self._weight
         own = own - share[:, None, None] * self._toward[0]
         heights = gradient.heights - share[:, None] * self._toward[1]
-        usual = float(np.median(self.model.heights))
+        usual = float(np.median(self.model.heights[self.model.heights > 0]))
         return BlockEvidence(
             edges=edges,
             share=share,

@@ -67,14 +67,19 @@ def find_changes(
     if len(poses.rotations) != len(clean.images):
         raise InputError(f"{len(poses.rotations)} poses for {len(clean.images)} frames; one per frame is needed")
     whole = WholeModel(clean, poses, atoms, refine or RefineConfig())
-    evidence = whole.blocks()
     good = ~np.asarray(clean.bad, bool)
+    movie = np.asarray(clean.frames)
+    if config.number is not None:
+        images = np.rint(np.linspace(0, len(good), config.number + 1)).astype(int)
+        windows = tuple(Change(int(movie[k]), 0.0, "window", None, None, int(k)) for k in images[1:-1])
+        return Changes(len(good), windows, _shown(whole, good, windows), None, None, ())
+    evidence = whole.blocks()
     edges = evidence.edges
     lengths = np.diff(edges)
     least = max(LEAST_BLOCKS, int(np.ceil(config.shortest / lengths.mean())))
     shown, count = (np.add.reduceat(v.astype(float), edges[:-1]) for v in (whole.shown & good, good))
     rng = np.random.default_rng(seed)
-    products, movie = evidence.products, np.asarray(clean.frames)
+    products = evidence.products
     ends = [0, *divide_shares(shown, count, least), len(lengths)]
     changes: list[Change] = []
     undivided = None
@@ -90,16 +95,20 @@ def find_changes(
             changes.append(Change(int(movie[image]), error, "structure", best.gain, best.significance, image))
         elif best is not None and (undivided is None or best.significance > undivided.significance):
             undivided = best
-    images = [0, *(c.image for c in changes), len(good)]
-    parts = [slice(a, b) for a, b in pairwise(images)]
     return Changes(
         frames=len(good),
         changes=tuple(changes),
-        shown=tuple(float(whole.shown[p].sum() / max(good[p].sum(), 1)) for p in parts),
+        shown=_shown(whole, good, changes),
         nats=None if undivided is None else undivided.gain,
         significance=None if undivided is None else undivided.significance,
         atoms=tuple(_atom_changes(evidence, atoms.positions, whole.sites, movie)),
     )
+
+
+def _shown(whole: WholeModel, good: NDArray[np.bool_], changes: Sequence[Change]) -> tuple[float, ...]:
+    """Share of the good images of each stretch that show the atoms."""
+    edges = [0, *(c.image for c in changes), len(good)]
+    return tuple(float(whole.shown[a:b].sum() / max(good[a:b].sum(), 1)) for a, b in pairwise(edges))
 
 
 def _date_by_scale(

@@ -14,7 +14,9 @@ __all__ = ["AtomChange", "Change", "Changes", "StatesConfig"]
 class StatesConfig(Settings):
     """Settings of `find_changes`."""
 
-    number: int | None = setting(None, "number of states; found from the data when not given, 1 asks for none", ge=1)
+    number: int | None = setting(
+        None, "number of states, of equal length; found from the data when not given, 1 does not ask", ge=1
+    )
     shortest: int = setting(100, "fewest frames of a state", "frames", ge=40)
 
 
@@ -28,11 +30,12 @@ class Change:
         First frame of the movie after it, and its standard error.
     kind
         "structure" where the poses go on and the atoms differ; "poses" where the atoms of the whole are seen on one
-        side of it only: another particle, or the same one so changed that its poses were lost.
+        side of it only: another particle, or the same one so changed that its poses were lost; "window" where the
+        user asked for a number of states of equal length.
     nats
-        Held-out log-likelihood that two structures gain over one; None for "poses".
+        Held-out log-likelihood that two structures gain over one; None for other kinds.
     significance
-        How far that stands above random orders of the same frames, in standard deviations; None for "poses".
+        How far that stands above random orders of the same frames, in standard deviations; None for other kinds.
     image
         First image of the stack after it.
     """

@@ -1,0 +1,383 @@
+"""A particle with all its states: the whole first, then each state by itself, each with the files of a particle.
+
+Where one structure explains all frames, nothing more is done than to say so. Else each stretch of time gets poses and
+atoms of its own (`single_rs.refine.change.stretches`), stretches of one structure are solved together as a state, the
+particle's own folder takes the state that holds most frames, and what turns out to be another particle becomes one.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from single_rs.analysis.summary import ParticleSummary
+from single_rs.base.errors import ConvergenceError, SingleError
+from single_rs.export.atoms import file_offset
+from single_rs.io.star import read_poses
+from single_rs.orient import find_poses
+from single_rs.pipeline import stages
+from single_rs.pipeline.job import Job
+from single_rs.pipeline.material import lattice_seed
+from single_rs.pipeline.particle import ParticleResult, Stages, solve_stages
+from single_rs.pipeline.record import stage_key
+from single_rs.pipeline.verdict import Verdict
+from single_rs.reconstruction import reconstruct
+from single_rs.records import Atoms, Background, CleanStack, ParticleStack, Poses
+from single_rs.refine import refine_atoms
+from single_rs.refine.change import Changes, find_changes
+from single_rs.refine.change.stretches import Placed, Stretch, Work, find_stretches, group_states, part_of, within
+from single_rs.refine.change.timeline import StateAtoms, Timeline, moved_between, trace_timeline
+from single_rs.store import layout
+from single_rs.store.codecs import read_record, write_record
+from single_rs.store.states import (
+    EventRecord,
+    StateRecord,
+    StatesRecord,
+    TimelineRow,
+    write_timeline,
+    write_trajectory,
+)
+
+__all__ = ["solve_track"]
+
+log = logging.getLogger(__name__)
+
+MOVED_SIGMA, MOVED = 3.0, 0.1  # standard errors and Å beyond which an atom counts as moved
+
+
+def solve_track(
+    job: Job, name: str, stack: ParticleStack, key: str, spare: Iterator[str], given: Poses | None = None
+) -> list[ParticleResult]:
+    """Solve one track: its particle with all states, and particles that turn out to be others.
+
+    Parameters
+    ----------
+    job, name, stack, key
+        As for `solve_particle`.
+    spare
+        Names that are free for other particles.
+    given
+        Poses that need no search; of a particle that was found in the track of another.
+    """
+    whole = Stages(job, name, stack, key, given)
+    work = _States(whole, stage_key(whole.keys["analyze"], "states"), spare)
+    if job.log.reuse(work.stage, work.key) and (known := work.again()) is not None:
+        return known
+    result = solve_stages(whole)
+    if not result.summary.atoms:
+        return [result]
+    changes = whole.changes
+    if changes is None or not changes.changes:
+        work.constant(result, changes)
+        return [result]
+    try:
+        return work.solve(changes)
+    except (SingleError, ConvergenceError) as error:
+        log.warning("%s: its states were not solved: %s", name, error)
+        return [result]
+
+
+class _State(Stages):
+    """One state: the frames of its stretches alone, at poses of its own."""
+
+    def __init__(
+        self, whole: Stages, name: str, poses: Poses, inside: NDArray[np.bool_], notes: tuple[str, ...], doubt: bool
+    ) -> None:
+        key = stage_key(whole.keys["changes"], name, np.flatnonzero(np.diff(inside)).tolist(), notes, doubt)
+        super().__init__(whole.job, name, whole.stack, key)
+        self._whole, self._poses, self._inside, self._notes, self._doubt = whole, poses, inside, notes, doubt
+        own = ("reconstruct", "trace", "refine", "changes", "analyze")
+        self.keys = {stage: self.keys[stage] for stage in own}
+        if name != whole.name:
+            self.stack_name = f"../../{layout.STACK}"
+
+    @functools.cached_property
+    def clean(self) -> CleanStack:
+        return replace(self._whole.clean, bad=np.asarray(self._whole.clean.bad, bool) | ~self._inside)
+
+    @functools.cached_property
+    def background(self) -> Background:
+        return replace(self._whole.background, bad=np.asarray(self._whole.background.bad, bool) | ~self._inside)
+
+    @functools.cached_property
+    def poses(self) -> Poses:
+        return self._poses
+
+    def ask(self, poses: Poses, atoms: Atoms | None, folder: Path) -> stages.Asked:
+        """Ask whether the frames of the state change once more."""
+        if self.job.config.states.number is not None:
+            atoms = None  # whoever sets the states is not asked
+        part = part_of(self._whole.clean, self._inside), within(poses, self._inside)
+        return stages.ask_changes(*part, atoms, folder, self.job.config, self.job.seed)
+
+    def judged(self, verdict: Verdict) -> Verdict:
+        """Return the verdict with what is known of the other states."""
+        own = super().judged(verdict)
+        if self._doubt and own.verdict == "solved":
+            return Verdict("doubtful", self._notes)
+        return Verdict(own.verdict, (*self._notes, *own.reasons))
+
+
+class _States:
+    """The states of one particle, and the files about them."""
+
+    def __init__(self, whole: Stages, key: str, spare: Iterator[str]) -> None:
+        self.whole, self.key, self.spare = whole, key, spare
+        self.job, self.name = whole.job, whole.name
+        self.stage = f"{whole.name}/timeline"
+
+    def again(self) -> list[ParticleResult] | None:
+        """Return what an earlier run found of several states; None where a file of theirs is gone."""
+        log_of_run = self.job.log
+        record = read_record(self.whole.file(layout.STATES), StatesRecord)
+        results = []
+        if len(record.states) == 1 and not record.others:
+            return None  # the stages of the particle say themselves what is done
+        for name in (self.name, *record.others):
+            if not log_of_run.reuse_all(name):
+                return None
+            summary = read_record(log_of_run.folder.file(f"{name}/{layout.SUMMARY}"), ParticleSummary)
+            results.append(ParticleResult.from_summary(log_of_run.folder.path / name, summary))
+        return results
+
+    def constant(self, result: ParticleResult, changes: Changes | None) -> None:
+        """Write the files of a particle of one state."""
+        if self.job.log.reuse(self.stage, self.key):
+            return
+        atoms, _ = self.whole.refined
+        if atoms is None:
+            return
+        frames = np.asarray(self.whole.stack.frames)
+        span = int(frames[0]), int(frames[-1])
+        count = len(atoms)
+        first, last = np.full(count, span[0]), np.full(count, span[1])
+        first_err, last_err = np.zeros(count), np.zeros(count)
+        for change in changes.atoms if changes is not None else ():
+            if change.atom is not None and change.event == "left":
+                last[change.atom], last_err[change.atom] = change.frame - 1, change.frame_err
+            elif change.atom is not None:
+                first[change.atom], first_err[change.atom] = change.frame, change.frame_err
+        rows = [
+            TimelineRow(k, str(atoms.symbols[k]), int(first[k]), first_err[k], int(last[k]), last_err[k], True)
+            for k in range(count)
+        ]
+        events = tuple(
+            EventRecord(c.event, c.frame, c.frame_err, c.atom, c.position)
+            for c in (changes.atoms if changes is not None else ())
+        )
+        state = StateRecord((span,), layout.ATOMS, result.verdict, result.reasons, count)
+        with self.job.log.stage(self.stage, self.key) as running:
+            write_record(running.folder / layout.STATES, StatesRecord((state,), events, 0, count))
+            write_timeline(running.folder / layout.TIMELINE, rows)
+            numbers = np.arange(count)
+            write_trajectory(running.folder / layout.TRAJECTORY, [(atoms, numbers, (span,))], self._offset())
+
+    def solve(self, changes: Changes) -> list[ParticleResult]:
+        """Solve each state by itself, and other particles as such."""
+        clean, poses = self.whole.clean, read_poses(self.whole.file(layout.POSES))
+        stretches = find_stretches(clean, poses, changes, self._work())
+        windows = self.job.config.states.number is not None
+        groups = group_states(stretches, merge=not windows)
+        if not groups:
+            raise ConvergenceError("no stretch of time between changes shows atoms")
+        top = int(np.argmax([sum(len(s) for s in group) for group in groups]))
+        given = [self._poses(poses, group) for group in groups]
+        others = self._others(stretches)
+        lost = [s for s in stretches if s.placed is None]
+        solved: dict[int, tuple[_State, ParticleResult]] = {}
+        for number in sorted(range(len(groups)), key=lambda k: k == top):
+            name = f"{self.name}/{layout.state_folder(number)}"
+            notes: tuple[str, ...] = ()
+            doubt = False
+            if number == top:
+                name = self.name
+                verdicts = {k: r.verdict for k, (_, r) in solved.items()}
+                notes = self._notes(groups, stretches, top, verdicts, lost)
+                doubt = bool(lost) or any(v != "solved" for v in verdicts.values())
+            state = _State(self.whole, name, *given[number], notes, doubt)
+            solved[number] = state, solve_stages(state)
+        self._write(groups, top, solved, [s for s in stretches if not s.same], others)
+        return [solved[top][1], *(result for results in others.values() for result in results)]
+
+    def _work(self) -> Work:
+        job, of = self.job, self.job.config
+        symbol, orient = lattice_seed(job.element, of.orient)
+        diameter = self.whole.diameter
+
+        def search(clean: CleanStack) -> Poses:
+            return find_poses(clean, symbol, orient, seed=job.seed)
+
+        def place(clean: CleanStack, poses: Poses) -> Placed:
+            density = reconstruct(clean, poses, of.reconstruct)
+            atoms = stages.trace(density, job.element, diameter, of.trace)
+            refined = refine_atoms(clean, poses, atoms, of.refine)
+            return Placed(refined.poses, refined.atoms)
+
+        def ask(clean: CleanStack, poses: Poses, atoms: Atoms) -> Changes:
+            if of.states.number is not None:
+                return Changes(len(clean.images), (), (1.0,), None, None, ())
+            return find_changes(clean, poses, atoms, of.states, of.refine, job.seed)
+
+        return Work(search, place, ask, of.states.shortest)
+
+    def _poses(self, whole: Poses, group: list[Stretch]) -> tuple[Poses, NDArray[np.bool_]]:
+        """Poses of all images with weight in the stretches of a state alone, and which images those are."""
+        names = ("rotations", "shifts", "score", "confidence", "half")
+        arrays: dict[str, Any] = {name: np.array(getattr(whole, name)) for name in names}
+        weight, inside = np.zeros(len(whole.weight)), np.zeros(len(whole.weight), bool)
+        longest = max(group, key=len)
+        for stretch in group:
+            if stretch.placed is None:
+                continue
+            part = slice(stretch.first, stretch.last)
+            for name, values in arrays.items():
+                values[part] = getattr(stretch.placed.poses, name)
+            weight[part], inside[part] = stretch.placed.poses.weight, True
+        diagnostics = whole.diagnostics if longest.placed is None else longest.placed.poses.diagnostics
+        return replace(whole, **arrays, weight=weight, width=None, diagnostics=diagnostics), inside
+
+    def _others(self, stretches: list[Stretch]) -> dict[int, list[ParticleResult]]:
+        """Solve runs of stretches that show another particle; by their first image."""
+        results: dict[int, list[ParticleResult]] = {}
+        for run in _runs([not s.same for s in stretches]):
+            group = stretches[run]
+            first, last = group[0].first, group[-1].last
+            stack = self.whole.stack.take(np.arange(first, last))
+            name, key = next(self.spare), stage_key(self.key, "split", first, last)
+            if not self.job.log.reuse(f"{name}/stack", key):
+                with self.job.log.stage(f"{name}/stack", key) as running:
+                    stages.keep_stack(stack, running.folder)
+            known = group[0].placed.poses if len(group) == 1 and group[0].placed is not None else None
+            results[first] = solve_track(self.job, name, stack, key, self.spare, known)
+        return results
+
+    def _notes(
+        self,
+        groups: list[list[Stretch]],
+        stretches: list[Stretch],
+        top: int,
+        verdicts: dict[int, str],
+        lost: list[Stretch],
+    ) -> tuple[str, ...]:
+        frames = np.asarray(self.whole.stack.frames)
+        notes = []
+        for before, after in pairwise(stretches):
+            when = f"frame {frames[after.first]} ± {max(after.error, 1):.0f}"
+            if self.job.config.states.number is not None:
+                notes.append(f"a state of its own from frame {frames[after.first]} on, as asked")
+                continue
+            other = before.same != after.same
+            notes.append(f"two particles in one track: split at {when}" if other else f"changed at {when}")
+        if len(groups) > 1:
+            count = sum(len(s) for s in groups[top])
+            held = f"{count} of {len(frames)}"
+            notes.append(f"these are the atoms of state {top} of {len(groups)}, which holds most frames, {held}")
+        notes += [f"state {k} is {v}" for k, v in sorted(verdicts.items()) if v != "solved"]
+        notes += [f"frames {frames[s.first]} to {frames[s.last - 1]} show no structure that was found" for s in lost]
+        return tuple(notes)
+
+    def _write(
+        self,
+        groups: list[list[Stretch]],
+        top: int,
+        solved: dict[int, tuple[_State, ParticleResult]],
+        apart: list[Stretch],
+        others: dict[int, list[ParticleResult]],
+    ) -> None:
+        """Write what is known of all states together, and the folder of the state that the particle's own one holds."""
+        frames = np.asarray(self.whole.stack.frames)
+        kept = [k for k in range(len(groups)) if solved[k][0].refined[0] is not None]
+        atoms = [solved[k][0].refined[0] for k in kept]
+        spans = [tuple((int(frames[s.first]), int(frames[s.last - 1])) for s in group) for group in groups]
+        states = [
+            StateAtoms(
+                tuple((s.first, s.last) for s in groups[k]),
+                read_poses(solved[k][0].file(layout.POSES)),
+                found,
+                tuple(s.error for s in groups[k]),
+            )
+            for k, found in zip(kept, atoms, strict=True)
+            if found is not None
+        ]
+        timeline = trace_timeline(self.whole.clean, states, self.job.config.refine)
+        core = np.logical_and.reduce([np.isin(np.arange(len(timeline.symbols)), n) for n in timeline.numbers])
+        rows = [
+            TimelineRow(k, str(e), i.first, i.first_err, i.last, i.last_err, bool(c))
+            for k, (e, i, c) in enumerate(zip(timeline.symbols, timeline.intervals, core, strict=True))
+        ]
+        records = [
+            StateRecord(
+                spans[k],
+                f"{layout.state_folder(k)}/{layout.ATOMS}",
+                solved[k][1].verdict,
+                solved[k][1].reasons,
+                0 if (found := solved[k][0].refined[0]) is None else len(found),
+            )
+            for k in range(len(groups))
+        ]
+        events = [*_events(timeline, states, frames)]
+        for first, results in others.items():
+            error = next(s.error for s in apart if s.first == first)
+            events.append(EventRecord("swapped", int(frames[first]), error, particle=results[0].folder.name))
+        names = tuple(result.folder.name for results in others.values() for result in results)
+        folder = self.job.log.folder
+        with self.job.log.stage(self.stage, self.key) as running:
+            record = StatesRecord(tuple(records), tuple(sorted(events, key=_when)), top, int(core.sum()), names)
+            write_record(running.folder / layout.STATES, record)
+            write_timeline(running.folder / layout.TIMELINE, rows)
+            listed = [(s.atoms, n, spans[k]) for s, n, k in zip(states, timeline.numbers, kept, strict=True)]
+            write_trajectory(running.folder / layout.TRAJECTORY, listed, self._offset())
+            copy = running.folder / layout.state_folder(top)
+            copy.mkdir(parents=True)
+            for stage in solved[top][0].keys:
+                for file in folder.files_of(f"{self.name}/{stage}"):
+                    shutil.copyfile(folder.file(file), copy / Path(file).name)
+
+    def _offset(self) -> NDArray[np.float64]:
+        return file_offset(self.whole.stack.box, self.whole.stack.pixel_size)
+
+
+def _runs(flags: list[bool]) -> list[slice]:
+    """Return the runs of true flags."""
+    edges = np.flatnonzero(np.diff(np.array([False, *flags, False], int)))
+    return [slice(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
+
+
+def _when(event: EventRecord) -> tuple[int, int]:
+    return event.frame, -1 if event.id is None else event.id
+
+
+def _events(timeline: Timeline, states: list[StateAtoms], frames: NDArray[np.int64]) -> Iterator[EventRecord]:
+    """Changes of the whole between stretches that follow each other, and atoms that came and went."""
+    begins = sorted(
+        (stretch, error, k)
+        for k, state in enumerate(states)
+        for stretch, error in zip(state.stretches, state.errors, strict=True)
+    )
+    for (_, _, before), (stretch, error, after) in pairwise(begins):
+        _, distance, sigma = moved_between(states[before].atoms, states[after].atoms)
+        one, other = timeline.numbers[before], timeline.numbers[after]
+        yield EventRecord(
+            "changed",
+            int(frames[stretch[0]]),
+            error,
+            left=len(np.setdiff1d(one, other)),
+            arrived=len(np.setdiff1d(other, one)),
+            moved=int(((distance > MOVED_SIGMA * sigma) & (distance > MOVED)).sum()),
+            rms_displacement_pm=float(100 * np.sqrt(np.mean(distance**2))) if len(distance) else None,
+        )
+    for k, (interval, place) in enumerate(zip(timeline.intervals, timeline.positions, strict=True)):
+        where = (float(place[0]), float(place[1]), float(place[2]))
+        if interval.first_err > 0:
+            yield EventRecord("arrived", interval.first, interval.first_err, k, where)
+        if interval.last_err > 0:
+            yield EventRecord("left", interval.last + 1, interval.last_err, k, where)

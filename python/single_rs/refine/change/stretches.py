@@ -1,0 +1,243 @@
+"""Stretches of time, each with poses and atoms of its own; stretches of one structure make a state.
+
+A stretch that shows the atoms of the whole keeps its poses; one that does not is searched anew, as if it were another
+movie. Each is then placed, that is reconstructed, traced and refined, and asked again whether it changes: models are of
+their own time. Atoms that were found anew are turned into the frame of the others: with A = Q · (h · x) + t, h
+the hand, the pose (R, s) of x becomes
+
+    R_A = D · R · Qᵀ,    s_A = s − (R_A t)_xy,    D = 1 for h = 1, diag(−1, −1, 1) for h = −1,
+
+which gives the same images. Where hardly any atom of the smaller of two sets is missing in the larger one, both are the
+same particle; else the track holds two.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from single_rs.alignment import match_atoms
+from single_rs.base.errors import ConvergenceError, SingleError
+from single_rs.base.rotations import BEAM_HALF_TURN, superposition
+from single_rs.base.sampling import block_edges
+from single_rs.records import Atoms, CleanStack, Poses
+from single_rs.refine.change.types import Changes
+
+__all__ = ["Placed", "Stretch", "Work", "find_stretches", "group_states", "part_of", "within"]
+
+log = logging.getLogger(__name__)
+
+SHOWN = 0.5  # share of the frames of a stretch that show the atoms of the whole where its poses are kept
+LEAST_HALF = 0.35  # share of a stretch's frames in the smaller half
+HALVES_BLOCK = 50  # frames of a block where the halves of a stretch are dealt anew
+FEWEST_SEARCHED = 150  # frames that a search is tried with
+SAME_PARTICLE = 0.96  # share of the smaller set's atoms that the larger one has
+SAME_ATOM = 0.8  # Å
+SAME_STRUCTURE = 3.0  # mean square of displacements over their variance, of one structure at two times
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Poses of a stretch's images and the atoms refined at them."""
+
+    poses: Poses
+    atoms: Atoms
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is done with a stretch: search its poses, place its atoms, ask whether it changes; and its fewest frames."""
+
+    search: Callable[[CleanStack], Poses]
+    place: Callable[[CleanStack, Poses], Placed]
+    ask: Callable[[CleanStack, Poses, Atoms], Changes]
+    shortest: int
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Contiguous images of one structure.
+
+    Attributes
+    ----------
+    first, last
+        First image, and the one after the last.
+    error
+        Standard error of `first`, frames; 0 at the start of the movie.
+    placed
+        Poses and atoms; None where nothing was found.
+    searched
+        Whether its poses were searched anew.
+    same
+        Whether it is the particle of the longest stretch.
+    """
+
+    first: int
+    last: int
+    error: float
+    placed: Placed | None
+    searched: bool
+    same: bool = True
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return self.last - self.first
+
+
+def part_of(clean: CleanStack, images: slice | NDArray[np.bool_]) -> CleanStack:
+    """Return some of the images alone."""
+    return replace(
+        clean,
+        images=clean.images[images],
+        frames=clean.frames[images],
+        frame_noise=clean.frame_noise[images],
+        offsets=clean.offsets[images],
+        bad=clean.bad[images],
+    )
+
+
+def within(poses: Poses, images: slice | NDArray[np.bool_]) -> Poses:
+    """Return the poses of some of the images; halves are dealt anew where one has too few of them."""
+    half = poses.half[images]
+    shares = [(half == number).mean() for number in (1, 2)]
+    if min(shares) < LEAST_HALF:
+        edges = block_edges(len(half), HALVES_BLOCK)
+        half = (1 + np.repeat(np.arange(len(edges) - 1), np.diff(edges)) % 2).astype(np.int8)
+    return replace(
+        poses,
+        rotations=poses.rotations[images],
+        shifts=poses.shifts[images],
+        score=poses.score[images],
+        confidence=poses.confidence[images],
+        half=half,
+        weight=poses.weight[images],
+        frames=poses.frames[images],
+        width=None if poses.width is None else poses.width[images],
+        images=None,
+    )
+
+
+def find_stretches(clean: CleanStack, poses: Poses, changes: Changes, work: Work) -> list[Stretch]:
+    """Return all stretches in order of time, in the frame of the longest one where they are the same particle.
+
+    Parameters
+    ----------
+    clean, poses
+        The whole, poses as refined.
+    changes
+        What was found of it.
+    work
+        What is done with a stretch.
+    """
+    found = _divided(clean, poses, changes, work, 0, 0.0)
+    placed = [s for s in found if s.placed is not None]
+    if not placed:
+        return found
+    longest = found.index(max(placed, key=lambda s: (not s.searched, len(s))))
+    # Outwards from the longest one, each is compared with the nearest in time that is the same particle.
+    for order in (range(longest + 1, len(found)), range(longest - 1, -1, -1)):
+        nearest = found[longest]
+        for k in order:
+            found[k] = _in_frame(found[k], nearest)
+            if found[k].same and found[k].placed is not None:
+                nearest = found[k]
+    return found
+
+
+def _divided(clean: CleanStack, poses: Poses, changes: Changes, work: Work, offset: int, error: float) -> list[Stretch]:
+    out: list[Stretch] = []
+    errors = [error, *(change.frame_err for change in changes.changes)]
+    for (first, last), shown, begin in zip(changes.stretches(), changes.shown, errors, strict=True):
+        images = slice(first, last)
+        own = part_of(clean, images)
+        searched = shown < SHOWN
+        try:
+            if searched and last - first < FEWEST_SEARCHED:
+                raise ConvergenceError(f"{last - first} frames are too few for a search of their own")
+            given = work.search(own) if searched else within(poses, images)
+            placed = work.place(own, given)
+            inner = work.ask(own, placed.poses, placed.atoms)
+        except (SingleError, ConvergenceError) as problem:
+            log.warning("images %d to %d: %s", offset + first, offset + last - 1, problem)
+            out.append(Stretch(offset + first, offset + last, begin, None, searched))
+            continue
+        if inner.changes and last - first >= 2 * work.shortest:
+            parts = _divided(own, placed.poses, inner, work, offset + first, begin)
+            out += [replace(p, searched=p.searched or searched) for p in parts]
+        else:
+            out.append(Stretch(offset + first, offset + last, begin, placed, searched))
+    return out
+
+
+def _in_frame(stretch: Stretch, nearest: Stretch) -> Stretch:
+    """Return a stretch in the frame of another one; or as it is, and not the same particle."""
+    if stretch.placed is None or nearest.placed is None:
+        return stretch
+    mine, theirs = stretch.placed.atoms, nearest.placed.atoms
+    least = SAME_PARTICLE * min(len(mine), len(theirs))
+    if not stretch.searched:
+        return replace(stretch, same=len(mutual_pairs(mine.positions, theirs.positions)) >= least)
+    match = match_atoms(mine.positions, theirs.positions, SAME_ATOM)
+    if len(match.found) < least:
+        return replace(stretch, same=False)
+    x = match.hand * mine.positions
+    source, target = x[match.found], theirs.positions[match.true]
+    turn = superposition(source - source.mean(0), target - target.mean(0))
+    shift = target.mean(0) - turn @ source.mean(0)
+    poses = stretch.placed.poses
+    flip = np.eye(3) if match.hand == 1 else BEAM_HALF_TURN
+    rotations = flip @ poses.rotations @ turn.T
+    covariance = None if mine.covariance is None else turn @ mine.covariance @ turn.T
+    atoms = replace(mine, positions=x @ turn.T + shift, covariance=covariance)
+    shifts = poses.shifts - (rotations @ shift)[:, :2]
+    return replace(stretch, placed=Placed(replace(poses, rotations=rotations, shifts=shifts), atoms))
+
+
+def group_states(stretches: list[Stretch], merge: bool = True) -> list[list[Stretch]]:
+    """Return the states of the particle of the longest stretch, in order of time: stretches of one structure.
+
+    Without `merge` each stretch is a state.
+    """
+    states: list[list[Stretch]] = []
+    for stretch in stretches:
+        if stretch.placed is None or not stretch.same:
+            continue
+        for state in states if merge else ():
+            longest = max(state, key=len)
+            if longest.placed is not None and same_structure(longest.placed.atoms, stretch.placed.atoms):
+                state.append(stretch)
+                break
+        else:
+            states.append([stretch])
+    return states
+
+
+def same_structure(one: Atoms, other: Atoms) -> bool:
+    """Whether two sets of atoms in about one frame are the same atoms at the same places, within their errors."""
+    pairs = mutual_pairs(one.positions, other.positions)
+    if len(one) != len(other) or len(pairs) != len(one):
+        return False
+    moved = displacement(one.positions, other.positions, pairs)
+    variance = one.sigma[pairs[:, 0]] ** 2 + other.sigma[pairs[:, 1]] ** 2
+    return bool(np.mean((moved**2).sum(1) / 3 / variance) < SAME_STRUCTURE)
+
+
+def mutual_pairs(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return pairs (m, 2) of atoms (n, 3), (k, 3) Å that are each other's nearest, within 0.8 Å."""
+    from scipy.spatial import cKDTree
+
+    distance, to = cKDTree(other).query(one)
+    back = cKDTree(one).query(other)[1]
+    index = np.flatnonzero((back[to] == np.arange(len(one))) & (distance < SAME_ATOM))
+    return np.stack([index, to[index]], axis=1)
+
+
+def displacement(one: NDArray[np.float64], other: NDArray[np.float64], pairs: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return how far (m, 3) Å the atoms of `pairs` moved from `one` to `other`, the best common placement taken off."""
+    a, b = one[pairs[:, 0]], other[pairs[:, 1]]
+    turn = superposition(b - b.mean(0), a - a.mean(0))
+    return np.asarray((b - b.mean(0)) @ turn.T - (a - a.mean(0)))

@@ -1,0 +1,116 @@
+"""The files of a particle's states: states.json, timeline.csv and trajectory.xyz.
+
+Paths are relative to the folder of the particle; frames are those of the movie, first and last of each stretch.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from single_rs.io.atomic import atomic_text
+from single_rs.records import Atoms
+
+__all__ = ["EventRecord", "StateRecord", "StatesRecord", "TimelineRow", "write_timeline", "write_trajectory"]
+
+
+@dataclass(frozen=True)
+class StateRecord:
+    """One state: its frames, where its atoms are, and the verdict on it; `particle` is the folder that it fills."""
+
+    frames: tuple[tuple[int, int], ...]
+    atoms: str | None
+    verdict: str
+    reasons: tuple[str, ...]
+    count: int
+    rmsd_before_pm: float | None = None
+    particle: str | None = None
+
+
+@dataclass(frozen=True)
+class EventRecord:
+    """What happened: "changed" or "swapped" (the whole), "left" or "arrived" (one atom, `id`).
+
+    `frame` is the first one after it. Of "changed": how many atoms left, arrived and moved (by more than three standard
+    errors and 0.1 Å), and their root mean square displacement, pm.
+    """
+
+    event: str
+    frame: int
+    frame_err: float
+    id: int | None = None
+    position: tuple[float, float, float] | None = None
+    left: int | None = None
+    arrived: int | None = None
+    moved: int | None = None
+    rms_displacement_pm: float | None = None
+    particle: str | None = None
+
+
+@dataclass(frozen=True)
+class StatesRecord:
+    """All states of one particle, in order of their first frame, and the events between them.
+
+    `top` is the number of the state that the particle's own folder holds; `core` the number of atoms of all states.
+    """
+
+    states: tuple[StateRecord, ...]
+    events: tuple[EventRecord, ...]
+    top: int
+    core: int | None = None
+    others: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class TimelineRow:
+    """Existence of one atom: first and last frame of the movie with it, and their standard errors."""
+
+    id: int
+    element: str
+    first: int
+    first_err: float
+    last: int
+    last_err: float
+    core: bool
+
+
+def write_timeline(path: str | os.PathLike[str], rows: Sequence[TimelineRow]) -> None:
+    """Write timeline.csv: one row per atom."""
+    with atomic_text(path) as f:
+        table = csv.writer(f, lineterminator="\n")
+        table.writerow(["id", "element", "first", "first_err", "last", "last_err", "core"])
+        table.writerows(
+            [r.id, r.element, r.first, f"{r.first_err:.1f}", r.last, f"{r.last_err:.1f}", int(r.core)] for r in rows
+        )
+
+
+def write_trajectory(
+    path: str | os.PathLike[str],
+    states: Sequence[tuple[Atoms, NDArray[np.int64], tuple[tuple[int, int], ...]]],
+    offset: NDArray[np.float64],
+) -> None:
+    """Write the atoms of all states as extxyz, one frame each, in the order of their numbers.
+
+    Parameters
+    ----------
+    path
+        Target.
+    states
+        Atoms in one frame of reference, their numbers (n,), and the frames of the movie.
+    offset
+        Å (3,), added to positions: that of the particle's other files.
+    """
+    with atomic_text(path) as f:
+        for number, (atoms, ids, frames) in enumerate(states):
+            order = np.argsort(ids)
+            spans = " ".join(f"{first}-{last}" for first, last in frames)
+            f.write(f"{len(ids)}\nProperties=species:S:1:pos:R:3:id:I:1:sigma:R:1 ")
+            f.write(f'state={number} frames="{spans}" pbc="F F F"\n')
+            for k in order:
+                x, y, z = atoms.positions[k] + offset
+                f.write(f"{atoms.symbols[k]} {x:.5f} {y:.5f} {z:.5f} {ids[k]} {atoms.sigma[k]:.5f}\n")
