@@ -26,6 +26,7 @@ from single_rs.export import write_analysis, write_formats, write_xyz
 from single_rs.export.atoms import file_offset
 from single_rs.io import Movie, atomic, atomic_text, write_array, write_map, write_stack
 from single_rs.io.motion import write_motion
+from single_rs.io.mrc import mrc_writer
 from single_rs.io.star import read_poses, read_tracks, write_frames, write_poses, write_tracks
 from single_rs.io.tracks import write_track_table
 from single_rs.motion import MotionConfig, aligned_frames, correct_motion
