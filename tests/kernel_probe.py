@@ -99,7 +99,11 @@ def base_arguments() -> dict[str, list[Any]]:
             spectra, np.zeros((N, 2)), k, np.ones(N), np.zeros((2, 6), np.complex128), np.zeros((2, 6)),
         ],
         "motion_chunk_velocity": [chunk, np.arange(N, dtype=np.int64), k[0].copy(), np.ones(6, f4), 0.5],
-        "motion_frame_statistics": [images, np.zeros((SIZE, SIZE), bool), 0.0, 1e6],
+        "motion_frame_statistics": [images, 0.0, 1e6],
+        "motion_local_median": [images[0].astype(float)],
+        "motion_local_variance": [
+            images, np.zeros((SIZE, SIZE), bool), 1e6, rng.random((12, 12)).astype(f4), 2, 1,
+        ],
         "motion_repair": [images, np.zeros((SIZE, SIZE), bool), 10.0],
         "motion_shift_score": [spectra, np.zeros((N, 2)), k, np.zeros((2, 6), np.complex64)],
         "motion_smooth": [np.zeros((N, 2)), np.ones((N, 3)) * [1, 0, 1]],

@@ -4,8 +4,8 @@ use ndarray::{Array1, Array2, Array3, array};
 use num_complex::{Complex32, Complex64};
 use proptest::prelude::*;
 use single_rs::motion::{
-    accumulate_pixels, accumulate_reference, best_drift, chunk_velocity, frame_statistics, repair,
-    shift_score, smooth_drift, tile_spectra, track_chunks,
+    accumulate_pixels, accumulate_reference, best_drift, chunk_velocity, frame_statistics, local_median,
+    local_variance, repair, shift_score, smooth_drift, tile_spectra, track_chunks,
 };
 use std::f32::consts::TAU;
 
@@ -131,7 +131,7 @@ fn moments_and_repair() {
     assert_eq!((sum[[1, 2]], square[[1, 2]], top[[1, 2]]), (27.0, 245.0, 10.0));
     let none = Array2::from_elem((4, 5), false);
     let flat = Array3::from_elem((1, 4, 5), 3.0);
-    assert_eq!(frame_statistics(flat.view(), none.view(), 0.0, 9.0).unwrap(), array![[3.0, 0.0, 0.0, 0.0]]);
+    assert_eq!(frame_statistics(flat.view(), 0.0, 9.0).unwrap(), array![[3.0, 0.0, 0.0, 0.0]]);
     // A linear image is its own neighbours' mean: repair restores it inside.
     let right = frames[[0, 2, 2]];
     frames[[0, 2, 2]] = f32::NAN;
@@ -140,6 +140,84 @@ fn moments_and_repair() {
     assert!((frames[[0, 2, 2]] - right).abs() < 1e-5);
     let changed = frames.iter().zip(&before).filter(|(a, b)| a != b).count();
     assert_eq!(changed, 1);
+}
+
+#[test]
+fn statistics_of_a_frame_are_those_of_the_textbook() {
+    let frames =
+        Array3::from_shape_fn((2, 150, 37), |(t, y, x)| ((t * 91 + y * y * 7 + x * x * 13) % 61) as u8);
+    let found = frame_statistics(frames.view(), 2.0, 50.0).unwrap();
+    for t in 0..2 {
+        let v = |y: usize, x: usize| f64::from(frames[[t, y, x]]).clamp(2.0, 50.0);
+        let all = (0..150).flat_map(|y| (0..37).map(move |x| (y, x)));
+        let n = 150.0 * 37.0;
+        let mean = all.clone().map(|(y, x)| v(y, x)).sum::<f64>() / n;
+        let variance = all.clone().map(|(y, x)| (v(y, x) - mean).powi(2)).sum::<f64>() / n;
+        let inner = all.filter(|&(y, x)| y < 149 && x < 36);
+        let along_x: f64 = inner.clone().map(|(y, x)| (v(y, x) - mean) * (v(y, x + 1) - mean)).sum();
+        let along_y: f64 = inner.map(|(y, x)| (v(y, x) - mean) * (v(y + 1, x) - mean)).sum();
+        for (i, right) in
+            [mean, variance, along_x / (n * variance), along_y / (n * variance)].iter().enumerate()
+        {
+            assert!(
+                (found[[t, i]] - right).abs() < 1e-5 * right.abs().max(1.0),
+                "{i}: {} {right}",
+                found[[t, i]]
+            );
+        }
+    }
+}
+
+#[test]
+fn the_median_of_a_neighbourhood_is_its_middle_value() {
+    let image =
+        Array2::from_shape_fn((9, 21), |(y, x)| f64::from(((y * 37 + x * 101) * 2654435761) as u32 >> 8));
+    let found = local_median(image.view()).unwrap();
+    let mirror = |i: i64, n: i64| {
+        (if i < 0 {
+            -1 - i
+        } else if i >= n {
+            2 * n - 1 - i
+        } else {
+            i
+        }) as usize
+    };
+    for ((y, x), v) in found.indexed_iter() {
+        let mut around: Vec<f64> = (-2..3)
+            .flat_map(|dy| (-2..3).map(move |dx| (dy, dx)))
+            .map(|(dy, dx)| image[[mirror(y as i64 + dy, 9), mirror(x as i64 + dx, 21)]])
+            .collect();
+        around.sort_by(f64::total_cmp);
+        assert_eq!(*v, around[12]);
+    }
+}
+
+#[test]
+fn tiles_give_the_variance_of_the_whole_frame() {
+    // A short filter: differences of neighbours, whose response is even and real as 2 - cos - cos.
+    let gain = |ny: usize, nx: usize| {
+        Array2::from_shape_fn((ny, nx), |(y, x)| {
+            2.0 - (TAU * y as f32 / ny as f32).cos() - (TAU * x as f32 / nx as f32).cos()
+        })
+    };
+    let frames = Array3::from_shape_fn((3, 90, 75), |(t, y, x)| {
+        (((t * 7919 + y * 104729 + x * 1299709) * 2654435761) as u32 >> 26) as u8 + 20
+    });
+    let mut bad = Array2::from_elem((90, 75), false);
+    bad[[40, 33]] = true;
+    let whole = local_variance(frames.view(), bad.view(), 1e9, gain(90, 75).view(), 3, 2).unwrap();
+    let tiled = local_variance(frames.view(), bad.view(), 1e9, gain(32, 32).view(), 3, 2).unwrap();
+    let alone =
+        local_variance(frames.slice(ndarray::s![1..2, .., ..]), bad.view(), 1e9, gain(32, 32).view(), 3, 2)
+            .unwrap();
+    assert_eq!(whole.dim(), (3, 30, 25));
+    for ((t, y, x), v) in whole.indexed_iter() {
+        // The outermost cells wrap around, to the other side of the frame or of a tile.
+        if (1..29).contains(&y) && (1..24).contains(&x) {
+            assert!((v - tiled[[t, y, x]]).abs() < 1e-4 * v, "{t} {y} {x}: {v} {}", tiled[[t, y, x]]);
+        }
+    }
+    assert_eq!(alone, tiled.slice(ndarray::s![1..2, .., ..]));
 }
 
 #[test]

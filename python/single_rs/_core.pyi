@@ -1,6 +1,6 @@
 """Types of the Rust extension; the Python module of each stage documents its functions."""
 
-from typing import final
+from typing import Any, final
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,8 @@ __all__ = [
     "motion_accumulate_reference",
     "motion_chunk_velocity",
     "motion_frame_statistics",
+    "motion_local_median",
+    "motion_local_variance",
     "motion_repair",
     "motion_shift_score",
     "motion_smooth",
@@ -53,11 +55,18 @@ _Atoms = tuple[
 ]
 
 def threads() -> int: ...
-def motion_frame_statistics(
-    frames: npt.NDArray[np.float32], skip: npt.NDArray[np.bool_], low: float, high: float
-) -> npt.NDArray[np.float64]: ...
+def motion_frame_statistics(frames: npt.NDArray[Any], low: float, high: float) -> npt.NDArray[np.float64]: ...
+def motion_local_median(image: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]: ...
+def motion_local_variance(
+    frames: npt.NDArray[Any],
+    bad: npt.NDArray[np.bool_],
+    ceiling: float,
+    gain: npt.NDArray[np.float32],
+    cell: int,
+    margin: int,
+) -> npt.NDArray[np.float32]: ...
 def motion_accumulate_pixels(
-    frames: npt.NDArray[np.float32],
+    frames: npt.NDArray[Any],
     sum: npt.NDArray[np.float64],
     square: npt.NDArray[np.float64],
     maximum: npt.NDArray[np.float32],

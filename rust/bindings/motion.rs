@@ -9,29 +9,97 @@ use numpy::{
 };
 use pyo3::prelude::*;
 
+/// Frames in the type of the file.
+#[derive(FromPyObject)]
+enum Frames<'py> {
+    #[pyo3(transparent)]
+    Signed8(PyReadonlyArray3<'py, i8>),
+    #[pyo3(transparent)]
+    Unsigned8(PyReadonlyArray3<'py, u8>),
+    #[pyo3(transparent)]
+    Signed16(PyReadonlyArray3<'py, i16>),
+    #[pyo3(transparent)]
+    Unsigned16(PyReadonlyArray3<'py, u16>),
+    #[pyo3(transparent)]
+    Real(PyReadonlyArray3<'py, f32>),
+}
+
+/// Calls a kernel with the frames, whatever their type.
+macro_rules! of_any_type {
+    ($given:ident, |$frames:ident| $call:expr) => {
+        match &$given {
+            Frames::Signed8(values) => {
+                let $frames = values.as_array();
+                $call
+            }
+            Frames::Unsigned8(values) => {
+                let $frames = values.as_array();
+                $call
+            }
+            Frames::Signed16(values) => {
+                let $frames = values.as_array();
+                $call
+            }
+            Frames::Unsigned16(values) => {
+                let $frames = values.as_array();
+                $call
+            }
+            Frames::Real(values) => {
+                let $frames = values.as_array();
+                $call
+            }
+        }
+    };
+}
+
 #[pyfunction]
 fn motion_frame_statistics<'py>(
     py: Python<'py>,
-    frames: PyReadonlyArray3<'py, f32>,
-    skip: PyReadonlyArray2<'py, bool>,
+    frames: Frames<'py>,
     low: f32,
     high: f32,
 ) -> PyResult<Bound<'py, PyArray2<f64>>> {
-    let (frames, skip) = (frames.as_array(), skip.as_array());
-    Ok(run(py, || motion::frame_statistics(frames, skip, low, high))?.into_pyarray(py))
+    let found = of_any_type!(frames, |values| run(py, || motion::frame_statistics(values, low, high)))?;
+    Ok(found.into_pyarray(py))
+}
+
+#[pyfunction]
+fn motion_local_median<'py>(
+    py: Python<'py>,
+    image: PyReadonlyArray2<'py, f64>,
+) -> PyResult<Bound<'py, PyArray2<f64>>> {
+    let image = image.as_array();
+    Ok(run(py, || motion::local_median(image))?.into_pyarray(py))
+}
+
+#[pyfunction]
+fn motion_local_variance<'py>(
+    py: Python<'py>,
+    frames: Frames<'py>,
+    bad: PyReadonlyArray2<'py, bool>,
+    ceiling: f32,
+    gain: PyReadonlyArray2<'py, f32>,
+    cell: Whole,
+    margin: Whole,
+) -> PyResult<Bound<'py, PyArray3<f32>>> {
+    let (cell, margin) = (cell.get("cell")?, margin.get("margin")?);
+    let (bad, gain) = (bad.as_array(), gain.as_array());
+    let found = of_any_type!(frames, |values| run(py, || {
+        motion::local_variance(values, bad, ceiling, gain, cell, margin)
+    }))?;
+    Ok(found.into_pyarray(py))
 }
 
 #[pyfunction]
 fn motion_accumulate_pixels(
     py: Python<'_>,
-    frames: PyReadonlyArray3<'_, f32>,
+    frames: Frames<'_>,
     mut sum: PyReadwriteArray2<'_, f64>,
     mut square: PyReadwriteArray2<'_, f64>,
     mut maximum: PyReadwriteArray2<'_, f32>,
 ) -> PyResult<()> {
-    let frames = frames.as_array();
     let (sum, square, maximum) = (sum.as_array_mut(), square.as_array_mut(), maximum.as_array_mut());
-    run(py, || motion::accumulate_pixels(frames, sum, square, maximum))
+    of_any_type!(frames, |values| run(py, || motion::accumulate_pixels(values, sum, square, maximum)))
 }
 
 #[pyfunction]
@@ -132,6 +200,8 @@ fn motion_smooth<'py>(
 pub(super) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(motion_frame_statistics, m)?)?;
     m.add_function(wrap_pyfunction!(motion_accumulate_pixels, m)?)?;
+    m.add_function(wrap_pyfunction!(motion_local_median, m)?)?;
+    m.add_function(wrap_pyfunction!(motion_local_variance, m)?)?;
     m.add_function(wrap_pyfunction!(motion_repair, m)?)?;
     m.add_function(wrap_pyfunction!(motion_tile_spectra, m)?)?;
     m.add_function(wrap_pyfunction!(motion_accumulate_reference, m)?)?;

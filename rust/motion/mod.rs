@@ -11,14 +11,40 @@
 //!
 //! Every reduction runs in a fixed order inside one output element: results do not depend on the threads.
 
+/// Compiles a function for wide registers as well, and chooses when it runs; sums have the same order in both.
+macro_rules! vectorised {
+    (fn $name:ident$(<$kind:ident: $bound:ident>)?($($arg:ident: $type:ty),* $(,)?) -> $out:ty = $body:ident) => {
+        fn $name$(<$kind: $bound>)?($($arg: $type),*) -> $out {
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx2")]
+                fn wide$(<$kind: $bound>)?($($arg: $type),*) -> $out {
+                    $body($($arg),*)
+                }
+                if std::arch::is_x86_feature_detected!("avx2") {
+                    // SAFETY: the processor has what the function was compiled for.
+                    return unsafe { wide($($arg),*) };
+                }
+            }
+            $body($($arg),*)
+        }
+    };
+}
+
 mod align;
+mod median;
+mod pixel;
 mod smooth;
 mod spectra;
 mod statistics;
 mod track;
+mod variance;
 
 pub use align::{accumulate_reference, shift_score};
+pub use median::local_median;
+pub use pixel::{Pixel, repair};
 pub use smooth::{Drift, best_drift, smooth_drift};
 pub use spectra::{TileTransform, tile_spectra};
-pub use statistics::{accumulate_pixels, frame_statistics, repair};
+pub use statistics::{accumulate_pixels, frame_statistics};
 pub use track::{chunk_velocity, track_chunks};
+pub use variance::local_variance;

@@ -97,7 +97,8 @@ def track(
     from single_rs.io import open_movie
     from single_rs.io.tracks import read_track_files
     from single_rs.pipeline import stages
-    from single_rs.store.folder import one_stage
+    from single_rs.pipeline.cutting import cut
+    from single_rs.store.folder import new_key, one_stage, open_folder
     from single_rs.store.inputs import check_out
     from single_rs.store.layout import particle_name
     from single_rs.store.read import read_motion
@@ -114,11 +115,14 @@ def track(
                 found = stages.keep_tracks(read_track_files(tracks, frames.shape, diameter), frames, folder)
             else:
                 found = stages.find(frames, drift, folder, settings.track, progress)
-        for number, one in enumerate(found):
-            name = particle_name(number)
-            with one_stage(out, f"{name}/stack") as folder:
-                stages.cut(frames, drift, one, folder)
-            print(f"{name}: {len(one.frames)} frames, diameter {one.diameter:.1f} Å")
+        with open_folder(out) as whole, whole.scratch() as room:
+            names = [particle_name(number) for number in range(len(found))]
+            cut(frames, drift, found, [room / name for name in names], progress)
+            for name, one in zip(names, found, strict=True):
+                with whole.stage(f"{name}/stack", new_key(name), hold=False) as folder:
+                    for path in (room / name).iterdir():
+                        path.replace(folder / path.name)
+                print(f"{name}: {len(one.frames)} frames, diameter {one.diameter:.1f} Å")
     if not found:
         from single_rs.base.errors import NoParticleError
 

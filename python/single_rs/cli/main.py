@@ -23,7 +23,7 @@ from single_rs import __version__
 from single_rs.base.errors import ConvergenceError, InputError, SingleError
 from single_rs.base.memory_limit import memory_limit
 from single_rs.base.stop import Stopped, stoppable
-from single_rs.cli import commands, energy, look, plan, tools, validation, whole  # noqa: F401  (they register themselves)
+from single_rs.cli import batch, commands, energy, look, plan, tools, validation, whole  # noqa: F401  (they register themselves)
 from single_rs.cli.app import _flags, _take_memory, _take_settings, app
 from single_rs.cli.options import check_threads
 

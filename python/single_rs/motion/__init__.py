@@ -1,9 +1,10 @@
 """Motion correction: per-frame global and local shifts, bad frames and pixels, aligned window averages.
 
-The movie is read in blocks, never as a whole: once for pixel and frame statistics, once for a first trajectory in
-chunks and twice for the final one, every frame against the aligned mean of all. The graphene and whatever else
-moves with the cell give the evidence; particles that move by themselves count as noise. Conventions in `model`,
-methods in `first` and `drift`. Memory: one block of frames and some numbers per frame.
+The movie is read in blocks, never as a whole, and once: for pixel and frame statistics. The parts of the field that
+register the motion are kept from this pass (see `mosaic`) and read again, once for a first trajectory in chunks and
+twice or more for the final one, every frame against the aligned mean of all. The graphene and whatever else moves with
+the cell give the evidence; particles that move by themselves count as noise. Conventions in `records.motion`, methods
+in `first` and `drift`. Memory: some blocks of frames, sums of one frame and some numbers per frame.
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ from single_rs.base.errors import InputError
 from single_rs.base.memory_limit import movie_memory, require_memory
 from single_rs.base.progress import Progress
 from single_rs.base.settings import Settings, setting
+from single_rs.frames.blocks import is_view
 from single_rs.io.motion import read_motion, write_motion
 from single_rs.motion.aligned import aligned_frames, moved
-from single_rs.motion.drift import GRAPHENE, Band, DriftFit, fine_drift
+from single_rs.motion.drift import GRAPHENE, Band, DriftFit, Reader, fine_drift
 from single_rs.motion.first import coarse_drift
 from single_rs.motion.local import local_shifts
+from single_rs.motion.mosaic import Layout, Parts, layout
 from single_rs.motion.pixels import PixelReport, read_float, survey
 from single_rs.records import Motion
 
@@ -82,20 +85,26 @@ def correct_motion(movie: Any, config: MotionConfig | None = None, progress: Pro
     if n < 1 or min(ny, nx) < 16:
         raise InputError(f"movie has shape {(n, ny, nx)}; at least 1 frame of 16 x 16 px is needed")
     require_memory(f"a movie of {ny} × {nx} px", movie_memory(ny, nx))
-    report = survey(movie, config.bad_pixel_sigma, config.bad_frame_sigma, progress)
+    patches = config.patches if min(ny, nx) >= 96 else 1
+    where = layout((ny, nx), patches)
+    # A small field that is an array or a mapped file is read from there again, which costs nothing.
+    parts = None if where.whole and is_view(movie) else Parts(movie, where)
+    report = survey(movie, config.bad_pixel_sigma, config.bad_frame_sigma, progress, parts.keep if parts else None)
     reasons = report.reasons
     good = reasons == ""
     if not good.any():
         raise InputError(f"all {n} frames are bad (first reason: {reasons[0]}); check the movie")
-    read = _reader(movie, report)
+    read = _reader(movie, report, parts, where)
     band = _band(config, float(movie.pixel_size))
-    patches = config.patches if min(ny, nx) >= 96 else 1
-    shifts = coarse_drift(read, (n, ny, nx), good, band, progress)
+    shifts = coarse_drift(read, (n, *where.size), good, band, progress)
     if shifts is None:
         return _assemble(None, report, reasons, patches, config.local, (ny, nx))
+    if where.drifts_away(shifts):
+        where = where.following(shifts)
+        read = _reader(movie, report, Parts.again(movie, where, progress), where)
     for _ in range(ROUNDS):
         before = shifts
-        fit = fine_drift(read, (n, ny, nx), good, band, patches, before, progress)
+        fit = fine_drift(read, n, where, good, band, patches, before, progress)
         shifts = fit.shifts
         if np.abs(shifts - before)[good & ~fit.smeared].max(initial=0.0) < SETTLED:
             break
@@ -103,10 +112,15 @@ def correct_motion(movie: Any, config: MotionConfig | None = None, progress: Pro
     return _assemble(fit, report, reasons, patches, config.local, (ny, nx))
 
 
-def _reader(movie: Any, report: PixelReport) -> Any:
+def _reader(movie: Any, report: PixelReport, parts: Parts | None, where: Layout) -> Reader:
     def read(start: int, stop: int) -> np.ndarray:
-        block = read_float(movie, start, stop)
-        _core.motion_repair(block, report.mask, report.ceiling)
+        block = read_float(movie if parts is None else parts, start, stop)
+        if where.followed is None:
+            _core.motion_repair(block, where.cut(report.mask, 0), report.ceiling)
+            return block
+        for i in range(stop - start):
+            mask = where.cut(report.mask[None], start + i)[0]
+            _core.motion_repair(block[i : i + 1], mask, report.ceiling)
         return block
 
     return read

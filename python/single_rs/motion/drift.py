@@ -17,6 +17,7 @@ import numpy as np
 from single_rs import _core
 from single_rs.base.progress import Progress
 from single_rs.base.robust import SIGMA_PER_MAD
+from single_rs.motion.mosaic import PART, TILE, Layout
 from single_rs.motion.pixels import blocks
 
 Reader = Callable[[int, int], np.ndarray]
@@ -135,37 +136,50 @@ def newton(gradient: np.ndarray, information: np.ndarray, limit: float) -> np.nd
 
 
 class _Tiles:
-    """Tiles that follow the specimen by whole pixels, so that the window moves with what it shows."""
+    """Tiles that follow the specimen by whole pixels, so that the window moves with what it shows.
 
-    def __init__(self, shape: tuple[int, int, int], patches: int, shifts: np.ndarray) -> None:
-        _, ny, nx = shape
+    Corners are those in the parts of the field that `where` sets side by side, centres those in the field.
+    """
+
+    def __init__(self, where: Layout, patches: int, shifts: np.ndarray) -> None:
+        ny, nx = where.shape
         low, high = shifts.min(axis=0), shifts.max(axis=0)
         room = np.array([nx, ny]) - np.ceil(high - low).astype(int) - 2
         share = 1.0 if patches == 1 else 0.55
-        self.size = tile_size(max(min(share * min(nx, ny), room.min(), FINE_TILE), 16))
-        edges = []
-        for axis, n in enumerate((nx, ny)):
+        largest = FINE_TILE if where.whole else TILE
+        self.size = tile_size(max(min(share * min(nx, ny), room.min(), largest), 16))
+        corners, centres, limits = [], [], []
+        for axis, (n, starts, chosen) in enumerate(zip((nx, ny), where.starts[::-1], where.tiles[::-1])):
+            if starts is not None:
+                margin = (PART - self.size) // 2
+                corners.append(PART * chosen + margin)
+                centres.append(starts[chosen] + margin + self.size // 2)
+                limits.append((-margin, PART - self.size - margin))
+                continue
             first = max(0, int(np.ceil(-low[axis])))
             last = min(n - self.size, int(np.floor(n - self.size - high[axis])))
             if last < first:
                 first = last = (n - self.size) // 2
-            edges.append(np.rint(np.linspace(first, last, patches) if patches > 1 else [(first + last) / 2]))
-        self.x, self.y = (e.astype(np.int64) for e in edges)
-        self.corner = np.array([(x, y) for y in self.y for x in self.x])
-        self.limit = np.array(
-            [[-self.x.min(), -self.y.min()], [nx - self.size - self.x.max(), ny - self.size - self.y.max()]]
-        )
-        self.centres = self.corner + self.size // 2
+            edge = np.rint(np.linspace(first, last, patches) if patches > 1 else [(first + last) / 2]).astype(np.int64)
+            corners.append(edge)
+            centres.append(edge + self.size // 2)
+            limits.append((-edge.min(), n - self.size - edge.max()))
+        self.corner = np.array([(x, y) for y in corners[1] for x in corners[0]])
+        self.centres = np.array([(x, y) for y in centres[1] for x in centres[0]])
+        self.limit = np.array(limits).T
+        self.followed = np.zeros_like(shifts, dtype=np.int64) if where.followed is None else where.followed
 
-    def place(self, shifts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Corners (m, tiles, 2) in the raw frames, and the shift (m, 2) px that they do not follow."""
-        whole = np.clip(np.rint(shifts).astype(np.int64), self.limit[0], self.limit[1])
-        return self.corner[None] + whole[:, None], shifts - whole
+    def place(self, shifts: np.ndarray, start: int) -> tuple[np.ndarray, np.ndarray]:
+        """Corners (m, tiles, 2) in the frames from `start` on, and the shift (m, 2) px that they do not follow."""
+        followed = self.followed[start : start + len(shifts)]
+        whole = np.clip(np.rint(shifts).astype(np.int64) - followed, self.limit[0], self.limit[1])
+        return self.corner[None] + whole[:, None], shifts - whole - followed
 
 
 def fine_drift(
     read: Reader,
-    shape: tuple[int, int, int],
+    n: int,
+    where: Layout,
     good: np.ndarray,
     band: Band,
     patches: int,
@@ -173,15 +187,15 @@ def fine_drift(
     progress: Progress | None = None,
 ) -> DriftFit:
     """Register every good frame with the aligned mean of all, tile by tile, and smooth the result in time."""
-    n, ny, nx = shape
-    tiles = _Tiles(shape, patches, shifts)
+    ny, nx = where.size
+    tiles = _Tiles(where, patches, shifts)
     every = np.tile(band_index(tiles.size, band), (len(tiles.corner), 1))
     k = frequencies(tiles.size, every)
     total, power = np.zeros(every.shape, np.complex128), np.zeros(every.shape)
     limit = max(1, SPECTRA_BYTES // (8 * every.size)) * 4 * ny * nx
     for start, stop in blocks(n, 4 * ny * nx, limit):
         if good[start:stop].any():
-            origins, residual = tiles.place(shifts[start:stop])
+            origins, residual = tiles.place(shifts[start:stop], start)
             spectra = _core.motion_tile_spectra(read(start, stop), origins, tiles.size, every)
             _core.motion_accumulate_reference(spectra, residual, k, good[start:stop].astype(float), total, power)
         if progress:
@@ -198,7 +212,7 @@ def fine_drift(
     score = np.zeros((n, len(tiles.corner), 3))
     for start, stop in blocks(n, 4 * ny * nx, limit):
         if good[start:stop].any():
-            origins, residual = tiles.place(shifts[start:stop])
+            origins, residual = tiles.place(shifts[start:stop], start)
             spectra = _core.motion_tile_spectra(read(start, stop), origins, tiles.size, every)
             score[start:stop] = _core.motion_shift_score(spectra, residual, k, matched)
         if progress:

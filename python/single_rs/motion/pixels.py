@@ -9,7 +9,7 @@ doi:10.1016/j.jesp.2013.03.013 (median absolute deviation).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,9 +21,12 @@ from single_rs.base.errors import InputError
 from single_rs.base.progress import Progress
 from single_rs.base.robust import SIGMA_PER_MAD
 from single_rs.base.sampling import evenly
+from single_rs.frames.blocks import block_ranges, read_ahead
 
 BLOCK_BYTES = 64 * 2**20
 """Memory of one block of float32 frames, bytes."""
+SAMPLED = 2**21
+"""Most pixels of a frame, in evenly spread rows, that are looked at for the range of plausible values."""
 GROSS = (0.5, 1.6)
 """Frames whose mean is outside this range of the typical one stay out of the pixel sums (blank, double exposure)."""
 TIME_WINDOW = 101
@@ -74,7 +77,8 @@ def read_float(movie: Any, start: int, stop: int) -> np.ndarray:
 def _clip_range(movie: Any) -> tuple[float, float]:
     """Bounds of plausible values, counts, from up to 16 frames spread over the movie."""
     n = movie.shape[0]
-    sample = np.concatenate([read_float(movie, i, i + 1) for i in evenly(n, 16)])
+    thin = -(-movie.shape[1] * movie.shape[2] // SAMPLED)
+    sample = np.stack([np.array(movie.read(i, i + 1)[0, ::thin], np.float32) for i in evenly(n, 16)])
     values = sample[np.isfinite(sample)]
     if values.size == 0:
         raise InputError("the movie holds no finite value in 16 frames; give counts")
@@ -87,22 +91,27 @@ def _clip_range(movie: Any) -> tuple[float, float]:
     return level - 20 * spread, level + 20 * spread
 
 
-def survey(movie: Any, pixel_sigma: float, frame_sigma: float, progress: Progress | None = None) -> PixelReport:
-    """Find bad pixels and bad frames in one pass; see the module docstring."""
+def survey(
+    movie: Any,
+    pixel_sigma: float,
+    frame_sigma: float,
+    progress: Progress | None = None,
+    keep: Callable[[int, np.ndarray], None] | None = None,
+) -> PixelReport:
+    """Find bad pixels and bad frames in one pass, see the module docstring; `keep(start, frames)` gets every block."""
     n, ny, nx = movie.shape
     low, high = _clip_range(movie)
     frames = np.zeros((n, 4))
     total, square = np.zeros((ny, nx)), np.zeros((ny, nx))
     top = np.full((ny, nx), -np.inf, np.float32)
-    none = np.zeros((ny, nx), bool)
     used = 0
     typical: float | None = None
-    for start, stop in blocks(n, 4 * ny * nx):
-        block = read_float(movie, start, stop)
-        finite = np.isfinite(block)
-        if not finite.all():
-            block[~finite] = high
-        frames[start:stop] = _core.motion_frame_statistics(block, none, low, high)
+    for start, stop, block in read_ahead(movie, block_ranges(movie)):
+        if keep:
+            keep(start, block)
+        if block.dtype.kind == "f" and not (finite := np.isfinite(block)).all():
+            block = np.where(finite, block, np.float32(high))
+        frames[start:stop] = _core.motion_frame_statistics(block, low, high)
         typical = float(np.median(frames[:stop, 0])) if typical is None else typical
         mean = frames[start:stop, 0]
         plain = (mean > GROSS[0] * typical) & (mean < GROSS[1] * typical) if typical > 0 else np.ones(len(mean), bool)
@@ -128,9 +137,13 @@ def _moments(total: np.ndarray, square: np.ndarray, top: np.ndarray, n: int) -> 
     """Mean and variance per pixel without the largest value (with it when there are fewer than 4 frames)."""
     if n >= 4:
         top64 = top.astype(np.float64)
-        total, square, n = total - top64, square - top64**2, n - 1
-    mean = total / n
-    return mean, np.maximum(square / n - mean**2, 0.0)
+        total, square, n = total - top64, square - np.square(top64, out=top64), n - 1
+        total /= n
+        square /= n
+    else:
+        total, square = total / n, square / n
+    square -= total**2
+    return total, np.maximum(square, 0.0, out=square)
 
 
 def bad_pixels(
@@ -142,7 +155,7 @@ def bad_pixels(
     and by 50 %, or hardly any variance. The relative limits keep gain differences and the specimen out.
     """
     mean, variance = _moments(total, square, top, n)
-    around = median_filter(mean, 5, mode="reflect")
+    around = _core.motion_local_median(mean)
     deviation = mean - around
     typical = float(np.median(variance))
     scale = max(robust_scale(deviation), float(np.sqrt(typical / n)), 1e-12)
@@ -150,7 +163,7 @@ def bad_pixels(
     hot = (z > sigma) & (deviation > 0.3 * np.abs(around))
     dead = (z < -sigma) & (deviation < -0.5 * np.abs(around))
     if n >= 16 and typical > 0:
-        around_variance = median_filter(variance, 5, mode="reflect")
+        around_variance = _core.motion_local_median(variance)
         hot |= (variance > 9 * around_variance) & (variance > 9 * typical)
         dead |= (variance < 0.05 * around_variance) & (variance < 0.05 * typical) & ~hot
     return (np.argwhere(hot)[:, ::-1].copy(), np.argwhere(dead & ~hot)[:, ::-1].copy())

@@ -6,7 +6,6 @@ movie → motion → tracks → stacks → per particle (background → poses �
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import logging
 import os
@@ -16,10 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from single_rs.base.blas import single_blas_thread
-from single_rs.base.errors import InputError, NoParticleError
+from single_rs.base.errors import InputError
 from single_rs.base.progress import Progress
 from single_rs.base.reading import AS_IS
 from single_rs.base.settings_text import settings_to_dict
@@ -27,19 +24,19 @@ from single_rs.base.stop import at_stop
 from single_rs.crystal.material import check_material
 from single_rs.io import Movie, Reading, open_movie
 from single_rs.io.atomic import require_space
-from single_rs.io.star import read_tracks
 from single_rs.pipeline import stages
 from single_rs.pipeline.config import Config
+from single_rs.pipeline.front import FrontEnd, Input
 from single_rs.pipeline.job import Job
 from single_rs.pipeline.material import with_material
 from single_rs.pipeline.particle import ParticleResult
 from single_rs.pipeline.record import RunLog, file_log, now, stage_key, versions
 from single_rs.pipeline.states import solve_track
-from single_rs.records import Motion, ParticleStack, Track
+from single_rs.records import ParticleStack
 from single_rs.store import layout
 from single_rs.store.folder import open_folder
-from single_rs.store.inputs import InputRecord, check_out, input_files
-from single_rs.store.read import load_stack, read_motion
+from single_rs.store.inputs import check_out
+from single_rs.store.read import load_stack
 from single_rs.store.record import FINISHED, RunRecord, VerdictRecord
 
 __all__ = ["ParticleResult", "RunResult", "run", "solve"]
@@ -121,25 +118,15 @@ def run(
     element = check_material(element)
     config = with_material(element, config or Config())
     movie = movie if isinstance(movie, Movie) else open_movie(movie, pixel_size, reading=reading)
-    with movie, _job("run", _Input(movie), element, out, config, seed, resume, replace, progress) as job:
-        front = _FrontEnd(movie, job)
-        tracks = front.tracks()
-        if not tracks:
-            mean = job.log.folder.path / layout.MEAN
-            raise NoParticleError(f"no particle found in {movie.name}; look at {mean} and at [track]")
-        new = [t for k, t in enumerate(tracks) if not front.has_stack(layout.particle_name(k), k)]
-        sizes = [
-            stages.room_needed(len(t.frames), stages.stack_box(t, movie), movie.dtype.itemsize, config.strain)
-            for t in new
-        ]
-        require_space(job.log.folder.path, sum(sizes))
+    with movie, open_job("run", Input(movie), element, out, config, seed, resume, replace, progress) as job:
+        front = FrontEnd(movie, job)
         results: list[ParticleResult] = []
-        spare = (layout.particle_name(number) for number in itertools.count(len(tracks)))
-        for number, track in enumerate(tracks):
-            name = layout.particle_name(number)
-            stack, stack_key = front.stack(name, number, track)
+        names = front.particles()
+        spare = (layout.particle_name(number) for number in itertools.count(len(names)))
+        for number, name in enumerate(names):
+            stack, stack_key = front.stack(name, number)
             results += solve_track(job, name, stack, stack_key, spare)
-        return _finished(job, results)
+        return finished(job, results)
 
 
 @single_blas_thread()
@@ -179,7 +166,7 @@ def solve(
     path = None if isinstance(stack, ParticleStack) else Path(stack)
     stack = stack if isinstance(stack, ParticleStack) else load_stack(Path(stack), pixel_size, reading)
     source = Movie.from_array(stack.images, stack.pixel_size, path)
-    with _job("solve", _Input(source, stack, reading), element, out, config, seed, resume, replace, progress) as job:
+    with open_job("solve", Input(source, stack, reading), element, out, config, seed, resume, replace, progress) as job:
         name = layout.particle_name(0)
         stage, key = f"{name}/stack", job.log.base_key
         if not job.log.reuse(stage, key):
@@ -188,87 +175,13 @@ def solve(
             with job.log.stage(stage, key) as running:
                 stages.keep_stack(stack, running.folder)
         spare = (layout.particle_name(number) for number in itertools.count(1))
-        return _finished(job, solve_track(job, name, stack, key, spare))
-
-
-class _Input:
-    """The input of a run: its files, and the hash of its content."""
-
-    def __init__(self, movie: Movie, stack: ParticleStack | None = None, reading: Reading = AS_IS) -> None:
-        self._movie, self._stack = movie, stack
-        self.path = movie.path
-        beside = [] if self.path is None or stack is None else [self.path.with_suffix(".star")]
-        paths = [p for p in (*movie.files, *reading.references, *beside) if p.exists()]
-        where = None if self.path is None else self.path.as_posix()
-        asked = {**movie.reading, **reading.record()}
-        self.record = InputRecord(where, movie.shape, movie.pixel_size, input_files(paths), reading=asked)
-
-    def content(self) -> str:
-        """Return the hash of all that is solved, pixels and what stands beside them; nothing is read twice for it."""
-        digest = hashlib.sha256(self._movie.content().encode())
-        if self._stack is not None:
-            digest.update(np.ascontiguousarray(self._stack.frames, np.int64).data)
-            digest.update(repr(self._stack.diameter).encode())
-            if self._stack.offsets is not None:
-                digest.update(np.ascontiguousarray(self._stack.offsets, np.float64).data)
-        return digest.hexdigest()
-
-
-class _FrontEnd:
-    """Motion, tracks and stacks of a movie; what no later stage asks for is neither computed nor loaded."""
-
-    def __init__(self, movie: Movie, job: Job) -> None:
-        self.movie, self.job = movie, job
-        self._of = settings_to_dict(job.config)
-        self._motion: Motion | None = None
-
-    def _key(self, *parts: object) -> str:
-        return stage_key(self.job.log.base_key, self._of["motion"], *parts)
-
-    def motion(self) -> Motion:
-        """Drift and bad pixels; the first pass over the frames, in which they are hashed as well."""
-        if self._motion is None:
-            log_of_run = self.job.log
-            if log_of_run.knows_input() and log_of_run.reuse("motion", self._key()):
-                self._motion = read_motion(log_of_run.folder.file(layout.MOTION).parent)
-            else:
-                with log_of_run.stage("motion", lambda: self._key()) as running:
-                    self._motion = stages.correct(self.movie, running.folder, self.job.config.motion, self.job.progress)
-        return self._motion
-
-    def tracks(self) -> list[Track]:
-        """The particles' paths."""
-        log_of_run = self.job.log
-        if not log_of_run.knows_input():
-            self.motion()
-        log_of_run.reuse("motion", self._key())
-        key = self._key(self._of["track"])
-        if log_of_run.reuse("track", key):
-            return read_tracks(log_of_run.folder.file(layout.TRACKS))
-        motion = self.motion()
-        with log_of_run.stage("track", key) as running:
-            tracks = stages.find(self.movie, motion, running.folder, self.job.config.track, self.job.progress)
-            running.facts["particles"] = len(tracks)
-        return tracks
-
-    def has_stack(self, name: str, number: int) -> bool:
-        """Whether the single frames of a particle were cut before."""
-        return self.job.log.reuse(f"{name}/stack", self._key(self._of["track"], number))
-
-    def stack(self, name: str, number: int, track: Track) -> tuple[ParticleStack, str]:
-        """The single frames of one particle, and their key."""
-        log_of_run, key = self.job.log, self._key(self._of["track"], number)
-        if not log_of_run.reuse(f"{name}/stack", key):
-            motion = self.motion()
-            with log_of_run.stage(f"{name}/stack", key) as running:
-                stages.cut(self.movie, motion, track, running.folder)
-        return load_stack(log_of_run.folder.file(f"{name}/{layout.STACK}")), key
+        return finished(job, solve_track(job, name, stack, key, spare))
 
 
 @contextmanager
-def _job(
+def open_job(
     command: str,
-    source: _Input,
+    source: Input,
     element: str,
     out: str | os.PathLike[str],
     config: Config,
@@ -313,7 +226,7 @@ def _check_replaced(journal: RunLog, out: Path, may_replace: bool) -> None:
     )
 
 
-def _finished(job: Job, results: list[ParticleResult]) -> RunResult:
+def finished(job: Job, results: list[ParticleResult]) -> RunResult:
     """Publish the results and write the report."""
     journal = job.log
     verdicts = {r.folder.name: VerdictRecord(r.verdict, tuple(r.reasons)) for r in results}

@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import platform
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -165,6 +166,20 @@ class RunLog:
         entry = self._before.get(stage, StageRecord(key))
         self._put(stage, replace(entry, key=key, reused=True, failed=None))
         return True
+
+    def take(self, stage: str, entry: StageRecord, other: Path) -> None:
+        """Take over a stage that another process finished in a folder of its own; its record says how it went."""
+        if entry.failed is None and not self.reuse(stage, entry.key):
+            head = stage.rpartition("/")[0]
+            with self.folder.stage(stage, entry.key) as writing:
+                for name in entry.files:
+                    to = writing / Path(name).relative_to(head)
+                    to.parent.mkdir(parents=True, exist_ok=True)
+                    try:
+                        os.link(other / name, to)
+                    except OSError:  # a file system without links
+                        shutil.copyfile(other / name, to)
+        self._put(stage, replace(entry, reused=False))
 
     def reuse_all(self, part: str) -> bool:
         """Take over all finished stages of a particle, and of its states; whether each of their files is there."""

@@ -40,7 +40,7 @@ from single_rs.refine.change import Changes, find_changes
 from single_rs.store import layout
 from single_rs.store.codecs import read_record, write_arrays, write_record
 from single_rs.store.read import MapFrame, Maps, load_maps
-from single_rs.track import TrackConfig, extract, find_tracks
+from single_rs.track import TrackConfig, find_tracks
 
 __all__ = [
     "Asked",
@@ -50,7 +50,6 @@ __all__ = [
     "ask_changes",
     "background",
     "correct",
-    "cut",
     "export",
     "find",
     "keep_stack",
@@ -166,11 +165,6 @@ def room_needed(frames: int, box: int, itemsize: int, strain: StrainConfig) -> i
     """Return the bytes that the files of a particle take at most: its stack, and the volumes of maps and strain."""
     volumes = VOLUMES + (STRAIN_VOLUMES if strain.volumes else 0)
     return frames * box**2 * itemsize + volumes * box**3 * FLOAT_BYTES + ROOM_BESIDE
-
-
-def cut(movie: Movie, motion: Motion, track: Track, folder: Path) -> None:
-    """Extract the single frames of one particle; write stack.mrcs and stack.star."""
-    keep_stack(extract(movie, motion, track, stack_box(track, movie)), folder)
 
 
 def keep_stack(stack: ParticleStack, folder: Path) -> None:

@@ -32,7 +32,7 @@ from single_rs.store.layout import HIDDEN, MANIFEST
 from single_rs.store.lock import FolderLock
 from single_rs.store.manifest import FileEntry, Manifest, file_hash
 
-__all__ = ["RunFolder", "one_stage", "open_folder"]
+__all__ = ["RunFolder", "new_key", "one_stage", "open_folder", "stored_file"]
 
 log = logging.getLogger(__name__)
 
@@ -159,6 +159,17 @@ class RunFolder:
         self._holding = self._holding or (hold and earlier not in (None, known))
         if not self._holding:
             self._publish(self.pending.of_stage(stage), self._outdated(stage, entries))
+
+    @contextlib.contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """Give an empty folder beside those of the stages, for what several of them write; removed at the end."""
+        room = self._hidden / "writing" / "scratch"
+        shutil.rmtree(room, ignore_errors=True)
+        room.mkdir(parents=True)
+        try:
+            yield room
+        finally:
+            shutil.rmtree(room, ignore_errors=True)
 
     def finish(self, stages: set[str], kept: set[str] | None = None) -> None:
         """Publish what was held back; remove the published files of all other stages but those made from results.
@@ -320,9 +331,20 @@ def one_stage(out: str | os.PathLike[str], stage: str, sources: Iterable[Path] =
     for source in sources:
         if source.is_file() and source.resolve().is_relative_to(inside.resolve()):
             made_from[source.resolve().relative_to(inside.resolve()).as_posix()] = file_hash(source)
-    key = hashlib.sha256(repr((stage, sorted(made_from.items()), time.time_ns())).encode()).hexdigest()[:16]
-    with open_folder(inside) as run, run.stage(name, key, made_from, hold=False) as writing:
+    with open_folder(inside) as run, run.stage(name, new_key(stage, made_from), made_from, hold=False) as writing:
         yield writing
+
+
+def stored_file(out: Path, name: str) -> Path:
+    """Return where a finished file of a folder is read, pending or published, without opening the folder."""
+    hidden = out / HIDDEN
+    entry = Manifest.read(hidden / "pending.json").files.get(name)
+    return hidden / "pending" / entry.stage / _inside(name, entry.stage) if entry else out / name
+
+
+def new_key(stage: str, made_from: Mapping[str, str] | None = None) -> str:
+    """Return the key of a stage that runs by itself: no other run has it."""
+    return hashlib.sha256(repr((stage, sorted((made_from or {}).items()), time.time_ns())).encode()).hexdigest()[:16]
 
 
 def _tidy(hidden: Path) -> None:

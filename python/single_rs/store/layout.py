@@ -10,7 +10,8 @@ from __future__ import annotations
 # Of the run
 RUN, LOG, MANIFEST, REPORT = "run.json", "run.log", "manifest.json", "report.html"
 MOTION, MEAN, ALIGNED, TRACKS, TRACKS_TABLE = "motion.csv", "mean.mrc", "aligned.mrc", "tracks.star", "tracks.csv"
-HIDDEN = ".single_rs"
+HIDDEN, PARTS = ".single_rs", "parts"  # parts: particles of a batch while they are solved
+BATCH, CLUSTER_FILES = "batch.json", "cluster"  # of a batch of movies
 PARTICLES = "particle_*"
 # Of a particle, in the order of the stages
 STACK, STACK_FRAMES = "stack.mrcs", "stack.star"

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 from single_rs.store.codecs import read_record
 from single_rs.store.inputs import InputRecord
-from single_rs.store.layout import RUN
+from single_rs.store.layout import HIDDEN, RUN
 
-__all__ = ["FINISHED", "RUNNING", "RunRecord", "StageRecord", "VerdictRecord", "read_run"]
+__all__ = ["FINISHED", "RUNNING", "RunRecord", "StageRecord", "VerdictRecord", "read_run", "read_started"]
 
 RUNNING, FINISHED = "running", "finished"
 
@@ -100,6 +100,12 @@ class RunRecord:
     status: str = RUNNING
     stages: dict[str, StageRecord] = field(default_factory=dict)
     verdicts: dict[str, VerdictRecord] = field(default_factory=dict)
+
+
+def read_started(folder: Path) -> RunRecord | None:
+    """Read the record of the run that was started last in a folder, whether its results are published or not."""
+    aside = folder / HIDDEN / RUN
+    return read_record(aside, RunRecord) if aside.exists() else read_run(folder)
 
 
 def read_run(folder: Path) -> RunRecord | None:

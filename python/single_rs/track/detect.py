@@ -8,6 +8,7 @@ assignment (Jonker & Volgenant, Computing 38, 325 (1987), doi:10.1007/BF02278710
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,8 @@ MIN_CONTRAST = 0.012
 # A link costs distance / reach plus |ln of the radii's ratio|; above this it is not made.
 MAX_COST = 1.5
 FORBIDDEN = 1e3
+# Transformed kernels that are kept: those of all radii, for one size of maps.
+KERNELS = 16
 
 
 @dataclass(frozen=True)
@@ -68,25 +71,31 @@ def find_blobs(mean: NDArray[np.floating], scatter: float, radii: tuple[float, f
         if pad < min(mean.shape)
         else np.pad(mean - np.median(mean), pad, mode="edge")
     )
-    spectrum = fft.rfft2(padded, s=shape)
-    best = np.full(mean.shape, -np.inf)
-    contrast, which = np.zeros(mean.shape), np.zeros(mean.shape)
-    for radius in scale:
-        kernel = _disc_minus_ring(radius, shape)
-        response = fft.irfft2(spectrum * np.conj(fft.rfft2(kernel)), s=shape)
-        response = response[pad : pad + mean.shape[0], pad : pad + mean.shape[1]]
-        sigma = response / (scatter * np.sqrt(np.sum(kernel**2)))
-        better = sigma > best
-        best[better], contrast[better], which[better] = sigma[better], response[better], radius
-    blobs: list[Blob] = []
+    spectrum = fft.rfft2(padded.astype(np.float32), s=shape)
+    best = np.full(mean.shape, -np.inf, np.float32)
+    which = np.zeros(mean.shape, np.uint8)
+    norms = []
+    for number, radius in enumerate(scale):
+        kernel, norm = _transformed(radius, shape)
+        norms.append(scatter * norm)
+        response = fft.irfft2(spectrum * (kernel / np.float32(norms[-1])), s=shape, overwrite_x=True)
+        sigma = response[pad : pad + mean.shape[0], pad : pad + mean.shape[1]]
+        np.copyto(which, np.uint8(number), where=sigma > best)
+        np.maximum(best, sigma, out=best)
+    contrast = best * np.array(norms or [0.0], np.float32)[which]
     free = (best >= min_sigma) & (contrast >= MIN_CONTRAST)
-    rows, columns = np.mgrid[: mean.shape[0], : mean.shape[1]]
-    while free.any():
-        j, i = np.unravel_index(int(np.argmax(np.where(free, best, -np.inf))), best.shape)
-        radius = float(which[j, i])
+    blobs: list[Blob] = []
+    places = np.argwhere(free)
+    for j, i in places[np.argsort(-best[free], kind="stable")]:
+        if not free[j, i]:
+            continue
+        radius = float(scale[which[j, i]])
         if all(np.hypot(i - b.x, j - b.y) > 0.8 * (radius + b.radius) for b in blobs):
             blobs.append(Blob(float(i), float(j), radius, float(contrast[j, i]), float(best[j, i])))
-        free &= np.hypot(columns - i, rows - j) > radius
+        reach = int(radius) + 1
+        y, x = (slice(max(v - reach, 0), v + reach + 1) for v in (j, i))
+        rows, columns = np.ogrid[y.start : min(y.stop, mean.shape[0]), x.start : min(x.stop, mean.shape[1])]
+        free[y, x] &= np.hypot(columns - i, rows - j) > radius
     return blobs
 
 
@@ -116,6 +125,13 @@ def link(windows: list[list[Blob]], max_gap: int) -> list[Chain]:
                     taken.add(int(b))
         chains += [Chain([now], [blob]) for b, blob in enumerate(blobs) if b not in taken]
     return chains
+
+
+@lru_cache(maxsize=KERNELS)
+def _transformed(radius: float, shape: tuple[int, int]) -> tuple[NDArray[np.complex64], float]:
+    """Conjugate transform of `_disc_minus_ring`, and the root of the kernel's sum of squares."""
+    kernel = _disc_minus_ring(radius, shape)
+    return np.conj(fft.rfft2(kernel.astype(np.float32))), float(np.sqrt(np.sum(kernel**2)))
 
 
 def _disc_minus_ring(radius: float, shape: tuple[int, ...]) -> NDArray[np.float64]:

@@ -11,6 +11,7 @@ doi:10.1126/sciadv.abe6679; linking: K. Jaqaman et al., Nat. Methods 5, 695 (200
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 
 import numpy as np
@@ -25,7 +26,7 @@ from single_rs.base.sampling import evenly
 from single_rs.records import Track
 from single_rs.records.track import MotionLike, MovieLike
 from single_rs.track.config import TrackConfig
-from single_rs.track.cut import extract
+from single_rs.track.cut import held_stacks, plan_cut
 from single_rs.track.detect import Blob, Chain, find_blobs, link
 from single_rs.track.first_look import first_look, radii_in_cells
 from single_rs.track.follow import Path, follow
@@ -37,6 +38,8 @@ __all__ = ["find_tracks"]
 WEAK = 0.55
 # Frames in which a track is checked for a particle and its diameter measured.
 CHECKED_FRAMES = 160
+# Memory of the frames that are checked together, bytes; each group is one pass over the frames of the check.
+CHECK_BYTES = 3e8
 # Box of the check in units of the diameter, wanted and least: surroundings are needed for a noise spectrum.
 CHECK_BOX = (1.8, 1.25)
 # Least mean height, in sigma of one frame: at 0.5 e/px a particle of 2.5 nm has 6, a false one 1 to 2.
@@ -89,15 +92,26 @@ def find_tracks(
         return []
     config = replace(config, window=first.window)
     maps = variance_maps(movie, motion, first.gain, good, first.level, progress)
-    tracks: list[Track] = []
+    paths: list[tuple[Path, float]] = []
     for chain in sorted(_chains(maps, shifts, config, movie.pixel_size), key=lambda c: -len(c.windows)):
         path = _path(maps, chain, shifts, config)
-        if path is None or any(_within(path, track, movie.pixel_size) for track in tracks):
-            continue
-        radius = maps.bin * movie.pixel_size * float(np.median([blob.radius for blob in chain.blobs]))
-        track = _checked(movie, motion, path, 2 * radius)
-        if track is not None:
-            tracks.append(track)
+        if path is not None:
+            radius = maps.bin * movie.pixel_size * float(np.median([blob.radius for blob in chain.blobs]))
+            paths.append((path, 2 * radius))
+    tracks: list[Track] = []
+    waiting = paths
+    while waiting:
+        # Those that no longer one may hold are checked together, in one pass over the frames of the check.
+        now: list[tuple[Path, float]] = []
+        later: list[tuple[Path, float]] = []
+        for path, diameter in waiting:
+            if any(_within(path, track, movie.pixel_size) for track in tracks):
+                continue
+            earlier = [*now, *later]
+            held = any(_near(path, other, max(wide, diameter), movie.pixel_size) for other, wide in earlier)
+            (later if held else now).append((path, diameter))
+        tracks += _checked(movie, motion, now)
+        waiting = later
     kept = [_apart(track, tracks, movie, config) for track in tracks]
     return sorted((t for t in kept if len(t) >= config.min_frames), key=lambda t: -t.score * len(t))
 
@@ -108,13 +122,13 @@ def _chains(maps: VarianceMaps, shifts: NDArray[np.float64], config: TrackConfig
     radii = radii_in_cells(pixel_size, config)
     windows: list[list[Blob]] = []
     for window in range(int(number[-1]) + 1):
-        members = np.flatnonzero(number == window)
-        if len(members) == 0:
+        start, stop = (int(i) for i in np.searchsorted(number, [window, window + 1]))
+        if start == stop:
             windows.append([])
             continue
-        mean = maps.values[members].mean(axis=0, dtype=np.float64) / 255
-        scatter = maps.scatter / 255 / np.sqrt(len(members))
-        dx, dy = shifts[maps.frames[members]].mean(axis=0) / maps.bin
+        mean = maps.values.get(start, stop).mean(axis=0, dtype=np.float64) / 255
+        scatter = maps.scatter / 255 / np.sqrt(stop - start)
+        dx, dy = shifts[maps.frames[start:stop]].mean(axis=0) / maps.bin
         found = find_blobs(mean, scatter, radii, WEAK * config.min_significance)
         windows.append([replace(blob, x=blob.x - dx, y=blob.y - dy) for blob in found])
     chains = link(windows, config.max_gap)
@@ -141,31 +155,45 @@ def _path(maps: VarianceMaps, chain: Chain, shifts: NDArray[np.float64], config:
     return Path(path.frames[part], path.position[part], path.sigma[part], path.height[part])
 
 
-def _checked(movie: MovieLike, motion: MotionLike, path: Path, diameter: float) -> Track | None:
-    """Make the track of a path in which `clean_stack` finds a particle, with the diameter it measures."""
-    track = Track(
-        frames=path.frames,
-        x=path.position[:, 0],
-        y=path.position[:, 1],
-        sigma=path.sigma,
-        diameter=diameter,
-        score=float(path.height.mean()),
-    )
-    rows, columns = movie.shape[1:]
-    room = np.minimum(path.position, [columns - 1, rows - 1] - path.position).min(axis=1)
-    # The box that fits around nine tenths of the frames.
-    fits = 2 * int(np.quantile(room, 0.1)) // 2 * 2
-    wanted = [factor * diameter / movie.pixel_size for factor in CHECK_BOX]
-    box = int(min(max(wanted[0], 32), fits)) // 2 * 2
-    if box < max(wanted[1], 32):
-        return None
-    every = evenly(len(track), CHECKED_FRAMES)
-    try:
-        stack = extract(movie, motion, _part(track, every), box)
-        clean = clean_stack(replace(stack, diameter=None))
-    except (NoParticleError, InputError):
-        return None
-    return replace(track, diameter=clean.diameter)
+def _checked(movie: MovieLike, motion: MotionLike, paths: list[tuple[Path, float]]) -> list[Track]:
+    """Make tracks of the paths, with diameters in Å, in which `clean_stack` finds a particle; it measures these."""
+    tracks, cuts = [], []
+    for path, diameter in paths:
+        track = Track(
+            frames=path.frames,
+            x=path.position[:, 0],
+            y=path.position[:, 1],
+            sigma=path.sigma,
+            diameter=diameter,
+            score=float(path.height.mean()),
+        )
+        rows, columns = movie.shape[1:]
+        room = np.minimum(path.position, [columns - 1, rows - 1] - path.position).min(axis=1)
+        # The box that fits around nine tenths of the frames.
+        fits = 2 * int(np.quantile(room, 0.1)) // 2 * 2
+        wanted = [factor * diameter / movie.pixel_size for factor in CHECK_BOX]
+        box = int(min(max(wanted[0], 32), fits)) // 2 * 2
+        if box < max(wanted[1], 32):
+            continue
+        with contextlib.suppress(InputError):
+            cuts.append(plan_cut(movie, motion, _part(track, evenly(len(track), CHECKED_FRAMES)), box))
+            tracks.append(track)
+    found = []
+    most = max([len(cut.frames) * cut.box**2 * 4 for cut in cuts], default=1)
+    step = max(int(CHECK_BYTES // most), 1)
+    for first in range(0, len(cuts), step):
+        stacks = held_stacks(movie, motion, cuts[first : first + step])
+        for track, stack in zip(tracks[first : first + step], stacks):
+            with contextlib.suppress(NoParticleError, InputError):
+                found.append(replace(track, diameter=clean_stack(stack).diameter))
+    return found
+
+
+def _near(path: Path, other: Path, diameter: float, pixel_size: float) -> bool:
+    """Tell whether two paths may be those of one particle: they come closer than its diameter."""
+    _, mine, theirs = np.intersect1d(path.frames, other.frames, assume_unique=True, return_indices=True)
+    apart = np.hypot(*(path.position[mine] - other.position[theirs]).T)
+    return len(mine) > 0 and float(apart.min()) < diameter / pixel_size
 
 
 def _within(path: Path, track: Track, pixel_size: float) -> bool:

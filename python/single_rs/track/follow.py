@@ -56,7 +56,8 @@ def follow(
     radius
         Cells, from detection.
     """
-    values, frames = maps.values[select], maps.frames[select]
+    frames = maps.frames[select]
+    numbers = np.arange(len(maps.frames))[select]
     aligned = predicted
     variance = np.zeros(len(frames))
     for reach in REACH:
@@ -65,12 +66,13 @@ def follow(
         side = next_fast_len(2 * half, real=True)
         side += side % 2
         centre = np.rint(maps.to_cell(aligned + shifts)).astype(np.intp)
-        template = _envelope(values, centre, side, maps.base, radius)
+        blocks = [slice(s, s + BLOCK) for s in range(0, len(frames), BLOCK)]
+        total = np.zeros((side, side))
+        for part in blocks:
+            total += _patches(maps, numbers[part], centre[part], side).sum(axis=0, dtype=np.float64)
+        template = _envelope(total / len(frames), radius)
         surfaces = np.concatenate(
-            [
-                match_surface(_patches(values[s : s + BLOCK], centre[s : s + BLOCK], side, maps.base), template, window)
-                for s in range(0, len(values), BLOCK)
-            ]
+            [match_surface(_patches(maps, numbers[part], centre[part], side), template, window) for part in blocks]
         )
         for _ in range(ROUNDS):
             offset, relative, height = measure_on_surface(surfaces, maps.to_cell(aligned + shifts) - centre)
@@ -82,28 +84,23 @@ def follow(
     return Path(frames, aligned + shifts, np.sqrt(variance), height / unit)
 
 
-def _envelope(
-    values: NDArray[np.uint8], centre: NDArray[np.intp], side: int, base: float, radius: float
-) -> NDArray[np.float32]:
-    """Mean radial profile of the patches as an image (side, side), zero beyond `ENVELOPE` radii."""
-    total = np.zeros((side, side))
-    for start in range(0, len(values), BLOCK):
-        part = slice(start, start + BLOCK)
-        total += _patches(values[part], centre[part], side, base).sum(axis=0, dtype=np.float64)
-    profile = radial_profile(total / len(values))
+def _envelope(mean: NDArray[np.float64], radius: float) -> NDArray[np.float32]:
+    """Radial profile of the mean patch as an image (side, side), zero beyond `ENVELOPE` radii."""
+    profile = radial_profile(mean)
     profile[int(np.ceil(ENVELOPE * radius)) + 1 :] = 0.0
-    return np.interp(radius_map(side), np.arange(len(profile)), np.maximum(profile, 0.0), right=0.0).astype(np.float32)
+    return np.interp(radius_map(len(mean)), np.arange(len(profile)), np.maximum(profile, 0.0), right=0.0).astype(
+        np.float32
+    )
 
 
-def _patches(values: NDArray[np.uint8], centre: NDArray[np.intp], side: int, base: float) -> NDArray[np.float32]:
-    """Patches (m, side, side) about `centre` (x, y), less `base`; 0, the expected noise, beyond the field."""
-    _, rows, columns = values.shape
-    step = np.arange(side) - side // 2
-    y, x = centre[:, 1, None] + step, centre[:, 0, None] + step
-    inside = ((y >= 0) & (y < rows))[:, :, None] & ((x >= 0) & (x < columns))[:, None, :]
-    cells = values[
-        np.arange(len(values))[:, None, None],
-        np.clip(y, 0, rows - 1)[:, :, None],
-        np.clip(x, 0, columns - 1)[:, None, :],
-    ]
-    return np.where(inside, cells - np.float32(base), np.float32(0.0))
+def _patches(maps: VarianceMaps, numbers: NDArray[np.intp], centre: NDArray[np.intp], side: int) -> NDArray[np.float32]:
+    """Patches (m, side, side) of maps about `centre` (x, y), less the base; 0, the expected noise, beyond the field."""
+    _, rows, columns = maps.values.shape
+    out = np.zeros((len(numbers), side, side), np.float32)
+    for patch, number, (x, y) in zip(out, numbers, centre - side // 2):
+        top, bottom = max(int(y), 0), min(int(y) + side, rows)
+        left, right = max(int(x), 0), min(int(x) + side, columns)
+        if top < bottom and left < right:
+            cells = maps.values.rows(int(number), top, bottom)[:, left:right]
+            np.subtract(cells, np.float32(maps.base), out=patch[top - y : bottom - y, left - x : right - x])
+    return out

@@ -3,6 +3,7 @@
 A particle that tumbles loses its lattice in an average of frames, but not in an average of their local variance. Each
 frame is filtered to y (see `background.envelope`), y² is averaged over cells of about 1 Å to e, and bounded as
 e / (e + 2 e₀), e₀ the level of the noise; a byte per cell holds it. Cell i covers the pixels i·bin … i·bin + bin - 1.
+Large frames are filtered in tiles. The maps of a large movie lie in a temporary file.
 """
 
 from __future__ import annotations
@@ -13,14 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
+from single_rs import _core
 from single_rs.background.envelope import HALF_LEVEL
 from single_rs.base.progress import Progress
 from single_rs.base.robust import SIGMA_PER_MAD
-from single_rs.frames.spectrum import rfft_frequencies
-from single_rs.records import Graphene
+from single_rs.base.scratch import ScratchArray
+from single_rs.frames.blocks import block_ranges, native, read_ahead
+from single_rs.records import Graphene, Motion
 from single_rs.records.track import MotionLike, MovieLike
 
-__all__ = ["VarianceMaps", "flat_gain", "matched_gain", "mean_variance", "read_contrast", "variance_maps"]
+__all__ = ["VarianceMaps", "flat_gain", "matched_gain", "mean_variance", "tile_shape", "variance_maps"]
 
 # Edge of a cell, Å: finer than the soft edge of a particle's envelope (3 Å).
 CELL_A = 1.0
@@ -28,7 +31,13 @@ CELL_A = 1.0
 FIRST_BAND = (0.35, 0.95)
 # Coefficients around a graphene reflection that are left out; a frame is large, its spots are narrow.
 NOTCH_PX = 2.0
-BLOCK = 16
+# Frames up to this edge, px, are filtered as a whole, larger ones in tiles of this edge; a filter of two arrays of
+# complex numbers stays in the second cache.
+WHOLE, TILE = 512, 320
+# Space, Å, beyond what a tile gives: farther than lattice fringes and the filter reach.
+TILE_MARGIN = 6.0
+# Maps, spread over the movie, from which base and scatter are taken, and the most cells of each.
+THIN, THIN_CELLS = 64, 2**18
 # A frame whose mean is below this fraction of its standard deviation holds no counts of a known zero.
 CENTRED = 0.2
 
@@ -51,7 +60,7 @@ class VarianceMaps:
         Standard deviation of one cell from frame to frame.
     """
 
-    values: NDArray[np.uint8]
+    values: ScratchArray
     frames: NDArray[np.int64]
     bin: int
     base: float
@@ -66,29 +75,20 @@ class VarianceMaps:
         return cell * self.bin + 0.5 * (self.bin - 1)
 
 
-def read_contrast(movie: MovieLike, motion: MotionLike, frames: NDArray[np.integer]) -> NDArray[np.float32]:
-    """Repaired frames as counts / mean - 1, (m, y, x) float32."""
-    block = np.empty((len(frames), *movie.shape[1:]), dtype=np.float32)
-    for target, index in zip(block, frames):
-        image = motion.repair(movie.read(int(index), int(index) + 1)[0], int(index))
-        mean = float(image.mean(dtype=np.float64))
-        # A frame that is centred on zero or below it has no dose to divide by.
-        target[:] = image / mean - 1 if mean > CENTRED * float(image.std()) else image - mean
-    return block
+def tile_shape(shape: tuple[int, int]) -> tuple[int, int]:
+    """Return the tiles in which frames (y, x) are filtered: a fast length for small ones, else `TILE`."""
+    y, x = (fft.next_fast_len(n, real=True) if n <= WHOLE else TILE for n in shape)
+    return y, x
 
 
 def frequencies(shape: tuple[int, int], pixel_size: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Frequencies ky (y, 1) and kx (1, x // 2 + 1), 1/Å, of the rfft2 grid of frames padded to a fast length."""
-    return rfft_frequencies(fast_shape(shape), pixel_size)
-
-
-def fast_shape(shape: tuple[int, int]) -> tuple[int, int]:
-    """Smallest shape, at least `shape`, whose FFT is fast."""
-    return fft.next_fast_len(shape[0], real=True), fft.next_fast_len(shape[1], real=True)
+    """Frequencies ky (y, 1) and kx (1, x), 1/Å, of the transform of a tile."""
+    ky, kx = (np.fft.fftfreq(n, pixel_size).astype(np.float64) for n in shape)
+    return ky[:, None], kx[None, :]
 
 
 def flat_gain(shape: tuple[int, int], pixel_size: float, sheets: list[Graphene]) -> NDArray[np.float32]:
-    """Filter of the first look: the band of lattice reflections, without those of graphene."""
+    """Filter of the first look for tiles (y, x): the band of lattice reflections, without those of graphene."""
     ky, kx = frequencies(shape, pixel_size)
     k = np.hypot(ky, kx)
     band = (k >= FIRST_BAND[0]) & (k <= min(FIRST_BAND[1], 0.45 / pixel_size))
@@ -101,7 +101,7 @@ def matched_gain(
     sheets: list[Graphene],
     spectrum: tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.floating]],
 ) -> NDArray[np.float32]:
-    """Filter sqrt(S / (N (N + S))) from (frequency in 1/Å, signal S, noise N), without graphene's reflections."""
+    """Filter sqrt(S / (N (N + S))) for tiles (y, x); (frequency in 1/Å, signal S, noise N), no graphene reflections."""
     ky, kx = frequencies(shape, pixel_size)
     k = np.hypot(ky, kx)
     frequency, signal, noise = (np.asarray(a, dtype=np.float64) for a in spectrum)
@@ -109,39 +109,68 @@ def matched_gain(
     return (np.sqrt(s / (n * (n + s))) * _notch(shape, pixel_size, sheets)).astype(np.float32)
 
 
-def mean_variance(frames: NDArray[np.float32], gain: NDArray[np.float32], cell: int) -> NDArray[np.float32]:
-    """Variance y², averaged over cells, of frames (m, y, x): (m, y // cell, x // cell)."""
-    count, rows, columns = frames.shape
-    shape = fast_shape((rows, columns))
-    filtered = fft.irfft2(fft.rfft2(frames, s=shape) * gain, s=shape)
-    ny, nx = rows // cell, columns // cell
-    y = filtered[:, : ny * cell, : nx * cell]
-    np.multiply(y, y, out=y)
-    return np.asarray(y.reshape(count, ny, cell, nx, cell).mean(axis=(2, 4)))
+def mean_variance(
+    frames: NDArray[np.generic],
+    gain: NDArray[np.float32],
+    pixel_size: float,
+    bad: NDArray[np.bool_] | None = None,
+    ceiling: float = np.inf,
+) -> NDArray[np.float32]:
+    """Variance y² of frames (m, y, x) as counts / mean - 1, averaged over cells: (m, y // cell, x // cell).
+
+    Parameters
+    ----------
+    frames
+        Counts in the type of the movie, or contrast already.
+    gain
+        From `flat_gain` or `matched_gain`.
+    pixel_size
+        Å.
+    bad, ceiling
+        Pixels (y, x) that are repaired, and counts above which others are.
+    """
+    none = np.zeros(frames.shape[1:], bool) if bad is None else bad
+    margin = int(np.ceil(TILE_MARGIN / pixel_size))
+    return _core.motion_local_variance(native(frames), none, ceiling, gain, cell_size(pixel_size), margin)
 
 
 def variance_maps(
     movie: MovieLike,
     motion: MotionLike,
     gain: NDArray[np.float32],
-    frames: NDArray[np.int64],
+    good: NDArray[np.int64],
     level: float,
     progress: Progress | None = None,
 ) -> VarianceMaps:
-    """Bounded variance of `frames`; `level` is the variance e₀ of the noise."""
+    """Bounded variance of the frames `good`; `level` is the variance e₀ of the noise."""
     cell = cell_size(movie.pixel_size)
-    _, rows, columns = movie.shape
-    values = np.empty((len(frames), rows // cell, columns // cell), dtype=np.uint8)
-    for start in range(0, len(frames), BLOCK):
-        part = frames[start : start + BLOCK]
-        variance = mean_variance(read_contrast(movie, motion, part), gain, cell)
-        values[start : start + len(part)] = np.rint(255 * variance / (variance + np.float32(HALF_LEVEL * level)))
+    n, rows, columns = movie.shape
+    values = ScratchArray((len(good), rows // cell, columns // cell), np.uint8)
+    use = np.zeros(n, dtype=bool)
+    use[good] = True
+    done = 0
+    middle = movie.read(int(good[len(good) // 2]), int(good[len(good) // 2]) + 1)
+    centred = float(middle.mean(dtype=np.float64)) <= CENTRED * float(middle.std(dtype=np.float64))
+    for start, stop, block in read_ahead(movie, block_ranges(movie)):
+        chosen = use[start:stop]
+        # Bad frames are filtered with the others, so that frames meet the same neighbours in a pair.
+        if chosen.any():
+            if isinstance(motion, Motion) and not centred:
+                variance = mean_variance(block, gain, movie.pixel_size, motion.mask, motion.ceiling)[chosen]
+            else:
+                repaired = np.stack([motion.repair(frame, start + i) for i, frame in enumerate(block)])
+                if centred:
+                    repaired -= repaired.mean(axis=(1, 2), keepdims=True, dtype=np.float64).astype(np.float32)
+                variance = mean_variance(repaired, gain, movie.pixel_size)[chosen]
+            values.put(done, np.rint(255 * variance / (variance + np.float32(HALF_LEVEL * level))).astype(np.uint8))
+            done += len(variance)
         if progress is not None:
-            progress("track", start + len(part), len(frames))
-    thin = values[:: max(len(values) // 64, 1)].astype(np.float32)
+            progress("track", stop, n)
+    thin = values.get(0, len(values), max(len(values) // THIN, 1))
+    thin = thin[:, :: -(-thin[0].size // THIN_CELLS)].astype(np.float32)
     # Neighbouring samples of one cell differ by noise alone nearly everywhere, so half of their variance is noise.
     scatter = float(np.sqrt(0.5) * SIGMA_PER_MAD * np.median(np.abs(np.diff(thin, axis=0)))) if len(thin) > 1 else 1.0
-    return VarianceMaps(values, frames, cell, float(np.median(thin)), max(scatter, 0.5))
+    return VarianceMaps(values, good, cell, float(np.median(thin)), max(scatter, 0.5))
 
 
 def cell_size(pixel_size: float) -> int:

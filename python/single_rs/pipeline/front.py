@@ -1,0 +1,133 @@
+"""What a run does before it solves particles: the input and its content, motion, tracks and stacks of a movie."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+
+import numpy as np
+
+from single_rs.base.errors import NoParticleError
+from single_rs.base.reading import AS_IS
+from single_rs.base.settings_text import settings_to_dict
+from single_rs.io import Movie, Reading
+from single_rs.io.atomic import require_space
+from single_rs.io.star import read_tracks
+from single_rs.pipeline import stages
+from single_rs.pipeline.cutting import cut
+from single_rs.pipeline.job import Job
+from single_rs.pipeline.record import stage_key
+from single_rs.records import Motion, ParticleStack, Track
+from single_rs.store import layout
+from single_rs.store.inputs import InputRecord, input_files
+from single_rs.store.read import load_stack, read_motion
+
+__all__ = ["FrontEnd", "Input"]
+
+
+class Input:
+    """The input of a run: its files, and the hash of its content."""
+
+    def __init__(self, movie: Movie, stack: ParticleStack | None = None, reading: Reading = AS_IS) -> None:
+        self._movie, self._stack = movie, stack
+        self.path = movie.path
+        beside = [] if self.path is None or stack is None else [self.path.with_suffix(".star")]
+        paths = [p for p in (*movie.files, *reading.references, *beside) if p.exists()]
+        where = None if self.path is None else self.path.as_posix()
+        asked = {**movie.reading, **reading.record()}
+        self.record = InputRecord(where, movie.shape, movie.pixel_size, input_files(paths), reading=asked)
+
+    def content(self) -> str:
+        """Return the hash of all that is solved, pixels and what stands beside them; nothing is read twice for it."""
+        digest = hashlib.sha256(self._movie.content().encode())
+        if self._stack is not None:
+            digest.update(np.ascontiguousarray(self._stack.frames, np.int64).data)
+            digest.update(repr(self._stack.diameter).encode())
+            if self._stack.offsets is not None:
+                digest.update(np.ascontiguousarray(self._stack.offsets, np.float64).data)
+        return digest.hexdigest()
+
+
+class FrontEnd:
+    """Motion, tracks and stacks of a movie; what no later stage asks for is neither computed nor loaded."""
+
+    def __init__(self, movie: Movie, job: Job) -> None:
+        self.movie, self.job = movie, job
+        self._of = settings_to_dict(job.config)
+        self._motion: Motion | None = None
+
+    def _key(self, *parts: object) -> str:
+        return stage_key(self.job.log.base_key, self._of["motion"], *parts)
+
+    def motion(self) -> Motion:
+        """Drift and bad pixels; the first pass over the frames, in which they are hashed as well."""
+        if self._motion is None:
+            log_of_run = self.job.log
+            if log_of_run.knows_input() and log_of_run.reuse("motion", self._key()):
+                self._motion = read_motion(log_of_run.folder.file(layout.MOTION).parent)
+            else:
+                with log_of_run.stage("motion", lambda: self._key()) as running:
+                    self._motion = stages.correct(self.movie, running.folder, self.job.config.motion, self.job.progress)
+        return self._motion
+
+    def tracks(self) -> list[Track]:
+        """The particles' paths."""
+        log_of_run = self.job.log
+        if not log_of_run.knows_input():
+            self.motion()
+        log_of_run.reuse("motion", self._key())
+        key = self._key(self._of["track"])
+        if log_of_run.reuse("track", key):
+            return read_tracks(log_of_run.folder.file(layout.TRACKS))
+        motion = self.motion()
+        with log_of_run.stage("track", key) as running:
+            tracks = stages.find(self.movie, motion, running.folder, self.job.config.track, self.job.progress)
+            running.facts["particles"] = len(tracks)
+        return tracks
+
+    def _has_stack(self, name: str, number: int) -> bool:
+        """Whether the single frames of a particle were cut before."""
+        return self.job.log.reuse(f"{name}/stack", self._stack_key(number))
+
+    def particles(self) -> list[str]:
+        """Find and cut all particles; return their names. Those that were cut before are not cut again.
+
+        Raises
+        ------
+        NoParticleError
+            No particle in the movie.
+        """
+        tracks = self.tracks()
+        if not tracks:
+            mean = self.job.log.folder.path / layout.MEAN
+            raise NoParticleError(f"no particle found in {self.movie.name}; look at {mean} and at [track]")
+        self._cut(tracks)
+        return [layout.particle_name(number) for number in range(len(tracks))]
+
+    def _cut(self, tracks: list[Track]) -> None:
+        """Cut the single frames of the particles in one pass over the movie."""
+        names = [(number, layout.particle_name(number)) for number in range(len(tracks))]
+        new = [(number, name) for number, name in names if not self._has_stack(name, number)]
+        if not new:
+            return
+        size, strain = self.movie.dtype.itemsize, self.job.config.strain
+        chosen = [(len(tracks[k].frames), stages.stack_box(tracks[k], self.movie)) for k, _ in new]
+        room_needed = sum(stages.room_needed(frames, box, size, strain) for frames, box in chosen)
+        require_space(self.job.log.folder.path, room_needed)
+        motion, log_of_run = self.motion(), self.job.log
+        with log_of_run.folder.scratch() as room:
+            for place, (number, name) in enumerate(new):
+                # The first stage takes the time of the pass; the others take their files from it.
+                with log_of_run.stage(f"{name}/stack", self._stack_key(number)) as running:
+                    if place == 0:
+                        folders = [room / name for _, name in new]
+                        cut(self.movie, motion, [tracks[k] for k, _ in new], folders, self.job.progress)
+                    for path in (room / name).iterdir():
+                        os.replace(path, running.folder / path.name)
+
+    def _stack_key(self, number: int) -> str:
+        return self._key(self._of["track"], number)
+
+    def stack(self, name: str, number: int) -> tuple[ParticleStack, str]:
+        """The single frames of one particle that was cut, and their key."""
+        return load_stack(self.job.log.folder.file(f"{name}/{layout.STACK}")), self._stack_key(number)
