@@ -28,6 +28,7 @@ from single_rs.records.validation import RunValidationRecord, ValidationRecord
 from single_rs.store import layout
 from single_rs.store.manifest import Manifest
 from single_rs.store.record import RunRecord
+from single_rs.store.states import StatesRecord
 
 # File → class, in the order of a run.
 FILES: dict[str, type] = {
@@ -38,6 +39,7 @@ FILES: dict[str, type] = {
     f"particle_NN/{layout.TRACING}": Tracing,
     f"particle_NN/{layout.REFINEMENT}": Refinement,
     f"particle_NN/{layout.CHANGES}": Asked,
+    f"particle_NN/{layout.STATES}": StatesRecord,
     f"particle_NN/{layout.SUMMARY}": ParticleSummary,
     f"particle_NN/{layout.LATTICE}": LatticeRecord,
     f"particle_NN/{layout.STRUCTURE}": StructureRecord,
@@ -46,6 +48,7 @@ FILES: dict[str, type] = {
     f"particle_NN/{layout.VALIDATION}": ValidationRecord,
     layout.VALIDATION: RunValidationRecord,
     layout.COMPARISON[1]: ComparisonRecord,
+    layout.DEMO: DemoRecord,
     layout.DEMO: DemoRecord,
 }
 HEAD = """# Formats of our JSON files

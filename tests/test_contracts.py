@@ -24,6 +24,7 @@ import single_rs
 from single_rs import _core
 from single_rs.base.settings import Settings
 from single_rs.frames.packed import PosedFrames
+from single_rs.store import layout
 
 ROOT = Path(__file__).parents[1]
 ROOT_NAMES = [name for name in single_rs.__all__ if name != "__version__"]
@@ -216,5 +217,8 @@ def test_the_page_of_the_formats_is_made_of_the_classes():
     spec = importlib.util.spec_from_file_location("formats", ROOT / "docs" / "files.py")
     formats = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(formats)
+    names = [name for value in vars(layout).values() for name in (value if isinstance(value, tuple) else (value,))]
+    known = {name for name in names if isinstance(name, str) and name.endswith(".json")}
+    assert {name.rpartition("/")[2] for name in formats.FILES} == known
     page = (ROOT / "docs" / "files.md").read_text(encoding="utf-8")
     assert formats.page() == page, "run python docs/files.py docs/files.md"

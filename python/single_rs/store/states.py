@@ -21,23 +21,43 @@ __all__ = ["EventRecord", "StateRecord", "StatesRecord", "TimelineRow", "write_t
 
 @dataclass(frozen=True)
 class StateRecord:
-    """One state: its frames, where its atoms are, and the verdict on it; `particle` is the folder that it fills."""
+    """One state.
+
+    Attributes
+    ----------
+    frames
+        First and last frame of the movie of each stretch.
+    atoms, count
+        File of its atoms, null without any, and how many they are.
+    verdict, reasons
+        On this state alone.
+    """
 
     frames: tuple[tuple[int, int], ...]
     atoms: str | None
     verdict: str
     reasons: tuple[str, ...]
     count: int
-    rmsd_before_pm: float | None = None
-    particle: str | None = None
 
 
 @dataclass(frozen=True)
 class EventRecord:
-    """What happened: "changed" or "swapped" (the whole), "left" or "arrived" (one atom, `id`).
+    """What happened.
 
-    `frame` is the first one after it. Of "changed": how many atoms left, arrived and moved (by more than three standard
-    errors and 0.1 Å), and their root mean square displacement, pm.
+    Attributes
+    ----------
+    event
+        "changed" or "swapped" (the whole), "left" or "arrived" (one atom).
+    frame, frame_err
+        First frame of the movie after it, and its standard error.
+    id, position
+        Of the one atom; Å from the box centre.
+    left, arrived, moved
+        Of "changed": how many atoms left, arrived and moved, by more than three standard errors and 0.1 Å.
+    rms_displacement_pm
+        Of "changed": root mean square displacement, pm.
+    particle
+        Of "swapped": folder of the other particle.
     """
 
     event: str
@@ -54,9 +74,18 @@ class EventRecord:
 
 @dataclass(frozen=True)
 class StatesRecord:
-    """All states of one particle, in order of their first frame, and the events between them.
+    """All states of one particle, and the events between them.
 
-    `top` is the number of the state that the particle's own folder holds; `core` the number of atoms of all states.
+    Attributes
+    ----------
+    states, events
+        In order of time.
+    top
+        Number of the state that the particle's own folder holds.
+    core
+        Number of the atoms that all states have.
+    others
+        Folders of the other particles that the same frames show.
     """
 
     states: tuple[StateRecord, ...]
