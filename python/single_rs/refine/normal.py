@@ -24,8 +24,8 @@ from scipy.special import j0, j1
 from single_rs import _core
 from single_rs.base.errors import InputError
 from single_rs.base.sampling import evenly
-from single_rs.base.tensors import even_strain, matrices, strain_information
-from single_rs.refine.modes import collective, rigid
+from single_rs.base.tensors import even_strain, strain_information
+from single_rs.refine.modes import collective, rigid, strained
 from single_rs.refine.problem import Gradient, Model, RefinementProblem, single
 
 __all__ = ["BEYOND", "NormalEquations"]
@@ -241,7 +241,7 @@ def _beyond(
     excess, directions = np.linalg.eigh(inverse @ views @ inverse)
     chosen = excess > BEYOND
     strain = ((root @ directions[:, chosen]) * np.sqrt(excess[chosen] - 1)).T
-    moved = np.einsum("kij,nj->kni", matrices(strain), x).reshape(len(strain), x.size) @ basis.T
+    moved = strained(basis, strain, positions)
     # A lost direction that is mostly strain is among these.
     bent = ((unknown @ rows) ** 2).sum(1) * (x**2).sum() / 3 < 0.5 * (unknown**2).sum(1)
     return np.concatenate([moved, unknown[bent]])

@@ -14,7 +14,7 @@ from single_rs.base.sampling import evenly
 from single_rs.crystal.neighbours import surface_atoms
 from single_rs.records import Atoms, Poses
 from single_rs.refine.covariance import bootstrap, pooled, total
-from single_rs.refine.modes import combined, mean_strain, named, shared
+from single_rs.refine.modes import combined, common, mean_strain, named, shared
 from single_rs.refine.normal import BEYOND, NormalEquations
 from single_rs.refine.problem import Fitness, Model, RefinementProblem
 from single_rs.refine.species import classify, surroundings
@@ -22,7 +22,7 @@ from single_rs.refine.types import Ellipse, RefineConfig, Refined, RefinementSum
 
 __all__ = ["assemble"]
 
-POORER = 150  # frames that tell what a poorer model moves
+POORER = 100  # frames that tell what a poorer model moves
 KNOWN = 0.0005  # standard error of the ellipse below which it is known
 SAMPLE = 400  # frames whose rotations the normal matrix of the errors is summed over
 FEWEST_BLOCKS = 12  # of the bootstrap; blocks of short movies are made shorter
@@ -71,7 +71,8 @@ def assemble(
     by_ellipse = np.stack([fitness.by_ellipse[groups == k].sum(0) for k in range(count)])
     blocks = normal.steps(gradient, by_ellipse)
     ellipse = _ellipse(problem, normal, normal.ellipse_steps(gradient, by_ellipse))
-    model_shift = pixel * _poorer_shift(problem, model, normal, used)
+    shift, shift_together = _poorer_shift(problem, model, normal, used, blocks.sum(0))
+    model_shift = shift * pixel
     final = replace(model, positions=model.positions + normal.joint_step(gradient, by_ellipse, pixel, False)[0])
     positions = final.positions * pixel
     surface = surface_atoms(positions)
@@ -86,9 +87,9 @@ def assemble(
         pixel**2 * normal.together(),
         pixel * blocks.reshape(count, -1) @ basis.T,
         basis @ difference.ravel() if halves else None,
-        basis @ model_shift.ravel(),
+        pixel * shift_together,
     )
-    together += pixel**2 * normal.unseen()
+    together += pixel**2 * normal.unseen() + common(basis, positions)
     modes, covariance = shared(basis, together, total(statistical, difference, model_shift, surface))
     species, chosen, species_nats = _species(final, positions, atoms, parent_index, config)
     refined = Atoms(
@@ -143,23 +144,43 @@ def assemble(
 
 
 def _poorer_shift(
-    problem: RefinementProblem, model: Model, normal: NormalEquations, used: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """How far a model without depth, at its own poses, moves the atoms, (n, 3) px; from a sample of the frames."""
+    problem: RefinementProblem,
+    model: Model,
+    normal: NormalEquations,
+    used: NDArray[np.int64],
+    last: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """How far a model without depth moves the atoms; `last` (n, 3) px is the step of the whole model.
+
+    Atoms alone ask for it at the poses as they are. What all do together is mostly taken up by the poses, which a
+    sample of the frames is given the time for.
+
+    Returns
+    -------
+    shift
+        (n, 3) px.
+    together
+        (2, m) px along the basis, by each half of the sample: what they agree on is no noise.
+    """
+    poorer = problem.only(problem.frame_weights > 0)
+    poorer.transfer = problem.transfer[:1]
+    poorer.fit_filters(model)
+    gradient, fitness, _ = poorer.gradients(model)
+    everyone = normal.steps(gradient, fitness.by_ellipse.sum(0, keepdims=True))[0] - last
     sample = used[evenly(len(used), POORER)]
-    chosen = np.zeros(len(problem.frame_weights), bool)
-    chosen[sample] = True
-    gradients = []
-    for poorer in (False, True):
-        part = problem.only(chosen)
-        if poorer:
-            part.transfer = problem.transfer[:1]
-            part.fit_filters(model)
-            part.polish(model, sample)
-            part.fit_filters(model)
-        gradient, fitness, _ = part.gradients(model)
-        gradients.append(normal.steps(gradient, fitness.by_ellipse[sample].sum(0, keepdims=True))[0])
-    return np.asarray((gradients[1] - gradients[0]) * len(used) / len(sample))
+    groups = np.full(len(problem.frame_weights), -1, np.int32)
+    groups[sample] = np.arange(len(sample)) % 2
+    poorer.polish(model, sample)
+    steps = []
+    for side in (problem, poorer):
+        part = side.only(groups >= 0)
+        gradient, fitness, _ = part.gradients(model, groups, 2)
+        by_ellipse = np.stack([fitness.by_ellipse[groups == k].sum(0) for k in (0, 1)])
+        steps.append(normal.steps(gradient, by_ellipse).reshape(2, -1) @ normal.basis.T)
+    sizes = np.array([max(int((groups == k).sum()), 1) for k in (0, 1)])
+    together = (steps[1] - steps[0]) * (len(used) / sizes)[:, None]
+    change = (together.mean(0) - normal.basis @ everyone.ravel()) @ normal.basis
+    return everyone + change.reshape(everyone.shape), together
 
 
 def _ellipse(problem: RefinementProblem, normal: NormalEquations, blocks: NDArray[np.float64]) -> Ellipse:
