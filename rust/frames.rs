@@ -22,7 +22,13 @@ pub struct PosedFrames<'a> {
     pub(crate) frame_of: Vec<usize>,
     /// Number of frames.
     pub(crate) frames: usize,
+    /// (e₁, e₂) of the magnification, which moves what belongs at (x, y) by e₁ (x, −y) + e₂ (y, x). The atomic model
+    /// alone has it; what looks for poses or makes a density takes the images as they are.
+    pub(crate) ellipse: [f32; 2],
 }
+
+/// The most that an image is longer one way than the other: more is no microscope.
+const ROUNDEST: f32 = 0.1;
 
 impl<'a> PosedFrames<'a> {
     /// Any number of poses of each frame: n · `plane.len()` values of `spectra`, `plane.len()` weights ≥ 0, and as many
@@ -49,7 +55,17 @@ impl<'a> PosedFrames<'a> {
         if let Some(frame) = frame_of.iter().find(|&&f| f >= frames) {
             return Err(Error::bad_input("frame_of", format!("frame {frame} of {frames}"), below(frames)));
         }
-        Ok(Self { spectra, plane, weights, rotations, shifts, frame_of, frames })
+        Ok(Self { spectra, plane, weights, rotations, shifts, frame_of, frames, ellipse: [0.0; 2] })
+    }
+
+    /// The same frames as a microscope took them whose magnification is an ellipse.
+    ///
+    /// # Errors
+    /// Numbers that are not finite, or 0.1 and more.
+    pub fn with_ellipse(self, ellipse: [f32; 2]) -> Result<Self> {
+        let near = ellipse.iter().all(|e| e.abs() < ROUNDEST);
+        accept("ellipse", format!("{ellipse:?}"), near, &format!("numbers below {ROUNDEST} are needed"))?;
+        Ok(Self { ellipse, ..self })
     }
 
     /// One pose of each frame, in their order.

@@ -92,7 +92,7 @@ def base_arguments() -> dict[str, list[Any]]:
         "model_filter_sums": [posed, ones, ones, atoms],
         "model_gain": [posed, atoms, 2, 1.0],
         "model_gradients": [posed, ones, atoms, which, 1, 0.1],
-        "model_normal": [plane, atoms, eyes, np.ones(m, f4), np.ones((64, 2), f4), 0.5, True],
+        "model_normal": [plane, atoms, eyes, np.ones(m, f4), np.ones((64, 2), f4), 0.5],
         "motion_accumulate_pixels": [images, *np.zeros((2, SIZE, SIZE)), np.zeros((SIZE, SIZE), f4)],
         "motion_accumulate_reference": [
             spectra, np.zeros((N, 2)), k, np.ones(N), np.zeros((2, 6), np.complex128), np.zeros((2, 6)),

@@ -4,12 +4,18 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 
+import single_rs as sr
 from single_rs import plots
 from single_rs.analysis.distances import bond_constant, distance_profile, row_distances
 from single_rs.analysis.distances.pdf import number_density, pair_distribution
 from single_rs.analysis.lattice import fit_lattice
-from single_rs.base.errors import InputError
-from single_rs.export.tables import write_pair_distribution, write_row_distances
+from single_rs.base.errors import DataFileError, InputError
+from single_rs.export.tables import (
+    read_pair_distribution,
+    read_row_distances,
+    write_pair_distribution,
+    write_row_distances,
+)
 from test_lattice import BOND, ball
 
 EDGE = BOND * np.sqrt(2)
@@ -176,6 +182,15 @@ def test_tables_come_back_and_figures_show_them(tmp_path, perfect):
     np.testing.assert_allclose(table["distance_err"], 0.02 * np.sqrt(2), atol=1e-6)
     table = np.genfromtxt(tmp_path / "pdf.csv", delimiter=",", names=True, skip_header=1)
     np.testing.assert_allclose(table["rdf"], pdf.rdf, rtol=1e-5, atol=1e-9)
+    back = read_row_distances(tmp_path / "distances.csv", x, sigma)
+    np.testing.assert_array_equal(back.direction, rows.direction)
+    np.testing.assert_array_equal(back.family, rows.family)
+    again = read_pair_distribution(tmp_path / "pdf.csv")
+    np.testing.assert_allclose(again.g, pdf.g, rtol=1e-5, atol=1e-9)
+    assert (again.count, again.width) == (pdf.count, pdf.width)
+    (tmp_path / "pdf.csv").write_text("r,g\n1,2\n")
+    with pytest.raises(DataFileError, match=r"pdf\.csv is not a table of this version"):
+        read_pair_distribution(tmp_path / "pdf.csv")
     ax = plots.plot_row_distances(rows)
     assert ax.get_xlabel() == "Distance from the centre (Å)"
     assert [t.get_text()[:5] for t in ax.get_legend().get_texts()] == ["⟨100⟩", "⟨110⟩", "⟨111⟩"]
@@ -208,3 +223,25 @@ def test_wrong_input_is_named(perfect):
         pair_distribution(x, [0.1])
     with pytest.raises(InputError, match="there is no pair"):
         pair_distribution(x).peak(0.1, 0.5)
+
+
+def test_errors_from_some_atoms_are_those_from_all(monkeypatch):
+    import single_rs.analysis.distances.pdf as pdf
+    from single_rs.analysis.distances.pairs import distance_histogram, representatives
+
+    some, factor = representatives(2000)
+    assert len(np.unique(some)) == len(some) == 500
+    assert factor == 4.0
+    x = np.asarray(sr.nanocrystal("Pt", diameter=26, disorder=0.05, seed=1).positions)
+    assert len(x) > 500
+    sigma = np.full(len(x), 0.05)
+    part = pdf.pair_distribution(x, sigma, r_max=8.0)
+    monkeypatch.setattr(pdf, "representatives", lambda count: (np.arange(count), 1.0))
+    whole = pdf.pair_distribution(x, sigma, r_max=8.0)
+    assert np.array_equal(part.rdf, whole.rdf)
+    known = whole.rdf_err > 0.2 * whole.rdf_err.max()
+    assert np.abs(part.rdf_err[known] / whole.rdf_err[known] - 1).max() < 0.15
+    counts = distance_histogram(x, x, 0.01)
+    pairs = np.linalg.norm(x[:, None] - x[None], axis=2)
+    assert counts.sum() == pytest.approx(len(x) ** 2)
+    assert counts @ (0.01 * np.arange(len(counts))) == pytest.approx(pairs.sum(), rel=1e-6)

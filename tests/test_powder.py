@@ -18,7 +18,7 @@ from single_rs.analysis.lattice import fit_lattice
 from single_rs.base.errors import InputError
 from single_rs.cli import main
 from single_rs.export.lattice import read_lattice
-from single_rs.export.tables import write_powder_pattern
+from single_rs.export.tables import read_powder_pattern, write_powder_pattern
 from test_lattice import BOND, ball
 from test_lattice_binary import crystal
 
@@ -174,6 +174,9 @@ def test_bragg_angle_and_figure(tmp_path):
     assert "111" in [t.get_text() for t in ax.texts]
     assert plots.plot_powder(pattern, wavelength=1.5406).get_xlabel() == "2θ (°), λ = 1.5406 Å"
     write_powder_pattern(tmp_path / "powder.csv", pattern, found)
+    back = read_powder_pattern(tmp_path / "powder.csv")
+    assert back.radiation == pattern.radiation
+    np.testing.assert_allclose(back.intensity, pattern.intensity, rtol=1e-6)
     table = np.genfromtxt(tmp_path / "powder.csv", delimiter=",", names=True, skip_header=2)
     np.testing.assert_allclose(table["structure"], pattern.structure, rtol=1e-5)
 

@@ -85,10 +85,10 @@ def kernels() -> dict[str, str]:
     out["model_gradients"] = digest(*_core.model_gradients(posed, ones, atoms, groups, 2, 0.0))
     out["model_filter_sums"] = digest(*_core.model_filter_sums(posed, ones, ones, atoms))
     table = np.stack([np.ones(200), np.zeros(200)], 1).astype(np.float32)
-    normal = _core.model_normal(plane, atoms, turned, weights, table, 0.5, True)
+    normal, *ellipse = _core.model_normal(plane, atoms, turned, weights, table, 0.5)
     factor = _core.factor_normal(normal + 1e6 * np.eye(90))
     side = rng.normal(size=(2, 90))
-    out["normal"] = digest(normal, _core.solve_normal(factor, side), _core.normal_blocks(factor))
+    out["normal"] = digest(normal, *ellipse, _core.solve_normal(factor, side), _core.normal_blocks(factor))
 
     counts = rng.poisson(8 + 4 * rng.random((96, 96)), (48, 96, 96)).astype(np.uint16)
     motion = correct_motion(Movie.from_array(counts, PIXEL))

@@ -253,8 +253,7 @@ def model_normal(
     information: npt.NDArray[np.float32],
     table: npt.NDArray[np.float32],
     step: float,
-    free_poses: bool,
-) -> npt.NDArray[np.float64]: ...
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]: ...
 def correlate_rotations(
     heights: npt.NDArray[np.float32],
     points: npt.NDArray[np.float32],

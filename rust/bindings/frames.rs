@@ -20,6 +20,7 @@ pub(super) struct PosedArrays<'py> {
     rotations: PyReadonlyArrayDyn<'py, f32>,
     shifts: PyReadonlyArrayDyn<'py, f32>,
     frame_of: PyReadonlyArrayDyn<'py, i32>,
+    ellipse: [f32; 2],
 }
 
 impl PosedArrays<'_> {
@@ -35,7 +36,8 @@ impl PosedArrays<'_> {
             rotations(&self.rotations, "rotations")?,
             rows(&self.shifts, "shifts", 2)?,
             frame_of,
-        )
+        )?
+        .with_ellipse(self.ellipse)
     }
 }
 

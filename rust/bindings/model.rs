@@ -8,8 +8,9 @@ use crate::check::accept;
 use crate::error::Result;
 use crate::frames::Groups;
 use crate::model::atoms::Model;
+use crate::model::factor::{factorise, inverse_blocks, solve};
 use crate::model::gradient::{GainedFrames, filter_sums, gradients};
-use crate::model::normal::{PairTable, factorise, inverse_blocks, pair_matrix, solve, subtract_poses};
+use crate::model::normal::{PairTable, pair_matrix, subtract_poses};
 use crate::model::pose::{polish_to_model, score_model};
 use crate::orient::polish::PolishLimits;
 use crate::orient::score::ShiftWindow;
@@ -121,11 +122,14 @@ fn model_gradients<'py>(
     let fitness: Vec<f64> = sums
         .fitness
         .iter()
-        .flat_map(|f| [f.scale, f.power, f.misfit, f.log_likelihood_ratio, f.by_depth, f.depth_information])
+        .flat_map(|f| {
+            let [e1, e2] = f.by_ellipse;
+            [f.scale, f.power, f.misfit, f.log_likelihood_ratio, f.by_depth, f.depth_information, e1, e2]
+        })
         .collect();
     Ok((
         by_group.into_pyarray(py).reshape([group_count, model.positions.len(), columns])?,
-        fitness.into_pyarray(py).reshape([gains.len(), 6])?,
+        fitness.into_pyarray(py).reshape([gains.len(), 8])?,
         sums.information.into_pyarray(py),
     ))
 }
@@ -156,6 +160,9 @@ fn model_filter_sums<'py>(
     ))
 }
 
+/// The matrix of the positions; the ellipse's rows against them, and its own square.
+type Normal<'py> = (Bound<'py, PyArray2<f64>>, Bound<'py, PyArray2<f64>>, Bound<'py, PyArray2<f64>>);
+
 #[pyfunction]
 fn model_normal<'py>(
     py: Python<'py>,
@@ -165,22 +172,23 @@ fn model_normal<'py>(
     information: Floats<'py>,
     table: Floats<'py>,
     step: f32,
-    free_poses: bool,
-) -> PyResult<Bound<'py, PyArray2<f64>>> {
+) -> PyResult<Normal<'py>> {
     let plane = &plane.0;
     let model = atoms.model(plane.len())?;
     let rotations = self::rotations(&rotations, "rotations")?;
     let information = contiguous(&information, "information", 1)?;
     let table = PairTable::new(rows(&table, "table", 2)?, step)?;
     let width = 3 * model.positions.len();
-    let matrix = run(py, || {
+    let (matrix, ellipse) = run(py, || {
         let mut matrix = pair_matrix(&model, rotations, table)?;
-        if free_poses {
-            subtract_poses(&mut matrix, plane, &model, rotations, information)?;
-        }
-        Ok(matrix)
+        let ellipse = subtract_poses(&mut matrix, plane, &model, rotations, information)?;
+        Ok((matrix, ellipse))
     })?;
-    matrix.into_pyarray(py).reshape([width, width])
+    Ok((
+        matrix.into_pyarray(py).reshape([width, width])?,
+        ellipse.coupling.into_pyarray(py).reshape([2, width])?,
+        ellipse.square.to_vec().into_pyarray(py).reshape([2, 2])?,
+    ))
 }
 
 #[pyfunction]

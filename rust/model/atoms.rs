@@ -50,7 +50,7 @@ pub type AtomGradient = [f32; 5];
 
 /// One atom model at one pose, and the working memory to make it.
 pub struct View {
-    /// Positions in the laboratory, px; the shift is not in them.
+    /// Positions in the laboratory, px; the shift and the ellipse are not in them.
     pub lab: Vec<[f32; 3]>,
     /// Their tensors in the laboratory; empty when the model has none.
     pub tensors: Vec<Tensor>,
@@ -58,6 +58,8 @@ pub struct View {
     pub by_tensor: Vec<[f32; 3]>,
     /// Depth of the particle along the beam, px; it adds to that of each atom in the image, not in `lab`.
     pub depth: f32,
+    /// Ellipse of the magnification, as that of [`PosedFrames`].
+    pub ellipse: [f32; 2],
     /// Their places on the grid.
     pub spots: Vec<Spot>,
     /// S of each channel, packed one after the other.
@@ -169,6 +171,7 @@ impl<'a> Model<'a> {
             tensors: vec![[0.0; 6]; self.tensors.len()],
             by_tensor: vec![[0.0; 3]; self.tensors.len()],
             depth: 0.0,
+            ellipse: [0.0; 2],
             spots: vec![Spot::default(); self.positions.len()],
             waves: vec![Complex32::default(); self.filters.len()],
             image: vec![Complex32::default(); m],
@@ -219,7 +222,8 @@ impl<'a> Model<'a> {
     pub fn place(&self, grid: &Grid, r: &Rotation, t: [f32; 2], view: &mut View) {
         for ((lab, spot), x) in view.lab.iter_mut().zip(&mut view.spots).zip(self.positions) {
             *lab = std::array::from_fn(|i| r[i][0] * x[0] + r[i][1] * x[1] + r[i][2] * x[2]);
-            *spot = grid.spot(lab[0] + t[0], lab[1] + t[1]);
+            let [x, y] = magnified(view.ellipse, lab[0], lab[1]);
+            *spot = grid.spot(x + t[0], y + t[1]);
         }
         for (turned, tensor) in view.tensors.iter_mut().zip(self.tensors) {
             *turned = turn_tensor(r, tensor);
@@ -279,6 +283,8 @@ impl<'a> Model<'a> {
             let kind = self.channel(channel);
             for (i, g) in out.iter_mut().enumerate() {
                 let [value, by_x, by_y] = grid.gather(&view.spots[i], &view.memory).map(|v| v * factor);
+                // The magnification is symmetric, and so its own transpose.
+                let [by_x, by_y] = magnified(view.ellipse, by_x, by_y);
                 let h = self.heights[i];
                 let share = self.share(kind, i, view, unit);
                 g[0] += h * share * by_x;
@@ -303,6 +309,12 @@ impl<'a> Model<'a> {
             }
         }
     }
+}
+
+/// (x, y) through the magnification.
+#[inline]
+fn magnified([e1, e2]: [f32; 2], x: f32, y: f32) -> [f32; 2] {
+    [x + e1 * x + e2 * y, y + e2 * x - e1 * y]
 }
 
 /// R U Rᵀ.

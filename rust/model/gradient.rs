@@ -63,8 +63,8 @@ impl<'a> GainedFrames<'a> {
 
     /// Put the atoms at the pose and the depth of frame `i`, and make their image.
     fn project(&self, i: usize, grid: &Grid, model: &Model<'_>, view: &mut View) {
+        (view.depth, view.ellipse) = (self.depth(i), self.posed.ellipse);
         model.place(grid, &self.posed.rotations[i], self.posed.shifts[i], view);
-        view.depth = self.depth(i);
         model.project(grid, view);
     }
 
@@ -92,14 +92,26 @@ pub struct Fitness {
     pub by_depth: f64,
     /// Half the misfit's second derivative by it, without what the scale can take up.
     pub depth_information: f64,
+    /// −½ of the misfit's gradient by the ellipse of the magnification, as [`super::normal::Ellipse`] has it.
+    pub by_ellipse: [f64; 2],
 }
 
 impl Fitness {
     fn is_finite(&self) -> bool {
-        let Self { scale, power, misfit, log_likelihood_ratio, by_depth, depth_information } = *self;
-        [scale, power, misfit, log_likelihood_ratio, by_depth, depth_information]
-            .iter()
-            .all(|v| v.is_finite())
+        let Self { scale, power, misfit, log_likelihood_ratio, by_depth, depth_information, by_ellipse } =
+            *self;
+        [
+            scale,
+            power,
+            misfit,
+            log_likelihood_ratio,
+            by_depth,
+            depth_information,
+            by_ellipse[0],
+            by_ellipse[1],
+        ]
+        .iter()
+        .all(|v| v.is_finite())
     }
 }
 
@@ -173,6 +185,10 @@ pub fn gradients(
                             (0..6).for_each(|a| sum[a] += f64::from(by[a]));
                         }
                         fitness.by_depth = lab.iter().map(|g| f64::from(g[2])).sum();
+                        for (g, x) in lab.iter().zip(&view.lab) {
+                            fitness.by_ellipse[0] += f64::from(g[0] * x[0] - g[1] * x[1]);
+                            fitness.by_ellipse[1] += f64::from(g[0] * x[1] + g[1] * x[0]);
+                        }
                     }
                     part.fitness.push(fitness);
                 }

@@ -5,7 +5,8 @@
 //! - [`atoms`]: atoms, their projection and the channels of the model;
 //! - [`pose`]: candidate poses scored and refined against atoms;
 //! - [`gradient`]: gradients of the misfit by the atoms, over many frames;
-//! - [`normal`]: the normal matrix of all positions, and what unknown poses take away from it.
+//! - [`normal`]: the normal matrix of all positions, and what unknown poses take away from it;
+//! - [`factor`]: its factor, what is solved with it, and blocks of its inverse.
 //!
 //! Everywhere the spectrum of a frame at pose (R, t) is
 //!
@@ -16,6 +17,7 @@
 //! with the channels c of [`atoms::Model`]: heights, widths, and powers of the depth along the beam.
 
 pub mod atoms;
+pub mod factor;
 pub mod gradient;
 pub mod grid;
 pub mod normal;

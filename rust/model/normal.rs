@@ -1,4 +1,4 @@
-//! Normal matrix of all positions, with what unknown poses take away, and its factor.
+//! Normal matrix of all positions, with what unknown poses take away.
 //!
 //! The information about positions x_a, x_b from frames at rotations R_i, summed over frequencies, depends on the
 //! projected distance d = (R_i (x_a − x_b))_xy only, when weights and filters are round:
@@ -10,12 +10,16 @@
 //! Each frame's six unknowns (three turns, two shifts, the scale) have columns C_i against the positions and the matrix
 //! M_i among themselves; with them free the information is the Schur complement H − Σ_i C_i M_i⁻¹ C_iᵀ. Sums over
 //! rotations are smooth, so a sample of the frames is enough for both.
+//!
+//! All frames share the magnification of the microscope. Its ellipse moves what stands at (x, y) in the image by
+//! e₁ (x, −y) + e₂ (y, x); [`Ellipse`] is how these two numbers stand to each other and to the positions, with the poses
+//! free.
 
 use super::atoms::{Model, View};
 use super::grid::Grid;
 use super::pose::Derivatives;
 use crate::check::{self, Argument, accept, agree, all_finite};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::fourier::HalfPlane;
 use crate::volume::Rotation;
 use nalgebra::SMatrix;
@@ -24,8 +28,6 @@ use rayon::prelude::*;
 
 /// Frames whose couplings are subtracted together.
 const BATCH: usize = 24;
-/// Columns factored together.
-const PANEL: usize = 48;
 
 /// Views summed at a time.
 const LANES: usize = 8;
@@ -93,6 +95,20 @@ pub fn pair_matrix(model: &Model<'_>, rotations: &[Rotation], table: PairTable<'
     if all_finite(&out) { Ok(out) } else { Err(check::unsound(&arguments)) }
 }
 
+/// Unknowns of one frame: three turns, two shifts, the scale.
+const POSE: usize = 6;
+/// These, and e₁ and e₂.
+const ALL: usize = POSE + 2;
+
+/// Information about the ellipse of the magnification with the poses free.
+#[derive(Debug, Clone)]
+pub struct Ellipse {
+    /// Of (e₁, e₂) against the positions, two rows of 3n, 1/px.
+    pub coupling: Vec<f64>,
+    /// Among themselves.
+    pub square: [f64; 4],
+}
+
 /// xx, xy, xz, yy, yz, zz of the information about a distance `d`, over all views, in lanes as wide as the machine has.
 fn pair_sums(d: [f32; 3], views: &[ViewBlock], table: PairTable<'_>) -> [f64; 6] {
     #[cfg(target_arch = "x86_64")]
@@ -145,6 +161,7 @@ fn pair_sums_baseline(d: [f32; 3], views: &[ViewBlock], table: PairTable<'_>) ->
 const SLOTS: [(usize, usize); 6] = [(0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)];
 
 /// Subtract Σ_i C_i M_i⁻¹ C_iᵀ from the lower triangle of `matrix`; `information` weighs the frequencies of each frame.
+/// What the same frames say of the ellipse is returned.
 ///
 /// # Errors
 /// A matrix, a model or information that do not fit each other, or couplings that are not finite.
@@ -154,7 +171,7 @@ pub fn subtract_poses(
     model: &Model<'_>,
     rotations: &[Rotation],
     information: &[f32],
-) -> Result<()> {
+) -> Result<Ellipse> {
     model.check(plane)?;
     agree("matrix", matrix.len(), (3 * model.positions.len()).pow(2))?;
     agree("information", information.len(), plane.len())?;
@@ -162,18 +179,23 @@ pub fn subtract_poses(
     check::rotations("rotations", rotations)?;
     let grid = &Grid::new(plane);
     let width = 3 * model.positions.len();
+    let mut ellipse = Ellipse { coupling: vec![0.0; 2 * width], square: [0.0; 4] };
     for batch in rotations.chunks(BATCH) {
-        let rows: Vec<f32> = batch
+        let parts: Vec<(Vec<f32>, [f64; 4])> = batch
             .par_iter()
             .map_init(
                 || (model.view(grid), vec![Complex32::default(); 3 * grid.plane.len()]),
                 |(view, moments), r| couplings(grid, model, r, information, view, moments),
             )
-            .flatten_iter()
             .collect();
+        for (rows, square) in &parts {
+            ellipse.square.iter_mut().zip(square).for_each(|(sum, v)| *sum += v);
+            let shared = ellipse.coupling.iter_mut().zip(&rows[POSE * width..]);
+            shared.for_each(|(sum, v)| *sum += f64::from(*v));
+        }
         matrix.par_chunks_mut(width).enumerate().for_each(|(i, line)| {
             let line = &mut line[..=i];
-            for group in rows.chunks(6 * width) {
+            for (group, _) in &parts {
                 let row = |a: usize| &group[a * width..a * width + i + 1];
                 let (r0, r1, r2, r3, r4, r5) = (row(0), row(1), row(2), row(3), row(4), row(5));
                 let f = [r0[i], r1[i], r2[i], r3[i], r4[i], r5[i]];
@@ -188,10 +210,15 @@ pub fn subtract_poses(
     }
     let arguments: [(&'static str, &dyn Argument); 3] =
         [("information", &information), ("heights", &model.heights), ("filters", &model.filters)];
-    if all_finite(matrix) { Ok(()) } else { Err(check::unsound(&arguments)) }
+    if all_finite(matrix) && all_finite(&ellipse.coupling) {
+        Ok(ellipse)
+    } else {
+        Err(check::unsound(&arguments))
+    }
 }
 
-/// Six rows L⁻¹ C of one frame, M = L Lᵀ.
+/// Six rows L⁻¹ C of one frame, M = L Lᵀ, and after them the two rows of the ellipse less what the pose takes up; then
+/// the same of the ellipse against itself.
 fn couplings(
     grid: &Grid,
     model: &Model<'_>,
@@ -199,178 +226,67 @@ fn couplings(
     information: &[f32],
     view: &mut View,
     moments: &mut [Complex32],
-) -> Vec<f32> {
+) -> (Vec<f32>, [f64; 4]) {
     let (n, m) = (model.positions.len(), grid.plane.len());
     model.place(grid, r, [0.0; 2], view);
     model.project(grid, view);
     model.moments(grid, view, moments);
     let derivatives = Derivatives::new(grid, model, view, moments);
-    let square = derivatives.products(information);
-    let mut columns = vec![Complex32::default(); 6 * m];
+    let mut columns = vec![Complex32::default(); ALL * m];
+    let mut square = SMatrix::<f64, ALL, ALL>::zeros();
     for row in &grid.plane.rows {
+        // Sums of one row in f32 (at most a few dozen terms), rows in f64.
+        let mut sum = [[0.0f32; ALL]; ALL];
         for i in 0..row.len {
             let at = row.start + i;
-            let d = derivatives.at(at, (row.first + i as i32) as f32, row.ky as f32);
-            let w = information[at] * model.filters[at];
-            for a in 0..6 {
-                columns[a * m + at] = d[a] * w;
+            let (kx, ky) = ((row.first + i as i32) as f32, row.ky as f32);
+            let d: [Complex32; ALL] = {
+                let (pose, shared) = (derivatives.at(at, kx, ky), derivatives.ellipse(at, kx, ky));
+                std::array::from_fn(|a| if a < POSE { pose[a] } else { shared[a - POSE] })
+            };
+            let w = information[at];
+            for a in 0..ALL {
+                columns[a * m + at] = d[a] * (w * model.filters[at]);
+                let (re, im) = (w * d[a].re, w * d[a].im);
+                for b in a..ALL {
+                    sum[a][b] += re * d[b].re + im * d[b].im;
+                }
+            }
+        }
+        for a in 0..ALL {
+            for b in a..ALL {
+                square[(a, b)] += f64::from(sum[a][b]);
             }
         }
     }
-    let mut full = SMatrix::<f64, 6, 6>::zeros();
+    square.fill_lower_triangle_with_upper_triangle();
+    let mut pose = square.fixed_view::<POSE, POSE>(0, 0).into_owned();
     // A pose along which nothing changes (one atom, say) must not stop the rest.
-    for a in 0..6 {
-        full[(a, a)] = 1e-9 * square[(a, a)] + 1e-30;
+    for a in 0..POSE {
+        pose[(a, a)] += 1e-9 * pose[(a, a)] + 1e-30;
     }
-    let Some(factor) = (square + full).cholesky() else {
-        return vec![0.0; 6 * 3 * n];
+    let Some(factor) = pose.cholesky() else {
+        return (vec![0.0; ALL * 3 * n], [0.0; 4]);
     };
-    let inverse = factor.l().try_inverse().unwrap_or_else(SMatrix::zeros);
-    let mut out = vec![0.0f32; 6 * 3 * n];
-    for a in 0..6 {
+    // Rows of the result by columns of the frame: L⁻¹ of the pose, and (−M_e M⁻¹, 1) of the ellipse.
+    let mut mix = SMatrix::<f64, ALL, ALL>::identity();
+    mix.fixed_view_mut::<POSE, POSE>(0, 0)
+        .copy_from(&factor.l().try_inverse().unwrap_or_else(SMatrix::zeros));
+    let answer = factor.solve(&square.fixed_view::<POSE, 2>(0, POSE).into_owned());
+    mix.fixed_view_mut::<2, POSE>(POSE, 0).copy_from(&-answer.transpose());
+    let rest = square.fixed_view::<2, 2>(POSE, POSE) - square.fixed_view::<2, POSE>(POSE, 0) * answer;
+    let mut out = vec![0.0f32; ALL * 3 * n];
+    for a in 0..ALL {
         grid.adjoint(&columns[a * m..(a + 1) * m], &view.spots, &mut view.memory);
         for (i, spot) in view.spots.iter().enumerate() {
             let [_, x, y] = grid.gather(spot, &view.memory).map(|v| v * model.heights[i]);
-            for b in a..6 {
-                let factor = inverse[(b, a)] as f32;
+            for b in a..ALL {
+                let factor = mix[(b, a)] as f32;
                 for c in 0..3 {
                     out[b * 3 * n + 3 * i + c] += factor * (x * r[0][c] + y * r[1][c]);
                 }
             }
         }
     }
-    out
-}
-
-/// Cholesky factor of a symmetric matrix given by its lower triangle, in place.
-///
-/// # Errors
-/// A matrix that is no square of n rows, not finite or not positive definite.
-pub fn factorise(matrix: &mut [f64], n: usize) -> Result<()> {
-    square("matrix", matrix, n)?;
-    check::finite("matrix", matrix)?;
-    for start in (0..n).step_by(PANEL) {
-        let end = (start + PANEL).min(n);
-        for i in start..end {
-            let (above, rest) = matrix.split_at_mut(i * n);
-            let row = &mut rest[..n];
-            for j in start..=i {
-                let other = if j < i { &above[j * n..j * n + j] } else { &[] };
-                if j < i {
-                    row[j] = (row[j] - dot(&row[start..j], &other[start..j])) / above[j * n + j];
-                } else {
-                    let pivot = row[i] - dot(&row[start..i], &row[start..i]);
-                    if pivot.is_nan() || pivot <= 0.0 {
-                        return Err(Error::bad_input(
-                            "matrix",
-                            format!("not positive definite at row {i}"),
-                            "the atoms must be determined by the frames",
-                        ));
-                    }
-                    row[i] = pivot.sqrt();
-                }
-            }
-        }
-        let (done, below) = matrix.split_at_mut(end * n);
-        let panel = &done[start * n..];
-        below.par_chunks_mut(n).for_each(|row| {
-            for j in start..end {
-                let other = &panel[(j - start) * n..(j - start + 1) * n];
-                row[j] = (row[j] - dot(&row[start..j], &other[start..j])) / other[j];
-            }
-        });
-        // The trailing rows lose the panel's share; each row needs the panel part of the rows above it.
-        let shares: Vec<f64> = below.chunks(n).flat_map(|row| row[start..end].iter().copied()).collect();
-        let width = end - start;
-        below.par_chunks_mut(n).enumerate().for_each(|(i, row)| {
-            let mine = &shares[i * width..(i + 1) * width];
-            for (j, other) in shares.chunks(width).take(i + 1).enumerate() {
-                row[end + j] -= dot(mine, other);
-            }
-        });
-    }
-    Ok(())
-}
-
-/// Refuse what is no square matrix of n rows.
-fn square(name: &'static str, values: &[f64], n: usize) -> Result<()> {
-    accept(name, "empty", n > 0, "at least one row is needed")?;
-    agree(name, values.len(), n * n)
-}
-
-/// Refuse what is no Cholesky factor.
-fn check_factor(factor: &[f64], n: usize) -> Result<()> {
-    square("factor", factor, n)?;
-    let positive = |i: usize| factor[i * n + i] > 0.0;
-    match (0..n).find(|&i| !positive(i)) {
-        None => Ok(()),
-        Some(i) => {
-            let given = format!("{} on its diagonal at row {i}", factor[i * n + i]);
-            Err(Error::bad_input("factor", given, "a Cholesky factor has positive numbers there"))
-        }
-    }
-}
-
-/// Solve L Lᵀ x = b for each right side (rows of n).
-///
-/// # Errors
-/// What is no Cholesky factor, sides of other lengths, or solutions that are not finite.
-pub fn solve(factor: &[f64], n: usize, sides: &mut [f64]) -> Result<()> {
-    check_factor(factor, n)?;
-    agree("sides", sides.len(), sides.len() / n * n)?;
-    check::finite("sides", sides)?;
-    sides.par_chunks_mut(n).for_each(|x| {
-        for i in 0..n {
-            let row = &factor[i * n..i * n + i];
-            x[i] = (x[i] - dot(row, &x[..i])) / factor[i * n + i];
-        }
-        for i in (0..n).rev() {
-            x[i] /= factor[i * n + i];
-            let (value, row) = (x[i], &factor[i * n..i * n + i]);
-            x[..i].iter_mut().zip(row).for_each(|(v, l)| *v -= value * l);
-        }
-    });
-    if all_finite(sides) { Ok(()) } else { Err(check::unsound(&[("factor", &factor)])) }
-}
-
-/// 3 × 3 diagonal blocks of (L Lᵀ)⁻¹, n/3 times nine numbers.
-///
-/// # Errors
-/// What is no Cholesky factor of three rows for each block, or blocks that are not finite.
-pub fn inverse_blocks(factor: &[f64], n: usize) -> Result<Vec<f64>> {
-    check_factor(factor, n)?;
-    accept("factor", format!("of {n} rows"), n.is_multiple_of(3), "three for each atom are needed")?;
-    let mut out = vec![0.0; 3 * n];
-    out.par_chunks_mut(9).enumerate().for_each(|(a, block)| {
-        // Columns of L⁻¹ start at their own row: (L Lᵀ)⁻¹ = L⁻ᵀ L⁻¹ is their products.
-        let first = 3 * a;
-        let mut columns = [vec![0.0; n - first], vec![0.0; n - first], vec![0.0; n - first]];
-        for (c, column) in columns.iter_mut().enumerate() {
-            for i in first + c..n {
-                let row = &factor[i * n + first..i * n + i];
-                let unit = f64::from(u8::from(i == first + c));
-                column[i - first] = (unit - dot(row, &column[..i - first])) / factor[i * n + i];
-            }
-        }
-        for i in 0..3 {
-            for j in 0..3 {
-                block[3 * i + j] = dot(&columns[i], &columns[j]);
-            }
-        }
-    });
-    if all_finite(&out) { Ok(out) } else { Err(check::unsound(&[("factor", &factor)])) }
-}
-
-/// Σ a b in four lanes.
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    let mut lanes = [0.0; 4];
-    let (first, rest_a) = a.as_chunks::<4>();
-    let (second, rest_b) = b.as_chunks::<4>();
-    for (x, y) in first.iter().zip(second) {
-        for l in 0..4 {
-            lanes[l] += x[l] * y[l];
-        }
-    }
-    let rest: f64 = rest_a.iter().zip(rest_b).map(|(x, y)| x * y).sum();
-    (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]) + rest
+    (out, [rest[(0, 0)], rest[(0, 1)], rest[(1, 0)], rest[(1, 1)]])
 }

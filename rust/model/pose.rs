@@ -47,7 +47,7 @@ pub fn project_model(
     out
 }
 
-/// Steps that promise less log-likelihood (nats) than this end the refinement: a sixteenth of a standard error.
+/// Steps that promise less log-likelihood (nats) than this are the last of a pose: a sixteenth of a standard error.
 const SETTLED: f64 = 0.002;
 
 /// Score candidates, the poses of `posed`, against atoms. Order is kept.
@@ -66,6 +66,7 @@ pub fn score_model(posed: &PosedFrames<'_>, model: &Model<'_>, window: ShiftWind
         || (model.view(grid), twiddles.scratch()),
         |(view, scratch), (i, best)| {
             let spectrum = posed.spectrum(posed.frame_of[i]);
+            view.ellipse = posed.ellipse;
             model.place(grid, &rotations[i], shifts[i], view);
             model.project(grid, view);
             let mut power = 0.0;
@@ -107,6 +108,7 @@ pub fn polish_to_model(
         },
         |work, (i, result)| {
             let fit = Fit { spectrum: posed.spectrum(posed.frame_of[i]), grid, weights, model };
+            work.view.ellipse = posed.ellipse;
             work.view.depth = depths.get(i).copied().unwrap_or(0.0);
             *result = fit.refine(rotations[i], shifts[i], limits, work);
         },
@@ -244,15 +246,22 @@ impl Fit<'_> {
                 damping *= 10.0;
                 continue;
             };
-            if step.dot(&gradient) * at.scale() < SETTLED {
-                break;
-            }
+            let promise = step.dot(&gradient) * at.scale();
             let next_r = rotate([step[0] as f32, step[1] as f32, step[2] as f32], &r);
             let next_t = [t[0] + step[3] as f32, t[1] + step[4] as f32];
             let moved = (next_t[0] - start_shift[0]).hypot(next_t[1] - start_shift[1]);
             if angle_between(&next_r, &start) > limits.max_turn || moved > limits.max_shift {
+                if promise < SETTLED {
+                    break;
+                }
                 damping *= 10.0;
                 continue;
+            }
+            if promise < SETTLED {
+                // Taken all the same: a strain of the particle by one standard error changes each pose by far less
+                // than the pose's own error, and all of them together by as much as the strain.
+                (r, t) = (next_r, next_t);
+                break;
             }
             count += 1;
             let next = self.evaluate(&next_r, next_t, &mut work.view);
@@ -308,6 +317,15 @@ impl<'a> Derivatives<'a> {
         let minus_i = |z: Complex32| Complex32::new(z.im * unit, -z.re * unit);
         let (dz, dx) = (minus_i(sz), minus_i(s));
         [dz * -ky, dz * kx, minus_i(sx * ky - sy * kx), dx * kx, dx * ky, s * f]
+    }
+
+    /// Those by the ellipse of the magnification, which moves (x, y) by e₁ (x, −y) + e₂ (y, x), as `at` gives its own.
+    #[inline(always)]
+    pub(super) fn ellipse(&self, at: usize, kx: f32, ky: f32) -> [Complex32; 2] {
+        let (sx, sy) = (self.moments[at], self.moments[self.waves.len() + at]);
+        let unit = 2.0 * PI / self.grid.plane.size as f32 * self.filter[at];
+        let minus_i = |z: Complex32| Complex32::new(z.im * unit, -z.re * unit);
+        [minus_i(sx * kx - sy * ky), minus_i(sy * kx + sx * ky)]
     }
 
     /// Re Σ w ∂P* ∂P of all pairs.

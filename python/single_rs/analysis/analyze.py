@@ -85,8 +85,10 @@ def analyze(
     x = check_positions(atoms.positions)
     species = {str(s) for s in atoms.symbols}
     element = element or (species.pop() if len(species) == 1 else None)
-    known = known_sigma(atoms)
-    stated = np.asarray(atoms.sigma, dtype=np.float64)
+    # What the atoms share is in none of the scatter about a lattice or a plane, and comes on top.
+    stated = atoms.own_sigma()
+    known = known_sigma(replace(atoms, sigma=stated))
+    modes = None if known is None else atoms.modes
     doubt = doubtful_sigma(x, stated) if known is None and len(x) > 1 and np.isfinite(stated).all() else None
 
     def report(done: int) -> None:
@@ -114,7 +116,7 @@ def analyze(
         note = f"no lattice, no strain: {len(x)} atoms, {SMALLEST_DOMAIN} are needed"
         return replace(model, notes=(*model.notes, note))
     try:
-        lattice = fit_lattice(x, structure, known, element, atoms.symbols)
+        lattice = fit_lattice(x, structure, known, element, atoms.symbols, modes)
         powder, notes = powder_of(atoms, lattice)
         surface = lattice_surface(x, lattice, settings.surface)
         model = replace(model, chemistry=chemical_order(atoms, lattice))
@@ -130,12 +132,12 @@ def analyze(
             note = f"no strain: the bulk of {element or 'this mixture'} as {lattice.structure} is not known; use 'fit'"
             return replace(model, notes=(*model.notes, note))
         try:
-            compared = compare_strain_methods(x, lattice, settings, known, None, density, pixel_size, noise)
+            compared = compare_strain_methods(x, lattice, settings, known, None, density, pixel_size, noise, modes)
         except InputError as error:
             if density is None:
                 raise
             model = replace(model, notes=(*model.notes, f"no strain from the phases of the map: {error}"))
-            compared = compare_strain_methods(x, lattice, settings, known)
+            compared = compare_strain_methods(x, lattice, settings, known, modes=modes)
         model = replace(model, strain=compared.strains["kernel"], comparison=compared)
     except ConvergenceError as error:
         chemistry = chemical_order(atoms, None)

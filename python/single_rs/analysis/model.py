@@ -110,4 +110,9 @@ def chosen_atoms(atoms: Atoms, chosen: NDArray[np.bool_]) -> Atoms:
     """Return some of the atoms, with all that is known of them."""
     names = ("positions", "symbols", "height", "bfactor", "sigma", "probability")
     part = {name: np.asarray(getattr(atoms, name))[chosen] for name in names}
-    return replace(atoms, **part, covariance=None if atoms.covariance is None else atoms.covariance[chosen])
+    return replace(
+        atoms,
+        **part,
+        covariance=None if atoms.covariance is None else atoms.covariance[chosen],
+        modes=None if atoms.modes is None else atoms.modes[:, chosen],
+    )

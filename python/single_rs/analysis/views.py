@@ -17,7 +17,8 @@ the error of a length along any direction n, var(nᵀ E n).
 
 κ comes from the atoms' own covariances, Σ_a tr(C_a⁻¹)/2 over all frames. What a model of frames gets wrong adds a bias,
 the pull of that error divided by the information: `MODEL` in views from all sides, and more by the square of the factor
-by which the error exceeds that of such views.
+by which the error exceeds that of such views. Errors that the refinement found the atoms to share (`Atoms.modes`) are
+lower bounds.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from single_rs.base.sampling import half_sphere
+from single_rs.base.tensors import even_strain, strain_information
 from single_rs.records import Atoms, Poses
 
 __all__ = ["LengthErrors", "known_lengths"]
@@ -97,11 +99,17 @@ def known_lengths(atoms: Atoms, poses: Poses) -> LengthErrors | None:
     if len(r) < FEWEST_ATOMS or not used.any():
         return None
     known, amount = False, np.ones(len(r))
-    if atoms.covariance is not None and np.isfinite(atoms.covariance).all():
-        known, amount = True, 0.5 * np.trace(np.linalg.inv(atoms.covariance), axis1=1, axis2=2)
+    own = atoms.own_covariance()
+    if own is not None and np.isfinite(own).all():
+        known, amount = True, 0.5 * np.trace(np.linalg.inv(own), axis1=1, axis2=2)
     moment = np.einsum("a,ai,aj->ij", amount, r, r)
     u = half_sphere(DIRECTIONS)
     noise = _errors(u, moment, np.asarray(poses.rotations)[used])
+    if known and atoms.modes is not None:
+        # The refinement knows more than strain alone: bending, the magnification, and what the model lacks.
+        along = np.stack([(1 if i == j else 2) * u[:, i] * u[:, j] for i, j in PAIRS], axis=1)
+        shared = (along @ even_strain(atoms.modes, atoms.positions).T) ** 2
+        noise = np.maximum(noise, np.sqrt(shared.sum(axis=1)))
     factor = noise / _errors(u, moment, _views(u)).max()
     worst, best = int(np.argmax(factor)), int(np.argmin(factor))
     unknown = factor > UNKNOWN
@@ -126,26 +134,10 @@ def _errors(u: NDArray[np.float64], moment: NDArray[np.float64], rotations: NDAr
     """Errors of lengths along directions (n, 3), where frames (m, 3, 3) share the information evenly."""
     information = np.zeros((6, 6))
     for start in range(0, len(rotations), BATCH):
-        information += _information(moment, rotations[start : start + BATCH]).sum(axis=0)
+        information += strain_information(moment, rotations[start : start + BATCH]).sum(axis=0)[:6, :6]
     values, vectors = np.linalg.eigh(information / len(rotations))
     along = np.stack([(1 if i == j else 2) * u[:, i] * u[:, j] for i, j in PAIRS], axis=1) @ vectors
     return np.asarray(np.sqrt(along**2 @ (1 / np.maximum(values, FAINT * values[-1]))))
-
-
-def _information(moment: NDArray[np.float64], rotations: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Information (m, 6, 6) of strain that each of the frames (m, 3, 3) has, its pose free."""
-    axes = rotations[:, :2]  # x and y of the image in the particle's frame
-    design = np.zeros((len(rotations), 9, 2, 3))  # of M = P (E + [ω]×), by component of E and of ω
-    for k, (i, j) in enumerate(PAIRS):
-        design[:, k, :, j] += axes[:, :, i]
-        if i != j:
-            design[:, k, :, i] += axes[:, :, j]
-    for k, (i, j) in enumerate(((1, 2), (2, 0), (0, 1))):  # (ω × r): row i gets ω r of j with the sign of the turn
-        design[:, 6 + k, :, i] += axes[:, :, j]
-        design[:, 6 + k, :, j] -= axes[:, :, i]
-    whole = np.einsum("mkpi,ij,mlpj->mkl", design, moment, design)
-    strain, cross, turn = whole[:, :6, :6], whole[:, :6, 6:], whole[:, 6:, 6:]
-    return np.asarray(strain - cross @ np.linalg.solve(turn, np.swapaxes(cross, 1, 2)))
 
 
 def _views(beams: NDArray[np.float64]) -> NDArray[np.float64]:

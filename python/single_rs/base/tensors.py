@@ -33,11 +33,13 @@ __all__ = [
     "COMPONENTS",
     "ROWS",
     "components",
+    "even_strain",
     "matrices",
     "position_covariance",
     "principal",
     "rotated_covariance",
     "slope_covariance",
+    "strain_information",
     "volumetric",
     "von_mises",
 ]
@@ -61,6 +63,35 @@ def matrices(tensor: NDArray[np.float64]) -> NDArray[np.float64]:
 def components(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     """Six components (..., 6) of symmetric matrices (..., 3, 3)."""
     return np.asarray(matrix[..., ROWS, COLUMNS])
+
+
+def even_strain(displacement: NDArray[np.float64], positions: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Strain (k, 6) of displacements (k, n, 3) of positions (n, 3) that is the same everywhere: their affine part."""
+    x = positions - positions.mean(axis=0)
+    slope = np.einsum("kni,nj->kij", displacement, x) @ np.linalg.pinv(x.T @ x)
+    return components((slope + np.swapaxes(slope, 1, 2)) / 2)
+
+
+def strain_information(moment: NDArray[np.float64], rotations: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Information (m, 8, 8) that each of the frames (m, 3, 3) has, its pose free, of an even strain and of an ellipse.
+
+    The first six are the strain's, the last two those of a magnification that moves (x, y) by e₁ (x, −y) + e₂ (y, x).
+    `moment` is Σ_a κ_a r_a r_aᵀ with κ the information of a frame about the place of an atom across its beam.
+    """
+    axes = rotations[:, :2]  # x and y of the image in the particle's frame
+    design = np.zeros((len(rotations), 11, 2, 3))  # of M = (1 + e) P (E + [ω]×), by component of E, of e and of ω
+    design[:, 6] = axes * np.array([1.0, -1.0])[:, None]
+    design[:, 7] = axes[:, ::-1]
+    for k, (i, j) in enumerate(zip(ROWS, COLUMNS, strict=True)):
+        design[:, k, :, j] += axes[:, :, i]
+        if i != j:
+            design[:, k, :, i] += axes[:, :, j]
+    for k, (i, j) in enumerate(((1, 2), (2, 0), (0, 1))):  # (ω × r): row i gets ω r of j with the sign of the turn
+        design[:, 8 + k, :, i] += axes[:, :, j]
+        design[:, 8 + k, :, j] -= axes[:, :, i]
+    whole = np.einsum("mkpi,ij,mlpj->mkl", design, moment, design)
+    asked, cross, turn = whole[:, :8, :8], whole[:, :8, 8:], whole[:, 8:, 8:]
+    return np.asarray(asked - cross @ np.linalg.solve(turn, np.swapaxes(cross, 1, 2)))
 
 
 def position_covariance(

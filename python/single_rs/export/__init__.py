@@ -9,6 +9,9 @@ from single_rs.export.lattice import read_lattice, write_lattice
 from single_rs.export.strain import write_strain
 from single_rs.export.structure import write_structure
 from single_rs.export.tables import (
+    read_pair_distribution,
+    read_powder_pattern,
+    read_row_distances,
     write_cell_against_size,
     write_pair_distribution,
     write_powder_pattern,
@@ -17,6 +20,9 @@ from single_rs.export.tables import (
 
 __all__ = [
     "read_lattice",
+    "read_pair_distribution",
+    "read_powder_pattern",
+    "read_row_distances",
     "read_xyz",
     "write_analysis",
     "write_cell_against_size",

@@ -10,7 +10,8 @@ positions again. Without box and pixel size positions are written as they are.
 
 Columns of the extxyz: species, pos (Å), sigma (Å per axis), height (map units), bfactor (Å²), cn (coordination),
 structure_type (OVITO's codes: other 0, fcc 1, hcp 2, bcc 3, ico 4), strain (xx, yy, zz, xy, xz, yz; fraction, tensor
-shear, axes named by the key strain_frame), radial_strain (fraction), surface (0 or 1). Unknown values are nan.
+shear, axes named by the key strain_frame), radial_strain (fraction), surface (0 or 1). Unknown values are nan. Refined
+atoms have probability, cov (Å²) and, where errors are shared, shared (three Å for each of `Atoms.modes`).
 
 References: extended XYZ as read by ASE (A. H. Larsen et al., J. Phys.: Condens. Matter 29, 273002 (2017),
 doi:10.1088/1361-648X/aa680e); PDB format 3.3; CIF (S. R. Hall et al., Acta Cryst. A 47, 655 (1991),
@@ -62,7 +63,8 @@ def _header(model: Particle) -> str:
     """Comment line of the extxyz file."""
     refined = "" if model.atoms.covariance is None else _REFINED
     ligand = "" if model.others is None else _LIGAND
-    keys = [f"Properties={_PROPERTIES}{refined}{ligand}", 'pbc="F F F"', 'hand="undetermined"']
+    shared = "" if model.atoms.modes is None else f":shared:R:{3 * len(model.atoms.modes)}"
+    keys = [f"Properties={_PROPERTIES}{refined}{shared}{ligand}", 'pbc="F F F"', 'hand="undetermined"']
     if model.box is not None:
         keys += [f"pixel_size={model.pixel_size}", f"box={model.box}"]
         moved = any(model.origin)
@@ -107,6 +109,8 @@ def write_xyz(path: str | os.PathLike[str], model: Particle) -> None:
         lines.append(" ".join([str(a.symbols[k]), *numbers, *codes, *strains, str(int(model.surface[k]))]))
         if a.covariance is not None:
             lines[-1] += "".join(f" {v:.6g}" for v in (a.probability[k], *a.covariance[k][_UPPER]))
+        if a.modes is not None:
+            lines[-1] += "".join(f" {v:.5g}" for v in a.modes[:, k].ravel())
         if model.others is not None:
             lines[-1] += " 0"
     lines += _other_lines(model)
@@ -127,6 +131,8 @@ def _other_lines(model: Particle) -> list[str]:
         if model.atoms.covariance is not None:
             spread = np.full((3, 3), np.nan) if a.covariance is None else a.covariance[k]
             line += [f"{v:.6g}" for v in (a.probability[k], *spread[_UPPER])]
+        if a.modes is not None:
+            line += [f"{v:.5g}" for v in a.modes[:, k].ravel()]
         lines.append(" ".join([*line, "1" if ligand[k] else "2"]))
     return lines
 
@@ -240,9 +246,13 @@ def read_xyz(path: str | os.PathLike[str]) -> Atoms:
     if found.arrays.get("cov", np.empty(0)).shape == (count, 6):
         covariance = np.empty((count, 3, 3))
         covariance[:, *_UPPER] = covariance[:, *_UPPER[::-1]] = found.arrays["cov"]
+    modes, given = None, found.arrays.get("shared", np.empty(0))
+    if covariance is not None and given.ndim == 2 and given.shape[1] % 3 == 0:
+        modes = np.ascontiguousarray(given.reshape(count, -1, 3).transpose(1, 0, 2), np.float64)
     try:
         return Atoms(
             covariance=covariance,
+            modes=modes,
             positions=found.positions - offset,
             symbols=found.symbols,
             height=column("height"),

@@ -85,6 +85,8 @@ class PosedFrames:
         (c, 2) float32 px from the frame's centre; a search over shifts that takes no start leaves them aside.
     frame_of
         (c,) int32, the frame that each pose is one of.
+    ellipse
+        As that of `FrameSet`.
     """
 
     spectra: NDArray[np.complex64]
@@ -93,6 +95,7 @@ class PosedFrames:
     rotations: NDArray[np.float32]
     shifts: NDArray[np.float32]
     frame_of: NDArray[np.int32]
+    ellipse: tuple[float, float] = (0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,9 @@ class FrameSet:
         (n, 2) px, particle's centre from the box centre that the phases refer to.
     pixel_size
         Å.
+    ellipse
+        (e₁, e₂) of the magnification: what belongs at (x, y) stands e₁ (x, −y) + e₂ (y, x) from there. The kernels of
+        the atomic model alone have it.
     """
 
     spectra: NDArray[np.complex64]
@@ -121,6 +127,7 @@ class FrameSet:
     frame_weight: NDArray[np.float32]
     centres: NDArray[np.float64]
     pixel_size: float
+    ellipse: tuple[float, float] = (0.0, 0.0)
 
     @classmethod
     def pack(
@@ -182,6 +189,7 @@ class FrameSet:
             np.ascontiguousarray(rotations, np.float32),
             np.zeros((count, 2), np.float32) if shifts is None else np.ascontiguousarray(shifts, np.float32),
             np.arange(count, dtype=np.int32) if frame_of is None else np.ascontiguousarray(frame_of, np.int32),
+            self.ellipse,
         )
 
     def take(self, select: NDArray[np.int64]) -> FrameSet:
@@ -193,6 +201,7 @@ class FrameSet:
             self.frame_weight[select],
             self.centres[select],
             self.pixel_size,
+            self.ellipse,
         )
 
 

@@ -42,6 +42,9 @@ class Atoms(Displayed):
         (n,) probability that the peak is an atom, in [0, 1]; NaN where it is not known.
     covariance
         (n, 3, 3) Å² of each position, from the refinement; None for traced atoms, which have `sigma` only.
+    modes
+        (m, n, 3) Å, displacements at one standard deviation of m errors that the atoms share and `covariance` holds:
+        between atoms i and j the covariance is the sum of u_i u_jᵀ over them. None where errors are independent.
 
     Raises
     ------
@@ -56,6 +59,7 @@ class Atoms(Displayed):
     sigma: np.ndarray
     probability: np.ndarray
     covariance: np.ndarray | None = None
+    modes: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         """Refuse atoms that cannot be."""
@@ -66,6 +70,9 @@ class Atoms(Displayed):
         need_finite("positions", self.positions)
         need_at_least("sigma", self.sigma, 0.0, nan=True)
         need_share("probability", self.probability, nan=True)
+        if self.modes is not None:
+            need_shape("modes", self.modes, (len(self.modes), n, 3))
+            need_finite("modes", self.modes)
         if self.covariance is not None:
             need_shape("covariance", self.covariance, (n, 3, 3))
             full = np.asarray(self.covariance)
@@ -92,6 +99,29 @@ class Atoms(Displayed):
     def __len__(self) -> int:
         """Return the number of atoms."""
         return len(self.positions)
+
+    def own_sigma(self) -> np.ndarray:
+        """Standard errors (n,) in Å per axis without what the atoms share."""
+        sigma = np.asarray(self.sigma, dtype=np.float64)
+        if self.modes is None:
+            return sigma
+        return np.asarray(np.sqrt(np.maximum(sigma**2 - (self.modes**2).sum((0, 2)) / 3, 0.0)))
+
+    def own_covariance(self) -> np.ndarray | None:
+        """Covariance (n, 3, 3) Å² of each position without what the atoms share; None where it is not known."""
+        if self.covariance is None or self.modes is None:
+            return self.covariance
+        return np.asarray(self.covariance - np.einsum("mni,mnj->nij", self.modes, self.modes))
+
+    def pair_covariance(self, i: int, j: int) -> np.ndarray:
+        """Covariance (3, 3) Å² of the vector from atom i to atom j; NaN where that of the atoms is not known."""
+        if self.covariance is None:
+            return np.full((3, 3), np.nan)
+        full = np.asarray(self.covariance[i] + self.covariance[j])
+        if self.modes is None or i == j:
+            return full if i != j else np.zeros((3, 3))
+        cross = np.einsum("mi,mj->ij", self.modes[:, i], self.modes[:, j])
+        return np.asarray(full - cross - cross.T)
 
     def to_ase(self, vacuum: float | None = None) -> Any:
         """Return ``ase.Atoms`` in the same order, with positions from the box centre.

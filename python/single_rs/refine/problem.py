@@ -74,7 +74,7 @@ class Fitness:
     """Columns of the kernel's answer per frame.
 
     Scale s, g Σ w|P|², g Σ w|X − sP|², log-likelihood ratio to an empty frame; gradient of ½ log-likelihood by the
-    particle's depth and its information, 0 where no frame has one.
+    particle's depth and its information, 0 where no frame has one; and by the ellipse of the magnification, (n, 2).
     """
 
     scale: NDArray[np.float64]
@@ -83,12 +83,13 @@ class Fitness:
     log_likelihood_ratio: NDArray[np.float64]
     by_depth: NDArray[np.float64]
     depth_information: NDArray[np.float64]
+    by_ellipse: NDArray[np.float64]
 
     @classmethod
     def of(cls, table: NDArray[np.float64]) -> Fitness:
-        """Name the columns (n, 6) of ``model_gradients``."""
-        scale, power, misfit, log_likelihood_ratio, by_depth, depth_information = table.T
-        return cls(scale, power, misfit, log_likelihood_ratio, by_depth, depth_information)
+        """Name the columns (n, 8) of ``model_gradients``."""
+        scale, power, misfit, log_likelihood_ratio, by_depth, depth_information, *_ = table.T
+        return cls(scale, power, misfit, log_likelihood_ratio, by_depth, depth_information, table[:, 6:])
 
 
 @dataclass(frozen=True)

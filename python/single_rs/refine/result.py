@@ -10,17 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from single_rs import _core
+from single_rs.base.sampling import evenly
 from single_rs.crystal.neighbours import surface_atoms
 from single_rs.records import Atoms, Poses
 from single_rs.refine.covariance import bootstrap, pooled, total
-from single_rs.refine.normal import limited, normal_factor, solve
+from single_rs.refine.modes import combined, mean_strain, named, shared
+from single_rs.refine.normal import BEYOND, NormalEquations
 from single_rs.refine.problem import Fitness, Model, RefinementProblem
 from single_rs.refine.species import classify, surroundings
-from single_rs.refine.types import RefineConfig, Refined, RefinementSummary, SpeciesSummary
+from single_rs.refine.types import Ellipse, RefineConfig, Refined, RefinementSummary, SpeciesSummary
 
 __all__ = ["assemble"]
 
+POORER = 150  # frames that tell what a poorer model moves
+KNOWN = 0.0005  # standard error of the ellipse below which it is known
 SAMPLE = 400  # frames whose rotations the normal matrix of the errors is summed over
 FEWEST_BLOCKS = 12  # of the bootstrap; blocks of short movies are made shorter
 PM = 100.0  # pm per Å
@@ -59,26 +62,34 @@ def assemble(
     groups = np.full(len(problem.frame_weights), -1, np.int32)
     groups[used] = np.arange(len(used)) // length
     count = int(groups.max()) + 1
+    # The matrix is that of the problem with the poses at their best: elsewhere its step along what they nearly answer
+    # is too long by as much as they take up.
+    problem.polish(model)
     problem.fit_filters(model)
     gradient, fitness, information = problem.gradients(model, groups, count)
-    poorer = problem.only(problem.frame_weights > 0)
-    poorer.transfer = problem.transfer[:1]
-    poorer.fit_filters(model)
-    poor_gradient, _, _ = poorer.gradients(model)
-    factor = normal_factor(problem, model, information, SAMPLE)
-    steps = solve(factor, np.concatenate([gradient.positions, poor_gradient.positions]))
-    fisher = 0.5 * pixel**2 * _core.normal_blocks(factor)
-    blocks, last = steps[:count], steps[:count].sum(0)
-    model_shift = (steps[count] - last) * pixel
-    final = replace(model, positions=model.positions + limited(last, pixel))
+    normal = NormalEquations.of(problem, model, information, SAMPLE)
+    by_ellipse = np.stack([fitness.by_ellipse[groups == k].sum(0) for k in range(count)])
+    blocks = normal.steps(gradient, by_ellipse)
+    ellipse = _ellipse(problem, normal, normal.ellipse_steps(gradient, by_ellipse))
+    model_shift = pixel * _poorer_shift(problem, model, normal, used)
+    final = replace(model, positions=model.positions + normal.joint_step(gradient, by_ellipse, pixel, False)[0])
     positions = final.positions * pixel
     surface = surface_atoms(positions)
+    fisher = pixel**2 * normal.covariance()
     by_blocks = pixel**2 * bootstrap(blocks)
     difference = np.full((len(model), 3), np.nan)
     if halves:
         difference = (halves[0][0].positions - halves[1][0].positions) * pixel
     statistical = pooled(by_blocks, fisher, count, surface)
-    covariance = total(statistical, difference, model_shift, surface)
+    basis = normal.basis
+    together = combined(
+        pixel**2 * normal.together(),
+        pixel * blocks.reshape(count, -1) @ basis.T,
+        basis @ difference.ravel() if halves else None,
+        basis @ model_shift.ravel(),
+    )
+    together += pixel**2 * normal.unseen()
+    modes, covariance = shared(basis, together, total(statistical, difference, model_shift, surface))
     species, chosen, species_nats = _species(final, positions, atoms, parent_index, config)
     refined = Atoms(
         positions=positions,
@@ -88,6 +99,7 @@ def assemble(
         sigma=np.sqrt(np.einsum("nii->n", covariance) / 3),
         probability=probability * (species.max(1) if species.size else 1.0),
         covariance=covariance,
+        modes=modes if len(modes) else None,
     )
     kept = parent_index >= 0
     summary = RefinementSummary(
@@ -110,6 +122,9 @@ def assemble(
             _species_summary(name, chosen == name, species[:, index], refined.sigma)
             for index, name in enumerate(config.elements if species.size else ())
         ),
+        soft_modes=named(basis, together, covariance - np.einsum("knc,knd->ncd", modes, modes), positions),
+        strain_covariance=tuple(map(tuple, mean_strain(basis, together, positions).tolist())),
+        ellipse=ellipse,
     )
     return Refined(
         atoms=refined,
@@ -124,6 +139,48 @@ def assemble(
         species_probability=species,
         summary=summary,
         depth=None if problem.depths is None else problem.depths.astype(np.float64) * pixel,
+    )
+
+
+def _poorer_shift(
+    problem: RefinementProblem, model: Model, normal: NormalEquations, used: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """How far a model without depth, at its own poses, moves the atoms, (n, 3) px; from a sample of the frames."""
+    sample = used[evenly(len(used), POORER)]
+    chosen = np.zeros(len(problem.frame_weights), bool)
+    chosen[sample] = True
+    gradients = []
+    for poorer in (False, True):
+        part = problem.only(chosen)
+        if poorer:
+            part.transfer = problem.transfer[:1]
+            part.fit_filters(model)
+            part.polish(model, sample)
+            part.fit_filters(model)
+        gradient, fitness, _ = part.gradients(model)
+        gradients.append(normal.steps(gradient, fitness.by_ellipse[sample].sum(0, keepdims=True))[0])
+    return np.asarray((gradients[1] - gradients[0]) * len(used) / len(sample))
+
+
+def _ellipse(problem: RefinementProblem, normal: NormalEquations, blocks: NDArray[np.float64]) -> Ellipse:
+    """Return the ellipse with its errors, from the steps (block, 2) that blocks of time ask for."""
+    count = len(blocks)
+    spread = blocks.var(0, ddof=1) * count if count > 1 else np.zeros(2)
+    told = normal.ellipse_by_views**2
+    variance = np.maximum(0.5 * np.diag(normal.ellipse), spread)
+    error = np.sqrt(np.where(told > BEYOND * variance, told, variance))
+    applied = np.array(problem.frames.ellipse)
+    e1, e2 = applied + blocks.sum(0)
+    size = float(np.hypot(e1, e2))
+    return Ellipse(
+        e1=float(e1),
+        e2=float(e2),
+        e1_error=float(error[0]),
+        e2_error=float(error[1]),
+        stretch=(1 + size) / (1 - size) - 1,
+        angle=float(np.rad2deg(np.arctan2(e2, e1)) / 2),
+        known=bool(np.hypot(*error) < KNOWN),
+        corrected=bool(applied.any()),
     )
 
 

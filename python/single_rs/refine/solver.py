@@ -24,7 +24,7 @@ from single_rs.refine.adp import (
     with_displacement,
 )
 from single_rs.refine.atom_merge_split import move_atoms
-from single_rs.refine.normal import limited, normal_factor, solve
+from single_rs.refine.normal import NormalEquations
 from single_rs.refine.occupancy_test import decide
 from single_rs.refine.problem import Model, RefinementProblem
 from single_rs.refine.result import assemble
@@ -37,6 +37,11 @@ SELECT_ROUNDS = 2  # rounds after which atoms are added and removed
 # Of a half alone, from the atoms of the whole: after two, halves of 1 e/px still remember where they came from (their
 # difference is 18 % short of that after five, and stated errors as much).
 HALF_ROUNDS = 4
+SETTLING = 6  # rounds at most until what all atoms do together stands still
+SETTLED = 0.5  # standard errors that the last step may have asked for
+CLEAR = 0.5  # standard errors of a step from which the next tells whether it was too long
+SHORTER, LONGER = 0.3, 1.5  # the least and the most that a step is changed by
+ELLIPSE_SIGMA, LEAST_ELLIPSE = 5.0, 5e-4  # of the magnification, to be there at all
 FEWEST_FRAMES = 20  # of the whole, and of a half to be refined alone
 FEWEST_ATOMS = 4
 
@@ -46,8 +51,11 @@ class _Solver:
 
     def __init__(self, problem: RefinementProblem, model: Model, half: NDArray[np.int8], config: RefineConfig) -> None:
         self.problem, self.model, self.half, self.config = problem, model, half, config
-        self.factor: NDArray[np.float64] | None = None
+        self.normal: NormalEquations | None = None
         self.information = 1.0
+        self.ellipse_step = np.zeros(2)
+        self.asked: NDArray[np.float64] | None = None  # of what all atoms do together, by the last step, in its
+        self.made = np.empty(0)  # standard errors, and what was made of it
         self.probability = np.ones(len(model))
         self.parent_index = np.arange(len(model))
         self.displacement: AnisotropicDisplacement | None = None
@@ -57,22 +65,60 @@ class _Solver:
         """Return the number of frames in use of half `number`."""
         return int((self.problem.frame_weights[self.half == number] > 0).sum())
 
-    def step(self, problem: RefinementProblem, model: Model) -> Model:
-        """Take one step of all atoms at the poses of `problem`."""
+    def step(self, problem: RefinementProblem, model: Model, free_ellipse: bool = False) -> Model:
+        """Take one step of all atoms at the poses of `problem`, and of the ellipse of its frames where that is free."""
         problem.fit_filters(model)
         gradient, fitness, information = problem.gradients(model)
         problem.step_depths(fitness)
         amount = float((information * problem.filters()[0].astype(float) ** 2).sum())
-        if self.factor is None:
-            self.factor, self.information = normal_factor(problem, model, information, SAMPLE), amount
+        if self.normal is None:
+            self.normal, self.information = NormalEquations.of(problem, model, information, SAMPLE), amount
         # The same matrix serves frames in any number: it grows as the information does.
-        share = amount / self.information
-        steps = solve(self.factor, gradient.positions / max(share, 1e-12))
-        moved = replace(model, positions=model.positions + limited(steps[0], problem.pixel_size))
+        share = max(amount / self.information, 1e-12)
+        gradient = replace(gradient, positions=gradient.positions / share)
+        ellipse = fitness.by_ellipse.sum(0, keepdims=True) / share
+        step, self.ellipse_step = self.normal.joint_step(gradient, ellipse, problem.pixel_size, free_ellipse)
+        if free_ellipse:
+            e1, e2 = np.array(problem.frames.ellipse) + self.ellipse_step
+            problem.frames = replace(problem.frames, ellipse=(float(e1), float(e2)))
+        if problem is self.problem:
+            step = step + self._secant(self.normal, step)
+        moved = replace(model, positions=model.positions + step)
         if model.tensors is not None:
             return moved
         heights = problem.step_heights(model, gradient, information)
         return replace(moved, heights=heights.heights, widths=heights.widths)
+
+    def _secant(self, normal: NormalEquations, step: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Correct a step along what all atoms do together by how much of the last one was right, (n, 3) px.
+
+        What poses take up of these directions is most of all there is, and a step is too long by several times what
+        they have not taken up yet. Two steps tell the slope, as in the secant method.
+        """
+        asked, before = normal.amounts(step), self.asked
+        factor = np.ones(len(asked))
+        if before is not None and len(before) == len(asked):
+            clear = np.abs(self.made) > CLEAR
+            slope = (before - asked)[clear] / self.made[clear]
+            factor[clear] = 1 / np.clip(slope, 1 / LONGER, 1 / SHORTER)
+        self.asked, self.made = asked, factor * asked
+        return normal.displacement((factor - 1) * asked)
+
+    def settle(self) -> None:
+        """Go on where the last step moved what all atoms do together, or asks for an ellipse of the magnification."""
+        free = False
+        for _ in range(SETTLING):
+            if self.normal is None:
+                return
+            error = np.sqrt(0.5 * np.diag(self.normal.ellipse))
+            size = np.abs(self.ellipse_step)
+            told = bool((self.normal.ellipse_by_views < LEAST_ELLIPSE).all())
+            free = free or (told and bool((size > ELLIPSE_SIGMA * error).any() and size.max() > LEAST_ELLIPSE))
+            settled = (size < SETTLED * error).all() if free and any(self.problem.frames.ellipse) else not free
+            if settled and (self.asked is None or np.abs(self.asked).max(initial=0.0) < SETTLED):
+                return
+            self.problem.polish(self.model)
+            self.model = self.step(self.problem, self.model, free)
 
     def select(self) -> None:
         """Move, add and remove atoms; `parent_index` keeps the index of each among the traced ones, -1 for new ones."""
@@ -81,13 +127,13 @@ class _Solver:
         moved = move_atoms(self.problem, self.model, self.half, self.config)
         if len(moved.parent_index):
             parent_index = np.where(moved.parent_index < 0, -1, self.parent_index[moved.parent_index])
-            self.model, self.factor = moved.model, None
+            self.model, self.normal, self.asked = moved.model, None, None
             self.parent_index = np.concatenate([self.parent_index[moved.kept], parent_index])
         decision = decide(self.problem, self.model, self.half, self.config)
         self.model, self.probability = decision.model, decision.probability
         self.parent_index = np.concatenate([self.parent_index[decision.kept], np.full(decision.added, -1)])
         if decision.changed:
-            self.factor = None
+            self.normal = self.asked = None
 
     def free_tensors(self) -> None:
         """Let atoms move more in one direction than in another if that makes held-out frames more likely."""
@@ -177,6 +223,7 @@ def refine_atoms(
         if config.select and number < SELECT_ROUNDS:
             work.select()
         tell(2 + number)
+    work.settle()
     if config.anisotropic:
         work.free_tensors()
     halves = []

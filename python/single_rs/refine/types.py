@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from single_rs.base.settings import Settings, setting
 from single_rs.records import Atoms, Poses
 
-__all__ = ["RefineConfig", "Refined", "RefinementSummary", "SpeciesSummary"]
+__all__ = ["Ellipse", "RefineConfig", "Refined", "RefinementSummary", "SoftMode", "SpeciesSummary"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,10 @@ class RefineConfig(Settings):
     )
     halves: bool = setting(True, "refine each half set alone as well, for errors and independent poses")
     block: int = setting(50, "frames of a block of the bootstrap over time", "frames", ge=5)
+    ellipse: float = setting(
+        0.005, "expected ellipse of the magnification, standard deviation of its relative size; 0 if it is round",
+        ge=0.0, le=0.05,
+    )  # fmt: skip
     elements: tuple[str, ...] = setting(
         (), "elements to tell apart by height and width, e.g. Pt, Pd; none leaves the traced ones"
     )
@@ -59,6 +63,62 @@ class SpeciesSummary:
     atoms: int
     certainty: float | None
     sigma_pm: float | None
+
+
+@dataclass(frozen=True)
+class SoftMode:
+    """What all atoms may do together at one standard error, in the frame of the map.
+
+    Attributes
+    ----------
+    kind
+        "stretch", "shear" or "bending".
+    axis
+        (3,) unit vector, the principal axis of its strain that changes most.
+    strain
+        Mean strain of the mode by component, xx, yy, zz, xy, xz, yz, tensor shear, as a fraction.
+    strain_sigma
+        Standard error of the strain along the axis, as a fraction.
+    sigma_pm
+        Root mean square displacement of the atoms, pm.
+    excess
+        That over what it would be if the errors of the atoms were independent.
+    """
+
+    kind: str
+    axis: tuple[float, float, float]
+    strain: dict[str, float]
+    strain_sigma: float
+    sigma_pm: float
+    excess: float
+
+
+@dataclass(frozen=True)
+class Ellipse:
+    """The ellipse of the magnification: what belongs at (x, y) in the image stands e₁ (x, −y) + e₂ (y, x) from there.
+
+    Attributes
+    ----------
+    e1, e2, e1_error, e2_error
+        As fractions, with their standard errors, the particle's strain free.
+    stretch
+        Longest over shortest diameter of what is round, less 1.
+    angle
+        Of the longest, degrees from x towards y.
+    known
+        Whether the frames tell it from a strain of the particle.
+    corrected
+        Whether it is there and the atoms are free of it.
+    """
+
+    e1: float
+    e2: float
+    e1_error: float
+    e2_error: float
+    stretch: float
+    angle: float
+    known: bool
+    corrected: bool
 
 
 @dataclass(frozen=True)
@@ -90,6 +150,13 @@ class RefinementSummary:
     anisotropic_nats, anisotropy
         Log-likelihood that tensors give held-out frames over isotropic widths; root mean square spread of the tensors,
         Å². None unless asked for, the spread also where the frames want no tensors.
+    soft_modes
+        The three softest things that all atoms may do together, the softest first.
+    strain_covariance
+        (6, 6) of the mean strain in xx, yy, zz, xy, xz, yz, tensor shear, in the frame of the map: the standard error
+        of all lengths along a unit vector v is √(tᵀ C t) with t = (v_x², v_y², v_z², 2 v_x v_y, 2 v_x v_z, 2 v_y v_z).
+    ellipse
+        Of the magnification.
     """
 
     frames: int
@@ -110,6 +177,9 @@ class RefinementSummary:
     species: tuple[SpeciesSummary, ...] = ()
     anisotropic_nats: float | None = None
     anisotropy: float | None = None
+    soft_modes: tuple[SoftMode, ...] = ()
+    strain_covariance: tuple[tuple[float, ...], ...] = ()
+    ellipse: Ellipse | None = None
 
 
 @dataclass(frozen=True)

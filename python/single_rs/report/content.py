@@ -14,13 +14,15 @@ import numpy as np
 from single_rs.analysis import ParticleSummary
 
 if TYPE_CHECKING:
+    from single_rs.analysis.distances import PairDistribution, PowderPattern, RowDistances
     from single_rs.analysis.lattice_record import LatticeRecord
     from single_rs.analysis.structure.record import StructureRecord
     from single_rs.compare.rows import ParticleRow
+    from single_rs.io.table import CommentedTable
     from single_rs.records import EnergyRecord, Poses, Track, Validation
     from single_rs.store.record import RunRecord
 
-__all__ = ["VERDICTS", "AtomTable", "CommentedTable", "ParticleFiles", "RunFiles"]
+__all__ = ["VERDICTS", "AtomTable", "ParticleFiles", "RunFiles"]
 
 VERDICTS = ("solved", "doubtful", "failed")
 
@@ -47,23 +49,11 @@ class AtomTable:
         return None if values is None else np.asarray(values).astype(bool)
 
 
-@dataclass(frozen=True)
-class CommentedTable:
-    """A CSV file: columns of texts by name, and the comments above them."""
-
-    columns: dict[str, list[str]]
-    comment: str
-
-    def numbers(self, name: str) -> np.ndarray:
-        """Return a column as numbers, NaN for empty cells."""
-        return np.array([float(text) if text.strip() else np.nan for text in self.columns[name]])
-
-
 @dataclass
 class ParticleFiles:
     """What a run wrote about one particle; absent parts are ``None`` and named in ``gaps``.
 
-    `row` holds what a comparison of particles says of it; `tables` the tables of later steps by file name. These, and
+    `row` holds what a comparison of particles says of it; `tables` those of the atoms by file name. These, and
     `structure`, `energy` and `validation`, are no gaps when they are absent: their steps are not part of every run.
     """
 
@@ -84,6 +74,9 @@ class ParticleFiles:
     atoms: AtomTable | None = None
     row: ParticleRow | None = None
     tables: dict[str, CommentedTable] = field(default_factory=dict)
+    distances: RowDistances | None = None
+    pairs: PairDistribution | None = None
+    powder: PowderPattern | None = None
     structure: StructureRecord | None = None
     energy: EnergyRecord | None = None
     validation: Validation | None = None

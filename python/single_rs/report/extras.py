@@ -10,9 +10,7 @@ An absent file is no gap: these are steps of their own. Files of other versions 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -62,20 +60,11 @@ def _strain(particle: ParticleFiles) -> Iterator[Figure]:
 
 def _distances(particle: ParticleFiles) -> Iterator[Figure]:
     """Give the distances along the rows of the lattice."""
-    table = particle.tables.get(layout.DISTANCES)
-    if table is None or not table.columns.get("distance") or particle.atoms is None:
+    rows = particle.distances
+    if rows is None or not len(rows.distance):
         return
-    from single_rs.analysis.distances import RowDistances
     from single_rs.plots.distances import plot_row_distances
 
-    sigma, positions = particle.atoms.get("sigma"), particle.atoms.positions
-    rows = RowDistances(
-        i=table.numbers("i").astype(int), j=table.numbers("j").astype(int), family=np.array(table.columns["family"]),
-        direction=np.column_stack([table.numbers(k) for k in "uvw"]).astype(int), distance=table.numbers("distance"),
-        distance_err=table.numbers("distance_err"), radius=table.numbers("radius"),
-        reference=table.numbers("reference"), positions=positions,
-        sigma=np.full(len(positions), np.nan) if sigma is None else np.asarray(sigma, float),
-    )  # fmt: skip
     yield drawn(
         plot_row_distances(rows), f"p{particle.number}-rows", "Distances along rows",
         "Distance of next neighbours along the rows of the lattice, against the fitted lattice: every pair, and the "
@@ -85,35 +74,27 @@ def _distances(particle: ParticleFiles) -> Iterator[Figure]:
 
 def _pairs(particle: ParticleFiles) -> Iterator[Figure]:
     """Give the pair distribution function."""
-    table = particle.tables.get(layout.PAIR_DISTRIBUTION)
-    if table is None:
+    if particle.pairs is None:
         return
     from single_rs.plots.distances import plot_pair_distribution
 
-    columns = {name: table.numbers(name) for name in table.columns}
-    stated = re.search(r"diameter: ([\d.]+)", table.comment)
-    result: Any = SimpleNamespace(**columns, diameter=float(stated[1]) if stated else float(columns["r"][-1]))
     yield drawn(
-        plot_pair_distribution(result), f"p{particle.number}-pdf", "Pair distribution",
+        plot_pair_distribution(particle.pairs), f"p{particle.number}-pdf", "Pair distribution",
         "Pairs at each distance against atoms spread evenly in a body of the same size; the band is a standard error.",
     )  # fmt: skip
 
 
 def _powder(particle: ParticleFiles) -> Iterator[Figure]:
     """Give the powder pattern."""
-    table = particle.tables.get(layout.POWDER)
-    if table is None:
+    if particle.powder is None:
         return
     from single_rs.plots.powder import plot_powder
 
-    columns = {name: table.numbers(name) for name in table.columns}
-    pattern: Any = SimpleNamespace(**columns, radiation="electron" if "electron" in table.comment else "xray")
-    edge = re.search(r"without the shift of the finite size: ([\d.]+) \+- ([\d.]+)", table.comment)
-    size = (
-        f" Its peaks lie at a = {concise(edge[1], edge[2], 4)} Å, the size of the particle allowed for." if edge else ""
-    )
+    found = None if particle.lattice is None else particle.lattice.powder
+    edge = "" if found is None else concise(found.a_corrected, found.a_err, 4)
+    size = f" Its peaks lie at a = {edge} Å, the size of the particle allowed for." if edge else ""
     yield drawn(
-        plot_powder(pattern), f"p{particle.number}-powder", "Powder pattern",
+        plot_powder(particle.powder), f"p{particle.number}-powder", "Powder pattern",
         f"What a powder of this particle would scatter, by the Debye equation.{size}",
     )  # fmt: skip
 

@@ -7,7 +7,6 @@ everywhere in the library. Its files are those of docs/conventions.md.
 from __future__ import annotations
 
 import contextlib
-import csv
 import fnmatch
 import os
 from collections.abc import Callable
@@ -21,11 +20,14 @@ from single_rs.analysis.lattice_record import LatticeRecord
 from single_rs.analysis.structure.record import StructureRecord
 from single_rs.base.errors import DataFileError, SingleError
 from single_rs.base.sampling import evenly
+from single_rs.export.tables import read_pair_distribution, read_powder_pattern, read_row_distances
+from single_rs.io.table import read_commented
 from single_rs.records import CleanExamples, EnergyRecord
-from single_rs.report.content import AtomTable, CommentedTable, ParticleFiles, RunFiles
+from single_rs.report.content import AtomTable, ParticleFiles, RunFiles
 from single_rs.store import layout
 from single_rs.store.codecs import read_record
 from single_rs.store.manifest import Manifest
+from single_rs.store.read import read_fsc
 from single_rs.store.record import RunRecord
 
 if TYPE_CHECKING:
@@ -37,7 +39,6 @@ T = TypeVar("T")
 STRAIN_MAPS = ("xx", "yy", "zz", "radial")  # of the thirteen measures in strain.vti, those that are shown
 # Tables of steps beyond the atoms, and the columns of them by which atoms can be coloured.
 ATOM_COLUMNS = {layout.STRAIN_TABLE: ("von_mises", "rotation"), layout.STRUCTURE_TABLE: ("grain", "fault")}
-TABLES = (*ATOM_COLUMNS, layout.DISTANCES, layout.PAIR_DISTRIBUTION, layout.POWDER)
 
 
 def read_run(out_dir: str | os.PathLike[str]) -> RunFiles:
@@ -159,10 +160,12 @@ def _read_later_steps(particle: ParticleFiles) -> None:
     def optional(name: str, reader: Callable[[Path], T]) -> T | None:
         return attempt(folder / name, reader, gaps) if (folder / name).exists() else None
 
-    for name in TABLES:
+    for name in ATOM_COLUMNS:
         table = optional(name, read_commented)
         if table is not None:
             particle.tables[name] = table
+    particle.pairs = optional(layout.PAIR_DISTRIBUTION, read_pair_distribution)
+    particle.powder = optional(layout.POWDER, read_powder_pattern)
     particle.structure = optional(layout.STRUCTURE, lambda path: read_record(path, StructureRecord))
     particle.energy = optional(layout.ENERGY, lambda path: read_record(path, EnergyRecord))
     particle.validation = optional(layout.VALIDATION, lambda path: read_validation(path.parent))
@@ -171,6 +174,9 @@ def _read_later_steps(particle: ParticleFiles) -> None:
         return
     with contextlib.suppress(SingleError, ValueError, TypeError, AttributeError):  # its files are named above
         particle.row = read_row(folder.name, folder)
+    particle.distances = optional(
+        layout.DISTANCES, lambda path: read_row_distances(path, atoms.positions, atoms.get("sigma"))
+    )
     count = len(atoms.positions)
     for name, columns in ATOM_COLUMNS.items():
         table = particle.tables.get(name)
@@ -207,19 +213,9 @@ def _choose_frames(particle: ParticleFiles, images: np.ndarray, pixel_size: floa
     particle.raw_frames = poses.frames[index] if poses is not None and len(poses.frames) == len(images) else index
 
 
-def read_commented(path: Path) -> CommentedTable:
-    """Read a CSV file with a header, as columns; lines starting with # are comments."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    rows = list(csv.reader(line for line in lines if line.strip() and not line.startswith("#")))
-    comment = " ".join(line for line in lines[:4] if line.startswith("#"))
-    return CommentedTable({name.strip(): [row[k] for row in rows[1:]] for k, name in enumerate(rows[0])}, comment)
-
-
 def _fsc(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Read frequency (1/Å) and FSC."""
-    table = read_commented(path)
-    frequency = next((name for name in table.columns if name.startswith("freq")), "frequency")
-    return table.numbers(frequency), table.numbers("fsc")
+    return read_fsc(path)[:2]
 
 
 def _motion(path: Path) -> tuple[np.ndarray, np.ndarray]:

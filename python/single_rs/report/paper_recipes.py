@@ -308,17 +308,14 @@ def _coverage(subject: Subject) -> Iterator[tuple[str, Figure, str]]:
 
 
 def _fsc(subject: Subject) -> Iterator[tuple[str, Figure, str]]:
-    from single_rs.report.files import read_commented
     from single_rs.store import layout
+    from single_rs.store.read import read_fsc
 
     path = subject.source / layout.FSC
     if not path.exists():
         raise Absent("there is no Fourier shell correlation")
-    table = read_commented(path)
-    frequency = next(name for name in table.columns if name.startswith("freq"))
-    axes = plots.plot_fsc(
-        table.numbers(frequency), table.numbers("fsc"), resolution=subject.row.values.get("resolution")
-    )
+    frequency, fsc, _ = read_fsc(path)
+    axes = plots.plot_fsc(frequency, fsc, resolution=subject.row.values.get("resolution"))
     yield "", _figure(axes), "Fourier shell correlation of maps from independent halves of the frames."
 
 

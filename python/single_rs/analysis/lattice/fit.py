@@ -41,6 +41,7 @@ from single_rs.analysis.lattice.domains import (
 from single_rs.analysis.lattice.evidence import FURTHER_GAIN, doubt_of_crystal, doubt_of_structure
 from single_rs.analysis.lattice.forms import Form, find_form
 from single_rs.analysis.lattice.result import Domain, Lattice
+from single_rs.analysis.lattice.shared import with_shared_errors
 from single_rs.analysis.structure.bond_order import bond_order
 from single_rs.base.errors import ConvergenceError, InputError
 from single_rs.crystal.compounds import binary_formula, compound_formula
@@ -71,6 +72,7 @@ def fit_lattice(
     sigma: ArrayLike | None = None,
     element: str | None = None,
     symbols: ArrayLike | None = None,
+    modes: ArrayLike | None = None,
 ) -> Lattice:
     """Fit the crystal lattice of a particle without any prior orientation.
 
@@ -89,12 +91,14 @@ def fit_lattice(
         symbols, when they are one element or two that are ordered.
     symbols
         (n,) chemical symbols. Two species tell the sublattices apart; more are not used.
+    modes
+        (m, n, 3) Å, errors that the atoms share (`Atoms.modes`); `sigma` is then without them.
 
     Returns
     -------
     Lattice
         The axes are right-handed and nearest to those of the positions' frame. Errors come from the scatter about the
-        fit (`affine`) and from how its regions differ (`blocks`).
+        fit (`affine`), from how its regions differ (`blocks`), and from what the atoms share (`shared`).
 
     Raises
     ------
@@ -115,6 +119,9 @@ def fit_lattice(
     """
     x = check_positions(positions, SMALLEST_DOMAIN)
     s = None if sigma is None else check_sigma(sigma, len(x))
+    common = None if modes is None else np.asarray(modes, dtype=np.float64)
+    if common is not None and common.shape[1:] != x.shape:
+        raise InputError(f"modes have shape {common.shape}; (m, {len(x)}, 3) is needed, Å of each atom")
     names = None if symbols is None else np.asarray(symbols, dtype=str)
     if names is not None and names.shape != (len(x),):
         raise InputError(f"symbols have shape {names.shape}; ({len(x)},) is needed, one for each position")
@@ -175,7 +182,7 @@ def fit_lattice(
     wrong = np.nan if first is None else 1 - _order(members[0], kind, first)
     if first is not None and pair is not None and len(kind.exchanges[0]) == 0 and _reversed(members[0], kind, first):
         pair = pair[1], pair[0]  # antifluorite: the element named first is on the second sublattice
-    members = [relax_internal(m, kind, x, s) for m in members]
+    members = [with_shared_errors(relax_internal(m, kind, x, s), x, s, common) for m in members]
     independent = cell_parameters(members[0].fit.cell, members[0].fit.covariance[3:, 3:])
     members[0] = with_block_errors(members[0], kind, x, s)
     compound = compound_formula(*pair, kind.name) if pair is not None and kind.name not in STRUCTURES else None

@@ -63,6 +63,7 @@ def bond_strain(
     config: StrainConfig = StrainConfig(),  # noqa: B008 (frozen)
     sigma: ArrayLike | None = None,
     covariance: ArrayLike | None = None,
+    modes: ArrayLike | None = None,
 ) -> Deformation:
     """Deformation gradient and strain of every atom from its bonds.
 
@@ -78,6 +79,8 @@ def bond_strain(
         (n,) Å per axis, standard errors of the positions. None: what the scatter of the bonds about F says.
     covariance
         (n, 3, 3) Å², covariance of each position; it wins over `sigma`.
+    modes
+        (m, n, 3) Å, errors that the atoms share; `sigma` and `covariance` are then without them.
 
     Raises
     ------
@@ -126,6 +129,7 @@ def bond_strain(
         method="bonds",
         noise=noise,
         operator=(x_, y_, z_),
+        modes=modes,
     )
     return Deformation(gradient, nonaffine, bonds, strain)
 

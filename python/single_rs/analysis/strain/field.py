@@ -172,6 +172,8 @@ class Strain(Displayed):
         None for gpa.
     smoothing, surface_rule
         Of the settings.
+    modes
+        (m, n, 3) Å, errors that the atoms share, without what the reference follows; None without.
     """
 
     displacement: NDArray[np.float64]
@@ -195,6 +197,7 @@ class Strain(Displayed):
     operator: tuple[sparse.csr_array, sparse.csr_array, sparse.csr_array] | None
     smoothing: str = "planes"
     surface_rule: str = "coordination"
+    modes: NDArray[np.float64] | None = None
 
     @property
     def error(self) -> NDArray[np.float64]:
@@ -228,6 +231,7 @@ def compute_strain(
     config: StrainConfig = StrainConfig(),
     sigma: ArrayLike | None = None,
     covariance: ArrayLike | None = None,
+    modes: ArrayLike | None = None,
 ) -> Strain:
     """Displacement and strain of every atom against its lattice.
 
@@ -244,6 +248,8 @@ def compute_strain(
         which holds the real disorder of neighbouring atoms as well.
     covariance
         (n, 3, 3) Å², covariance of each position; it wins over `sigma`.
+    modes
+        (m, n, 3) Å, errors that the atoms share (`Atoms.modes`); `sigma` and `covariance` are then without them.
 
     Raises
     ------
@@ -270,6 +276,7 @@ def compute_strain(
         method="kernel",
         noise=noise,
         operator=slopes.operator,
+        modes=modes,
     )
 
 
@@ -283,11 +290,18 @@ def assemble(
     displacement: NDArray[np.float64] | None = None,
     noise: NDArray[np.float64] | None = None,
     operator: tuple[sparse.csr_array, sparse.csr_array, sparse.csr_array] | None = None,
+    modes: ArrayLike | None = None,
 ) -> Strain:
     """Strain, rotation and radial strain from gradients (n, 3, 3) with covariance (n, 3, 3, 3, 3), for any method."""
     cells = reference_cells(lattice, config.reference)
     if displacement is None:
         displacement = x - reference_positions(x, lattice, cells)
+    common = None if modes is None or operator is None else np.asarray(modes, dtype=np.float64)
+    if common is not None and operator is not None:
+        if config.reference == "fit":
+            common = without_affine(common, x - displacement, lattice.domain)
+        steep = np.stack([np.stack([d @ mode for d in operator], axis=2) for mode in common])
+        slopes = slopes + np.einsum("mnab,mncd->nabcd", steep, steep)
     stretch, rotation = np.full_like(gradient, np.nan), np.full((len(x), 3), np.nan)
     known = np.asarray(np.isfinite(gradient).all(axis=(1, 2)))
     # A gradient that turns space inside out, as of two atoms exchanged, is no deformation of a crystal.
@@ -329,7 +343,31 @@ def assemble(
         operator=operator,
         smoothing=config.smoothing if method == "kernel" else "planes",
         surface_rule=config.surface,
+        modes=common,
     )
+
+
+def without_affine(
+    fields: NDArray[np.float64], sites: NDArray[np.float64], domain: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return fields (m, n, 3) of the atoms without the affine part of each domain, which its fitted lattice takes up.
+
+    Parameters
+    ----------
+    fields
+        (m, n, 3), any unit.
+    sites
+        (n, 3) Å, NaN off the lattice.
+    domain
+        (n,) index of each atom's domain, −1 without one.
+    """
+    out = fields.copy()
+    for k in range(int(domain.max(initial=-1)) + 1):
+        mine = np.flatnonzero((domain == k) & np.isfinite(sites[:, 0]))
+        if len(mine) > 4:
+            basis = np.linalg.qr(np.column_stack([np.ones(len(mine)), sites[mine]]))[0]
+            out[:, mine] -= np.einsum("np,qp,mqc->mnc", basis, basis, out[:, mine])
+    return out
 
 
 def lattice_surface(x: NDArray[np.float64], lattice: Lattice, rule: str) -> NDArray[np.bool_]:

@@ -121,6 +121,7 @@ def compare_strain_methods(
     density: ArrayLike | None = None,
     pixel_size: float | None = None,
     noise: ArrayLike | None = None,
+    modes: ArrayLike | None = None,
 ) -> StrainComparison:
     """Strain by the kernel, by the bonds and, with a map, by geometric phase analysis; and their agreement.
 
@@ -138,6 +139,8 @@ def compare_strain_methods(
         (z, y, x) map and Å per voxel; None: no geometric phase analysis.
     noise
         (z, y, x) map of noise alone, half the difference of the half maps.
+    modes
+        (m, n, 3) Å, errors that the atoms share; `sigma` and `covariance` are then without them.
 
     Raises
     ------
@@ -146,8 +149,8 @@ def compare_strain_methods(
     """
     if density is not None and pixel_size is None:
         raise InputError("pixel_size is not given; a map needs one, in Å per voxel")
-    strains = {"kernel": compute_strain(positions, lattice, config, sigma, covariance)}
-    deformation = bond_strain(positions, lattice, config, sigma, covariance)
+    strains = {"kernel": compute_strain(positions, lattice, config, sigma, covariance, modes)}
+    deformation = bond_strain(positions, lattice, config, sigma, covariance, modes)
     strains["bonds"] = deformation.strain
     phases = None
     if density is not None and pixel_size is not None:

@@ -2,7 +2,7 @@
 
 The atoms of a particle are all there are, so the error of a mean is not spread / √n: it is what the errors of the
 positions make of it. Neighbouring atoms share neighbours and so errors; we draw errors of the positions from their
-covariance, pass them through the same local slopes that the strain came from, and take every statistic anew,
+covariance and from what the atoms share, pass them through the same local slopes, and take every statistic anew,
 
     δε = sym(D δx),      standard error = standard deviation over the draws.
 
@@ -253,9 +253,12 @@ def _from_positions(x: NDArray[np.float64], strain: Strain) -> Any:
                 design = np.column_stack([np.ones(len(mine)), x[mine] - strain.displacement[mine]])
                 bases.append((mine, np.linalg.qr(design)[0]))
     operator = strain.operator or ()
+    common = np.zeros((0, *x.shape)) if strain.modes is None else strain.modes
 
     def draw(count: int, generator: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         errors = np.einsum("nij,njd->nid", root, generator.standard_normal((len(x), 3, count)))
+        if len(common):
+            errors += np.einsum("mni,md->nid", common, generator.standard_normal((len(common), count)))
         flat = errors.reshape(len(x), -1)
         for mine, basis in bases:
             flat[mine] -= basis @ (basis.T @ flat[mine])

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from single_rs.records import Atoms, CleanStack, Poses
-from single_rs.refine.normal import normal_factor, solve
+from single_rs.refine.normal import NormalEquations
 from single_rs.refine.occupancy_test import empty_sites
 from single_rs.refine.problem import Model, RefinementProblem
 from single_rs.refine.types import RefineConfig
@@ -100,7 +100,7 @@ class WholeModel:
         sites = empty_sites(self.model.positions)
         self.sites = sites * pixel  # (site, 3) Å
         self._probed = self.model.join(sites, np.zeros(len(sites)))
-        self._factor: NDArray[np.float64] | None = None
+        self._normal: NormalEquations | None = None
         self._amount, self._weight = 1.0, 1.0
 
     def blocks(self) -> BlockEvidence:
@@ -121,9 +121,9 @@ class WholeModel:
         gradient, fitness, information = problem.gradients(self._probed, groups.astype(np.int32), count)
         own = gradient.positions[:, : len(self.model)]
         weight = np.where(groups >= 0, problem.frame_weights * fitness.scale**2, 0.0)
-        if self._factor is None:
+        if self._normal is None:
             f0 = problem.filters()[0].astype(np.float64)
-            self._factor = normal_factor(problem, self.model, information, SAMPLE)
+            self._normal = NormalEquations.of(problem, self.model, information, SAMPLE)
             self._amount, self._weight = float((information * f0 * f0).sum()), float(weight.sum())
             self._toward = gradient.positions.sum(0)[: len(self.model)], gradient.heights.sum(0)
         share = np.bincount(groups[groups >= 0], weight[groups >= 0], minlength=count) / self._weight
@@ -134,7 +134,7 @@ class WholeModel:
             edges=edges,
             share=share,
             vectors=np.concatenate([own.reshape(count, -1), heights], axis=1),
-            steps=np.concatenate([solve(self._factor, own).reshape(count, -1), heights / self._amount], axis=1),
+            steps=np.concatenate([self._normal.held_steps(own).reshape(count, -1), heights / self._amount], axis=1),
             gradients=gradient.heights * usual,
             heights=self._probed.heights / usual,
             information=self._amount * usual**2,
