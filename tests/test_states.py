@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import ase.io
 import numpy as np
@@ -16,12 +17,14 @@ from changing import DATE, FRAMES, PIXEL, frames_of, layer_of
 from single_rs.alignment import score_atoms
 from single_rs.base.errors import ConvergenceError, InputError
 from single_rs.cli.options import settings_of
+from single_rs.io.atom_files import read_atom_file
 from single_rs.pipeline import stages, states
 from single_rs.records import Atoms, Poses
 from single_rs.refine.change import Change, Changes
 from single_rs.refine.change.stretches import Placed, Stretch, Work, find_stretches, group_states, same_particle
 from single_rs.refine.change.timeline import _interval, number_atoms
 
+MEASURED = Path(__file__).parents[2] / "shared" / "data" / "real" / "pt_233.xyz"
 CONFIG = {"states.shortest": "60", "report.enabled": "false"}
 
 
@@ -203,3 +206,18 @@ def test_the_command_line_takes_find_one_or_a_number():
     assert settings_of(None, None, "4").states.number == 4
     with pytest.raises(InputError, match="'find', 'one' or a number"):
         settings_of(None, None, "many")
+
+
+@pytest.mark.skipif(not MEASURED.exists(), reason="the measured particle is not beside the project")
+def test_a_window_of_250_frames_keeps_all_atoms_of_a_disordered_particle():
+    places = read_atom_file(MEASURED).positions
+    places = places - places.mean(0)
+    start = sr.nanocrystal("Pt", diameter=12.0, seed=1)
+    crystal = replace(start, positions=places, symbols=np.full(len(places), "Pt"), grain=None)
+    made = sr.simulate_stack(crystal, 250, box=96, pixel_size=PIXEL, dose=10.0, seed=1)
+    clean = sr.clean_stack(sr.ParticleStack(made.images, PIXEL, np.arange(250)))
+    turned = Rotation.from_rotvec(np.deg2rad(1.0) * np.random.default_rng(0).normal(size=(250, 3))).as_matrix()
+    poses = Poses.known(turned @ made.rotations, made.shifts, block=25)
+    refined = sr.refine_atoms(clean, poses, atoms_at(places))
+    assert (refined.summary.removed, refined.summary.added) == (0, 0)
+    assert score_atoms(refined.atoms.positions, places).rmsd < 5

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from single_rs.analysis.summary import ParticleSummary
 from single_rs.base.errors import ConvergenceError, SingleError, WriteError
+from single_rs.base.rotations import rotation_angle
 from single_rs.export.atoms import file_offset
 from single_rs.io.star import read_poses
 from single_rs.orient import find_poses
@@ -51,6 +52,8 @@ __all__ = ["solve_track"]
 
 log = logging.getLogger(__name__)
 
+# A step of more degrees, and of more medians of all steps, is a jump: fresh poses are 126° apart in the mean.
+JUMP, JUMP_MEDIANS = 30.0, 5.0
 MOVED_SIGMA, MOVED = 3.0, 0.1  # standard errors and Å beyond which an atom counts as moved
 
 
@@ -248,6 +251,9 @@ class _States:
                 values[part] = getattr(stretch.placed.poses, name)
             weight[part], inside[part] = stretch.placed.poses.weight, True
         diagnostics = whole.diagnostics if longest.placed is None else longest.placed.poses.diagnostics
+        if not longest.searched:
+            # Frames of another structure jump between poses that are all wrong; they say nothing of this one.
+            diagnostics = replace(diagnostics, jump_share=_jump_share(arrays["rotations"], inside))
         return replace(whole, **arrays, weight=weight, width=None, diagnostics=diagnostics), inside
 
     def _others(self, stretches: list[Stretch]) -> dict[int, list[ParticleResult]]:
@@ -262,8 +268,8 @@ class _States:
                 with self.job.log.stage(f"{name}/stack", key) as running:
                     stages.keep_stack(stack, running.folder)
             # Poses that were found among those of the other particle are drawn to its atoms: only own ones are kept.
-            own = len(group) == 1 and group[0].searched and group[0].placed is not None
-            known = group[0].placed.poses if own and group[0].placed is not None else None
+            placed = group[0].placed if len(group) == 1 and group[0].searched else None
+            known = None if placed is None else placed.poses
             results[first] = solve_track(self.job, name, stack, key, self.spare, known)
         return results
 
@@ -305,16 +311,11 @@ class _States:
         kept = [k for k in range(len(groups)) if solved[k][0].refined[0] is not None]
         atoms = [solved[k][0].refined[0] for k in kept]
         spans = [tuple((int(frames[s.first]), int(frames[s.last - 1])) for s in group) for group in groups]
-        states = [
-            StateAtoms(
-                tuple((s.first, s.last) for s in groups[k]),
-                read_poses(solved[k][0].file(layout.POSES)),
-                found,
-                tuple(s.error for s in groups[k]),
-            )
-            for k, found in zip(kept, atoms, strict=True)
-            if found is not None
-        ]
+        states = []
+        for k, found in zip(kept, atoms, strict=True):
+            refined, spans_of = read_poses(solved[k][0].file(layout.POSES)), tuple((s.first, s.last) for s in groups[k])
+            if found is not None:
+                states.append(StateAtoms(spans_of, refined, found, tuple(s.error for s in groups[k])))
         timeline = trace_timeline(self.whole.clean, states, self.job.config.refine)
         core = np.logical_and.reduce([np.isin(np.arange(len(timeline.symbols)), n) for n in timeline.numbers])
         rows = [
@@ -351,6 +352,13 @@ class _States:
 
     def _offset(self) -> NDArray[np.float64]:
         return file_offset(self.whole.stack.box, self.whole.stack.pixel_size)
+
+
+def _jump_share(rotations: NDArray[np.float64], inside: NDArray[np.bool_]) -> float:
+    """Share of the steps between neighbouring images of a state that are jumps."""
+    steps = np.flatnonzero(inside[1:] & inside[:-1])
+    angles = rotation_angle(np.einsum("nij,nij->n", rotations[steps + 1], rotations[steps]))
+    return float(np.mean(angles > max(JUMP, JUMP_MEDIANS * float(np.median(angles))))) if len(steps) else 1.0
 
 
 def _runs(flags: list[bool]) -> list[slice]:
