@@ -16,6 +16,7 @@ from scipy.integrate import trapezoid
 from scipy.optimize import minimize_scalar
 
 from single_rs.analysis.model import Particle
+from single_rs.base.errors import DataFileError
 from single_rs.cli import main
 from single_rs.export.dft import (
     DftSettings,
@@ -100,7 +101,7 @@ def test_magnetic_elements_get_spin_everywhere(alloy):
     )
     assert incar["ISPIN"] == "2"
     # Species are grouped in POSCAR, so moments are: Pt Pt Ni Ni.
-    assert [float(m) for m in incar["MAGMOM"].split()] == [0, 0, 0.6, 0.6]
+    assert incar["MAGMOM"] == "2*0 2*0.6"
     assert incar["NSW"] == "0"
     assert (folder / "vasp" / "KPOINTS").read_text().splitlines()[2:4] == ["Gamma", "1 1 1"]
     assert "potpaw_PBE/Pt/POTCAR $VASP_PP_PATH/potpaw_PBE/Ni/POTCAR" in (folder / "vasp" / "POTCAR.txt").read_text()
@@ -260,3 +261,59 @@ def test_quantum_espresso_input_names_what_is_needed(tmp_path):
     assert "Cu.UPF into ./pseudo" in text.splitlines()[0]
     assert "K_POINTS gamma" in text
     assert "vc-relax" in files[1].read_text()
+
+
+def test_a_line_of_moments_is_short_and_read_by_ase(tmp_path):
+    count = 300
+    places = np.column_stack([np.arange(2 * count) * 2.5, np.zeros((2 * count, 2))])
+    unknown = np.full(2 * count, np.nan)
+    atoms = Atoms(places, np.array(["Fe", "Pt"] * count), unknown, unknown, unknown, unknown)
+    zero = np.zeros(2 * count, np.int64)
+    write_vasp(tmp_path / "vasp", Particle(atoms, zero, zero, zero > 0))
+    lines = (tmp_path / "vasp" / "INCAR").read_text().splitlines()
+    assert max(len(line) for line in lines) < 250
+    (moments,) = (line for line in lines if line.startswith("MAGMOM"))
+    assert moments.split("=")[1].split("!")[0].strip() == "300*2.3 300*0"
+    back = ase.io.read(tmp_path / "vasp" / "POSCAR")
+    assert back.get_chemical_symbols() == ["Fe"] * count + ["Pt"] * count
+
+
+def test_cutoffs_are_those_of_the_pseudopotentials(tmp_path):
+    folder = tmp_path / "upf"
+    folder.mkdir()
+    head = '<UPF version="2.0.1">\n<PP_HEADER element="{}" z_valence="{}"\nwfc_cutoff="{}" rho_cutoff="{}"/>\n'
+    (folder / "Fe.pbe-spn.UPF").write_text(head.format("Fe", "1.600E+01", "7.1E+01", "7.82E+02"))
+    (folder / "Pt.UPF").write_text(head.format("Pt", "1.600E+01", "4.4E+01", "3.52E+02"))
+    write_qe(tmp_path / "qe.in", model(["Fe", "Pt"], 2.6), 5.0, DftSettings(qe_pseudo=str(folder), charge=True))
+    text = (tmp_path / "qe.in").read_text()
+    assert "ecutwfc          = 71.0" in text
+    assert "ecutrho          = 782.0" in text
+    assert "Fe.pbe-spn.UPF" in text
+    assert float(re.search(r"starting_magnetization\(1\) *= *([0-9.]+)", text)[1]) == pytest.approx(
+        1.5 * 2.3 / 16, 1e-3
+    )
+    assert "particle_charge.cube" in (tmp_path / "qe_charge.in").read_text()
+    write_qe(tmp_path / "plain.in", model(["Fe", "Pt"], 2.6), 5.0)
+    plain = (tmp_path / "plain.in").read_text()
+    assert "ecutwfc          = 90.0" in plain
+    assert "ecutrho          = 1080.0" in plain
+    (folder / "Pt.other.UPF").write_text("")
+    with pytest.raises(DataFileError, match=r"one is needed, such as Pt\.UPF"):
+        write_qe(tmp_path / "two.in", model(["Pt", "Pt"], 2.6), 5.0, DftSettings(qe_pseudo=str(folder)))
+
+
+def test_dispersion_and_charge_reach_every_code(tmp_path):
+    write_formats(tmp_path, model(["Pt", "O"], 2.0), CODES, 6.0, DftSettings(dispersion=True, charge=True))
+    incar = (tmp_path / "vasp" / "INCAR").read_text()
+    assert "IVDW = 12" in incar
+    assert "LCHARG = .TRUE." in incar
+    assert "IVDW = 12" in (tmp_path / "vasp_bulk_Pt" / "INCAR").read_text()
+    assert "LCHARG = .FALSE." in (tmp_path / "vasp_bulk_Pt" / "INCAR").read_text()
+    assert "'dft-d3'" in (tmp_path / "qe.in").read_text()
+    assert "TYPE DFTD3(BJ)" in (tmp_path / "cp2k_bulk_Pt.inp").read_text()
+    assert "E_DENSITY_CUBE" in (tmp_path / "cp2k.inp").read_text()
+    for name in ("gpaw_particle.py", "gpaw_bulk_Pt.py"):
+        script = (tmp_path / name).read_text()
+        ast.parse(script)
+        assert "DFTD3(dft=atoms.calc" in script
+    assert "write_cube" in (tmp_path / "gpaw_particle.py").read_text()

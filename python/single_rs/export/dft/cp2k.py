@@ -24,6 +24,17 @@ _BOLTZMANN = 8.617333262e-5  # eV/K, CODATA 2018
 _EMPTY, _LEAST_EMPTY = 2, 10
 
 
+_DISPERSION = """      &VDW_POTENTIAL
+        POTENTIAL_TYPE PAIR_POTENTIAL
+        &PAIR_POTENTIAL
+          TYPE DFTD3(BJ)
+          PARAMETER_FILE_NAME dftd3.dat
+          REFERENCE_FUNCTIONAL PBE
+        &END PAIR_POTENTIAL
+      &END VDW_POTENTIAL
+"""
+
+
 def _input(atoms: Any, settings: DftSettings, project: str, mesh: tuple[int, int, int] | None) -> str:
     moments = atoms.get_initial_magnetic_moments()
     spin = bool(moments.any())
@@ -50,6 +61,9 @@ def _input(atoms: Any, settings: DftSettings, project: str, mesh: tuple[int, int
         if mesh is None
         else "&MOTION\n  &CELL_OPT\n    KEEP_ANGLES .TRUE.\n    MAX_ITER 30\n  &END CELL_OPT\n&END MOTION\n"
     )
+    dispersion = _DISPERSION if settings.dispersion else ""
+    charge = "    &PRINT\n      &E_DENSITY_CUBE\n      &END E_DENSITY_CUBE\n    &END PRINT\n"
+    charge = charge if settings.charge and mesh is None else ""
     return f"""&GLOBAL
   PROJECT {project}
   RUN_TYPE {"ENERGY_FORCE" if mesh is None else "CELL_OPT"}
@@ -94,8 +108,8 @@ def _input(atoms: Any, settings: DftSettings, project: str, mesh: tuple[int, int
     &XC
       &XC_FUNCTIONAL PBE
       &END XC_FUNCTIONAL
-    &END XC
-  &END DFT
+{dispersion}    &END XC
+{charge}  &END DFT
   &SUBSYS
     &CELL
 {vectors}      PERIODIC XYZ

@@ -43,7 +43,7 @@ atoms.calc = GPAW(
     convergence={{"energy": 1e-4}},
     txt=str(folder / "{stem}.txt"),
 )
-energy = atoms.get_potential_energy()
+{charge}{dispersion}energy = atoms.get_potential_energy()
 forces = atoms.get_forces()
 atoms.write(folder / "{stem}_result.xyz", format="extxyz")
 print(f"energy {{energy:.4f}} eV ({{energy / len(atoms):.4f}} eV/atom)")
@@ -77,11 +77,24 @@ for scale in np.linspace(0.97, 1.03, 7):
         convergence={{"energy": 1e-5}},
         txt=str(folder / f"{stem}_{{scale:.2f}}.txt"),
     )
-    volumes.append(atoms.get_volume() / len(atoms))
+{inner}    volumes.append(atoms.get_volume() / len(atoms))
     energies.append(atoms.get_potential_energy() / len(atoms))
 volume, energy, modulus = EquationOfState(volumes, energies, eos="sj").fit()
 print(f"E_bulk {{energy:.4f}} eV/atom at {{volume:.3f}} Angstrom^3/atom")
 '''
+
+
+# Added to the scripts: D3 by the program dftd3, and the all-electron density as a cube, electrons per Bohr³.
+_DISPERSION = """from ase.calculators.dftd3 import DFTD3  # runs the program dftd3
+atoms.calc = DFTD3(dft=atoms.calc, xc="pbe", damping="bj")
+"""
+_CHARGE = """from ase.io.cube import write_cube
+from ase.units import Bohr
+atoms.get_potential_energy()
+density = atoms.calc.get_all_electron_density(gridrefinement=2) * Bohr**3
+with open(folder / "{stem}_charge.cube", "w") as file:
+    write_cube(file, atoms, data=density)
+"""
 
 
 def _write_script(script: Path, template: str, atoms: Any, **values: object) -> list[Path]:
@@ -122,8 +135,11 @@ def write_gpaw(
     target = Path(path)
     atoms = particle_cell(model, vacuum, chosen)
     numbers = {"spacing": chosen.gpaw_spacing, "width": chosen.fermi_width}
-    written = _write_script(target, _PARTICLE, atoms, **numbers)
+    lines = _DISPERSION if chosen.dispersion else ""
+    charge = _CHARGE.format(stem=target.stem) if chosen.charge else ""
+    written = _write_script(target, _PARTICLE, atoms, dispersion=lines, charge=charge, **numbers)
+    inner = "".join(f"    {line}\n" for line in lines.splitlines())
     for element, cell, mesh in bulk_cells(atoms, chosen.k_spacing):
         script = beside(target, f"bulk_{element}")
-        written += _write_script(script, _BULK, cell, element=element, mesh=mesh, **numbers)
+        written += _write_script(script, _BULK, cell, element=element, mesh=mesh, inner=inner, **numbers)
     return written

@@ -87,6 +87,10 @@ wants them grouped by species, POSCAR.map gives for each its row in atoms.xyz, f
   this.
 - Small clusters of Pt, Pd, Rh have magnetic moments though their bulks have none: export.dft.spin = true starts with
   some.
+- Same settings means all but LREAL of VASP, which projects in real space in the particle (about 1 meV per atom) and
+  not in the small bulk cell: set LREAL = .FALSE. for the last meV.
+- Ligands need dispersion (export.dft.dispersion = true, in particle and bulk), and their reference is the molecule:
+  E_bind = E(both) - E(particle) - E(molecule), all with these settings. export.dft.charge = true keeps the density.
 - Pseudopotentials that are fully relativistic need export.dft.spin_orbit = true in Quantum ESPRESSO.
 - The hand of the particle is not known from projections; both hands have the same energy.
 """

@@ -33,10 +33,16 @@ class DftSettings(Settings):
     spin_orbit: bool = setting(
         False, "non-collinear with spin-orbit coupling, for fully relativistic pseudopotentials (Quantum ESPRESSO)"
     )
-    # Metals of the SSSP library are converged to 1 meV per atom at 45 to 90 Ry, G. Prandini et al.,
-    # npj Comput. Mater. 4, 72 (2018), doi:10.1038/s41524-018-0127-2; the density cutoff is 8 times as large.
-    qe_cutoff: float = setting(
-        60.0, "plane-wave cutoff of Quantum ESPRESSO; the density has 8 times as much", "Ry", gt=0
+    dispersion: bool = setting(False, "Grimme's D3 dispersion with Becke-Johnson damping, as adsorbed ligands need")
+    charge: bool = setting(False, "keep the charge density of the particle, for charge-density differences")
+    qe_cutoff: float | None = setting(
+        None,
+        "plane-wave cutoff of Quantum ESPRESSO, with 8 times as much for the density; None: what the pseudopotentials "
+        "in qe_pseudo ask for, else 60, and with Cr, Mn, Fe, Co, Ni 90 and 12 times as much",
+        "Ry", gt=0,
+    )  # fmt: skip
+    qe_pseudo: str | None = setting(
+        None, "folder of UPF files: their names, suggested cutoffs and valence electrons go into the inputs"
     )
     # 1.3 times the largest ENMAX of the recommended PAW sets of the metals (Ni 270, Cu 295 eV) and of C, N, O (400 eV).
     vasp_cutoff: float | None = setting(

@@ -11,6 +11,7 @@ doi:10.1103/PhysRevB.54.11169; PAW sets as recommended there, from ``ase.calcula
 from __future__ import annotations
 
 import os
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +87,12 @@ def _incar(atoms: Any, settings: DftSettings, title: str, bulk: bool, cutoff: fl
         ("ALGO", "Normal", ""),
         ("LREAL", "Auto" if len(atoms) > _REAL_SPACE else ".FALSE.", ""),
         ("LWAVE", ".FALSE.", ""),
-        ("LCHARG", ".FALSE.", ""),
+        ("LCHARG", ".TRUE." if settings.charge and not bulk else ".FALSE.", ""),
     ]
+    if settings.charge and not bulk:
+        lines.append(("LAECHG", ".TRUE.", "all-electron density: AECCAR0 and AECCAR2, on the grid of CHGCAR"))
+    if settings.dispersion:
+        lines.append(("IVDW", 12, "D3 with Becke-Johnson damping"))
     if bulk:
         lines += [
             ("IBRION", 2, "conjugate gradients"),
@@ -102,7 +107,8 @@ def _incar(atoms: Any, settings: DftSettings, title: str, bulk: bool, cutoff: fl
             ("AMIN", 0.01, "damps charge sloshing in the long cell"),
         ]
     if moments.any():
-        text = " ".join(f"{m:g}" for m in moments) if np.ptp(moments) else f"{len(atoms)}*{moments[0]:g}"
+        # Lines of INCAR end at some 250 characters; atoms of one species and moment stand together.
+        text = " ".join(f"{len(list(same))}*{m:g}" for m, same in groupby(moments.tolist()))
         lines += [("ISPIN", 2, ""), ("MAGMOM", text, "muB, in the order of POSCAR")]
     return "".join(f"{name} = {value}" + (f"  ! {note}" if note else "") + "\n" for name, value, note in lines)
 
