@@ -19,7 +19,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from single_rs.base.errors import WriteError
 
-__all__ = ["ScratchArray", "scratch_bytes", "scratch_in"]
+__all__ = ["ScratchArray", "scratch_in"]
 
 IN_MEMORY = 128 * 2**20  # bytes; larger arrays go to a file
 
@@ -34,11 +34,6 @@ def scratch_in(folder: Path) -> Iterator[None]:
         yield
     finally:
         _folder.reset(token)
-
-
-def scratch_bytes(size: int) -> int:
-    """Return the bytes on disk that an array of `size` bytes takes."""
-    return size if size > IN_MEMORY else 0
 
 
 class ScratchArray:

@@ -26,9 +26,14 @@ def progress_bars() -> Iterator[Progress]:
         yield _Lines(stream)
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description:<24}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+    )
     with Progress(*columns, console=Console(file=stream)) as bars:
         tasks: dict[str, object] = {}
 
@@ -76,4 +81,5 @@ class _Lines:
         quarter = QUARTERS * done // max(total, 1)
         if quarter != self._last.get(stage):
             self._last[stage] = quarter
-            print(f"{stage}: {done} of {total}, {now - start:.0f} s", file=self._stream, flush=True)
+            left = f", about {(now - start) * (total - done) / done:.0f} s left" if 0 < done < total else ""
+            print(f"{stage}: {done} of {total}, {now - start:.0f} s{left}", file=self._stream, flush=True)

@@ -19,6 +19,7 @@ from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import InputError
 from single_rs.base.progress import Progress
 from single_rs.base.reading import AS_IS
+from single_rs.base.scratch import scratch_in
 from single_rs.base.settings_text import settings_to_dict
 from single_rs.base.stop import at_stop
 from single_rs.crystal.material import check_material
@@ -192,7 +193,7 @@ def open_job(
 ) -> Iterator[Job]:
     """Open the folder and the record of a run; write down how the run ended."""
     check_out(source.path, Path(out))
-    with open_folder(out) as folder, file_log(folder.path / layout.LOG):
+    with open_folder(out) as folder, scratch_in(folder.path / layout.HIDDEN), file_log(folder.path / layout.LOG):
         record = RunRecord(
             command=command,
             argv=tuple(sys.argv[1:]),
