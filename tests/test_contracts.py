@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import importlib.util
 import inspect
 import pkgutil
 import re
@@ -209,3 +210,11 @@ def test_nothing_in_the_product_opens_a_truth():
         name = path.relative_to(ROOT / "python" / "single_rs").as_posix()
         if not name.startswith(makers):
             assert not re.search(r"_truth\b|truth\.npz", path.read_text(encoding="utf-8")), name
+
+
+def test_the_page_of_the_formats_is_made_of_the_classes():
+    spec = importlib.util.spec_from_file_location("formats", ROOT / "docs" / "files.py")
+    formats = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(formats)
+    page = (ROOT / "docs" / "files.md").read_text(encoding="utf-8")
+    assert formats.page() == page, "run python docs/files.py docs/files.md"

@@ -9,6 +9,8 @@ import pytest
 
 from single_rs.background import clean_stack
 from single_rs.base.errors import InputError
+from single_rs.cli import main
+from single_rs.io import write_stack
 from single_rs.motion import correct_motion
 from single_rs.records import ParticleStack
 from single_rs.track.lattice_variance import read_contrast
@@ -99,6 +101,13 @@ def test_a_stack_or_movie_of_one_value_is_told_as_such(value):
 
     with pytest.raises(InputError, match=r"one value|no finite value"):
         correct_motion(Movie())
+
+
+def test_a_blank_stack_is_refused_before_any_work(tmp_path, capsys):
+    write_stack(tmp_path / "s.mrcs", np.full((20, 64, 64), 3, np.int16), PIXEL)
+    assert main(["solve", str(tmp_path / "s.mrcs"), "--element", "Pt", "--out", str(tmp_path / "o")]) == 2
+    assert "is blank" in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()
 
 
 def test_tracking_sees_the_same_contrast_below_zero(frames):

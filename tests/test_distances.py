@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 
+import single_rs as sr
 from single_rs import plots
 from single_rs.analysis.distances import bond_constant, distance_profile, row_distances
 from single_rs.analysis.distances.pdf import number_density, pair_distribution
@@ -222,3 +223,25 @@ def test_wrong_input_is_named(perfect):
         pair_distribution(x, [0.1])
     with pytest.raises(InputError, match="there is no pair"):
         pair_distribution(x).peak(0.1, 0.5)
+
+
+def test_errors_from_some_atoms_are_those_from_all(monkeypatch):
+    import single_rs.analysis.distances.pdf as pdf
+    from single_rs.analysis.distances.pairs import distance_histogram, representatives
+
+    some, factor = representatives(2000)
+    assert len(np.unique(some)) == len(some) == 500
+    assert factor == 4.0
+    x = np.asarray(sr.nanocrystal("Pt", diameter=26, disorder=0.05, seed=1).positions)
+    assert len(x) > 500
+    sigma = np.full(len(x), 0.05)
+    part = pdf.pair_distribution(x, sigma, r_max=8.0)
+    monkeypatch.setattr(pdf, "representatives", lambda count: (np.arange(count), 1.0))
+    whole = pdf.pair_distribution(x, sigma, r_max=8.0)
+    assert np.array_equal(part.rdf, whole.rdf)
+    known = whole.rdf_err > 0.2 * whole.rdf_err.max()
+    assert np.abs(part.rdf_err[known] / whole.rdf_err[known] - 1).max() < 0.15
+    counts = distance_histogram(x, x, 0.01)
+    pairs = np.linalg.norm(x[:, None] - x[None], axis=2)
+    assert counts.sum() == pytest.approx(len(x) ** 2)
+    assert counts @ (0.01 * np.arange(len(counts))) == pytest.approx(pairs.sum(), rel=1e-6)

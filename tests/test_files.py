@@ -1,4 +1,4 @@
-"""Every JSON file of ours comes back as it was written, a broken one is named, and the page of the formats is true."""
+"""Every JSON file of ours comes back as it was written, and a broken one is named."""
 
 from __future__ import annotations
 
@@ -90,8 +90,3 @@ def test_what_a_summary_lacks_was_not_measured(tmp_path):
     assert summary.resolution is None
     page = write_report(tmp_path).read_text(encoding="utf-8")
     assert "<dt>Resolution</dt><dd>not measured</dd>" in page
-
-
-def test_the_page_of_the_formats_is_made_of_the_classes():
-    made = _formats().page()
-    assert made == (DOCS / "files.md").read_text(encoding="utf-8"), "run python docs/files.py docs/files.md"

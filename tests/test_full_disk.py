@@ -90,14 +90,14 @@ def test_every_file_of_an_analysis_is_whole_or_absent(tmp_path):
     x = ball(150)
     atoms = Atoms(x, np.full(len(x), "Pt"), *np.ones((4, len(x))))
     model = analyze(atoms, "Pt", box=64, pixel_size=0.5, density=density(x, 64, 0.5))
-    write_analysis(tmp_path / "whole", model, tuple(FORMATS))
+    write_analysis(tmp_path / "whole", model, tuple(FORMATS), volumes=True)
     expected = _files(tmp_path / "whole")
     sizes = sorted({len(content) for content in expected.values()})
     assert {Path(name).suffix for name in expected} >= {".cif", ".csv", ".json", ".mrc", ".pdb", ".vti", ".xyz"}
     for rank in np.linspace(0, len(sizes) - 1, 12).astype(int):
         folder = tmp_path / str(rank)
         with largest_file(sizes[rank] - 1), pytest.raises(WriteError, match="cannot write"):
-            write_analysis(folder, model, tuple(FORMATS))
+            write_analysis(folder, model, tuple(FORMATS), volumes=True)
         for file, content in _files(folder).items():
             assert content == expected[file], file
 

@@ -59,7 +59,7 @@ def test_traced_atoms_overlay_a_map_of_another_program(tmp_path, capsys, atoms, 
         assert min(at) > 0.8 * max(at)
 
     words = ["analyze", str(found), "--map", str(source), "--out", str(tmp_path / "a")]
-    assert main([*words, "--export.formats", "pdb"]) == 0
+    assert main([*words, "--export.formats", "pdb", "--strain.volumes", "true"]) == 0
     out = tmp_path / "a"
     np.testing.assert_allclose(
         ase.io.read(out / "atoms.pdb").positions, ase.io.read(out / "atoms.xyz").positions, atol=1e-3

@@ -19,7 +19,7 @@ from single_rs.cli.options import settings_of
 from single_rs.pipeline import stages, states
 from single_rs.records import Atoms, Poses
 from single_rs.refine.change import Change, Changes
-from single_rs.refine.change.stretches import Placed, Stretch, Work, find_stretches, group_states
+from single_rs.refine.change.stretches import Placed, Stretch, Work, find_stretches, group_states, same_particle
 from single_rs.refine.change.timeline import _interval, number_atoms
 
 CONFIG = {"states.shortest": "60", "report.enabled": "false"}
@@ -144,6 +144,20 @@ def test_another_particle_is_none_of_the_states(crystal):
     assert first.same
     assert not second.same
     assert group_states([first, second]) == [[first]]
+
+
+def test_particles_of_one_lattice_are_told_apart_by_what_moves_inside(crystal):
+    rng = np.random.default_rng(4)
+    inner = sr.nanocrystal("Pt", diameter=20.0, seed=1, disorder=0.0, ragged=0.0).positions
+    noise = 0.015 * rng.normal(size=(2, *inner.shape))
+    high, low = (inner @ d > np.sort(inner @ d)[-9] for d in (np.array([0.3, 0.5, 0.8]), -np.array([0.3, 0.5, 0.8])))
+    one = atoms_at((inner + noise[0])[~high], 0.015)
+    assert same_particle(one, atoms_at((inner + noise[1])[~high], 0.015))
+    assert same_particle(one, atoms_at((inner + noise[1])[~(high | low)], 0.015))  # atoms left
+    bent = inner + 0.004 * (inner @ [1, 0, 0])[:, None] ** 2 * np.array([0, 0, 1]) + noise[1]
+    assert same_particle(one, atoms_at(bent[~low], 0.015))  # atoms left, others came, and it bends
+    other = inner + 0.04 * rng.normal(size=inner.shape) + noise[1]
+    assert not same_particle(one, atoms_at(other[~low], 0.015))
 
 
 def test_a_stretch_without_a_structure_is_left_over(crystal):

@@ -8,6 +8,7 @@ from pathlib import Path
 from single_rs.analysis.distances.summary import bond_summary
 from single_rs.analysis.model import Particle
 from single_rs.analysis.structure import survey_structure
+from single_rs.analysis.sublattice import close_packed_sublattice
 from single_rs.export.atoms import write_xyz
 from single_rs.export.dft import DftSettings
 from single_rs.export.distances import write_distances
@@ -49,7 +50,8 @@ def write_analysis(
     target.mkdir(parents=True, exist_ok=True)
     written = [target / layout.ATOMS]
     write_xyz(written[0], model)
-    written += write_structure(target, model.atoms.positions, survey_structure(model.atoms.positions))
+    packed = close_packed_sublattice(model.atoms, model.lattice)
+    written += write_structure(target, model.atoms.positions, survey_structure(model.atoms.positions, packed))
     written += write_distances(target, model)
     if model.lattice is not None:
         bond = bond_summary(model.atoms, model.lattice)

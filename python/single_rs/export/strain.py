@@ -87,8 +87,8 @@ def write_strain_csv(path: str | os.PathLike[str], columns: dict[str, NDArray[An
     texts = []
     for values in columns.values():
         if values.dtype.kind == "f":
-            rounded = np.round(values, _DIGITS) + 0.0
-            texts.append([f"{v:.{_DIGITS}g}" if np.isfinite(v) else "" for v in rounded])
+            rounded, finite = (np.round(values, _DIGITS) + 0.0).tolist(), np.isfinite(values).tolist()
+            texts.append([f"{v:.{_DIGITS}g}" if known else "" for v, known in zip(rounded, finite, strict=True)])
         else:
             texts.append([text_cell(str(v)) if values.dtype.kind in "US" else str(v) for v in values])
     with atomic_text(path) as file:

@@ -32,6 +32,7 @@ __all__ = [
 PAIRS = ("r", "rdf", "rdf_err", "g", "g_err", "reduced", "reduced_err")
 PATTERN = ("q", "intensity", "structure")
 ROWS = ("family", "u", "v", "w", "i", "j", "radius", "distance", "distance_err", "reference")
+_CHUNK = 20_000  # rows of a table turned into text at once
 
 
 def write_pair_distribution(path: str | os.PathLike[str], result: PairDistribution) -> None:
@@ -110,10 +111,10 @@ def write_row_distances(path: str | os.PathLike[str], rows: RowDistances) -> Non
     with atomic_text(path) as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(ROWS)
-        for k in range(len(rows.i)):
-            numbers = (rows.radius[k], rows.distance[k], rows.distance_err[k], rows.reference[k])
-            indices = (*rows.direction[k].tolist(), int(rows.i[k]), int(rows.j[k]))
-            table.writerow([rows.family[k], *indices, *(f"{v:.6f}" for v in numbers)])
+        columns = (rows.family, *rows.direction.T, rows.i, rows.j, rows.radius, rows.distance, rows.distance_err)
+        for k in range(0, len(rows.i), _CHUNK):
+            part = [c[k : k + _CHUNK].tolist() for c in (*columns, rows.reference)]
+            file.writelines(map("{},{},{},{},{},{},{:.6f},{:.6f},{:.6f},{:.6f}\n".format, *part))
 
 
 def read_row_distances(

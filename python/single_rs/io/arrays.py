@@ -50,8 +50,8 @@ class ArraySource:
             raise
         except Exception as error:
             # Each library raises types of its own on a broken file.
-            said = " ".join(str(error).split())[:200] or type(error).__name__
-            raise DataFileError(f"cannot read {path}: {said}; copy it again") from None
+            said = " ".join(str(error).split())[:120] or type(error).__name__
+            raise DataFileError(f"cannot read {path} as {suffix}: {said}") from None
         self._take(data, name)
 
     def _chosen(self, root: Any, key: str | None) -> tuple[Any, str]:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from single_rs.analysis.summary import ParticleSummary
-from single_rs.base.errors import ConvergenceError, SingleError
+from single_rs.base.errors import ConvergenceError, SingleError, WriteError
 from single_rs.export.atoms import file_offset
 from single_rs.io.star import read_poses
 from single_rs.orient import find_poses
@@ -81,9 +81,14 @@ def solve_track(
         return [result]
     try:
         return work.solve(changes)
+    except (MemoryError, WriteError):
+        raise  # of the machine, not of this particle
     except (SingleError, ConvergenceError) as error:
         log.warning("%s: its states were not solved: %s", name, error)
-        return [result]
+    except Exception as error:
+        # As in `solve_stages`: the whole has a verdict, and the other particles go on.
+        log.exception("%s: its states were not solved: %s", name, error)
+    return [result]
 
 
 class _State(Stages):
@@ -256,7 +261,9 @@ class _States:
             if not self.job.log.reuse(f"{name}/stack", key):
                 with self.job.log.stage(f"{name}/stack", key) as running:
                     stages.keep_stack(stack, running.folder)
-            known = group[0].placed.poses if len(group) == 1 and group[0].placed is not None else None
+            # Poses that were found among those of the other particle are drawn to its atoms: only own ones are kept.
+            own = len(group) == 1 and group[0].searched and group[0].placed is not None
+            known = group[0].placed.poses if own and group[0].placed is not None else None
             results[first] = solve_track(self.job, name, stack, key, self.spare, known)
         return results
 

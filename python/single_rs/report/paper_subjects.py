@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from single_rs.analysis import Particle, analyze, summarise
 from single_rs.analysis.strain import StrainConfig
 from single_rs.analysis.structure import StructureSurvey, survey_structure
+from single_rs.analysis.sublattice import close_packed_sublattice
 from single_rs.base.errors import DataFileError, InputError, SingleError
 from single_rs.base.progress import Progress
 from single_rs.compare.rows import ParticleRow, find_particles, read_row
@@ -68,7 +69,8 @@ class Subject:
     @cached_property
     def survey(self) -> StructureSurvey:
         """Structure and defects."""
-        return survey_structure(self.model.atoms.positions)
+        model = self.model
+        return survey_structure(model.atoms.positions, close_packed_sublattice(model.atoms, model.lattice))
 
     def still(self, values: dict[str, NDArray[np.float64]] | None = None) -> Still:
         """What is drawn of it."""

@@ -13,6 +13,7 @@ import numpy as np
 
 from single_rs.base.errors import DataFileError, InputError
 from single_rs.base.reading import AS_IS
+from single_rs.base.sampling import evenly
 from single_rs.io import Reading, read_map, read_origin, read_stack
 from single_rs.io import motion as motion_table
 from single_rs.io.star import posed_stack, read_frames
@@ -46,6 +47,9 @@ def load_stack(path: Path, pixel_size: float | None = None, reading: Reading = A
     Of a part of a stack, or of other pixels, all three are measured again.
     """
     stack = read_stack(path, pixel_size, reading)
+    looked = stack.images[evenly(len(stack), LOOKED)]
+    if all(image.min() == image.max() for image in looked):
+        raise InputError(f"{path} is blank: all of {len(looked)} images looked at hold one value each")
     if reading.changes:
         return stack
     frames = path.with_suffix(".star")
@@ -84,6 +88,9 @@ def read_density(place: Callable[[str], Path]) -> Density:
         )
     except InputError as error:
         raise DataFileError(f"{place(MAPS[0]).parent}, {', '.join((*MAPS, FSC))}: {error}") from None
+
+
+LOOKED = 8  # images of a stack that are looked at before any work
 
 
 class MapFrame(NamedTuple):

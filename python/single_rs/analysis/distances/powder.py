@@ -23,7 +23,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.fft import next_fast_len
 
+from single_rs.analysis.distances.pairs import distance_histogram
 from single_rs.base.errors import InputError
 from single_rs.crystal.neighbours import check_positions
 
@@ -125,31 +127,6 @@ def species_of(
     return out
 
 
-# Rows worked on together: 32 of 20,000 atoms take 5 MB, which the cache holds.
-_ROWS = 32
-
-
-def distance_histogram(a: NDArray[np.float64], b: NDArray[np.float64], step: float) -> NDArray[np.float64]:
-    """Pairs of atoms of a (n, 3) and b (m, 3), Å, on distances 0, step, 2 step, …; shared between two points each."""
-    span = np.concatenate([a, b])
-    counts = np.zeros(int(np.linalg.norm(np.ptp(span, axis=0)) / step) + 3)
-    same = np.array_equal(a, b)  # then each pair once, and twice in the end
-    columns = np.ascontiguousarray(b.T)
-    for k in range(0, len(a), _ROWS):
-        rows = a[k : k + _ROWS]
-        square = sum((columns[c, None, k if same else 0 :] - rows[:, c, None]) ** 2 for c in range(3))
-        place = np.sqrt(square) / step
-        if same:
-            place = place[np.arange(place.shape[1]) > np.arange(len(rows))[:, None]]
-        low = place.astype(np.int64).ravel()
-        high = place.ravel() - low
-        counts += np.bincount(low, 1 - high, len(counts)) + np.bincount(low + 1, high, len(counts))
-    if same:
-        counts *= 2
-        counts[0] += len(a)
-    return counts
-
-
 def pair_blocks(species: list[Species]) -> Iterator[tuple[Species, Species, NDArray[np.float64], bool]]:
     """Every pair of species once, the product of their form factors and damping (k,), and whether they are the same."""
     for p, first in enumerate(species):
@@ -214,7 +191,22 @@ def powder_pattern(
 
 
 def _transform(counts: NDArray[np.float64], q: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Σ_r counts(r) sin(qr)/(qr) (k,) of counts on the grid of distances."""
+    """Σ_r counts(r) sin(qr)/(qr) (k,) of counts on the grid of distances.
+
+    On an even grid q_k = q₀ + kδ, with r_n = ng, it is −Im Σ_n (c_n/r_n) exp(−i q_k r_n) / q_k, and with
+    kn = [k² + n² − (k − n)²]/2 that is a convolution (L. I. Bluestein, IEEE Trans. Audio Electroacoust. 18, 451 (1970),
+    doi:10.1109/TAU.1970.1162132).
+    """
+    step = np.diff(q)
+    if len(q) > _CHUNK and np.ptp(step) < 1e-9 * abs(q[-1]):
+        n, k = np.arange(1, len(counts)), np.arange(len(q))
+        size = next_fast_len(len(n) + len(k))
+        half = 0.5 * float(step.mean()) * _GRID  # of the angle δg
+        over = counts[1:] / (n * _GRID) * np.exp(-1j * (float(q[0]) * _GRID * n + half * n**2.0))
+        lag = np.arange(-len(n), len(k))  # k − n
+        chirp = np.exp(1j * half * lag**2.0)
+        both = np.fft.ifft(np.fft.fft(over, size) * np.fft.fft(chirp, size))[len(n) - 1 : len(n) - 1 + len(k)]
+        return np.asarray(counts[0] - (np.exp(-1j * half * k**2.0) * both).imag / q)
     used = np.flatnonzero(counts)
     r = used * _GRID
     blocks = [np.sinc(np.multiply.outer(part / np.pi, r)) @ counts[used] for part in _parts(q)]

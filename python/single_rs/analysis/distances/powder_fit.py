@@ -15,7 +15,8 @@ shift is measured on a perfect twin, the same sites on a lattice of known a: shi
 corrected for it is a/(1 + shift).
 
 *Error.* The fit is linearised about its solution: a moves by Σ_q w(q) δS(q), with w a row of the pseudo-inverse of its
-Jacobian. So ∂a/∂x_k = Σ_q w(q) ∂S(q)/∂x_k, a sum over pairs, and var(a) = Σ_k σ_k² |∂a/∂x_k|².
+Jacobian. So ∂a/∂x_k = Σ_q w(q) ∂S(q)/∂x_k, a sum over pairs, and var(a) = Σ_k σ_k² |∂a/∂x_k|², of more than 500
+atoms from 500 of them.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import least_squares
 
+from single_rs.analysis.distances.pairs import representatives
 from single_rs.analysis.distances.powder import Species, pair_blocks, powder_pattern, species_of
 from single_rs.analysis.lattice import Lattice, check_atoms
 from single_rs.base.errors import ConvergenceError
@@ -286,18 +288,18 @@ def _propagate(
     pair of species and read off for every pair of atoms.
     """
     norm = np.sum([len(s.index) * s.f**2 for s in species], axis=0)
-    gradient = np.zeros_like(x)
+    chosen, factor = representatives(len(x))
+    gradient = np.zeros((len(chosen), 3))
     longest = float(np.linalg.norm(np.ptp(x, axis=0)))
     r = np.arange(0.5, longest + 1.0, _TABLE_STEP)
     for first, second, product, same in pair_blocks(species):
         qr = np.multiply.outer(r, q)
         slope = (np.cos(qr) - np.sinc(qr / np.pi)) / r[:, None] @ (2 * weight * product / norm)
-        for k in first.index:
-            others = second.index[second.index != k] if same else second.index
-            bond = x[others] - x[k]
-            length = np.linalg.norm(bond, axis=1)
-            pull = np.interp(length, r, slope)[:, None] * bond / np.maximum(length, 1e-9)[:, None]
-            gradient[k] -= pull.sum(axis=0)
-            if not same:
-                gradient[others] += pull
-    return float(np.sqrt(np.sum(sigma**2 * np.sum(gradient**2, axis=1))))
+        for one, other in ((first, second),) if same else ((first, second), (second, first)):
+            for row in np.flatnonzero(np.isin(chosen, one.index)):
+                k = chosen[row]
+                others = other.index[other.index != k]
+                bond = x[others] - x[k]
+                length = np.linalg.norm(bond, axis=1)
+                gradient[row] -= (np.interp(length, r, slope) / np.maximum(length, 1e-9)) @ bond
+    return float(np.sqrt(factor * np.sum(sigma[chosen] ** 2 * np.sum(gradient**2, axis=1))))

@@ -33,6 +33,7 @@ __all__ = [
     "row_distances",
 ]
 
+_LONGEST = 9 * PARTS  # of a step along a row: a digit of its family in whole cells
 _CUBIC_FAMILIES = ("100", "110", "111")
 # Along a, along c, and between the rows of a, in the hexagonal cell.
 _HEXAGONAL_FAMILIES = ("100", "001", "210")
@@ -116,12 +117,27 @@ class _Occupied:
     def __init__(self, lattice: Lattice, kind: Prototype) -> None:
         self.atoms = np.flatnonzero(lattice.on_site)
         self.site, self.motif = _whole_sites(lattice.sites[self.atoms], kind)
-        self.domain = lattice.domain[self.atoms].tolist()
-        self._at = {(d, *n): k for k, (d, n) in enumerate(zip(self.domain, self.site.tolist()))}
+        self._domain = lattice.domain[self.atoms]
+        # A site is one number: its domain and coordinates in a box wider than all by the longest step.
+        self._low = self.site.min(axis=0, initial=0) - _LONGEST
+        self._span = self.site.max(axis=0, initial=0) + _LONGEST + 1 - self._low
+        key = self._key(self._domain, self.site)
+        self._order = np.argsort(key, kind="stable")
+        self._sorted = key[self._order]
 
-    def beside(self, k: int, step: NDArray[np.int64]) -> int | None:
-        """Row of the atom of k's domain that stands a `step` (3,), 1/24 of the cell, from row k; None without one."""
-        return self._at.get((self.domain[k], *(self.site[k] + step).tolist()))
+    def _key(self, domain: NDArray[np.int64], site: NDArray[np.int64]) -> NDArray[np.int64]:
+        place = site - self._low
+        return np.asarray(
+            ((domain * self._span[0] + place[:, 0]) * self._span[1] + place[:, 1]) * self._span[2] + place[:, 2]
+        )
+
+    def beside(self, rows: NDArray[np.int64], steps: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Rows (p,) of those that have an atom of their domain a step (m, 3), 1/24 of the cell, away; and its row."""
+        wanted = self._key(self._domain[rows], self.site[rows] + steps)
+        # Of two atoms on one site the last counts, as in a dictionary.
+        place = np.searchsorted(self._sorted, wanted, side="right") - 1
+        found = (place >= 0) & (self._sorted[np.maximum(place, 0)] == wanted)
+        return rows[found], self._order[place[found]]
 
 
 def _family(name: str, kind: Prototype) -> NDArray[np.int64]:
@@ -188,22 +204,23 @@ def row_distances(
     if middle.shape != (3,):
         raise InputError(f"centre has shape {middle.shape}; (3,) in Å is needed")
     on = _Occupied(lattice, kind)
-    rows: list[tuple[int, int, str, NDArray[np.int64]]] = []
+    everyone = np.arange(len(on.atoms))
+    tails, heads, labels, directions = [], [], [], []
     for name in names:
         for direction in _family(name, kind):
-            steps = _steps(direction, kind)
-            for k, atom in enumerate(on.atoms):
-                other = on.beside(k, steps[on.motif[k]])
-                if other is not None:
-                    rows.append((int(atom), int(on.atoms[other]), name, direction))
-    i = np.array([r[0] for r in rows], dtype=np.int64)
-    j = np.array([r[1] for r in rows], dtype=np.int64)
+            steps = np.array(_steps(direction, kind)).reshape(-1, 3)
+            one, other = on.beside(everyone, steps[on.motif])
+            tails.append(on.atoms[one])
+            heads.append(on.atoms[other])
+            labels.append(np.full(len(one), name, dtype="U3"))
+            directions.append(np.broadcast_to(direction, (len(one), 3)))
+    i, j = np.concatenate(tails), np.concatenate(heads)
     ideal = lattice.site_positions()
     return RowDistances(
         i=i,
         j=j,
-        family=np.array([r[2] for r in rows], dtype="U3"),
-        direction=np.array([r[3] for r in rows], dtype=np.int64).reshape(-1, 3),
+        family=np.concatenate(labels),
+        direction=np.concatenate(directions).astype(np.int64),
         distance=np.linalg.norm(x[j] - x[i], axis=1),
         distance_err=np.hypot(s[i], s[j]),
         radius=np.linalg.norm((x[i] + x[j]) / 2 - middle, axis=1),
@@ -296,14 +313,14 @@ def bond_constant(
     for group, shell in enumerate(kind.shells):
         length = np.linalg.norm(shell @ kind.cell, axis=1)
         bonds = np.rint(PARTS * shell[length < 1.01]).astype(np.int64)
-        for k in np.flatnonzero(kind.sublattice[on.motif] == group).tolist():
-            for bond in bonds:
-                other = on.beside(k, bond)
-                if other is not None and other > k:
-                    pairs.append((on.atoms[k], on.atoms[other]))
-    if not pairs:
+        mine = np.flatnonzero(kind.sublattice[on.motif] == group)
+        for bond in bonds:
+            one, other = on.beside(mine, bond)
+            once = other > one
+            pairs.append(np.column_stack([on.atoms[one[once]], on.atoms[other[once]]]))
+    i, j = np.concatenate(pairs).T
+    if not len(i):
         raise InputError(f"the lattice of {len(x)} atoms holds no bond between occupied sites; check the lattice")
-    i, j = np.array(pairs, dtype=np.int64).T
     d = np.linalg.norm(x[j] - x[i], axis=1)
     none = np.zeros(len(d))
     rows = RowDistances(i, j, none.astype("U3"), np.zeros((len(d), 3), int), d, np.hypot(s[i], s[j]), none, d, x, s)

@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
 
+from single_rs.base.remembered import remembered
 from single_rs.crystal.neighbours import check_positions, neighbour_cutoff
 
 __all__ = ["COHERENT", "BondOrder", "bond_order"]
@@ -59,6 +60,7 @@ class BondOrder:
     disorder: NDArray[np.float64]
 
 
+@remembered
 def bond_order(positions: ArrayLike, cutoff: float | None = None) -> BondOrder:
     """Q4, Q6, their averages over the shell, coherent bonds and disorder of each atom.
 
@@ -91,7 +93,9 @@ def bond_order(positions: ArrayLike, cutoff: float | None = None) -> BondOrder:
     found: dict[int, NDArray[np.complex128]] = {}
     averaged: dict[int, NDArray[np.complex128]] = {}
     for order in (4, 6):
-        waves = np.stack([sph_harm_y(order, m, polar, azimuth) for m in range(-order, order + 1)], axis=1)
+        half = [sph_harm_y(order, m, polar, azimuth) for m in range(order + 1)]
+        # Y of −m is (−1)^m times the conjugate of Y of m.
+        waves = np.stack([(-1) ** m * half[m].conj() for m in range(order, 0, -1)] + half, axis=1)
         with np.errstate(invalid="ignore"):
             found[order] = sums(waves) / alone[:, None]
         own = np.nan_to_num(found[order])

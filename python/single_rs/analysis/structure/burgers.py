@@ -28,6 +28,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import Delaunay, cKDTree
+from scipy.spatial.distance import cdist
 
 from single_rs.analysis.structure.grains import nearest_equivalent
 from single_rs.analysis.structure.matching import TemplateMatch
@@ -60,6 +61,9 @@ def ideal_vectors() -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     images = np.unique(np.rint(images.reshape(-1, 3)).astype(np.int64), axis=0)
     fresh = ~np.any(np.all(images[:, None] == own[None], axis=2), axis=1)
     return np.concatenate([own, images[fresh]]), np.repeat([False, True], [len(own), int(fresh.sum())])
+
+
+_EDGES = 20_000  # whose distances to all ideal vectors are held at once
 
 
 @dataclass(frozen=True)
@@ -153,5 +157,8 @@ def _names(
     i, j = edges.T
     mean = (rotations[i] + rotations[j]) / 2
     vector = np.einsum("eji,ej->ei", mean, x[j] - x[i]) / (bond * np.sqrt(2.0))
-    off = np.linalg.norm(vector[:, None] - ideal[None] / 6, axis=2) + _FAULT_BIAS * faulted
-    return np.asarray(ideal[off.argmin(axis=1)])
+    nearest = [
+        (cdist(vector[k : k + _EDGES], ideal / 6) + _FAULT_BIAS * faulted).argmin(axis=1)
+        for k in range(0, len(vector), _EDGES)
+    ]
+    return np.asarray(ideal[np.concatenate(nearest)])

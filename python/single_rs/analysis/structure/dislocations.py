@@ -8,7 +8,8 @@ below h and those above are one surface across the core, and
 
 is the Burgers vector of a circuit in good crystal round the whole core, the same at every height. It is an exact vector
 in units of a/6, counted as b = ∮ du right-handed about the line (Hirth and Lothe; OVITO counts −b). Chains without a
-net vector (names of single strained edges, mostly at the surface) and short ones are left out. A core that holds two
+net vector (names of single strained edges, mostly at the surface) and short ones are left out, and so are partials that
+end no stacking fault. A core that holds two
 partials close together is one line with their sum; wider ones are two lines, with the fault between them in `faults`.
 Lines that meet are described by what crosses most heights.
 
@@ -28,6 +29,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
+from scipy.spatial.distance import cdist
 
 from single_rs.analysis.structure.burgers import Complex, tetrahedra
 from single_rs.analysis.structure.grains import Grains
@@ -44,6 +46,10 @@ _LEAST_ATOMS = 100
 _SECTIONS = 4
 # A line that is one has the same circuit at all heights; names of strained edges that happen to touch have not.
 _LEAST_AGREEMENT = 0.5
+# A partial ends a fault: its hexagonal atoms lie in two layers on one side, within two bonds of the line one atom a
+# bond and layer. Strained surfaces name chains of edges without either.
+_PARTIALS = ("Shockley partial", "Frank partial", "stair rod")
+_PARTIAL_AGREEMENT, _FAULT_REACH, _HCP = 0.75, 2.0, 2
 # A line is in a plane within this angle: a core is a bond wide and ten long.
 _IN_PLANE = np.deg2rad(15.0)
 # |b|² in (a/6)²: what a Burgers vector of this length is called.
@@ -134,8 +140,18 @@ def find_dislocations(positions: ArrayLike, match: TemplateMatch, grains: Grains
         allowed = np.isin(grains.label, together)
         if allowed.sum() >= _LEAST_ATOMS:
             cells = tetrahedra(x, match, grain.orientation, allowed)
-            found += _lines(x, cells, grain.orientation, match.bond, number)
+            lines = _lines(x, cells, grain.orientation, match.bond, number)
+            found += [line for line in lines if line.kind not in _PARTIALS or _bounds_fault(line, x, match)]
     return tuple(sorted(found, key=lambda line: -line.length))
+
+
+def _bounds_fault(line: Dislocation, x: NDArray[np.float64], match: TemplateMatch) -> bool:
+    """Whether a partial has what makes it one: nearly one circuit along its line, and a fault that ends there."""
+    hcp = x[match.structure_type == _HCP]
+    if line.agreement < _PARTIAL_AGREEMENT or not len(hcp):
+        return False
+    near = cdist(hcp, line.path).min(axis=1) < _FAULT_REACH * match.bond
+    return bool(near.sum() >= line.length / match.bond / 2)
 
 
 def _lines(

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
 
+from single_rs.base.remembered import remembered
 from single_rs.crystal.neighbours import check_positions, coordination, neighbour_cutoff, surface_by_coordination
 
 __all__ = [
@@ -148,6 +149,7 @@ def common_neighbours(positions: ArrayLike, cutoff: float | None = None) -> NDAr
     return codes
 
 
+@remembered
 def analyze_structure(positions: ArrayLike, cutoff: float | None = None) -> LocalStructure:
     """Coordination, structure code, surface and bond lengths of each atom.
 

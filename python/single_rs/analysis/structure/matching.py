@@ -169,14 +169,15 @@ def _match_one(v: NDArray[np.float64], name: str) -> tuple[NDArray[np.float64], 
         second = np.argmin(np.abs(cosine - np.cos(angle)), axis=1)
         trials.append(_frames(unit[:, first], unit[rows, second])[:, None] @ np.swapaxes(frames, 1, 2)[None])
     rotations = np.concatenate(trials, axis=1)
-    turned = np.einsum("ntij,kj->ntki", rotations, shell)
-    distance = np.linalg.norm(turned[:, :, :, None] - v[:, None, None], axis=4)
-    best = np.argmin(distance.min(axis=3).sum(axis=2), axis=1)
+    # |Q s − v|² = |s|² + |v|² − 2 v·Q s; the sum of the distances of the template's bonds to the nearest neighbours.
+    along = v[:, None] @ (rotations @ shell.T)
+    square = np.sum(v**2, axis=2)[:, None, :, None] + np.sum(shell**2, axis=1) - 2 * along
+    best = np.argmin(np.sqrt(np.maximum(square.min(axis=2), 0)).sum(axis=2), axis=1)
     rotation = rotations[rows, best]
     rmsd, bijective = np.full(len(v), np.inf), np.ones(len(v), dtype=bool)
     for _ in range(_REFINEMENTS):
         turned = np.einsum("nij,kj->nki", rotation, shell)
-        match = np.linalg.norm(turned[:, :, None] - v[:, None], axis=3).argmin(axis=2)
+        match = np.argmin(np.sum(v**2, axis=2)[:, None] - 2 * (turned @ np.swapaxes(v, 1, 2)), axis=2)
         bijective = np.all(np.sort(match, axis=1) == np.arange(len(shell)), axis=1)
         rotation, rmsd, _ = _superpose(np.take_along_axis(v, match[:, :, None], axis=1), shell)
     return np.where(bijective, rmsd, np.inf), rotation

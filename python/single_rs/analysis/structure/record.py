@@ -44,6 +44,9 @@ class StructureRecord:
         Defects, the largest or surest first.
     shape
         Radii, facets and sizes; null for atoms in a plane.
+    sublattice_atoms
+        Atoms of the close-packed sublattice that grains, defects and shape are told from (of diamond, zincblende,
+        wurtzite, rocksalt, fluorite); null where it is all atoms.
     units
         In words.
     """
@@ -61,6 +64,7 @@ class StructureRecord:
     dislocations: tuple[Dislocation, ...] = ()
     vacancies: tuple[Vacancy, ...] = ()
     shape: Shape | None = None
+    sublattice_atoms: int | None = None
     units: str = field(
         default="Å, degrees, fractions; particle frame, from the box centre; planes and Burgers vectors in crystal "
         "axes, b in a"
@@ -89,4 +93,5 @@ def structure_record(survey: StructureSurvey) -> StructureRecord:
         dislocations=survey.dislocations,
         vacancies=survey.vacancies,
         shape=survey.shape,
+        sublattice_atoms=None if survey.sublattice is None else int(survey.sublattice.sum()),
     )

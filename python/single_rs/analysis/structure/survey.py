@@ -7,10 +7,11 @@ frame of the positions; lengths in Å, angles in degrees.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.spatial import cKDTree
 
 from single_rs.analysis.structure.bending import Bend, measure_bend
 from single_rs.analysis.structure.bond_order import BondOrder, bond_order
@@ -62,6 +63,9 @@ class StructureSurvey:
         (n,) int, kind of surface site, index into `SITES`; −1 for a particle that is neither fcc nor hcp.
     shape
         Radii, facets and sizes; None for atoms in a plane.
+    sublattice
+        (n,) bool, atoms of the close-packed sublattice that all but `local` and `order` are told from; the others have
+        what the nearest of these has. None for elements that are close packings themselves, and bcc.
     """
 
     local: LocalStructure
@@ -76,16 +80,20 @@ class StructureSurvey:
     vacancies: tuple[Vacancy, ...]
     sites: NDArray[np.int64]
     shape: Shape | None
+    sublattice: NDArray[np.bool_] | None = None
 
 
 @single_blas_thread()
-def survey_structure(positions: ArrayLike) -> StructureSurvey:
+def survey_structure(positions: ArrayLike, sublattice: NDArray[np.bool_] | None = None) -> StructureSurvey:
     """Find grains, faults, dislocations, vacancies, surface sites and shape of a particle.
 
     Parameters
     ----------
     positions
         (n, 3) Å, any frame.
+    sublattice
+        (n,) bool, atoms of one close-packed sublattice of diamond, zincblende, wurtzite or rocksalt
+        (`single_rs.analysis.sublattice`); None takes all.
 
     Raises
     ------
@@ -100,6 +108,8 @@ def survey_structure(positions: ArrayLike) -> StructureSurvey:
     ('Shockley partial', 'intrinsic stacking fault')
     """
     x = check_positions(positions)
+    if sublattice is not None:
+        return _spread(survey_structure(x[sublattice]), x, sublattice)
     local = analyze_structure(x)
     match = adopt_orientations(x, match_templates(x))
     grains = find_grains(x, match)
@@ -125,4 +135,32 @@ def survey_structure(positions: ArrayLike) -> StructureSurvey:
         vacancies=find_vacancies(x, match),
         sites=surface_sites(x, local.cutoff) if close_packed else np.full(len(x), -1),
         shape=shape,
+    )
+
+
+def _spread(found: StructureSurvey, x: NDArray[np.float64], sublattice: NDArray[np.bool_]) -> StructureSurvey:
+    """Give all atoms what the nearest atom of the sublattice has; bonds, neighbours and order are those of all."""
+    members = np.flatnonzero(sublattice)
+    source = cKDTree(x[members]).query(x)[1]
+    local = analyze_structure(x)
+    match = replace(
+        found.match,
+        **{
+            name: getattr(found.match, name)[source]
+            for name, value in vars(found.match).items()
+            if isinstance(value, np.ndarray) and value.shape[:1] == (len(members),)
+        },
+    )
+    return replace(
+        found,
+        local=local,
+        order=bond_order(x, local.cutoff),
+        generalised=found.generalised[source],
+        match=match,
+        grains=replace(found.grains, label=found.grains.label[source]),
+        bend=None if found.bend is None else replace(found.bend, second=found.bend.second[source]),
+        stacking=tuple(replace(s, layer=s.layer[source]) for s in found.stacking),
+        faults=tuple(replace(f, atoms=members[f.atoms]) for f in found.faults),
+        sites=found.sites[source],
+        sublattice=sublattice,
     )

@@ -26,7 +26,10 @@ from single_rs.orient.search.solver import HalfPoses, HalfSolver
 __all__ = ["Merged", "merge_halves", "robust_mean"]
 
 SAMPLE = 240  # frames of the second half that choose the mate
-FINALISTS = 8  # alignments that are refined against the first half's model before they are compared
+# Alignments that are refined against the first half's model, with one frame in `FEWER`, before they are compared.
+FINALISTS = 8
+FEWER = 4
+REFINED = 3  # of them that are compared with all frames of the sample
 ROUNDS = 2  # of refining an alignment
 POLISH = 8  # iterations
 
@@ -58,11 +61,17 @@ def merge_halves(first: HalfSolver, first_poses: HalfPoses, second: HalfSolver, 
     starts = np.zeros((n * count, 2))
     overlap, power, _ = look_up(frames, reference, mates.reshape(-1, 3, 3), of, starts, second.window)
     rough = likelihood(overlap, power, of, frames.frame_weight).reshape(n, count).mean(axis=0)
+
     # Alignments are right to a degree only, and approximate symmetries may lie between two: refine each.
-    aligned = []
-    for alignment in np.argsort(-rough, kind="stable")[:FINALISTS]:
-        f, o = divmod(int(alignment), len(alignments))
-        aligned.append(_aligned(frames, reference, second_poses, sample, FRIEDEL[f], alignments[o], second.window))
+    def refined(alignment: int, select: NDArray[np.int64]) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
+        f, o = divmod(alignment, len(alignments))
+        chosen = (frames.take(select), reference, second_poses, sample[select])
+        return _aligned(*chosen, FRIEDEL[f], alignments[o], second.window)
+
+    finalists = [int(a) for a in np.argsort(-rough, kind="stable")[:FINALISTS]]
+    first_scores = np.array([refined(a, every[::FEWER])[0] for a in finalists])
+    best_first = np.argsort(-first_scores, kind="stable")[:REFINED]
+    aligned = [refined(finalists[i], every) for i in best_first]
     scores = np.array([score for score, _, _ in aligned])
     order = np.argsort(-scores, kind="stable")
     _, rotations, shifts = aligned[order[0]]

@@ -4,9 +4,10 @@
 2. *Grow.* All symmetry mates of all orientation candidates of all frames are compared with it (`search`), and a
    hidden Markov model picks.
 3. *Map.* The same against the atoms that maps show, which needs no lattice, until the frames are explained no better
-   than the round before. From the second such round on every frame tries all mates of its pose, and only frames in
-   doubt are searched all over (`round`). Before each round the particle is centred among its frames, and the window of
-   shifts is widened where the errors of the measured centres fill it.
+   than the round before, or where the first map, against which all candidates of all frames are tried, has left all
+   poses where the sites had them. From the second such round on every frame tries all mates of its pose, and only
+   frames in doubt are searched all over (`round`). Before each round the particle is centred among its frames, and the
+   window of shifts is widened where the errors of the measured centres fill it.
 
 Frames that a nearly symmetric particle divides between its mates make a map that is as symmetric, and rounds against it
 part them slowly or never. A half whose poses are still ambiguous after some rounds is aligned to the map of its longest
@@ -30,11 +31,12 @@ from single_rs.frames.volume import shell_correlation
 from single_rs.orient.agreement import MOST_JUMPS
 from single_rs.orient.indexing.lattice import OrientationCandidates
 from single_rs.orient.indexing.rotation_search import LONGEST_COMPARED, approximate_symmetries
-from single_rs.orient.indexing.symmetry import LONGEST_STEP
+from single_rs.orient.indexing.symmetry import LONGEST_STEP, angle_between
 from single_rs.orient.models.reference import Reference
 from single_rs.orient.search.centres import centre, widen
 from single_rs.orient.search.cross_validation import compare_mates, lead_over_null, mate_shares
 from single_rs.orient.search.round import (
+    STAYED,
     Fold,
     candidates_in_doubt,
     fold_of,
@@ -55,6 +57,9 @@ First = Callable[[HalfSolver, OrientationCandidates], Seed[Reference]]  # makes 
 FIRST_INVERSE_TEMPERATURE = 0.1  # of the seed's likelihood, whose error is not known yet
 LEAST_ROUNDS = 1  # against maps, after which a half may have converged
 PATIENCE = 3  # rounds after which an ambiguous half is aligned to its longest run, and rounds that it needs from there
+# Of a half that the first map solves: least shares of frames in a clear pose before and after it, and the largest share
+# of the clear ones that it moved.
+SOLVED = (0.9, 0.99, 0.005)
 CONVERGED = (0.005, 0.01)  # relative rise of log-likelihood, and of frames in a clear pose, below which it has
 
 
@@ -79,6 +84,7 @@ def solve_half(
     rounds = [SearchRound("growth", _score(folds), _confident(folds))]
     run_frames: float | None = None
     score, placed = -np.inf, 0.0
+    grown = gathered(folds)
     symmetries = half.template.group
     sums: list[Sums] = []
     converged = united = False
@@ -109,6 +115,9 @@ def solve_half(
         rounds.append(SearchRound("map", score, placed))
         gained = score >= before + CONVERGED[0] * abs(before) or placed >= placed_before + CONVERGED[1]
         converged = number >= LEAST_ROUNDS and not gained and not widened
+        if number == 0 and not widened and not _is_ambiguous(folds) and _is_solved(grown, gathered(folds)):
+            symmetries = symmetries_of(half, reference)
+            break
         if converged and (united or left <= PATIENCE or not _is_ambiguous(folds)):
             break
     poses = gathered(folds)
@@ -123,6 +132,15 @@ def solve_half(
         rounds=tuple(rounds),
     )
     return HalfSolution(poses, diagnostics)
+
+
+def _is_solved(grown: HalfPoses, mapped: HalfPoses) -> bool:
+    """Whether the first map, in which every frame was searched all over, only confirms what the sites gave."""
+    clear = grown.confidence > CONFIDENT
+    moved = angle_between(grown.rotations[clear], mapped.rotations[clear]) > STAYED
+    least_grown, least_mapped, most_moved = SOLVED
+    confirmed = clear.mean() >= least_grown and (mapped.confidence > CONFIDENT).mean() >= least_mapped
+    return bool(confirmed and moved.mean() <= most_moved)
 
 
 def _is_ambiguous(folds: list[Fold]) -> bool:

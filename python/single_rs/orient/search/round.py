@@ -30,6 +30,7 @@ from single_rs.orient.search.plan import SearchPlan, search
 from single_rs.orient.search.solver import CONFIDENT, HalfPoses, HalfSolver
 
 __all__ = [
+    "STAYED",
     "Fold",
     "candidates_in_doubt",
     "fold_of",

@@ -24,6 +24,7 @@ from single_rs.alignment import match_atoms
 from single_rs.base.errors import ConvergenceError, SingleError
 from single_rs.base.rotations import BEAM_HALF_TURN, superposition
 from single_rs.base.sampling import block_edges
+from single_rs.crystal.neighbours import neighbour_cutoff
 from single_rs.records import Atoms, CleanStack, Poses
 from single_rs.refine.change.types import Changes
 
@@ -36,6 +37,11 @@ LEAST_HALF = 0.35  # share of a stretch's frames in the smaller half
 HALVES_BLOCK = 50  # frames of a block where the halves of a stretch are dealt anew
 FEWEST_SEARCHED = 150  # frames that a search is tried with
 SAME_PARTICLE = 0.96  # share of the smaller set's atoms that the larger one has
+# Where that many of the smaller set's are missing in the larger one, inner atoms decide: 0.9 of one particle that lost
+# a layer, 1.3 of one that straightened, 2.5 and more of two particles.
+EXCHANGED, EXCHANGED_SQUARE = 0.01, 2.0
+INNER, BOND_REACH = 9, 1.25  # neighbours of an inner atom, and how far they are, bonds
+FEWEST_PAIRS = 4
 SAME_ATOM = 0.8  # Å
 SAME_STRUCTURE = 3.0  # mean square of displacements over their variance, of one structure at two times
 
@@ -178,11 +184,10 @@ def _in_frame(stretch: Stretch, nearest: Stretch) -> Stretch:
     if stretch.placed is None or nearest.placed is None:
         return stretch
     mine, theirs = stretch.placed.atoms, nearest.placed.atoms
-    least = SAME_PARTICLE * min(len(mine), len(theirs))
     if not stretch.searched:
-        return replace(stretch, same=len(mutual_pairs(mine.positions, theirs.positions)) >= least)
+        return replace(stretch, same=same_particle(mine, theirs))
     match = match_atoms(mine.positions, theirs.positions, SAME_ATOM)
-    if len(match.found) < least:
+    if len(match.found) < FEWEST_PAIRS:
         return replace(stretch, same=False)
     x = match.hand * mine.positions
     source, target = x[match.found], theirs.positions[match.true]
@@ -194,6 +199,8 @@ def _in_frame(stretch: Stretch, nearest: Stretch) -> Stretch:
     covariance = None if mine.covariance is None else turn @ mine.covariance @ turn.T
     atoms = replace(mine, positions=x @ turn.T + shift, covariance=covariance)
     shifts = poses.shifts - (rotations @ shift)[:, :2]
+    if not same_particle(atoms, theirs):
+        return replace(stretch, same=False)
     return replace(stretch, placed=Placed(replace(poses, rotations=rotations, shifts=shifts), atoms))
 
 
@@ -214,6 +221,41 @@ def group_states(stretches: list[Stretch], merge: bool = True) -> list[list[Stre
         else:
             states.append([stretch])
     return states
+
+
+def same_particle(one: Atoms, other: Atoms) -> bool:
+    """Whether two sets of atoms in about one frame are one particle at two times.
+
+    Crystals of one lattice can be laid on each other. They are two where the smaller set has too many atoms of its own,
+    or where both have some and the atoms inside moved, each against its neighbours, by more than their errors: a
+    particle that bends or relaxes moves its atoms together.
+    """
+    pairs = mutual_pairs(one.positions, other.positions)
+    smaller = min(len(one), len(other))
+    if len(pairs) < max(SAME_PARTICLE * smaller, FEWEST_PAIRS):
+        return False
+    if smaller - len(pairs) < EXCHANGED * smaller:
+        return True
+    return local_displacement(one, other, pairs) < EXCHANGED_SQUARE
+
+
+def local_displacement(one: Atoms, other: Atoms, pairs: NDArray[np.int64]) -> float:
+    """Mean square, over its variance, of the displacement of inner atoms against that of their neighbours; 0 of none.
+
+    `pairs` (m, 2) are the atoms of both; inner ones have at least nine neighbours among them.
+    """
+    from scipy.spatial import cKDTree
+
+    moved = displacement(one.positions, other.positions, pairs)
+    variance = one.sigma[pairs[:, 0]] ** 2 + other.sigma[pairs[:, 1]] ** 2
+    x = one.positions[pairs[:, 0]]
+    ratios = []
+    for k, around in enumerate(cKDTree(x).query_ball_point(x, neighbour_cutoff(x)[0] * BOND_REACH)):
+        near = [j for j in around if j != k]
+        if len(near) >= INNER:
+            rest = moved[k] - moved[near].mean(0)
+            ratios.append(rest @ rest / 3 / (variance[k] + variance[near].sum() / len(near) ** 2))
+    return float(np.mean(ratios)) if ratios else 0.0
 
 
 def same_structure(one: Atoms, other: Atoms) -> bool:
