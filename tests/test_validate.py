@@ -262,7 +262,9 @@ def test_the_atoms_simulated_again_come_back(good, tmp_path, monkeypatch):
     case = case.changed(config=Config(refine=RefineConfig(enabled=False)))
     again = check_resimulation(case, FRAMES, settings)
     assert asked == [FRAMES]
-    assert again.numbers["rmsd_traced_pm"] == check.numbers["rmsd_traced_pm"] == again.numbers["rmsd_pm"]
+    # To rounding, since poses that are read back have the digits of a file.
+    for name in ("rmsd_traced_pm", "rmsd_pm"):
+        assert again.numbers[name] == pytest.approx(check.numbers["rmsd_traced_pm"], rel=1e-9)
     # A mirrored result is as good: projections cannot tell the hand.
     (tmp_path / FOLDER / "poses.npz").unlink()
     found = replace(good.poses, rotations=np.diag([-1.0, -1.0, 1.0]) @ good.poses.rotations)
