@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from single_rs.base.stop import Stopped, at_stop, stoppable
+from single_rs.base.stop import Stopped, at_stop, raise_if_stopped, stoppable
 from single_rs.cli import main
 from single_rs.simulate import nanocrystal, simulate_stack
 
@@ -190,3 +190,23 @@ def test_what_a_forked_child_hears_does_not_stop_its_parent():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{int(signal.SIGTERM)}\n", "")
+
+
+def _swallowed_by_a_library():
+    with stoppable(lambda n: None):
+        try:
+            try:
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(5)
+            except BaseException:
+                raise TypeError("a comparison failed") from None  # as NumPy does with what it does not know
+        except Exception:
+            raise_if_stopped()
+
+
+def test_a_signal_that_a_library_turned_into_its_own_error_is_raised_again():
+    with pytest.raises(Stopped) as caught:
+        _swallowed_by_a_library()
+    assert caught.value.signal == signal.SIGTERM
+    with stoppable(lambda n: None):
+        raise_if_stopped()  # the signal of an earlier block is none of this one

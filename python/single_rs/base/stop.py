@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-__all__ = ["Stopped", "at_stop", "stoppable"]
+__all__ = ["Stopped", "at_stop", "raise_if_stopped", "stoppable"]
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 GRACE = 1.5  # s that a kernel may go on before the process is ended under it; files are whole or absent at any moment
@@ -26,6 +26,7 @@ ECHO = 0.2  # s; a terminal that closes sends SIGHUP twice, once by the kernel a
 CLOSING = 30.0  # s that the main thread may take to write its status once it has begun to stop
 
 _callbacks: list[Callable[[], object]] = []
+_noticed: list[int] = []  # signals that the block that runs has noticed
 
 
 class Stopped(KeyboardInterrupt):
@@ -40,6 +41,16 @@ class Stopped(KeyboardInterrupt):
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
         self.signal = number
+
+
+def raise_if_stopped() -> None:
+    """Raise `Stopped` again where a signal was noticed and its exception was lost on the way.
+
+    Libraries turn what is raised inside them into errors of their own: NumPy's comparison of arrays of text makes a
+    TypeError of it. Who catches all errors asks here first whether one of them was a signal.
+    """
+    if _noticed:
+        raise Stopped(_noticed[0])
 
 
 @contextlib.contextmanager
@@ -86,6 +97,7 @@ def stoppable(farewell: Callable[[int], object]) -> Iterator[None]:
         yield
     finally:
         signal.set_wakeup_fd(wakeup)
+        _noticed.clear()
         for number in caught:
             signal.signal(number, before[number])
         watch.close()
@@ -107,6 +119,7 @@ class _Watch:
         """Raise in the main thread: the handler of the signals."""
         if not self._noticed.is_set():
             self._noticed.set()
+            _noticed.append(number)
             raise Stopped(number)
 
     def close(self) -> None:

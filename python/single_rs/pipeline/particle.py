@@ -21,6 +21,7 @@ from single_rs.analysis.views import known_lengths
 from single_rs.background import clean_stack, measure_pixel
 from single_rs.base.errors import ConvergenceError, SingleError, WriteError
 from single_rs.base.settings_text import settings_to_dict
+from single_rs.base.stop import raise_if_stopped
 from single_rs.export.atoms import read_xyz
 from single_rs.io.star import read_poses, write_poses
 from single_rs.pipeline import stages
@@ -119,9 +120,11 @@ def solve_stages(work: Stages) -> ParticleResult:
     except (MemoryError, WriteError):
         raise  # of the machine, not of this particle: nothing that follows would fare better
     except (SingleError, ConvergenceError) as error:
+        raise_if_stopped()
         log.warning("%s: failed: %s", name, error)
         return work.failed(str(error))
     except Exception as error:
+        raise_if_stopped()
         # A defect of ours or of a library on one particle must not cost the user the others; the log has the trace.
         log.exception("%s: failed: %s", name, error)
         return work.failed(f"internal error in a stage, see {layout.LOG}: {type(error).__name__}: {error}")
