@@ -13,7 +13,7 @@ from single_rs.cli import main
 from single_rs.io import write_stack
 from single_rs.motion import correct_motion
 from single_rs.records import ParticleStack
-from single_rs.track.lattice_variance import read_contrast
+from single_rs.track.first_look import read_contrast
 from tumbling_ball import PIXEL, balls, counts
 
 SIZE, FRAMES, DOSE = 80, 96, 12.0
@@ -122,7 +122,8 @@ def test_tracking_sees_the_same_contrast_below_zero(frames):
             def read(self, start: int, stop: int) -> np.ndarray:
                 return images[start:stop]
 
-        return read_contrast(Movie(), Motion(), np.arange(20))
+        rows, columns = images.shape[1:]
+        return read_contrast(Movie(), Motion(), np.arange(20), (slice(0, rows), slice(0, columns)))
 
     plain, other = seen(frames), seen(frames - 50)
     assert np.corrcoef(plain.ravel(), other.ravel())[0, 1] > 0.999

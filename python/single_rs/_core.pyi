@@ -15,12 +15,14 @@ __all__ = [
     "HalfPlane",
     "IntensityMerge",
     "__version__",
+    "correlate_rotations",
     "factor_normal",
     "index_frames",
     "index_in_intensity",
     "insert_slices",
     "look_up_poses",
     "look_up_spacing",
+    "map_from_sums",
     "model_filter_sums",
     "model_gain",
     "model_gradients",
@@ -43,10 +45,12 @@ __all__ = [
     "project_slices",
     "score_poses",
     "search_poses",
+    "shell_products",
     "smooth_candidates",
     "solve_normal",
     "tabulate_power",
     "threads",
+    "transform_map",
 ]
 
 # Positions (n, 3) px, heights (n,), excess widths (n,) Å² or None for none, filters (channel, m).
