@@ -14,6 +14,7 @@ from single_rs.analysis.lattice_record import LatticeRecord
 from single_rs.analysis.model import Particle
 from single_rs.analysis.strain import COMPONENTS, StrainConfig
 from single_rs.base.errors import DataFileError, InputError
+from single_rs.cli import main
 from single_rs.export.analysis import write_analysis
 from single_rs.export.atoms import file_offset, read_xyz, write_cif, write_pdb, write_xyz
 from single_rs.export.dft import write_gpaw, write_lammps, write_poscar, write_qe
@@ -235,3 +236,15 @@ def test_wrong_input_is_named(particle, tmp_path):
         file_offset(0, 1.0)
     # A failed write leaves nothing behind.
     assert not (tmp_path / "absent").exists()
+
+
+def test_export_takes_the_folder_of_a_particle_or_of_a_run(particle, tmp_path):
+    for name in ("particle_00", "particle_01"):
+        (tmp_path / "run" / name).mkdir(parents=True)
+        write_xyz(tmp_path / "run" / name / "atoms.xyz", particle)
+    assert (
+        main(["export", str(tmp_path / "run" / "particle_00"), "--out", str(tmp_path / "one"), "--format", "pdb"]) == 0
+    )
+    assert (tmp_path / "one" / "atoms.pdb").is_file()
+    assert main(["export", str(tmp_path / "run"), "--out", str(tmp_path / "all"), "--format", "cif"]) == 0
+    assert sorted(p.parent.name for p in (tmp_path / "all").rglob("atoms.cif")) == ["particle_00", "particle_01"]

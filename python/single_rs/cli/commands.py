@@ -327,12 +327,13 @@ def export(atoms: Path, *, out: Out, format: list[str] | None = None, config: Co
     Parameters
     ----------
     atoms
-        extxyz, xyz, PDB, CIF, POSCAR.
+        extxyz, xyz, PDB, CIF, POSCAR; or the folder of a particle, or of a run, whose particles get a folder each.
     format
         Any of xyz, pdb, cif, poscar, vasp, qe, gpaw, cp2k, lammps; may be repeated. Those of [export] when not given.
     """
     from dataclasses import replace
 
+    from single_rs.energy import energy_inputs
     from single_rs.export.atoms import read_xyz
     from single_rs.pipeline import stages
     from single_rs.store.folder import one_stage
@@ -340,11 +341,14 @@ def export(atoms: Path, *, out: Out, format: list[str] | None = None, config: Co
 
     settings = settings_of(config).export
     chosen = replace(settings, formats=tuple(format)) if format else settings
-    found = read_xyz(atoms)
-    with one_stage(out, "export") as folder:
-        written = [path.relative_to(folder) for path in stages.export(found, folder, chosen, frame_of(atoms))]
-    for path in written:
-        print(out / path)
+    inputs = energy_inputs(atoms)
+    for source in inputs:
+        target = out / source.parent.name if len(inputs) > 1 else out
+        found = read_xyz(source)
+        with one_stage(target, "export") as folder:
+            written = [path.relative_to(folder) for path in stages.export(found, folder, chosen, frame_of(source))]
+        for path in written:
+            print(target / path)
 
 
 @app.command(group=STAGES, sort_key=11)
