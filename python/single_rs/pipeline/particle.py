@@ -279,7 +279,13 @@ class Stages:
 
     def ask(self, poses: Poses, atoms: Atoms | None, folder: Path) -> stages.Asked:
         """Ask whether the particle changes, from refined poses and atoms."""
-        return stages.ask_changes(self.clean, poses, atoms, folder, self.job.config, self.job.seed)
+        return stages.ask_changes(self.clean, poses, atoms, folder, self.job.config, self.job.seed, self.ellipse)
+
+    @property
+    def ellipse(self) -> tuple[float, float]:
+        """The ellipse of the magnification that the refinement corrected, 0 for none."""
+        summary = self.refined[1].summary
+        return (0.0, 0.0) if summary is None or summary.ellipse is None else summary.ellipse.applied
 
     @property
     def diameter(self) -> float:

@@ -275,11 +275,19 @@ def refine(
     return atoms, outcome
 
 
-def ask_changes(clean: CleanStack, poses: Poses, atoms: Atoms | None, folder: Path, config: Config, seed: int) -> Asked:
+def ask_changes(
+    clean: CleanStack,
+    poses: Poses,
+    atoms: Atoms | None,
+    folder: Path,
+    config: Config,
+    seed: int,
+    ellipse: tuple[float, float],
+) -> Asked:
     """Ask whether a particle changes in time, from refined `poses` and `atoms`; write changes.json."""
     asked = Asked()
     if atoms is not None and config.states.number != 1:
-        asked = Asked(find_changes(clean, poses, atoms, config.states, config.refine, seed))
+        asked = Asked(find_changes(clean, poses, atoms, config.states, config.refine, seed, ellipse))
     write_record(folder / layout.CHANGES, asked)
     return asked
 

@@ -125,7 +125,7 @@ class _State(Stages):
         if self.job.config.states.number is not None:
             atoms = None  # whoever sets the states is not asked
         part = part_of(self._whole.clean, self._inside), within(poses, self._inside)
-        return stages.ask_changes(*part, atoms, folder, self.job.config, self.job.seed)
+        return stages.ask_changes(*part, atoms, folder, self.job.config, self.job.seed, self._whole.ellipse)
 
     def judged(self, verdict: Verdict) -> Verdict:
         """Return the verdict with what is known of the other states."""
@@ -233,7 +233,7 @@ class _States:
         def ask(clean: CleanStack, poses: Poses, atoms: Atoms) -> Changes:
             if of.states.number is not None:
                 return Changes(len(clean.images), (), (1.0,), None, None, ())
-            return find_changes(clean, poses, atoms, of.states, of.refine, job.seed)
+            return find_changes(clean, poses, atoms, of.states, of.refine, job.seed, self.whole.ellipse)
 
         return Work(search, place, ask, of.states.shortest)
 

@@ -139,8 +139,18 @@ class RefinementProblem:
         self.frequency = np.arange(self.plane.max_shell + 1) / self.frames.box
 
     @classmethod
-    def pack(cls, clean: CleanStack, poses: Poses, extent: float, config: RefineConfig) -> RefinementProblem:
-        """Pack the frames about the posed centres; `extent` is the radius of the outermost atom, Å."""
+    def pack(
+        cls,
+        clean: CleanStack,
+        poses: Poses,
+        extent: float,
+        config: RefineConfig,
+        ellipse: tuple[float, float] = (0.0, 0.0),
+    ) -> RefinementProblem:
+        """Pack the frames about the posed centres.
+
+        `extent` is the radius of the outermost atom, Å, `ellipse` that of the magnification, as known before.
+        """
         n, pixel_size = len(clean.images), float(clean.pixel_size)
         centres = poses.shifts / pixel_size
         band = (config.low_resolution, config.resolution)
@@ -150,7 +160,7 @@ class RefinementProblem:
             config=config,
             pixel_size=pixel_size,
             centres=centres,
-            frames=frames,
+            frames=replace(frames, ellipse=ellipse),
             frame_weights=single(frames.frame_weight * (poses.weight > 0)),
             rotations=single(poses.rotations),
             shifts=np.zeros((n, 2), np.float32),

@@ -120,6 +120,11 @@ class Ellipse:
     known: bool
     corrected: bool
 
+    @property
+    def applied(self) -> tuple[float, float]:
+        """(e₁, e₂) by which the atoms are free of it; 0 where it was not corrected."""
+        return (self.e1, self.e2) if self.corrected else (0.0, 0.0)
+
 
 @dataclass(frozen=True)
 class RefinementSummary:

@@ -82,12 +82,22 @@ class WholeModel:
         As refined, Å from the box centre.
     config
         Settings of the refinement: band and focus.
+    ellipse
+        Of the magnification, as the refinement found it: without it, views of other directions, and so other times,
+        seem to show another particle.
     """
 
-    def __init__(self, clean: CleanStack, poses: Poses, atoms: Atoms, config: RefineConfig) -> None:
+    def __init__(
+        self,
+        clean: CleanStack,
+        poses: Poses,
+        atoms: Atoms,
+        config: RefineConfig,
+        ellipse: tuple[float, float] = (0.0, 0.0),
+    ) -> None:
         """Pack the frames, fit the filters and find the frames that show the atoms."""
         extent = float(np.linalg.norm(atoms.positions, axis=1).max())
-        self.problem = problem = RefinementProblem.pack(clean, poses, extent, config)
+        self.problem = problem = RefinementProblem.pack(clean, poses, extent, config, ellipse)
         pixel = problem.pixel_size
         heights, widths = atoms.height / atoms.height.mean(), atoms.bfactor - atoms.bfactor.mean()
         self.model = Model(atoms.positions / pixel, heights, widths)

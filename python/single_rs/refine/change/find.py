@@ -44,6 +44,7 @@ def find_changes(
     config: StatesConfig | None = None,
     refine: RefineConfig | None = None,
     seed: int = 0,
+    ellipse: tuple[float, float] = (0.0, 0.0),
 ) -> Changes:
     """Ask whether a refined particle changes in time.
 
@@ -57,6 +58,8 @@ def find_changes(
         Settings of this stage, and of the refinement that made the atoms.
     seed
         Of the random orders of blocks.
+    ellipse
+        Of the magnification, by which the refinement corrected the atoms (`Ellipse.applied`).
 
     Raises
     ------
@@ -66,7 +69,7 @@ def find_changes(
     config = config or StatesConfig()
     if len(poses.rotations) != len(clean.images):
         raise InputError(f"{len(poses.rotations)} poses for {len(clean.images)} frames; one per frame is needed")
-    whole = WholeModel(clean, poses, atoms, refine or RefineConfig())
+    whole = WholeModel(clean, poses, atoms, refine or RefineConfig(), ellipse)
     good = ~np.asarray(clean.bad, bool)
     movie = np.asarray(clean.frames)
     if config.number is not None:
