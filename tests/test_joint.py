@@ -17,6 +17,7 @@ from single_rs.base.tensors import even_strain
 from single_rs.export.atoms import read_xyz, write_xyz
 from single_rs.records import Atoms, ParticleStack, Poses
 from single_rs.refine import RefineConfig, refine_atoms
+from single_rs.refine.change import StatesConfig, find_changes
 from single_rs.refine.modes import collective, rigid, shared
 from single_rs.refine.problem import Model, RefinementProblem
 from single_rs.simulate import nanocrystal, simulate_stack
@@ -173,6 +174,11 @@ def test_the_ellipse_of_the_magnification_is_found(crystal, oval):
     held = refine_atoms(clean, poses, atoms_at(crystal.positions), replace(CONFIG, ellipse=0.0))
     assert not held.summary.ellipse.corrected
     assert refined.summary.nats_per_frame > held.summary.nats_per_frame + 1
+    # Asked without it, frames of other directions would show another particle.
+    asked = find_changes(clean, refined.poses, refined.atoms, StatesConfig(), CONFIG, ellipse=found.applied)
+    assert asked.changes == ()
+    without = find_changes(clean, refined.poses, refined.atoms, StatesConfig(), CONFIG)
+    assert (without.significance or 99.0) > (asked.significance or -99.0)
 
 
 def test_the_gradient_by_the_ellipse_is_that_of_the_misfit(crystal, oval):
