@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import inspect
+import itertools
 import re
 import types
 import typing
@@ -22,6 +23,7 @@ from single_rs.analysis.structure.record import StructureRecord
 from single_rs.cli.demo import DemoRecord
 from single_rs.compare.record import ComparisonRecord
 from single_rs.ligands.files import LigandRecord
+from single_rs.pipeline.dispatch import BatchRecord
 from single_rs.pipeline.stages import Asked, Refinement, Tracing
 from single_rs.records import Background, CleanExamples, EnergyRecord
 from single_rs.records.validation import RunValidationRecord, ValidationRecord
@@ -48,6 +50,7 @@ FILES: dict[str, type] = {
     f"particle_NN/{layout.VALIDATION}": ValidationRecord,
     layout.VALIDATION: RunValidationRecord,
     layout.COMPARISON[1]: ComparisonRecord,
+    layout.BATCH: BatchRecord,
     layout.DEMO: DemoRecord,
     layout.DEMO: DemoRecord,
 }
@@ -124,7 +127,7 @@ def page() -> str:
     for name, kind in FILES.items():
         lines += section(f"## {name}", kind, met, f"`{kind.__name__}`, schema {getattr(kind, 'SCHEMA', 1)}. ")
     lines += ["", "## Parts of these"]
-    for kind in met[len(FILES) :]:  # grows while it is described
+    for kind in itertools.islice(met, len(FILES), None):  # grows while it is described
         lines += section(f"### {kind.__name__}", kind, met)
     return "\n".join(lines) + "\n"
 

@@ -41,7 +41,13 @@ MISSING = "missing"
 
 @dataclass(frozen=True)
 class BatchRecord:
-    """batch.json: what became of every particle, and of every movie that gave none."""
+    """What became of every particle of a batch, and of every movie that gave none.
+
+    Attributes
+    ----------
+    particles
+        One for each particle, in the order of the movies, and one for each movie that gave none.
+    """
 
     SCHEMA: ClassVar[int] = 1
     particles: tuple[Outcome, ...]
