@@ -26,7 +26,7 @@ from strained import ball
 STAGES = {
     "motion": "correct_motion",
     "track": "find_tracks",
-    "track.cut": "extract",
+    "track.cut": "extract_all",
     "background": "clean_stack",
     "orient": "find_poses",
     "reconstruction": "reconstruct",
