@@ -125,7 +125,7 @@ def _dask(workers: int) -> Any:
     except ImportError:
         from single_rs.base.errors import InputError
 
-        raise InputError("--cluster dask needs Dask: pip install "single-rs[cluster]"") from None
+        raise InputError("--cluster dask needs Dask: pip install 'single-rs[cluster]'") from None
     address = os.environ.get("DASK_SCHEDULER_ADDRESS")
     if address:
         return Client(address)
