@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 IMPORTED_AS = {"pillow": "PIL"}
 # Of the extras; cycler comes with matplotlib, and gpaw is the user's own.
-OPTIONAL = {"abtem", "cycler", "gpaw", "h5py", "imagecodecs", "rsciio"}
+OPTIONAL = {"distributed", "abtem", "cycler", "gpaw", "h5py", "imagecodecs", "rsciio"}
 
 
 def _python(*words: str) -> str:
