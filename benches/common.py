@@ -201,7 +201,7 @@ class Solution:
 def solve(
     scene: Scene, *, poses_only: bool = False, until_atoms: bool = False, known: Callable[[], Poses] | None = None
 ) -> Solution:
-    """Run the stages with default settings, as `single_rs.pipeline` does; knows nothing of the truth.
+    """Run the stages with default settings, as `single_rs.pipeline` does; never reads the truth.
 
     `known` gives poses to use instead of searching them, where a later stage is what a bench is about.
     """

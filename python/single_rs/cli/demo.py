@@ -16,12 +16,12 @@ from single_rs.base.progress import Progress
 from single_rs.cli.tables import number, run_lines, table
 from single_rs.compare import compare_atoms
 from single_rs.io import writable_folder
-from single_rs.io.star import read_poses, read_tracks
+from single_rs.io.star import read_tracks
 from single_rs.pipeline.config import Config
 from single_rs.pipeline.entry import ParticleResult, RunResult, run
 from single_rs.records import Atoms
 from single_rs.store.codecs import write_record
-from single_rs.store.layout import ATOMS, DEMO, POSES, REPORT, TRACKS
+from single_rs.store.layout import DEMO, REPORT, TRACKS
 
 __all__ = ["DemoParticle", "DemoRecord", "DemoResult", "DemoScore", "print_table", "run_demo"]
 
@@ -145,19 +145,10 @@ def run_demo(
         error = np.sqrt(np.square(np.stack([track.x, track.y], 1)[:, None] - true_path).sum(2).mean(0))
         nearest = int(np.argmin(error))
         positions = truth.crystals[nearest].positions
-        scores = _scores(one.folder, positions, truth.rotations[nearest])
-        over = _over(one, positions)
-        particles.append(DemoParticle(one, nearest, float(error[nearest]), *scores, over))
+        scores = _scores(one, positions, truth.rotations[nearest])
+        particles.append(DemoParticle(one, nearest, float(error[nearest]), *scores))
     write_record(folder / DEMO, DemoRecord(tuple(_record(p) for p in particles)))
     return DemoResult(result, tuple(particles), len(crystals), frames, middle - start, end - middle)
-
-
-def _over(result: ParticleResult, truth: np.ndarray) -> float | None:
-    """Return the error of the atoms over what is stated of it."""
-    atoms = result.atoms
-    if atoms is None or len(atoms) < MIN_ATOMS:
-        return None
-    return compare_atoms(atoms, Atoms.bare(truth, "Pt")).error_over_sigma
 
 
 def _record(particle: DemoParticle) -> DemoScore:
@@ -177,17 +168,19 @@ def _record(particle: DemoParticle) -> DemoScore:
     )
 
 
-def _scores(folder: Path, positions: np.ndarray, rotations: np.ndarray) -> tuple[AtomScore | None, PoseScore | None]:
-    """Score what a particle's folder holds."""
-    from single_rs.export.atoms import read_xyz
-
-    atoms = poses = None
-    if (folder / ATOMS).exists():
-        atoms = score_atoms(read_xyz(folder / ATOMS).positions, positions)
-    if (folder / POSES).exists():
-        found = read_poses(folder / POSES)
-        poses = score_poses(found.rotations, found.frames, rotations)
-    return atoms, poses
+def _scores(
+    result: ParticleResult, positions: np.ndarray, rotations: np.ndarray
+) -> tuple[AtomScore | None, PoseScore | None, float | None]:
+    """Score the atoms and poses of a particle, and the errors of its atoms over what is stated of them."""
+    found, poses = result.atoms, result.poses
+    over = None
+    if found is not None and len(found) >= MIN_ATOMS:
+        over = compare_atoms(found, Atoms.bare(positions, "Pt")).error_over_sigma
+    return (
+        None if found is None else score_atoms(found.positions, positions),
+        None if poses is None else score_poses(poses.rotations, poses.frames, rotations),
+        over,
+    )
 
 
 def print_table(result: DemoResult) -> None:

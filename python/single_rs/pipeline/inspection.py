@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 
 from single_rs.analysis import ParticleSummary
 from single_rs.base.errors import DataFileError
+from single_rs.base.robust import robust_sigma
+from single_rs.base.sampling import evenly
 from single_rs.export.atoms import read_xyz
 from single_rs.frames.spectrum import radius_map
 from single_rs.io import open_movie
-from single_rs.io.formats import MRC_SUFFIXES, SUFFIXES, open_mrc
+from single_rs.io.formats import MRC_SUFFIXES, PACKED, SUFFIXES, open_mrc
 from single_rs.io.mrc import read_map
 from single_rs.io.star_table import read_star
 from single_rs.store import layout
@@ -89,7 +91,7 @@ def inspect_path(path: str | Path, pixel_size: float | None = None) -> Inspectio
         return Inspection(source, "table", tables)
     if not source.is_dir() and suffix in MRC_SUFFIXES and _is_map(source):
         return _map(source)
-    if source.is_dir() or suffix in SUFFIXES or suffix in (".gz", ".bz2", ".xz"):
+    if source.is_dir() or suffix in SUFFIXES or suffix in PACKED:
         return _movie(source, pixel_size)
     return _atoms(source)
 
@@ -102,14 +104,15 @@ def _is_map(path: Path) -> bool:
 
 
 def _movie(path: Path, pixel_size: float | None) -> Inspection:
-    with open_movie(path, pixel_size or _guess(path)) as movie:
+    guess = None if pixel_size is not None else _guess(path)
+    with open_movie(path, pixel_size or guess) as movie:
         n, y, x = movie.shape
-        at = np.unique(np.linspace(0, n - 1, min(n, SAMPLE)).astype(int))
+        at = evenly(n, SAMPLE)
         top, left = max(0, (y - FIELD) // 2), max(0, (x - FIELD) // 2)
         sample = np.stack([movie.frame(int(i))[top : top + FIELD, left : left + FIELD] for i in at])
         kind = "stack" if y == x <= PARTICLE_EDGE and y % 2 == 0 else "movie"
         facts = {"shape": f"{n} frames of {x} × {y} px, {movie.dtype}"}
-        known = pixel_size is not None or _guess(path) is None
+        known = guess is None
         facts["pixel size"] = f"{movie.pixel_size:.4g} Å" if known else "not in the file; give --pixel-size"
         facts["values"] = _values(sample)
         power = _power(sample)
@@ -170,8 +173,7 @@ def _rings(power: NDArray[np.float32], pixel_size: float) -> str:
     range_ = (spacing < LONGEST) & (spacing > max(SHORTEST, 2.05 * pixel_size))
     if range_.sum() < 2 * HALF_WINDOW:
         return f"none can be seen: a pixel of {pixel_size:.3g} Å leaves too few frequencies"
-    spread = 1.4826 * np.median(np.abs(excess[range_] - np.median(excess[range_])))
-    height = excess / max(float(spread), 1e-12)
+    height = excess / max(robust_sigma(excess[range_]), 1e-12)
     peaks = [
         k
         for k in np.flatnonzero(range_)

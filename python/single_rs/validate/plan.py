@@ -13,13 +13,11 @@ from pathlib import Path
 
 from single_rs.base.progress import Progress
 from single_rs.compare.atoms import Agreement, compare_atoms
-from single_rs.export.atoms import read_xyz
 from single_rs.io import writable_folder
 from single_rs.pipeline.config import Config
 from single_rs.pipeline.entry import solve
 from single_rs.records import Atoms
 from single_rs.simulate import SimulateConfig, SimulatedStack, simulate
-from single_rs.store import layout
 
 __all__ = ["Plan", "plan"]
 
@@ -96,7 +94,7 @@ def plan(
         replace=True,
     ).particles[0]
     seconds = time.process_time() - start
-    found = result.folder / layout.ATOMS
+    found = result.atoms
     true = Atoms.bare(made.crystal.positions, made.crystal.symbols)
-    agreement = compare_atoms(read_xyz(found), true) if found.is_file() else None
+    agreement = None if found is None else compare_atoms(found, true)
     return Plan(folder, settings.frames, len(true), result.verdict, result.reasons, agreement, seconds)

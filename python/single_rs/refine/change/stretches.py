@@ -226,7 +226,7 @@ def group_states(stretches: list[Stretch], merge: bool = True) -> list[list[Stre
 def same_particle(one: Atoms, other: Atoms) -> bool:
     """Whether two sets of atoms in about one frame are one particle at two times.
 
-    Crystals of one lattice can be laid on each other. They are two where the smaller set has too many atoms of its own,
+    Crystals of one lattice can be superposed. They are two where the smaller set has too many atoms of its own,
     or where both have some and the atoms inside moved, each against its neighbours, by more than their errors: a
     particle that bends or relaxes moves its atoms together.
     """
