@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -18,13 +19,16 @@ def layer_of(crystal):
     return height > height.max() - 2.5
 
 
-def frames_of(crystal, gone):
-    """Rotations, and counts of a crystal whose atoms `gone` leave at `DATE`; the shifts are 0."""
+def frames_of(crystal, gone, dates=(DATE,)):
+    """Rotations, and counts of a crystal whose atoms `gone` leave, and come back, in turn at `dates`; shifts are 0."""
     rotations = brownian_rotations(FRAMES, 8.0, 0.004, 5)
     less = replace(crystal, positions=crystal.positions[~gone], symbols=crystal.symbols[~gone], grain=None)
     common = {"box": BOX, "pixel_size": PIXEL, "dose": DOSE}
+    edges = [0, *dates, FRAMES]
     parts = [
-        sr.simulate_stack(c, b - a, rotations=rotations[a:b], shifts=np.zeros((b - a, 2)), seed=a, **common).images
-        for c, a, b in ((crystal, 0, DATE), (less, DATE, FRAMES))
+        sr.simulate_stack(
+            (crystal, less)[k % 2], b - a, rotations=rotations[a:b], shifts=np.zeros((b - a, 2)), seed=a, **common
+        ).images
+        for k, (a, b) in enumerate(pairwise(edges))
     ]
     return rotations, np.concatenate(parts)
