@@ -236,7 +236,10 @@ def test_states_of_one_structure_are_joined_only_where_errors_allow(crystal):
     poses = Poses.known(np.eye(3)[None], np.zeros((1, 2)))
     parts = [Stretch(100 * k, 100 * (k + 1), 0.0, Placed(poses, a), False)
              for k, a in enumerate((atoms_at(crystal.positions), moved, one, one))]  # fmt: skip
-    assert [[s.first for s in state] for state in group_states(parts)] == [[0, 200, 300], [100]]
+    states = group_states(parts)
+    assert [[(s.first, s.last) for s in state] for state in states] == [[(0, 100), (200, 400)], [(100, 200)]]
+    assert len(states[0][1].placed.poses.rotations) == 2  # one of each part that was joined
+    assert len(group_states(parts, merge=False)) == 4
 
 
 def test_the_same_atom_has_the_same_number():

@@ -5,23 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from changing import files_of_two_states, write_states
 from single_rs.analysis.survival import atoms_in_time, survival, survival_by_coordination
 from single_rs.base.errors import DataFileError, InputError
 from single_rs.plots.states import plot_states
-from single_rs.records import Atoms
 from single_rs.report.film import FATES, film_data
-from single_rs.report.states import StateFiles, states_figure
-from single_rs.store.states import (
-    EventRecord,
-    StateRecord,
-    StatesRecord,
-    TimelineRow,
-    TrajectoryStep,
-    read_timeline,
-    read_trajectory,
-    write_timeline,
-    write_trajectory,
-)
+from single_rs.report.states import StateFiles, read_states, states_figure
+from single_rs.store.states import StatesRecord, read_timeline, read_trajectory
 
 
 def test_the_number_of_atoms_has_the_errors_of_their_dates():
@@ -53,28 +43,6 @@ def test_sites_are_grouped_by_their_neighbours():
     assert [(g.name, g.count) for g in groups] == [("5 or fewer", 3), ("9 neighbours", 4)]
 
 
-def files_of_two_states():
-    """Three atoms: one stays, one moves by 1 Å, one leaves at frame 100; then the first state comes back."""
-    a = np.array([[0, 0, 0], [3, 0, 0], [0, 3, 0.0]])
-    b = np.array([[0, 0, 0], [3, 1, 0.0]])
-    states = (
-        StateRecord(((0, 99), (200, 299)), "states/00/atoms.xyz", "solved", (), 3, (3.9, 3.9, 3.9), (0.01, None, 0.01)),
-        StateRecord(((100, 199),), "states/01/atoms.xyz", "doubtful", ("few frames",), 2),
-    )
-    record = StatesRecord(states, (EventRecord("changed", 100, 1.5),), 0, 2)
-    rows = [
-        TimelineRow(0, "Pt", 0, 0.0, 299, 0.0, True, 2),
-        TimelineRow(1, "Pt", 0, 0.0, 299, 0.0, True, 2),
-        TimelineRow(2, "Au", 0, 0.0, 99, 3.0, False, 2),
-    ]
-    symbols = np.array(["Pt", "Pt", "Au"])
-    steps = [
-        TrajectoryStep(states[0].frames, np.arange(3), symbols, a, np.full(3, 0.02)),
-        TrajectoryStep(states[1].frames, np.arange(2), symbols[:2], b, np.full(2, 0.02)),
-    ]
-    return StateFiles(record, rows, steps)
-
-
 def test_the_film_has_each_stretch_and_the_fate_of_each_atom():
     found = files_of_two_states()
     film = film_data(found)
@@ -104,13 +72,11 @@ def test_states_are_drawn_against_time():
 
 def test_what_is_written_of_states_is_read_again(tmp_path):
     found = files_of_two_states()
-    write_timeline(tmp_path / "timeline.csv", found.timeline)
-    assert read_timeline(tmp_path / "timeline.csv") == found.timeline
-    atoms = [Atoms(s.positions, s.symbols, *np.ones((2, len(s.symbols))), s.sigma, np.ones(len(s.symbols)))
-             for s in found.steps]  # fmt: skip
-    listed = [(a, s.numbers, s.frames) for a, s in zip(atoms, found.steps, strict=True)]
-    write_trajectory(tmp_path / "trajectory.xyz", listed, np.array([1.0, 2.0, 3.0]))
-    for step, known in zip(read_trajectory(tmp_path / "trajectory.xyz"), found.steps, strict=True):
+    write_states(tmp_path, found, np.array([1.0, 2.0, 3.0]))
+    again = read_states(tmp_path)
+    assert again.timeline == found.timeline
+    assert again.record == found.record
+    for step, known in zip(again.steps, found.steps, strict=True):
         assert step.frames == known.frames
         assert step.numbers.tolist() == known.numbers.tolist()
         assert step.symbols.tolist() == known.symbols.tolist()

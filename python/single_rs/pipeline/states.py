@@ -170,7 +170,9 @@ class _States:
         top = int(np.argmax([sum(len(s) for s in group) for group in groups]))
         given = [self._poses(poses, group) for group in groups]
         others = self._others(stretches)
-        lost = [s for s in stretches if s.placed is None]
+        apart = [s for s in stretches if s.placed is None or not s.same]
+        stretches = sorted([*apart, *(s for group in groups for s in group)], key=lambda s: s.first)
+        lost = [s for s in apart if s.placed is None]
         solved: dict[int, tuple[_State, ParticleResult]] = {}
         for number in sorted(range(len(groups)), key=lambda k: k == top):
             name = f"{self.name}/{layout.state_folder(number)}"

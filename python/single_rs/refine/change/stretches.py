@@ -18,6 +18,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -227,7 +228,8 @@ def _in_frame(stretch: Stretch, nearest: Stretch) -> Stretch:
 def group_states(stretches: list[Stretch], merge: bool = True) -> list[list[Stretch]]:
     """Return the states of the particle of the longest stretch, in order of time: stretches of one structure.
 
-    Without `merge` each stretch is a state.
+    Neighbours of one structure, which a change of their poses alone had parted, become one stretch. Without `merge`
+    each stretch is a state.
     """
     states: list[list[Stretch]] = []
     for stretch in stretches:
@@ -236,11 +238,28 @@ def group_states(stretches: list[Stretch], merge: bool = True) -> list[list[Stre
         for state in states if merge else ():
             longest = max(state, key=len)
             if longest.placed is not None and same_structure(longest.placed.atoms, stretch.placed.atoms):
-                state.append(stretch)
+                if state[-1].last == stretch.first:
+                    state[-1] = _joined(state[-1], stretch)
+                else:
+                    state.append(stretch)
                 break
         else:
             states.append([stretch])
     return states
+
+
+def _joined(one: Stretch, other: Stretch) -> Stretch:
+    """Return two placed stretches of one structure that follow each other as one, with the atoms of the longer."""
+    longer = max(one, other, key=len)
+    if one.placed is None or other.placed is None or longer.placed is None:
+        return longer
+    a, b = one.placed.poses, other.placed.poses
+    names = ("rotations", "shifts", "score", "confidence", "half", "weight", "frames")
+    arrays: dict[str, Any] = {name: np.concatenate([getattr(a, name), getattr(b, name)]) for name in names}
+    arrays["width"] = None if a.width is None or b.width is None else np.concatenate([a.width, b.width])
+    poses = replace(longer.placed.poses, **arrays)
+    placed = replace(longer.placed, poses=poses, gain=one.placed.gain + other.placed.gain)
+    return replace(one, last=other.last, placed=placed, searched=longer.searched)
 
 
 def same_particle(one: Atoms, other: Atoms) -> bool:
