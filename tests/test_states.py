@@ -197,7 +197,7 @@ def test_a_state_that_was_searched_anew_is_turned_into_the_frame_of_the_others(c
         given = np.diag([-1.0, -1.0, 1.0]) @ worlds(crystal, mirrored)[0][200 + k] @ turn.T
         shown = second.placed.atoms.positions @ poses.rotations[k].T
         assert np.allclose(shown[:, :2] + poses.shifts[k], (mirrored @ given.T)[:, :2], atol=1e-6)
-    assert group_states([first, second]) == [[first, second]]
+    assert [[(s.first, s.last) for s in state] for state in group_states([first, second])] == [[(0, 400)]]
     assert group_states([first, second], merge=False) == [[first], [second]]
 
 
