@@ -7,7 +7,7 @@ differ. The other half of the atoms, which had no say, gains
 
     Σ_{T} Σ_{b≠b'∈T} K^v_bb' / p_T − Σ_{b≠b'} K^v_bb'
 
-nats over both kinds T where they are real, and 0 on average where they are not; 100 random sortings into kinds of the
+nats over both kinds T where they are real, and 0 on average where they are not; 100 random assignments into kinds of the
 same sizes say how far that may be chance. Neighbours in time are left out, as they share views.
 """
 
@@ -22,7 +22,7 @@ from single_rs.refine.change.types import Alternation
 
 __all__ = ["find_alternation"]
 
-SORTINGS = 100
+TRIALS = 100
 FEWEST = 20  # blocks; fewer sort themselves by chance
 
 
@@ -42,7 +42,7 @@ def find_alternation(
     movie
         (image,) frame of the movie.
     rng
-        Of the halves and of the random sortings.
+        Of the halves and of the random assignments.
     """
     share = evidence.share[blocks]
     used = np.flatnonzero(share > 0.1 * share.mean())  # blocks that hardly any frame shows say nothing
@@ -62,7 +62,7 @@ def find_alternation(
         scale = 1 / np.sqrt(share)
         axis = np.linalg.eigh(sorting * scale[:, None] * scale)[1][:, -1]
         kind = axis > 0
-        null = np.array([_gain(judging, share, rng.permutation(kind)) for _ in range(SORTINGS)])
+        null = np.array([_gain(judging, share, rng.permutation(kind)) for _ in range(TRIALS)])
         gain = _gain(judging, share, kind)
         found.append(((gain - null.mean()) / max(float(null.std()), 1e-12), gain, kind))
     # Both halves must agree that there are two kinds.
