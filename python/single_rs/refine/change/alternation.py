@@ -7,8 +7,8 @@ differ. The other half of the atoms, which had no say, gains
 
     Σ_{T} Σ_{b≠b'∈T} K^v_bb' / p_T − Σ_{b≠b'} K^v_bb'
 
-nats over both kinds T where they are real, and 0 on average where they are not; 100 random assignments into kinds of the
-same sizes say how far that may be chance. Neighbours in time are left out, as they share views.
+nats over both kinds T where they are real, and 0 on average where they are not; 100 random assignments into kinds of
+the same sizes say how far that may be chance. Neighbours in time are left out, as they share views.
 """
 
 from __future__ import annotations
