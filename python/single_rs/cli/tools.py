@@ -132,6 +132,21 @@ def doctor() -> None:
 
 
 @app.command(group=TOOLS)
+def completion(shell: Literal["bash", "zsh", "fish"]) -> None:
+    """Print a script that lets a shell complete commands, options and files.
+
+    It goes where the shell looks for such scripts: ~/.local/share/bash-completion/completions/single-rs,
+    a file _single-rs in a folder of zsh's $fpath, or ~/.config/fish/completions/single-rs.fish.
+
+    Parameters
+    ----------
+    shell
+        bash, zsh or fish.
+    """
+    print(app.generate_completion(shell=shell))
+
+
+@app.command(group=TOOLS)
 def flip_hand(folder: Path, *, out: Out, config: ConfigFile = None) -> None:
     """Mirror map, atoms and poses of a particle together: projections cannot tell the hand.
 
