@@ -31,7 +31,7 @@ from single_rs.pipeline.config import Config
 from single_rs.pipeline.front import FrontEnd, Input
 from single_rs.pipeline.job import Job
 from single_rs.pipeline.live import LivePage
-from single_rs.pipeline.material import with_material
+from single_rs.pipeline.material import check_resolved, with_material
 from single_rs.pipeline.particle import ParticleResult
 from single_rs.pipeline.record import RunLog, file_log, now, stage_key, versions
 from single_rs.pipeline.states import solve_track
@@ -137,6 +137,7 @@ def run(
     element = check_material(element)
     config = with_material(element, config or Config())
     movie = movie if isinstance(movie, Movie) else open_movie(movie, pixel_size, reading=reading)
+    check_resolved(element, movie.pixel_size, config.orient)
     source = Input(movie)
     with movie, open_job("run", source, element, out, config, seed, resume, replace, progress, live) as job:
         front = FrontEnd(movie, job)
@@ -187,6 +188,7 @@ def solve(
     config = with_material(element, config or Config())
     path = None if isinstance(stack, ParticleStack) else Path(stack)
     stack = stack if isinstance(stack, ParticleStack) else load_stack(Path(stack), pixel_size, reading)
+    check_resolved(element, stack.pixel_size, config.orient)
     source = Input(Movie.from_array(stack.images, stack.pixel_size, path), stack, reading)
     with open_job("solve", source, element, out, config, seed, resume, replace, progress, live) as job:
         name = layout.particle_name(0)

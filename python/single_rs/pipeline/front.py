@@ -100,7 +100,9 @@ class FrontEnd:
         tracks = self.tracks()
         if not tracks:
             mean = self.job.log.folder.path / layout.MEAN
-            raise NoParticleError(f"no particle found in {self.movie.name}; look at {mean} and at [track]")
+            raise NoParticleError(
+                f"no particle found in {self.movie.name}; look at {mean}, and at the settings --track.… of the search"
+            )
         self._cut(tracks)
         return [layout.particle_name(number) for number in range(len(tracks))]
 
