@@ -14,7 +14,7 @@ from single_rs.io import Movie, Reading
 from single_rs.io.atomic import require_space
 from single_rs.io.star import read_tracks
 from single_rs.pipeline import stages
-from single_rs.pipeline.cutting import cut
+from single_rs.pipeline.cutting import cut, stack_type
 from single_rs.pipeline.job import Job
 from single_rs.pipeline.record import stage_key
 from single_rs.records import Motion, ParticleStack, Track
@@ -100,7 +100,9 @@ class FrontEnd:
         tracks = self.tracks()
         if not tracks:
             mean = self.job.log.folder.path / layout.MEAN
-            raise NoParticleError(f"no particle found in {self.movie.name}; look at {mean} and at [track]")
+            raise NoParticleError(
+                f"no particle found in {self.movie.name}; look at {mean}, and at the settings --track.… of the search"
+            )
         self._cut(tracks)
         return [layout.particle_name(number) for number in range(len(tracks))]
 
@@ -110,11 +112,11 @@ class FrontEnd:
         new = [(number, name) for number, name in names if not self._has_stack(name, number)]
         if not new:
             return
-        size, strain = self.movie.dtype.itemsize, self.job.config.strain
+        motion, log_of_run = self.motion(), self.job.log
+        size, strain = stack_type(self.movie, motion).itemsize, self.job.config.strain
         chosen = [(len(tracks[k].frames), stages.stack_box(tracks[k], self.movie)) for k, _ in new]
         room_needed = sum(stages.room_needed(frames, box, size, strain) for frames, box in chosen)
-        require_space(self.job.log.folder.path, room_needed)
-        motion, log_of_run = self.motion(), self.job.log
+        require_space(log_of_run.folder.path, room_needed)
         with log_of_run.folder.scratch() as room:
             for place, (number, name) in enumerate(new):
                 # The first stage takes the time of the pass; the others take their files from it.
