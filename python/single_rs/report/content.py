@@ -55,8 +55,8 @@ class ParticleFiles:
     """What a run wrote about one particle; absent parts are ``None`` and named in ``gaps``.
 
     `row` holds what a comparison of particles says of it; `tables` those of the atoms by file name. These, and
-    `background`, `structure`, `energy`, `validation` and `states`, are no gaps when they are absent: their steps are not
-    part of every run.
+    `background`, `structure`, `energy`, `validation` and `states`, are no gaps when they are absent: their steps are
+    not part of every run.
     """
 
     number: int
