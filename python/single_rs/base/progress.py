@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-__all__ = ["Progress", "silent"]
+__all__ = ["TOLD", "Progress", "silent"]
 
 # progress(stage, done, total): `done` of `total` parts of the stage of that name are finished.
 Progress = Callable[[str, int, int], None]
+
+# `extra` of log records that the terminal shows although they are no warnings.
+TOLD = {"told": True}
 
 
 def silent(stage: str, done: int, total: int) -> None:

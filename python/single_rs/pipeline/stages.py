@@ -45,6 +45,7 @@ from single_rs.track import TrackConfig, find_tracks
 __all__ = [
     "Asked",
     "Refinement",
+    "StackSize",
     "Tracing",
     "analyze_atoms",
     "ask_changes",
@@ -58,7 +59,6 @@ __all__ = [
     "placed",
     "rebuild",
     "refine",
-    "room_needed",
     "stack_box",
     "trace",
     "update_summary",
@@ -161,10 +161,39 @@ def stack_box(track: Track, movie: Movie) -> int:
     return 2 * half
 
 
-def room_needed(frames: int, box: int, itemsize: int, strain: StrainConfig) -> int:
-    """Return the bytes that the files of a particle take at most: its stack, and the volumes of maps and strain."""
-    volumes = VOLUMES + (STRAIN_VOLUMES if strain.volumes else 0)
-    return frames * box**2 * itemsize + volumes * box**3 * FLOAT_BYTES + ROOM_BESIDE
+@dataclass(frozen=True)
+class StackSize:
+    """Size of a particle's stack, before it is cut as well.
+
+    Attributes
+    ----------
+    frames, box, itemsize
+        Number of images, their edge in px, bytes of a pixel.
+    diameter
+        Å, of the particle.
+    """
+
+    frames: int
+    box: int
+    itemsize: int
+    diameter: float
+
+    @classmethod
+    def of(cls, stack: ParticleStack) -> StackSize:
+        """Return that of a stack; a particle of unknown diameter is taken to fill the box as one that was cut."""
+        edge = stack.box * stack.pixel_size
+        guess = max(edge / 2, min(edge / BOX_PER_DIAMETER, edge - BOX_MARGIN))
+        return cls(len(stack), stack.box, stack.images.dtype.itemsize, stack.diameter or guess)
+
+    @classmethod
+    def of_track(cls, track: Track, movie: Movie) -> StackSize:
+        """Return that of the stack that a track will give."""
+        return cls(len(track.frames), stack_box(track, movie), movie.dtype.itemsize, track.diameter)
+
+    def room_needed(self, strain: StrainConfig) -> int:
+        """Return the bytes that the particle's files take at most: stack, and volumes of maps and strain."""
+        volumes = VOLUMES + (STRAIN_VOLUMES if strain.volumes else 0)
+        return self.frames * self.box**2 * self.itemsize + volumes * self.box**3 * FLOAT_BYTES + ROOM_BESIDE
 
 
 def keep_stack(stack: ParticleStack, folder: Path) -> None:
