@@ -28,8 +28,10 @@ REFERENCE = MachineSpeed(1.0, 1.0, 1)
 def test_the_speed_of_this_machine_is_a_speed():
     speed = machine_speed()
     assert speed is machine_speed()
-    assert math.isfinite(speed.one) and speed.one > 0
-    assert math.isfinite(speed.all) and speed.all > 0
+    assert math.isfinite(speed.one)
+    assert speed.one > 0
+    assert math.isfinite(speed.all)
+    assert speed.all > 0
     assert speed.threads >= 1
 
 
@@ -110,7 +112,8 @@ def test_solve_says_what_it_expects_before_it_starts(tmp_path, capsys):
     assert main(arguments) == 0
     lines = [line for line in capsys.readouterr().err.splitlines() if line.strip()]
     assert lines[0].startswith("single-rs: expected: particle_00, 40 frames, about ")
-    assert "GB of memory" in lines[0] and "MB on disk" in lines[0]
+    assert "GB of memory" in lines[0]
+    assert "MB on disk" in lines[0]
     assert any(line.startswith("whole run: ") for line in lines)
     # What is finished is not expected again.
     assert main(arguments) == 0
