@@ -18,7 +18,7 @@ from single_rs.pipeline.estimate import (
     estimate_particle,
     machine_speed,
 )
-from single_rs.pipeline.stages import StackSize
+from single_rs.pipeline.size import StackSize
 from single_rs.records import ParticleStack
 from single_rs.simulate import nanocrystal, simulate_stack
 

@@ -33,6 +33,7 @@ from single_rs.pipeline.job import Job
 from single_rs.pipeline.material import with_material
 from single_rs.pipeline.particle import ParticleResult, expect_particle
 from single_rs.pipeline.record import RunLog, file_log, now, stage_key, versions
+from single_rs.pipeline.size import StackSize
 from single_rs.pipeline.states import solve_track
 from single_rs.records import ParticleStack
 from single_rs.store import layout
@@ -172,7 +173,7 @@ def solve(
     with open_job("solve", Input(source, stack, reading), element, out, config, seed, resume, replace, progress) as job:
         name = layout.particle_name(0)
         stage, key = f"{name}/stack", job.log.base_key
-        size = stages.StackSize.of(stack)
+        size = StackSize.of(stack)
         if not job.log.reuse(stage, key):
             require_space(job.log.folder.path, size.room_needed(config.strain))
             with job.log.stage(stage, key) as running:

@@ -35,7 +35,7 @@ from single_rs.base.progress import Progress
 from single_rs.crystal.material import compound_bulk
 from single_rs.crystal.prototypes import bulk_reference, prototype
 from single_rs.frames.packed import PosedFrames
-from single_rs.pipeline.stages import StackSize
+from single_rs.pipeline.size import StackSize
 
 __all__ = ["Estimate", "MachineSpeed", "WholeRun", "estimate_movie", "estimate_particle", "machine_speed"]
 

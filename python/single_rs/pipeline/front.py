@@ -19,6 +19,7 @@ from single_rs.pipeline.estimate import estimate_movie, machine_speed
 from single_rs.pipeline.job import Job
 from single_rs.pipeline.particle import expect_particle
 from single_rs.pipeline.record import stage_key
+from single_rs.pipeline.size import StackSize
 from single_rs.records import Motion, ParticleStack, Track
 from single_rs.store import layout
 from single_rs.store.inputs import InputRecord, input_files
@@ -104,7 +105,7 @@ class FrontEnd:
         if not tracks:
             mean = self.job.log.folder.path / layout.MEAN
             raise NoParticleError(f"no particle found in {self.movie.name}; look at {mean} and at [track]")
-        sizes = [stages.StackSize.of_track(track, self.movie) for track in tracks]
+        sizes = [StackSize.of_track(track, self.movie) for track in tracks]
         for number, size in enumerate(sizes):
             expect_particle(self.job, layout.particle_name(number), self._stack_key(number), size)
         self._cut(tracks, sizes)
@@ -117,7 +118,7 @@ class FrontEnd:
             return
         job.expect("", estimate_movie(self.movie.shape, machine_speed()))
 
-    def _cut(self, tracks: list[Track], sizes: list[stages.StackSize]) -> None:
+    def _cut(self, tracks: list[Track], sizes: list[StackSize]) -> None:
         """Cut the single frames of the particles in one pass over the movie."""
         names = [(number, layout.particle_name(number)) for number in range(len(tracks))]
         new = [(number, name) for number, name in names if not self._has_stack(name, number)]

@@ -29,6 +29,7 @@ from single_rs.pipeline.changes import judge_changes
 from single_rs.pipeline.estimate import REPORT, estimate_particle, machine_speed
 from single_rs.pipeline.job import Job
 from single_rs.pipeline.record import StageLog, stage_key
+from single_rs.pipeline.size import StackSize
 from single_rs.pipeline.verdict import Verdict, judge
 from single_rs.records import Atoms, Background, CleanStack, Density, ParticleStack, Poses
 from single_rs.refine.change import Changes
@@ -144,7 +145,7 @@ def particle_keys(job: Job, key: str) -> dict[str, str]:
     return keys
 
 
-def expect_particle(job: Job, name: str, key: str, size: stages.StackSize) -> None:
+def expect_particle(job: Job, name: str, key: str, size: StackSize) -> None:
     """Say what is left to do for a particle, where somebody listens."""
     if job.progress is None:
         return
@@ -214,7 +215,7 @@ class Stages:
             clean = stages.background(self.stack, running.folder, self.job.config.background, self._report)
             running.facts["contrast"] = clean.contrast.atoms
         if self.stack.diameter is None:  # guessed from the box until now
-            size = replace(stages.StackSize.of(self.stack), diameter=clean.diameter)
+            size = replace(StackSize.of(self.stack), diameter=clean.diameter)
             expect_particle(self.job, self.name, self.key, size)
         return clean
 
