@@ -183,6 +183,27 @@ def test_a_changed_strain_setting_redoes_the_strain_alone(tmp_path, made, calls)
     assert again.particles[0].summary.resolution == first.particles[0].summary.resolution
 
 
+def test_a_live_page_tells_of_the_run_until_it_has_ended(tmp_path, made, calls, monkeypatch):
+    page, seen = tmp_path / "out" / "live.html", []
+
+    def listen(stage, done, total):
+        if page.exists():
+            seen.append(page.read_text(encoding="utf-8"))
+
+    _solve(tmp_path, made, live=True, progress=listen)
+    assert all('content="5"' in text for text in seen)
+    assert seen
+    assert "The run is finished" in page.read_text(encoding="utf-8")
+
+    def stopped(*args, **keywords):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(stages, "reconstruct", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        _solve(tmp_path, made, {"reconstruct.mask_margin": "3"}, live=True)
+    assert "The run has ended: interrupted" in page.read_text(encoding="utf-8")
+
+
 def test_folders_that_are_not_of_the_run_are_left_alone(tmp_path, made, calls):
     _solve(tmp_path, made)
     (tmp_path / "out" / "particle_01").mkdir()

@@ -10,6 +10,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from PIL import Image
 
 from report_run import write_run
 from single_rs import compare_particles
@@ -69,6 +70,10 @@ def test_browser_draws_the_atoms_without_errors_or_requests(run: Path, tmp_path:
         assert "var(" not in drawing
         ElementTree.fromstring(drawing)
         assert "series,x,y" in _saved(tab, "#particle-0 .grid .save .file >> nth=0", tmp_path)
+        picture = _saved_picture(tab, "#particle-0 .save .png >> nth=1", tmp_path)
+        assert picture.size[0] >= 1200  # at 300 dpi
+        assert len(picture.convert("RGB").getcolors(maxcolors=1 << 20)) > 20
+        assert not tab.evaluate(EMPTY)
         assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
         tab.click("#theme")
         assert tab.evaluate("document.documentElement.dataset.theme") in ("dark", "light")
@@ -104,6 +109,23 @@ PAINTED = """name => {
   for (let k = 0; k < d.length; k += 4 * 97) found.push((d[k] << 16) + (d[k + 1] << 8) + d[k + 2]);
   return found;
 }"""
+
+
+# Titles of figures whose drawing is not seen, or holds next to nothing.
+EMPTY = """() => [...document.querySelectorAll("figure.card")].filter(card => {
+  const drawing = card.querySelector(".drawing svg"), { width, height } = drawing.getBoundingClientRect();
+  return width < 150 || height < 60 || drawing.querySelectorAll("path, use, image, text").length < 5;
+}).map(card => card.querySelector("h3").textContent)"""
+
+
+def _saved_picture(tab: Any, button: str, folder: Path) -> Image.Image:
+    """Return the picture that a click saves."""
+    with tab.expect_download() as waiting:
+        tab.click(button)
+    waiting.value.save_as(folder / "saved.png")
+    picture = Image.open(folder / "saved.png")
+    assert picture.format == "PNG"
+    return picture
 
 
 def _saved(tab: Any, button: str, folder: Path) -> str:

@@ -57,23 +57,30 @@ def simulate(
 ) -> None:
     """Simulate a movie or a stack with its truth beside it: OUT.mrc(s), OUT_truth.npz, OUT_truth*.xyz.
 
-    Everything else is set as in --crystal.defect twin, --movement.step 5, --detector.hot-pixels 20; see
-    'single-rs config --simulate'.
+    Everything else is set as in --crystal.defect twin, --movement.step 5; see 'single-rs config --simulate'.
 
     Parameters
     ----------
     out
         Name of the movie or stack.
+    kind
+        A movie of a liquid cell, or a stack of one particle; a movie when not given.
+    frames
+        Frames; 1,200 when not given.
     particles
-        Number of particles in a movie.
+        Number of particles in a movie; 2 when not given.
     atoms
         File of atoms to use instead of a built-in nanocrystal.
     pixel_size
-        Å.
+        Å; 0.358 when not given.
     dose
-        Electrons per pixel and frame.
+        Electrons per pixel and frame; 8 when not given.
+    element
+        Chemical symbol of the built-in nanocrystal; Pt when not given.
     diameter
-        Å, of the built-in nanocrystal.
+        Å, of the built-in nanocrystal; 25 when not given.
+    seed
+        Seed of all random numbers; 0 when not given.
     """
     from single_rs.base.settings_text import load_settings, settings_from_dict
     from single_rs.cli.progress import progress_bars
@@ -129,6 +136,21 @@ def doctor() -> None:
     from single_rs.cli.doctor import check
 
     check()
+
+
+@app.command(group=TOOLS)
+def completion(shell: Literal["bash", "zsh", "fish"]) -> None:
+    """Print a script that lets a shell complete commands, options and files.
+
+    It goes where the shell looks for such scripts: ~/.local/share/bash-completion/completions/single-rs,
+    a file _single-rs in a folder of zsh's $fpath, or ~/.config/fish/completions/single-rs.fish.
+
+    Parameters
+    ----------
+    shell
+        bash, zsh or fish.
+    """
+    print(app.generate_completion(shell=shell))
 
 
 @app.command(group=TOOLS)

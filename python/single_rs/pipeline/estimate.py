@@ -31,7 +31,7 @@ import scipy.fft
 
 from single_rs import _core
 from single_rs.base.memory_limit import movie_memory, stack_memory
-from single_rs.base.progress import Progress
+from single_rs.base.progress import WHOLE_RUN, Progress
 from single_rs.crystal.material import compound_bulk
 from single_rs.crystal.prototypes import bulk_reference, prototype
 from single_rs.frames.packed import PosedFrames
@@ -44,7 +44,7 @@ TRANSFORMS, COMPARISONS = 2_400.0, 11_500.0
 CALIBRATION = 0.5  # s for one thread, and again for all
 BOX, SHELL, ATOMS, FRAMES = 96, 36, 400, 16  # of the images and the model of the calibration
 ATOM_VOLUME = 15.0  # Å³, where the element's bulk is not known
-WHOLE, REPORT = "whole run", "report"
+REPORT = "report"
 # Share of a stage that runs on all threads, measured with two (docs/performance.md).
 PARALLEL = {"motion": 0.9, "track": 0.9, "cut": 0.5, "orient": 0.95, "reconstruct": 0.5, "refine": 0.95}
 NAMES = {"atoms": "trace"}  # of progress → of the stage
@@ -267,4 +267,4 @@ class WholeRun:
         shown = min(int(done), int(total)), int(total)
         if shown != self._shown:
             self._shown = shown
-            self._progress(WHOLE, *shown)
+            self._progress(WHOLE_RUN, *shown)

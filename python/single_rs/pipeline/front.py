@@ -14,7 +14,7 @@ from single_rs.io import Movie, Reading
 from single_rs.io.atomic import require_space
 from single_rs.io.star import read_tracks
 from single_rs.pipeline import stages
-from single_rs.pipeline.cutting import cut
+from single_rs.pipeline.cutting import cut, stack_type
 from single_rs.pipeline.estimate import estimate_movie, machine_speed
 from single_rs.pipeline.job import Job
 from single_rs.pipeline.particle import expect_particle
@@ -104,8 +104,11 @@ class FrontEnd:
         tracks = self.tracks()
         if not tracks:
             mean = self.job.log.folder.path / layout.MEAN
-            raise NoParticleError(f"no particle found in {self.movie.name}; look at {mean} and at [track]")
-        sizes = [StackSize.of_track(track, self.movie) for track in tracks]
+            raise NoParticleError(
+                f"no particle found in {self.movie.name}; look at {mean}, and at the settings --track.… of the search"
+            )
+        itemsize = stack_type(self.movie, self.motion()).itemsize
+        sizes = [StackSize.of_track(track, self.movie, itemsize) for track in tracks]
         for number, size in enumerate(sizes):
             expect_particle(self.job, layout.particle_name(number), self._stack_key(number), size)
         self._cut(tracks, sizes)
@@ -124,8 +127,8 @@ class FrontEnd:
         new = [(number, name) for number, name in names if not self._has_stack(name, number)]
         if not new:
             return
-        require_space(self.job.log.folder.path, sum(sizes[k].room_needed(self.job.config.strain) for k, _ in new))
         motion, log_of_run = self.motion(), self.job.log
+        require_space(log_of_run.folder.path, sum(sizes[k].room_needed(self.job.config.strain) for k, _ in new))
         with log_of_run.folder.scratch() as room:
             for place, (number, name) in enumerate(new):
                 # The first stage takes the time of the pass; the others take their files from it.

@@ -7,11 +7,12 @@ other particles of the movie go on. Where the folder holds a finished result of 
 from __future__ import annotations
 
 import functools
+import html
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from single_rs.analysis import ParticleSummary, summarise
 from single_rs.analysis.summary import lengths_summary
 from single_rs.analysis.views import known_lengths
 from single_rs.background import clean_stack, measure_pixel
-from single_rs.base.errors import ConvergenceError, SingleError, WriteError
+from single_rs.base.errors import ConvergenceError, InputError, SingleError, WriteError
 from single_rs.base.settings_text import settings_to_dict
 from single_rs.base.stop import raise_if_stopped
 from single_rs.export.atoms import read_xyz
@@ -85,6 +86,24 @@ class ParticleResult:
     def density(self) -> Density | None:
         """Map and half maps, read from the folder; None where there is none."""
         return read_density(self.folder.joinpath) if (self.folder / layout.MAP).is_file() else None
+
+    def view(self) -> Any:
+        """Show atoms and density in 3D in a notebook, as the report does."""
+        from single_rs.report.inline import view
+
+        seen = view(self.folder)
+        if seen is None:
+            raise InputError(f"{self.folder} has neither atoms nor a map to show")
+        return seen
+
+    def _repr_html_(self) -> str:
+        """Return verdict, reasons and the 3D view for a notebook."""
+        from single_rs.report.inline import view
+
+        reasons = "".join(f"<li>{html.escape(reason)}</li>" for reason in self.reasons)
+        seen = view(self.folder)
+        drawn = "" if seen is None else seen._repr_html_()
+        return f"<b>{html.escape(self.folder.name)}: {html.escape(self.verdict)}</b><ul>{reasons}</ul>{drawn}"
 
     @classmethod
     def from_summary(cls, folder: Path, summary: ParticleSummary) -> ParticleResult:

@@ -134,6 +134,11 @@ class RunLog:
         """Write the record."""
         write_record(self._aside if self._hidden else self.folder.path / RUN, self.record)
 
+    @property
+    def waits(self) -> bool:
+        """Whether what is made waits until all is done, as OUT holds the finished result of an earlier run."""
+        return self._hidden
+
     def keeps(self, part: str) -> bool:
         """Keep the finished result of a particle where there is one; what this run made of it is not published."""
         if self.folder.published.key_of(f"{part}/analyze") is None:

@@ -60,9 +60,9 @@ class StackSize:
         return cls(len(stack), stack.box, stack.images.dtype.itemsize, stack.diameter or guess)
 
     @classmethod
-    def of_track(cls, track: Track, movie: Movie) -> StackSize:
+    def of_track(cls, track: Track, movie: Movie, itemsize: int) -> StackSize:
         """Return that of the stack that a track will give."""
-        return cls(len(track.frames), stack_box(track, movie), movie.dtype.itemsize, track.diameter)
+        return cls(len(track.frames), stack_box(track, movie), itemsize, track.diameter)
 
     def room_needed(self, strain: StrainConfig) -> int:
         """Return the bytes that the particle's files take at most: stack, and volumes of maps and strain."""

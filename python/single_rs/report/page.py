@@ -14,6 +14,7 @@ from single_rs.report.content import VERDICTS, ParticleFiles, RunFiles
 from single_rs.report.data import atom_data
 from single_rs.report.extras import extra_figures, extra_tables
 from single_rs.report.numbers import Numbers, count, unit_cell
+from single_rs.report.optics import optics_card
 from single_rs.report.templating import render_page
 from single_rs.report.tumbling import tumbling_data
 from single_rs.report.view3d import view_data
@@ -162,6 +163,8 @@ def _particle(particle: ParticleFiles, numbers: Numbers, frames: int) -> Section
         atoms = particle.atoms is not None and len(particle.atoms.positions) > 0
         names = [*tumbling["panels"], *(["atoms"] if atoms else [])]
         blocks.append(Player(particle.number, tumbling, [(name, _PANELS[name]) for name in names]))
+    if (optics := optics_card(particle)) is not None:
+        blocks += [Group("Optics"), optics]
     groups: tuple[tuple[str, Iterable[Figure]], ...] = (
         ("Frames", figures.frame_figures(particle)),
         ("Atoms", chain(figures.atom_figures(particle), figures.strain_figures(particle))),

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from single_rs.analysis.strain import StrainConfig
 from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import DataFileError, InputError
-from single_rs.base.progress import Progress
+from single_rs.base.progress import Progress, in_notebooks
 from single_rs.io import atomic, write_text
 from single_rs.report.paper_recipes import EACH, TOGETHER, Absent, Recipe
 from single_rs.report.paper_subjects import Subject, read_subjects
@@ -59,6 +59,7 @@ class DrawnFigure:
     absent: str = ""
 
 
+@in_notebooks
 @single_blas_thread()
 def figures(
     sources: Iterable[str | os.PathLike[str]],

@@ -86,6 +86,7 @@ class Quantity:
             return DASH
         if self.short:
             return concise(known, self.error, self.decimals)
+        known = round(known, self.decimals) + 0.0  # no negative zero
         return f"{known:,.{self.decimals}f}".replace("-", "−")
 
     @property
@@ -330,7 +331,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """A whole page."""
+    """A whole page; one with `refresh` loads itself, or the address in it, anew after so many seconds."""
 
     title: str
     eyebrow: str
@@ -339,3 +340,4 @@ class Page:
     footer: str
     tiles: Sequence[Tile] = ()
     scripts: Sequence[str] = field(default=("report.js",))
+    refresh: str = ""
