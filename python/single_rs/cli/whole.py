@@ -10,6 +10,7 @@ from single_rs.cli.options import (
     WHOLE,
     Axis,
     ConfigFile,
+    Diameter,
     Element,
     Out,
     Part,
@@ -18,6 +19,7 @@ from single_rs.cli.options import (
     Seed,
     States,
     Threads,
+    Tracks,
     settings_of,
     use_threads,
 )
@@ -45,6 +47,8 @@ def run(
     pixel_size: PixelSize = None,
     axis: Axis = None,
     reading: Part = None,
+    tracks: Tracks = None,
+    diameter: Diameter = None,
     config: ConfigFile = None,
     seed: Seed = 0,
     threads: Threads = None,
@@ -74,7 +78,9 @@ def run(
     source = movie if axis is None else open_movie(movie, pixel_size, axis, reading)
     settings = settings_of(config, preset, states)
     with progress_bars() as progress:
-        result = entry.run(source, element, out, pixel_size, settings, seed, resume, progress, replace, reading)
+        result = entry.run(
+            source, element, out, pixel_size, settings, seed, resume, progress, replace, reading, tracks, diameter
+        )
     _tell(result)
 
 

@@ -25,6 +25,7 @@ from single_rs.base.stop import at_stop
 from single_rs.crystal.material import check_material
 from single_rs.io import Movie, Reading, open_movie
 from single_rs.io.atomic import require_space
+from single_rs.io.tracks import GivenTracks, given_tracks
 from single_rs.pipeline import stages
 from single_rs.pipeline.config import Config
 from single_rs.pipeline.front import FrontEnd, Input
@@ -78,6 +79,8 @@ def run(
     progress: Progress | None = None,
     replace: bool = False,
     reading: Reading = AS_IS,
+    tracks: GivenTracks | None = None,
+    diameter: float | None = None,
 ) -> RunResult:
     """Solve every particle in a movie.
 
@@ -103,6 +106,11 @@ def run(
         Whether the finished result of another input, which `out` holds, may be replaced.
     reading
         Part of the movie, binning, sums of frames, gain and dark reference, for a path; see `single_rs.io.Reading`.
+    tracks
+        Paths of the particles, which are cut out instead of those that would be found: files (``tracks.csv``,
+        ``tracks.star``, ``.box``, ``.xy``) or `Track`; places in px and frames of the movie as it is read.
+    diameter
+        Å, rough, of the particles in `tracks`; needed where these do not hold it.
 
     Returns
     -------
@@ -119,15 +127,18 @@ def run(
     element = check_material(element)
     config = with_material(element, config or Config())
     movie = movie if isinstance(movie, Movie) else open_movie(movie, pixel_size, reading=reading)
-    with movie, open_job("run", Input(movie), element, out, config, seed, resume, replace, progress) as job:
-        front = FrontEnd(movie, job)
-        results: list[ParticleResult] = []
-        names = front.particles()
-        spare = (layout.particle_name(number) for number in itertools.count(len(names)))
-        for number, name in enumerate(names):
-            stack, stack_key = front.stack(name, number)
-            results += solve_track(job, name, stack, stack_key, spare)
-        return finished(job, results)
+    with movie:
+        given, given_as = given_tracks(tracks, movie.shape, diameter)
+        source = Input(movie, tracks=given_as)
+        with open_job("run", source, element, out, config, seed, resume, replace, progress) as job:
+            front = FrontEnd(movie, job, given)
+            results: list[ParticleResult] = []
+            names = front.particles()
+            spare = (layout.particle_name(number) for number in itertools.count(len(names)))
+            for number, name in enumerate(names):
+                stack, stack_key = front.stack(name, number)
+                results += solve_track(job, name, stack, stack_key, spare)
+            return finished(job, results)
 
 
 @single_blas_thread()
