@@ -111,7 +111,7 @@ def test_an_mmcif_is_read_like_the_pdb_of_the_same_atoms(tmp_path):
     model.setup_entities()
     model.make_mmcif_document().write_file(str(tmp_path / "p.cif"))
     found = sr.export.read_xyz(tmp_path / "p.cif")
-    assert set(found.species) == {"Pt"}
+    assert set(found.symbols) == {"Pt"}
     np.testing.assert_array_equal(found.positions, sr.export.read_xyz(tmp_path / "p.pdb").positions)
 
 
