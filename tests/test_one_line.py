@@ -117,7 +117,7 @@ def test_too_little_memory_is_said(tmp_path):
     for kind, megabytes in (("-v", 200), ("-v", 250), ("-d", 100)):
         code, _, err = _shell(f"ulimit {kind} {megabytes * 1024}; sr trace m.mrc --element Pt --out out", tmp_path)
         assert code == 2
-        assert f"the system allows {megabytes << 20:,} bytes" in _one_line(err)
+        assert f"the shell allows {megabytes << 20:,} bytes" in _one_line(err)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from single_rs.base.errors import InputError
 
-__all__ = ["check_system_limit", "memory_limit", "movie_memory", "parse_size", "require_memory", "stack_memory"]
+__all__ = ["check_address_space", "memory_limit", "movie_memory", "parse_size", "require_memory", "stack_memory"]
 
 log = logging.getLogger(__name__)
 
@@ -38,20 +38,6 @@ def parse_size(text: str) -> int:
     if found is None:
         raise InputError(f"--memory is {text!r}; a size is needed, e.g. 4G or 800M")
     return int(float(found[1]) * UNITS[found[2].upper()])
-
-
-def check_system_limit() -> None:
-    """Raise `InputError` where the system allows less than the libraries take alone: OpenBLAS would wait for ever."""
-    if sys.platform == "win32":
-        return
-    import resource  # of POSIX only
-
-    for what in (resource.RLIMIT_AS, resource.RLIMIT_DATA):
-        allowed = resource.getrlimit(what)[0]
-        if allowed != resource.RLIM_INFINITY and allowed < LEAST:
-            raise InputError(
-                f"the system allows {allowed:,} bytes of memory (ulimit -v or -d); the program alone takes {LEAST:,}"
-            )
 
 
 @contextlib.contextmanager
@@ -77,6 +63,21 @@ def memory_limit(size: int | None) -> Iterator[None]:
             yield
     finally:
         _limit = before
+
+
+def check_address_space() -> None:
+    """Raise where the shell allows less memory than the libraries take; OpenBLAS would ask for it without end."""
+    if sys.platform == "win32":
+        return
+    import resource  # of POSIX only
+
+    for option, limit in (("-v", resource.RLIMIT_AS), ("-d", resource.RLIMIT_DATA)):
+        allowed = resource.getrlimit(limit)[0]
+        if allowed != resource.RLIM_INFINITY and allowed < LEAST:
+            raise InputError(
+                f"the shell allows {allowed:,} bytes of memory (ulimit {option}); the program alone takes {LEAST:,}, "
+                "raise it"
+            )
 
 
 @contextlib.contextmanager
