@@ -23,7 +23,7 @@ from single_rs.pipeline import entry, stages
 from single_rs.pipeline import particle as particle_stages
 from single_rs.pipeline.config import Config, load_config
 from single_rs.pipeline.size import stack_box
-from single_rs.records import Density, Poses, Track
+from single_rs.records import Density, Poses
 from single_rs.simulate import nanocrystal, simulate_movie, simulate_stack
 from single_rs.store.folder import open_folder
 from single_rs.store.read import load_stack
@@ -343,16 +343,10 @@ def test_a_map_without_atoms_is_judged(tmp_path, made, calls, monkeypatch):
     assert particle.summary.frames_used == FRAMES
 
 
-@pytest.fixture(scope="module")
-def truth(tmp_path_factory):
-    """A movie of one particle."""
-    path = tmp_path_factory.mktemp("movie") / "m.mrc"
-    crystal = nanocrystal("Pt", 18.0, seed=3)
-    return simulate_movie(path, [crystal], 80, shape=(176, 192), pixel_size=PIXEL, dose=20.0, seed=3)
-
-
-def test_a_movie_goes_from_frames_to_atoms(tmp_path, truth, calls):
+def test_a_movie_goes_from_frames_to_atoms(tmp_path, made, calls):
     """The front end is real here: motion, tracks and cutting; what they measure is tested with them."""
+    crystal = nanocrystal("Pt", 18.0, seed=3)
+    truth = simulate_movie(tmp_path / "m.mrc", [crystal], 80, shape=(176, 192), pixel_size=PIXEL, dose=20.0, seed=3)
     config = load_config(None, QUIET)
     result = entry.run(truth.path, "Pt", tmp_path / "out", None, config, seed=3)
     assert [p.verdict for p in result.particles] == ["solved"]
@@ -370,47 +364,6 @@ def test_a_movie_goes_from_frames_to_atoms(tmp_path, truth, calls):
     assert calls == before
     assert again.particles[0].summary == result.particles[0].summary
     assert json.loads((tmp_path / "out" / "run.json").read_text())["stages"]["motion"]["reused"]
-
-
-def _never(*args, **keywords):
-    raise AssertionError("the paths are given")
-
-
-def test_a_run_starts_from_the_paths_that_are_given(tmp_path, truth, calls, monkeypatch, capsys):
-    monkeypatch.setattr(stages, "find_tracks", _never)
-    path = (truth.centres + truth.drift[:, None])[:, 0]
-    x, y = np.round(path[10:70], 3).T
-    table = tmp_path / "mine.csv"
-    rows = [f"0,{frame},{x[k]},{y[k]}" for k, frame in enumerate(range(10, 70))]
-    table.write_text("\n".join(["particle,frame,x_px,y_px", *rows]) + "\n")
-    out = tmp_path / "out"
-    words = ["run", str(truth.path), "--element", "Pt", "--out", str(out), "--tracks", str(table)]
-    assert main(words) == 2
-    assert "give --diameter in Å" in capsys.readouterr().err
-    assert not out.exists()
-    words += ["--diameter", "18", "--report.enabled", "false", "--refine.enabled", "false"]
-    assert not main(words)
-    stack = load_stack(out / "particle_00" / "stack.mrcs")
-    assert set(stack.frames) <= set(range(10, 70))
-    assert len(stack) >= 55
-    assert stack.diameter == 18
-    record = json.loads((out / "run.json").read_text())
-    assert record["input"]["reading"]["tracks"] == [str(table)]
-    before = dict(calls)
-    assert not main(words)
-    assert calls == before  # all of it was done before
-    # From Python, as an object; the same path is the same run, another one is not.
-    track = Track(np.arange(10, 70), x, y, np.full(60, 12**-0.5), 18.0, 0.0)
-    config = load_config(None, QUIET)
-    entry.run(truth.path, "Pt", out, None, config, tracks=[track])
-    assert calls == before
-    half = dataclasses.replace(track, frames=track.frames[:40], x=x[:40], y=y[:40], sigma=track.sigma[:40])
-    entry.run(truth.path, "Pt", out, None, config, tracks=half)
-    assert calls["orient"] == before["orient"] + 1
-    assert load_stack(out / "particle_00" / "stack.mrcs").frames.max() < 50
-    stages_of_it = json.loads((out / "run.json").read_text())["stages"]
-    assert stages_of_it["motion"]["reused"]
-    assert not stages_of_it["track"]["reused"]
 
 
 def test_a_movie_without_particles_ends_in_one_line(tmp_path, monkeypatch, capsys):
