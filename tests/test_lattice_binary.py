@@ -12,7 +12,7 @@ from single_rs.analysis.lattice_record import lattice_record
 from single_rs.base.errors import InputError
 from single_rs.crystal.compounds import COMPOUNDS, binary_formula, compound_formula
 from single_rs.crystal.prototypes import BINARY_STRUCTURES, bulk_reference, crystal_axes, prototype
-from single_rs.export.tables import write_cell_against_size
+from single_rs.export import write_cell_against_size
 
 PAIRS = {"rocksalt": ("Pb", "S"), "zincblende": ("Ga", "As"), "wurtzite": ("Zn", "O"), "fluorite": ("Ce", "O")}
 PER_AXIS = 0.05 / np.sqrt(3)  # Å; the displacement is 5 pm long

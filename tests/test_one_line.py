@@ -23,8 +23,8 @@ from single_rs.cli import commands, main
 from single_rs.cli.options import check_threads
 from single_rs.export.analysis import write_analysis
 from single_rs.io import writable_folder, write_array, write_map, write_stack, write_text
-from single_rs.io.table import text_cell
 from single_rs.store.codecs import encode, read_record, write_record
+from single_rs.store.tables import text_cell
 from strained import ball
 
 PROGRAM = "import sys; from single_rs.cli import main; sys.exit(main())"

@@ -192,7 +192,8 @@ def test_data_of_figures_are_the_numbers_that_are_drawn(page: str, run: Path) ->
     files = {name: zlib.decompress(base64.b64decode(content)).decode("utf-8") for name, content in packed}
     assert len(files) > 15
     rows = list(csv.DictReader(line for line in files["p0-fsc.csv"].splitlines() if not line.startswith("#")))
-    frequency, fsc = read_run(run).particles[0].fsc
+    shells = read_run(run).particles[0].fsc
+    frequency, fsc = shells.frequency, shells.fsc
     np.testing.assert_allclose([float(row["x"]) for row in rows[: len(fsc)]], frequency, rtol=1e-5)
     np.testing.assert_allclose([float(row["y"]) for row in rows[: len(fsc)]], fsc, rtol=1e-4)
     means = [row for row in csv.DictReader(

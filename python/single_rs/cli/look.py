@@ -94,18 +94,13 @@ def _read(path: Path) -> Atoms:
 
 def _agreement(first: Atoms, second: Atoms, out: Path | None) -> Agreement:
     """Compare, and write the pairs if that is wanted."""
-    from single_rs.compare.atoms import compare_atoms
+    from single_rs.compare.atoms import compare_atoms, pair_table
 
     agreement = compare_atoms(first, second)
     if out is not None:
-        from single_rs.io.atomic import write_text
+        from single_rs.store.tables import write_table
 
-        pairs = agreement.match
-        lines = ["first,second,dx_A,dy_A,dz_A,distance_A,sigma_first_A,sigma_second_A"]
-        for i, j, d, r in zip(pairs.found, pairs.true, pairs.error, agreement.distance, strict=True):
-            numbers = (*d, r, first.sigma[i], second.sigma[j])
-            lines.append(f"{i + 1},{j + 1}," + ",".join("" if v != v else f"{v:.5f}" for v in numbers))
-        write_text(out, "\n".join(lines) + "\n")
+        write_table(out, pair_table(first, second, agreement))
     return agreement
 
 

@@ -43,10 +43,10 @@ from single_rs.store.states import (
     EventRecord,
     StateRecord,
     StatesRecord,
-    TimelineRow,
-    write_timeline,
+    TimelineTable,
     write_trajectory,
 )
+from single_rs.store.tables import write_table
 
 __all__ = ["solve_track"]
 
@@ -174,10 +174,8 @@ class _States:
                 last[change.atom], last_err[change.atom] = change.frame - 1, change.frame_err
             elif change.atom is not None:
                 first[change.atom], first_err[change.atom] = change.frame, change.frame_err
-        rows = [
-            TimelineRow(k, str(atoms.symbols[k]), int(first[k]), first_err[k], int(last[k]), last_err[k], True)
-            for k in range(count)
-        ]
+        numbers, always = np.arange(count), np.full(count, True)
+        table = TimelineTable(numbers, atoms.symbols, first, first_err, last, last_err, always)
         events = tuple(
             EventRecord(c.event, c.frame, c.frame_err, c.atom, c.position)
             for c in (changes.atoms if changes is not None else ())
@@ -185,8 +183,7 @@ class _States:
         state = StateRecord((span,), layout.ATOMS, result.verdict, result.reasons, count)
         with self.job.log.stage(self.stage, self.key) as running:
             write_record(running.folder / layout.STATES, StatesRecord((state,), events, 0, count))
-            write_timeline(running.folder / layout.TIMELINE, rows)
-            numbers = np.arange(count)
+            write_table(running.folder / layout.TIMELINE, table)
             write_trajectory(running.folder / layout.TRAJECTORY, [(atoms, numbers, (span,))], self._offset())
 
     def solve(self, changes: Changes) -> list[ParticleResult]:
@@ -318,10 +315,9 @@ class _States:
                 states.append(StateAtoms(spans_of, refined, found, tuple(s.error for s in groups[k])))
         timeline = trace_timeline(self.whole.clean, states, self.job.config.refine)
         core = np.logical_and.reduce([np.isin(np.arange(len(timeline.symbols)), n) for n in timeline.numbers])
-        rows = [
-            TimelineRow(k, str(e), i.first, i.first_err, i.last, i.last_err, bool(c))
-            for k, (e, i, c) in enumerate(zip(timeline.symbols, timeline.intervals, core, strict=True))
-        ]
+        times = ("first", "first_err", "last", "last_err")
+        there = {name: np.array([getattr(i, name) for i in timeline.intervals]) for name in times}
+        table = TimelineTable(id=np.arange(len(core)), element=np.array(timeline.symbols), core=core, **there)
         records = [
             StateRecord(
                 spans[k],
@@ -341,7 +337,7 @@ class _States:
         with self.job.log.stage(self.stage, self.key) as running:
             record = StatesRecord(tuple(records), tuple(sorted(events, key=_when)), top, int(core.sum()), names)
             write_record(running.folder / layout.STATES, record)
-            write_timeline(running.folder / layout.TIMELINE, rows)
+            write_table(running.folder / layout.TIMELINE, table)
             listed = [(s.atoms, n, spans[k]) for s, n, k in zip(states, timeline.numbers, kept, strict=True)]
             write_trajectory(running.folder / layout.TRAJECTORY, listed, self._offset())
             copy = running.folder / layout.state_folder(top)

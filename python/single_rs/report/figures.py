@@ -129,7 +129,9 @@ def _fsc_figure(particle: ParticleFiles) -> Iterator[Figure]:
         return
     resolution = particle.summary.resolution
     said = f"Below 0.143 for good from {resolution:.2f} Å." if resolution else "No resolution was stated."
-    axes = plots.plot_fsc(*particle.fsc, resolution=resolution, reflections=_reflections(particle))
+    axes = plots.plot_fsc(
+        particle.fsc.frequency, particle.fsc.fsc, resolution=resolution, reflections=_reflections(particle)
+    )
     yield drawn(
         axes, f"p{particle.number}-fsc", "Fourier shell correlation",
         f"Agreement of two maps made from independent halves of the frames. {said} It dips between the reflections of "

@@ -308,14 +308,15 @@ def _coverage(subject: Subject) -> Iterator[tuple[str, Figure, str]]:
 
 
 def _fsc(subject: Subject) -> Iterator[tuple[str, Figure, str]]:
+    from single_rs.records.density import ShellCorrelation
     from single_rs.store import layout
-    from single_rs.store.read import read_fsc
+    from single_rs.store.tables import read_table
 
     path = subject.source / layout.FSC
     if not path.exists():
         raise Absent("there is no Fourier shell correlation")
-    frequency, fsc, _ = read_fsc(path)
-    axes = plots.plot_fsc(frequency, fsc, resolution=subject.row.values.get("resolution"))
+    shells = read_table(path, ShellCorrelation)
+    axes = plots.plot_fsc(shells.frequency, shells.fsc, resolution=subject.row.values.get("resolution"))
     yield "", _figure(axes), "Fourier shell correlation of maps from independent halves of the frames."
 
 

@@ -5,18 +5,19 @@ Paths are relative to the folder of the particle; frames are those of the movie,
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 
+from single_rs.base.columns import Column
 from single_rs.io.atomic import atomic_text
 from single_rs.records import Atoms
 
-__all__ = ["EventRecord", "StateRecord", "StatesRecord", "TimelineRow", "write_timeline", "write_trajectory"]
+__all__ = ["EventRecord", "StateRecord", "StatesRecord", "TimelineTable", "write_trajectory"]
 
 
 @dataclass(frozen=True)
@@ -96,26 +97,26 @@ class StatesRecord:
 
 
 @dataclass(frozen=True)
-class TimelineRow:
-    """Existence of one atom: first and last frame of the movie with it, and their standard errors."""
+class TimelineTable:
+    """When each of n atoms was there.
 
-    id: int
-    element: str
-    first: int
-    first_err: float
-    last: int
-    last_err: float
-    core: bool
+    Attributes
+    ----------
+    id, element
+        Number of the atom in all states, and its symbol.
+    first, first_err, last, last_err
+        First and last frame of the movie with it, and their standard errors.
+    core
+        Whether all states have it.
+    """
 
-
-def write_timeline(path: str | os.PathLike[str], rows: Sequence[TimelineRow]) -> None:
-    """Write timeline.csv: one row per atom."""
-    with atomic_text(path) as f:
-        table = csv.writer(f, lineterminator="\n")
-        table.writerow(["id", "element", "first", "first_err", "last", "last_err", "core"])
-        table.writerows(
-            [r.id, r.element, r.first, f"{r.first_err:.1f}", r.last, f"{r.last_err:.1f}", int(r.core)] for r in rows
-        )
+    id: Annotated[NDArray[np.int64], Column()]
+    element: Annotated[NDArray[np.str_], Column()]
+    first: Annotated[NDArray[np.int64], Column()]
+    first_err: Annotated[NDArray[np.float64], Column(".1f")]
+    last: Annotated[NDArray[np.int64], Column()]
+    last_err: Annotated[NDArray[np.float64], Column(".1f")]
+    core: Annotated[NDArray[np.bool_], Column()]
 
 
 def write_trajectory(
