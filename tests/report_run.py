@@ -14,7 +14,7 @@ from scipy.spatial.transform import Rotation
 
 from single_rs.analysis import ParticleSummary, analyze, summarise
 from single_rs.analysis.strain.summary import StrainSummary
-from single_rs.analysis.summary import LengthsSummary
+from single_rs.analysis.views import LengthErrors
 from single_rs.export.analysis import write_analysis
 from single_rs.io import write_map, write_stack
 from single_rs.io.motion import write_motion
@@ -102,7 +102,7 @@ def write_particle(folder: Path, seed: int = 0) -> None:
     summary = ParticleSummary(
         "solved", ("both half sets give the same atoms", "confidence 0.97 & <rising>"), atoms=len(positions),
         diameter=23.0, resolution=1.07, frames=FRAMES, frames_used=108, strain=strain, contrast=Contrast("dark", -9.7),
-        lengths=LengthsSummary(
+        lengths=LengthErrors(
             least_known=(0.0, 0.0, 1.0), best_known=(1.0, 0.0, 0.0), worst=9e-4, best=1.4e-4, typical=3e-4,
             worst_noise=4e-4, excess=5.1,
         ),

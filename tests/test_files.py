@@ -94,7 +94,7 @@ def test_what_a_summary_lacks_was_not_measured(tmp_path):
     (tmp_path / "particle_00").mkdir()
     write_record_of(tmp_path, {"particle_00": "doubtful"})
     path = tmp_path / "particle_00" / "summary.json"
-    path.write_text('{"type": "ParticleSummary", "schema": 1, "verdict": "doubtful", "of a later version": 1}')
+    path.write_text('{"type": "ParticleSummary", "schema": 2, "verdict": "doubtful", "of a later version": 1}')
     summary = read_record(path, ParticleSummary)
     assert summary == ParticleSummary("doubtful")
     assert summary.resolution is None

@@ -175,7 +175,7 @@ def test_verdict_comes_with_limits_and_with_what_is_least_known(page: str, run: 
     )
     lengths = particle.summary.lengths
     assert lengths is not None
-    unseen = replace(lengths, worst=None, excess=None)  # an infinite error, as JSON has it
+    unseen = replace(lengths, worst=None, excess=np.nan)  # an infinite error, as JSON has it
     unseen = replace(particle, summary=replace(particle.summary, lengths=unseen))
     assert dict(least_known(unseen, Numbers.of(unseen)).rows)["Lengths"].startswith("no frame shows them along")
     assert "dark (by 9.7 sigma)" in page
@@ -284,7 +284,7 @@ def test_files_are_read_back_in_library_frame(run: Path) -> None:
 
 
 def test_lattice_and_times_are_in_the_tables(page: str, run: Path) -> None:
-    cell = json.loads((run / "particle_00" / "lattice.json").read_text(encoding="utf-8"))["cell"]
+    cell = json.loads((run / "particle_00" / "lattice.json").read_text(encoding="utf-8"))["lattice"]["parameters"]
     assert concise(cell["a"], cell["a_err"], 4) in page
     assert "particle 00 · orient" in page
     assert "157.0\xa0s" in page  # the sum of the four stages

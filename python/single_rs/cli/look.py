@@ -84,9 +84,10 @@ def match(first: Path, second: Path, *, out: Pairs = None) -> None:
 
 def _read(path: Path) -> Atoms:
     """Read atoms from a file or from the folder of a particle."""
-    from single_rs.energy.files import energy_inputs, read_atoms
+    from single_rs.energy.files import read_atoms
+    from single_rs.store.read import atom_files
 
-    files = energy_inputs(path)
+    files = atom_files(path)
     if len(files) > 1:
         raise DataFileError(f"{path} holds {len(files)} particles; give one of them, e.g. {files[0].parent}")
     return read_atoms(files[0])[0]

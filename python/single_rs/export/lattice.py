@@ -52,7 +52,7 @@ def read_lattice(path: str | os.PathLike[str]) -> Lattice:
     DataFileError
         If the file is missing or not what `write_lattice` writes.
     """
-    return read_record(path, LatticeRecord).lattice()
+    return read_record(path, LatticeRecord).lattice
 
 
 def write_cell_against_size(path: str | os.PathLike[str], result: CellAgainstSize) -> None:

@@ -161,7 +161,7 @@ def map_figures(particle: ParticleFiles) -> Iterator[Figure]:
         height=3.4,
     )
     if cell is not None:
-        origin = None if particle.lattice is None else particle.lattice.origin
+        origin = None if particle.lattice is None else particle.lattice.lattice.origin
         axes = plots.plot_zone_axes(
             particle.density, particle.pixel_size, cell, diameter=diameter,
             origin=origin, positions=positions,
@@ -196,7 +196,7 @@ def atom_figures(particle: ParticleFiles) -> Iterator[Figure]:
         )  # fmt: skip
     distances = plots.neighbour_distances(atoms.positions)[1]
     if len(distances):
-        fitted = None if particle.lattice is None else particle.lattice.nearest_neighbour
+        fitted = None if particle.lattice is None else particle.lattice.lattice.nearest_neighbour
         spread = 100 * float(distances.std())
         mean = concise(distances.mean(), distances.std() / np.sqrt(len(distances)), 3)
         spread_err = spread / np.sqrt(2 * len(distances))
@@ -258,8 +258,8 @@ def strain_figures(particle: ParticleFiles) -> Iterator[Figure]:
 
 def _reflections(particle: ParticleFiles) -> dict[str, float]:
     """Return names and spacings (Å) of low-order reflections of a cubic lattice."""
-    lattice = particle.lattice
-    if lattice is None:
+    if particle.lattice is None:
         return {}
+    lattice = particle.lattice.lattice
     reflections = _REFLECTIONS.get(lattice.structure, ())
-    return {"".join(map(str, hkl)): lattice.cell.a / float(np.linalg.norm(hkl)) for hkl in reflections}
+    return {"".join(map(str, hkl)): lattice.a / float(np.linalg.norm(hkl)) for hkl in reflections}

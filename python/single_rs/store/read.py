@@ -19,12 +19,13 @@ from single_rs.io import motion as motion_table
 from single_rs.io.star import posed_stack, read_frames
 from single_rs.records import Density, Motion, ParticleStack, Poses
 from single_rs.records.density import ShellCorrelation
-from single_rs.store.layout import FSC, MAPS, MOTION, STACK
+from single_rs.store.layout import ATOMS, FSC, MAPS, MOTION, PARTICLES, STACK
 from single_rs.store.tables import read_table
 
 __all__ = [
     "MapFrame",
     "Maps",
+    "atom_files",
     "frame_of",
     "load_maps",
     "load_posed",
@@ -81,6 +82,16 @@ def read_density(place: Callable[[str], Path]) -> Density:
 
 
 LOOKED = 8  # images of a stack that are looked at before any work
+
+
+def atom_files(path: Path) -> list[Path]:
+    """Return the files of atoms in a run (every particle's atoms.xyz), in a particle's folder, or the file itself."""
+    if not path.is_dir():
+        return [path]
+    found = [path / ATOMS] if (path / ATOMS).is_file() else sorted(path.glob(f"{PARTICLES}/{ATOMS}"))
+    if not found:
+        raise DataFileError(f"{path} holds no {ATOMS} and no {PARTICLES}/{ATOMS}; give a file of atoms or a run")
+    return found
 
 
 class MapFrame(NamedTuple):
