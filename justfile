@@ -17,8 +17,8 @@ quick:
 lint:
     cargo fmt
     cargo clippy --all-targets --features python -- -D warnings
-    ruff format python tests benches docs
-    ruff check --fix python tests benches docs
+    ruff format python tests benches docs plugins
+    ruff check --fix python tests benches docs plugins
     python -m mypy.stubtest single_rs._core
 
 # criterion, one group per kernel

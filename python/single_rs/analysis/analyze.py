@@ -22,7 +22,7 @@ from single_rs.analysis.structure import analyze_structure
 from single_rs.analysis.structure.bond_order import bond_order
 from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import ConvergenceError, InputError
-from single_rs.base.progress import Progress
+from single_rs.base.progress import Progress, in_notebooks
 from single_rs.crystal.neighbours import check_positions, doubtful_sigma, surface_atoms
 from single_rs.records import Atoms
 
@@ -32,6 +32,7 @@ __all__ = ["analyze", "describe_particle"]
 _NEARLY_ALL = 0.95
 
 
+@in_notebooks
 @single_blas_thread()
 def analyze(
     atoms: Atoms | ArrayLike,

@@ -21,6 +21,7 @@ __all__ = [
     "Axis",
     "ConfigFile",
     "Element",
+    "Live",
     "Out",
     "Part",
     "PixelSize",
@@ -56,6 +57,9 @@ States = Annotated[
     Parameter(help="States in time: 'find' them (the default), 'one' does not ask, N cuts the movie in N equal parts."),
 ]
 Seed = Annotated[int, Parameter(help="Seed of all random numbers.")]
+Live = Annotated[
+    bool, Parameter(negative="", help="Write OUT/live.html while the run goes on, a page that loads itself anew.")
+]
 Threads = Annotated[int | None, Parameter(help="Threads; all cores when not given. Results do not depend on it.")]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from single_rs.cli.options import (
     Axis,
     ConfigFile,
     Element,
+    Live,
     Out,
     Part,
     PixelSize,
@@ -36,6 +38,13 @@ def _tell(result: RunResult) -> None:
     print(f"files: {result.folder}" + (f", report: {report}" if report.exists() else ""))
 
 
+def _tell_live(out: Path, live: bool) -> None:
+    if live:
+        from single_rs.store.layout import LIVE
+
+        print(f"open {out / LIVE} in a browser to watch the run", file=sys.stderr)
+
+
 @app.command(group=WHOLE, sort_key=0)
 def run(
     movie: Path,
@@ -52,6 +61,7 @@ def run(
     replace: bool = False,
     preset: Preset = None,
     states: States = None,
+    live: Live = False,
 ) -> None:
     """Solve every particle in a movie.
 
@@ -73,8 +83,9 @@ def run(
     reading = reading or AS_IS
     source = movie if axis is None else open_movie(movie, pixel_size, axis, reading)
     settings = settings_of(config, preset, states)
+    _tell_live(out, live)
     with progress_bars() as progress:
-        result = entry.run(source, element, out, pixel_size, settings, seed, resume, progress, replace, reading)
+        result = entry.run(source, element, out, pixel_size, settings, seed, resume, progress, replace, reading, live)
     _tell(result)
 
 
@@ -95,6 +106,7 @@ def solve(
     replace: bool = False,
     preset: Preset = None,
     states: States = None,
+    live: Live = False,
 ) -> None:
     """Solve one particle from a stack of its single frames.
 
@@ -120,6 +132,7 @@ def solve(
 
     reading = Reading(key=key, frames=frames, bin=bin)
     settings = settings_of(config, preset, states)
+    _tell_live(out, live)
     with progress_bars() as progress:
-        result = entry.solve(stack, element, out, pixel_size, settings, seed, resume, progress, replace, reading)
+        result = entry.solve(stack, element, out, pixel_size, settings, seed, resume, progress, replace, reading, live)
     _tell(result)

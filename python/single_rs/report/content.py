@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from single_rs.analysis.structure.record import StructureRecord
     from single_rs.analysis.structure.table import StructureTable
     from single_rs.compare.rows import ParticleRow
-    from single_rs.records import EnergyRecord, Poses, Track, Validation
+    from single_rs.records import Background, EnergyRecord, Poses, Track, Validation
     from single_rs.records.density import ShellCorrelation
+    from single_rs.report.states import StateFiles
     from single_rs.store.record import RunRecord
 
 __all__ = ["VERDICTS", "AtomTable", "ParticleFiles", "RunFiles"]
@@ -55,15 +56,16 @@ class AtomTable:
 class ParticleFiles:
     """What a run wrote about one particle; absent parts are ``None`` and named in ``gaps``.
 
-    `row` holds what a comparison of particles says of it; `strain` and `sites` hold what is known of each atom.
-    These, and
-    `structure`, `energy` and `validation`, are no gaps when they are absent: their steps are not part of every run.
+    `row` holds what a comparison of particles says of it; `strain` and `sites` what is known of each atom. These, and
+    `background`, `structure`, `energy`, `validation` and `states`, are no gaps when they are absent: their steps are
+    not part of every run.
     """
 
     number: int
     folder: Path
     summary: ParticleSummary = field(default_factory=ParticleSummary)
     lattice: LatticeRecord | None = None
+    background: Background | None = None
     stack: np.ndarray | None = None
     raw: np.ndarray | None = None
     raw_frames: np.ndarray | None = None
@@ -84,6 +86,7 @@ class ParticleFiles:
     structure: StructureRecord | None = None
     energy: EnergyRecord | None = None
     validation: Validation | None = None
+    states: StateFiles | None = None
     gaps: list[str] = field(default_factory=list)
 
     @property

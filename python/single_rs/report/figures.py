@@ -52,12 +52,15 @@ def drawn(axes: Any, name: str, title: str, caption: str, *, wide: bool = False,
 
 def movie_figures(run: RunFiles) -> Iterator[Figure]:
     """Give the figures of the whole movie: tracks and drift."""
+    # Both are as high as the field is, within the width that the colour bar leaves.
+    field = 1.0 if run.mean is None else run.mean.shape[0] / run.mean.shape[1]
+    height = float(np.clip(0.8 * _HALF * field + 0.7, 2.5, _HALF))
     if run.tracks:
         axes = plots.plot_tracks(run.tracks, run.mean, pixel_size=run.pixel_size, shifts=run.shifts)
         base = "over the mean of the aligned frames" if run.mean is not None else "(the run kept no mean image)"
         yield drawn(
             axes, "tracks", "Tracks", f"Path of {count(len(run.tracks), 'particle')} {base}; "
-            "dashed circles have the particles' diameters.", height=4.2,
+            "dashed circles have the particles' diameters.", height=height,
         )  # fmt: skip
     if run.shifts is not None and run.bad_frames is not None:
         good = run.shifts[~run.bad_frames]
@@ -68,7 +71,7 @@ def movie_figures(run: RunFiles) -> Iterator[Figure]:
         yield drawn(
             axes, "drift", "Motion",
             f"Drift of the field over {count(len(run.shifts), 'frame')}, {reach[0]:.1f} × {reach[1]:.1f} px in all. "
-            f"{count(len(bad), 'bad frame')} left out{listed}.", height=4.2,
+            f"{count(len(bad), 'bad frame')} left out{listed}.", height=height,
         )  # fmt: skip
 
 

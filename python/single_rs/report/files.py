@@ -23,7 +23,7 @@ from single_rs.analysis.structure.record import StructureRecord
 from single_rs.analysis.structure.table import StructureTable
 from single_rs.base.errors import DataFileError, SingleError
 from single_rs.base.sampling import evenly
-from single_rs.records import CleanExamples, EnergyRecord
+from single_rs.records import Background, CleanExamples, EnergyRecord
 from single_rs.records.density import ShellCorrelation
 from single_rs.report.content import AtomTable, ParticleFiles, RunFiles
 from single_rs.store import layout
@@ -35,7 +35,7 @@ from single_rs.store.tables import read_table
 if TYPE_CHECKING:
     from single_rs.records import Poses, Track
 
-__all__ = ["read_run"]
+__all__ = ["read_movie", "read_particle", "read_run"]
 
 T = TypeVar("T")
 STRAIN_MAPS = ("xx", "yy", "zz", "radial")  # of the thirteen measures in strain.vti, those that are shown
@@ -68,6 +68,16 @@ def read_run(out_dir: str | os.PathLike[str]) -> RunFiles:
     if own is not None:
         run.gaps += [f"{name} is missing" for name in sorted(own - {p.name for p in particle_folders})]
         particle_folders = [p for p in particle_folders if p.name in own]
+    read_movie(run)
+    run.particles = [read_particle(number, path) for number, path in enumerate(particle_folders)]
+    if run.pixel_size is None:
+        run.pixel_size = next((p.pixel_size for p in run.particles if p.pixel_size), None)
+    return run
+
+
+def read_movie(run: RunFiles) -> None:
+    """Read what a run found in the whole movie: drift, tracks and the mean image."""
+    folder = run.folder
     if not run.from_stack:
         motion = attempt(folder / layout.MOTION, _motion, run.gaps)
         if motion is not None:
@@ -77,10 +87,6 @@ def read_run(out_dir: str | os.PathLike[str]) -> RunFiles:
         image = attempt(folder / layout.MEAN, _image, run.gaps)
         if image is not None:
             run.mean, run.pixel_size = image
-    run.particles = [_particle(number, path) for number, path in enumerate(particle_folders)]
-    if run.pixel_size is None:
-        run.pixel_size = next((p.pixel_size for p in run.particles if p.pixel_size), None)
-    return run
 
 
 def _own_particles(folder: Path, run: RunFiles) -> set[str] | None:
@@ -109,15 +115,19 @@ def attempt(path: Path, reader: Callable[[Path], T], gaps: list[str]) -> T | Non
         return None
 
 
-def _particle(number: int, folder: Path) -> ParticleFiles:
-    """Read the folder of one particle."""
+def read_particle(number: int, folder: Path) -> ParticleFiles:
+    """Read the folder of one particle, whose number its name tells, or else `number`.
+
+    Poses are the refined ones, or those of the search while there are no others.
+    """
     tail = folder.name.rsplit("_", 1)[-1]
     particle = ParticleFiles(int(tail) if tail.isdigit() else number, folder)
     gaps = particle.gaps
     summary = attempt(folder / layout.SUMMARY, lambda path: read_record(path, ParticleSummary), gaps)
     particle.summary = summary or ParticleSummary()
     particle.lattice = attempt(folder / layout.LATTICE, lambda path: read_record(path, LatticeRecord), gaps)
-    particle.poses = attempt(folder / layout.POSES, _poses, gaps)
+    searched = (folder / layout.SEARCHED).exists() and not (folder / layout.POSES).exists()
+    particle.poses = attempt(folder / (layout.SEARCHED if searched else layout.POSES), _poses, gaps)
     stack = attempt(folder / layout.STACK, _stack, gaps)
     if stack is not None:
         particle.stack = stack[0]
@@ -153,6 +163,7 @@ def _strain_maps(path: Path, box: int) -> dict[str, np.ndarray]:
 def _read_later_steps(particle: ParticleFiles) -> None:
     """Read what steps beyond the atoms wrote, where they did, and give the atoms the columns that speak of them."""
     from single_rs.compare.rows import read_row
+    from single_rs.report.states import read_states
     from single_rs.store.validation import read_validation
 
     folder, gaps = particle.folder, particle.gaps
@@ -162,10 +173,12 @@ def _read_later_steps(particle: ParticleFiles) -> None:
 
     particle.strain = optional(layout.STRAIN_TABLE, lambda path: read_table(path, StrainTable))
     particle.sites = optional(layout.STRUCTURE_TABLE, lambda path: read_table(path, StructureTable))
+    particle.background = optional(layout.BACKGROUND, lambda path: read_record(path, Background))
     particle.pairs = optional(layout.PAIR_DISTRIBUTION, lambda path: read_table(path, PairDistribution))
     particle.powder = optional(layout.POWDER, lambda path: read_table(path, PowderPattern))
     particle.structure = optional(layout.STRUCTURE, lambda path: read_record(path, StructureRecord))
     particle.energy = optional(layout.ENERGY, lambda path: read_record(path, EnergyRecord))
+    particle.states = optional(layout.STATES, lambda path: read_states(path.parent))
     particle.validation = optional(layout.VALIDATION, lambda path: read_validation(path.parent))
     atoms = particle.atoms
     if atoms is None:

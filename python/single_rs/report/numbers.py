@@ -31,7 +31,6 @@ class Numbers:
     resolution: Quantity
     pixel_size: Quantity
     graphene_pixel: Quantity | None
-    contrast: str
     frames: int | None
     used: int | None
     coverage: Quantity
@@ -67,7 +66,6 @@ class Numbers:
             resolution=Quantity(summary.resolution, 2, "Å"),
             pixel_size=Quantity(summary.pixel_size or particle.pixel_size, 4, "Å"),
             graphene_pixel=Quantity(ruler.pixel_size, 4, "Å", ruler.error) if ruler else None,
-            contrast="" if summary.contrast is None else str(summary.contrast),
             frames=frames,
             used=summary.frames_used if used is None else int(used.sum()),
             coverage=Quantity(covered, 0, "%"),

@@ -41,18 +41,12 @@ def particle_facts(particle: ParticleFiles, numbers: Numbers) -> FactList:
         ("Diameter", numbers.diameter),
         ("Resolution", numbers.resolution),
         ("Pixel size", numbers.pixel_size),
-    ]
-    if numbers.graphene_pixel is not None:
-        rows.append(("Pixel size by graphene", numbers.graphene_pixel))
-    if numbers.contrast:
-        rows.append(("Atoms in the frames", numbers.contrast))
-    rows += [
         ("Frames used", numbers.frames_used),
         ("Mean pose confidence", numbers.confidence),
         ("Median σ per axis", numbers.sigma),
         *numbers.radial,
+        ("Hand", particle.summary.hand),
     ]
-    rows.append(("Hand", particle.summary.hand))
     return FactList([Facts("Particle", rows), _lattice(particle, numbers)])
 
 
