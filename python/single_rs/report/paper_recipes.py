@@ -27,9 +27,11 @@ from single_rs.plots.maps import zone_frame
 from single_rs.plots.powder import plot_powders
 from single_rs.plots.strain import plot_strain_methods, plot_strain_statistics
 from single_rs.plots.validation import plot_check
+from single_rs.records.density import ShellCorrelation
 from single_rs.report.paper_subjects import Subject, compared
 from single_rs.report.states import STATES_CAPTION, read_states, states_figure
 from single_rs.store import layout
+from single_rs.store.tables import read_table
 
 __all__ = ["EACH", "TOGETHER", "Absent", "Recipe"]
 
@@ -310,10 +312,6 @@ def _coverage(subject: Subject) -> Iterator[tuple[str, Figure, str]]:
 
 
 def _fsc(subject: Subject) -> Iterator[tuple[str, Figure, str]]:
-    from single_rs.records.density import ShellCorrelation
-    from single_rs.store import layout
-    from single_rs.store.tables import read_table
-
     path = subject.source / layout.FSC
     if not path.exists():
         raise Absent("there is no Fourier shell correlation")
