@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -133,22 +134,22 @@ def test_view_of_a_notebook_draws_in_its_frame(run: Path, tmp_path: Path, width:
 def test_live_page_reloads_and_leads_to_the_report(run: Path, tmp_path: Path) -> None:
     api = pytest.importorskip("playwright.sync_api")
     record = read_record(run / "run.json", RunRecord)
-    live, errors = tmp_path / "live.html", []
-    live.write_text(
-        live_page(record, Doing("particle_00 orient", 3, 36, 9.0), 60.0, live_views(run, "particle_00")),
-        encoding="utf-8",
-    )
+    still, live, errors = tmp_path / "still.html", tmp_path / "live.html", []
+    page = live_page(record, Doing("particle_00 orient", 3, 36, 9.0), 60.0, live_views(run, "particle_00"))
+    live.write_text(page, encoding="utf-8")
+    still.write_text(re.sub(r"<meta http-equiv=.refresh[^>]*>", "", page), encoding="utf-8")
+    (tmp_path / "report.html").write_text("<!doctype html><title>The report</title>", encoding="utf-8")
     with api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         tab = browser.new_page(viewport={"width": 400, "height": 800})
         tab.set_default_timeout(120_000)
         tab.on("pageerror", lambda error: errors.append(str(error)))
-        tab.goto(live.as_uri())
+        tab.goto(still.as_uri())  # without its reload, which may come between two questions
         for width in (1280, 400):
             tab.set_viewport_size({"width": width, "height": 800})
             assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
             assert not tab.evaluate(EMPTY)
-        (tmp_path / "report.html").write_text("<!doctype html><title>The report</title>", encoding="utf-8")
+        tab.goto(live.as_uri(), wait_until="commit")
         live.write_text(ended_page(replace(record, status="finished"), report=True), encoding="utf-8")
         tab.wait_for_url("**/report.html")  # by itself: the page loads itself anew, and then leads on
         browser.close()
