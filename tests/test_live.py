@@ -43,7 +43,7 @@ def test_the_page_says_what_goes_on_and_how_long_it_takes(record: RunRecord) -> 
     told = _text(page)
     assert RELOADS in page
     assert "particle_01 orient: 9 of 36, about 1 min 0 s left of this step." in told  # 20 s for 9, so 60 s for 27
-    assert "1 of 3 particles are solved; the last 2: about 4 min 0 s in all." in told  # 120 s each
+    assert "1 of 3 particles are finished, about 4 min 0 s for the others." in told  # 120 s each
     assert "2 min 30 s" in told
     assert 'class="badge solved"' in page
     assert "201" in told

@@ -59,8 +59,8 @@ def live_page(record: RunRecord, doing: Doing, elapsed: float, views: list[Secti
     others = len(particles) - len(finished)
     said = f"{doing.stage}: {doing.done} of {doing.total}{_about(doing.left, ' of this step')}."
     if others and finished:
-        said += f" {len(finished)} of {len(particles)} particles are solved; the last {others}: about "
-        said += f"{_time(others * sum(finished) / len(finished))} in all."
+        rest = _time(others * sum(finished) / len(finished))
+        said += f" {len(finished)} of {len(particles)} particles are finished, about {rest} for the others."
     sections = []
     if particles:
         sections.append(Section("particles", "Particles", [_particle_table(particles)]))
