@@ -39,11 +39,11 @@ def _text(page: str) -> str:
 
 
 def test_the_page_says_what_goes_on_and_how_long_it_takes(record: RunRecord) -> None:
-    page = live_page(record, Doing("particle_01 orient", 9, 36, 20.0), 150.0, [])
+    page = live_page(record, Doing("particle_01 orient", 9, 36, 20.0), Doing("whole run", 50, 130, 150.0), [])
     told = _text(page)
     assert RELOADS in page
     assert "particle_01 orient: 9 of 36, about 1 min 0 s left of this step." in told  # 20 s for 9, so 60 s for 27
-    assert "1 of 3 particles are finished, about 4 min 0 s for the others." in told  # 120 s each
+    assert "The whole run: about 4 min 0 s left." in told  # 150 s for 50, so 240 s for 80
     assert "2 min 30 s" in told
     assert 'class="badge solved"' in page
     assert "201" in told

@@ -22,6 +22,7 @@ from single_rs.io.star import read_poses, read_tracks
 from single_rs.pipeline import entry, stages
 from single_rs.pipeline import particle as particle_stages
 from single_rs.pipeline.config import Config, load_config
+from single_rs.pipeline.size import stack_box
 from single_rs.records import Density, Poses
 from single_rs.simulate import nanocrystal, simulate_movie, simulate_stack
 from single_rs.store.folder import open_folder
@@ -386,7 +387,7 @@ def test_the_box_leaves_room_and_stays_in_the_field():
     movie = SimpleNamespace(pixel_size=0.4, shape=(10, 300, 300))
 
     def box(x, y, diameter=20.0):
-        return stages.stack_box(SimpleNamespace(x=np.full(10, x), y=np.full(10, y), diameter=diameter), movie)
+        return stack_box(SimpleNamespace(x=np.full(10, x), y=np.full(10, y), diameter=diameter), movie)
 
     middle = box(150.0, 150.0)
     assert middle % 2 == 0

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from changing import files_of_two_states, write_states
 from report_run import write_run
 from single_rs import compare_particles
 from single_rs.report import write_report
@@ -86,6 +88,34 @@ def test_browser_draws_the_atoms_without_errors_or_requests(run: Path, tmp_path:
         browser.close()
     assert not errors
     assert [url for url in requests if not url.startswith(("data:", "blob:"))] == [path.as_uri()]
+
+
+def test_the_film_of_the_states_goes_through_time(run: Path, tmp_path: Path) -> None:
+    api = pytest.importorskip("playwright.sync_api")
+    folder = tmp_path / "run"
+    shutil.copytree(run, folder)
+    write_states(folder / "particle_00", files_of_two_states(), np.zeros(3))
+    path, errors = write_report(folder), []
+    flags = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        tab = browser.new_page(viewport={"width": 400, "height": 800})
+        tab.set_default_timeout(120_000)
+        tab.on("pageerror", lambda error: errors.append(str(error)))
+        tab.goto(path.as_uri())
+        tab.locator("#states-0 canvas").scroll_into_view_if_needed()
+        tab.wait_for_selector("#states-0 .legend span")
+        assert "leaves (1)" in tab.inner_text("#states-0 .legend")
+        assert "frames 0 to 99: state 0, 3 atoms, solved" in tab.inner_text("#states-0 .said")
+        before = tab.evaluate(PAINTED, "#states-0 canvas")
+        tab.focus("#states-0 .when")
+        tab.keyboard.press("ArrowRight")
+        tab.wait_for_function(f"before => JSON.stringify(({PAINTED})('#states-0 canvas')) !== before",
+                              arg=json.dumps(before, separators=(",", ":")))  # fmt: skip
+        assert "frames 100 to 199: state 1, 2 atoms, doubtful" in tab.inner_text("#states-0 .said")
+        assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        browser.close()
+    assert not errors
 
 
 def test_pages_of_a_comparison_and_of_checks_fit_and_run_without_errors(run: Path, tmp_path: Path) -> None:

@@ -16,10 +16,16 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any, ParamSpec, TypeVar
 
-__all__ = ["CellBars", "Progress", "in_notebooks", "silent"]
+__all__ = ["TOLD", "WHOLE_RUN", "CellBars", "Progress", "in_notebooks", "silent"]
 
 # progress(stage, done, total): `done` of `total` parts of the stage of that name are finished.
 Progress = Callable[[str, int, int], None]
+
+# `extra` of log records that the terminal shows although they are no warnings.
+TOLD = {"told": True}
+
+# The stage under which the whole run is told of, in s of expected work.
+WHOLE_RUN = "whole run"
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -109,7 +115,7 @@ class CellBars:
         return f"{stage}: {done} of {total}, {end - begin:.0f} s{left}"
 
     def _table(self) -> str:
-        names = list(self._stages)
+        names = sorted(self._stages, key=WHOLE_RUN.__eq__)  # the whole below its stages
         rows = [f"<tr><td colspan=3>{len(names) - MOST} stages before</td></tr>"] if len(names) > MOST else []
         for name in names[-MOST:]:
             done, total = self._stages[name][2:]

@@ -21,7 +21,7 @@ from cyclopts.exceptions import CycloptsError
 
 from single_rs import __version__
 from single_rs.base.errors import ConvergenceError, InputError, SingleError
-from single_rs.base.memory_limit import memory_limit
+from single_rs.base.memory_limit import check_address_space, memory_limit
 from single_rs.base.stop import Stopped, stoppable
 from single_rs.cli import batch, commands, energy, look, plan, tools, validation, whole  # noqa: F401  (they register themselves)
 from single_rs.cli.app import _flags, _take_memory, _take_settings, app
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         warnings.showwarning = _to_log
     words = list(sys.argv[1:] if argv is None else argv)
     terminal = logging.StreamHandler(sys.stderr)
-    terminal.setLevel(logging.WARNING)
+    terminal.addFilter(lambda record: record.levelno >= logging.WARNING or hasattr(record, "told"))
     terminal.setFormatter(_OneLine())
     logging.getLogger("single_rs").addHandler(terminal)
     # A line of the log that cannot be written, e.g. on a full disk, is no reason for a trace on the terminal.
@@ -77,6 +77,7 @@ def _run(words: list[str]) -> int:
     try:
         if sys.stdout is None:
             raise InputError("standard output is closed; send it to a file or to /dev/null")
+        check_address_space()
         check_threads(os.environ.get("RAYON_NUM_THREADS"), "RAYON_NUM_THREADS")
         tokens, flags = _take_settings(words)
         tokens, memory = _take_memory(tokens)

@@ -184,7 +184,13 @@ def flip_hand(folder: Path, *, out: Out, config: ConfigFile = None) -> None:
 
 
 @app.command(group=TOOLS)
-def compare(*folders: Path, out: Out, doubtful: bool = False, reference: Literal["bulk", "fit"] | None = None) -> None:
+def compare(
+    *folders: Path,
+    out: Out,
+    doubtful: bool = False,
+    reference: Literal["bulk", "fit"] | None = None,
+    states: bool = False,
+) -> None:
     """Particles of many runs → compare.csv, compare.json, compare.html: lattice, strain and energy against size.
 
     Parameters
@@ -195,11 +201,13 @@ def compare(*folders: Path, out: Out, doubtful: bool = False, reference: Literal
         Let doubtful particles take part in the trends.
     reference
         What every strain is measured from; the bulk where it is known of all.
+    states
+        Compare the states of a particle that changed in its place.
     """
     from single_rs.compare.trends import compare_particles
     from single_rs.report import write_comparison
 
-    found = compare_particles(folders, doubtful=doubtful, reference=reference)
+    found = compare_particles(folders, doubtful=doubtful, reference=reference, states=states)
     files = write_comparison(found, out)
     print(f"{len(found.particles)} particles, {len(found.particles) - len(found.left_out)} in the trends")
     print(f"strain measured from: {found.reference}")
@@ -220,6 +228,7 @@ def figures(
     format: list[str] | None = None,
     element: Annotated[str | None, Parameter(help="Symbol whose bulk is the reference; that of the files.")] = None,
     powder: Path | None = None,
+    states: bool = False,
     config: ConfigFile = None,
     preset: Preset = None,
 ) -> None:
@@ -235,6 +244,8 @@ def figures(
         Any of pdf, svg, png; may be repeated.
     powder
         Measured powder pattern to show beside: two columns, q (1/Å) and intensity.
+    states
+        Draw each state of a particle that changed like a particle of its own.
     """
     from single_rs.cli.progress import progress_bars
     from single_rs.report.paper import FORMATS
@@ -251,6 +262,7 @@ def figures(
             structure=settings.lattice.structure,
             strain=settings.strain,
             measured=powder,
+            states=states,
             progress=progress,
         )
     for one in drawn:

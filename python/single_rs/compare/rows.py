@@ -21,6 +21,7 @@ from single_rs.crystal.prototypes import bulk_reference, crystal_axes, prototype
 from single_rs.records import EnergyRecord
 from single_rs.store import layout
 from single_rs.store.codecs import read_record
+from single_rs.store.states import StatesRecord
 
 __all__ = ["ParticleRow", "find_particles", "read_row"]
 
@@ -99,8 +100,11 @@ class ParticleRow:
         return replace(self, radial=np.full_like(self.radial, np.nan), values=values, reference="")
 
 
-def find_particles(folders: Sequence[Path]) -> list[tuple[str, Path]]:
-    """Return name and folder of every particle, each folder once, in the order given."""
+def find_particles(folders: Sequence[Path], states: bool = False) -> list[tuple[str, Path]]:
+    """Return name and folder of every particle, each folder once, in the order given.
+
+    With `states` the folders of its states stand for a particle that has several.
+    """
     if not folders:
         raise InputError("no folder is given; give folders of runs or of particles")
     found: dict[Path, Path] = {}
@@ -112,6 +116,8 @@ def find_particles(folders: Sequence[Path]) -> list[tuple[str, Path]]:
             raise DataFileError(
                 f"{folder} holds no particle: neither atoms.xyz, summary.json nor particle_NN folders are in it"
             )
+        if states:
+            inside = [state for path in inside for state in _states_of(path)]
         found |= {path.resolve(): path for path in inside}
     return list(zip(_names(list(found)), found.values(), strict=True))
 
@@ -122,6 +128,15 @@ def _within(folder: Path, depth: int) -> list[Path]:
         return [folder]
     inside = sorted(p for p in folder.iterdir() if p.is_dir())
     return [found for sub in inside for found in _within(sub, depth - 1)] if depth else []
+
+
+def _states_of(folder: Path) -> list[Path]:
+    """Return the folders of the states of a particle, or its own where it has one state."""
+    record = _optional(folder / layout.STATES, StatesRecord)
+    if record is None or len(record.states) < 2:
+        return [folder]
+    places = [(folder / state.atoms).parent for state in record.states if state.atoms is not None]
+    return [place for place in places if place.is_dir()] or [folder]
 
 
 def _names(paths: Sequence[Path]) -> list[str]:

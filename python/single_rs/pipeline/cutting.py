@@ -16,7 +16,7 @@ from single_rs.io import Movie
 from single_rs.io.mrc import mrc_writer
 from single_rs.io.stack import read_stack
 from single_rs.io.star import write_frames
-from single_rs.pipeline.stages import stack_box
+from single_rs.pipeline.size import stack_box
 from single_rs.records import Motion, Track
 from single_rs.store import layout
 from single_rs.track.cut import cut_frames, plan_cut

@@ -28,12 +28,14 @@ from single_rs.io import Movie, Reading, open_movie
 from single_rs.io.atomic import require_space
 from single_rs.pipeline import stages
 from single_rs.pipeline.config import Config
+from single_rs.pipeline.estimate import WholeRun
 from single_rs.pipeline.front import FrontEnd, Input
 from single_rs.pipeline.job import Job
 from single_rs.pipeline.live import LivePage
 from single_rs.pipeline.material import check_resolved, with_material
-from single_rs.pipeline.particle import ParticleResult
+from single_rs.pipeline.particle import ParticleResult, expect_particle
 from single_rs.pipeline.record import RunLog, file_log, now, stage_key, versions
+from single_rs.pipeline.size import StackSize
 from single_rs.pipeline.states import solve_track
 from single_rs.records import ParticleStack
 from single_rs.store import layout
@@ -147,6 +149,7 @@ def run(
         for number, name in enumerate(names):
             stack, stack_key = front.stack(name, number)
             results += solve_track(job, name, stack, stack_key, spare)
+            job.finish(name)
         return finished(job, results)
 
 
@@ -193,11 +196,12 @@ def solve(
     with open_job("solve", source, element, out, config, seed, resume, replace, progress, live) as job:
         name = layout.particle_name(0)
         stage, key = f"{name}/stack", job.log.base_key
+        size = StackSize.of(stack)
         if not job.log.reuse(stage, key):
-            size = stages.room_needed(len(stack), stack.box, stack.images.dtype.itemsize, config.strain)
-            require_space(job.log.folder.path, size)
+            require_space(job.log.folder.path, size.room_needed(config.strain))
             with job.log.stage(stage, key) as running:
                 stages.keep_stack(stack, running.folder)
+        expect_particle(job, name, key, size)
         spare = (layout.particle_name(number) for number in itertools.count(1))
         return finished(job, solve_track(job, name, stack, key, spare))
 
@@ -234,7 +238,8 @@ def open_job(
         try:
             journal.save()
             with at_stop(lambda: journal.note(status="interrupted")):
-                yield Job(element, config, seed, journal, page or progress)
+                listener = page or progress
+                yield Job(element, config, seed, journal, None if listener is None else WholeRun(listener))
         except BaseException as error:
             journal.note(status="interrupted" if isinstance(error, KeyboardInterrupt) else f"failed: {error}")
             log.info("ended: %s", journal.record.status)
@@ -269,6 +274,7 @@ def finished(job: Job, results: list[ParticleResult]) -> RunResult:
             with journal.stage("report", key) as running:
                 write_report(folder, running.folder / layout.REPORT)
     journal.close()
+    job.finish()
     for result in results:
         log.info("%s: %s: %s", result.folder.name, result.verdict, "; ".join(result.reasons))
     return RunResult(folder, tuple(results))

@@ -15,8 +15,11 @@ from single_rs.io.atomic import require_space
 from single_rs.io.star import read_tracks
 from single_rs.pipeline import stages
 from single_rs.pipeline.cutting import cut, stack_type
+from single_rs.pipeline.estimate import estimate_movie, machine_speed
 from single_rs.pipeline.job import Job
+from single_rs.pipeline.particle import expect_particle
 from single_rs.pipeline.record import stage_key
+from single_rs.pipeline.size import StackSize
 from single_rs.records import Motion, ParticleStack, Track
 from single_rs.store import layout
 from single_rs.store.inputs import InputRecord, input_files
@@ -97,26 +100,35 @@ class FrontEnd:
         NoParticleError
             No particle in the movie.
         """
+        self._expect()
         tracks = self.tracks()
         if not tracks:
             mean = self.job.log.folder.path / layout.MEAN
             raise NoParticleError(
                 f"no particle found in {self.movie.name}; look at {mean}, and at the settings --track.… of the search"
             )
-        self._cut(tracks)
+        itemsize = stack_type(self.movie, self.motion()).itemsize
+        sizes = [StackSize.of_track(track, self.movie, itemsize) for track in tracks]
+        for number, size in enumerate(sizes):
+            expect_particle(self.job, layout.particle_name(number), self._stack_key(number), size)
+        self._cut(tracks, sizes)
         return [layout.particle_name(number) for number in range(len(tracks))]
 
-    def _cut(self, tracks: list[Track]) -> None:
+    def _expect(self) -> None:
+        """Say what the passes over the movie will cost, where somebody listens and they were not made before."""
+        job = self.job
+        if job.progress is None or (job.log.knows_input() and job.log.has("track", self._key(self._of["track"]))):
+            return
+        job.expect("", estimate_movie(self.movie.shape, machine_speed()))
+
+    def _cut(self, tracks: list[Track], sizes: list[StackSize]) -> None:
         """Cut the single frames of the particles in one pass over the movie."""
         names = [(number, layout.particle_name(number)) for number in range(len(tracks))]
         new = [(number, name) for number, name in names if not self._has_stack(name, number)]
         if not new:
             return
         motion, log_of_run = self.motion(), self.job.log
-        size, strain = stack_type(self.movie, motion).itemsize, self.job.config.strain
-        chosen = [(len(tracks[k].frames), stages.stack_box(tracks[k], self.movie)) for k, _ in new]
-        room_needed = sum(stages.room_needed(frames, box, size, strain) for frames, box in chosen)
-        require_space(log_of_run.folder.path, room_needed)
+        require_space(log_of_run.folder.path, sum(sizes[k].room_needed(self.job.config.strain) for k, _ in new))
         with log_of_run.folder.scratch() as room:
             for place, (number, name) in enumerate(new):
                 # The first stage takes the time of the pass; the others take their files from it.

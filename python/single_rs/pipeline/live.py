@@ -12,7 +12,7 @@ from collections.abc import Callable
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING
 
-from single_rs.base.progress import Progress, silent
+from single_rs.base.progress import WHOLE_RUN, Progress, silent
 from single_rs.io import write_text
 from single_rs.pipeline.record import RunLog
 from single_rs.store.layout import LIVE, PARTICLES, REPORT
@@ -45,6 +45,7 @@ class LivePage:
         self._journal, self._listener, self._every = journal, listener or silent, every
         self._started = time.monotonic()
         self._stage, self._stage_started, self._written = "", self._started, -every
+        self._whole = (0, 0)
         self._shown: tuple[str | None, int, bool] | None = None
         self._views: list[Section] = []
         self._works = True
@@ -52,6 +53,9 @@ class LivePage:
     def __call__(self, stage: str, done: int, total: int) -> None:
         """Take the progress of a stage, as `single_rs.base.progress.Progress` says."""
         self._listener(stage, done, total)
+        if stage == WHOLE_RUN:
+            self._whole = (done, total)
+            return
         now = time.monotonic()
         if stage != self._stage:
             self._stage, self._stage_started = stage, now
@@ -78,8 +82,9 @@ class LivePage:
         if finished != self._shown:
             self._shown = finished
             self._views = earlier_result() if self._journal.waits else live_views(self._journal.folder.path, name)
-        doing = Doing(self._stage, done, total, now - self._stage_started)
-        return live_page(self._journal.record, doing, now - self._started, self._views)
+        elapsed = now - self._started
+        step = Doing(self._stage, done, total, now - self._stage_started)
+        return live_page(self._journal.record, step, Doing(WHOLE_RUN, *self._whole, elapsed), self._views)
 
     def _last(self) -> str:
         from single_rs.report.live import ended_page

@@ -172,6 +172,11 @@ class RunLog:
         self._put(stage, replace(entry, key=key, reused=True, failed=None))
         return True
 
+    def has(self, stage: str, key: str) -> bool:
+        """Whether a stage was finished with this key, whatever became of its files; `reuse` looks at those too."""
+        known = (self.folder.pending.key_of(stage), self.folder.published.key_of(stage))
+        return self._resume and key in known
+
     def take(self, stage: str, entry: StageRecord, other: Path) -> None:
         """Take over a stage that another process finished in a folder of its own; its record says how it went."""
         if entry.failed is None and not self.reuse(stage, entry.key):

@@ -11,10 +11,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.fft import next_fast_len
 
 from single_rs.analysis import Particle, ParticleSummary, analyze, summarise
-from single_rs.analysis.strain import StrainConfig
 from single_rs.analysis.structure import analyze_structure
 from single_rs.atoms import TraceConfig, trace_atoms
 from single_rs.background import BackgroundConfig, clean_stack
@@ -58,8 +56,6 @@ __all__ = [
     "placed",
     "rebuild",
     "refine",
-    "room_needed",
-    "stack_box",
     "trace",
     "update_summary",
     "write_aligned",
@@ -67,13 +63,6 @@ __all__ = [
     "write_displacement",
 ]
 
-BOX_PER_DIAMETER = 1.8  # leaves a ring round the particle for the background and the delocalised fringes
-BOX_MARGIN = 16.0  # Å, the least of that ring for small particles
-BOX_LEAST = 1.4  # diameters that background cleaning needs
-BOX_OUTSIDE = 0.05  # share of frames that may leave the field before the box is made smaller
-# Three maps; of strain and of the phases thirteen and nine in VTK files, on request ten and nine as MRC.
-VOLUMES, STRAIN_VOLUMES, FLOAT_BYTES = 3 + 22, 19, 4
-ROOM_BESIDE = 20_000_000  # bytes: report, tables, poses, atoms
 EXAMPLES = 6  # cleaned frames kept for the report
 
 
@@ -146,25 +135,6 @@ def keep_tracks(tracks: list[Track], movie: Movie, out: Path) -> list[Track]:
     write_track_table(out / layout.TRACKS_TABLE, tracks)
     # What was written is what a later run will read; both runs must see the same digits.
     return read_tracks(out / layout.TRACKS)
-
-
-def stack_box(track: Track, movie: Movie) -> int:
-    """Return the edge in px of a particle's images: even, with room for its background, inside the field."""
-    wanted = max(BOX_PER_DIAMETER * track.diameter, track.diameter + BOX_MARGIN) / movie.pixel_size
-    rows, columns = movie.shape[1:]
-    room = np.min([track.x, track.y, columns - 1 - track.x, rows - 1 - track.y], axis=0)
-    inside = np.quantile(room, BOX_OUTSIDE)
-    least = BOX_LEAST * track.diameter / movie.pixel_size
-    half = int(next_fast_len(int(np.ceil(wanted / 2)), real=True))
-    if half > inside:
-        half = int(max(np.floor(inside), np.ceil(least / 2)))
-    return 2 * half
-
-
-def room_needed(frames: int, box: int, itemsize: int, strain: StrainConfig) -> int:
-    """Return the bytes that the files of a particle take at most: its stack, and the volumes of maps and strain."""
-    volumes = VOLUMES + (STRAIN_VOLUMES if strain.volumes else 0)
-    return frames * box**2 * itemsize + volumes * box**3 * FLOAT_BYTES + ROOM_BESIDE
 
 
 def keep_stack(stack: ParticleStack, folder: Path) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from single_rs.compare.rows import ParticleRow
     from single_rs.io.table import CommentedTable
     from single_rs.records import Background, EnergyRecord, Poses, Track, Validation
+    from single_rs.report.states import StateFiles
     from single_rs.store.record import RunRecord
 
 __all__ = ["VERDICTS", "AtomTable", "ParticleFiles", "RunFiles"]
@@ -54,8 +55,8 @@ class ParticleFiles:
     """What a run wrote about one particle; absent parts are ``None`` and named in ``gaps``.
 
     `row` holds what a comparison of particles says of it; `tables` those of the atoms by file name. These, and
-    `background`, `structure`, `energy` and `validation`, are no gaps when they are absent: their steps are not part of
-    every run.
+    `background`, `structure`, `energy`, `validation` and `states`, are no gaps when they are absent: their steps are
+    not part of every run.
     """
 
     number: int
@@ -82,6 +83,7 @@ class ParticleFiles:
     structure: StructureRecord | None = None
     energy: EnergyRecord | None = None
     validation: Validation | None = None
+    states: StateFiles | None = None
     gaps: list[str] = field(default_factory=list)
 
     @property

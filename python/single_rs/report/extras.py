@@ -30,7 +30,7 @@ _MOST = 8  # defects of one kind that are listed one by one
 
 def extra_figures(particle: ParticleFiles) -> Iterator[Figure]:
     """Give the figures of what is there; a file of another version that lacks what they need is named instead."""
-    for figures in (_strain, _distances, _pairs, _powder, _sites, _energy, _validation):
+    for figures in (_states, _strain, _distances, _pairs, _powder, _sites, _energy, _validation):
         yield from _tolerant(particle, figures)
 
 
@@ -41,6 +41,18 @@ def _tolerant(particle: ParticleFiles, parts: Callable[[ParticleFiles], Iterator
     except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
         what = parts.__name__.strip("_")
         particle.gaps.append(f"the {what} has another form than this version knows: {str(error)[:120]}")
+
+
+def _states(particle: ParticleFiles) -> Iterator[Figure]:
+    """Give atoms, lattice, strain and survival against time, where anything changes."""
+    if particle.states is None or not particle.states.changes:
+        return
+    from single_rs.report.states import STATES_CAPTION, states_figure
+
+    yield drawn(
+        states_figure(particle.states), f"p{particle.number}-states", "Against time", STATES_CAPTION, wide=True,
+        height=4.8,
+    )  # fmt: skip
 
 
 def _strain(particle: ParticleFiles) -> Iterator[Figure]:

@@ -163,6 +163,7 @@ def _strain_maps(path: Path, box: int) -> dict[str, np.ndarray]:
 def _read_later_steps(particle: ParticleFiles) -> None:
     """Read what steps beyond the atoms wrote, where they did, and give the atoms the columns that speak of them."""
     from single_rs.compare.rows import read_row
+    from single_rs.report.states import read_states
     from single_rs.store.validation import read_validation
 
     folder, gaps = particle.folder, particle.gaps
@@ -179,6 +180,7 @@ def _read_later_steps(particle: ParticleFiles) -> None:
     particle.powder = optional(layout.POWDER, read_powder_pattern)
     particle.structure = optional(layout.STRUCTURE, lambda path: read_record(path, StructureRecord))
     particle.energy = optional(layout.ENERGY, lambda path: read_record(path, EnergyRecord))
+    particle.states = optional(layout.STATES, lambda path: read_states(path.parent))
     particle.validation = optional(layout.VALIDATION, lambda path: read_validation(path.parent))
     atoms = particle.atoms
     if atoms is None:

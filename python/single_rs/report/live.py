@@ -40,7 +40,7 @@ class Doing:
         return self.seconds * (self.total - self.done) / self.done if 0 < self.done <= self.total else None
 
 
-def live_page(record: RunRecord, doing: Doing, elapsed: float, views: list[Section]) -> str:
+def live_page(record: RunRecord, doing: Doing, whole: Doing, views: list[Section]) -> str:
     """Return the page of a run that goes on.
 
     Parameters
@@ -49,18 +49,15 @@ def live_page(record: RunRecord, doing: Doing, elapsed: float, views: list[Secti
         Of the run, with the stages that are finished.
     doing
         What goes on.
-    elapsed
-        Seconds since the start.
+    whole
+        The whole run since its start, in seconds of expected work.
     views
         From `live_views`.
     """
     particles = _particles(record)
-    finished = [seconds for _, verdict, _, seconds in particles if verdict]
-    others = len(particles) - len(finished)
     said = f"{doing.stage}: {doing.done} of {doing.total}{_about(doing.left, ' of this step')}."
-    if others and finished:
-        rest = _time(others * sum(finished) / len(finished))
-        said += f" {len(finished)} of {len(particles)} particles are finished, about {rest} for the others."
+    if whole.left is not None:
+        said += f" The whole run: {_about(whole.left, '').removeprefix(', ')}."
     sections = []
     if particles:
         sections.append(Section("particles", "Particles", [_particle_table(particles)]))
@@ -68,7 +65,7 @@ def live_page(record: RunRecord, doing: Doing, elapsed: float, views: list[Secti
     if record.stages:
         sections.append(Section("stages", "Finished stages", [tables.timing_table(record.stages)]))
     tiles = [
-        Tile("Elapsed", [(_time(elapsed), "")]),
+        Tile("Elapsed", [(_time(whole.seconds), "")]),
         Tile("This step", [(f"{100 * doing.done / max(1, doing.total):.0f}", "%")]),
         Tile("Particles found", [(f"{len(particles)}" if particles else "–", "")]),
         Tile("Solved so far", [(f"{sum(verdict == 'solved' for _, verdict, _, _ in particles)}", "")]),

@@ -13,6 +13,7 @@ from single_rs.report.certainty import least_known, reasons_with_limits
 from single_rs.report.content import VERDICTS, ParticleFiles, RunFiles
 from single_rs.report.data import atom_data
 from single_rs.report.extras import extra_figures, extra_tables
+from single_rs.report.film import film_data
 from single_rs.report.numbers import Numbers, count, unit_cell
 from single_rs.report.optics import optics_card
 from single_rs.report.templating import render_page
@@ -24,6 +25,7 @@ from single_rs.report.views import (
     Details,
     Downloads,
     Figure,
+    Film,
     Gaps,
     Grid,
     Group,
@@ -158,6 +160,9 @@ def _particle(particle: ParticleFiles, numbers: Numbers, frames: int) -> Section
         name = f"atoms_{particle.number:02d}.csv"
         table.append(Downloads([("All atoms as CSV", name, atom_data(particle.atoms))]))
     blocks.append(Details("All numbers as a table", table, printed=True))
+    film = None if particle.states is None else film_data(particle.states)
+    if film is not None:
+        blocks += [Group("States"), Film(particle.number, film)]
     tumbling = tumbling_data(particle, frames)
     if tumbling is not None:
         atoms = particle.atoms is not None and len(particle.atoms.positions) > 0

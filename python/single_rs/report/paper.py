@@ -44,7 +44,7 @@ class DrawnFigure:
     title, caption
         What it shows.
     like
-        Figures of Kim et al. (2020) that show the same.
+        Figures of Kim et al. (2020) that show the same, "" where none does.
     files
         PDF, SVG and PNG; none when it was not drawn.
     absent
@@ -71,6 +71,7 @@ def figures(
     structure: str | None = None,
     strain: StrainConfig | None = None,
     measured: str | os.PathLike[str] | None = None,
+    states: bool = False,
     progress: Progress | None = None,
 ) -> list[DrawnFigure]:
     """Draw every figure of a paper that the data allow.
@@ -89,6 +90,8 @@ def figures(
         As in `single_rs.analyze`.
     measured
         Text file of a measured powder pattern, two columns: q (1/Å) and intensity.
+    states
+        Draw each state of a particle that changed like a particle of its own.
     progress
         Called as progress(stage, done, total).
 
@@ -109,7 +112,7 @@ def figures(
             if name not in known:
                 raise InputError(f"{what} is {name!r}; accepted: {', '.join(known)}")
     pattern = None if measured is None else _read_pattern(Path(measured))
-    subjects = read_subjects([Path(s) for s in sources], element, structure, strain, progress)
+    subjects = read_subjects([Path(s) for s in sources], element, structure, strain, progress, states)
     wanted = [(r, None) for r in TOGETHER if not only or r.name in only]
     tasks: list[tuple[Recipe, Subject | None]] = [*wanted]
     tasks += [(r, s) for s in subjects for r in EACH if not only or r.name in only]
@@ -179,10 +182,13 @@ def _listed(drawn: Sequence[DrawnFigure]) -> str:
     lines = ["# Figures", ""]
     for one in drawn:
         if not one.absent:
-            lines += [f"**{one.name}** - {one.title} (as Fig. {one.like} of Kim et al. 2020). {one.caption}", ""]
+            like = f" (as Fig. {one.like} of Kim et al. 2020)" if one.like else ""
+            lines += [f"**{one.name}** - {one.title}{like}. {one.caption}", ""]
     if any(one.absent for one in drawn):
         lines += ["## Not drawn", ""]
-        lines += [f"- {one.name} (as Fig. {one.like}): {one.absent}" for one in drawn if one.absent]
+        for one in drawn:
+            if one.absent:
+                lines.append(f"- {one.name}{f' (as Fig. {one.like})' if one.like else ''}: {one.absent}")
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -19,6 +19,7 @@ __all__ = [
     "FactList",
     "Facts",
     "Figure",
+    "Film",
     "Gaps",
     "Grid",
     "Group",
@@ -272,6 +273,15 @@ class Downloads:
 class Viewer:
     """The 3D view of a particle, from `single_rs.report.view3d.view_data`."""
 
+    number: int
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Film:
+    """The 3D view of the states of a particle with a slider through time, from `single_rs.report.states.film_data`."""
+
+    kind: ClassVar[str] = "film"
     number: int
     data: dict[str, Any]
 

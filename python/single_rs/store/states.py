@@ -8,15 +8,33 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from single_rs.base.errors import DataFileError
 from single_rs.io.atomic import atomic_text
 from single_rs.records import Atoms
+from single_rs.store import layout
+from single_rs.store.codecs import read_record, write_record
 
-__all__ = ["EventRecord", "StateRecord", "StatesRecord", "TimelineRow", "write_timeline", "write_trajectory"]
+__all__ = [
+    "EventRecord",
+    "StateRecord",
+    "StatesRecord",
+    "TimelineRow",
+    "TrajectoryStep",
+    "flip_states",
+    "read_timeline",
+    "read_trajectory",
+    "write_timeline",
+    "write_trajectory",
+]
+
+TIMELINE_COLUMNS = ("id", "element", "first", "first_err", "last", "last_err", "core", "coordination")
 
 
 @dataclass(frozen=True)
@@ -31,6 +49,10 @@ class StateRecord:
         File of its atoms, null without any, and how many they are.
     verdict, reasons
         On this state alone.
+    cell, cell_err
+        Edges a, b, c of the fitted conventional cell and their standard errors, Å; null without a lattice.
+    radial_strain, radial_strain_err
+        Mean of the radial strain over the atoms and its standard error, fractions; null without a strain.
     """
 
     frames: tuple[tuple[int, int], ...]
@@ -38,6 +60,10 @@ class StateRecord:
     verdict: str
     reasons: tuple[str, ...]
     count: int
+    cell: tuple[float, float, float] | None = None
+    cell_err: tuple[float | None, float | None, float | None] | None = None
+    radial_strain: float | None = None
+    radial_strain_err: float | None = None
 
 
 @dataclass(frozen=True)
@@ -97,7 +123,10 @@ class StatesRecord:
 
 @dataclass(frozen=True)
 class TimelineRow:
-    """Existence of one atom: first and last frame of the movie with it, and their standard errors."""
+    """Existence of one atom: first and last frame of the movie with it, and their standard errors.
+
+    `core` tells whether all states have it, `coordination` how many neighbours it has in the first state that does.
+    """
 
     id: int
     element: str
@@ -106,16 +135,53 @@ class TimelineRow:
     last: int
     last_err: float
     core: bool
+    coordination: int
+
+
+class TrajectoryStep(NamedTuple):
+    """The atoms of one state.
+
+    ``frames``, first and last of each stretch; ``numbers`` (n,); ``symbols`` (n,); ``positions`` (n, 3) Å as in the
+    file; ``sigma`` (n,) Å per axis.
+    """
+
+    frames: tuple[tuple[int, int], ...]
+    numbers: NDArray[np.int64]
+    symbols: NDArray[np.str_]
+    positions: NDArray[np.float64]
+    sigma: NDArray[np.float64]
 
 
 def write_timeline(path: str | os.PathLike[str], rows: Sequence[TimelineRow]) -> None:
     """Write timeline.csv: one row per atom."""
     with atomic_text(path) as f:
         table = csv.writer(f, lineterminator="\n")
-        table.writerow(["id", "element", "first", "first_err", "last", "last_err", "core"])
+        table.writerow(TIMELINE_COLUMNS)
         table.writerows(
-            [r.id, r.element, r.first, f"{r.first_err:.1f}", r.last, f"{r.last_err:.1f}", int(r.core)] for r in rows
+            [r.id, r.element, r.first, f"{r.first_err:.1f}", r.last, f"{r.last_err:.1f}", int(r.core), r.coordination]
+            for r in rows
         )
+
+
+def read_timeline(path: str | os.PathLike[str]) -> list[TimelineRow]:
+    """Read timeline.csv.
+
+    Raises
+    ------
+    DataFileError
+        A file that cannot be read, of other columns, or with values that are no numbers.
+    """
+    try:
+        with open(path, encoding="utf-8", newline="") as f:
+            head, *lines = list(csv.reader(f)) or [[]]
+        if tuple(head) != TIMELINE_COLUMNS:
+            raise DataFileError(f"{path} has the columns {', '.join(head)}; {', '.join(TIMELINE_COLUMNS)} are needed")
+        return [
+            TimelineRow(int(k), e, int(a), float(a_err), int(b), float(b_err), bool(int(core)), int(cn))
+            for k, e, a, a_err, b, b_err, core, cn in lines
+        ]
+    except (OSError, ValueError, csv.Error) as error:
+        raise DataFileError(f"{path} cannot be read as a timeline of atoms: {error}; solve the particle anew") from None
 
 
 def write_trajectory(
@@ -143,3 +209,69 @@ def write_trajectory(
             for k in order:
                 x, y, z = atoms.positions[k] + offset
                 f.write(f"{atoms.symbols[k]} {x:.5f} {y:.5f} {z:.5f} {ids[k]} {atoms.sigma[k]:.5f}\n")
+
+
+def read_trajectory(path: str | os.PathLike[str]) -> list[TrajectoryStep]:
+    """Read trajectory.xyz: one step for each state.
+
+    Raises
+    ------
+    DataFileError
+        A file that cannot be read as a trajectory with numbers of atoms.
+    """
+    from ase.io import read
+
+    try:
+        frames: Any = read(os.fspath(path), format="extxyz", index=":")
+        if not frames:
+            raise ValueError("it holds no atoms")
+        return [
+            TrajectoryStep(
+                tuple((int(a), int(b)) for a, b in (span.split("-") for span in str(frame.info["frames"]).split())),
+                np.asarray(frame.arrays["id"], np.int64),
+                np.array(frame.get_chemical_symbols()),
+                np.array(frame.positions, np.float64),
+                np.asarray(frame.arrays["sigma"], np.float64),
+            )
+            for frame in frames
+        ]
+    except (OSError, ValueError, KeyError, IndexError, TypeError, RuntimeError) as error:
+        said = " ".join(str(error).split())[:200]
+        raise DataFileError(f"{path} cannot be read as a trajectory of states: {said}; solve it anew") from None
+
+
+def flip_states(folder: Path, out: Path, offset: NDArray[np.float64]) -> list[str]:
+    """Write the files about the states of a particle for its mirror image, inverted about the box centre.
+
+    Parameters
+    ----------
+    folder, out
+        Of the particle, and of the mirrored one.
+    offset
+        Å (3,), added to positions in files.
+
+    Returns
+    -------
+    list of str
+        Names of the files.
+    """
+    record = read_record(folder / layout.STATES, StatesRecord)
+
+    def inverted(event: EventRecord) -> EventRecord:
+        at = event.position
+        return event if at is None else replace(event, position=(0.0 - at[0], 0.0 - at[1], 0.0 - at[2]))
+
+    write_record(out / layout.STATES, replace(record, events=tuple(inverted(event) for event in record.events)))
+    write_timeline(out / layout.TIMELINE, read_timeline(folder / layout.TIMELINE))
+    text = (folder / layout.TRAJECTORY).read_text(encoding="utf-8").splitlines()
+    at = 0
+    while at < len(text):
+        count = int(text[at])
+        for k in range(at + 2, at + 2 + count):
+            symbol, *numbers = text[k].split()
+            places = 2 * offset - np.array(numbers[:3], float)
+            text[k] = " ".join([symbol, *(f"{v:.5f}" for v in places), *numbers[3:]])
+        at += 2 + count
+    with atomic_text(out / layout.TRAJECTORY) as f:
+        f.write("\n".join(text) + "\n")
+    return [layout.STATES, layout.TIMELINE, layout.TRAJECTORY]

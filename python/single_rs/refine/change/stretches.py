@@ -1,9 +1,11 @@
 """Stretches of time, each with poses and atoms of its own; stretches of one structure make a state.
 
-A stretch that shows the atoms of the whole keeps its poses; one that does not is searched anew, as if it were another
-movie. Each is then placed, that is reconstructed, traced and refined, and asked again whether it changes: models are of
-their own time. Atoms that were found anew are turned into the frame of the others: with A = Q · (h · x) + t, h
-the hand, the pose (R, s) of x becomes
+A search of all frames compares each with models that mix their structures, and leaves whole runs of frames in wrong
+mates. Each stretch is therefore searched anew, as if it were another movie, and placed, that is reconstructed, traced
+and refined: models are of their own time. Where its search fails or stays ambiguous, or where it is too short for one,
+and it shows the atoms of the whole, the poses of the whole are tried as well, and what explains its frames better is
+kept. Then it is asked again whether it changes. Atoms that were found anew are turned into the frame of the others:
+with A = Q · (h · x) + t, h the hand, the pose (R, s) of x becomes
 
     R_A = D · R · Qᵀ,    s_A = s − (R_A t)_xy,    D = 1 for h = 1, diag(−1, −1, 1) for h = −1,
 
@@ -16,6 +18,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +28,7 @@ from single_rs.base.errors import ConvergenceError, SingleError
 from single_rs.base.rotations import BEAM_HALF_TURN, superposition
 from single_rs.base.sampling import block_edges
 from single_rs.crystal.neighbours import neighbour_cutoff
+from single_rs.orient.agreement import has_pose_ambiguity
 from single_rs.records import Atoms, CleanStack, Poses
 from single_rs.refine.change.types import Changes
 
@@ -32,7 +36,7 @@ __all__ = ["Placed", "Stretch", "Work", "find_stretches", "group_states", "part_
 
 log = logging.getLogger(__name__)
 
-SHOWN = 0.5  # share of the frames of a stretch that show the atoms of the whole where its poses are kept
+SHOWN = 0.5  # share of the frames of a stretch that show the atoms of the whole where its poses are tried
 LEAST_HALF = 0.35  # share of a stretch's frames in the smaller half
 HALVES_BLOCK = 50  # frames of a block where the halves of a stretch are dealt anew
 FEWEST_SEARCHED = 150  # frames that a search is tried with
@@ -48,10 +52,11 @@ SAME_STRUCTURE = 3.0  # mean square of displacements over their variance, of one
 
 @dataclass(frozen=True)
 class Placed:
-    """Poses of a stretch's images and the atoms refined at them."""
+    """Poses of a stretch's images, the atoms refined at them, and how many nats both explain over empty frames."""
 
     poses: Poses
     atoms: Atoms
+    gain: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -160,16 +165,12 @@ def _divided(clean: CleanStack, poses: Poses, changes: Changes, work: Work, offs
     for (first, last), shown, begin in zip(changes.stretches(), changes.shown, errors, strict=True):
         images = slice(first, last)
         own = part_of(clean, images)
-        searched = shown < SHOWN
         try:
-            if searched and last - first < FEWEST_SEARCHED:
-                raise ConvergenceError(f"{last - first} frames are too few for a search of their own")
-            given = work.search(own) if searched else within(poses, images)
-            placed = work.place(own, given)
+            placed, searched = _place(own, within(poses, images) if shown >= SHOWN else None, work)
             inner = work.ask(own, placed.poses, placed.atoms)
         except (SingleError, ConvergenceError) as problem:
             log.warning("images %d to %d: %s", offset + first, offset + last - 1, problem)
-            out.append(Stretch(offset + first, offset + last, begin, None, searched))
+            out.append(Stretch(offset + first, offset + last, begin, None, False))
             continue
         if inner.changes and last - first >= 2 * work.shortest:
             parts = _divided(own, placed.poses, inner, work, offset + first, begin)
@@ -177,6 +178,26 @@ def _divided(clean: CleanStack, poses: Poses, changes: Changes, work: Work, offs
         else:
             out.append(Stretch(offset + first, offset + last, begin, placed, searched))
     return out
+
+
+def _place(clean: CleanStack, known: Poses | None, work: Work) -> tuple[Placed, bool]:
+    """Place a stretch at poses of its own search, or at `known` ones; return it and whether its poses are its own."""
+    found: list[tuple[Placed, bool]] = []
+    problem = ConvergenceError(f"{len(clean.images)} frames are too few for a search of their own")
+    if len(clean.images) >= FEWEST_SEARCHED:
+        try:
+            found.append((work.place(clean, work.search(clean)), True))
+        except (SingleError, ConvergenceError) as error:
+            problem = ConvergenceError(str(error))
+    clear = bool(found) and not has_pose_ambiguity(found[0][0].poses)
+    if known is not None and not clear:
+        try:
+            found.append((work.place(clean, known), False))
+        except (SingleError, ConvergenceError) as error:
+            problem = ConvergenceError(str(error))
+    if not found:
+        raise problem
+    return max(found, key=lambda one: one[0].gain)
 
 
 def _in_frame(stretch: Stretch, nearest: Stretch) -> Stretch:
@@ -207,7 +228,8 @@ def _in_frame(stretch: Stretch, nearest: Stretch) -> Stretch:
 def group_states(stretches: list[Stretch], merge: bool = True) -> list[list[Stretch]]:
     """Return the states of the particle of the longest stretch, in order of time: stretches of one structure.
 
-    Without `merge` each stretch is a state.
+    Neighbours of one structure, which a change of their poses alone had parted, become one stretch. Without `merge`
+    each stretch is a state.
     """
     states: list[list[Stretch]] = []
     for stretch in stretches:
@@ -216,11 +238,28 @@ def group_states(stretches: list[Stretch], merge: bool = True) -> list[list[Stre
         for state in states if merge else ():
             longest = max(state, key=len)
             if longest.placed is not None and same_structure(longest.placed.atoms, stretch.placed.atoms):
-                state.append(stretch)
+                if state[-1].last == stretch.first:
+                    state[-1] = _joined(state[-1], stretch)
+                else:
+                    state.append(stretch)
                 break
         else:
             states.append([stretch])
     return states
+
+
+def _joined(one: Stretch, other: Stretch) -> Stretch:
+    """Return two placed stretches of one structure that follow each other as one, with the atoms of the longer."""
+    longer = max(one, other, key=len)
+    if one.placed is None or other.placed is None or longer.placed is None:
+        return longer
+    a, b = one.placed.poses, other.placed.poses
+    names = ("rotations", "shifts", "score", "confidence", "half", "weight", "frames")
+    arrays: dict[str, Any] = {name: np.concatenate([getattr(a, name), getattr(b, name)]) for name in names}
+    arrays["width"] = None if a.width is None or b.width is None else np.concatenate([a.width, b.width])
+    poses = replace(longer.placed.poses, **arrays)
+    placed = replace(longer.placed, poses=poses, gain=one.placed.gain + other.placed.gain)
+    return replace(one, last=other.last, placed=placed, searched=longer.searched)
 
 
 def same_particle(one: Atoms, other: Atoms) -> bool:
