@@ -165,7 +165,9 @@ def test_live_page_reloads_and_leads_to_the_report(run: Path, tmp_path: Path) ->
     api = pytest.importorskip("playwright.sync_api")
     record = read_record(run / "run.json", RunRecord)
     still, live, errors = tmp_path / "still.html", tmp_path / "live.html", []
-    page = live_page(record, Doing("particle_00 orient", 3, 36, 9.0), 60.0, live_views(run, "particle_00"))
+    page = live_page(
+        record, Doing("particle_00 orient", 3, 36, 9.0), Doing("run", 30, 200, 60.0), live_views(run, "particle_00")
+    )
     live.write_text(page, encoding="utf-8")
     still.write_text(re.sub(r"<meta http-equiv=.refresh[^>]*>", "", page), encoding="utf-8")
     (tmp_path / "report.html").write_text("<!doctype html><title>The report</title>", encoding="utf-8")
