@@ -200,7 +200,9 @@ def _sample(images: NDArray[Any]) -> tuple[NDArray[np.float32], int]:
         )
     block = block[~blank]
     mean, width = (getattr(block[:, rim], name)(axis=1, dtype=np.float64) for name in ("mean", "std"))
-    usual = np.abs(mean - np.median(mean)) <= SAMPLE_TOLERANCE * max(abs(np.median(mean)), np.median(width))
+    # The dose of a frame: between two doses of as many frames each there is none that is usual.
+    middle = np.sort(mean)[(len(mean) - 1) // 2]
+    usual = np.abs(mean - middle) <= SAMPLE_TOLERANCE * max(abs(middle), np.median(width))
     if usual.sum() < 2:
         raise InputError("the images of the stack hold no finite values of a common dose; check the file")
     outside = rim.astype(np.float32)

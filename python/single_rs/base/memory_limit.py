@@ -71,11 +71,13 @@ def check_address_space() -> None:
         return
     import resource  # of POSIX only
 
-    allowed = resource.getrlimit(resource.RLIMIT_AS)[0]
-    if allowed != resource.RLIM_INFINITY and allowed < LEAST:
-        raise InputError(
-            f"the shell allows {allowed:,} bytes of memory (ulimit -v); the program alone takes {LEAST:,}, raise it"
-        )
+    for option, limit in (("-v", resource.RLIMIT_AS), ("-d", resource.RLIMIT_DATA)):
+        allowed = resource.getrlimit(limit)[0]
+        if allowed != resource.RLIM_INFINITY and allowed < LEAST:
+            raise InputError(
+                f"the shell allows {allowed:,} bytes of memory (ulimit {option}); the program alone takes {LEAST:,}, "
+                "raise it"
+            )
 
 
 @contextlib.contextmanager

@@ -35,6 +35,7 @@ EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 LONGEST_NAME = 120  # characters of a file's name in a message; a name may have thousands
+NO_THREAD = "can't start new thread"  # as Python says it
 LAST_CALLS = 40  # of a trace; a recursion without end has a thousand
 
 
@@ -64,6 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with stoppable(_farewell):
             return _run(words)
+    except RuntimeError as error:  # `_run` lets none through: the thread that listens to signals did not start
+        return _complain(_memory_message(error))
     except KeyboardInterrupt as stop:
         _say(_interrupted(stop.signal if isinstance(stop, Stopped) else None))
         return 128 + stop.signal if isinstance(stop, Stopped) else EXIT_INTERRUPTED
@@ -77,6 +80,8 @@ def _run(words: list[str]) -> int:
     try:
         if sys.stdout is None:
             raise InputError("standard output is closed; send it to a file or to /dev/null")
+        if (word := next((w for w in words if "\0" in w), None)) is not None:
+            raise InputError(f"{word!r} holds a byte 0, which no name and no value can have")
         check_address_space()
         check_threads(os.environ.get("RAYON_NUM_THREADS"), "RAYON_NUM_THREADS")
         tokens, flags = _take_settings(words)
@@ -105,6 +110,8 @@ def _run(words: list[str]) -> int:
         return _complain(f"a library cannot be loaded: {error}; install it anew, or give the program more memory")
     except (KeyboardInterrupt, SystemExit):
         raise
+    except RuntimeError as error:
+        return _complain(_memory_message(error)) if NO_THREAD in str(error) else _defect(error, words)
     except BaseException as error:  # a panic of the kernels is no Exception
         return _defect(error, words)
     return 0

@@ -21,6 +21,7 @@ __all__ = [
     "WHOLE",
     "Axis",
     "ConfigFile",
+    "Diameter",
     "Element",
     "Live",
     "Out",
@@ -30,6 +31,7 @@ __all__ = [
     "Seed",
     "States",
     "Threads",
+    "Tracks",
     "check_threads",
     "settings_of",
     "tell_live",
@@ -51,6 +53,17 @@ Part = Annotated[Reading | None, Parameter(name="*", group=READ)]
 Element = Annotated[str, Parameter(help="Symbol of the particles (Pt), formula (CdSe, PtFe) or list (Pt,Fe).")]
 Out = Annotated[Path, Parameter(help="Folder for the results; made if needed.")]
 ConfigFile = Annotated[Path | None, Parameter(help="TOML file of settings; 'single-rs config' prints one.")]
+Tracks = Annotated[
+    list[Path] | None,
+    Parameter(
+        help="Paths of particles that are cut out instead of those found here: tracks.csv or tracks.star of ours, .box "
+        "of SIMPLE or EMAN with a row per frame, .xy with x y or frame x y; may be repeated."
+    ),
+]
+Diameter = Annotated[
+    float | None,
+    Parameter(help="Å, rough, of the particles in --tracks; needed where the files do not hold it."),
+]
 Preset = Annotated[
     str | None, Parameter(name="--as", help="Definitions of a publication: kim2020 (strain against bulk, r > R - d).")
 ]

@@ -10,6 +10,7 @@ from single_rs.cli.options import (
     WHOLE,
     Axis,
     ConfigFile,
+    Diameter,
     Element,
     Live,
     Out,
@@ -19,6 +20,7 @@ from single_rs.cli.options import (
     Seed,
     States,
     Threads,
+    Tracks,
     settings_of,
     tell_live,
     use_threads,
@@ -47,6 +49,8 @@ def run(
     pixel_size: PixelSize = None,
     axis: Axis = None,
     reading: Part = None,
+    tracks: Tracks = None,
+    diameter: Diameter = None,
     config: ConfigFile = None,
     seed: Seed = 0,
     threads: Threads = None,
@@ -78,7 +82,9 @@ def run(
     settings = settings_of(config, preset, states)
     tell_live(out, live)
     with progress_bars() as progress:
-        result = entry.run(source, element, out, pixel_size, settings, seed, resume, progress, replace, reading, live)
+        result = entry.run(
+            source, element, out, pixel_size, settings, seed, resume, progress, replace, reading, live, tracks, diameter
+        )
     _tell(result)
 
 

@@ -26,6 +26,7 @@ from single_rs.base.stop import at_stop
 from single_rs.crystal.material import check_material
 from single_rs.io import Movie, Reading, open_movie
 from single_rs.io.atomic import require_space
+from single_rs.io.tracks import GivenTracks, given_tracks
 from single_rs.pipeline import stages
 from single_rs.pipeline.config import Config
 from single_rs.pipeline.estimate import WholeRun
@@ -95,6 +96,8 @@ def run(
     replace: bool = False,
     reading: Reading = AS_IS,
     live: bool = False,
+    tracks: GivenTracks | None = None,
+    diameter: float | None = None,
 ) -> RunResult:
     """Solve every particle in a movie.
 
@@ -123,6 +126,11 @@ def run(
     live
         Write ``OUT/live.html`` while the run goes on: a page that loads itself anew, with stages, time left, tracks,
         drift, first frames and poses so far. At the end it leads to the report.
+    tracks
+        Paths of the particles, which are cut out instead of those that would be found: files (``tracks.csv``,
+        ``tracks.star``, ``.box``, ``.xy``) or `Track`; places in px and frames of the movie as it is read.
+    diameter
+        Å, rough, of the particles in `tracks`; needed where these do not hold it.
 
     Returns
     -------
@@ -140,17 +148,19 @@ def run(
     config = with_material(element, config or Config())
     movie = movie if isinstance(movie, Movie) else open_movie(movie, pixel_size, reading=reading)
     check_resolved(element, movie.pixel_size, config.orient)
-    source = Input(movie)
-    with movie, open_job("run", source, element, out, config, seed, resume, replace, progress, live) as job:
-        front = FrontEnd(movie, job)
-        results: list[ParticleResult] = []
-        names = front.particles()
-        spare = (layout.particle_name(number) for number in itertools.count(len(names)))
-        for number, name in enumerate(names):
-            stack, stack_key = front.stack(name, number)
-            results += solve_track(job, name, stack, stack_key, spare)
-            job.finish(name)
-        return finished(job, results)
+    with movie:
+        given, given_as = given_tracks(tracks, movie.shape, diameter)
+        source = Input(movie, tracks=given_as)
+        with open_job("run", source, element, out, config, seed, resume, replace, progress, live) as job:
+            front = FrontEnd(movie, job, given)
+            results: list[ParticleResult] = []
+            names = front.particles()
+            spare = (layout.particle_name(number) for number in itertools.count(len(names)))
+            for number, name in enumerate(names):
+                stack, stack_key = front.stack(name, number)
+                results += solve_track(job, name, stack, stack_key, spare)
+                job.finish(name)
+            return finished(job, results)
 
 
 @in_notebooks

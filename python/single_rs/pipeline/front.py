@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -31,13 +32,19 @@ __all__ = ["FrontEnd", "Input"]
 class Input:
     """The input of a run: its files, and the hash of its content."""
 
-    def __init__(self, movie: Movie, stack: ParticleStack | None = None, reading: Reading = AS_IS) -> None:
+    def __init__(
+        self,
+        movie: Movie,
+        stack: ParticleStack | None = None,
+        reading: Reading = AS_IS,
+        tracks: Sequence[str] | None = None,
+    ) -> None:
         self._movie, self._stack = movie, stack
         self.path = movie.path
         beside = [] if self.path is None or stack is None else [self.path.with_suffix(".star")]
         paths = [p for p in (*movie.files, *reading.references, *beside) if p.exists()]
         where = None if self.path is None else self.path.as_posix()
-        asked = {**movie.reading, **reading.record()}
+        asked = {**movie.reading, **reading.record(), **({} if tracks is None else {"tracks": list(tracks)})}
         self.record = InputRecord(where, movie.shape, movie.pixel_size, input_files(paths), reading=asked)
 
     def content(self) -> str:
@@ -52,11 +59,23 @@ class Input:
 
 
 class FrontEnd:
-    """Motion, tracks and stacks of a movie; what no later stage asks for is neither computed nor loaded."""
+    """Motion, tracks and stacks of a movie; what no later stage asks for is neither computed nor loaded.
 
-    def __init__(self, movie: Movie, job: Job) -> None:
-        self.movie, self.job = movie, job
+    Parameters
+    ----------
+    movie, job
+        The movie, and the run it is solved in.
+    given
+        Paths that are cut out instead of those that would be found.
+    """
+
+    def __init__(self, movie: Movie, job: Job, given: Sequence[Track] | None = None) -> None:
+        self.movie, self.job, self._given = movie, job, given
         self._of = settings_to_dict(job.config)
+        self._paths = self._of["track"]  # what the paths depend on
+        if given is not None:
+            values = [[t.diameter, *(v.tolist() for v in (t.frames, t.x, t.y, t.sigma))] for t in given]
+            self._paths = stage_key("given", values)
         self._motion: Motion | None = None
 
     def _key(self, *parts: object) -> str:
@@ -79,12 +98,15 @@ class FrontEnd:
         if not log_of_run.knows_input():
             self.motion()
         log_of_run.reuse("motion", self._key())
-        key = self._key(self._of["track"])
+        key = self._key(self._paths)
         if log_of_run.reuse("track", key):
             return read_tracks(log_of_run.folder.file(layout.TRACKS))
         motion = self.motion()
         with log_of_run.stage("track", key) as running:
-            tracks = stages.find(self.movie, motion, running.folder, self.job.config.track, self.job.progress)
+            if self._given is None:
+                tracks = stages.find(self.movie, motion, running.folder, self.job.config.track, self.job.progress)
+            else:
+                tracks = stages.keep_tracks(self._given, self.movie, running.folder)
             running.facts["particles"] = len(tracks)
         return tracks
 
@@ -140,7 +162,7 @@ class FrontEnd:
                         os.replace(path, running.folder / path.name)
 
     def _stack_key(self, number: int) -> str:
-        return self._key(self._of["track"], number)
+        return self._key(self._paths, number)
 
     def stack(self, name: str, number: int) -> tuple[ParticleStack, str]:
         """The single frames of one particle that was cut, and their key."""

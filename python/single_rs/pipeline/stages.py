@@ -6,6 +6,7 @@ The pipeline and the command line share these, so that ``single-rs orient`` does
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -129,7 +130,7 @@ def find(movie: Movie, motion: Motion, out: Path, config: TrackConfig, progress:
     return keep_tracks(find_tracks(movie, motion, config, progress=progress), movie, out)
 
 
-def keep_tracks(tracks: list[Track], movie: Movie, out: Path) -> list[Track]:
+def keep_tracks(tracks: Sequence[Track], movie: Movie, out: Path) -> list[Track]:
     """Write tracks.star and tracks.csv; return what a later run will read of them."""
     write_tracks(out / layout.TRACKS, tracks, movie.pixel_size)
     write_track_table(out / layout.TRACKS_TABLE, tracks)
