@@ -31,12 +31,12 @@ def layer_of(crystal):
     return height > height.max() - 2.5
 
 
-def frames_of(crystal, gone, dates=(DATE,)):
+def frames_of(crystal, gone, dates=(DATE,), frames=FRAMES):
     """Rotations, and counts of a crystal whose atoms `gone` leave, and come back, in turn at `dates`; shifts are 0."""
-    rotations = brownian_rotations(FRAMES, 8.0, 0.004, 5)
+    rotations = brownian_rotations(frames, 8.0, 0.004, 5)
     less = replace(crystal, positions=crystal.positions[~gone], symbols=crystal.symbols[~gone], grain=None)
     common = {"box": BOX, "pixel_size": PIXEL, "dose": DOSE}
-    edges = [0, *dates, FRAMES]
+    edges = [0, *dates, frames]
     parts = [
         sr.simulate_stack(
             (crystal, less)[k % 2], b - a, rotations=rotations[a:b], shifts=np.zeros((b - a, 2)), seed=a, **common

@@ -148,7 +148,7 @@ def find_stretches(clean: CleanStack, poses: Poses, changes: Changes, work: Work
     placed = [s for s in found if s.placed is not None]
     if not placed:
         return found
-    longest = found.index(max(placed, key=lambda s: (not s.searched, len(s))))
+    longest = found.index(max(placed, key=len))
     # Outwards from the longest one, each is compared with the nearest in time that is the same particle.
     for order in (range(longest + 1, len(found)), range(longest - 1, -1, -1)):
         nearest = found[longest]
@@ -205,11 +205,13 @@ def _in_frame(stretch: Stretch, nearest: Stretch) -> Stretch:
     if stretch.placed is None or nearest.placed is None:
         return stretch
     mine, theirs = stretch.placed.atoms, nearest.placed.atoms
-    if not stretch.searched:
-        return replace(stretch, same=same_particle(mine, theirs))
+    if not stretch.searched and same_particle(mine, theirs):
+        return stretch
+    # Poses that a search of few frames has not found again say nothing of another particle.
+    strange = replace(stretch, same=False) if len(stretch) >= FEWEST_SEARCHED else replace(stretch, placed=None)
     match = match_atoms(mine.positions, theirs.positions, SAME_ATOM)
     if len(match.found) < FEWEST_PAIRS:
-        return replace(stretch, same=False)
+        return strange
     x = match.hand * mine.positions
     source, target = x[match.found], theirs.positions[match.true]
     turn = superposition(source - source.mean(0), target - target.mean(0))
@@ -221,8 +223,10 @@ def _in_frame(stretch: Stretch, nearest: Stretch) -> Stretch:
     atoms = replace(mine, positions=x @ turn.T + shift, covariance=covariance)
     shifts = poses.shifts - (rotations @ shift)[:, :2]
     if not same_particle(atoms, theirs):
-        return replace(stretch, same=False)
-    return replace(stretch, placed=Placed(replace(poses, rotations=rotations, shifts=shifts), atoms))
+        return strange
+    return replace(
+        stretch, placed=replace(stretch.placed, poses=replace(poses, rotations=rotations, shifts=shifts), atoms=atoms)
+    )
 
 
 def group_states(stretches: list[Stretch], merge: bool = True) -> list[list[Stretch]]:
