@@ -67,7 +67,7 @@ def _found(truth, particle, folder):
 
 
 def test_the_demo_scores_each_particle_against_its_own_truth(tmp_path, truth, monkeypatch, capsys):
-    def run(movie, element, out, pixel_size, config, seed, progress=None):
+    def run(movie, element, out, pixel_size, config, seed, progress=None, live=False):
         both = [_found(truth[0], p, out / f"particle_{i:02d}") for i, p in enumerate((1, 0))]
         write_tracks(out / TRACKS, [t for t, _ in both], 0.358)
         return RunResult(out, tuple(r for _, r in both))
@@ -94,7 +94,7 @@ def test_the_demo_scores_each_particle_against_its_own_truth(tmp_path, truth, mo
 
 
 def test_a_particle_without_results_is_shown_with_dashes(tmp_path, truth, monkeypatch, capsys):
-    def run(movie, element, out, pixel_size, config, seed, progress=None):
+    def run(movie, element, out, pixel_size, config, seed, progress=None, live=False):
         frames = np.arange(FRAMES)
         path = truth[0].centres[:, 0] + truth[0].drift
         (out / "particle_00").mkdir()

@@ -384,6 +384,7 @@ def test_errors_stand_in_the_last_digits() -> None:
     assert concise(3.92314, 0.0014, 4) == "3.9231(14)"
     assert concise(3.92314, 0.00004, 4) == "3.92314(4)"
     assert concise(90.0, None, 2) == "90.00"
+    assert (concise(-0.00004, 0.02, 2), str(Quantity(-0.004, 2, "%"))) == ("0.00(2)", "0.00%")
     assert concise(None, None, 2) == str(Quantity(float("nan"))) == "–"
     assert str(Quantity(-1.5, 1, "%")) == "−1.5%"
     assert str(Quantity(3.9231, 3, "Å", 0.0014)) == "3.923 ± 0.001\xa0Å"

@@ -102,7 +102,12 @@ class DemoResult:
 
 
 def run_demo(
-    out: str | Path, frames: int = 400, seed: int = 1, config: Config | None = None, progress: Progress | None = None
+    out: str | Path,
+    frames: int = 400,
+    seed: int = 1,
+    config: Config | None = None,
+    progress: Progress | None = None,
+    live: bool = False,
 ) -> DemoResult:
     """Simulate a short movie, solve it, and score every particle.
 
@@ -118,6 +123,8 @@ def run_demo(
         Settings of the pipeline.
     progress
         Called as progress(stage, done, total).
+    live
+        Write OUT/live.html while the movie is solved.
     """
     from single_rs.simulate import nanocrystal, simulate_movie
 
@@ -135,7 +142,7 @@ def run_demo(
         progress=progress,
     )
     middle = time.perf_counter()
-    result = run(truth.path, "Pt", folder, None, config, seed, progress=progress)
+    result = run(truth.path, "Pt", folder, None, config, seed, progress=progress, live=live)
     end = time.perf_counter()
 
     tracks = read_tracks(folder / TRACKS)
