@@ -29,7 +29,7 @@ from single_rs.pipeline.job import Job
 from single_rs.pipeline.material import lattice_seed
 from single_rs.pipeline.particle import ParticleResult, Stages, solve_stages
 from single_rs.pipeline.record import stage_key
-from single_rs.pipeline.state_files import events_of, offset_of, state_record, timeline_rows, when, write_one_state
+from single_rs.pipeline.state_files import events_of, offset_of, state_record, timeline_table, when, write_one_state
 from single_rs.pipeline.verdict import Verdict
 from single_rs.reconstruction import reconstruct
 from single_rs.records import Atoms, Background, CleanStack, ParticleStack, Poses
@@ -39,7 +39,8 @@ from single_rs.refine.change.stretches import Placed, Stretch, Work, find_stretc
 from single_rs.refine.change.timeline import StateAtoms, trace_timeline
 from single_rs.store import layout
 from single_rs.store.codecs import read_record, write_record
-from single_rs.store.states import EventRecord, StatesRecord, write_timeline, write_trajectory
+from single_rs.store.states import EventRecord, StatesRecord, write_trajectory
+from single_rs.store.tables import write_table
 
 __all__ = ["solve_track"]
 
@@ -289,7 +290,7 @@ class _States:
             if found is not None:
                 states.append(StateAtoms(spans_of, refined, found, tuple(s.error for s in groups[k])))
         timeline = trace_timeline(self.whole.clean, states, self.job.config.refine)
-        rows = timeline_rows(timeline, [state.atoms for state in states])
+        table = timeline_table(timeline, [state.atoms for state in states])
         records = [
             state_record(
                 spans[k],
@@ -306,10 +307,10 @@ class _States:
         names = tuple(result.folder.name for results in others.values() for result in results)
         folder = self.job.log.folder
         with self.job.log.stage(self.stage, self.key) as running:
-            core = sum(row.core for row in rows)
+            core = int(table.core.sum())
             record = StatesRecord(tuple(records), tuple(sorted(events, key=when)), top, core, names)
             write_record(running.folder / layout.STATES, record)
-            write_timeline(running.folder / layout.TIMELINE, rows)
+            write_table(running.folder / layout.TIMELINE, table)
             listed = [(s.atoms, n, spans[k]) for s, n, k in zip(states, timeline.numbers, kept, strict=True)]
             write_trajectory(running.folder / layout.TRAJECTORY, listed, offset_of(self.whole.stack))
             copy = running.folder / layout.state_folder(top)
