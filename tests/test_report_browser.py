@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -18,7 +20,11 @@ from report_run import write_run
 from single_rs import compare_particles
 from single_rs.report import write_report
 from single_rs.report.compare_files import write_comparison
+from single_rs.report.inline import view
+from single_rs.report.live import Doing, ended_page, live_page, live_views
 from single_rs.report.validation import render
+from single_rs.store.codecs import read_record
+from single_rs.store.record import RunRecord
 from single_rs.store.validation import read_validation
 
 CHROMIUM = next(
@@ -128,6 +134,56 @@ def test_pages_of_a_comparison_and_of_checks_fit_and_run_without_errors(run: Pat
             assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth"), (page.name, width)
             assert tab.locator("section h2").count() >= 2
             assert all(len(text) > 20 for text in tab.locator("section").all_inner_texts())
+        browser.close()
+    assert not errors
+
+
+@pytest.mark.parametrize("width", [900, 400])
+def test_view_of_a_notebook_draws_in_its_frame(run: Path, tmp_path: Path, width: int) -> None:
+    api = pytest.importorskip("playwright.sync_api")
+    page, errors = tmp_path / "cell.html", []
+    page.write_text(f"<!doctype html><body>{view(run / 'particle_00')._repr_html_()}</body>", encoding="utf-8")
+    flags = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        tab = browser.new_page(viewport={"width": width, "height": 700})
+        tab.set_default_timeout(120_000)
+        tab.on("pageerror", lambda error: errors.append(str(error)))
+        tab.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        tab.goto(page.as_uri())
+        frame = tab.frame_locator("iframe")
+        api.expect(frame.locator(".legend span").first).to_be_visible()
+        inner = tab.frames[1]
+        assert len(set(inner.evaluate(PAINTED, ".viewer canvas"))) > 30
+        assert inner.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert inner.evaluate("document.documentElement.scrollHeight <= innerHeight")
+        browser.close()
+    assert not errors
+
+
+def test_live_page_reloads_and_leads_to_the_report(run: Path, tmp_path: Path) -> None:
+    api = pytest.importorskip("playwright.sync_api")
+    record = read_record(run / "run.json", RunRecord)
+    still, live, errors = tmp_path / "still.html", tmp_path / "live.html", []
+    page = live_page(
+        record, Doing("particle_00 orient", 3, 36, 9.0), Doing("run", 30, 200, 60.0), live_views(run, "particle_00")
+    )
+    live.write_text(page, encoding="utf-8")
+    still.write_text(re.sub(r"<meta http-equiv=.refresh[^>]*>", "", page), encoding="utf-8")
+    (tmp_path / "report.html").write_text("<!doctype html><title>The report</title>", encoding="utf-8")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        tab = browser.new_page(viewport={"width": 400, "height": 800})
+        tab.set_default_timeout(120_000)
+        tab.on("pageerror", lambda error: errors.append(str(error)))
+        tab.goto(still.as_uri())  # without its reload, which may come between two questions
+        for width in (1280, 400):
+            tab.set_viewport_size({"width": width, "height": 800})
+            assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+            assert not tab.evaluate(EMPTY)
+        tab.goto(live.as_uri(), wait_until="commit")
+        live.write_text(ended_page(replace(record, status="finished"), report=True), encoding="utf-8")
+        tab.wait_for_url("**/report.html")  # by itself: the page loads itself anew, and then leads on
         browser.close()
     assert not errors
 

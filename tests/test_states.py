@@ -139,8 +139,8 @@ def test_states_are_compared_drawn_and_shown(solved, tmp_path):
 
 @pytest.mark.slow
 def test_a_state_that_comes_back_is_one_state_of_two_times(crystal, tmp_path):
-    dates = (80, 160)
-    rotations, images = frames_of(crystal, layer_of(crystal), dates)
+    frames, dates = 390, (130, 260)
+    rotations, images = frames_of(crystal, layer_of(crystal), dates, frames)
 
     def known(clean, *args, **kwargs):
         return Poses.known(rotations[clean.frames], np.zeros((len(clean.frames), 2)), clean.frames, block=20)
@@ -148,14 +148,14 @@ def test_a_state_that_comes_back_is_one_state_of_two_times(crystal, tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stages, "find_poses", known)
         patch.setattr(states, "find_poses", known)
-        config = sr.pipeline.config.load_config(None, {**CONFIG, "states.shortest": "40"})
-        stack = sr.ParticleStack(images, PIXEL, np.arange(FRAMES))
+        config = sr.pipeline.config.load_config(None, CONFIG)
+        stack = sr.ParticleStack(images, PIXEL, np.arange(frames))
         sr.solve(stack, element="Pt", out=tmp_path / "out", config=config)
     record = json.loads((tmp_path / "out" / "particle_00" / "states.json").read_text())
     spans = [np.array(state["frames"]) for state in record["states"]]
     assert [len(span) for span in spans] == [2, 1]
-    assert np.abs(spans[0] - [[0, 79], [160, 239]]).max() <= 3
-    assert np.abs(spans[1] - [[80, 159]]).max() <= 3
+    assert np.abs(spans[0] - [[0, 129], [260, 389]]).max() <= 3
+    assert np.abs(spans[1] - [[130, 259]]).max() <= 3
 
 
 def atoms_at(positions, sigma=0.03):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,6 +34,7 @@ __all__ = [
     "Tracks",
     "check_threads",
     "settings_of",
+    "tell_live",
     "use_threads",
 ]
 
@@ -114,3 +116,11 @@ def check_threads(text: str | None, name: str) -> None:
     most = max(LEAST_UPPER_BOUND, THREADS_PER_CORE * (os.cpu_count() or 1))
     if not (text.isascii() and text.isdecimal()) or not 1 <= int(text) <= most:
         raise InputError(f"{name} is {text}; a number of at least 1 and at most {most} is needed")
+
+
+def tell_live(out: Path, live: bool) -> None:
+    """Say where the page of a run that goes on is, when one is written."""
+    if live:
+        from single_rs.store.layout import LIVE
+
+        print(f"open {out / LIVE} in a browser to watch the run", file=sys.stderr)

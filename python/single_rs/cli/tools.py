@@ -9,7 +9,18 @@ from typing import Annotated, Any, Literal
 from cyclopts import Group, Parameter
 
 from single_rs.cli.app import app, settings_flags
-from single_rs.cli.options import WHOLE, ConfigFile, Out, Preset, Seed, Threads, settings_of, use_threads
+from single_rs.cli.options import (
+    WHOLE,
+    ConfigFile,
+    Live,
+    Out,
+    Preset,
+    Seed,
+    Threads,
+    settings_of,
+    tell_live,
+    use_threads,
+)
 
 TOOLS = Group("Tools", sort_key=3)
 
@@ -22,6 +33,7 @@ def demo(
     frames: int = 400,
     config: ConfigFile = None,
     threads: Threads = None,
+    live: Live = False,
 ) -> None:
     """Simulate a short movie of known truth, solve it, and compare.
 
@@ -35,8 +47,9 @@ def demo(
     from single_rs.cli.progress import progress_bars
 
     settings = settings_of(config)
+    tell_live(out, live)
     with progress_bars() as progress:
-        result = run_demo(out, frames, seed, settings, progress)
+        result = run_demo(out, frames, seed, settings, progress, live)
     print_table(result)
 
 

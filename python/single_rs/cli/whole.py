@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +22,7 @@ from single_rs.cli.options import (
     Threads,
     Tracks,
     settings_of,
+    tell_live,
     use_threads,
 )
 
@@ -38,13 +38,6 @@ def _tell(result: RunResult) -> None:
 
     report = result.folder / REPORT
     print(f"files: {result.folder}" + (f", report: {report}" if report.exists() else ""))
-
-
-def _tell_live(out: Path, live: bool) -> None:
-    if live:
-        from single_rs.store.layout import LIVE
-
-        print(f"open {out / LIVE} in a browser to watch the run", file=sys.stderr)
 
 
 @app.command(group=WHOLE, sort_key=0)
@@ -87,7 +80,7 @@ def run(
     reading = reading or AS_IS
     source = movie if axis is None else open_movie(movie, pixel_size, axis, reading)
     settings = settings_of(config, preset, states)
-    _tell_live(out, live)
+    tell_live(out, live)
     with progress_bars() as progress:
         result = entry.run(
             source, element, out, pixel_size, settings, seed, resume, progress, replace, reading, live, tracks, diameter
@@ -138,7 +131,7 @@ def solve(
 
     reading = Reading(key=key, frames=frames, bin=bin)
     settings = settings_of(config, preset, states)
-    _tell_live(out, live)
+    tell_live(out, live)
     with progress_bars() as progress:
         result = entry.solve(stack, element, out, pixel_size, settings, seed, resume, progress, replace, reading, live)
     _tell(result)

@@ -60,6 +60,7 @@ def concise(value: Any, error: Any, decimals: int) -> str:
     if known is None or spread is None or spread <= 0:
         return Quantity(value, decimals).amount
     digits = max(decimals, math.ceil(-math.log10(spread)))
+    known = round(known, digits) + 0.0  # no negative zero
     return f"{known:.{digits}f}({round(spread * 10**digits)})".replace("-", "−")
 
 

@@ -98,8 +98,11 @@ def find_changes(
             continue
         best, clear = clear_division(products[first:last, first:last], evidence.share[first:last], least, rng)
         if best is not None and clear:
-            image, error = _date_by_structure(whole, evidence, first, first + best.block, last)
-            changes.append(Change(int(movie[image]), error, "structure", best.gain, best.significance, image))
+            cuts = [best.block] if best.end is None else [best.block, best.end]
+            ends_of = [first, *(first + cut for cut in cuts), last]
+            for start, cut, stop in zip(ends_of, ends_of[1:], ends_of[2:], strict=False):
+                image, error = _date_by_structure(whole, evidence, start, cut, stop)
+                changes.append(Change(int(movie[image]), error, "structure", best.gain, best.significance, image))
             continue
         alternation = find_alternation(evidence, slice(first, last), len(atoms), movie, rng)
         if alternation is not None:
