@@ -16,11 +16,11 @@ from single_rs.store.states import (
     EventRecord,
     StateRecord,
     StatesRecord,
-    TimelineRow,
+    TimelineTable,
     TrajectoryStep,
-    write_timeline,
     write_trajectory,
 )
+from single_rs.store.tables import write_table
 
 FRAMES, BOX, PIXEL, DOSE, DATE = 240, 72, 0.4, 8.0, 130
 
@@ -55,23 +55,20 @@ def files_of_two_states():
         StateRecord(((100, 199),), "states/01/atoms.xyz", "doubtful", ("few frames",), 2),
     )
     record = StatesRecord(states, (EventRecord("changed", 100, 1.5),), 0, 2)
-    rows = [
-        TimelineRow(0, "Pt", 0, 0.0, 299, 0.0, True, 2),
-        TimelineRow(1, "Pt", 0, 0.0, 299, 0.0, True, 2),
-        TimelineRow(2, "Au", 0, 0.0, 99, 3.0, False, 2),
-    ]
     symbols = np.array(["Pt", "Pt", "Au"])
+    last, last_err, near = np.array([299, 299, 99]), np.array([0.0, 0.0, 3.0]), np.full(3, 2)
+    table = TimelineTable(np.arange(3), symbols, np.zeros(3, int), np.zeros(3), last, last_err, last > 200, near)
     steps = [
         TrajectoryStep(states[0].frames, np.arange(3), symbols, a, np.full(3, 0.02)),
         TrajectoryStep(states[1].frames, np.arange(2), symbols[:2], b, np.full(2, 0.02)),
     ]
-    return StateFiles(record, rows, steps)
+    return StateFiles(record, table, steps)
 
 
 def write_states(folder, found, offset):
     """Write the files about states into the folder of a particle."""
     write_record(folder / "states.json", found.record)
-    write_timeline(folder / "timeline.csv", found.timeline)
+    write_table(folder / "timeline.csv", found.timeline)
     atoms = [
         Atoms(s.positions, s.symbols, *np.ones((2, len(s.symbols))), s.sigma, np.ones(len(s.symbols)))
         for s in found.steps

@@ -78,9 +78,9 @@ def test_the_demo_scores_each_particle_against_its_own_truth(tmp_path, truth, mo
     for p in result.particles:
         count = len(truth[0].crystals[p.truth].positions)
         assert p.track_error == pytest.approx(0.5)
-        assert (p.atoms.matched, p.atoms.true) == (count - 1, count)
+        assert (len(p.atoms.distance), p.atoms.counts[1]) == (count - 1, count)
         assert p.atoms.rmsd < 0.01
-        assert p.atoms.hand == p.poses.hand == -1
+        assert p.atoms.match.hand == p.poses.hand == -1
         # Two frames without a pose count as wrong.
         assert p.poses.within_1deg == (FRAMES - 2) / FRAMES
     demo.print_table(result)

@@ -193,7 +193,7 @@ def test_analysis_writes_everything(particle, tmp_path):
     assert {f"strain_{c}.mrc" for c in (*COMPONENTS, "radial")} <= names
     assert all(f.stat().st_size > 0 for f in files)
     content = read_record(tmp_path / "lattice.json", LatticeRecord)
-    assert content.cell.a == pytest.approx(3.96, abs=0.01)
+    assert content.lattice.a == pytest.approx(3.96, abs=0.01)
     assert content.expansion.mean == pytest.approx(0.04 / 3.92, abs=2e-3)
     assert abs(content.expansion.mean - 0.04 / 3.92) < 4 * content.expansion.mean_err
     summary = summarise(model)

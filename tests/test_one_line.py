@@ -23,8 +23,8 @@ from single_rs.cli import commands, main
 from single_rs.cli.options import check_threads
 from single_rs.export.analysis import write_analysis
 from single_rs.io import writable_folder, write_array, write_map, write_stack, write_text
-from single_rs.io.table import text_cell
 from single_rs.store.codecs import encode, read_record, write_record
+from single_rs.store.tables import text_cell
 from strained import ball
 
 PROGRAM = "import sys; from single_rs.cli import main; sys.exit(main())"
@@ -225,12 +225,12 @@ def test_an_empty_name_is_no_folder():
 @pytest.mark.parametrize(
     ("lattice", "index"),
     [
-        ({"cell": {"vectors": "x"}}, "x"),
-        ({"cell": {"a": "<b>"}}, [0, "b"]),
-        ({"cell": "x"}, [0, 10**30]),
+        ({"lattice": {"cell": "x"}}, "x"),
+        ({"lattice": {"parameters": {"a": "<b>"}}}, [0, "b"]),
+        ({"lattice": "x"}, [0, 10**30]),
         ({"expansion": {"mean": [1]}}, [-1, 2]),
-        ({"domains": "ab"}, [[0]]),
-        ({"origin": [1, 2]}, {"a": 1}),
+        ({"lattice": {"domains": "ab"}}, [[0]]),
+        ({"lattice": {"origin": [1, 2]}}, {"a": 1}),
     ],
 )
 def test_text_where_numbers_belong_is_named_in_the_report(tmp_path, capsys, lattice, index):
@@ -241,7 +241,7 @@ def test_text_where_numbers_belong_is_named_in_the_report(tmp_path, capsys, latt
     write_array(part / "clean_examples.npy", np.zeros((2, 16, 16), np.float32))
     head = {"type": "CleanExamples", "schema": 1}
     (part / "clean_examples.json").write_text(json.dumps({**head, "index": index}))
-    found = {"type": "LatticeRecord", "schema": 1, **encode(lattice_record(fit_lattice(ball(60), "fcc")))}
+    found = {"type": "LatticeRecord", "schema": 2, **encode(lattice_record(fit_lattice(ball(60), "fcc")))}
     for name, value in lattice.items():
         found[name] = {**found[name], **value} if isinstance(value, dict) and found[name] else value
     (part / "lattice.json").write_text(json.dumps(found))

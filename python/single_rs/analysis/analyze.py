@@ -177,8 +177,8 @@ def _chemistry_line(order: ChemicalOrder | None) -> list[str]:
     if order.long_range is not None and order.long_range.kind != "disordered":
         long = order.long_range
         parts.append(f"{long.kind} order S {long.s:.2f} ± {long.s_err:.2f}")
-        if np.isfinite(long.ratio):
-            parts.append(f"c/a {long.ratio:.4f} ± {long.ratio_err:.4f} along {long.axis}")
+        if np.isfinite(long.c_over_a):
+            parts.append(f"c/a {long.c_over_a:.4f} ± {long.c_over_a_err:.4f} along {long.axis}")
     elif order.short_range:
         first = order.short_range[0]
         spread = float(np.hypot(first.error[0, 1], first.random[0, 1]))

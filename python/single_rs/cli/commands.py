@@ -328,15 +328,14 @@ def export(atoms: Path, *, out: Out, format: list[str] | None = None, config: Co
     """
     from dataclasses import replace
 
-    from single_rs.energy import energy_inputs
     from single_rs.export.atoms import read_xyz
     from single_rs.pipeline import stages
     from single_rs.store.folder import one_stage
-    from single_rs.store.read import frame_of
+    from single_rs.store.read import atom_files, frame_of
 
     settings = settings_of(config).export
     chosen = replace(settings, formats=tuple(format)) if format else settings
-    inputs = energy_inputs(atoms)
+    inputs = atom_files(atoms)
     for source in inputs:
         target = out / source.parent.name if len(inputs) > 1 else out
         found = read_xyz(source)

@@ -43,12 +43,13 @@ def energy(
         Pairs of displaced particles from which bias and error are found; 0 for none.
     """
     from single_rs.cli.progress import progress_bars
-    from single_rs.energy import energy_inputs, formation_energy, read_atoms, write_energy
+    from single_rs.energy import formation_energy, read_atoms, write_energy
     from single_rs.energy.files import write_figures
     from single_rs.store.folder import one_stage
+    from single_rs.store.read import atom_files
 
     given = _energies(bulk_energy or [])
-    inputs = energy_inputs(atoms)
+    inputs = atom_files(atoms)
     for path in inputs:
         found, frame = read_atoms(path)
         with progress_bars() as progress:

@@ -17,7 +17,6 @@ from typing import Any, TypeVar
 import numpy as np
 
 from single_rs.analysis import ParticleSummary, summarise
-from single_rs.analysis.summary import lengths_summary
 from single_rs.analysis.views import known_lengths
 from single_rs.background import clean_stack, measure_pixel
 from single_rs.base.errors import ConvergenceError, InputError, SingleError, WriteError
@@ -360,7 +359,7 @@ class Stages:
             pixel_size_by_graphene=ruler,
             resolution=float(density.resolution),
             atoms=0,
-            lengths=None if model is None else lengths_summary(known_lengths(model.atoms, poses)),
+            lengths=None if model is None else known_lengths(model.atoms, poses),
             diagnostics=poses.diagnostics,
             seconds=job.log.seconds(self.name),
             refinement=outcome.summary,

@@ -21,12 +21,12 @@ from single_rs.store.states import (
     EventRecord,
     StateRecord,
     StatesRecord,
-    TimelineRow,
-    write_timeline,
+    TimelineTable,
     write_trajectory,
 )
+from single_rs.store.tables import write_table
 
-__all__ = ["events_of", "offset_of", "state_record", "timeline_rows", "when", "write_one_state"]
+__all__ = ["events_of", "offset_of", "state_record", "timeline_table", "when", "write_one_state"]
 
 MOVED_SIGMA, MOVED = 3.0, 0.1  # standard errors and Å beyond which an atom counts as moved
 
@@ -56,15 +56,14 @@ def write_one_state(
             last[change.atom], last_err[change.atom] = change.frame - 1, change.frame_err
         elif change.atom is not None:
             first[change.atom], first_err[change.atom] = change.frame, change.frame_err
-    rows = [
-        TimelineRow(k, str(atoms.symbols[k]), int(first[k]), first_err[k], int(last[k]), last_err[k], True, near)
-        for k, near in enumerate(_coordination([atoms], [np.arange(count)]))
-    ]
+    numbers = np.arange(count)
+    near = _coordination([atoms], [numbers])
+    table = TimelineTable(numbers, atoms.symbols, first, first_err, last, last_err, numbers >= 0, near)
     events = tuple(EventRecord(c.event, c.frame, c.frame_err, c.atom, c.position) for c in single)
     state = state_record((span,), layout.ATOMS, result, count)
     write_record(folder / layout.STATES, StatesRecord((state,), events, 0, count))
-    write_timeline(folder / layout.TIMELINE, rows)
-    write_trajectory(folder / layout.TRAJECTORY, [(atoms, np.arange(count), (span,))], offset_of(stack))
+    write_table(folder / layout.TIMELINE, table)
+    write_trajectory(folder / layout.TRAJECTORY, [(atoms, numbers, (span,))], offset_of(stack))
 
 
 def offset_of(stack: ParticleStack) -> NDArray[np.float64]:
@@ -72,14 +71,17 @@ def offset_of(stack: ParticleStack) -> NDArray[np.float64]:
     return file_offset(stack.box, stack.pixel_size)
 
 
-def timeline_rows(timeline: Timeline, states: Sequence[Atoms]) -> list[TimelineRow]:
-    """Return the rows of timeline.csv, from the atoms of all states."""
+def timeline_table(timeline: Timeline, states: Sequence[Atoms]) -> TimelineTable:
+    """Return what timeline.csv holds, from the atoms of all states."""
     core = np.logical_and.reduce([np.isin(np.arange(len(timeline.symbols)), n) for n in timeline.numbers])
-    near = _coordination(states, timeline.numbers)
-    return [
-        TimelineRow(k, str(e), i.first, i.first_err, i.last, i.last_err, bool(c), n)
-        for k, (e, i, c, n) in enumerate(zip(timeline.symbols, timeline.intervals, core, near, strict=True))
-    ]
+    times = ("first", "first_err", "last", "last_err")
+    return TimelineTable(
+        id=np.arange(len(core)),
+        element=np.array(timeline.symbols),
+        core=core,
+        coordination=_coordination(states, timeline.numbers),
+        **{name: np.array([getattr(interval, name) for interval in timeline.intervals]) for name in times},
+    )
 
 
 def state_record(spans: tuple[tuple[int, int], ...], atoms: str, result: ParticleResult, count: int) -> StateRecord:
@@ -92,19 +94,19 @@ def state_record(spans: tuple[tuple[int, int], ...], atoms: str, result: Particl
         result.verdict,
         result.reasons,
         count,
-        cell=None if lattice is None else (lattice.a, lattice.b, lattice.c),
-        cell_err=None if lattice is None else (lattice.a_err, lattice.b_err, lattice.c_err),
+        cell=None if lattice is None else (lattice.cell.a, lattice.cell.b, lattice.cell.c),
+        cell_err=None if lattice is None else (lattice.cell.a_err, lattice.cell.b_err, lattice.cell.c_err),
         radial_strain=None if radial is None else radial.mean,
         radial_strain_err=None if radial is None else radial.mean_err,
     )
 
 
-def _coordination(states: Sequence[Atoms], numbers: Sequence[NDArray[np.int64]]) -> list[int]:
+def _coordination(states: Sequence[Atoms], numbers: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
     """Number of neighbours of each numbered atom in the first state that has it."""
     found = np.zeros(max((int(mine.max()) + 1 for mine in numbers if len(mine)), default=0), np.int64)
     for atoms, mine in zip(reversed(states), reversed(numbers), strict=True):
         found[mine] = coordination(atoms.positions) if len(atoms) > 1 else 0
-    return [int(n) for n in found]
+    return found
 
 
 def when(event: EventRecord) -> tuple[int, int]:

@@ -18,7 +18,6 @@ import numpy as np
 from single_rs.report.checks import check_figures, check_table
 from single_rs.report.figures import drawn
 from single_rs.report.views import DASH, FactList, Facts, Figure, Quantity, Table, concise
-from single_rs.store import layout
 
 if TYPE_CHECKING:
     from single_rs.report.content import ParticleFiles
@@ -113,13 +112,12 @@ def _powder(particle: ParticleFiles) -> Iterator[Figure]:
 
 def _sites(particle: ParticleFiles) -> Iterator[Figure]:
     """Give the kinds of surface site."""
-    table = particle.tables.get(layout.STRUCTURE_TABLE)
-    if table is None or not table.columns.get("site"):
+    if particle.sites is None:
         return
     from single_rs.analysis.structure.shape import SITES
     from single_rs.plots.structure import plot_site_types
 
-    kinds = np.array([SITES.index(name) if name in SITES else -1 for name in table.columns["site"]])
+    kinds = np.array([SITES.index(name) if name in SITES else -1 for name in particle.sites.site])
     surface = particle.atoms.surface if particle.atoms is not None else None
     if surface is not None and len(surface) == len(kinds):
         kinds[~surface] = SITES.index("bulk")

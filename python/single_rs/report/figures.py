@@ -132,7 +132,9 @@ def _fsc_figure(particle: ParticleFiles) -> Iterator[Figure]:
         return
     resolution = particle.summary.resolution
     said = f"Below 0.143 for good from {resolution:.2f} Å." if resolution else "No resolution was stated."
-    axes = plots.plot_fsc(*particle.fsc, resolution=resolution, reflections=_reflections(particle))
+    axes = plots.plot_fsc(
+        particle.fsc.frequency, particle.fsc.fsc, resolution=resolution, reflections=_reflections(particle)
+    )
     yield drawn(
         axes, f"p{particle.number}-fsc", "Fourier shell correlation",
         f"Agreement of two maps made from independent halves of the frames. {said} It dips between the reflections of "
@@ -162,7 +164,7 @@ def map_figures(particle: ParticleFiles) -> Iterator[Figure]:
         height=3.4,
     )
     if cell is not None:
-        origin = None if particle.lattice is None else particle.lattice.origin
+        origin = None if particle.lattice is None else particle.lattice.lattice.origin
         axes = plots.plot_zone_axes(
             particle.density, particle.pixel_size, cell, diameter=diameter,
             origin=origin, positions=positions,
@@ -197,7 +199,7 @@ def atom_figures(particle: ParticleFiles) -> Iterator[Figure]:
         )  # fmt: skip
     distances = plots.neighbour_distances(atoms.positions)[1]
     if len(distances):
-        fitted = None if particle.lattice is None else particle.lattice.nearest_neighbour
+        fitted = None if particle.lattice is None else particle.lattice.lattice.nearest_neighbour
         spread = 100 * float(distances.std())
         mean = concise(distances.mean(), distances.std() / np.sqrt(len(distances)), 3)
         spread_err = spread / np.sqrt(2 * len(distances))
@@ -259,8 +261,8 @@ def strain_figures(particle: ParticleFiles) -> Iterator[Figure]:
 
 def _reflections(particle: ParticleFiles) -> dict[str, float]:
     """Return names and spacings (Å) of low-order reflections of a cubic lattice."""
-    lattice = particle.lattice
-    if lattice is None:
+    if particle.lattice is None:
         return {}
+    lattice = particle.lattice.lattice
     reflections = _REFLECTIONS.get(lattice.structure, ())
-    return {"".join(map(str, hkl)): lattice.cell.a / float(np.linalg.norm(hkl)) for hkl in reflections}
+    return {"".join(map(str, hkl)): lattice.a / float(np.linalg.norm(hkl)) for hkl in reflections}

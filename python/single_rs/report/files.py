@@ -16,19 +16,21 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from single_rs.analysis import ParticleSummary
+from single_rs.analysis.distances import PairDistribution, PowderPattern, RowDistances
 from single_rs.analysis.lattice_record import LatticeRecord
+from single_rs.analysis.strain.table import StrainTable
 from single_rs.analysis.structure.record import StructureRecord
+from single_rs.analysis.structure.table import StructureTable
 from single_rs.base.errors import DataFileError, SingleError
 from single_rs.base.sampling import evenly
-from single_rs.export.tables import read_pair_distribution, read_powder_pattern, read_row_distances
-from single_rs.io.table import read_commented
 from single_rs.records import Background, CleanExamples, EnergyRecord
+from single_rs.records.density import ShellCorrelation
 from single_rs.report.content import AtomTable, ParticleFiles, RunFiles
 from single_rs.store import layout
 from single_rs.store.codecs import read_record
 from single_rs.store.manifest import Manifest
-from single_rs.store.read import read_fsc
 from single_rs.store.record import RunRecord
+from single_rs.store.tables import read_table
 
 if TYPE_CHECKING:
     from single_rs.records import Poses, Track
@@ -37,8 +39,6 @@ __all__ = ["read_movie", "read_particle", "read_run"]
 
 T = TypeVar("T")
 STRAIN_MAPS = ("xx", "yy", "zz", "radial")  # of the thirteen measures in strain.vti, those that are shown
-# Tables of steps beyond the atoms, and the columns of them by which atoms can be coloured.
-ATOM_COLUMNS = {layout.STRAIN_TABLE: ("von_mises", "rotation"), layout.STRUCTURE_TABLE: ("grain", "fault")}
 
 
 def read_run(out_dir: str | os.PathLike[str]) -> RunFiles:
@@ -144,7 +144,7 @@ def read_particle(number: int, folder: Path) -> ParticleFiles:
     if density is not None and strain.exists():
         box = len(density[0])
         particle.strain_maps = attempt(strain, lambda path: _strain_maps(path, box), gaps) or {}
-    particle.fsc = attempt(folder / layout.FSC, _fsc, gaps)
+    particle.fsc = attempt(folder / layout.FSC, lambda path: read_table(path, ShellCorrelation), gaps)
     particle.atoms = attempt(folder / layout.ATOMS, lambda path: _atoms(path, density), gaps)
     _read_later_steps(particle)
     return particle
@@ -171,13 +171,11 @@ def _read_later_steps(particle: ParticleFiles) -> None:
     def optional(name: str, reader: Callable[[Path], T]) -> T | None:
         return attempt(folder / name, reader, gaps) if (folder / name).exists() else None
 
-    for name in ATOM_COLUMNS:
-        table = optional(name, read_commented)
-        if table is not None:
-            particle.tables[name] = table
+    particle.strain = optional(layout.STRAIN_TABLE, lambda path: read_table(path, StrainTable))
+    particle.sites = optional(layout.STRUCTURE_TABLE, lambda path: read_table(path, StructureTable))
     particle.background = optional(layout.BACKGROUND, lambda path: read_record(path, Background))
-    particle.pairs = optional(layout.PAIR_DISTRIBUTION, read_pair_distribution)
-    particle.powder = optional(layout.POWDER, read_powder_pattern)
+    particle.pairs = optional(layout.PAIR_DISTRIBUTION, lambda path: read_table(path, PairDistribution))
+    particle.powder = optional(layout.POWDER, lambda path: read_table(path, PowderPattern))
     particle.structure = optional(layout.STRUCTURE, lambda path: read_record(path, StructureRecord))
     particle.energy = optional(layout.ENERGY, lambda path: read_record(path, EnergyRecord))
     particle.states = optional(layout.STATES, lambda path: read_states(path.parent))
@@ -187,15 +185,14 @@ def _read_later_steps(particle: ParticleFiles) -> None:
         return
     with contextlib.suppress(SingleError, ValueError, TypeError, AttributeError):  # its files are named above
         particle.row = read_row(folder.name, folder)
-    particle.distances = optional(
-        layout.DISTANCES, lambda path: read_row_distances(path, atoms.positions, atoms.get("sigma"))
-    )
     count = len(atoms.positions)
-    for name, columns in ATOM_COLUMNS.items():
-        table = particle.tables.get(name)
-        for column in columns:
-            if table is not None and len(table.columns.get(column, ())) == count:
-                atoms.columns[column] = table.numbers(column)
+    sigma = atoms.get("sigma")
+    others = {"positions": atoms.positions, "sigma": np.full(count, np.nan) if sigma is None else sigma}
+    particle.distances = optional(layout.DISTANCES, lambda path: read_table(path, RowDistances, **others))
+    if particle.strain is not None and len(particle.strain.atom) == count:
+        atoms.columns.update({name: particle.strain.measure(name) for name in ("von_mises", "rotation")})
+    if particle.sites is not None and len(particle.sites.atom) == count:
+        atoms.columns.update(grain=particle.sites.grain, fault=particle.sites.fault)
     energies = optional(layout.ENERGY_ATOMS, _energies)
     if energies is not None and len(energies) == count:
         atoms.columns["formation_energy"] = energies
@@ -224,11 +221,6 @@ def _choose_frames(particle: ParticleFiles, images: np.ndarray, pixel_size: floa
     particle.raw = np.asarray(images[index], np.float32)
     poses = particle.poses
     particle.raw_frames = poses.frames[index] if poses is not None and len(poses.frames) == len(images) else index
-
-
-def _fsc(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Read frequency (1/Å) and FSC."""
-    return read_fsc(path)[:2]
 
 
 def _motion(path: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -26,7 +26,7 @@ def film_data(found: StateFiles) -> dict[str, Any] | None:
     """
     if len(found.record.states) < 2 or len(found.steps) < 2:
         return None
-    count = len(found.timeline)
+    count = len(found.timeline.id)
     places = np.full((len(found.steps), count, 3), np.nan)
     for place, step in zip(places, found.steps, strict=True):
         place[step.numbers] = step.positions
@@ -39,7 +39,7 @@ def film_data(found: StateFiles) -> dict[str, Any] | None:
     return {
         "positions": np.round(usual, 3).tolist(),
         "middle": [0.0, 0.0, 0.0],
-        "symbols": [row.element for row in found.timeline],
+        "symbols": found.timeline.element.tolist(),
         "surface": None,
         "radius": round(display_radius(usual[known[0]]), 3),
         "colourings": [categories("Fate", _fates(found, places, known), FATES)],
@@ -58,8 +58,8 @@ def film_data(found: StateFiles) -> dict[str, Any] | None:
 
 def _fates(found: StateFiles, places: NDArray[np.float64], known: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Return the number in `FATES` of each atom; `places` (state, atom, 3) and `known` (state, atom)."""
-    arrives = np.array([row.first_err > 0 for row in found.timeline])
-    leaves = np.array([row.last_err > 0 for row in found.timeline])
+    arrives = found.timeline.first_err > 0
+    leaves = found.timeline.last_err > 0
     sigma = np.zeros(known.shape)
     for mine, step in zip(sigma, found.steps, strict=True):
         mine[step.numbers] = step.sigma

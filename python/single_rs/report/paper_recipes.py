@@ -27,9 +27,11 @@ from single_rs.plots.maps import zone_frame
 from single_rs.plots.powder import plot_powders
 from single_rs.plots.strain import plot_strain_methods, plot_strain_statistics
 from single_rs.plots.validation import plot_check
+from single_rs.records.density import ShellCorrelation
 from single_rs.report.paper_subjects import Subject, compared
 from single_rs.report.states import STATES_CAPTION, read_states, states_figure
 from single_rs.store import layout
+from single_rs.store.tables import read_table
 
 __all__ = ["EACH", "TOGETHER", "Absent", "Recipe"]
 
@@ -310,14 +312,11 @@ def _coverage(subject: Subject) -> Iterator[tuple[str, Figure, str]]:
 
 
 def _fsc(subject: Subject) -> Iterator[tuple[str, Figure, str]]:
-    from single_rs.store import layout
-    from single_rs.store.read import read_fsc
-
     path = subject.source / layout.FSC
     if not path.exists():
         raise Absent("there is no Fourier shell correlation")
-    frequency, fsc, _ = read_fsc(path)
-    axes = plots.plot_fsc(frequency, fsc, resolution=subject.row.values.get("resolution"))
+    shells = read_table(path, ShellCorrelation)
+    axes = plots.plot_fsc(shells.frequency, shells.fsc, resolution=subject.row.values.get("resolution"))
     yield "", _figure(axes), "Fourier shell correlation of maps from independent halves of the frames."
 
 

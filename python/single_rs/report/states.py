@@ -14,11 +14,11 @@ from single_rs.store import layout
 from single_rs.store.codecs import read_record
 from single_rs.store.states import (
     StatesRecord,
-    TimelineRow,
+    TimelineTable,
     TrajectoryStep,
-    read_timeline,
     read_trajectory,
 )
+from single_rs.store.tables import read_table
 
 __all__ = ["STATES_CAPTION", "StateFiles", "read_states", "states_figure"]
 
@@ -35,13 +35,13 @@ class StateFiles:
     """states.json, timeline.csv and trajectory.xyz of one particle."""
 
     record: StatesRecord
-    timeline: list[TimelineRow]
+    timeline: TimelineTable
     steps: list[TrajectoryStep]
 
     @property
     def changes(self) -> bool:
         """Whether there is anything to see in time."""
-        return len(self.record.states) > 1 or any(row.first_err > 0 or row.last_err > 0 for row in self.timeline)
+        return len(self.record.states) > 1 or bool(((self.timeline.first_err > 0) | (self.timeline.last_err > 0)).any())
 
     @property
     def spans(self) -> list[tuple[int, int, int]]:
@@ -63,27 +63,24 @@ def read_states(folder: Path) -> StateFiles:
         A file that is missing or cannot be read.
     """
     record = read_record(folder / layout.STATES, StatesRecord)
-    return StateFiles(record, read_timeline(folder / layout.TIMELINE), read_trajectory(folder / layout.TRAJECTORY))
+    timeline = read_table(folder / layout.TIMELINE, TimelineTable)
+    return StateFiles(record, timeline, read_trajectory(folder / layout.TRAJECTORY))
 
 
 def states_figure(found: StateFiles) -> Any:
     """Draw atoms, lattice, strain and survival against time; (2, 2) axes."""
     from single_rs.plots.states import plot_states
 
-    rows, states = found.timeline, found.record.states
-    first, first_err, last, last_err = (
-        np.array([getattr(row, name) for row in rows], float) for name in ("first", "first_err", "last", "last_err")
-    )
+    table, states = found.timeline, found.record.states
     begin, end = found.spans[0][0], max(span[1] for span in found.spans)
     frames = np.unique(np.rint(np.linspace(begin, end, min(end - begin + 1, 1000))).astype(int))
-    near = [row.coordination for row in rows]
     unknown = (None, None, None)
     return plot_states(
-        (frames, *atoms_in_time(frames, first, first_err, last, last_err)),
+        (frames, *atoms_in_time(frames, table.first, table.first_err, table.last, table.last_err)),
         found.spans,
         (_numbers([s.cell or unknown for s in states]), _numbers([s.cell_err or unknown for s in states])),
         (_numbers([s.radial_strain for s in states]), _numbers([s.radial_strain_err for s in states])),
-        survival_by_coordination(near, first, last, last_err > 0),
+        survival_by_coordination(table.coordination, table.first, table.last, table.last_err > 0),
         [(e.frame, e.frame_err) for e in found.record.events if e.event in ("changed", "swapped")],
     )
 

@@ -58,7 +58,7 @@ def _lattice(particle: ParticleFiles, numbers: Numbers) -> Facts:
     for name, quantity in (("Against bulk", numbers.against_bulk), ("Atoms on sites", numbers.on_sites)):
         if quantity.value is not None:
             rows.append((name, quantity))
-    lattice = particle.lattice or particle.summary.lattice
+    lattice = particle.summary.lattice if particle.lattice is None else particle.lattice.lattice
     if lattice is not None and len(lattice.domains) > 1:
         rows.append(("Domains", ", ".join(f"{d.relation} ({d.atoms})" for d in lattice.domains)))
     return Facts(f"Lattice, {'best fit' if lattice is None else lattice.structure}", rows)

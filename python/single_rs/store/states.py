@@ -5,16 +5,17 @@ Paths are relative to the folder of the particle; frames are those of the movie,
 
 from __future__ import annotations
 
-import csv
 import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from single_rs.base.columns import Column
 from single_rs.base.errors import DataFileError
 from single_rs.io.atomic import atomic_text
 from single_rs.records import Atoms
@@ -25,16 +26,12 @@ __all__ = [
     "EventRecord",
     "StateRecord",
     "StatesRecord",
-    "TimelineRow",
+    "TimelineTable",
     "TrajectoryStep",
     "flip_states",
-    "read_timeline",
     "read_trajectory",
-    "write_timeline",
     "write_trajectory",
 ]
-
-TIMELINE_COLUMNS = ("id", "element", "first", "first_err", "last", "last_err", "core", "coordination")
 
 
 @dataclass(frozen=True)
@@ -122,20 +119,29 @@ class StatesRecord:
 
 
 @dataclass(frozen=True)
-class TimelineRow:
-    """Existence of one atom: first and last frame of the movie with it, and their standard errors.
+class TimelineTable:
+    """When each of n atoms was there.
 
-    `core` tells whether all states have it, `coordination` how many neighbours it has in the first state that does.
+    Attributes
+    ----------
+    id, element
+        Number of the atom in all states, and its symbol.
+    first, first_err, last, last_err
+        First and last frame of the movie with it, and their standard errors.
+    core
+        Whether all states have it.
+    coordination
+        Number of its neighbours in the first state that has it.
     """
 
-    id: int
-    element: str
-    first: int
-    first_err: float
-    last: int
-    last_err: float
-    core: bool
-    coordination: int
+    id: Annotated[NDArray[np.int64], Column()]
+    element: Annotated[NDArray[np.str_], Column()]
+    first: Annotated[NDArray[np.int64], Column()]
+    first_err: Annotated[NDArray[np.float64], Column(".1f")]
+    last: Annotated[NDArray[np.int64], Column()]
+    last_err: Annotated[NDArray[np.float64], Column(".1f")]
+    core: Annotated[NDArray[np.bool_], Column()]
+    coordination: Annotated[NDArray[np.int64], Column()]
 
 
 class TrajectoryStep(NamedTuple):
@@ -150,38 +156,6 @@ class TrajectoryStep(NamedTuple):
     symbols: NDArray[np.str_]
     positions: NDArray[np.float64]
     sigma: NDArray[np.float64]
-
-
-def write_timeline(path: str | os.PathLike[str], rows: Sequence[TimelineRow]) -> None:
-    """Write timeline.csv: one row per atom."""
-    with atomic_text(path) as f:
-        table = csv.writer(f, lineterminator="\n")
-        table.writerow(TIMELINE_COLUMNS)
-        table.writerows(
-            [r.id, r.element, r.first, f"{r.first_err:.1f}", r.last, f"{r.last_err:.1f}", int(r.core), r.coordination]
-            for r in rows
-        )
-
-
-def read_timeline(path: str | os.PathLike[str]) -> list[TimelineRow]:
-    """Read timeline.csv.
-
-    Raises
-    ------
-    DataFileError
-        A file that cannot be read, of other columns, or with values that are no numbers.
-    """
-    try:
-        with open(path, encoding="utf-8", newline="") as f:
-            head, *lines = list(csv.reader(f)) or [[]]
-        if tuple(head) != TIMELINE_COLUMNS:
-            raise DataFileError(f"{path} has the columns {', '.join(head)}; {', '.join(TIMELINE_COLUMNS)} are needed")
-        return [
-            TimelineRow(int(k), e, int(a), float(a_err), int(b), float(b_err), bool(int(core)), int(cn))
-            for k, e, a, a_err, b, b_err, core, cn in lines
-        ]
-    except (OSError, ValueError, csv.Error) as error:
-        raise DataFileError(f"{path} cannot be read as a timeline of atoms: {error}; solve the particle anew") from None
 
 
 def write_trajectory(
@@ -262,7 +236,7 @@ def flip_states(folder: Path, out: Path, offset: NDArray[np.float64]) -> list[st
         return event if at is None else replace(event, position=(0.0 - at[0], 0.0 - at[1], 0.0 - at[2]))
 
     write_record(out / layout.STATES, replace(record, events=tuple(inverted(event) for event in record.events)))
-    write_timeline(out / layout.TIMELINE, read_timeline(folder / layout.TIMELINE))
+    shutil.copyfile(folder / layout.TIMELINE, out / layout.TIMELINE)
     text = (folder / layout.TRAJECTORY).read_text(encoding="utf-8").splitlines()
     at = 0
     while at < len(text):
