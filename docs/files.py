@@ -22,6 +22,8 @@ from single_rs.analysis.lattice_record import LatticeRecord
 from single_rs.analysis.structure.record import StructureRecord
 from single_rs.cli.demo import DemoRecord
 from single_rs.compare.record import ComparisonRecord
+from single_rs.export.dft.record import DftRecord
+from single_rs.ligands.binding import BindingRecord
 from single_rs.ligands.files import LigandRecord
 from single_rs.pipeline.dispatch import BatchRecord
 from single_rs.pipeline.stages import Asked, Refinement, Tracing
@@ -47,11 +49,12 @@ FILES: dict[str, type] = {
     f"particle_NN/{layout.STRUCTURE}": StructureRecord,
     f"particle_NN/{layout.ENERGY}": EnergyRecord,
     f"particle_NN/{layout.LIGAND_RECORD}": LigandRecord,
+    layout.DFT: DftRecord,
+    layout.BINDING[0]: BindingRecord,
     f"particle_NN/{layout.VALIDATION}": ValidationRecord,
     layout.VALIDATION: RunValidationRecord,
     layout.COMPARISON[1]: ComparisonRecord,
     layout.BATCH: BatchRecord,
-    layout.DEMO: DemoRecord,
     layout.DEMO: DemoRecord,
 }
 HEAD = """# Formats of our JSON files
