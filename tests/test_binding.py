@@ -109,7 +109,7 @@ def test_binding_and_moved_charge_are_read_from_finished_runs(tmp_path, capsys):
     text = capsys.readouterr().out
     # Of two Gaussians of 0.1 electrons, 2 Å apart, erf(2 / √8) is not shared.
     assert "Al (111) {111}: -0.500 eV per N-ethyl-2-pyrrolidone with gpaw; 0.068 electrons move" in text
-    (row,) = csv.DictReader((tmp_path / "b" / "binding.csv").open())
+    (row,) = csv.DictReader((tmp_path / "b" / "binding.csv").read_text().splitlines())
     assert float(row["binding_energy_eV"]) == pytest.approx(-0.5)
     assert row["surface"] == "Al (111)"
     cube, atoms = read_cube_data(str(tmp_path / "b" / "charge_difference_a.cube"))
@@ -152,11 +152,12 @@ def test_figures_of_ligands_are_drawn(tmp_path):
     small(tmp_path / "a")
     finish(tmp_path / "a")
     small(tmp_path / "c", "--facet", "100")
-    drawn = {one.name: one for one in sr.figures([tmp_path / "a", tmp_path / "c"], tmp_path / "f", formats=("png",))}
-    assert {"ligand_sites_a", "ligand_sites_c", "binding", "charge_difference_a"} == set(drawn)
+    drawn = {one.name: one for one in sr.figures([tmp_path / "a"], tmp_path / "f", formats=("png",))}
+    assert set(drawn) == {"ligand_sites", "binding", "charge_difference"}
     assert not any(one.absent for one in drawn.values())
-    assert "0.07 electrons move" in drawn["charge_difference_a"].caption
-    assert "1 surfaces have no finished runs" in drawn["binding"].caption
+    assert "0.07 electrons move" in drawn["charge_difference"].caption
+    (both,) = sr.figures([tmp_path / "a", tmp_path / "c"], tmp_path / "g", only=("binding",), formats=("png",))
+    assert "1 surfaces have no finished runs" in both.caption
     assert all(path.stat().st_size > 10_000 for one in drawn.values() for path in one.files)
 
 

@@ -7,14 +7,15 @@ at the positions of both. Surfaces of +Δρ (charge gained) and −Δρ (charge 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from single_rs.plots.particles import Still, draw_still
-from single_rs.plots.render import element_colours, render_surface
+from single_rs.plots.particles import Still
+from single_rs.plots.render import element_colours, render_spheres, render_surface
 from single_rs.plots.style import BLUE, INK, MUTED, ORANGE, image_axes, new_axes, scale_bar_below, styled
 
 __all__ = ["plot_binding", "plot_charge_difference", "plot_ligand_sites"]
@@ -22,15 +23,61 @@ __all__ = ["plot_binding", "plot_charge_difference", "plot_ligand_sites"]
 _GAIN, _LOSS = (0.95, 0.80, 0.15), (0.20, 0.65, 0.85)  # of the surfaces, as VESTA has them
 _OPACITY = 0.75
 _SPACING = 0.15  # Å, of the grid on which surfaces are drawn
-_GUEST = 0.45  # radius of a ligand's atom, in covalent radii of the drawn size
+_BALL, _STICK = 0.55, 0.13  # radius of a ligand's atom in covalent radii, and Å of its bonds
+_BONDED = 1.2  # sums of covalent radii within which atoms of a ligand are bonded
+_BEADS = 30  # spheres that make a bond
+_AROUND = 9.0  # Å
+_LIFT = np.radians(12.0)
 
 
-def _radii(symbols: NDArray[np.str_], guest: NDArray[np.bool_], bond: float) -> NDArray[np.float64]:
-    """Å: atoms of the particle touch, those of ligands are balls of the size that shows their bonds."""
+def _radii(symbols: NDArray[np.str_]) -> NDArray[np.float64]:
+    """Covalent radii (n,) in Å."""
     from ase.data import atomic_numbers, covalent_radii
 
-    own = np.array([covalent_radii[atomic_numbers[str(s)]] for s in symbols])
-    return np.where(guest, (1 + _GUEST) / 2 * own, 0.49 * bond)
+    return np.array([covalent_radii[atomic_numbers[str(s)]] for s in symbols])
+
+
+@dataclass(frozen=True)
+class _Spheres:
+    """What is drawn: positions (m, 3) and radii (m,) in Å, colours (m, 3)."""
+
+    positions: NDArray[np.float64]
+    radii: NDArray[np.float64]
+    colours: NDArray[np.float64]
+
+    def picture(
+        self, middle: NDArray[np.float64], frame: NDArray[np.float64], reach: float, pixels: int
+    ) -> NDArray[np.float32]:
+        """Render them round a middle."""
+        return render_spheres((self.positions - middle) @ frame.T, self.radii, self.colours, reach, pixels)
+
+
+def _spheres(
+    still: Still, guest: NDArray[np.bool_], share: float, cell: NDArray[np.float64] | None, around: float
+) -> _Spheres:
+    """Surface as balls of a share of half its bond, ligands as balls and sticks; a slab goes on round the ligands."""
+    x, symbols = np.asarray(still.positions, float), np.asarray(still.symbols, str)
+    own, colours = _radii(symbols), element_colours(symbols)
+    solid, bond = x[~guest], Still(still.name, x[~guest], symbols[~guest]).bond
+    copies = np.zeros((1, 3))
+    if cell is not None:
+        copies = np.array([i * cell[0] + j * cell[1] for i in (-1, 0, 1) for j in (-1, 0, 1)])
+    hosts = (solid[None] + copies[:, None]).reshape(-1, 3)
+    shades = np.tile(colours[~guest], (len(copies), 1))
+    if cell is not None:
+        near = np.linalg.norm((hosts - x[guest].mean(axis=0))[:, :2], axis=1) < around
+        hosts, shades = hosts[near], shades[near]
+    parts = [(hosts, np.full(len(hosts), share * bond / 2), shades), (x[guest], _BALL * own[guest], colours[guest])]
+    inside = np.flatnonzero(guest)
+    apart = np.linalg.norm(x[inside, None] - x[inside][None], axis=2)
+    for p, q in np.argwhere(np.triu(apart < _BONDED * (own[inside, None] + own[inside]), 1)):
+        along = np.linspace(0, 1, _BEADS)[:, None]
+        i, j = inside[p], inside[q]
+        parts.append(
+            (x[i] + along * (x[j] - x[i]), np.full(_BEADS, _STICK), np.where(along < 0.5, colours[i], colours[j]))
+        )
+    positions, radii, shown = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return _Spheres(positions, radii, shown)
 
 
 def _side_view(normal: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -41,8 +88,25 @@ def _side_view(normal: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.stack([np.cross(up, towards), up, towards])
 
 
+def _view(
+    still: Still, guest: NDArray[np.bool_], normal: NDArray[np.float64] | None, cell: NDArray[np.float64] | None
+) -> NDArray[np.float64]:
+    """Rows right, up, towards the viewer: the surface's normal up, a slab's first vector to the right."""
+    if cell is not None:
+        right, up = cell[0] / np.linalg.norm(cell[0]), np.array([0.0, 0, 1])
+        return np.stack([right, up, np.cross(right, up)])
+    away = still.positions[guest].mean(axis=0) - still.positions[~guest].mean(axis=0) if normal is None else normal
+    return _side_view(np.asarray(away if np.linalg.norm(away) > 1e-6 else (0.0, 0, 1), float))
+
+
 @styled
-def plot_ligand_sites(still: Still, guest: NDArray[np.bool_], *, axes: NDArray[Any] | None = None) -> NDArray[Any]:
+def plot_ligand_sites(
+    still: Still,
+    guest: NDArray[np.bool_],
+    *,
+    cell: NDArray[np.float64] | None = None,
+    axes: NDArray[Any] | None = None,
+) -> NDArray[Any]:
     """Show a particle or slab with its ligands from two sides.
 
     Parameters
@@ -51,6 +115,8 @@ def plot_ligand_sites(still: Still, guest: NDArray[np.bool_], *, axes: NDArray[A
         Particle and ligands together.
     guest
         (n,) bool, atoms of ligands.
+    cell
+        (3, 3) vectors of a slab as rows, Å, which is shown as far as `_AROUND` from its ligands; None for a particle.
     axes
         Two axes; new ones without them.
 
@@ -59,16 +125,23 @@ def plot_ligand_sites(still: Still, guest: NDArray[np.bool_], *, axes: NDArray[A
     The axes, in Å; ligands point up in the first, towards the viewer in the second.
     """
     axes = new_axes(1, 2, size=(4.76, 2.5)) if axes is None else axes
-    solid = still.positions[~guest]
-    host = Still(still.name, solid, still.symbols[~guest])
-    radii = _radii(still.symbols, guest, host.bond)
-    away = still.positions[guest].mean(axis=0) - solid.mean(axis=0)
-    side = _side_view(away if np.linalg.norm(away) > 1e-6 else np.array([0.0, 0, 1]))
+    side = _view(still, guest, None, cell)
     above = np.stack([side[0], -side[2], side[1]])
-    for ax, frame in zip(axes, (side, above)):
-        draw_still(ax, still, element_colours(still.symbols), reach=still.reach, frame=frame, radius=radii, inches=2.3)
+    # Seen a little from above, so that the rows of the surface are told apart.
+    sine, cosine = np.sin(_LIFT), np.cos(_LIFT)
+    lifted = np.stack([side[0], cosine * side[1] - sine * side[2], sine * side[1] + cosine * side[2]])
+    spheres = _spheres(still, guest, 0.98, cell, _AROUND)
+    middle = (spheres.positions.min(axis=0) + spheres.positions.max(axis=0)) / 2
+    rim = float(spheres.radii.max()) + 0.3
+    for ax, frame in zip(axes, (lifted, above), strict=True):
+        flat = (spheres.positions - middle) @ frame[:2].T
+        centre = middle + (flat.max(axis=0) + flat.min(axis=0)) / 2 @ frame[:2]
+        reach = float(np.ptp(flat, axis=0).max()) / 2 + rim
+        picture = spheres.picture(centre, frame, reach, int(2.3 * 300))
+        ax.imshow(picture, extent=(-reach, reach, -reach, reach), origin="lower", interpolation="antialiased")
+        image_axes(ax)
+        scale_bar_below(ax, 2 * reach)
     _legend(axes[0], still.symbols)
-    scale_bar_below(axes[0], 2 * still.reach)
     return axes
 
 
@@ -119,7 +192,7 @@ def plot_charge_difference(
     still: Still,
     guest: NDArray[np.bool_],
     *,
-    normal: NDArray[np.float64] | None = None,
+    slab: bool = False,
     level: float | None = None,
     axes: NDArray[Any] | None = None,
 ) -> NDArray[Any]:
@@ -137,8 +210,9 @@ def plot_charge_difference(
         Surface and ligand together.
     guest
         (n,) bool, atoms of the ligand.
-    normal
-        (3,) direction drawn upwards; from the surface's to the ligand's middle without it.
+    slab
+        The surface goes on along the first two vectors of the cell; the normal is the third axis. Without it the
+        direction from the surface's to the ligand's middle points up.
     level
         Electrons per Å³ on the surfaces; a tenth of the greatest size without it.
     axes
@@ -151,31 +225,26 @@ def plot_charge_difference(
     from scipy.ndimage import map_coordinates
 
     axes = new_axes(1, 2, size=(4.76, 2.7), width_ratios=(1.6, 1)) if axes is None else axes
-    away = still.positions[guest].mean(axis=0) - still.positions[~guest].mean(axis=0)
-    frame = _side_view(away if normal is None else np.asarray(normal, float))
+    box = np.asarray(cell, float)
+    frame = _view(still, guest, None, box if slab else None)
     rho = np.asarray(difference, float)
     limit = float(np.abs(rho).max()) / 10 if level is None else level
-    host = Still(still.name, still.positions[~guest], still.symbols[~guest])
     # The picture is round the ligand and the surface below it; the grid repeats where the cell does.
-    middle = still.positions[guest].mean(axis=0) - 2.0 * frame[1]
+    own = still.positions[guest].mean(axis=0)
+    middle = own - 2.0 * frame[1]
     reach = float(np.linalg.norm(still.positions[guest] - middle, axis=1).max()) + 2.5
     size = 2 * int(np.ceil(reach / _SPACING)) + 2
     at = (np.arange(size) - size // 2) * _SPACING
     w, v, u = np.meshgrid(at, at, at, indexing="ij")
-    points = np.stack([u, v, w], axis=-1) + middle - origin
-    index = (points @ np.linalg.inv(cell) * rho.shape).reshape(-1, 3).T
+    points = np.stack([u, v, w], axis=-1) + middle
+    index = ((points - origin) @ np.linalg.inv(box) * rho.shape).reshape(-1, 3).T
     cube = map_coordinates(rho, index, order=1, mode="grid-wrap").reshape(size, size, size).astype(np.float32)
-    near = np.linalg.norm((still.positions - middle) @ frame[:2].T, axis=1) < 1.3 * reach
-    part = Still(still.name, still.positions - middle, still.symbols)
-    radii = _radii(still.symbols, guest, host.bond)
-    radii[guest] *= 0.55
-    radii[~guest] *= 0.55
+    # The charge of this ligand alone: half a cell on each side of it.
+    away = (points - own) @ np.linalg.inv(box)
+    cube[np.abs(away[..., : 2 if slab else 3]).max(axis=-1) > 0.5] = 0.0
     pixels = int(2.6 * 300)
-    from single_rs.plots.render import render_spheres
-
-    picture = render_spheres(
-        part.positions[near] @ frame.T, radii[near], element_colours(still.symbols)[near], reach, pixels
-    )
+    spheres = _spheres(still, guest, 0.55, box if slab else None, 1.3 * reach)
+    picture = spheres.picture(middle, frame, reach, pixels)
     extent = (-reach, reach, -reach, reach)
     axes[0].imshow(picture, extent=extent, origin="lower", interpolation="antialiased")
     for sign, colour in ((1, _GAIN), (-1, _LOSS)):
@@ -186,13 +255,13 @@ def plot_charge_difference(
         lobes[..., 3] *= _OPACITY
         axes[0].imshow(lobes, extent=extent, origin="lower", interpolation="antialiased")
     image_axes(axes[0])
-    axes[0].set_title(f"±{limit:.3g} e/Å³", fontsize=7.5)
+    axes[0].set_title(f"±{limit:.2g} e/Å³", fontsize=7.5)
     _legend(axes[0], still.symbols)
     scale_bar_below(axes[0], 2 * reach)
     area = float(np.linalg.norm(np.cross(cell[0], cell[1])))
     height = np.arange(rho.shape[2]) / rho.shape[2] * float(np.linalg.norm(cell[2]))
     axes[1].plot(rho.mean(axis=(0, 1)) * area, height, color=INK, lw=1.0)
     axes[1].axvline(0, color=MUTED, lw=0.7)
-    axes[1].set_xlabel("Δρ over a plane (e/Å)")
+    axes[1].set_xlabel("Δρ summed over a plane (e/Å)")
     axes[1].set_ylabel("Height (Å)")
     return np.asarray(axes)

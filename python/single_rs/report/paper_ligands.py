@@ -38,7 +38,8 @@ def _sites(folders: Sequence[Path]) -> Iterator[tuple[str, Figure, str]]:
     for folder in folders:
         atoms, record = read_ligands(folder)
         still = Still(record.surface, np.asarray(atoms.positions), np.array(atoms.get_chemical_symbols()))
-        axes = plot_ligand_sites(still, atoms.arrays["ligand"] > 0)
+        slab = record.surface != "particle"
+        axes = plot_ligand_sites(still, atoms.arrays["ligand"] > 0, cell=atoms.cell.array if slab else None)
         count = f"{record.count} molecules" if record.count > 1 else "One molecule"
         caption = f"{count} of {record.ligand} on {_name(record.surface, record.facet)}, from the side and from above."
         yield _suffix(folders, folder), axes[0].figure, caption
@@ -77,8 +78,8 @@ def _charge(folders: Sequence[Path]) -> Iterator[tuple[str, Figure, str]]:
             continue
         _, record = read_ligands(folder)
         still = Still(record.surface, np.asarray(one.atoms.positions), np.array(one.atoms.get_chemical_symbols()))
-        normal = np.array([0.0, 0, 1]) if record.surface != "particle" else None
-        axes = plot_charge_difference(one.difference, one.cell, np.zeros(3), still, one.guest, normal=normal)
+        slab = record.surface != "particle"
+        axes = plot_charge_difference(one.difference, one.cell, np.zeros(3), still, one.guest, slab=slab)
         drawn = True
         yield (
             _suffix(folders, folder), axes[0].figure, f"Charge that {record.ligand} gains (yellow) and loses (blue) on "
