@@ -22,6 +22,7 @@ __all__ = ["plot_binding", "plot_charge_difference", "plot_ligand_sites"]
 
 _GAIN, _LOSS = (0.95, 0.80, 0.15), (0.20, 0.65, 0.85)  # of the surfaces, as VESTA has them
 _OPACITY = 0.75
+_SHOWN = 1 / 3  # of the moved charge lies within the surfaces
 _SPACING = 0.15  # Å, of the grid on which surfaces are drawn
 _BALL, _STICK = 0.55, 0.13  # radius of a ligand's atom in covalent radii, and Å of its bonds
 _BONDED = 1.2  # sums of covalent radii within which atoms of a ligand are bonded
@@ -145,6 +146,13 @@ def plot_ligand_sites(
     return axes
 
 
+def _level(rho: NDArray[np.float64]) -> float:
+    """Size of Δρ above which a third of ∫ |Δρ| lies: peaks at nuclei are high, and hold little."""
+    ordered = np.sort(np.abs(rho).ravel())[::-1]
+    held = np.cumsum(ordered)
+    return float(ordered[np.searchsorted(held, _SHOWN * held[-1])])
+
+
 def _legend(ax: Axes, symbols: NDArray[np.str_]) -> None:
     for symbol in dict.fromkeys(map(str, symbols)):
         colour = element_colours(np.array([symbol]))[0]
@@ -214,7 +222,7 @@ def plot_charge_difference(
         The surface goes on along the first two vectors of the cell; the normal is the third axis. Without it the
         direction from the surface's to the ligand's middle points up.
     level
-        Electrons per Å³ on the surfaces; a tenth of the greatest size without it.
+        Electrons per Å³ on the surfaces; without it that which holds a third of the moved charge.
     axes
         Two axes; new ones without them.
 
@@ -228,7 +236,7 @@ def plot_charge_difference(
     box = np.asarray(cell, float)
     frame = _view(still, guest, None, box if slab else None)
     rho = np.asarray(difference, float)
-    limit = float(np.abs(rho).max()) / 10 if level is None else level
+    limit = _level(rho) if level is None else level
     # The picture is round the ligand and the surface below it; the grid repeats where the cell does.
     own = still.positions[guest].mean(axis=0)
     middle = own - 2.0 * frame[1]
