@@ -4,21 +4,21 @@
 develop:
     pip install maturin && maturin develop --release --extras test,io
 
-# Rust and Python tests
+# Rust and Python tests that take minutes
 test:
     cargo test --profile checked
     pytest
 
-# only what takes seconds
-quick:
-    pytest -m "not slow"
+# whole particles from frames to atoms, browsers and clusters
+slow:
+    pytest -m slow
 
 # formats and lints, mending what can be mended
 lint:
     cargo fmt
     cargo clippy --all-targets --features python -- -D warnings
-    ruff format python tests benches docs
-    ruff check --fix python tests benches docs
+    ruff format python tests benches docs plugins
+    ruff check --fix python tests benches docs plugins
     python -m mypy.stubtest single_rs._core
 
 # criterion, one group per kernel

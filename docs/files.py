@@ -1,4 +1,4 @@
-"""The page of the formats of our own JSON files, made of the classes that write and read them.
+"""The page of the formats of our own JSON and CSV files, made of the classes that write and read them.
 
 python docs/files.py docs/files.md
 """
@@ -18,8 +18,12 @@ from pathlib import Path
 import numpy as np
 
 from single_rs.analysis import ParticleSummary
+from single_rs.analysis.distances import PairDistribution, PowderPattern, RowDistances
 from single_rs.analysis.lattice_record import LatticeRecord
+from single_rs.analysis.strain.table import StrainTable
 from single_rs.analysis.structure.record import StructureRecord
+from single_rs.analysis.structure.table import StructureTable
+from single_rs.base.columns import Column
 from single_rs.cli.demo import DemoRecord
 from single_rs.compare.record import ComparisonRecord
 from single_rs.export.dft.record import DftRecord
@@ -28,11 +32,14 @@ from single_rs.ligands.files import LigandRecord
 from single_rs.pipeline.dispatch import BatchRecord
 from single_rs.pipeline.stages import Asked, Refinement, Tracing
 from single_rs.records import Background, CleanExamples, EnergyRecord
+from single_rs.records.density import ShellCorrelation
 from single_rs.records.validation import RunValidationRecord, ValidationRecord
+from single_rs.refine.adp import DisplacementTable
 from single_rs.store import layout
 from single_rs.store.manifest import Manifest
 from single_rs.store.record import RunRecord
-from single_rs.store.states import StatesRecord
+from single_rs.store.states import StatesRecord, TimelineTable
+from single_rs.store.tables import fields_of
 
 # File → class, in the order of a run.
 FILES: dict[str, type] = {
@@ -57,13 +64,24 @@ FILES: dict[str, type] = {
     layout.BATCH: BatchRecord,
     layout.DEMO: DemoRecord,
 }
-HEAD = """# Formats of our JSON files
+# Tables, likewise.
+TABLES: dict[str, type] = {
+    f"particle_NN/{layout.FSC}": ShellCorrelation,
+    f"particle_NN/{layout.DISPLACEMENT}": DisplacementTable,
+    f"particle_NN/{layout.TIMELINE}": TimelineTable,
+    f"particle_NN/{layout.STRUCTURE_TABLE}": StructureTable,
+    f"particle_NN/{layout.STRAIN_TABLE}": StrainTable,
+    f"particle_NN/{layout.DISTANCES}": RowDistances,
+    f"particle_NN/{layout.PAIR_DISTRIBUTION}": PairDistribution,
+    f"particle_NN/{layout.POWDER}": PowderPattern,
+}
+HEAD = """# Formats of our JSON and CSV files
 
 Made by `python docs/files.py docs/files.md` from the classes that write and read the files. The other files of a run
 are in [conventions.md](conventions.md).
 
-Each file begins with the name of its class and the version of its schema, `"type"` and `"schema"`; a file of another
-version is refused in one line. What was not measured is null. From Python:
+Each JSON file begins with the name of its class and the version of its schema, `"type"` and `"schema"`; a file of
+another version is refused in one line. What was not measured is null. From Python:
 
 ```python
 from single_rs.analysis import ParticleSummary
@@ -72,6 +90,19 @@ from single_rs.store.codecs import read_record
 summary = read_record("out/particle_00/summary.json", ParticleSummary)
 ```
 """
+TABLES_HEAD = """# Tables
+
+CSV, one row per item below its header; what concerns the whole table stands before that, as `# name: value unit`. A
+number that is not known is an empty cell. From Python:
+
+```python
+from single_rs.analysis.strain.table import StrainTable
+from single_rs.store.tables import read_table
+
+strain = read_table("out/particle_00/strain.csv", StrainTable)
+```
+"""
+SHORT = 6  # columns of one field that are listed one by one
 WORDS = {int: "integer", float: "number", str: "text", bool: "true or false", types.NoneType: "null", typing.Any: "any"}
 
 
@@ -118,9 +149,26 @@ def table(kind: type, met: list[type]) -> Iterator[str]:
         yield f"| {', '.join(names)} | {said} | {text.replace('|', '&#124;')} |"
 
 
+def columns(kind: type) -> Iterator[str]:
+    """Give the lines of the table of the columns of a class."""
+    meaning = described(kind)
+    yield from ("| column | type | meaning |", "|---|---|---|")
+    for field, place, scalar in fields_of(kind):
+        names = [f"`{name}`" for name in (place.names_of(field) if isinstance(place, Column) else (field,))]
+        listed = ", ".join(names if len(names) <= SHORT else [*names[:2], "…", *names[-2:]])
+        said = word(np.dtype(scalar).type(0).item().__class__ if scalar is not np.str_ else str, [])
+        where = "" if isinstance(place, Column) else "Before the header. "
+        yield f"| {listed} | {said} | {where}{meaning[field].replace('|', '&#124;')} |"
+
+
+def summary_of(kind: type) -> str:
+    """Return the first paragraph of the docstring of a class."""
+    return str(inspect.getdoc(kind)).split("\n\n")[0].replace("\n", " ")
+
+
 def section(title: str, kind: type, met: list[type], before: str = "") -> Iterator[str]:
     """Give the lines on a class: what it is, and its fields."""
-    yield from ("", title, "", before + inspect.getdoc(kind).split("\n\n")[0].replace("\n", " "), "")
+    yield from ("", title, "", before + summary_of(kind), "")
     yield from table(kind, met)
 
 
@@ -132,6 +180,9 @@ def page() -> str:
     lines += ["", "## Parts of these"]
     for kind in itertools.islice(met, len(FILES), None):  # grows while it is described
         lines += section(f"### {kind.__name__}", kind, met)
+    lines += ["", *TABLES_HEAD.splitlines()]
+    for name, kind in TABLES.items():
+        lines += ["", f"## {name}", "", f"`{kind.__name__}`. " + summary_of(kind), "", *columns(kind)]
     return "\n".join(lines) + "\n"
 
 

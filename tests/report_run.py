@@ -14,15 +14,17 @@ from scipy.spatial.transform import Rotation
 
 from single_rs.analysis import ParticleSummary, analyze, summarise
 from single_rs.analysis.strain.summary import StrainSummary
-from single_rs.analysis.summary import LengthsSummary
+from single_rs.analysis.views import LengthErrors
 from single_rs.export.analysis import write_analysis
 from single_rs.io import write_map, write_stack
 from single_rs.io.motion import write_motion
 from single_rs.io.star import write_poses, write_tracks
 from single_rs.records import Atoms, Check, CleanExamples, Contrast, Criterion, EnergyRecord, Motion, Poses, Validation
+from single_rs.records.density import ShellCorrelation
 from single_rs.store.codecs import write_record
 from single_rs.store.inputs import InputRecord
 from single_rs.store.record import RunRecord, StageRecord, VerdictRecord
+from single_rs.store.tables import write_table
 from single_rs.store.validation import write_validation
 
 BOX, PIXEL, FRAMES = 64, 0.5, 120  # px, Å, frames
@@ -95,13 +97,12 @@ def write_particle(folder: Path, seed: int = 0) -> None:
     write_poses(folder / "poses.star", poses, "stack.mrcs", PIXEL, BOX)
     frequency = np.arange(BOX // 2 + 1) / (BOX * PIXEL)
     fsc = 1 / (1 + np.exp(14 * (frequency - 0.8)))
-    rows = "".join(f"{k:.6f},{v:.6f}\n" for k, v in zip(frequency, fsc))
-    (folder / "fsc.csv").write_text("# resolution at FSC 0.143 [A]: 1.07\nfrequency,fsc\n" + rows, encoding="utf-8")
+    write_table(folder / "fsc.csv", ShellCorrelation(1.07, frequency, fsc))
     strain = write_atoms(folder, positions)
     summary = ParticleSummary(
         "solved", ("both half sets give the same atoms", "confidence 0.97 & <rising>"), atoms=len(positions),
         diameter=23.0, resolution=1.07, frames=FRAMES, frames_used=108, strain=strain, contrast=Contrast("dark", -9.7),
-        lengths=LengthsSummary(
+        lengths=LengthErrors(
             least_known=(0.0, 0.0, 1.0), best_known=(1.0, 0.0, 0.0), worst=9e-4, best=1.4e-4, typical=3e-4,
             worst_noise=4e-4, excess=5.1,
         ),

@@ -105,6 +105,24 @@ def test_places_of_a_pdb_are_those_of_gemmi(tmp_path):
     assert [str(s) for s in found.symbols] == [s.element.name for s in sites] == ["Pt"] * len(PLACES)
 
 
+def test_an_mmcif_is_read_like_the_pdb_of_the_same_atoms(tmp_path):
+    ase.io.write(tmp_path / "p.pdb", Atoms(f"Pt{len(PLACES)}", PLACES))
+    model = gemmi.read_structure(str(tmp_path / "p.pdb"))
+    model.setup_entities()
+    model.make_mmcif_document().write_file(str(tmp_path / "p.cif"))
+    found = sr.export.read_xyz(tmp_path / "p.cif")
+    assert set(found.symbols) == {"Pt"}
+    np.testing.assert_array_equal(found.positions, sr.export.read_xyz(tmp_path / "p.pdb").positions)
+
+
+def test_sites_that_share_an_atom_are_no_other_unit(tmp_path):
+    rows = [f"Pt {x:.6f} {y:.6f} {z:.6f} 0.5" for x, y, z in np.vstack([PLACES, PLACES + np.array([0.3, 0, 0])])]
+    head = [str(len(rows)), "Properties=species:S:1:pos:R:3:occupancy:R:1"]
+    path = written(tmp_path / "p.xyz", "\n".join([*head, *rows]) + "\n")
+    with pytest.raises(DataFileError, match=r"0\.30 Å apart.*share their atoms \(0\.5 and 0\.5\)"):
+        sr.export.read_xyz(path)
+
+
 def test_of_alternative_places_the_likeliest_is_read(tmp_path, caplog):
     rows = ""
     for k, place in enumerate(PLACES, 1):
@@ -217,6 +235,8 @@ def test_a_coordinate_that_is_no_place_is_refused(tmp_path, value, capsys):
     [
         ("Properties=type:I:1:pos:R:3", "1", "names no element"),
         ("Properties=species:S:1:pos:R:3", "X", "names no element"),
+        ("Properties=species:S:1:pos:R:3", "Pt1", "'Pt1', which is no element"),
+        ("", "78", "'78', which is no element"),
         ("Properties=species:S:1:pos:R:2147483648", "Pt", "values per atom"),
         ("Properties=species:S:1:pos:R:3 box=-4 pixel_size=0.36", "Pt", "box"),
         ("Properties=species:S:1:pos:R:3 box=many pixel_size=0.36", "Pt", "box"),

@@ -222,6 +222,12 @@ def test_strange_frames_are_flagged_and_do_no_harm(world: dict[str, np.ndarray],
     np.testing.assert_allclose(found.noise, clean.noise, rtol=0.05)
 
 
+def test_two_doses_of_as_many_frames_each_are_both_used(world: dict[str, np.ndarray]) -> None:
+    images = world["counts"][:64].astype(np.float32)
+    images[32:] *= 3
+    assert not clean_stack(stack(images)).bad.any()
+
+
 def test_slow_liquid_background_goes(world: dict[str, np.ndarray]) -> None:
     ramp = 0.05 * np.linspace(-1, 1, SIZE, dtype=np.float32)
     images = counts(world["ball"][:150] + ramp[:, None] - ramp[None, :] ** 2 * 20, DOSE, np.random.default_rng(11))

@@ -23,9 +23,9 @@ def crystal():
     return sr.nanocrystal("Pt", diameter=12.0, seed=3)
 
 
-def solved(crystal, gone, known=FRAMES) -> tuple[CleanStack, Poses, Atoms]:
-    """Frames of a crystal whose atoms `gone` leave at `DATE`, refined at poses that are right before `known`."""
-    rotations, images = frames_of(crystal, gone)
+def solved(crystal, gone, known=FRAMES, dates=(DATE,)) -> tuple[CleanStack, Poses, Atoms]:
+    """Frames of a crystal whose atoms `gone` leave at `dates`, refined at poses that are right before `known`."""
+    rotations, images = frames_of(crystal, gone, dates)
     clean = sr.clean_stack(sr.ParticleStack(images, PIXEL, np.arange(FRAMES)))
     given = rotations.copy()
     given[known:] = Rotation.random(FRAMES - known, random_state=1).as_matrix() if known < FRAMES else given[known:]
@@ -43,6 +43,7 @@ def test_a_constant_particle_is_one_state(crystal):
     assert not found.changes
     assert not found.atoms
     assert found.significance < 5
+    assert [(a.first, a.last, a.clear) for a in found.alternations] == [(0, FRAMES - 1, False)]
     assert judge_changes(Verdict("solved", ()), found).verdict == "solved"
 
 
@@ -55,6 +56,18 @@ def test_a_layer_that_leaves_is_seen_and_dated(crystal):
     verdict = judge_changes(Verdict("solved", ()), found)
     assert verdict.verdict == "doubtful"
     assert f"changed at frame {found.changes[0].frame}" in verdict.reasons[0]
+
+
+def test_two_structures_in_turn_are_never_one_state(crystal):
+    found = find_changes(*solved(crystal, layer_of(crystal), dates=range(20, FRAMES, 20)), CONFIG)
+    assert not found.changes
+    (turns,) = found.alternations
+    assert turns.clear
+    assert 0.35 < turns.share <= 0.5
+    assert turns.turns >= 9
+    verdict = judge_changes(Verdict("solved", ()), found)
+    assert verdict.verdict == "doubtful"
+    assert "two structures in turn" in verdict.reasons[0]
 
 
 def test_poses_that_end_are_a_change(crystal):

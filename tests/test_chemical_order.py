@@ -11,9 +11,9 @@ from scipy.spatial.transform import Rotation
 import single_rs as sr
 from single_rs.analysis.analyze import describe_particle
 from single_rs.analysis.chemical_order import chemical_order
-from single_rs.analysis.chemistry_summary import chemistry_summary
 from single_rs.analysis.lattice import fit_lattice
 from single_rs.records import Atoms
+from single_rs.store.codecs import decode, encode
 
 CELLS = {
     "L1_0": (["Fe", "Pt"], [(0, 0, 0), (0.5, 0.5, 0.5)], 123, [2.724, 2.724, 3.713, 90, 90, 90]),
@@ -50,10 +50,10 @@ def test_a_perfect_compound_has_full_order_on_its_sublattices(kind):
         assert sorted(round(v, 6) for v, _ in shares.values()) == [0, 1]
     if kind == "L1_0":
         # c/a of the conventional cell: 3.713 / (√2 · 2.724).
-        assert long.ratio == pytest.approx(3.713 / (2.724 * np.sqrt(2)), abs=4 * long.ratio_err)
-        assert long.ratio_err < 0.002
+        assert long.c_over_a == pytest.approx(3.713 / (2.724 * np.sqrt(2)), abs=4 * long.c_over_a_err)
+        assert long.c_over_a_err < 0.002
     else:
-        assert np.isnan(long.ratio)
+        assert np.isnan(long.c_over_a)
 
 
 @pytest.mark.parametrize(("kind", "alpha"), [("L1_0", -1 / 3), ("L1_2", -1 / 3), ("B2", -1.0)])
@@ -114,7 +114,7 @@ def test_the_analysis_holds_it_and_says_it():
     line = describe_particle(model)
     assert "L1_0 order S 1.00" in line
     assert "c/a 0.96" in line
-    content = chemistry_summary(model.chemistry)
+    content = decode(encode(sr.analysis.summarise(model)), sr.analysis.ParticleSummary, "summary.json").chemistry
     assert content.long_range.kind == "L1_0"
-    assert content.share["Fe"] == pytest.approx(np.mean(symbols == "Fe"))
+    assert content.share[content.elements.index("Fe")] == pytest.approx(np.mean(symbols == "Fe"))
     assert sr.analyze(atoms(x, np.full(len(x), "Pt"))).chemistry is None

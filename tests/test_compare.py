@@ -19,7 +19,7 @@ from single_rs import compare_particles
 from single_rs.analysis import ParticleSummary
 from single_rs.analysis.lattice import Lattice
 from single_rs.analysis.lattice.affine import CellParameters
-from single_rs.analysis.lattice_record import LatticeRecord, Reference
+from single_rs.analysis.lattice_record import LatticeRecord
 from single_rs.analysis.strain import StrainConfig
 from single_rs.base.errors import DataFileError, InputError
 from single_rs.base.trend import fit_trend
@@ -211,7 +211,8 @@ def test_strains_are_measured_from_one_lattice_whatever_each_was_analysed_with(t
         assert row.values["radial_strain"] == pytest.approx(0.0, abs=2e-3)
     # Nothing is known of the bulk of one: both are measured from the fit, or that one has no strain.
     path = tmp_path / "fit_0" / "lattice.json"
-    write_record(path, replace(read_record(path, LatticeRecord), reference=Reference(), structure="bcc"))
+    record = read_record(path, LatticeRecord)
+    write_record(path, replace(record, lattice=replace(record.lattice, bulk=None, structure="bcc")))
     mixed = compare_particles([tmp_path / "bulk_0", tmp_path / "fit_0"])
     assert mixed.reference == "fit"
     forced = compare_particles([tmp_path / "bulk_0", tmp_path / "fit_0"], reference="bulk")

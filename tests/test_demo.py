@@ -67,7 +67,7 @@ def _found(truth, particle, folder):
 
 
 def test_the_demo_scores_each_particle_against_its_own_truth(tmp_path, truth, monkeypatch, capsys):
-    def run(movie, element, out, pixel_size, config, seed, progress=None):
+    def run(movie, element, out, pixel_size, config, seed, progress=None, live=False):
         both = [_found(truth[0], p, out / f"particle_{i:02d}") for i, p in enumerate((1, 0))]
         write_tracks(out / TRACKS, [t for t, _ in both], 0.358)
         return RunResult(out, tuple(r for _, r in both))
@@ -78,9 +78,9 @@ def test_the_demo_scores_each_particle_against_its_own_truth(tmp_path, truth, mo
     for p in result.particles:
         count = len(truth[0].crystals[p.truth].positions)
         assert p.track_error == pytest.approx(0.5)
-        assert (p.atoms.matched, p.atoms.true) == (count - 1, count)
+        assert (len(p.atoms.distance), p.atoms.counts[1]) == (count - 1, count)
         assert p.atoms.rmsd < 0.01
-        assert p.atoms.hand == p.poses.hand == -1
+        assert p.atoms.match.hand == p.poses.hand == -1
         # Two frames without a pose count as wrong.
         assert p.poses.within_1deg == (FRAMES - 2) / FRAMES
     demo.print_table(result)
@@ -94,7 +94,7 @@ def test_the_demo_scores_each_particle_against_its_own_truth(tmp_path, truth, mo
 
 
 def test_a_particle_without_results_is_shown_with_dashes(tmp_path, truth, monkeypatch, capsys):
-    def run(movie, element, out, pixel_size, config, seed, progress=None):
+    def run(movie, element, out, pixel_size, config, seed, progress=None, live=False):
         frames = np.arange(FRAMES)
         path = truth[0].centres[:, 0] + truth[0].drift
         (out / "particle_00").mkdir()

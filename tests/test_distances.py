@@ -6,16 +6,11 @@ from matplotlib.axes import Axes
 
 import single_rs as sr
 from single_rs import plots
-from single_rs.analysis.distances import bond_constant, distance_profile, row_distances
+from single_rs.analysis.distances import PairDistribution, RowDistances, bond_constant, distance_profile, row_distances
 from single_rs.analysis.distances.pdf import number_density, pair_distribution
 from single_rs.analysis.lattice import fit_lattice
 from single_rs.base.errors import DataFileError, InputError
-from single_rs.export.tables import (
-    read_pair_distribution,
-    read_row_distances,
-    write_pair_distribution,
-    write_row_distances,
-)
+from single_rs.store.tables import read_table, write_table
 from test_lattice import BOND, ball
 
 EDGE = BOND * np.sqrt(2)
@@ -175,22 +170,22 @@ def test_tables_come_back_and_figures_show_them(tmp_path, perfect):
     x, lattice = perfect
     sigma = np.full(len(x), 0.02)
     rows, pdf = row_distances(x, lattice, sigma), pair_distribution(x, sigma, lattice, r_max=8.0)
-    write_row_distances(tmp_path / "distances.csv", rows)
-    write_pair_distribution(tmp_path / "pdf.csv", pdf)
+    write_table(tmp_path / "distances.csv", rows)
+    write_table(tmp_path / "pdf.csv", pdf)
     table = np.genfromtxt(tmp_path / "distances.csv", delimiter=",", names=True)
     np.testing.assert_allclose(table["distance"], rows.distance, atol=1e-6)
     np.testing.assert_allclose(table["distance_err"], 0.02 * np.sqrt(2), atol=1e-6)
-    table = np.genfromtxt(tmp_path / "pdf.csv", delimiter=",", names=True, skip_header=1)
+    table = np.genfromtxt(tmp_path / "pdf.csv", delimiter=",", names=True, skip_header=4)
     np.testing.assert_allclose(table["rdf"], pdf.rdf, rtol=1e-5, atol=1e-9)
-    back = read_row_distances(tmp_path / "distances.csv", x, sigma)
+    back = read_table(tmp_path / "distances.csv", RowDistances, positions=x, sigma=sigma)
     np.testing.assert_array_equal(back.direction, rows.direction)
     np.testing.assert_array_equal(back.family, rows.family)
-    again = read_pair_distribution(tmp_path / "pdf.csv")
+    again = read_table(tmp_path / "pdf.csv", PairDistribution)
     np.testing.assert_allclose(again.g, pdf.g, rtol=1e-5, atol=1e-9)
     assert (again.count, again.width) == (pdf.count, pdf.width)
     (tmp_path / "pdf.csv").write_text("r,g\n1,2\n")
-    with pytest.raises(DataFileError, match=r"pdf\.csv is not a table of this version"):
-        read_pair_distribution(tmp_path / "pdf.csv")
+    with pytest.raises(DataFileError, match=r"pdf\.csv is not a PairDistribution of this version"):
+        read_table(tmp_path / "pdf.csv", PairDistribution)
     ax = plots.plot_row_distances(rows)
     assert ax.get_xlabel() == "Distance from the centre (Å)"
     assert [t.get_text()[:5] for t in ax.get_legend().get_texts()] == ["⟨100⟩", "⟨110⟩", "⟨111⟩"]

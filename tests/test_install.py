@@ -116,7 +116,7 @@ def test_all_files_name_one_version():
     subprocess.run([*command, PROJECT["version"]], check=True)
     wrong = subprocess.run([*command, "99.0"], capture_output=True, text=True)
     assert wrong.returncode == 1
-    assert wrong.stderr.count(f"says {PROJECT['version']}") == 4
+    assert wrong.stderr.count(f"says {PROJECT['version']}") == 5
 
 
 def test_a_release_has_addresses_in_place_of_relative_links(tmp_path):

@@ -198,5 +198,5 @@ def test_ovito_reads_atoms_and_finds_the_structure_we_say(crystal: tuple[Path, n
 def test_spglib_finds_the_space_group_of_the_fitted_cell(crystal: tuple[Path, np.ndarray]) -> None:
     content = json.loads((crystal[0] / "lattice.json").read_text(encoding="utf-8"))
     basis = [(0, 0, 0), (0, 0.5, 0.5), (0.5, 0, 0.5), (0.5, 0.5, 0)]
-    found = spglib.get_symmetry_dataset((content["cell"]["vectors"], basis, [78] * 4), symprec=0.02)
+    found = spglib.get_symmetry_dataset((content["lattice"]["cell"], basis, [78] * 4), symprec=0.02)
     assert found.number == 225  # Fm-3m

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+
 import numpy as np
 import pytest
 
@@ -88,6 +90,45 @@ def test_two_series_in_a_folder_and_a_number_twice_are_refused(tmp_path):
     put(tmp_path / "a1.tif", MOVIE[0])
     with pytest.raises(InputError, match="several series"):
         open_movie(tmp_path)
+
+
+@pytest.mark.parametrize("letters", ["ab", "fd", "xy"])
+def test_series_that_a_letter_tells_apart_are_no_hexadecimal_numbers(tmp_path, letters):
+    for letter in letters:
+        for i, frame in enumerate(MOVIE):
+            put(tmp_path / f"{letter}{i:02d}.tif", frame)
+    with pytest.raises(InputError, match="several series"):
+        open_movie(tmp_path, 0.36)
+
+
+def test_a_link_to_a_frame_that_is_not_there_is_refused(tmp_path):
+    for i, frame in enumerate(MOVIE):
+        put(tmp_path / f"f{i}.tif", frame)
+    (tmp_path / f"f{len(MOVIE)}.tif").symlink_to(tmp_path / "nowhere.tif")
+    with pytest.raises(DataFileError, match="link to a file that is not there"):
+        open_movie(tmp_path, 0.36)
+
+
+def test_frames_in_a_folder_beside_the_frames_are_told(tmp_path, caplog):
+    (tmp_path / "more").mkdir()
+    (tmp_path / "other").mkdir()
+    for i, frame in enumerate(MOVIE):
+        put(tmp_path / f"f{i}.tif", frame)
+    put(tmp_path / "other" / "m.mrc", MOVIE[0])
+    np.testing.assert_array_equal(frames_of(tmp_path, 0.36), MOVIE)
+    assert not caplog.text
+    put(tmp_path / "more" / "f0.tif", MOVIE[0])
+    np.testing.assert_array_equal(frames_of(tmp_path, 0.36), MOVIE)
+    assert "not those in its folders (more)" in caplog.text
+
+
+def test_packed_files_in_a_folder_make_one_movie(tmp_path):
+    for k, part in enumerate((MOVIE[:4], MOVIE[4:])):
+        put(tmp_path / f"part_{k}.mrc", part)
+        data = (tmp_path / f"part_{k}.mrc").read_bytes()
+        (tmp_path / f"part_{k}.mrc").unlink()
+        (tmp_path / f"part_{k}.mrc.gz").write_bytes(gzip.compress(data))
+    np.testing.assert_array_equal(frames_of(tmp_path, 0.36), MOVIE)
 
 
 def test_a_missing_number_is_told(tmp_path, caplog):

@@ -67,6 +67,43 @@ def test_a_cut_numpy_file_is_refused(tmp_path):
             open_movie(tmp_path / "b.npy", 0.36)
 
 
+def test_what_is_no_array_is_refused_without_advice_to_trust_it(tmp_path):
+    (tmp_path / "a.npy").write_bytes(bytes(range(200)))
+    with pytest.raises(DataFileError, match="begins with other bytes"):
+        open_movie(tmp_path / "a.npy", 0.36)
+
+
+def test_blocks_that_are_not_in_a_file_are_told(tmp_path, caplog):
+    zarr = pytest.importorskip("zarr")
+    h5py = pytest.importorskip("h5py")
+    array = zarr.open_array(str(tmp_path / "m.zarr"), mode="w", shape=MOVIE.shape, chunks=(2, 20, 28), dtype="u2")
+    array[:] = MOVIE
+    np.testing.assert_array_equal(frames_of(tmp_path / "m.zarr", 0.36), MOVIE)
+    assert not caplog.text
+    blocks = [p for p in (tmp_path / "m.zarr").rglob("*") if p.is_file() and not p.name.endswith((".json", "zarray"))]
+    blocks[0].unlink()
+    frames_of(tmp_path / "m.zarr", 0.36)
+    assert "1 of 4 blocks" in caplog.text
+    with h5py.File(tmp_path / "m.h5", "w") as file:
+        data = file.create_dataset("a", MOVIE.shape, "u2", chunks=(1, 20, 28))
+        data[:3] = MOVIE[:3]
+        file.create_dataset("b", MOVIE.shape, "u2", chunks=(1, 20, 28))
+    caplog.clear()
+    with open_movie(tmp_path / "m.h5", 0.36, reading=Reading(key="a")) as movie:
+        np.testing.assert_array_equal(movie.read(0, 3), MOVIE[:3])
+    assert "4 of 7 blocks" in caplog.text
+    with pytest.raises(DataFileError, match="never written"):
+        open_movie(tmp_path / "m.h5", 0.36, reading=Reading(key="b"))
+
+
+def test_what_the_library_logs_is_one_line_of_ours(tmp_path, capsys, caplog):
+    pytest.importorskip("rsciio")
+    (tmp_path / "m.zspy").write_bytes(b"no folder")
+    with pytest.raises(DataFileError, match="cannot read"):
+        open_movie(tmp_path / "m.zspy", 0.36)
+    assert capsys.readouterr().err == ""
+
+
 def _hdf5(path, **arrays):
     h5py = pytest.importorskip("h5py")
     with h5py.File(path, "w") as file:

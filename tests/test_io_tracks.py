@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,7 @@ from single_rs.base.errors import DataFileError, InputError
 from single_rs.cli import main
 from single_rs.io import open_movie, read_stack
 from single_rs.io.star import read_tracks, write_tracks
-from single_rs.io.tracks import read_track_files, write_track_table
+from single_rs.io.tracks import given_tracks, read_track_files, write_track_table
 from single_rs.records import Motion, Track
 
 RNG = np.random.default_rng(2)
@@ -85,6 +87,30 @@ def test_a_table_that_is_none_is_refused_in_words(tmp_path, name, text, said):
     (tmp_path / name).write_text(text)
     with pytest.raises((InputError, DataFileError), match=said):
         read_track_files([tmp_path / name], SHAPE, None if said == "give --diameter" else 20.0)
+
+
+def test_paths_from_python_are_checked_like_those_of_files():
+    good = TRACKS[0]
+    assert given_tracks(None, SHAPE) == (None, None)
+    (one,), named = given_tracks(good, SHAPE)
+    assert named == ["array"]
+    np.testing.assert_array_equal(one.x, good.x)
+    (one,), _ = given_tracks([dataclasses.replace(good, diameter=np.nan)], SHAPE, 9.0)
+    assert one.diameter == 9
+    wrong = [
+        ({"x": good.x[:5]}, "a place for each"),
+        ({"frames": good.frames * 1.0}, "float64 frames"),
+        ({"frames": good.frames - 1}, "frame -1"),
+        ({"y": good.y * np.nan}, "place at"),
+        ({"sigma": good.sigma * np.inf}, "sigma_px"),
+        ({"diameter": np.nan}, "give --diameter"),
+        ({name: getattr(good, name)[:0] for name in ("frames", "x", "y", "sigma")}, "a place for each"),
+    ]
+    for changes, said in wrong:
+        with pytest.raises(InputError, match=said):
+            given_tracks([good, dataclasses.replace(good, **changes)], SHAPE)
+    with pytest.raises(InputError, match="give --tracks"):
+        given_tracks([], SHAPE, 9.0)
 
 
 def _motion(shifts: np.ndarray, shape: tuple[int, int]) -> Motion:

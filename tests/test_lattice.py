@@ -288,8 +288,11 @@ def test_lattice_json_holds_cell_domains_reference_and_comes_back(tmp_path):
     lattice = fit_lattice(ball("hcp", 200, 8, noise=0.02), element="Co")
     write_lattice(tmp_path / "lattice.json", lattice)
     content = json.loads((tmp_path / "lattice.json").read_text(encoding="utf-8"))
-    assert {"cell", "structure", "domains", "reference", "expansion"} <= set(content)
-    assert {f"{n}{e}" for n in ("a", "b", "c", "alpha", "beta", "gamma") for e in ("", "_err")} <= set(content["cell"])
+    assert {"lattice", "expansion"} <= set(content)
+    assert {"cell", "structure", "domains", "bulk"} <= set(content["lattice"])
+    assert {f"{n}{e}" for n in ("a", "b", "c", "alpha", "beta", "gamma") for e in ("", "_err")} <= set(
+        content["lattice"]["parameters"]
+    )
     back = read_lattice(tmp_path / "lattice.json")
     np.testing.assert_allclose(back.cell, lattice.cell, atol=1e-7)
     np.testing.assert_allclose(back.site_positions(), lattice.site_positions(), atol=1e-5)

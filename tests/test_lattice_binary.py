@@ -8,11 +8,12 @@ from scipy.spatial.transform import Rotation
 from single_rs.analysis.lattice import fit_lattice
 from single_rs.analysis.lattice.expansion import expansion
 from single_rs.analysis.lattice.size import cell_against_size, volume_diameter
-from single_rs.analysis.lattice_record import lattice_record
+from single_rs.analysis.lattice_record import LatticeRecord, lattice_record
 from single_rs.base.errors import InputError
 from single_rs.crystal.compounds import COMPOUNDS, binary_formula, compound_formula
 from single_rs.crystal.prototypes import BINARY_STRUCTURES, bulk_reference, crystal_axes, prototype
-from single_rs.export.tables import write_cell_against_size
+from single_rs.export import write_cell_against_size
+from single_rs.store.codecs import decode, encode
 
 PAIRS = {"rocksalt": ("Pb", "S"), "zincblende": ("Ga", "As"), "wurtzite": ("Zn", "O"), "fluorite": ("Ce", "O")}
 PER_AXIS = 0.05 / np.sqrt(3)  # Å; the displacement is 5 pm long
@@ -99,7 +100,7 @@ def test_u_of_wurtzite_is_fitted_with_its_error():
         np.testing.assert_allclose(lattice.site_positions(), x - lattice.residual, atol=1e-9)
     assert np.sqrt(np.mean(np.square(pull))) == pytest.approx(1, abs=0.6)  # 8 values: ±25% at one σ
     assert np.isnan(fit_lattice(*crystal("rocksalt", 200)[:1]).u)
-    back = lattice_record(lattice).lattice()
+    back = decode(encode(lattice_record(lattice)), LatticeRecord, "lattice.json").lattice
     assert (back.species, round(back.u, 6)) == (("Zn", "O"), round(lattice.u, 6))
 
 

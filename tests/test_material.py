@@ -8,11 +8,13 @@ from scipy.spatial import cKDTree
 
 from single_rs.atoms.support import nearest_neighbour_distance
 from single_rs.base.errors import InputError
+from single_rs.cli import main
 from single_rs.crystal.material import check_material, elements_of
+from single_rs.io import write_stack
 from single_rs.orient import OrientConfig
 from single_rs.orient.indexing.template import lattice_template
 from single_rs.pipeline.config import Config
-from single_rs.pipeline.material import lattice_seed, with_material
+from single_rs.pipeline.material import check_resolved, lattice_seed, with_material
 from single_rs.simulate.compounds import compound_ball, material_ball
 
 
@@ -80,3 +82,21 @@ def test_neighbours_in_a_ball_of_a_compound_are_of_the_other_element(name: str, 
     assert (ball.symbols[pairs[:, 0]] != ball.symbols[pairs[:, 1]]).all()
     assert np.bincount(pairs.ravel()).max() == bonds
     np.testing.assert_allclose(ball.positions.mean(axis=0), 0.0, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("element", "most"), [("Pt", 1.13), ("Fe", 1.01), ("Si", 1.57), ("CdSe", 1.75), ("PtFe", 1.1), ("Co", 1.08)]
+)
+def test_pixels_that_cannot_show_the_lattice_are_refused_before_any_work(element, most):
+    check_resolved(element, most - 0.03, OrientConfig())
+    with pytest.raises(InputError, match=f"no frame shows the lattice of {element}, whose widest planes are"):
+        check_resolved(element, most + 0.03, OrientConfig())
+    check_resolved(element, 3.0, OrientConfig(lattice_constant=12.0))
+
+
+def test_a_run_says_so(tmp_path, capsys):
+    write_stack(tmp_path / "m.mrc", np.ones((4, 32, 48), np.int8), 0.4)
+    words = ["run", str(tmp_path / "m.mrc"), "--element", "Pt", "--pixel-size", "1.5", "--out", str(tmp_path / "out")]
+    assert main(words) == 2
+    assert "at 1.5 Å per pixel no frame shows the lattice of Pt" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

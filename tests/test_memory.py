@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import resource
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -88,3 +90,16 @@ def test_the_command_line_takes_a_limit_and_says_in_one_line_what_it_cannot_keep
     assert "--memory needs a value" in capsys.readouterr().err
     # Movie.from_array is read as it is: the limit ended with the command.
     assert correct_motion(Movie.from_array(counts, 0.4)).shifts.shape == (12, 2)
+
+
+def test_less_memory_than_the_libraries_take_is_refused_and_not_tried():
+    code = (
+        "import resource, sys\n"
+        "from single_rs.cli import main\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (250_000_000, 250_000_000))\n"
+        "sys.exit(main(['solve', 'none.mrcs', '--element', 'Pt', '--out', 'none']))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    assert done.stderr.startswith("single-rs: the shell allows 250,000,000 bytes of memory (ulimit -v)")
+    assert done.stderr.count("\n") == 1

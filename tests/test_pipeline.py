@@ -22,6 +22,7 @@ from single_rs.io.star import read_poses, read_tracks
 from single_rs.pipeline import entry, stages
 from single_rs.pipeline import particle as particle_stages
 from single_rs.pipeline.config import Config, load_config
+from single_rs.pipeline.size import stack_box
 from single_rs.records import Density, Poses
 from single_rs.simulate import nanocrystal, simulate_movie, simulate_stack
 from single_rs.store.folder import open_folder
@@ -180,6 +181,27 @@ def test_a_changed_strain_setting_redoes_the_strain_alone(tmp_path, made, calls)
     assert reused == {f"particle_00/{s}" for s in before}
     assert again.particles[0].summary.strain != first.particles[0].summary.strain
     assert again.particles[0].summary.resolution == first.particles[0].summary.resolution
+
+
+def test_a_live_page_tells_of_the_run_until_it_has_ended(tmp_path, made, calls, monkeypatch):
+    page, seen = tmp_path / "out" / "live.html", []
+
+    def listen(stage, done, total):
+        if page.exists():
+            seen.append(page.read_text(encoding="utf-8"))
+
+    _solve(tmp_path, made, live=True, progress=listen)
+    assert all('content="5"' in text for text in seen)
+    assert seen
+    assert "The run is finished" in page.read_text(encoding="utf-8")
+
+    def stopped(*args, **keywords):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(stages, "reconstruct", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        _solve(tmp_path, made, {"reconstruct.mask_margin": "3"}, live=True)
+    assert "The run has ended: interrupted" in page.read_text(encoding="utf-8")
 
 
 def test_folders_that_are_not_of_the_run_are_left_alone(tmp_path, made, calls):
@@ -365,7 +387,7 @@ def test_the_box_leaves_room_and_stays_in_the_field():
     movie = SimpleNamespace(pixel_size=0.4, shape=(10, 300, 300))
 
     def box(x, y, diameter=20.0):
-        return stages.stack_box(SimpleNamespace(x=np.full(10, x), y=np.full(10, y), diameter=diameter), movie)
+        return stack_box(SimpleNamespace(x=np.full(10, x), y=np.full(10, y), diameter=diameter), movie)
 
     middle = box(150.0, 150.0)
     assert middle % 2 == 0

@@ -12,13 +12,13 @@ from ase.utils.xrdebye import XrDebye
 
 from single_rs import plots
 from single_rs.analysis.distances import bond_constant
-from single_rs.analysis.distances.powder import form_factor, powder_pattern, two_theta
+from single_rs.analysis.distances.powder import PowderPattern, form_factor, powder_pattern, two_theta
 from single_rs.analysis.distances.powder_fit import powder_lattice, reflections
 from single_rs.analysis.lattice import fit_lattice
 from single_rs.base.errors import InputError
 from single_rs.cli import main
 from single_rs.export.lattice import read_lattice
-from single_rs.export.tables import read_powder_pattern, write_powder_pattern
+from single_rs.store.tables import read_table, write_table
 from test_lattice import BOND, ball
 from test_lattice_binary import crystal
 
@@ -173,11 +173,11 @@ def test_bragg_angle_and_figure(tmp_path):
     assert ax.get_xlabel() == "q = 4π sin θ / λ (1/Å)"
     assert "111" in [t.get_text() for t in ax.texts]
     assert plots.plot_powder(pattern, wavelength=1.5406).get_xlabel() == "2θ (°), λ = 1.5406 Å"
-    write_powder_pattern(tmp_path / "powder.csv", pattern, found)
-    back = read_powder_pattern(tmp_path / "powder.csv")
+    write_table(tmp_path / "powder.csv", pattern)
+    back = read_table(tmp_path / "powder.csv", PowderPattern)
     assert back.radiation == pattern.radiation
     np.testing.assert_allclose(back.intensity, pattern.intensity, rtol=1e-6)
-    table = np.genfromtxt(tmp_path / "powder.csv", delimiter=",", names=True, skip_header=2)
+    table = np.genfromtxt(tmp_path / "powder.csv", delimiter=",", names=True, skip_header=1)
     np.testing.assert_allclose(table["structure"], pattern.structure, rtol=1e-5)
 
 

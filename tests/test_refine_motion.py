@@ -13,12 +13,13 @@ from scipy.spatial.transform import Rotation
 from single_rs.alignment import match_atoms
 from single_rs.background import clean_stack
 from single_rs.crystal.scattering import POTENTIAL_PER_FACTOR, interaction_constant, scattering_factor
-from single_rs.pipeline.stages import write_displacement
 from single_rs.records import Atoms, ParticleStack, Poses
 from single_rs.refine import RefineConfig, Refined, refine_atoms
+from single_rs.refine.adp import DisplacementTable, displacement_table
 from single_rs.simulate import OpticsConfig, brownian_rotations, nanocrystal
 from single_rs.simulate.optics import transfer
 from single_rs.store.layout import DISPLACEMENT
+from single_rs.store.tables import read_table, write_table
 
 PIXEL, BOX, FRAMES, DOSE = 0.4, 72, 240, 40.0
 ALONG = 0.015  # Å², excess of ⟨u²⟩ along the surface's normal: some 1.2 Å² of B
@@ -72,7 +73,7 @@ def refined(vibrating, tensors: np.ndarray, folder=None) -> Refined:
     config = RefineConfig(resolution=0.85, anisotropic=True, halves=False)
     if folder is not None:
         found = refine_atoms(clean, start, atoms, config)
-        write_displacement(folder / DISPLACEMENT, found.displacement, found.displacement_error)
+        write_table(folder / DISPLACEMENT, displacement_table(found.displacement, found.displacement_error))
         return found
     return refine_atoms(clean, start, atoms, config)
 
@@ -95,8 +96,8 @@ def test_surface_atoms_move_along_their_normals(vibrating, tmp_path):
     error = (found.displacement - expected[order])[:, *SIX]
     # 300 numbers scatter by 4 %; shrinkage and higher orders of the blur take some more.
     assert 0.75 < np.sqrt(np.mean(error**2 / found.displacement_error**2)) < 1.35
-    table = np.loadtxt(tmp_path / DISPLACEMENT, delimiter=",", skiprows=1)
-    np.testing.assert_allclose(table[:, :6], found.displacement[:, *SIX], atol=1e-5)
+    table = read_table(tmp_path / DISPLACEMENT, DisplacementTable)
+    np.testing.assert_allclose(table.tensor, found.displacement[:, *SIX], atol=1e-5)
 
 
 def test_no_anisotropy_is_found_where_there_is_none(vibrating):

@@ -175,7 +175,7 @@ def test_verdict_comes_with_limits_and_with_what_is_least_known(page: str, run: 
     )
     lengths = particle.summary.lengths
     assert lengths is not None
-    unseen = replace(lengths, worst=None, excess=None)  # an infinite error, as JSON has it
+    unseen = replace(lengths, worst=None, excess=np.nan)  # an infinite error, as JSON has it
     unseen = replace(particle, summary=replace(particle.summary, lengths=unseen))
     assert dict(least_known(unseen, Numbers.of(unseen)).rows)["Lengths"].startswith("no frame shows them along")
     assert "dark (by 9.7 sigma)" in page
@@ -192,7 +192,8 @@ def test_data_of_figures_are_the_numbers_that_are_drawn(page: str, run: Path) ->
     files = {name: zlib.decompress(base64.b64decode(content)).decode("utf-8") for name, content in packed}
     assert len(files) > 15
     rows = list(csv.DictReader(line for line in files["p0-fsc.csv"].splitlines() if not line.startswith("#")))
-    frequency, fsc = read_run(run).particles[0].fsc
+    shells = read_run(run).particles[0].fsc
+    frequency, fsc = shells.frequency, shells.fsc
     np.testing.assert_allclose([float(row["x"]) for row in rows[: len(fsc)]], frequency, rtol=1e-5)
     np.testing.assert_allclose([float(row["y"]) for row in rows[: len(fsc)]], fsc, rtol=1e-4)
     means = [row for row in csv.DictReader(
@@ -283,7 +284,7 @@ def test_files_are_read_back_in_library_frame(run: Path) -> None:
 
 
 def test_lattice_and_times_are_in_the_tables(page: str, run: Path) -> None:
-    cell = json.loads((run / "particle_00" / "lattice.json").read_text(encoding="utf-8"))["cell"]
+    cell = json.loads((run / "particle_00" / "lattice.json").read_text(encoding="utf-8"))["lattice"]["parameters"]
     assert concise(cell["a"], cell["a_err"], 4) in page
     assert "particle 00 · orient" in page
     assert "157.0\xa0s" in page  # the sum of the four stages
@@ -383,6 +384,7 @@ def test_errors_stand_in_the_last_digits() -> None:
     assert concise(3.92314, 0.0014, 4) == "3.9231(14)"
     assert concise(3.92314, 0.00004, 4) == "3.92314(4)"
     assert concise(90.0, None, 2) == "90.00"
+    assert (concise(-0.00004, 0.02, 2), str(Quantity(-0.004, 2, "%"))) == ("0.00(2)", "0.00%")
     assert concise(None, None, 2) == str(Quantity(float("nan"))) == "–"
     assert str(Quantity(-1.5, 1, "%")) == "−1.5%"
     assert str(Quantity(3.9231, 3, "Å", 0.0014)) == "3.923 ± 0.001\xa0Å"

@@ -17,12 +17,17 @@ from changing import DATE, FRAMES, PIXEL, frames_of, layer_of
 from single_rs.alignment import score_atoms
 from single_rs.base.errors import ConvergenceError, InputError
 from single_rs.cli.options import settings_of
+from single_rs.compare.trends import compare_particles
 from single_rs.io.atom_files import read_atom_file
 from single_rs.pipeline import stages, states
+from single_rs.pipeline.handedness import flip_folder
 from single_rs.records import Atoms, Poses
 from single_rs.refine.change import Change, Changes
 from single_rs.refine.change.stretches import Placed, Stretch, Work, find_stretches, group_states, same_particle
 from single_rs.refine.change.timeline import _interval, number_atoms
+from single_rs.report.extras import extra_figures
+from single_rs.report.files import read_run
+from single_rs.report.film import film_data
 
 MEASURED = Path(__file__).parents[2] / "shared" / "data" / "real" / "pt_233.xyz"
 CONFIG = {"states.shortest": "60", "report.enabled": "false"}
@@ -98,6 +103,61 @@ def test_a_second_run_computes_nothing(solved):
     assert (folder / "states" / "01" / "atoms.xyz").exists()
 
 
+def test_both_hands_of_a_particle_have_its_states(solved, tmp_path):
+    folder, _, _, _, _ = solved
+    out = tmp_path / "mirrored"
+    written = flip_folder(folder, out, sr.pipeline.config.load_config(None, CONFIG))
+    assert all(path.exists() for path in written)
+    frame = ase.io.read(folder / "atoms.xyz").info
+    centre = frame["box"] // 2 * frame["pixel_size"]
+    pairs = zip(*(ase.io.read(top / "trajectory.xyz", index=":") for top in (folder, out)), strict=True)
+    for (before, after), place in zip(pairs, ("states/00", "states/01"), strict=True):
+        assert after.positions - centre == pytest.approx(centre - before.positions, abs=1e-4)
+        assert np.array_equal(before.arrays["id"], after.arrays["id"])
+        own, mirrored = (ase.io.read(top / place / "atoms.xyz").positions - centre for top in (folder, out))
+        assert mirrored == pytest.approx(-own, abs=1e-4)
+        assert {"map.mrc", "half1.mrc", "poses.star"} <= {p.name for p in (out / place).iterdir()}
+    assert (out / "timeline.csv").read_bytes() == (folder / "timeline.csv").read_bytes()
+    events = [json.loads((top / "states.json").read_text())["events"] for top in (folder, out)]
+    for before, after in zip(*events, strict=True):
+        assert before["frame"] == after["frame"]
+        assert before["position"] is None or np.allclose(after["position"], -np.array(before["position"]))
+
+
+def test_states_are_compared_drawn_and_shown(solved, tmp_path):
+    folder, truth, gone, _, _ = solved
+    assert len(compare_particles([folder]).particles) == 1
+    states = compare_particles([folder], states=True).particles
+    assert sorted(row.values["atoms"] for row in states) == [len(truth) - gone.sum(), len(truth)]
+    found = sr.figures([folder], tmp_path / "figures", only=("states",), formats=("svg",))
+    assert [(one.name, one.absent) for one in found] == [("states", "")]
+    particle = read_run(folder.parent).particles[0]
+    film = film_data(particle.states)
+    assert [len([p for p in step["positions"] if p]) for step in film["steps"]] == [len(truth), len(truth) - gone.sum()]
+    assert "Against time" in [figure.title for figure in extra_figures(particle)]
+
+
+@pytest.mark.slow
+def test_a_state_that_comes_back_is_one_state_of_two_times(crystal, tmp_path):
+    frames, dates = 390, (130, 260)
+    rotations, images = frames_of(crystal, layer_of(crystal), dates, frames)
+
+    def known(clean, *args, **kwargs):
+        return Poses.known(rotations[clean.frames], np.zeros((len(clean.frames), 2)), clean.frames, block=20)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stages, "find_poses", known)
+        patch.setattr(states, "find_poses", known)
+        config = sr.pipeline.config.load_config(None, CONFIG)
+        stack = sr.ParticleStack(images, PIXEL, np.arange(frames))
+        sr.solve(stack, element="Pt", out=tmp_path / "out", config=config)
+    record = json.loads((tmp_path / "out" / "particle_00" / "states.json").read_text())
+    spans = [np.array(state["frames"]) for state in record["states"]]
+    assert [len(span) for span in spans] == [2, 1]
+    assert np.abs(spans[0] - [[0, 129], [260, 389]]).max() <= 3
+    assert np.abs(spans[1] - [[130, 259]]).max() <= 3
+
+
 def atoms_at(positions, sigma=0.03):
     n = len(positions)
     return Atoms(positions, np.full(n, "Pt"), np.ones(n), np.ones(n), np.full(n, sigma), np.ones(n))
@@ -137,7 +197,7 @@ def test_a_state_that_was_searched_anew_is_turned_into_the_frame_of_the_others(c
         given = np.diag([-1.0, -1.0, 1.0]) @ worlds(crystal, mirrored)[0][200 + k] @ turn.T
         shown = second.placed.atoms.positions @ poses.rotations[k].T
         assert np.allclose(shown[:, :2] + poses.shifts[k], (mirrored @ given.T)[:, :2], atol=1e-6)
-    assert group_states([first, second]) == [[first, second]]
+    assert [[(s.first, s.last) for s in state] for state in group_states([first, second])] == [[(0, 400)]]
     assert group_states([first, second], merge=False) == [[first], [second]]
 
 
@@ -176,7 +236,10 @@ def test_states_of_one_structure_are_joined_only_where_errors_allow(crystal):
     poses = Poses.known(np.eye(3)[None], np.zeros((1, 2)))
     parts = [Stretch(100 * k, 100 * (k + 1), 0.0, Placed(poses, a), False)
              for k, a in enumerate((atoms_at(crystal.positions), moved, one, one))]  # fmt: skip
-    assert [[s.first for s in state] for state in group_states(parts)] == [[0, 200, 300], [100]]
+    states = group_states(parts)
+    assert [[(s.first, s.last) for s in state] for state in states] == [[(0, 100), (200, 400)], [(100, 200)]]
+    assert len(states[0][1].placed.poses.rotations) == 2  # one of each part that was joined
+    assert len(group_states(parts, merge=False)) == 4
 
 
 def test_the_same_atom_has_the_same_number():

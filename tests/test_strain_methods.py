@@ -1,7 +1,5 @@
 """Three methods for one strain: each gives known fields back, says its error, and sees a dislocation for what it is."""
 
-import time
-
 import numpy as np
 import pytest
 
@@ -11,7 +9,6 @@ from single_rs.analysis.strain.deformation import bond_strain
 from single_rs.analysis.strain.gpa import phase_strain
 from single_rs.analysis.strain.methods import compare_strain_methods
 from single_rs.analysis.strain.spots import reflections
-from single_rs.analysis.strain.statistics import strain_statistics
 from single_rs.analysis.strain.summary import methods_summary
 from single_rs.base.errors import InputError
 from strained import SIX, TURN, UNIFORM, ball, breathing, density, edge_displacement, edge_frame, edge_strain
@@ -150,15 +147,6 @@ def test_reflections_of_each_structure():
         assert len(hkl) == count, name
         assert np.linalg.matrix_rank(hkl) == 3
         assert (np.abs(factor) > 0.3).all()
-
-
-def test_all_of_it_takes_less_than_five_seconds_for_600_atoms_and_a_large_map():
-    x = breathing(ball(600), 0.004, 0.01)
-    lattice, rho = fit_lattice(x, "fcc", element="Pt"), density(x, 128, 0.36)
-    start = time.process_time()
-    found = compare_strain_methods(x, lattice, BULK, np.full(600, 0.03), density=rho, pixel_size=0.36, noise=rho)
-    strain_statistics(x, found.strains["kernel"])
-    assert time.process_time() - start < 5
 
 
 def test_wrong_maps_are_named():

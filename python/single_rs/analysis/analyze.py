@@ -22,7 +22,7 @@ from single_rs.analysis.structure import analyze_structure
 from single_rs.analysis.structure.bond_order import bond_order
 from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import ConvergenceError, InputError
-from single_rs.base.progress import Progress
+from single_rs.base.progress import Progress, in_notebooks
 from single_rs.crystal.neighbours import check_positions, doubtful_sigma, surface_atoms
 from single_rs.records import Atoms
 
@@ -32,6 +32,7 @@ __all__ = ["analyze", "describe_particle"]
 _NEARLY_ALL = 0.95
 
 
+@in_notebooks
 @single_blas_thread()
 def analyze(
     atoms: Atoms | ArrayLike,
@@ -176,8 +177,8 @@ def _chemistry_line(order: ChemicalOrder | None) -> list[str]:
     if order.long_range is not None and order.long_range.kind != "disordered":
         long = order.long_range
         parts.append(f"{long.kind} order S {long.s:.2f} ± {long.s_err:.2f}")
-        if np.isfinite(long.ratio):
-            parts.append(f"c/a {long.ratio:.4f} ± {long.ratio_err:.4f} along {long.axis}")
+        if np.isfinite(long.c_over_a):
+            parts.append(f"c/a {long.c_over_a:.4f} ± {long.c_over_a_err:.4f} along {long.axis}")
     elif order.short_range:
         first = order.short_range[0]
         spread = float(np.hypot(first.error[0, 1], first.random[0, 1]))

@@ -67,8 +67,8 @@ class LongRangeOrder:
         The element that is on the sublattice β.
     axis
         "a", "b" or "c", along which L1_0 is layered; "" for the others.
-    ratio, ratio_err
-        c/a: the edge along the axis to the mean of the other two, for L1_0; NaN for the others.
+    c_over_a, c_over_a_err
+        The edge along the axis to the mean of the other two, for L1_0; NaN for the others.
     occupancies
         Sublattice ("alpha", "beta") → element → (share, error).
     atoms
@@ -81,15 +81,23 @@ class LongRangeOrder:
     random: float
     element: str
     axis: str
-    ratio: float
-    ratio_err: float
+    c_over_a: float
+    c_over_a_err: float
     occupancies: dict[str, dict[str, tuple[float, float]]]
     atoms: int
 
 
 @dataclass(frozen=True)
 class ShortRangeOrder:
-    """Warren-Cowley parameters of one shell: mean distance (Å), pairs, α of the elements (e, e), errors, random."""
+    """Warren-Cowley parameters of one shell.
+
+    Attributes
+    ----------
+    distance, pairs
+        Å, mean of the shell, and its number of pairs.
+    alpha, error, random
+        (e, e) α of the elements A (rows) and B, its standard error, and what a random alloy scatters by.
+    """
 
     distance: float
     pairs: int
@@ -100,7 +108,15 @@ class ShortRangeOrder:
 
 @dataclass(frozen=True)
 class ProfileBin:
-    """Composition of a spherical shell: radii (Å), atoms, share (e,) of each element and errors."""
+    """Composition of a spherical shell about the centre.
+
+    Attributes
+    ----------
+    inner, outer, atoms
+        Radii in Å, and number of atoms.
+    share, error
+        (e,) of each element, and its standard error.
+    """
 
     inner: float
     outer: float
@@ -323,8 +339,8 @@ def _long_range(
         random=float(random),
         element=element,
         axis=axis if found else "",
-        ratio=ratio,
-        ratio_err=ratio_err,
+        c_over_a=ratio,
+        c_over_a_err=ratio_err,
         occupancies=occupancies,
         atoms=len(mine),
     )

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from single_rs.analysis.chemistry_summary import ChemistrySummary, chemistry_summary
+from single_rs.analysis.chemical_order import ChemicalOrder
 from single_rs.analysis.distances.summary import PowderSummary, powder_summary
 from single_rs.analysis.lattice import Lattice
+from single_rs.analysis.lattice.affine import CellParameters
 from single_rs.analysis.lattice.expansion import Expansion, expansion
 from single_rs.analysis.model import Particle
 from single_rs.analysis.strain.summary import Spread, StrainSummary, strain_summary
@@ -24,11 +25,9 @@ from single_rs.refine.types import RefinementSummary
 __all__ = [
     "DomainSummary",
     "LatticeSummary",
-    "LengthsSummary",
     "Neighbours",
     "OrderSummary",
     "ParticleSummary",
-    "lengths_summary",
     "summarise",
 ]
 
@@ -99,10 +98,8 @@ class LatticeSummary:
     ----------
     structure, form
         As in lattice.json.
-    a, b, c, a_err, b_err, c_err
-        Å, and standard errors.
-    alpha, beta, gamma, alpha_err, beta_err, gamma_err
-        Degrees, and standard errors.
+    cell
+        Of the main domain; errors hold how its octants differ, too.
     expansion
         Of the cell against the bulk; null without a bulk of this structure.
     species
@@ -115,48 +112,12 @@ class LatticeSummary:
 
     structure: str
     form: str
-    a: float
-    b: float
-    c: float
-    alpha: float
-    beta: float
-    gamma: float
-    a_err: float | None
-    b_err: float | None
-    c_err: float | None
-    alpha_err: float | None
-    beta_err: float | None
-    gamma_err: float | None
+    cell: CellParameters
     expansion: Expansion | None
     species: tuple[str, ...]
     fraction_on_sites: float
     fraction_off_lattice: float
     domains: tuple[DomainSummary, ...]
-
-
-@dataclass(frozen=True)
-class LengthsSummary:
-    """Relative errors of lengths by direction, with all poses free: of noise and of the model together.
-
-    Attributes
-    ----------
-    least_known, best_known
-        (3,) unit vectors of the particle's frame.
-    worst, best, typical
-        Errors along them, and root mean square over all directions; null where the atoms have no errors.
-    worst_noise
-        The part of `worst` that the noise has; null likewise.
-    excess
-        By what factor that part exceeds the worst of as many frames from all sides; null where no frame shows it.
-    """
-
-    least_known: tuple[float, float, float]
-    best_known: tuple[float, float, float]
-    worst: float | None
-    best: float | None
-    typical: float | None
-    worst_noise: float | None
-    excess: float | None
 
 
 @dataclass(frozen=True)
@@ -219,7 +180,7 @@ class ParticleSummary:
         The refinement against the frames in numbers.
     """
 
-    SCHEMA: ClassVar[int] = 1
+    SCHEMA: ClassVar[int] = 2
     verdict: str | None = None
     reasons: tuple[str, ...] = ()
     element: str | None = None
@@ -239,13 +200,13 @@ class ParticleSummary:
     order: OrderSummary | None = None
     ligand_atoms: int | None = None
     atoms_apart: int | None = None
-    chemistry: ChemistrySummary | None = None
+    chemistry: ChemicalOrder | None = None
     lattice: LatticeSummary | None = None
     powder: PowderSummary | None = None
     strain: StrainSummary | None = None
     notes: tuple[str, ...] = ()
     hand: str = "undetermined"
-    lengths: LengthsSummary | None = None
+    lengths: LengthErrors | None = None
     diagnostics: PoseDiagnostics | None = None
     seconds: float | None = None
     refinement: RefinementSummary | None = None
@@ -274,17 +235,12 @@ def summarise(model: Particle, known: ParticleSummary | None = None) -> Particle
         order=None if model.order is None else _order_summary(model.order, local.bond_std),
         ligand_atoms=0 if model.ligand is None else int(model.ligand.sum()),
         atoms_apart=0 if model.ligand is None else int((~model.ligand).sum()),
-        chemistry=None if model.chemistry is None else chemistry_summary(model.chemistry),
+        chemistry=model.chemistry,
         lattice=None if model.lattice is None else _lattice_summary(model.lattice),
         powder=None if model.powder is None else powder_summary(model.powder),
         strain=None if model.strain is None else strain_summary(model.atoms.positions, model.strain, model.comparison),
         notes=model.notes,
     )
-
-
-def lengths_summary(lengths: LengthErrors | None) -> LengthsSummary | None:
-    """Return the errors of lengths for summary.json, None where there are none."""
-    return None if lengths is None else LengthsSummary(**asdict(lengths))
 
 
 def _spread(values: NDArray[np.float64]) -> Spread | None:
@@ -300,11 +256,10 @@ def _order_summary(order: BondOrder, bond_std: NDArray[np.float64]) -> OrderSumm
 
 
 def _lattice_summary(lattice: Lattice) -> LatticeSummary:
-    names = ("a", "b", "c", "alpha", "beta", "gamma")
     return LatticeSummary(
         structure=lattice.structure,
         form=lattice.form,
-        **{name: getattr(lattice.parameters, name) for name in (*names, *(f"{n}_err" for n in names))},
+        cell=lattice.parameters,
         expansion=expansion(lattice),
         species=lattice.species,
         fraction_on_sites=lattice.fraction,

@@ -24,7 +24,7 @@ from single_rs.atoms.support import ATOM_SCALE, Support, find_support, nearest_n
 from single_rs.atoms.uncertainty import noise_sigma, pool_with_halves
 from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import InputError, NoParticleError
-from single_rs.base.progress import Progress, silent
+from single_rs.base.progress import Progress, in_notebooks, silent
 from single_rs.base.robust import robust_sigma
 from single_rs.crystal.material import elements_of
 from single_rs.crystal.neighbours import surface_atoms
@@ -42,6 +42,7 @@ MIN_BOND_ORDER = 0.72
 LEAST_SHARE = 0.25
 
 
+@in_notebooks
 @single_blas_thread()
 def trace_atoms(
     map: np.ndarray,

@@ -27,7 +27,7 @@ from single_rs.background.outline import blocks, find_outline
 from single_rs.background.polarity import find_contrast
 from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import InputError, NoParticleError
-from single_rs.base.progress import Progress, silent
+from single_rs.base.progress import Progress, in_notebooks, silent
 from single_rs.base.robust import SIGMA_PER_MAD
 from single_rs.base.sampling import evenly
 from single_rs.base.settings import Settings, setting
@@ -78,6 +78,7 @@ class BackgroundConfig(Settings):
     bad_sigma: float = setting(8.0, "frames whose dose or noise is this far from the median are bad", "sigma", gt=0.0)
 
 
+@in_notebooks
 @single_blas_thread()
 def clean_stack(
     stack: ParticleStack, config: BackgroundConfig | None = None, progress: Progress | None = None
@@ -199,7 +200,9 @@ def _sample(images: NDArray[Any]) -> tuple[NDArray[np.float32], int]:
         )
     block = block[~blank]
     mean, width = (getattr(block[:, rim], name)(axis=1, dtype=np.float64) for name in ("mean", "std"))
-    usual = np.abs(mean - np.median(mean)) <= SAMPLE_TOLERANCE * max(abs(np.median(mean)), np.median(width))
+    # The dose of a frame: between two doses of as many frames each there is none that is usual.
+    middle = np.sort(mean)[(len(mean) - 1) // 2]
+    usual = np.abs(mean - middle) <= SAMPLE_TOLERANCE * max(abs(middle), np.median(width))
     if usual.sum() < 2:
         raise InputError("the images of the stack hold no finite values of a common dose; check the file")
     outside = rim.astype(np.float32)

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from single_rs.base.errors import InputError
 
-__all__ = ["memory_limit", "movie_memory", "parse_size", "require_memory", "stack_memory"]
+__all__ = ["check_address_space", "memory_limit", "movie_memory", "parse_size", "require_memory", "stack_memory"]
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +63,21 @@ def memory_limit(size: int | None) -> Iterator[None]:
             yield
     finally:
         _limit = before
+
+
+def check_address_space() -> None:
+    """Raise where the shell allows less memory than the libraries take; OpenBLAS would ask for it without end."""
+    if sys.platform == "win32":
+        return
+    import resource  # of POSIX only
+
+    for option, limit in (("-v", resource.RLIMIT_AS), ("-d", resource.RLIMIT_DATA)):
+        allowed = resource.getrlimit(limit)[0]
+        if allowed != resource.RLIM_INFINITY and allowed < LEAST:
+            raise InputError(
+                f"the shell allows {allowed:,} bytes of memory (ulimit {option}); the program alone takes {LEAST:,}, "
+                "raise it"
+            )
 
 
 @contextlib.contextmanager

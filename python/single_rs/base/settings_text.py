@@ -14,7 +14,6 @@ import tomllib
 import types
 import typing
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, TypeVar
 
 from single_rs.base.errors import DataFileError, InputError
@@ -26,6 +25,7 @@ __all__ = ["load_settings", "override", "settings_from_dict", "settings_to_dict"
 T = TypeVar("T", bound=Settings)
 
 LONGEST_VALUE = 200  # characters of a value in a message
+LARGEST_FILE = 1 << 20  # bytes of settings; a device such as /dev/zero has no end
 
 
 def load_settings(
@@ -34,7 +34,11 @@ def load_settings(
     """Return `settings` with a TOML file and then flags put in; errors as in `load_config`."""
     if path is not None:
         try:
-            tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+            with open(path, "rb") as file:
+                text = file.read(LARGEST_FILE + 1)
+            if len(text) > LARGEST_FILE:
+                raise ValueError(f"it has more than {LARGEST_FILE:,} bytes")
+            tables = tomllib.loads(text.decode())
         except OSError as error:
             raise DataFileError(f"cannot read the settings {path}: {error.strerror or error}") from None
         except (ValueError, RecursionError) as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
 from single_rs import __version__
 from single_rs.base.errors import InputError
@@ -17,10 +17,12 @@ __all__ = ["app", "settings_flags"]
 # --stage.setting VALUE or --stage.setting=VALUE; no option of a command has a dot in its name.
 SETTING_FLAG = re.compile(r"--([a-z][a-z0-9_-]*(?:\.[a-z][a-z0-9_-]*)+)(?:=(.*))?", re.DOTALL)
 
-EPILOGUE = """\
-Any setting of any stage can be given as --STAGE.SETTING VALUE, e.g. --trace.rounds 4; 'single-rs config' lists
-them with units and meaning, and its output, edited, is what --config FILE.toml takes. --memory 4G keeps any command
-within so much memory, and refuses at its start what would need more."""
+# One paragraph: the terminal breaks its lines.
+EPILOGUE = (
+    "Any setting of any stage can be given as --STAGE.SETTING VALUE, e.g. --trace.rounds 4; 'single-rs config' lists "
+    "them with units and meaning, and its output, edited, is what --config FILE.toml takes. --memory 4G keeps any "
+    "command within so much memory, and refuses at its start what would need more."
+)
 
 app = App(
     name="single-rs",
@@ -30,6 +32,7 @@ app = App(
     help_epilogue=EPILOGUE,
     result_action="return_value",
     suppress_keyboard_interrupt=False,
+    default_parameter=Parameter(negative_iterable=()),  # no --empty-NAME beside each option that may be repeated
 )
 
 _flags: dict[str, str] = {}

@@ -13,6 +13,7 @@ from single_rs.cli.options import (
     STAGES,
     Axis,
     ConfigFile,
+    Diameter,
     Element,
     Out,
     Part,
@@ -20,6 +21,7 @@ from single_rs.cli.options import (
     Preset,
     Seed,
     Threads,
+    Tracks,
     settings_of,
     use_threads,
 )
@@ -76,26 +78,20 @@ def track(
     pixel_size: PixelSize = None,
     axis: Axis = None,
     reading: Part = None,
-    tracks: list[Path] | None = None,
-    diameter: float | None = None,
+    tracks: Tracks = None,
+    diameter: Diameter = None,
     config: ConfigFile = None,
     threads: Threads = None,
 ) -> None:
     """Movie and OUT/motion.csv → tracks.star, tracks.csv and a stack of single frames per particle.
 
-    Parameters
-    ----------
-    tracks
-        Paths of particles that are cut out instead of those found here: tracks.csv or tracks.star of ours, .box of
-        SIMPLE or EMAN with a row per frame, .xy with x y or frame x y; may be repeated. 'solve' takes the stacks.
-    diameter
-        Å, rough, of the particles in --tracks; needed where the files do not hold it.
+    'single-rs solve' takes the stacks.
     """
     use_threads(threads)
     from single_rs.base.reading import AS_IS
     from single_rs.cli.progress import progress_bars
     from single_rs.io import open_movie
-    from single_rs.io.tracks import read_track_files
+    from single_rs.io.tracks import given_tracks
     from single_rs.pipeline import stages
     from single_rs.pipeline.cutting import cut
     from single_rs.store.folder import new_key, one_stage, open_folder
@@ -103,18 +99,17 @@ def track(
     from single_rs.store.layout import particle_name
     from single_rs.store.read import read_motion
 
-    if diameter is not None and not tracks:
-        raise InputError("--diameter is that of the particles in --tracks; give --tracks, or leave it out")
     check_out(movie, out)
     settings = settings_of(config)
     opened = open_movie(movie, pixel_size, axis, reading or AS_IS)
     with opened as frames, progress_bars() as progress:
         drift = read_motion(out)
+        given, _ = given_tracks(tracks, frames.shape, diameter)
         with one_stage(out, "track") as folder:
-            if tracks:
-                found = stages.keep_tracks(read_track_files(tracks, frames.shape, diameter), frames, folder)
-            else:
+            if given is None:
                 found = stages.find(frames, drift, folder, settings.track, progress)
+            else:
+                found = stages.keep_tracks(given, frames, folder)
         with open_folder(out) as whole, whole.scratch() as room:
             names = [particle_name(number) for number in range(len(found))]
             cut(frames, drift, found, [room / name for name in names], progress)
@@ -333,15 +328,14 @@ def export(atoms: Path, *, out: Out, format: list[str] | None = None, config: Co
     """
     from dataclasses import replace
 
-    from single_rs.energy import energy_inputs
     from single_rs.export.atoms import read_xyz
     from single_rs.pipeline import stages
     from single_rs.store.folder import one_stage
-    from single_rs.store.read import frame_of
+    from single_rs.store.read import atom_files, frame_of
 
     settings = settings_of(config).export
     chosen = replace(settings, formats=tuple(format)) if format else settings
-    inputs = energy_inputs(atoms)
+    inputs = atom_files(atoms)
     for source in inputs:
         target = out / source.parent.name if len(inputs) > 1 else out
         found = read_xyz(source)

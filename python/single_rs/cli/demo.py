@@ -11,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from single_rs.alignment import AtomScore, PoseScore, score_atoms, score_poses
+from single_rs.alignment import PoseScore, score_poses
 from single_rs.base.progress import Progress
 from single_rs.cli.tables import number, run_lines, table
 from single_rs.compare import compare_atoms
+from single_rs.compare.atoms import Agreement
 from single_rs.io import writable_folder
 from single_rs.io.star import read_tracks
 from single_rs.pipeline.config import Config
@@ -34,14 +35,13 @@ MIN_ATOMS = 4  # that can be aligned
 
 @dataclass(frozen=True)
 class DemoParticle:
-    """One particle found, and how it compares with the truth; scores are ``None`` where a stage failed."""
+    """One particle found, and how it compares with the truth; ``None`` where a stage failed or atoms are too few."""
 
     result: ParticleResult
     truth: int
     track_error: float
-    atoms: AtomScore | None
+    atoms: Agreement | None
     poses: PoseScore | None
-    error_over_sigma: float | None = None
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,12 @@ class DemoResult:
 
 
 def run_demo(
-    out: str | Path, frames: int = 400, seed: int = 1, config: Config | None = None, progress: Progress | None = None
+    out: str | Path,
+    frames: int = 400,
+    seed: int = 1,
+    config: Config | None = None,
+    progress: Progress | None = None,
+    live: bool = False,
 ) -> DemoResult:
     """Simulate a short movie, solve it, and score every particle.
 
@@ -118,6 +123,8 @@ def run_demo(
         Settings of the pipeline.
     progress
         Called as progress(stage, done, total).
+    live
+        Write OUT/live.html while the movie is solved.
     """
     from single_rs.simulate import nanocrystal, simulate_movie
 
@@ -135,7 +142,7 @@ def run_demo(
         progress=progress,
     )
     middle = time.perf_counter()
-    result = run(truth.path, "Pt", folder, None, config, seed, progress=progress)
+    result = run(truth.path, "Pt", folder, None, config, seed, progress=progress, live=live)
     end = time.perf_counter()
 
     tracks = read_tracks(folder / TRACKS)
@@ -144,9 +151,11 @@ def run_demo(
         true_path = truth.centres[track.frames] + truth.drift[track.frames, None]
         error = np.sqrt(np.square(np.stack([track.x, track.y], 1)[:, None] - true_path).sum(2).mean(0))
         nearest = int(np.argmin(error))
-        positions = truth.crystals[nearest].positions
-        scores = _scores(one, positions, truth.rotations[nearest])
-        particles.append(DemoParticle(one, nearest, float(error[nearest]), *scores))
+        found, poses, true = one.atoms, one.poses, Atoms.bare(truth.crystals[nearest].positions, "Pt")
+        atoms = compare_atoms(found, true) if found is not None and len(found) >= MIN_ATOMS else None
+        rotations = truth.rotations[nearest]
+        scored = None if poses is None else score_poses(poses.rotations, poses.frames, rotations)
+        particles.append(DemoParticle(one, nearest, float(error[nearest]), atoms, scored))
     write_record(folder / DEMO, DemoRecord(tuple(_record(p) for p in particles)))
     return DemoResult(result, tuple(particles), len(crystals), frames, middle - start, end - middle)
 
@@ -158,28 +167,13 @@ def _record(particle: DemoParticle) -> DemoScore:
         particle=particle.result.folder.name,
         truth=particle.truth,
         track_error=particle.track_error,
-        atoms_found=atoms.found if atoms else None,
-        atoms_true=atoms.true if atoms else None,
+        atoms_found=atoms.counts[0] if atoms else None,
+        atoms_true=atoms.counts[1] if atoms else None,
         recall=atoms.recall if atoms else None,
         precision=atoms.precision if atoms else None,
         rmsd=atoms.rmsd if atoms else None,
-        error_over_sigma=particle.error_over_sigma,
+        error_over_sigma=atoms.error_over_sigma if atoms else None,
         poses_within_3deg=poses.within_3deg if poses else None,
-    )
-
-
-def _scores(
-    result: ParticleResult, positions: np.ndarray, rotations: np.ndarray
-) -> tuple[AtomScore | None, PoseScore | None, float | None]:
-    """Score the atoms and poses of a particle, and the errors of its atoms over what is stated of them."""
-    found, poses = result.atoms, result.poses
-    over = None
-    if found is not None and len(found) >= MIN_ATOMS:
-        over = compare_atoms(found, Atoms.bare(positions, "Pt")).error_over_sigma
-    return (
-        None if found is None else score_atoms(found.positions, positions),
-        None if poses is None else score_poses(poses.rotations, poses.frames, rotations),
-        over,
     )
 
 
@@ -191,11 +185,11 @@ def print_table(result: DemoResult) -> None:
     rows = [
         (
             p.result.folder.name,
-            f"{p.atoms.found}/{p.atoms.true}" if p.atoms else "-",
+            "/".join(map(str, p.atoms.counts)) if p.atoms else "-",
             number(p.atoms and p.atoms.recall, ".3f"),
             number(p.atoms and p.atoms.precision, ".3f"),
             number(p.atoms and p.atoms.rmsd, ".1f"),
-            number(p.error_over_sigma, ".2f"),
+            number(p.atoms and p.atoms.error_over_sigma, ".2f"),
             f"{100 * p.poses.within_3deg:.0f} %" if p.poses else "-",
             f"{p.track_error:.2f}",
         )

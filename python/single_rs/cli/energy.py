@@ -47,12 +47,13 @@ def energy(
         --calculator then names the code, vasp, qe, gpaw, cp2k or lammps; the first with output when not given.
     """
     from single_rs.cli.progress import progress_bars
-    from single_rs.energy import energy_inputs, formation_energy, read_atoms, write_energy
+    from single_rs.energy import formation_energy, read_atoms, write_energy
     from single_rs.energy.files import write_figures
     from single_rs.store.folder import one_stage
+    from single_rs.store.read import atom_files
 
     given = _energies(bulk_energy or [])
-    inputs = energy_inputs(atoms)
+    inputs = atom_files(atoms)
     if finished is not None:
         _read_back(inputs, finished, calculator, out)
         return

@@ -84,9 +84,10 @@ def match(first: Path, second: Path, *, out: Pairs = None) -> None:
 
 def _read(path: Path) -> Atoms:
     """Read atoms from a file or from the folder of a particle."""
-    from single_rs.energy.files import energy_inputs, read_atoms
+    from single_rs.energy.files import read_atoms
+    from single_rs.store.read import atom_files
 
-    files = energy_inputs(path)
+    files = atom_files(path)
     if len(files) > 1:
         raise DataFileError(f"{path} holds {len(files)} particles; give one of them, e.g. {files[0].parent}")
     return read_atoms(files[0])[0]
@@ -94,18 +95,13 @@ def _read(path: Path) -> Atoms:
 
 def _agreement(first: Atoms, second: Atoms, out: Path | None) -> Agreement:
     """Compare, and write the pairs if that is wanted."""
-    from single_rs.compare.atoms import compare_atoms
+    from single_rs.compare.atoms import compare_atoms, pair_table
 
     agreement = compare_atoms(first, second)
     if out is not None:
-        from single_rs.io.atomic import write_text
+        from single_rs.store.tables import write_table
 
-        pairs = agreement.match
-        lines = ["first,second,dx_A,dy_A,dz_A,distance_A,sigma_first_A,sigma_second_A"]
-        for i, j, d, r in zip(pairs.found, pairs.true, pairs.error, agreement.distance, strict=True):
-            numbers = (*d, r, first.sigma[i], second.sigma[j])
-            lines.append(f"{i + 1},{j + 1}," + ",".join("" if v != v else f"{v:.5f}" for v in numbers))
-        write_text(out, "\n".join(lines) + "\n")
+        write_table(out, pair_table(first, second, agreement))
     return agreement
 
 

@@ -21,7 +21,7 @@ from cyclopts.exceptions import CycloptsError
 
 from single_rs import __version__
 from single_rs.base.errors import ConvergenceError, InputError, SingleError
-from single_rs.base.memory_limit import memory_limit
+from single_rs.base.memory_limit import check_address_space, memory_limit
 from single_rs.base.stop import Stopped, stoppable
 from single_rs.cli import batch, commands, energy, look, plan, tools, validation, whole  # noqa: F401  (they register themselves)
 from single_rs.cli.app import _flags, _take_memory, _take_settings, app
@@ -35,6 +35,7 @@ EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 LONGEST_NAME = 120  # characters of a file's name in a message; a name may have thousands
+NO_THREAD = "can't start new thread"  # as Python says it
 LAST_CALLS = 40  # of a trace; a recursion without end has a thousand
 
 
@@ -56,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         warnings.showwarning = _to_log
     words = list(sys.argv[1:] if argv is None else argv)
     terminal = logging.StreamHandler(sys.stderr)
-    terminal.setLevel(logging.WARNING)
+    terminal.addFilter(lambda record: record.levelno >= logging.WARNING or hasattr(record, "told"))
     terminal.setFormatter(_OneLine())
     logging.getLogger("single_rs").addHandler(terminal)
     # A line of the log that cannot be written, e.g. on a full disk, is no reason for a trace on the terminal.
@@ -64,6 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with stoppable(_farewell):
             return _run(words)
+    except RuntimeError as error:  # `_run` lets none through: the thread that listens to signals did not start
+        return _complain(_memory_message(error))
     except KeyboardInterrupt as stop:
         _say(_interrupted(stop.signal if isinstance(stop, Stopped) else None))
         return 128 + stop.signal if isinstance(stop, Stopped) else EXIT_INTERRUPTED
@@ -77,6 +80,9 @@ def _run(words: list[str]) -> int:
     try:
         if sys.stdout is None:
             raise InputError("standard output is closed; send it to a file or to /dev/null")
+        if (word := next((w for w in words if "\0" in w), None)) is not None:
+            raise InputError(f"{word!r} holds a byte 0, which no name and no value can have")
+        check_address_space()
         check_threads(os.environ.get("RAYON_NUM_THREADS"), "RAYON_NUM_THREADS")
         tokens, flags = _take_settings(words)
         tokens, memory = _take_memory(tokens)
@@ -104,6 +110,8 @@ def _run(words: list[str]) -> int:
         return _complain(f"a library cannot be loaded: {error}; install it anew, or give the program more memory")
     except (KeyboardInterrupt, SystemExit):
         raise
+    except RuntimeError as error:
+        return _complain(_memory_message(error)) if NO_THREAD in str(error) else _defect(error, words)
     except BaseException as error:  # a panic of the kernels is no Exception
         return _defect(error, words)
     return 0

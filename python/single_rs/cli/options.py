@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,7 +21,9 @@ __all__ = [
     "WHOLE",
     "Axis",
     "ConfigFile",
+    "Diameter",
     "Element",
+    "Live",
     "Out",
     "Part",
     "PixelSize",
@@ -28,8 +31,10 @@ __all__ = [
     "Seed",
     "States",
     "Threads",
+    "Tracks",
     "check_threads",
     "settings_of",
+    "tell_live",
     "use_threads",
 ]
 
@@ -48,6 +53,17 @@ Part = Annotated[Reading | None, Parameter(name="*", group=READ)]
 Element = Annotated[str, Parameter(help="Symbol of the particles (Pt), formula (CdSe, PtFe) or list (Pt,Fe).")]
 Out = Annotated[Path, Parameter(help="Folder for the results; made if needed.")]
 ConfigFile = Annotated[Path | None, Parameter(help="TOML file of settings; 'single-rs config' prints one.")]
+Tracks = Annotated[
+    list[Path] | None,
+    Parameter(
+        help="Paths of particles that are cut out instead of those found here: tracks.csv or tracks.star of ours, .box "
+        "of SIMPLE or EMAN with a row per frame, .xy with x y or frame x y; may be repeated."
+    ),
+]
+Diameter = Annotated[
+    float | None,
+    Parameter(help="Å, rough, of the particles in --tracks; needed where the files do not hold it."),
+]
 Preset = Annotated[
     str | None, Parameter(name="--as", help="Definitions of a publication: kim2020 (strain against bulk, r > R - d).")
 ]
@@ -56,6 +72,9 @@ States = Annotated[
     Parameter(help="States in time: 'find' them (the default), 'one' does not ask, N cuts the movie in N equal parts."),
 ]
 Seed = Annotated[int, Parameter(help="Seed of all random numbers.")]
+Live = Annotated[
+    bool, Parameter(negative="", help="Write OUT/live.html while the run goes on, a page that loads itself anew.")
+]
 Threads = Annotated[int | None, Parameter(help="Threads; all cores when not given. Results do not depend on it.")]
 
 
@@ -97,3 +116,11 @@ def check_threads(text: str | None, name: str) -> None:
     most = max(LEAST_UPPER_BOUND, THREADS_PER_CORE * (os.cpu_count() or 1))
     if not (text.isascii() and text.isdecimal()) or not 1 <= int(text) <= most:
         raise InputError(f"{name} is {text}; a number of at least 1 and at most {most} is needed")
+
+
+def tell_live(out: Path, live: bool) -> None:
+    """Say where the page of a run that goes on is, when one is written."""
+    if live:
+        from single_rs.store.layout import LIVE
+
+        print(f"open {out / LIVE} in a browser to watch the run", file=sys.stderr)

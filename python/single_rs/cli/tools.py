@@ -9,7 +9,18 @@ from typing import Annotated, Any, Literal
 from cyclopts import Group, Parameter
 
 from single_rs.cli.app import app, settings_flags
-from single_rs.cli.options import WHOLE, ConfigFile, Out, Preset, Seed, Threads, settings_of, use_threads
+from single_rs.cli.options import (
+    WHOLE,
+    ConfigFile,
+    Live,
+    Out,
+    Preset,
+    Seed,
+    Threads,
+    settings_of,
+    tell_live,
+    use_threads,
+)
 
 TOOLS = Group("Tools", sort_key=3)
 
@@ -22,6 +33,7 @@ def demo(
     frames: int = 400,
     config: ConfigFile = None,
     threads: Threads = None,
+    live: Live = False,
 ) -> None:
     """Simulate a short movie of known truth, solve it, and compare.
 
@@ -35,8 +47,9 @@ def demo(
     from single_rs.cli.progress import progress_bars
 
     settings = settings_of(config)
+    tell_live(out, live)
     with progress_bars() as progress:
-        result = run_demo(out, frames, seed, settings, progress)
+        result = run_demo(out, frames, seed, settings, progress, live)
     print_table(result)
 
 
@@ -57,23 +70,30 @@ def simulate(
 ) -> None:
     """Simulate a movie or a stack with its truth beside it: OUT.mrc(s), OUT_truth.npz, OUT_truth*.xyz.
 
-    Everything else is set as in --crystal.defect twin, --movement.step 5, --detector.hot-pixels 20; see
-    'single-rs config --simulate'.
+    Everything else is set as in --crystal.defect twin, --movement.step 5; see 'single-rs config --simulate'.
 
     Parameters
     ----------
     out
         Name of the movie or stack.
+    kind
+        A movie of a liquid cell, or a stack of one particle; a movie when not given.
+    frames
+        Frames; 1,200 when not given.
     particles
-        Number of particles in a movie.
+        Number of particles in a movie; 2 when not given.
     atoms
         File of atoms to use instead of a built-in nanocrystal.
     pixel_size
-        Å.
+        Å; 0.358 when not given.
     dose
-        Electrons per pixel and frame.
+        Electrons per pixel and frame; 8 when not given.
+    element
+        Chemical symbol of the built-in nanocrystal; Pt when not given.
     diameter
-        Å, of the built-in nanocrystal.
+        Å, of the built-in nanocrystal; 25 when not given.
+    seed
+        Seed of all random numbers; 0 when not given.
     """
     from single_rs.base.settings_text import load_settings, settings_from_dict
     from single_rs.cli.progress import progress_bars
@@ -132,6 +152,21 @@ def doctor() -> None:
 
 
 @app.command(group=TOOLS)
+def completion(shell: Literal["bash", "zsh", "fish"]) -> None:
+    """Print a script that lets a shell complete commands, options and files.
+
+    It goes where the shell looks for such scripts: ~/.local/share/bash-completion/completions/single-rs,
+    a file _single-rs in a folder of zsh's $fpath, or ~/.config/fish/completions/single-rs.fish.
+
+    Parameters
+    ----------
+    shell
+        bash, zsh or fish.
+    """
+    print(app.generate_completion(shell=shell))
+
+
+@app.command(group=TOOLS)
 def flip_hand(folder: Path, *, out: Out, config: ConfigFile = None) -> None:
     """Mirror map, atoms and poses of a particle together: projections cannot tell the hand.
 
@@ -149,7 +184,13 @@ def flip_hand(folder: Path, *, out: Out, config: ConfigFile = None) -> None:
 
 
 @app.command(group=TOOLS)
-def compare(*folders: Path, out: Out, doubtful: bool = False, reference: Literal["bulk", "fit"] | None = None) -> None:
+def compare(
+    *folders: Path,
+    out: Out,
+    doubtful: bool = False,
+    reference: Literal["bulk", "fit"] | None = None,
+    states: bool = False,
+) -> None:
     """Particles of many runs → compare.csv, compare.json, compare.html: lattice, strain and energy against size.
 
     Parameters
@@ -160,11 +201,13 @@ def compare(*folders: Path, out: Out, doubtful: bool = False, reference: Literal
         Let doubtful particles take part in the trends.
     reference
         What every strain is measured from; the bulk where it is known of all.
+    states
+        Compare the states of a particle that changed in its place.
     """
     from single_rs.compare.trends import compare_particles
     from single_rs.report import write_comparison
 
-    found = compare_particles(folders, doubtful=doubtful, reference=reference)
+    found = compare_particles(folders, doubtful=doubtful, reference=reference, states=states)
     files = write_comparison(found, out)
     print(f"{len(found.particles)} particles, {len(found.particles) - len(found.left_out)} in the trends")
     print(f"strain measured from: {found.reference}")
@@ -185,6 +228,7 @@ def figures(
     format: list[str] | None = None,
     element: Annotated[str | None, Parameter(help="Symbol whose bulk is the reference; that of the files.")] = None,
     powder: Path | None = None,
+    states: bool = False,
     config: ConfigFile = None,
     preset: Preset = None,
 ) -> None:
@@ -201,6 +245,8 @@ def figures(
         Any of pdf, svg, png; may be repeated.
     powder
         Measured powder pattern to show beside: two columns, q (1/Å) and intensity.
+    states
+        Draw each state of a particle that changed like a particle of its own.
     """
     from single_rs.cli.progress import progress_bars
     from single_rs.report.paper import FORMATS
@@ -217,6 +263,7 @@ def figures(
             structure=settings.lattice.structure,
             strain=settings.strain,
             measured=powder,
+            states=states,
             progress=progress,
         )
     for one in drawn:

@@ -33,7 +33,7 @@ def validate(
     """
     use_threads(threads)
     from single_rs.cli.progress import progress_bars
-    from single_rs.records.check import UNDECIDED
+    from single_rs.records.check import CHECKS, NOT_RUN, UNDECIDED
     from single_rs.store.layout import VALIDATION_PAGE
     from single_rs.validate import validate_folder
 
@@ -46,7 +46,8 @@ def validate(
     with progress_bars() as progress:
         results = validate_folder(folder, chosen, resimulate, every.validate, every if given else None, progress)
     for result in results:
-        print(f"{result.particle}: {result.status}")
+        made = sum(check.status != NOT_RUN for check in result.checks)
+        print(f"{result.particle}: {result.status}, {made} of {len(CHECKS)} checks made")
         for check in result.checks:
             print(f"  {check.status:<9} {check.name}: {check.message}")
             for c in check.criteria:
@@ -58,3 +59,4 @@ def validate(
         p for r in results for p in (folder / VALIDATION_PAGE, folder / r.particle / VALIDATION_PAGE) if p.exists()
     ]
     print("\n".join(f"page: {p}" for p in pages))
+    print("'single-rs report' of the run shows them with its results")

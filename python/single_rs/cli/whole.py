@@ -10,7 +10,9 @@ from single_rs.cli.options import (
     WHOLE,
     Axis,
     ConfigFile,
+    Diameter,
     Element,
+    Live,
     Out,
     Part,
     PixelSize,
@@ -18,7 +20,9 @@ from single_rs.cli.options import (
     Seed,
     States,
     Threads,
+    Tracks,
     settings_of,
+    tell_live,
     use_threads,
 )
 
@@ -45,6 +49,8 @@ def run(
     pixel_size: PixelSize = None,
     axis: Axis = None,
     reading: Part = None,
+    tracks: Tracks = None,
+    diameter: Diameter = None,
     config: ConfigFile = None,
     seed: Seed = 0,
     threads: Threads = None,
@@ -52,6 +58,7 @@ def run(
     replace: bool = False,
     preset: Preset = None,
     states: States = None,
+    live: Live = False,
 ) -> None:
     """Solve every particle in a movie.
 
@@ -73,8 +80,11 @@ def run(
     reading = reading or AS_IS
     source = movie if axis is None else open_movie(movie, pixel_size, axis, reading)
     settings = settings_of(config, preset, states)
+    tell_live(out, live)
     with progress_bars() as progress:
-        result = entry.run(source, element, out, pixel_size, settings, seed, resume, progress, replace, reading)
+        result = entry.run(
+            source, element, out, pixel_size, settings, seed, resume, progress, replace, reading, live, tracks, diameter
+        )
     _tell(result)
 
 
@@ -95,6 +105,7 @@ def solve(
     replace: bool = False,
     preset: Preset = None,
     states: States = None,
+    live: Live = False,
 ) -> None:
     """Solve one particle from a stack of its single frames.
 
@@ -120,6 +131,7 @@ def solve(
 
     reading = Reading(key=key, frames=frames, bin=bin)
     settings = settings_of(config, preset, states)
+    tell_live(out, live)
     with progress_bars() as progress:
-        result = entry.solve(stack, element, out, pixel_size, settings, seed, resume, progress, replace, reading)
+        result = entry.solve(stack, element, out, pixel_size, settings, seed, resume, progress, replace, reading, live)
     _tell(result)

@@ -9,15 +9,17 @@ side leave such a part, while errors of single atoms leave none.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 
 from single_rs.alignment.atoms import CUTOFF, PM_PER_ANGSTROM, AtomMatch, match_atoms
+from single_rs.base.columns import Column
 from single_rs.base.errors import InputError
 from single_rs.records import Atoms
 
-__all__ = ["Agreement", "compare_atoms"]
+__all__ = ["Agreement", "PairTable", "compare_atoms", "pair_table"]
 
 Array = NDArray[np.float64]
 
@@ -61,6 +63,41 @@ class Agreement:
     strain: Array | None
     directions: Array | None
     distance: Array
+
+
+@dataclass(frozen=True)
+class PairTable:
+    """The m pairs of two lists of atoms.
+
+    Attributes
+    ----------
+    first, second
+        Numbers of the atoms in their lists, from 1.
+    difference, distance
+        (m, 3) Å first − second after the alignment, along the axes of the first list, and its length.
+    sigma_first, sigma_second
+        (m,) Å per axis, stated errors.
+    """
+
+    first: Annotated[NDArray[np.int64], Column()]
+    second: Annotated[NDArray[np.int64], Column()]
+    difference: Annotated[Array, Column(".5f", ("dx_A", "dy_A", "dz_A"))]
+    distance: Annotated[Array, Column(".5f", ("distance_A",))]
+    sigma_first: Annotated[Array, Column(".5f", ("sigma_first_A",))]
+    sigma_second: Annotated[Array, Column(".5f", ("sigma_second_A",))]
+
+
+def pair_table(first: Atoms, second: Atoms, agreement: Agreement) -> PairTable:
+    """Return the table of the pairs that `compare_atoms` found of two lists."""
+    pairs = agreement.match
+    return PairTable(
+        pairs.found + 1,
+        pairs.true + 1,
+        pairs.error,
+        agreement.distance,
+        first.sigma[pairs.found],
+        second.sigma[pairs.true],
+    )
 
 
 def compare_atoms(first: Atoms, second: Atoms, cutoff: float = CUTOFF) -> Agreement:

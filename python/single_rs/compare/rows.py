@@ -15,12 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from single_rs.analysis import ParticleSummary
+from single_rs.analysis.lattice import Lattice
 from single_rs.analysis.lattice_record import LatticeRecord
 from single_rs.base.errors import DataFileError, InputError
 from single_rs.crystal.prototypes import bulk_reference, crystal_axes, prototype
 from single_rs.records import EnergyRecord
 from single_rs.store import layout
 from single_rs.store.codecs import read_record
+from single_rs.store.states import StatesRecord
 
 __all__ = ["ParticleRow", "find_particles", "read_row"]
 
@@ -99,8 +101,11 @@ class ParticleRow:
         return replace(self, radial=np.full_like(self.radial, np.nan), values=values, reference="")
 
 
-def find_particles(folders: Sequence[Path]) -> list[tuple[str, Path]]:
-    """Return name and folder of every particle, each folder once, in the order given."""
+def find_particles(folders: Sequence[Path], states: bool = False) -> list[tuple[str, Path]]:
+    """Return name and folder of every particle, each folder once, in the order given.
+
+    With `states` the folders of its states stand for a particle that has several.
+    """
     if not folders:
         raise InputError("no folder is given; give folders of runs or of particles")
     found: dict[Path, Path] = {}
@@ -112,6 +117,8 @@ def find_particles(folders: Sequence[Path]) -> list[tuple[str, Path]]:
             raise DataFileError(
                 f"{folder} holds no particle: neither atoms.xyz, summary.json nor particle_NN folders are in it"
             )
+        if states:
+            inside = [state for path in inside for state in _states_of(path)]
         found |= {path.resolve(): path for path in inside}
     return list(zip(_names(list(found)), found.values(), strict=True))
 
@@ -122,6 +129,15 @@ def _within(folder: Path, depth: int) -> list[Path]:
         return [folder]
     inside = sorted(p for p in folder.iterdir() if p.is_dir())
     return [found for sub in inside for found in _within(sub, depth - 1)] if depth else []
+
+
+def _states_of(folder: Path) -> list[Path]:
+    """Return the folders of the states of a particle, or its own where it has one state."""
+    record = _optional(folder / layout.STATES, StatesRecord)
+    if record is None or len(record.states) < 2:
+        return [folder]
+    places = [(folder / state.atoms).parent for state in record.states if state.atoms is not None]
+    return [place for place in places if place.is_dir()] or [folder]
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
@@ -149,14 +165,15 @@ def read_row(name: str, folder: Path) -> ParticleRow:
         When a file that is there cannot be read.
     """
     summary = _optional(folder / layout.SUMMARY, ParticleSummary) or ParticleSummary()
-    lattice = _optional(folder / layout.LATTICE, LatticeRecord)
+    record = _optional(folder / layout.LATTICE, LatticeRecord)
+    lattice = None if record is None else record.lattice
     values: dict[str, float] = {}
     errors: dict[str, float] = {}
     _take(values, "resolution", summary.resolution)
     positions, symbols, columns, info = _atoms(folder / layout.ATOMS)
     element = max(set(symbols), key=symbols.count) if symbols else summary.element or ""
-    if lattice is not None:
-        _lattice(lattice, values, errors)
+    if record is not None:
+        _lattice(record, values, errors)
     structure = lattice.structure if lattice is not None else ""
     count = len(positions)
     if count:
@@ -182,7 +199,7 @@ def read_row(name: str, folder: Path) -> ParticleRow:
     middle = positions.mean(axis=0) if count else np.zeros(3)
     return ParticleRow(
         name, folder, verdict, element, structure, values, errors, positions - middle, radial, surface,
-        None if lattice is None else lattice.cell.vectors, reference,
+        None if lattice is None else lattice.cell, reference,
         calculator, change,
     )  # fmt: skip
 
@@ -213,9 +230,9 @@ def _atoms(path: Path) -> tuple[NDArray[np.float64], list[str], dict[str, Any], 
     return np.array(model.positions, np.float64), model.get_chemical_symbols(), model.arrays, model.info
 
 
-def _lattice(lattice: LatticeRecord, values: dict[str, float], errors: dict[str, float]) -> None:
+def _lattice(record: LatticeRecord, values: dict[str, float], errors: dict[str, float]) -> None:
     """Take the cell, its mean edge and its expansion."""
-    cell = lattice.cell
+    cell = record.lattice.parameters
     for key in CELL:
         _take(values, key, getattr(cell, key))
         _take(errors, key, getattr(cell, f"{key}_err"))
@@ -223,9 +240,9 @@ def _lattice(lattice: LatticeRecord, values: dict[str, float], errors: dict[str,
         values["mean_edge"] = cell.volume ** (1 / 3)
         if cell.volume_err:
             _take(errors, "mean_edge", values["mean_edge"] * cell.volume_err / cell.volume / 3)
-    if lattice.expansion is not None:
-        _take(values, "expansion", lattice.expansion.mean)
-        _take(errors, "expansion", lattice.expansion.mean_err)
+    if record.expansion is not None:
+        _take(values, "expansion", record.expansion.mean)
+        _take(errors, "expansion", record.expansion.mean_err)
 
 
 def _atomic_volume(structure: str, values: dict[str, float], element: str) -> float | None:
@@ -266,14 +283,14 @@ def _groups(radial: NDArray[np.float64], surface: NDArray[np.bool_]) -> dict[str
     return {"": finite, "_core": finite & ~surface, "_surface": finite & surface}
 
 
-def _change(lattice: LatticeRecord, positions: NDArray[np.float64], element: str) -> NDArray[np.float64] | None:
+def _change(lattice: Lattice, positions: NDArray[np.float64], element: str) -> NDArray[np.float64] | None:
     """Radial strain (n,) of the fitted lattice against the bulk, r̂ · E · r̂ with E the strain of the cell.
 
     With rows of lattice vectors, x = X D and D = bulk⁻¹ · cell; E = (D + Dᵀ)/2 − 1. Atoms of other domains, whose cell
     is turned, and atoms off the lattice take a third of the trace.
     """
-    cell, structure = lattice.cell.vectors, lattice.structure
-    bulk = lattice.reference.bulk or (bulk_reference(element, structure) if element else None)
+    cell, structure = lattice.cell, lattice.structure
+    bulk = lattice.bulk or (bulk_reference(element, structure) if element else None)
     if bulk is None or bulk.structure != structure:
         return None
     d = np.linalg.inv(bulk.cell() @ crystal_axes(cell, structure)) @ cell
@@ -282,7 +299,7 @@ def _change(lattice: LatticeRecord, positions: NDArray[np.float64], element: str
     length = np.linalg.norm(ray, axis=1)
     unit = ray / np.maximum(length, 1e-9)[:, None]
     change = np.einsum("ni,ij,nj->n", unit, strain, unit)
-    domain = lattice.atoms.domain
+    domain = lattice.domain
     # The radius has no direction at the centre: there the strain is the mean of all.
     plain = (domain != 0) if len(domain) == len(positions) else np.zeros(len(positions), dtype=bool)
     return np.asarray(np.where(plain | (length < 0.5 * bulk.nearest), np.trace(strain) / 3, change))

@@ -135,7 +135,11 @@ class Comparison:
 
 @single_blas_thread()
 def compare_particles(
-    folders: Iterable[str | os.PathLike[str]], *, doubtful: bool = False, reference: str | None = None
+    folders: Iterable[str | os.PathLike[str]],
+    *,
+    doubtful: bool = False,
+    reference: str | None = None,
+    states: bool = False,
 ) -> Comparison:
     """Gather particles from folders and fit their trends against size.
 
@@ -147,6 +151,8 @@ def compare_particles(
         Let particles of verdict doubtful take part in the trends; they are in the table either way.
     reference
         "bulk" or "fit", what every strain is measured from; None: the bulk where it is known of all particles.
+    states
+        Compare the states of a particle that changed in its place.
 
     Returns
     -------
@@ -162,7 +168,7 @@ def compare_particles(
     """
     if reference not in (None, "bulk", "fit"):
         raise InputError(f"reference is {reference!r}; accepted: bulk, fit")
-    found = find_particles([Path(f) for f in folders])
+    found = find_particles([Path(f) for f in folders], states)
     rows = [read_row(name, folder) for name, folder in found]
     rows.sort(key=lambda r: (r.verdict == "failed", r.values.get("diameter", np.inf), r.name))
     left_out = {}

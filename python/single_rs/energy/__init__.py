@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from single_rs.energy.bulk import bulk_energy
 from single_rs.energy.calculators import available_calculators, calculator_factory
-from single_rs.energy.files import energy_inputs, read_atoms, write_energy
+from single_rs.energy.files import read_atoms, write_energy
 from single_rs.energy.finished import finished_energy
 from single_rs.energy.formation import FormationEnergy, formation_energy
 from single_rs.energy.validity import SurfaceCheck, check_surface
@@ -21,7 +21,6 @@ __all__ = [
     "bulk_energy",
     "calculator_factory",
     "check_surface",
-    "energy_inputs",
     "finished_energy",
     "formation_energy",
     "read_atoms",

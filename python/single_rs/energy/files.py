@@ -13,7 +13,6 @@ import numpy as np
 
 from single_rs._core import __version__
 from single_rs.analysis.structure import analyze_structure
-from single_rs.base.errors import DataFileError
 from single_rs.energy.formation import FormationEnergy
 from single_rs.export.atoms import file_offset, read_xyz
 from single_rs.io import atomic
@@ -21,22 +20,11 @@ from single_rs.plots.energy import plot_atom_energies, plot_energy_views
 from single_rs.records import Atoms, EnergyRecord, SurfaceEnergy
 from single_rs.store import layout
 from single_rs.store.codecs import write_record
-from single_rs.store.layout import ATOMS
 from single_rs.store.read import MapFrame, frame_of
 
-__all__ = ["energy_inputs", "read_atoms", "write_energy", "write_figures"]
+__all__ = ["read_atoms", "write_energy", "write_figures"]
 
 FORMULA = "E_form = (E_particle - sum of N_e E_bulk,e) / N, positions as measured, no relaxation"
-
-
-def energy_inputs(path: Path) -> list[Path]:
-    """Return the files of atoms in a run (every particle's atoms.xyz), in a particle's folder, or the file itself."""
-    if not path.is_dir():
-        return [path]
-    found = [path / ATOMS] if (path / ATOMS).is_file() else sorted(path.glob(f"particle_*/{ATOMS}"))
-    if not found:
-        raise DataFileError(f"{path} holds no {ATOMS} and no particle_*/{ATOMS}; give a file of atoms or a run")
-    return found
 
 
 def read_atoms(path: Path) -> tuple[Atoms, MapFrame | None]:

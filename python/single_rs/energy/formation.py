@@ -30,7 +30,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import InputError
-from single_rs.base.progress import Progress
+from single_rs.base.progress import Progress, in_notebooks
 from single_rs.crystal.neighbours import doubtful_sigma
 from single_rs.energy.bulk import bulk_energy
 from single_rs.energy.calculators import Factory, calculator_factory
@@ -117,6 +117,7 @@ class FormationEnergy:
         return float(np.hypot(self.sigma, self.sigma_scale))
 
 
+@in_notebooks
 @single_blas_thread()
 def formation_energy(
     atoms: Atoms,

@@ -1,8 +1,7 @@
 """Distances, pair distribution and powder pattern of one particle as the analysis writes them.
 
 Files: distances.csv (every pair along the rows of the lattice), pdf.csv (R, g and G), powder.csv (I and S of the Debye
-equation for X-rays). The lattice constant of the powder pattern stands beside the fitted one, as measured and without
-the shift of the finite size; without strain that varies, a of the peaks, of the bonds and of the fit agree.
+equation for X-rays).
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ from single_rs.analysis.distances.rows import row_distances
 from single_rs.analysis.distances.summary import known_sigma
 from single_rs.analysis.model import Particle
 from single_rs.base.errors import InputError
-from single_rs.export.tables import write_pair_distribution, write_powder_pattern, write_row_distances
 from single_rs.store import layout
+from single_rs.store.tables import write_table
 
 __all__ = ["write_distances"]
 
@@ -30,13 +29,13 @@ def write_distances(folder: Path, model: Particle) -> list[Path]:
     written = []
     if model.lattice is not None:
         written.append(folder / layout.DISTANCES)
-        write_row_distances(written[-1], row_distances(x, model.lattice, sigma))
+        write_table(written[-1], row_distances(x, model.lattice, sigma))
     written.append(folder / layout.PAIR_DISTRIBUTION)
-    write_pair_distribution(written[-1], pair_distribution(x, sigma, model.lattice))
+    write_table(written[-1], pair_distribution(x, sigma, model.lattice))
     try:
         pattern = powder_pattern(x, model.atoms.symbols)
     except InputError:  # Noted by `powder_of` already.
         return written
     written.append(folder / layout.POWDER)
-    write_powder_pattern(written[-1], pattern, model.powder)
+    write_table(written[-1], pattern)
     return written

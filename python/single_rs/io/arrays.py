@@ -6,6 +6,7 @@ HDF5 and Zarr hold arrays by name. The only one with three axes is the movie; of
 from __future__ import annotations
 
 import importlib
+import logging
 import math
 import weakref
 from pathlib import Path
@@ -22,6 +23,9 @@ NPY, ZARR = ".npy", ".zarr"
 HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf", ".nxs")
 ARRAY_SUFFIXES = (NPY, *HDF5_SUFFIXES, ZARR)
 SHOWN = 6  # arrays that an error names
+NPY_MAGIC = b"\x93NUMPY"
+
+log = logging.getLogger(__name__)
 
 
 class ArraySource:
@@ -38,7 +42,7 @@ class ArraySource:
             if suffix == NPY:
                 if key is not None:
                     raise InputError(f"--key is {key}; {path} holds one array without a name")
-                data: Any = np.load(path, mmap_mode="r", allow_pickle=False)
+                data: Any = _mapped(path)
                 name = "its array"
             elif suffix == ZARR:
                 data, name = self._chosen(_package("zarr", path).open(str(path), mode="r"), key)
@@ -80,6 +84,12 @@ class ArraySource:
         if len(kept) not in (2, 3):
             said = "×".join(map(str, shape)) or "a single value"
             raise InputError(f"{self._path}: {name} is {said}; three axes (frame, y, x) are needed")
+        missing, blocks = _unwritten(data)
+        if missing:
+            if missing == blocks:
+                raise DataFileError(f"{self._path}: {name} was never written; copy it again")
+            log.warning("%s: %d of %d blocks of %s are not in it and read as its fill value; was it copied whole?",
+                        self._path, missing, blocks, name)  # fmt: skip
         self._data, self._kept, self._axes = data, kept, len(shape)
         n, y, x = [1] * (3 - len(kept)) + [shape[k] for k in kept]
         self.shape = (n, y, x)
@@ -102,6 +112,24 @@ class ArraySource:
             # What is read only now can be cut, or packed by a filter that is not there.
             said = " ".join(str(error).split())[:200]
             raise DataFileError(f"cannot read frames {start} to {stop - 1} of {self._path}: {said}") from None
+
+
+def _mapped(path: Path) -> NDArray[Any]:
+    """Return the array of a .npy file, mapped."""
+    with path.open("rb") as file:
+        if file.read(len(NPY_MAGIC)) != NPY_MAGIC:
+            raise DataFileError(f"cannot read {path} as .npy: it begins with other bytes")
+    return np.asanyarray(np.load(path, mmap_mode="r", allow_pickle=False))
+
+
+def _unwritten(array: Any) -> tuple[int, int]:
+    """Return how many blocks of an array of HDF5 or Zarr are not in the file, and how many there should be."""
+    if hasattr(array, "nchunks_initialized"):
+        return int(array.nchunks) - int(array.nchunks_initialized), int(array.nchunks)
+    if getattr(array, "chunks", None) and hasattr(array, "id"):
+        count = math.prod(-(-n // c) for n, c in zip(array.shape, array.chunks, strict=True))
+        return count - int(array.id.get_num_chunks()), count
+    return 0, 0
 
 
 def _package(name: str, path: Path) -> Any:

@@ -36,6 +36,7 @@ SPREAD = 0.15  # relative, of the distances to the nearest atom in a crystal
 UNITS = ("nm", "bohr", "pm", "m", "µm")  # that coordinates may be in, the likeliest first
 FIT = (0.75, 1.25)  # bonds, of the median distance in the right unit
 PDB_SUFFIXES = (".pdb", ".ent")
+MMCIF_SUFFIXES = (".cif", ".mmcif")
 POSITION_COLUMNS = ("position", "Position", "Positions", "coordinates")
 
 log = logging.getLogger(__name__)
@@ -117,16 +118,23 @@ def _models(path: Path) -> list[Any]:
     from ase.io import read
 
     _check_xyz(path)
+    texts: list[str] = []
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             if path.suffix.lower() in PDB_SUFFIXES:
-                texts = _pdb_models(path)
-                models: list[Any] = [read(io.StringIO(text), format="proteindatabank") for text in texts]
-            else:
+                texts = _pdb_models(path, path.read_text(encoding="utf-8", errors="replace"))
+            elif path.suffix.lower() in MMCIF_SUFFIXES:
+                texts = _mmcif_models(path)
+            models: list[Any] = [read(io.StringIO(text), format="proteindatabank") for text in texts]
+            if not models:
                 # Without this a name with @ would be taken for a file and a frame of it.
                 models = list(read(path, index=":", do_not_split_by_at_sign=True))
         return [model for model in models if len(model)]
+    except KeyError as error:
+        raise DataFileError(
+            f"{path} names {str(error.args[0])[:20]!r}, which is no element; give symbols, as Pt"
+        ) from None
     except Exception as error:  # ASE's readers raise whatever their parsers do: all mean the same to the user.
         said = " ".join(str(error).split())[:200]
         raise DataFileError(
@@ -156,11 +164,21 @@ def _check_xyz(path: Path) -> None:
         at += 2 + count
 
 
-def _pdb_models(path: Path) -> list[str]:
+def _mmcif_models(path: Path) -> list[str]:
+    """Return the models of an mmCIF, whose coordinates are Cartesian, as texts of PDB; none for CIF of crystals."""
+    import gemmi
+
+    document = gemmi.cif.read(str(path))
+    if not any(len(block.find_values("_atom_site.Cartn_x")) for block in document):
+        return []
+    return _pdb_models(path, gemmi.read_structure(str(path)).make_pdb_string())
+
+
+def _pdb_models(path: Path, content: str) -> list[str]:
     """Return the text of each model, with one place for each atom: the likeliest of the alternatives."""
     models: list[list[str]] = [[]]
     cell: list[str] = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in content.splitlines():
         record = line[:6].rstrip().upper()
         if record in ("MODEL", "ENDMDL", "END"):
             models.append([])
@@ -257,7 +275,10 @@ def _check_distances(path: Path, positions: NDArray[np.float64], symbols: NDArra
     distance, neighbour = cKDTree(positions).query(positions, k=2)
     distance, other = distance[:, 1], neighbour[:, 1]
     bonds = distance / (radii + radii[other])
-    if len(positions) >= ENOUGH and (problem := _unit(bonds, distance, symbols)):
+    # Sites that share one atom: the distance between them tells of no unit.
+    occupancy = atoms.arrays.get("occupancy", np.ones(len(positions)))
+    split = (bonds < NEAREST) & (occupancy + occupancy[other] <= 1 + 1e-6)
+    if len(positions) >= ENOUGH and not split.all() and (problem := _unit(bonds, distance, symbols)):
         raise DataFileError(f"{path}: {problem}; give Å")
     near = bonds < NEAREST
     if near.any():
@@ -269,7 +290,12 @@ def _check_distances(path: Path, positions: NDArray[np.float64], symbols: NDArra
             f"{path}: {said} are {distance[first]:.2f} Å apart, nearer than half a bond, {int(near.sum())} atoms in all"
         )
         if not _ours(path):
-            raise DataFileError(f"{text}; keep one of each pair")
+            why = (
+                f", which share their atoms ({occupancy[first]:g} and {occupancy[other[first]]:g})"
+                if split.any()
+                else ""
+            )
+            raise DataFileError(f"{text}{why}; keep one of each pair")
         # What was traced is what was traced; a result of ours must not stop its own analysis.
         log.warning("%s", text)
 

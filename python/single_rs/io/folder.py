@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from single_rs.base.errors import DataFileError, InputError
-from single_rs.io.formats import SUFFIXES, open_source
+from single_rs.io.formats import SUFFIXES, movie_suffix, open_source
 from single_rs.io.source import FrameSource
 
 __all__ = ["LIST_SUFFIXES", "FolderSource", "listed_files", "natural_key", "ordered"]
@@ -67,7 +67,10 @@ def ordered(names: Sequence[str]) -> list[str]:
 
 
 def _hexadecimal(names: Sequence[str]) -> bool:
-    """Whether names differ in one run of hexadecimal digits of one width, with a letter in some."""
+    """Whether names differ in one run of hexadecimal digits of one width, with a letter in some.
+
+    Series a00, a01, …, b00, b01, … are none: the digit that counts fastest takes no letter there.
+    """
     if len(names) < 2 or len({len(name) for name in names}) != 1:
         return False
     low = [name.lower() for name in names]
@@ -75,8 +78,11 @@ def _hexadecimal(names: Sequence[str]) -> bool:
     if not columns:
         return False
     parts = [name[columns[0] : columns[-1] + 1] for name in low]
-    whole = all(re.fullmatch(r"[0-9a-f]+", part) for part in parts)
-    return whole and any(not part.isdecimal() for part in parts)
+    if not all(re.fullmatch(r"[0-9a-f]+", part) for part in parts) or all(part.isdecimal() for part in parts):
+        return False
+    numbers = np.unique([int(part, 16) for part in parts])
+    step = int(np.gcd.reduce(np.diff(numbers))) if len(numbers) > 1 else 1
+    return step % 16 == 0 or any(not part[-1].isdecimal() for part in parts)
 
 
 class _Facts(NamedTuple):
@@ -187,10 +193,17 @@ def listed_files(path: Path) -> tuple[Path, ...]:
 
 def _frames_of(path: Path) -> list[Path]:
     """Return the files of the movie in a folder, or in the folders by time within it, in order."""
-    found = [p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".") and p.is_file()]
+    named = [p for p in sorted(path.iterdir()) if not p.name.startswith(".")]
+    lost = next((p for p in named if movie_suffix(p) and p.is_symlink() and not p.exists()), None)
+    if lost is not None:
+        raise DataFileError(f"{lost} is a link to a file that is not there; mend or remove it")
+    found = [p for p in named if movie_suffix(p) and p.is_file()]
+    folders = [p for p in named if p.is_dir()]
     if found and (series := _series(path, found)):
+        holding = [p.name for p in folders if any(movie_suffix(q) == movie_suffix(series[0]) for q in p.iterdir())]
+        if holding:
+            log.warning("%s: the files in it are read, not those in its folders (%s)", path, ", ".join(holding[:4]))
         return series
-    folders = [p for p in path.iterdir() if p.is_dir() and not p.name.startswith(".")]
     if not folders:
         raise DataFileError(f"the folder {path} holds no frames; accepted: {' '.join(SUFFIXES)}")
     kinds = {re.sub(r"\d+", "#", p.name.lower()) for p in folders}
@@ -208,7 +221,7 @@ def _series(path: Path, files: Iterable[Path]) -> list[Path]:
     plain = [p for p in files if not _words(p)]
     whole = len(plain) > 1 and _hexadecimal([p.stem for p in plain]) and len({p.suffix.lower() for p in plain}) == 1
     for file in files:
-        suffix = file.suffix.lower().replace(".tiff", ".tif")
+        suffix = str(movie_suffix(file)).replace(".tiff", ".tif")
         pattern = re.sub(NUMBER, "#", file.stem.lower())
         groups[("hexadecimal" if whole and file in plain else pattern, suffix)].append(file)
     # Names without any number (a.tif, b.tif) make one series if nothing else is there.

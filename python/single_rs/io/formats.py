@@ -27,7 +27,7 @@ from single_rs.io.scientific import OTHER_SUFFIXES, ScientificSource
 from single_rs.io.source import FrameSource
 from single_rs.io.tiff import TiffSource
 
-__all__ = ["SUFFIXES", "open_mrc", "open_source"]
+__all__ = ["SUFFIXES", "movie_suffix", "open_mrc", "open_source"]
 
 MRC_SUFFIXES = (".mrc", ".mrcs", ".st", ".map", ".rec", ".ccp4", ".ali")
 TIFF_SUFFIXES = (".tif", ".tiff", ".eer", ".gain")
@@ -39,6 +39,15 @@ NOT_MOVIES = {
     ".gtg": "holds the metadata of a K2 IS recording; export the movie as MRC, TIFF or DM4",
     ".bin": "is raw data of a camera; export the movie as MRC, TIFF or DM4",
 }
+
+
+def movie_suffix(path: Path) -> str | None:
+    """Return the suffix by which a file may be a movie, as .mrc or .mrc.gz; ``None`` when no format has it."""
+    suffix = path.suffix.lower()
+    if suffix in PACKED:
+        inner = Path(path.stem).suffix.lower()
+        return inner + suffix if inner in MRC_SUFFIXES else None
+    return suffix if suffix in SUFFIXES else None
 
 
 def open_source(path: Path, axis: int | None = None, key: str | None = None, growing: bool = False) -> FrameSource:
@@ -70,7 +79,8 @@ def open_source(path: Path, axis: int | None = None, key: str | None = None, gro
         if reason := NOT_MOVIES.get(suffix):
             raise DataFileError(f"{path} {reason}")
         raise DataFileError(
-            f"{path}: unknown format {suffix or '(no suffix)'}; accepted: {' '.join(SUFFIXES)}, or a folder of frames"
+            f"{path}: unknown format {suffix or '(no suffix)'}; accepted: {' '.join(SUFFIXES)}, .mrc.gz, a folder of "
+            "frames, or a list of files in a text file (.txt)"
         )
     return source if axis is None or axis % 3 == 0 else _AlongAxis(source, axis % 3)
 
@@ -86,7 +96,7 @@ def open_mrc(path: Path, growing: bool = False) -> MrcSource:
     suffix = path.suffix.lower()
     if suffix not in PACKED:
         return MrcSource(path, growing=growing)
-    if Path(path.stem).suffix.lower() not in MRC_SUFFIXES:
+    if movie_suffix(path) is None:
         raise DataFileError(f"{path}: of compressed files only MRC is read (name.mrc{suffix}); unpack it first")
     # Unpacked into a file without a name, which goes with the last reader: a movie may be larger than the memory.
     try:

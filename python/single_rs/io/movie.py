@@ -22,7 +22,7 @@ from single_rs.io.corrected import CorrectedSource
 from single_rs.io.folder import LIST_SUFFIXES, FolderSource, listed_files
 from single_rs.io.formats import open_source
 from single_rs.io.growing import wait_until_still
-from single_rs.io.pixels import check_pixel_size, unlikely_pixel
+from single_rs.io.pixels import check_pixel_size, unlikely_pixel, unusable
 from single_rs.io.source import FrameSource
 
 __all__ = ["Movie", "open_movie"]
@@ -157,10 +157,9 @@ class Movie:
         if not block.dtype.isnative:
             block = block.astype(self.dtype)
         if block.dtype.kind == "f":
-            # A sum of finite float32 in float64 cannot overflow, so it is finite exactly when all terms are.
             for i, image in enumerate(block):
-                if not np.isfinite(image.sum(dtype=np.float64)):
-                    raise DataFileError(f"{self.name}: frame {start + i} holds NaN or infinite values; remove it")
+                if problem := unusable(image):
+                    raise DataFileError(f"{self.name}: frame {start + i} holds {problem}")
         if start <= self._hashed < stop:
             self._hash.update(np.ascontiguousarray(block[self._hashed - start :]).data)
             self._hashed = stop

@@ -18,13 +18,14 @@ from single_rs.base.errors import DataFileError, InputError
 from single_rs.io.atomic import atomic_binary
 from single_rs.io.formats import open_mrc
 from single_rs.io.mrc_read import HEADER_BYTES, MODES
-from single_rs.io.pixels import check_pixel_size, unlikely_pixel
+from single_rs.io.pixels import check_pixel_size, unlikely_pixel, unusable
 
 __all__ = ["mrc_writer", "read_map", "read_origin", "write_map", "write_mrc"]
 
 VOXEL_TOLERANCE = 1e-3  # relative; headers hold float32 edges, often rounded
 ANGLE_TOLERANCE = 0.1  # degrees
 PLACE_TOLERANCE = 1e-3  # voxels; nearer to 0 is 0
+LARGEST_ORIGIN = 1e6  # Å; 0.1 mm
 MRC2014_VERSION = 20141
 NO_ORIGIN = (0.0, 0.0, 0.0)
 LITTLE_ENDIAN_STAMP = (0x44, 0x44, 0, 0)
@@ -230,8 +231,8 @@ def read_origin(path: str | os.PathLike[str]) -> tuple[float, float, float]:
     """
     source = open_mrc(Path(path))
     place, voxel = source.header.place, source.header.voxel[0]
-    if not np.isfinite(place).all():
-        raise DataFileError(f"{path} has ORIGIN {place} in its header; numbers are needed")
+    if not (np.abs(place) <= LARGEST_ORIGIN).all():
+        raise DataFileError(f"{path} has ORIGIN {place} in its header; numbers up to {LARGEST_ORIGIN:g} Å are needed")
     if max(abs(v) for v in place) <= PLACE_TOLERANCE * voxel:
         return NO_ORIGIN
     x, y, z = (float(f"{v:.6g}") for v in place)
@@ -269,7 +270,8 @@ def read_map(path: str | os.PathLike[str]) -> tuple[NDArray[np.float32], float]:
         raise DataFileError(f"{path} has cell angles {a:.4g} {b:.4g} {c:.4g}°; resample it to a cell of 90°")
     if problem := unlikely_pixel(source.pixel_size):
         raise DataFileError(f"{path} says {problem}; correct its header")
-    out = np.array(source.read(0, source.shape[0]), np.float32, order="C")
-    if not np.isfinite(out).all():
-        raise DataFileError(f"{path} holds NaN or infinite values")
+    values = source.read(0, source.shape[0])
+    if problem := unusable(values):
+        raise DataFileError(f"{path} holds {problem}")
+    out = np.array(values, np.float32, order="C")
     return out, source.pixel_size

@@ -1,12 +1,15 @@
-"""Pixel sizes: units, and which sizes can be true."""
+"""Pixels: units and sizes that can be true, and values that can be used."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from single_rs.base.errors import InputError
 
-__all__ = ["ANGSTROM", "LIKELY", "angstroms", "check_pixel_size", "unlikely_pixel"]
+__all__ = ["ANGSTROM", "LIKELY", "angstroms", "check_pixel_size", "unlikely_pixel", "unusable"]
 
 # Å per unit, by the names that microscopes and programs write.
 ANGSTROM = {
@@ -39,6 +42,18 @@ def unlikely_pixel(pixel_size: float) -> str | None:
         if LIKELY[0] <= pixel_size * factor <= LIKELY[1]:
             return f"{text}; if it is in {unit} it is {pixel_size * factor:.4g} Å (× {factor:g})"
     return text
+
+
+def unusable(values: NDArray[Any]) -> str | None:
+    """Return what is wrong with values that are NaN, infinite, or too large for sums of squares in float32."""
+    flat = np.ravel(np.asarray(values, np.float32))
+    with np.errstate(over="ignore", invalid="ignore"):
+        # One pass: a sum of squares is finite exactly when all of its terms are and it fits.
+        if np.isfinite(np.dot(flat, flat)):
+            return None
+    if not np.isfinite(values).all():
+        return "NaN or infinite values; remove it"
+    return f"values up to {np.abs(values).max():.3g}; divide all by one number, so that they are below 1e15"
 
 
 def check_pixel_size(pixel_size: float) -> float:

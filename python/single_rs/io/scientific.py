@@ -6,8 +6,10 @@ energy, an angle or a frequency there is a spectrum image, a set of detectors or
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +106,33 @@ class ScientificSource:
             raise DataFileError(f"cannot read frames {start} to {stop - 1} of {self._path}: {said}") from None
 
 
+@contextlib.contextmanager
+def _plainly(path: Path) -> Iterator[None]:
+    """Say what rosettasciio logs as plain lines of ours, with the file, and nothing where it ends in an error."""
+    theirs, said = logging.getLogger("rsciio"), _Kept()
+    before, propagates = theirs.handlers[:], theirs.propagate
+    theirs.handlers[:], theirs.propagate = [said], False
+    try:
+        yield
+    finally:
+        theirs.handlers[:], theirs.propagate = before, propagates
+    for text in dict.fromkeys(said.texts):
+        log.warning("%s: %s", path, text)
+
+
+class _Kept(logging.Handler):
+    """Keeps what is logged; it is told of its own accord that slow code is used, which changes no value."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = " ".join(record.getMessage().split())
+        if "numba" not in text:
+            self.texts.append(text[:200])
+
+
 def _signals(path: Path) -> list[dict[str, Any]]:
     """Return what rosettasciio finds in a file."""
     try:
@@ -116,7 +145,8 @@ def _signals(path: Path) -> list[dict[str, Any]]:
         raise DataFileError(f"{path}: the installed rosettasciio does not read {path.suffix} files")
     api = chosen["api"] if isinstance(chosen, dict) else chosen.api
     try:
-        return list(importlib.import_module(api).file_reader(str(path), lazy=True))
+        with _plainly(path):
+            return list(importlib.import_module(api).file_reader(str(path), lazy=True))
     except ImportError as error:
         package = PACKAGES.get(str(error.name).partition(".")[0], error.name)
         raise DataFileError(f"{path}: {path.suffix} files need {package}: pip install {package}") from None

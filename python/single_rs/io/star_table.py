@@ -59,7 +59,7 @@ def read_star(path: str | os.PathLike[str]) -> dict[str, dict[str, list[str]]]:
     from gemmi import cif
 
     if not Path(path).is_file():
-        raise DataFileError(f"{path} does not exist")
+        raise DataFileError(f"{path} {'is no file' if Path(path).exists() else 'does not exist'}")
     try:
         # Editors on Windows put a byte order mark before the first word.
         document = cif.read_string(Path(path).read_text(encoding="utf-8-sig"))

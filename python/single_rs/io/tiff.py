@@ -48,6 +48,7 @@ class TiffSource:
             )
             laid_out = (self._file.is_eer or planes > len(chain.pages)) and not growing
             self._pages = None if laid_out else _movie_pages(path, chain.pages)
+            _doubt_axes(path, series)
             first: Any = series[0].pages[0] if self._pages is None else self._file.pages[int(self._pages[0])].aspage()
             self.pixel_size, self.pixel_aspect = _pixel(self._file, first)
             self._data: NDArray[Any] | None = None
@@ -149,6 +150,15 @@ def _movie_pages(path: Path, pages: list[Page]) -> NDArray[np.int64]:
             path, pages.index(kind) + 1, _describe(kind), count, _describe(chosen),
         )  # fmt: skip
     return np.array([i for i, page in enumerate(pages) if page == chosen])
+
+
+def _doubt_axes(path: Path, series: list[Any]) -> None:
+    """Warn of channels, or of more than one axis beside those of the image: all are taken as frames."""
+    for one in series:
+        others = [(a, n) for a, n in zip(one.axes, one.shape, strict=True) if a not in "YXS" and n > 1]
+        if len(others) > 1 or any(a == "C" for a, _ in others):
+            said = " × ".join(f"{n} ({a})" for a, n in others)
+            log.warning("%s says that its images are %s; all of them are taken as frames, in this order", path, said)
 
 
 def _describe(page: Page) -> str:

@@ -12,6 +12,7 @@ import csv
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +22,16 @@ from single_rs.io.atomic import atomic_text
 from single_rs.io.star import read_tracks
 from single_rs.records import Track
 
-__all__ = ["TABLE_SUFFIXES", "read_track_files", "write_track_table"]
+__all__ = ["TABLE_SUFFIXES", "GivenTracks", "given_tracks", "read_track_files", "write_track_table"]
 
 TABLE_SUFFIXES = (".csv", ".star", ".box", ".xy")
 COLUMNS = ["particle", "frame", "x_px", "y_px", "sigma_px", "diameter_A"]
 NEEDED = COLUMNS[:4]
 ROUNDED = 12**-0.5  # px, standard deviation of a coordinate that was rounded to whole pixels
+
+
+One: TypeAlias = str | os.PathLike[str] | Track
+GivenTracks: TypeAlias = One | Sequence[One]
 
 
 def write_track_table(path: str | os.PathLike[str], tracks: Sequence[Track]) -> None:
@@ -47,13 +52,43 @@ def write_track_table(path: str | os.PathLike[str], tracks: Sequence[Track]) -> 
                 table.writerow([number, int(frame), f"{x:.3f}", f"{y:.3f}", f"{sigma:.3f}", f"{track.diameter:.2f}"])
 
 
-def read_track_files(paths: Sequence[Path], shape: tuple[int, int, int], diameter: float | None = None) -> list[Track]:
+def given_tracks(
+    tracks: GivenTracks | None, shape: tuple[int, int, int], diameter: float | None = None
+) -> tuple[list[Track] | None, list[str] | None]:
+    """Return the paths that a user gives instead of having them found, and as what they came; None where none are.
+
+    Parameters
+    ----------
+    tracks
+        A file, or several files and `Track`; see `read_track_files`.
+    shape, diameter
+        As for `read_track_files`.
+
+    Raises
+    ------
+    InputError, DataFileError
+        As `read_track_files`; a diameter without tracks.
+    """
+    several: list[One] = []
+    if tracks is not None:
+        several = [tracks] if isinstance(tracks, (str, os.PathLike, Track)) else list(tracks)
+    if not several:
+        if diameter is not None:
+            raise InputError("--diameter is that of the particles in --tracks; give --tracks, or leave it out")
+        return None, None
+    named = ["array" if isinstance(one, Track) else os.fspath(one) for one in several]
+    return read_track_files([one if isinstance(one, Track) else Path(one) for one in several], shape, diameter), named
+
+
+def read_track_files(
+    paths: Sequence[Path | Track], shape: tuple[int, int, int], diameter: float | None = None
+) -> list[Track]:
     """Read the paths of particles from tables, in the order of the files and of the particles in them.
 
     Parameters
     ----------
     paths
-        ``.csv`` or ``.star`` of ours, ``.box``, ``.xy``.
+        ``.csv`` or ``.star`` of ours, ``.box``, ``.xy``; a `Track` is checked like those of files.
     shape
         (n, y, x) of the movie.
     diameter
@@ -69,8 +104,9 @@ def read_track_files(paths: Sequence[Path], shape: tuple[int, int, int], diamete
     if diameter is not None and not (np.isfinite(diameter) and diameter > 0):
         raise InputError(f"--diameter is {diameter} Å; a positive number is needed")
     found: list[Track] = []
-    for path in paths:
-        for track in _read(path):
+    for number, one in enumerate(paths):
+        path = Path(f"tracks[{number}]") if isinstance(one, Track) else one
+        for track in [one] if isinstance(one, Track) else _read(one):
             given = diameter if diameter is not None else track.diameter
             if not (np.isfinite(given) and given > 0):
                 raise InputError(f"{path} does not say how large its particles are; give --diameter in Å, rough")
@@ -157,21 +193,29 @@ def _whole(path: Path, values: NDArray[np.float64], name: str) -> NDArray[np.int
 
 def _checked(path: Path, track: Track, shape: tuple[int, int, int], diameter: float) -> Track:
     """Return a track in the order of its frames; raise `InputError` when it is not one of this movie."""
+    x, y, sigma = (np.asarray(v, np.float64) for v in (track.x, track.y, track.sigma))
+    shapes = [v.shape for v in (track.frames, x, y, sigma)]
+    if track.frames.dtype.kind not in "iu" or shapes != [(track.frames.size,)] * 4 or not track.frames.size:
+        raise InputError(
+            f"{path} has {track.frames.dtype} frames, x, y and sigma of shapes {', '.join(map(str, shapes))}; "
+            "whole numbers of frames and a place for each are needed"
+        )
     order = np.argsort(track.frames, kind="stable")
-    frames = track.frames[order]
-    x, y, sigma = (np.asarray(v, np.float64)[order] for v in (track.x, track.y, track.sigma))
+    frames = track.frames[order].astype(np.int64)
+    x, y, sigma = x[order], y[order], sigma[order]
     if (np.diff(frames) == 0).any():
         twice = int(frames[1:][np.diff(frames) == 0][0])
         raise InputError(f"{path} gives a particle two places in frame {twice}; a .box or .xy file holds one particle")
     count, rows, columns = shape
-    if frames[-1] >= count:
-        raise InputError(f"{path} has a place in frame {frames[-1]}; the movie has frames 0 to {count - 1}")
-    outside = (x < 0) | (y < 0) | (x > columns - 1) | (y > rows - 1)
+    wrong = frames[(frames < 0) | (frames >= count)]
+    if len(wrong):
+        raise InputError(f"{path} has a place in frame {wrong[-1]}; the movie has frames 0 to {count - 1}")
+    outside = ~((x >= 0) & (y >= 0) & (x <= columns - 1) & (y <= rows - 1))
     if outside.any():
         k = int(np.flatnonzero(outside)[0])
         raise InputError(
             f"{path} has a place at ({x[k]:.6g}, {y[k]:.6g}) px in frame {frames[k]}; frames are {columns} × {rows} px"
         )
-    if not (sigma > 0).all():
-        raise InputError(f"{path}: sigma_px must be more than 0")
+    if not ((sigma > 0) & np.isfinite(sigma)).all():
+        raise InputError(f"{path}: sigma_px must be more than 0 and finite")
     return Track(frames, x, y, sigma, float(diameter), track.score)

@@ -18,7 +18,7 @@ from single_rs import _core
 from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import InputError
 from single_rs.base.memory_limit import movie_memory, require_memory
-from single_rs.base.progress import Progress
+from single_rs.base.progress import Progress, in_notebooks
 from single_rs.base.settings import Settings, setting
 from single_rs.frames.blocks import is_view
 from single_rs.io.motion import read_motion, write_motion
@@ -56,6 +56,7 @@ class MotionConfig(Settings):
     bad_frame_sigma: float = setting(8.0, "deviation that makes a frame bad", "standard deviations", gt=0)
 
 
+@in_notebooks
 @single_blas_thread()
 def correct_motion(movie: Any, config: MotionConfig | None = None, progress: Progress | None = None) -> Motion:
     """Find drift, local shifts, bad frames and bad pixels of a movie.

@@ -13,12 +13,12 @@ the first step on.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import replace
 
 from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import ConvergenceError
 from single_rs.base.memory_limit import require_memory, stack_memory
+from single_rs.base.progress import Progress, in_notebooks
 from single_rs.orient.agreement import better_of, has_pose_ambiguity
 from single_rs.orient.config import OrientConfig
 from single_rs.orient.halves.engine import solve_from_candidates
@@ -31,12 +31,13 @@ __all__ = ["OrientConfig", "find_poses"]
 log = logging.getLogger(__name__)
 
 
+@in_notebooks
 @single_blas_thread()
 def find_poses(
     clean: CleanStack,
     element: str,
     config: OrientConfig | None = None,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress | None = None,
     seed: int = 0,
 ) -> Poses:
     """Find the pose of the particle in every frame.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from single_rs.pipeline.verdict import Verdict
-from single_rs.refine.change import Change, Changes
+from single_rs.refine.change import Alternation, Change, Changes
 from single_rs.refine.change.segments import CLEAR
 
 __all__ = ["judge_changes"]
@@ -26,6 +26,7 @@ def judge_changes(verdict: Verdict, changes: Changes | None) -> Verdict:
         count = {event: sum(a.event == event for a in changes.atoms) for event in ("left", "arrived")}
         what = " and ".join(f"{n} atom{'s' * (n > 1)} {event}" for event, n in count.items() if n)
         doubts.append(f"{what} between frames {changes.atoms[0].frame} and {changes.atoms[-1].frame}")
+    doubts += [_turns(found) for found in changes.alternations if found.clear]
     if doubts:
         return _with(verdict, doubts=doubts)
     if changes.significance is None:
@@ -39,6 +40,11 @@ def _text(change: Change) -> str:
     if change.kind == "poses":
         return f"changed at {when}: the atoms are seen on one side of it only"
     return f"changed at {when}: two structures explain held-out frames by {change.nats:.0f} nats better than one"
+
+
+def _turns(found: Alternation) -> str:
+    rest = f"by {found.nats:.0f} nats better than one, {found.significance:.0f} sigma above chance"
+    return f"frames {found.first} to {found.last} show two structures in turn: they explain held-out atoms {rest}"
 
 
 def _with(verdict: Verdict, passed: str | None = None, doubts: list[str] | None = None) -> Verdict:

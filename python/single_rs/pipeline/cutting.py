@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,14 +16,25 @@ from single_rs.io import Movie
 from single_rs.io.mrc import mrc_writer
 from single_rs.io.stack import read_stack
 from single_rs.io.star import write_frames
-from single_rs.pipeline.stages import stack_box
+from single_rs.pipeline.size import stack_box
 from single_rs.records import Motion, Track
 from single_rs.store import layout
 from single_rs.track.cut import cut_frames, plan_cut
 
-__all__ = ["cut"]
+__all__ = ["cut", "stack_type"]
 
 CUT_TOGETHER = 256  # particles cut in one pass: as many files are open
+EXACT = 2048  # counts; half precision holds every whole number up to it
+
+
+def stack_type(movie: Movie, motion: Motion) -> np.dtype[np.floating[Any]]:
+    """Return the type in which the frames of particles are kept: half precision where it holds every count exactly.
+
+    X-rays above the ceiling of the counts have been repaired; a repaired pixel is the mean of its neighbours, which
+    half precision holds to 0.05 %.
+    """
+    counts = movie.dtype.kind == "u" or movie.dtype == np.int8
+    return np.dtype(np.float16 if counts and motion.ceiling <= EXACT else np.float32)
 
 
 def cut(
@@ -41,7 +53,7 @@ def cut(
             for one, folder in zip(cuts, folders[part], strict=True):
                 folder.mkdir(parents=True, exist_ok=True)
                 shape = (len(one.frames), one.box, one.box)
-                path, kind = folder / layout.STACK, np.dtype(np.float32)
+                path, kind = folder / layout.STACK, stack_type(movie, motion)
                 writers.append(files.enter_context(mrc_writer(path, shape, kind, movie.pixel_size)))
             cut_frames(movie, motion, cuts, put, progress)
         for one, track, folder in zip(cuts, tracks[part], folders[part], strict=True):

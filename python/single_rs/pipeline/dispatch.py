@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from single_rs.base.errors import DataFileError, InputError, NoParticleError
-from single_rs.base.progress import Progress
+from single_rs.base.progress import Progress, in_notebooks
 from single_rs.base.reading import AS_IS
 from single_rs.compare import compare_particles
 from single_rs.io import Reading
@@ -188,6 +188,7 @@ def _known(task: MovieTask) -> list[Outcome] | None:
         return None
 
 
+@in_notebooks
 def batch(
     inputs: Sequence[str | os.PathLike[str]],
     element: str,

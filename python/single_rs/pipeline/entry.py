@@ -6,6 +6,7 @@ movie → motion → tracks → stacks → per particle (background → poses �
 
 from __future__ import annotations
 
+import html
 import itertools
 import logging
 import os
@@ -17,7 +18,7 @@ from pathlib import Path
 
 from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import InputError
-from single_rs.base.progress import Progress
+from single_rs.base.progress import Progress, in_notebooks
 from single_rs.base.reading import AS_IS
 from single_rs.base.scratch import scratch_in
 from single_rs.base.settings_text import settings_to_dict
@@ -25,13 +26,17 @@ from single_rs.base.stop import at_stop
 from single_rs.crystal.material import check_material
 from single_rs.io import Movie, Reading, open_movie
 from single_rs.io.atomic import require_space
+from single_rs.io.tracks import GivenTracks, given_tracks
 from single_rs.pipeline import stages
 from single_rs.pipeline.config import Config
+from single_rs.pipeline.estimate import WholeRun
 from single_rs.pipeline.front import FrontEnd, Input
 from single_rs.pipeline.job import Job
-from single_rs.pipeline.material import with_material
-from single_rs.pipeline.particle import ParticleResult
+from single_rs.pipeline.live import LivePage
+from single_rs.pipeline.material import check_resolved, with_material
+from single_rs.pipeline.particle import ParticleResult, expect_particle
 from single_rs.pipeline.record import RunLog, file_log, now, stage_key, versions
+from single_rs.pipeline.size import StackSize
 from single_rs.pipeline.states import solve_track
 from single_rs.records import ParticleStack
 from single_rs.store import layout
@@ -65,7 +70,19 @@ class RunResult:
         verdicts = ", ".join(f"{p.folder.name} {p.verdict}" for p in self.particles)
         return f"RunResult({self.folder}: {verdicts or 'no particle'})"
 
+    def _repr_html_(self) -> str:
+        """Return a table of the particles for a notebook, and where the report is."""
+        rows = "".join(
+            f"<tr><td>{html.escape(p.folder.name)}</td><td>{html.escape(p.verdict)}</td><td>{p.summary.atoms or 0}</td>"
+            f"<td style='text-align:left'>{html.escape(p.reasons[0] if p.reasons else '')}</td></tr>"
+            for p in self.particles
+        )
+        head = "<tr><th>Particle</th><th>Verdict</th><th>Atoms</th><th style='text-align:left'>First reason</th></tr>"
+        place = html.escape(str(self.folder))
+        return f"<table>{head}{rows}</table>Files, and {layout.REPORT}, are in <code>{place}</code>."
 
+
+@in_notebooks
 @single_blas_thread()
 def run(
     movie: Movie | str | os.PathLike[str],
@@ -78,6 +95,9 @@ def run(
     progress: Progress | None = None,
     replace: bool = False,
     reading: Reading = AS_IS,
+    live: bool = False,
+    tracks: GivenTracks | None = None,
+    diameter: float | None = None,
 ) -> RunResult:
     """Solve every particle in a movie.
 
@@ -103,6 +123,14 @@ def run(
         Whether the finished result of another input, which `out` holds, may be replaced.
     reading
         Part of the movie, binning, sums of frames, gain and dark reference, for a path; see `single_rs.io.Reading`.
+    live
+        Write ``OUT/live.html`` while the run goes on: a page that loads itself anew, with stages, time left, tracks,
+        drift, first frames and poses so far. At the end it leads to the report.
+    tracks
+        Paths of the particles, which are cut out instead of those that would be found: files (``tracks.csv``,
+        ``tracks.star``, ``.box``, ``.xy``) or `Track`; places in px and frames of the movie as it is read.
+    diameter
+        Å, rough, of the particles in `tracks`; needed where these do not hold it.
 
     Returns
     -------
@@ -119,17 +147,23 @@ def run(
     element = check_material(element)
     config = with_material(element, config or Config())
     movie = movie if isinstance(movie, Movie) else open_movie(movie, pixel_size, reading=reading)
-    with movie, open_job("run", Input(movie), element, out, config, seed, resume, replace, progress) as job:
-        front = FrontEnd(movie, job)
-        results: list[ParticleResult] = []
-        names = front.particles()
-        spare = (layout.particle_name(number) for number in itertools.count(len(names)))
-        for number, name in enumerate(names):
-            stack, stack_key = front.stack(name, number)
-            results += solve_track(job, name, stack, stack_key, spare)
-        return finished(job, results)
+    check_resolved(element, movie.pixel_size, config.orient)
+    with movie:
+        given, given_as = given_tracks(tracks, movie.shape, diameter)
+        source = Input(movie, tracks=given_as)
+        with open_job("run", source, element, out, config, seed, resume, replace, progress, live) as job:
+            front = FrontEnd(movie, job, given)
+            results: list[ParticleResult] = []
+            names = front.particles()
+            spare = (layout.particle_name(number) for number in itertools.count(len(names)))
+            for number, name in enumerate(names):
+                stack, stack_key = front.stack(name, number)
+                results += solve_track(job, name, stack, stack_key, spare)
+                job.finish(name)
+            return finished(job, results)
 
 
+@in_notebooks
 @single_blas_thread()
 def solve(
     stack: ParticleStack | str | os.PathLike[str],
@@ -142,6 +176,7 @@ def solve(
     progress: Progress | None = None,
     replace: bool = False,
     reading: Reading = AS_IS,
+    live: bool = False,
 ) -> RunResult:
     """Solve one particle from its stack of single frames.
 
@@ -149,7 +184,7 @@ def solve(
     ----------
     stack
         Path, or a `ParticleStack`, (n, y, x), centred on the particle to a few Å.
-    element, out, pixel_size, config, seed, resume, progress, replace, reading
+    element, out, pixel_size, config, seed, resume, progress, replace, reading, live
         As for `run`.
 
     Returns
@@ -166,15 +201,17 @@ def solve(
     config = with_material(element, config or Config())
     path = None if isinstance(stack, ParticleStack) else Path(stack)
     stack = stack if isinstance(stack, ParticleStack) else load_stack(Path(stack), pixel_size, reading)
-    source = Movie.from_array(stack.images, stack.pixel_size, path)
-    with open_job("solve", Input(source, stack, reading), element, out, config, seed, resume, replace, progress) as job:
+    check_resolved(element, stack.pixel_size, config.orient)
+    source = Input(Movie.from_array(stack.images, stack.pixel_size, path), stack, reading)
+    with open_job("solve", source, element, out, config, seed, resume, replace, progress, live) as job:
         name = layout.particle_name(0)
         stage, key = f"{name}/stack", job.log.base_key
+        size = StackSize.of(stack)
         if not job.log.reuse(stage, key):
-            size = stages.room_needed(len(stack), stack.box, stack.images.dtype.itemsize, config.strain)
-            require_space(job.log.folder.path, size)
+            require_space(job.log.folder.path, size.room_needed(config.strain))
             with job.log.stage(stage, key) as running:
                 stages.keep_stack(stack, running.folder)
+        expect_particle(job, name, key, size)
         spare = (layout.particle_name(number) for number in itertools.count(1))
         return finished(job, solve_track(job, name, stack, key, spare))
 
@@ -190,6 +227,7 @@ def open_job(
     resume: bool,
     may_replace: bool,
     progress: Progress | None,
+    live: bool = False,
 ) -> Iterator[Job]:
     """Open the folder and the record of a run; write down how the run ended."""
     check_out(source.path, Path(out))
@@ -206,14 +244,19 @@ def open_job(
         )
         journal = RunLog(folder, record, resume, source.content)
         _check_replaced(journal, folder.path, may_replace)
+        page = LivePage(journal, progress) if live else None
         try:
             journal.save()
             with at_stop(lambda: journal.note(status="interrupted")):
-                yield Job(element, config, seed, journal, progress)
+                listener = page or progress
+                yield Job(element, config, seed, journal, None if listener is None else WholeRun(listener))
         except BaseException as error:
             journal.note(status="interrupted" if isinstance(error, KeyboardInterrupt) else f"failed: {error}")
             log.info("ended: %s", journal.record.status)
             raise
+        finally:
+            if page is not None:
+                page.end()
 
 
 def _check_replaced(journal: RunLog, out: Path, may_replace: bool) -> None:
@@ -241,6 +284,7 @@ def finished(job: Job, results: list[ParticleResult]) -> RunResult:
             with journal.stage("report", key) as running:
                 write_report(folder, running.folder / layout.REPORT)
     journal.close()
+    job.finish()
     for result in results:
         log.info("%s: %s: %s", result.folder.name, result.verdict, "; ".join(result.reasons))
     return RunResult(folder, tuple(results))

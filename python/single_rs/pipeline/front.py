@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -14,9 +15,12 @@ from single_rs.io import Movie, Reading
 from single_rs.io.atomic import require_space
 from single_rs.io.star import read_tracks
 from single_rs.pipeline import stages
-from single_rs.pipeline.cutting import cut
+from single_rs.pipeline.cutting import cut, stack_type
+from single_rs.pipeline.estimate import estimate_movie, machine_speed
 from single_rs.pipeline.job import Job
+from single_rs.pipeline.particle import expect_particle
 from single_rs.pipeline.record import stage_key
+from single_rs.pipeline.size import StackSize
 from single_rs.records import Motion, ParticleStack, Track
 from single_rs.store import layout
 from single_rs.store.inputs import InputRecord, input_files
@@ -28,13 +32,19 @@ __all__ = ["FrontEnd", "Input"]
 class Input:
     """The input of a run: its files, and the hash of its content."""
 
-    def __init__(self, movie: Movie, stack: ParticleStack | None = None, reading: Reading = AS_IS) -> None:
+    def __init__(
+        self,
+        movie: Movie,
+        stack: ParticleStack | None = None,
+        reading: Reading = AS_IS,
+        tracks: Sequence[str] | None = None,
+    ) -> None:
         self._movie, self._stack = movie, stack
         self.path = movie.path
         beside = [] if self.path is None or stack is None else [self.path.with_suffix(".star")]
         paths = [p for p in (*movie.files, *reading.references, *beside) if p.exists()]
         where = None if self.path is None else self.path.as_posix()
-        asked = {**movie.reading, **reading.record()}
+        asked = {**movie.reading, **reading.record(), **({} if tracks is None else {"tracks": list(tracks)})}
         self.record = InputRecord(where, movie.shape, movie.pixel_size, input_files(paths), reading=asked)
 
     def content(self) -> str:
@@ -49,11 +59,23 @@ class Input:
 
 
 class FrontEnd:
-    """Motion, tracks and stacks of a movie; what no later stage asks for is neither computed nor loaded."""
+    """Motion, tracks and stacks of a movie; what no later stage asks for is neither computed nor loaded.
 
-    def __init__(self, movie: Movie, job: Job) -> None:
-        self.movie, self.job = movie, job
+    Parameters
+    ----------
+    movie, job
+        The movie, and the run it is solved in.
+    given
+        Paths that are cut out instead of those that would be found.
+    """
+
+    def __init__(self, movie: Movie, job: Job, given: Sequence[Track] | None = None) -> None:
+        self.movie, self.job, self._given = movie, job, given
         self._of = settings_to_dict(job.config)
+        self._paths = self._of["track"]  # what the paths depend on
+        if given is not None:
+            values = [[t.diameter, *(v.tolist() for v in (t.frames, t.x, t.y, t.sigma))] for t in given]
+            self._paths = stage_key("given", values)
         self._motion: Motion | None = None
 
     def _key(self, *parts: object) -> str:
@@ -76,12 +98,15 @@ class FrontEnd:
         if not log_of_run.knows_input():
             self.motion()
         log_of_run.reuse("motion", self._key())
-        key = self._key(self._of["track"])
+        key = self._key(self._paths)
         if log_of_run.reuse("track", key):
             return read_tracks(log_of_run.folder.file(layout.TRACKS))
         motion = self.motion()
         with log_of_run.stage("track", key) as running:
-            tracks = stages.find(self.movie, motion, running.folder, self.job.config.track, self.job.progress)
+            if self._given is None:
+                tracks = stages.find(self.movie, motion, running.folder, self.job.config.track, self.job.progress)
+            else:
+                tracks = stages.keep_tracks(self._given, self.movie, running.folder)
             running.facts["particles"] = len(tracks)
         return tracks
 
@@ -97,24 +122,35 @@ class FrontEnd:
         NoParticleError
             No particle in the movie.
         """
+        self._expect()
         tracks = self.tracks()
         if not tracks:
             mean = self.job.log.folder.path / layout.MEAN
-            raise NoParticleError(f"no particle found in {self.movie.name}; look at {mean} and at [track]")
-        self._cut(tracks)
+            raise NoParticleError(
+                f"no particle found in {self.movie.name}; look at {mean}, and at the settings --track.… of the search"
+            )
+        itemsize = stack_type(self.movie, self.motion()).itemsize
+        sizes = [StackSize.of_track(track, self.movie, itemsize) for track in tracks]
+        for number, size in enumerate(sizes):
+            expect_particle(self.job, layout.particle_name(number), self._stack_key(number), size)
+        self._cut(tracks, sizes)
         return [layout.particle_name(number) for number in range(len(tracks))]
 
-    def _cut(self, tracks: list[Track]) -> None:
+    def _expect(self) -> None:
+        """Say what the passes over the movie will cost, where somebody listens and they were not made before."""
+        job = self.job
+        if job.progress is None or (job.log.knows_input() and job.log.has("track", self._key(self._of["track"]))):
+            return
+        job.expect("", estimate_movie(self.movie.shape, machine_speed()))
+
+    def _cut(self, tracks: list[Track], sizes: list[StackSize]) -> None:
         """Cut the single frames of the particles in one pass over the movie."""
         names = [(number, layout.particle_name(number)) for number in range(len(tracks))]
         new = [(number, name) for number, name in names if not self._has_stack(name, number)]
         if not new:
             return
-        size, strain = self.movie.dtype.itemsize, self.job.config.strain
-        chosen = [(len(tracks[k].frames), stages.stack_box(tracks[k], self.movie)) for k, _ in new]
-        room_needed = sum(stages.room_needed(frames, box, size, strain) for frames, box in chosen)
-        require_space(self.job.log.folder.path, room_needed)
         motion, log_of_run = self.motion(), self.job.log
+        require_space(log_of_run.folder.path, sum(sizes[k].room_needed(self.job.config.strain) for k, _ in new))
         with log_of_run.folder.scratch() as room:
             for place, (number, name) in enumerate(new):
                 # The first stage takes the time of the pass; the others take their files from it.
@@ -126,7 +162,7 @@ class FrontEnd:
                         os.replace(path, running.folder / path.name)
 
     def _stack_key(self, number: int) -> str:
-        return self._key(self._of["track"], number)
+        return self._key(self._paths, number)
 
     def stack(self, name: str, number: int) -> tuple[ParticleStack, str]:
         """The single frames of one particle that was cut, and their key."""

@@ -20,14 +20,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from single_rs.base.errors import DataFileError
 from single_rs.base.rotations import BEAM_HALF_TURN
-from single_rs.export.atoms import read_xyz
-from single_rs.io import read_map, read_origin, read_stack, write_map
+from single_rs.export.atoms import file_offset, read_xyz
+from single_rs.io import read_map, read_origin, write_map
 from single_rs.io.star import read_poses, write_poses
 from single_rs.pipeline import stages
 from single_rs.pipeline.config import Config
+from single_rs.store.codecs import read_record
 from single_rs.store.folder import one_stage
-from single_rs.store.layout import ATOMS, FSC, MAPS, POSES, STACK
+from single_rs.store.layout import ATOMS, FSC, MAPS, POSES, STACK, STATES
 from single_rs.store.read import frame_of, load_maps
+from single_rs.store.states import StatesRecord, flip_states
 
 __all__ = ["flip_folder", "flip_map", "flip_positions", "flip_rotations"]
 
@@ -68,7 +70,7 @@ def flip_rotations(rotations: ArrayLike) -> NDArray[np.float64]:
 
 
 def flip_folder(folder: Path, out: Path, config: Config) -> list[Path]:
-    """Write the mirrored map, half maps, poses and atoms of a particle's folder to another folder.
+    """Write the mirrored map, half maps, poses and atoms of a particle's folder, and its states, to another folder.
 
     Parameters
     ----------
@@ -94,18 +96,32 @@ def flip_folder(folder: Path, out: Path, config: Config) -> list[Path]:
             raise DataFileError(f"{folder / name} does not exist; give the folder of a solved particle")
     if out.resolve() == folder.resolve():
         raise DataFileError(f"--out is {out} itself; give another folder, so that neither hand is lost")
+    frame = frame_of(folder / ATOMS)
+    offset = np.zeros(3) if frame is None else file_offset(frame.box, frame.pixel_size)
+    with one_stage(out, "flip-hand") as writing:
+        names = _flip(folder, writing, config)
+        if (folder / STATES).exists():
+            record = read_record(folder / STATES, StatesRecord)
+            names += flip_states(folder, writing, offset)
+            for place in (Path(state.atoms).parent for state in record.states if state.atoms is not None):
+                if place != Path() and (folder / place / ATOMS).exists():
+                    (writing / place).mkdir(parents=True)
+                    names += [str(place / name) for name in _flip(folder / place, writing / place, config)]
+    return [out / name for name in names]
+
+
+def _flip(folder: Path, writing: Path, config: Config) -> list[str]:
+    """Write the mirrored files of a particle, or of one of its states, into an empty folder; return their names."""
     poses = read_poses(folder / POSES)
     atoms = read_xyz(folder / ATOMS)
     frame = frame_of(folder / ATOMS)
-    with one_stage(out, "flip-hand") as writing:
-        for name in MAPS:
-            density, pixel_size = read_map(folder / name)
-            write_map(writing / name, flip_map(density), pixel_size, read_origin(folder / name))
-        stack = read_stack(folder / STACK, pixel_size)
-        mirrored = replace(poses, rotations=flip_rotations(poses.rotations))
-        write_poses(writing / POSES, mirrored, STACK, pixel_size, stack.box)
-        shutil.copyfile(folder / FSC, writing / FSC)
-        flipped = replace(atoms, positions=flip_positions(atoms.positions))
-        maps = load_maps(writing / MAPS[0])
-        stages.analyze_atoms(flipped, None, writing, config, frame, maps=maps)
-    return [out / name for name in (*MAPS, POSES, FSC, ATOMS)]
+    for name in MAPS:
+        density, pixel_size = read_map(folder / name)
+        write_map(writing / name, flip_map(density), pixel_size, read_origin(folder / name))
+    mirrored = replace(poses, rotations=flip_rotations(poses.rotations))
+    write_poses(writing / POSES, mirrored, STACK, pixel_size, len(density))
+    shutil.copyfile(folder / FSC, writing / FSC)
+    flipped = replace(atoms, positions=flip_positions(atoms.positions))
+    maps = load_maps(writing / MAPS[0])
+    stages.analyze_atoms(flipped, None, writing, config, frame, maps=maps)
+    return [*MAPS, POSES, FSC, ATOMS]

@@ -33,6 +33,7 @@ FIELD = 512  # px, of the middle of a frame: enough for rings
 HALF_WINDOW = 12  # rings of the median that the power is compared with
 RING_SIGMA = 5.0  # a ring is told from this on
 RINGS = 4  # the highest ones are told
+WHOLE = 0.99  # share of whole numbers among counts; repaired pixels are means of their neighbours
 LONGEST, SHORTEST = 5.0, 0.6  # Å; planes of crystals lie between
 PARTICLE_EDGE = 256  # px; square frames up to it are most likely cut out already
 
@@ -143,7 +144,7 @@ def _values(sample: NDArray[np.float32]) -> str:
     text = f"{sample.min():.4g} to {sample.max():.4g}, mean {mean:.4g}, variance in time {variance:.4g}"
     if mean <= 0:
         return f"{text}; not counts: the mean is not above 0"
-    if not np.any(sample != np.round(sample)):
+    if float(np.mean(sample == np.round(sample))) >= WHOLE:
         return f"{text}; whole numbers, {variance / mean:.3g} times the variance of electron counts"
     return f"{text}; not whole numbers, so scaled or averaged; 1 count is worth {mean / variance:.3g} electrons at best"
 

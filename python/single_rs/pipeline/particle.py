@@ -7,27 +7,29 @@ other particles of the movie go on. Where the folder holds a finished result of 
 from __future__ import annotations
 
 import functools
+import html
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from single_rs.analysis import ParticleSummary, summarise
-from single_rs.analysis.summary import lengths_summary
 from single_rs.analysis.views import known_lengths
 from single_rs.background import clean_stack, measure_pixel
-from single_rs.base.errors import ConvergenceError, SingleError, WriteError
+from single_rs.base.errors import ConvergenceError, InputError, SingleError, WriteError
 from single_rs.base.settings_text import settings_to_dict
 from single_rs.base.stop import raise_if_stopped
 from single_rs.export.atoms import read_xyz
 from single_rs.io.star import read_poses, write_poses
 from single_rs.pipeline import stages
 from single_rs.pipeline.changes import judge_changes
+from single_rs.pipeline.estimate import REPORT, estimate_particle, machine_speed
 from single_rs.pipeline.job import Job
 from single_rs.pipeline.record import StageLog, stage_key
+from single_rs.pipeline.size import StackSize
 from single_rs.pipeline.verdict import Verdict, judge
 from single_rs.records import Atoms, Background, CleanStack, Density, ParticleStack, Poses
 from single_rs.refine.change import Changes
@@ -35,7 +37,7 @@ from single_rs.store import layout
 from single_rs.store.codecs import read_arrays, read_record, write_record
 from single_rs.store.read import MapFrame, read_density
 
-__all__ = ["ParticleResult", "Stages", "solve_particle", "solve_stages"]
+__all__ = ["ParticleResult", "Stages", "expect_particle", "particle_keys", "solve_particle", "solve_stages"]
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +86,24 @@ class ParticleResult:
         """Map and half maps, read from the folder; None where there is none."""
         return read_density(self.folder.joinpath) if (self.folder / layout.MAP).is_file() else None
 
+    def view(self) -> Any:
+        """Show atoms and density in 3D in a notebook, as the report does."""
+        from single_rs.report.inline import view
+
+        seen = view(self.folder)
+        if seen is None:
+            raise InputError(f"{self.folder} has neither atoms nor a map to show")
+        return seen
+
+    def _repr_html_(self) -> str:
+        """Return verdict, reasons and the 3D view for a notebook."""
+        from single_rs.report.inline import view
+
+        reasons = "".join(f"<li>{html.escape(reason)}</li>" for reason in self.reasons)
+        seen = view(self.folder)
+        drawn = "" if seen is None else seen._repr_html_()
+        return f"<b>{html.escape(self.folder.name)}: {html.escape(self.verdict)}</b><ul>{reasons}</ul>{drawn}"
+
     @classmethod
     def from_summary(cls, folder: Path, summary: ParticleSummary) -> ParticleResult:
         """Return the result that a ``summary.json`` describes; one that nobody judged has failed."""
@@ -130,20 +150,36 @@ def solve_stages(work: Stages) -> ParticleResult:
         return work.failed(f"internal error in a stage, see {layout.LOG}: {type(error).__name__}: {error}")
 
 
+def particle_keys(job: Job, key: str) -> dict[str, str]:
+    """Return the key of each stage of a particle, from that of its stack."""
+    of = settings_to_dict(job.config)
+    keys = {"background": stage_key(key, of["background"])}
+    keys["orient"] = stage_key(keys["background"], job.element, job.seed, of["orient"])
+    keys["reconstruct"] = stage_key(keys["orient"], of["reconstruct"])
+    keys["trace"] = stage_key(keys["reconstruct"], job.element, of["trace"])
+    keys["refine"] = stage_key(keys["trace"], of["refine"])
+    keys["changes"] = stage_key(keys["refine"], job.seed, of["states"])
+    keys["analyze"] = stage_key(keys["changes"], of["lattice"], of["strain"], of["export"])
+    return keys
+
+
+def expect_particle(job: Job, name: str, key: str, size: StackSize) -> None:
+    """Say what is left to do for a particle, where somebody listens."""
+    if job.progress is None:
+        return
+    left = [stage for stage, of in particle_keys(job, key).items() if not job.log.has(f"{name}/{stage}", of)]
+    if left:
+        whole = estimate_particle(name, size, job.element, size.room_needed(job.config.strain), machine_speed())
+        job.expect(name, whole.of((*left, REPORT)))
+
+
 class Stages:
     """The stages of one particle; what no later stage asks for is neither computed nor loaded."""
 
     def __init__(self, job: Job, name: str, stack: ParticleStack, key: str, given: Poses | None = None) -> None:
         self.job, self.name, self.stack, self.given = job, name, stack, given
         self.stack_name = layout.STACK
-        of = settings_to_dict(job.config)
-        self.keys = {"background": stage_key(key, of["background"])}
-        self.keys["orient"] = stage_key(self.keys["background"], job.element, job.seed, of["orient"])
-        self.keys["reconstruct"] = stage_key(self.keys["orient"], of["reconstruct"])
-        self.keys["trace"] = stage_key(self.keys["reconstruct"], job.element, of["trace"])
-        self.keys["refine"] = stage_key(self.keys["trace"], of["refine"])
-        self.keys["changes"] = stage_key(self.keys["refine"], job.seed, of["states"])
-        self.keys["analyze"] = stage_key(self.keys["changes"], of["lattice"], of["strain"], of["export"])
+        self.key, self.keys = key, particle_keys(job, key)
 
     def result(self) -> ParticleResult:
         """Do what is not done yet and judge."""
@@ -196,7 +232,10 @@ class Stages:
         with self.job.log.stage(f"{self.name}/background", self.keys["background"]) as running:
             clean = stages.background(self.stack, running.folder, self.job.config.background, self._report)
             running.facts["contrast"] = clean.contrast.atoms
-            return clean
+        if self.stack.diameter is None:  # guessed from the box until now
+            size = replace(StackSize.of(self.stack), diameter=clean.diameter)
+            expect_particle(self.job, self.name, self.key, size)
+        return clean
 
     @functools.cached_property
     def background(self) -> Background:
@@ -320,7 +359,7 @@ class Stages:
             pixel_size_by_graphene=ruler,
             resolution=float(density.resolution),
             atoms=0,
-            lengths=None if model is None else lengths_summary(known_lengths(model.atoms, poses)),
+            lengths=None if model is None else known_lengths(model.atoms, poses),
             diagnostics=poses.diagnostics,
             seconds=job.log.seconds(self.name),
             refinement=outcome.summary,

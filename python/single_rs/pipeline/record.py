@@ -134,6 +134,11 @@ class RunLog:
         """Write the record."""
         write_record(self._aside if self._hidden else self.folder.path / RUN, self.record)
 
+    @property
+    def waits(self) -> bool:
+        """Whether what is made waits until all is done, as OUT holds the finished result of an earlier run."""
+        return self._hidden
+
     def keeps(self, part: str) -> bool:
         """Keep the finished result of a particle where there is one; what this run made of it is not published."""
         if self.folder.published.key_of(f"{part}/analyze") is None:
@@ -166,6 +171,11 @@ class RunLog:
         entry = self._before.get(stage, StageRecord(key))
         self._put(stage, replace(entry, key=key, reused=True, failed=None))
         return True
+
+    def has(self, stage: str, key: str) -> bool:
+        """Whether a stage was finished with this key, whatever became of its files; `reuse` looks at those too."""
+        known = (self.folder.pending.key_of(stage), self.folder.published.key_of(stage))
+        return self._resume and key in known
 
     def take(self, stage: str, entry: StageRecord, other: Path) -> None:
         """Take over a stage that another process finished in a folder of its own; its record says how it went."""

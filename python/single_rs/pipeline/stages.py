@@ -5,26 +5,22 @@ The pipeline and the command line share these, so that ``single-rs orient`` does
 
 from __future__ import annotations
 
-import csv
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.fft import next_fast_len
 
 from single_rs.analysis import Particle, ParticleSummary, analyze, summarise
-from single_rs.analysis.strain import StrainConfig
 from single_rs.analysis.structure import analyze_structure
 from single_rs.atoms import TraceConfig, trace_atoms
 from single_rs.background import BackgroundConfig, clean_stack
 from single_rs.base.errors import InputError, NoParticleError
 from single_rs.base.progress import Progress
 from single_rs.base.sampling import evenly
-from single_rs.base.tensors import COMPONENTS, components
 from single_rs.export import write_analysis, write_formats, write_xyz
 from single_rs.export.atoms import file_offset
-from single_rs.io import Movie, atomic, atomic_text, write_array, write_map, write_stack
+from single_rs.io import Movie, write_array, write_map, write_stack
 from single_rs.io.motion import write_motion
 from single_rs.io.mrc import mrc_writer
 from single_rs.io.star import read_poses, read_tracks, write_frames, write_poses, write_tracks
@@ -36,10 +32,12 @@ from single_rs.pipeline.material import lattice_seed
 from single_rs.reconstruction import ReconstructConfig, reconstruct
 from single_rs.records import Atoms, CleanExamples, CleanStack, Density, Motion, ParticleStack, Poses, Track
 from single_rs.refine import RefineConfig, RefinementSummary, refine_atoms
+from single_rs.refine.adp import displacement_table
 from single_rs.refine.change import Changes, find_changes
 from single_rs.store import layout
 from single_rs.store.codecs import read_record, write_arrays, write_record
 from single_rs.store.read import MapFrame, Maps, load_maps
+from single_rs.store.tables import write_table
 from single_rs.track import TrackConfig, find_tracks
 
 __all__ = [
@@ -58,22 +56,12 @@ __all__ = [
     "placed",
     "rebuild",
     "refine",
-    "room_needed",
-    "stack_box",
     "trace",
     "update_summary",
     "write_aligned",
     "write_atoms",
-    "write_displacement",
 ]
 
-BOX_PER_DIAMETER = 1.8  # leaves a ring round the particle for the background and the delocalised fringes
-BOX_MARGIN = 16.0  # Å, the least of that ring for small particles
-BOX_LEAST = 1.4  # diameters that background cleaning needs
-BOX_OUTSIDE = 0.05  # share of frames that may leave the field before the box is made smaller
-# Three maps; of strain and of the phases thirteen and nine in VTK files, on request ten and nine as MRC.
-VOLUMES, STRAIN_VOLUMES, FLOAT_BYTES = 3 + 22, 19, 4
-ROOM_BESIDE = 20_000_000  # bytes: report, tables, poses, atoms
 EXAMPLES = 6  # cleaned frames kept for the report
 
 
@@ -140,31 +128,12 @@ def find(movie: Movie, motion: Motion, out: Path, config: TrackConfig, progress:
     return keep_tracks(find_tracks(movie, motion, config, progress=progress), movie, out)
 
 
-def keep_tracks(tracks: list[Track], movie: Movie, out: Path) -> list[Track]:
+def keep_tracks(tracks: Sequence[Track], movie: Movie, out: Path) -> list[Track]:
     """Write tracks.star and tracks.csv; return what a later run will read of them."""
     write_tracks(out / layout.TRACKS, tracks, movie.pixel_size)
     write_track_table(out / layout.TRACKS_TABLE, tracks)
     # What was written is what a later run will read; both runs must see the same digits.
     return read_tracks(out / layout.TRACKS)
-
-
-def stack_box(track: Track, movie: Movie) -> int:
-    """Return the edge in px of a particle's images: even, with room for its background, inside the field."""
-    wanted = max(BOX_PER_DIAMETER * track.diameter, track.diameter + BOX_MARGIN) / movie.pixel_size
-    rows, columns = movie.shape[1:]
-    room = np.min([track.x, track.y, columns - 1 - track.x, rows - 1 - track.y], axis=0)
-    inside = np.quantile(room, BOX_OUTSIDE)
-    least = BOX_LEAST * track.diameter / movie.pixel_size
-    half = int(next_fast_len(int(np.ceil(wanted / 2)), real=True))
-    if half > inside:
-        half = int(max(np.floor(inside), np.ceil(least / 2)))
-    return 2 * half
-
-
-def room_needed(frames: int, box: int, itemsize: int, strain: StrainConfig) -> int:
-    """Return the bytes that the files of a particle take at most: its stack, and the volumes of maps and strain."""
-    volumes = VOLUMES + (STRAIN_VOLUMES if strain.volumes else 0)
-    return frames * box**2 * itemsize + volumes * box**3 * FLOAT_BYTES + ROOM_BESIDE
 
 
 def keep_stack(stack: ParticleStack, folder: Path) -> None:
@@ -212,11 +181,7 @@ def rebuild(
     result = reconstruct(clean, poses, config, progress)
     for name, density in zip(layout.MAPS, (result.map, result.half1, result.half2), strict=True):
         write_map(folder / name, density, result.pixel_size)
-    with atomic_text(folder / layout.FSC) as f:
-        f.write(f"# resolution at FSC 0.143 [A]: {result.resolution!r}\n")
-        table = csv.writer(f, lineterminator="\n")
-        table.writerow(["frequency", "fsc"])
-        table.writerows([f"{k:.8g}", f"{v:.8g}"] for k, v in zip(result.frequency, result.fsc, strict=True))
+    write_table(folder / layout.FSC, result.correlation)
     return result
 
 
@@ -267,7 +232,8 @@ def refine(
             atoms, poses = refined.atoms, refined.poses
             outcome = Refinement(refined.summary)
             if refined.displacement is not None and refined.displacement_error is not None:
-                write_displacement(folder / layout.DISPLACEMENT, refined.displacement, refined.displacement_error)
+                table = displacement_table(refined.displacement, refined.displacement_error)
+                write_table(folder / layout.DISPLACEMENT, table)
     write_poses(folder / layout.POSES, poses, stack_name, clean.pixel_size, clean.images.shape[1])
     if atoms is not None:
         write_arrays(folder / layout.REFINED, atoms)
@@ -290,14 +256,6 @@ def ask_changes(
         asked = Asked(find_changes(clean, poses, atoms, config.states, config.refine, seed, ellipse))
     write_record(folder / layout.CHANGES, asked)
     return asked
-
-
-def write_displacement(path: Path, tensors: NDArray[np.float64], errors: NDArray[np.float64]) -> None:
-    """Write mean square displacements (n, 3, 3) Å² and the errors (n, 6) of their components, one row per atom."""
-    table = np.concatenate([components(tensors), errors], axis=1)
-    head = ",".join([*(f"U_{p}_A2" for p in COMPONENTS), *(f"error_{p}_A2" for p in COMPONENTS)])
-    with atomic(path) as partial:
-        np.savetxt(partial, table, fmt="%.5f", delimiter=",", header=head, comments="")
 
 
 def write_atoms(atoms: Atoms, maps: Maps, folder: Path) -> None:

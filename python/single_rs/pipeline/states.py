@@ -21,8 +21,6 @@ from numpy.typing import NDArray
 
 from single_rs.analysis.summary import ParticleSummary
 from single_rs.base.errors import ConvergenceError, SingleError, WriteError
-from single_rs.base.rotations import rotation_angle
-from single_rs.export.atoms import file_offset
 from single_rs.io.star import read_poses
 from single_rs.orient import find_poses
 from single_rs.pipeline import stages
@@ -30,31 +28,31 @@ from single_rs.pipeline.job import Job
 from single_rs.pipeline.material import lattice_seed
 from single_rs.pipeline.particle import ParticleResult, Stages, solve_stages
 from single_rs.pipeline.record import stage_key
+from single_rs.pipeline.state_files import events_of, offset_of, state_record, timeline_table, when, write_one_state
 from single_rs.pipeline.verdict import Verdict
 from single_rs.reconstruction import reconstruct
 from single_rs.records import Atoms, Background, CleanStack, ParticleStack, Poses
 from single_rs.refine import refine_atoms
 from single_rs.refine.change import Changes, find_changes
-from single_rs.refine.change.stretches import Placed, Stretch, Work, find_stretches, group_states, part_of, within
-from single_rs.refine.change.timeline import StateAtoms, Timeline, moved_between, trace_timeline
+from single_rs.refine.change.stretches import (
+    Placed,
+    Stretch,
+    Work,
+    find_stretches,
+    group_states,
+    jump_share,
+    part_of,
+    within,
+)
+from single_rs.refine.change.timeline import StateAtoms, trace_timeline
 from single_rs.store import layout
 from single_rs.store.codecs import read_record, write_record
-from single_rs.store.states import (
-    EventRecord,
-    StateRecord,
-    StatesRecord,
-    TimelineRow,
-    write_timeline,
-    write_trajectory,
-)
+from single_rs.store.states import EventRecord, StatesRecord, write_trajectory
+from single_rs.store.tables import write_table
 
 __all__ = ["solve_track"]
 
 log = logging.getLogger(__name__)
-
-# A step of more degrees, and of more medians of all steps, is a jump: fresh poses are 126° apart in the mean.
-JUMP, JUMP_MEDIANS = 30.0, 5.0
-MOVED_SIGMA, MOVED = 3.0, 0.1  # standard errors and Å beyond which an atom counts as moved
 
 
 def solve_track(
@@ -164,30 +162,8 @@ class _States:
         atoms, _ = self.whole.refined
         if atoms is None:
             return
-        frames = np.asarray(self.whole.stack.frames)
-        span = int(frames[0]), int(frames[-1])
-        count = len(atoms)
-        first, last = np.full(count, span[0]), np.full(count, span[1])
-        first_err, last_err = np.zeros(count), np.zeros(count)
-        for change in changes.atoms if changes is not None else ():
-            if change.atom is not None and change.event == "left":
-                last[change.atom], last_err[change.atom] = change.frame - 1, change.frame_err
-            elif change.atom is not None:
-                first[change.atom], first_err[change.atom] = change.frame, change.frame_err
-        rows = [
-            TimelineRow(k, str(atoms.symbols[k]), int(first[k]), first_err[k], int(last[k]), last_err[k], True)
-            for k in range(count)
-        ]
-        events = tuple(
-            EventRecord(c.event, c.frame, c.frame_err, c.atom, c.position)
-            for c in (changes.atoms if changes is not None else ())
-        )
-        state = StateRecord((span,), layout.ATOMS, result.verdict, result.reasons, count)
         with self.job.log.stage(self.stage, self.key) as running:
-            write_record(running.folder / layout.STATES, StatesRecord((state,), events, 0, count))
-            write_timeline(running.folder / layout.TIMELINE, rows)
-            numbers = np.arange(count)
-            write_trajectory(running.folder / layout.TRAJECTORY, [(atoms, numbers, (span,))], self._offset())
+            write_one_state(running.folder, result, atoms, self.whole.stack, changes)
 
     def solve(self, changes: Changes) -> list[ParticleResult]:
         """Solve each state by itself, and other particles as such."""
@@ -200,7 +176,9 @@ class _States:
         top = int(np.argmax([sum(len(s) for s in group) for group in groups]))
         given = [self._poses(poses, group) for group in groups]
         others = self._others(stretches)
-        lost = [s for s in stretches if s.placed is None]
+        apart = [s for s in stretches if s.placed is None or not s.same]
+        stretches = sorted([*apart, *(s for group in groups for s in group)], key=lambda s: s.first)
+        lost = [s for s in apart if s.placed is None]
         solved: dict[int, tuple[_State, ParticleResult]] = {}
         for number in sorted(range(len(groups)), key=lambda k: k == top):
             name = f"{self.name}/{layout.state_folder(number)}"
@@ -228,7 +206,7 @@ class _States:
             density = reconstruct(clean, poses, of.reconstruct)
             atoms = stages.trace(density, job.element, diameter, of.trace)
             refined = refine_atoms(clean, poses, atoms, of.refine)
-            return Placed(refined.poses, refined.atoms)
+            return Placed(refined.poses, refined.atoms, refined.summary.nats_per_frame * refined.summary.frames)
 
         def ask(clean: CleanStack, poses: Poses, atoms: Atoms) -> Changes:
             if of.states.number is not None:
@@ -253,7 +231,7 @@ class _States:
         diagnostics = whole.diagnostics if longest.placed is None else longest.placed.poses.diagnostics
         if not longest.searched:
             # Frames of another structure jump between poses that are all wrong; they say nothing of this one.
-            diagnostics = replace(diagnostics, jump_share=_jump_share(arrays["rotations"], inside))
+            diagnostics = replace(diagnostics, jump_share=jump_share(arrays["rotations"], inside))
         return replace(whole, **arrays, weight=weight, width=None, diagnostics=diagnostics), inside
 
     def _others(self, stretches: list[Stretch]) -> dict[int, list[ParticleResult]]:
@@ -317,82 +295,37 @@ class _States:
             if found is not None:
                 states.append(StateAtoms(spans_of, refined, found, tuple(s.error for s in groups[k])))
         timeline = trace_timeline(self.whole.clean, states, self.job.config.refine)
-        core = np.logical_and.reduce([np.isin(np.arange(len(timeline.symbols)), n) for n in timeline.numbers])
-        rows = [
-            TimelineRow(k, str(e), i.first, i.first_err, i.last, i.last_err, bool(c))
-            for k, (e, i, c) in enumerate(zip(timeline.symbols, timeline.intervals, core, strict=True))
-        ]
+        table = timeline_table(timeline, [state.atoms for state in states])
         records = [
-            StateRecord(
+            state_record(
                 spans[k],
                 f"{layout.state_folder(k)}/{layout.ATOMS}",
-                solved[k][1].verdict,
-                solved[k][1].reasons,
+                solved[k][1],
                 0 if (found := solved[k][0].refined[0]) is None else len(found),
             )
             for k in range(len(groups))
         ]
-        events = [*_events(timeline, states, frames)]
+        events = [*events_of(timeline, states, frames)]
         for first, results in others.items():
             error = next(s.error for s in apart if s.first == first)
             events.append(EventRecord("swapped", int(frames[first]), error, particle=results[0].folder.name))
         names = tuple(result.folder.name for results in others.values() for result in results)
         folder = self.job.log.folder
         with self.job.log.stage(self.stage, self.key) as running:
-            record = StatesRecord(tuple(records), tuple(sorted(events, key=_when)), top, int(core.sum()), names)
+            core = int(table.core.sum())
+            record = StatesRecord(tuple(records), tuple(sorted(events, key=when)), top, core, names)
             write_record(running.folder / layout.STATES, record)
-            write_timeline(running.folder / layout.TIMELINE, rows)
+            write_table(running.folder / layout.TIMELINE, table)
             listed = [(s.atoms, n, spans[k]) for s, n, k in zip(states, timeline.numbers, kept, strict=True)]
-            write_trajectory(running.folder / layout.TRAJECTORY, listed, self._offset())
+            write_trajectory(running.folder / layout.TRAJECTORY, listed, offset_of(self.whole.stack))
             copy = running.folder / layout.state_folder(top)
             copy.mkdir(parents=True)
             for stage in solved[top][0].keys:
                 for file in folder.files_of(f"{self.name}/{stage}"):
                     shutil.copyfile(folder.file(file), copy / Path(file).name)
 
-    def _offset(self) -> NDArray[np.float64]:
-        return file_offset(self.whole.stack.box, self.whole.stack.pixel_size)
-
-
-def _jump_share(rotations: NDArray[np.float64], inside: NDArray[np.bool_]) -> float:
-    """Share of the steps between neighbouring images of a state that are jumps."""
-    steps = np.flatnonzero(inside[1:] & inside[:-1])
-    angles = rotation_angle(np.einsum("nij,nij->n", rotations[steps + 1], rotations[steps]))
-    return float(np.mean(angles > max(JUMP, JUMP_MEDIANS * float(np.median(angles))))) if len(steps) else 1.0
-
 
 def _runs(flags: list[bool]) -> list[slice]:
     """Return the runs of true flags."""
     edges = np.flatnonzero(np.diff(np.array([False, *flags, False], int)))
     return [slice(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
-
-
-def _when(event: EventRecord) -> tuple[int, int]:
-    return event.frame, -1 if event.id is None else event.id
-
-
-def _events(timeline: Timeline, states: list[StateAtoms], frames: NDArray[np.int64]) -> Iterator[EventRecord]:
-    """Changes of the whole between stretches that follow each other, and atoms that came and went."""
-    begins = sorted(
-        (stretch, error, k)
-        for k, state in enumerate(states)
-        for stretch, error in zip(state.stretches, state.errors, strict=True)
-    )
-    for (_, _, before), (stretch, error, after) in pairwise(begins):
-        _, distance, sigma = moved_between(states[before].atoms, states[after].atoms)
-        one, other = timeline.numbers[before], timeline.numbers[after]
-        yield EventRecord(
-            "changed",
-            int(frames[stretch[0]]),
-            error,
-            left=len(np.setdiff1d(one, other)),
-            arrived=len(np.setdiff1d(other, one)),
-            moved=int(((distance > MOVED_SIGMA * sigma) & (distance > MOVED)).sum()),
-            rms_displacement_pm=float(100 * np.sqrt(np.mean(distance**2))) if len(distance) else None,
-        )
-    for k, (interval, place) in enumerate(zip(timeline.intervals, timeline.positions, strict=True)):
-        where = (float(place[0]), float(place[1]), float(place[2]))
-        if interval.first_err > 0:
-            yield EventRecord("arrived", interval.first, interval.first_err, k, where)
-        if interval.last_err > 0:
-            yield EventRecord("left", interval.last + 1, interval.last_err, k, where)

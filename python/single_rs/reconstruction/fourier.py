@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from single_rs import _core
 from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import InputError
-from single_rs.base.progress import Progress
+from single_rs.base.progress import Progress, in_notebooks
 from single_rs.base.settings import Settings, setting
 from single_rs.frames.packed import FrameSet
 from single_rs.frames.volume import PAD, ball_mask, fourier_volume, map_from_sums, shell_correlation, shell_index
@@ -46,6 +46,7 @@ class ReconstructConfig(Settings):
     mask_edge: float = setting(2.0, "soft edge of that mask", "Å", gt=0.0, le=20.0)
 
 
+@in_notebooks
 @single_blas_thread()
 def reconstruct(
     clean: CleanStack,

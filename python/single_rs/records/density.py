@@ -3,15 +3,36 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 
+from single_rs.base.columns import Column, Stated
 from single_rs.base.errors import InputError
 from single_rs.records.display import Displayed
 from single_rs.records.invariants import need_at_least, need_finite, need_positive, need_shape
 
-__all__ = ["Density"]
+__all__ = ["Density", "ShellCorrelation"]
+
+
+@dataclass(frozen=True)
+class ShellCorrelation:
+    """Fourier shell correlation of the half maps.
+
+    Attributes
+    ----------
+    resolution
+        Å, where it first stays below 0.143; inf when it never rises above.
+    frequency
+        (n_shell,) 1/Å.
+    fsc
+        (n_shell,), mask corrected.
+    """
+
+    resolution: Annotated[float, Stated(unit="Å")]
+    frequency: Annotated[NDArray[np.float64], Column(".8g")]
+    fsc: Annotated[NDArray[np.float64], Column(".8g")]
 
 
 @dataclass(frozen=True, repr=False)
@@ -47,6 +68,11 @@ class Density(Displayed):
 
     def _headline(self) -> str:
         return f"{len(self.map)}³ voxels of {self.pixel_size:.4g} Å, resolution {self.resolution:.2f} Å"
+
+    @property
+    def correlation(self) -> ShellCorrelation:
+        """What fsc.csv holds."""
+        return ShellCorrelation(self.resolution, self.frequency, self.fsc)
 
     def __post_init__(self) -> None:
         """Refuse maps that cannot be."""

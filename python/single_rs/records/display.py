@@ -21,6 +21,7 @@ from single_rs.base.errors import InputError
 __all__ = ["Displayed"]
 
 FIGURES = "single_rs.plots.records"  # has draw(record) → axes, or None for what has no figure
+VIEWS = "single_rs.report.inline"  # has view(record) → a 3D view, or None for what has no place in space
 LONGEST = 40  # characters of a value in the one line
 SHOWN = 6  # fields in the one line
 MOST_COLUMNS = 16  # components of one field in a table
@@ -68,6 +69,23 @@ class Displayed:
         if axes is None:
             raise InputError(f"{type(self).__name__} has no figure of its own; see single_rs.plots")
         return axes
+
+    def view(self) -> Any:
+        """Show the record in 3D in a notebook, as the report does: turn, zoom, cut, colours, PNG.
+
+        Returns
+        -------
+        An object that draws itself in a cell.
+
+        Raises
+        ------
+        InputError
+            For a record that has no place in space.
+        """
+        seen = importlib.import_module(VIEWS).view(self)
+        if seen is None:
+            raise InputError(f"{type(self).__name__} has no 3D view; atoms, particles and densities have one")
+        return seen
 
     def to_dataframe(self) -> Any:
         """Return a table with one row for each atom, frame or pose, as a pandas.DataFrame.

@@ -23,16 +23,21 @@ Trueblood et al., Acta Cryst. A 52, 770 (1996), doi:10.1107/S0108767396005697 (n
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 
+from single_rs.base.columns import Column
+from single_rs.base.tensors import COMPONENTS, components
 from single_rs.crystal.neighbours import surface_atoms
 from single_rs.refine.problem import HEIGHT_PRIOR, WIDTH_PRIOR, Model, RefinementProblem
 from single_rs.refine.types import Refined
 
 __all__ = [
     "AnisotropicDisplacement",
+    "DisplacementTable",
+    "displacement_table",
     "fit_displacement",
     "held_out_log_likelihood_ratio",
     "improves_bic",
@@ -167,3 +172,22 @@ def _learn(model: Model, covariance: NDArray[np.float64]) -> NDArray[np.float64]
         if group.any():
             spread[group] = np.sqrt(max(float((found - noise)[group].mean()) / FREE, NARROWEST**2))
     return spread
+
+
+@dataclass(frozen=True)
+class DisplacementTable:
+    """Mean square displacements of n atoms, in the order of atoms.xyz.
+
+    Attributes
+    ----------
+    tensor, error
+        (n, 6) Å², the components xx, yy, zz, xy, xz, yz, and their standard errors.
+    """
+
+    tensor: Annotated[NDArray[np.float64], Column(".5f", tuple(f"U_{c}_A2" for c in COMPONENTS))]
+    error: Annotated[NDArray[np.float64], Column(".5f", tuple(f"error_{c}_A2" for c in COMPONENTS))]
+
+
+def displacement_table(tensors: NDArray[np.float64], errors: NDArray[np.float64]) -> DisplacementTable:
+    """Return the table of displacements (n, 3, 3) Å² and of the errors (n, 6) of their components."""
+    return DisplacementTable(components(tensors), errors)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import InputError
-from single_rs.base.progress import Progress
+from single_rs.base.progress import Progress, in_notebooks
 from single_rs.records import Atoms, CleanStack, Poses
 from single_rs.refine.adp import (
     AnisotropicDisplacement,
@@ -165,6 +165,7 @@ class _Solver:
         return model, problem
 
 
+@in_notebooks
 @single_blas_thread()
 def refine_atoms(
     clean: CleanStack,

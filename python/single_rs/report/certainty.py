@@ -62,7 +62,7 @@ def _lengths(particle: ParticleFiles) -> list[tuple[str, Any]]:
         return []
     along = _direction(np.array(found.least_known), unit_cell(particle))
     worst, best, excess = found.worst, found.best, found.excess
-    if excess is None or (worst or 0.0) >= 1:  # infinite, which JSON has not, or as good as that
+    if not np.isfinite(excess) or (worst or 0.0) >= 1:  # JSON has no infinity and gives NaN
         return [("Lengths", f"no frame shows them {along}")]
     said = f"{excess:.1f} times worse than views from all sides give"
     if worst is None or best is None:

@@ -10,10 +10,10 @@ from typing import Any
 from single_rs.compare.record import comparison_record
 from single_rs.compare.trends import QUANTITIES, Comparison
 from single_rs.io import atomic_text, writable_folder, write_text
-from single_rs.io.table import text_cell
 from single_rs.report.comparison import render_comparison
 from single_rs.store.codecs import write_record
 from single_rs.store.layout import COMPARISON
+from single_rs.store.tables import text_cell
 
 __all__ = ["write_comparison"]
 

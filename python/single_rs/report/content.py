@@ -16,10 +16,13 @@ from single_rs.analysis import ParticleSummary
 if TYPE_CHECKING:
     from single_rs.analysis.distances import PairDistribution, PowderPattern, RowDistances
     from single_rs.analysis.lattice_record import LatticeRecord
+    from single_rs.analysis.strain.table import StrainTable
     from single_rs.analysis.structure.record import StructureRecord
+    from single_rs.analysis.structure.table import StructureTable
     from single_rs.compare.rows import ParticleRow
-    from single_rs.io.table import CommentedTable
-    from single_rs.records import EnergyRecord, Poses, Track, Validation
+    from single_rs.records import Background, EnergyRecord, Poses, Track, Validation
+    from single_rs.records.density import ShellCorrelation
+    from single_rs.report.states import StateFiles
     from single_rs.store.record import RunRecord
 
 __all__ = ["VERDICTS", "AtomTable", "ParticleFiles", "RunFiles"]
@@ -53,14 +56,16 @@ class AtomTable:
 class ParticleFiles:
     """What a run wrote about one particle; absent parts are ``None`` and named in ``gaps``.
 
-    `row` holds what a comparison of particles says of it; `tables` those of the atoms by file name. These, and
-    `structure`, `energy` and `validation`, are no gaps when they are absent: their steps are not part of every run.
+    `row` holds what a comparison of particles says of it; `strain` and `sites` what is known of each atom. These, and
+    `background`, `structure`, `energy`, `validation` and `states`, are no gaps when they are absent: their steps are
+    not part of every run.
     """
 
     number: int
     folder: Path
     summary: ParticleSummary = field(default_factory=ParticleSummary)
     lattice: LatticeRecord | None = None
+    background: Background | None = None
     stack: np.ndarray | None = None
     raw: np.ndarray | None = None
     raw_frames: np.ndarray | None = None
@@ -70,16 +75,18 @@ class ParticleFiles:
     poses: Poses | None = None
     density: np.ndarray | None = None
     strain_maps: dict[str, np.ndarray] = field(default_factory=dict)
-    fsc: tuple[np.ndarray, np.ndarray] | None = None
+    fsc: ShellCorrelation | None = None
     atoms: AtomTable | None = None
     row: ParticleRow | None = None
-    tables: dict[str, CommentedTable] = field(default_factory=dict)
+    strain: StrainTable | None = None
+    sites: StructureTable | None = None
     distances: RowDistances | None = None
     pairs: PairDistribution | None = None
     powder: PowderPattern | None = None
     structure: StructureRecord | None = None
     energy: EnergyRecord | None = None
     validation: Validation | None = None
+    states: StateFiles | None = None
     gaps: list[str] = field(default_factory=list)
 
     @property

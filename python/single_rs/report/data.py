@@ -104,7 +104,9 @@ def _rows(ax: Axes) -> Iterator[tuple[Any, ...]]:
         elif isinstance(drawn, LineCollection) and drawn not in inside:
             yield from _points(_name(drawn, f"path {number}"), *_joined(drawn.get_segments()).T)
         elif isinstance(drawn, PatchCollection):
-            centres = [path.get_extents().get_points().mean(axis=0) for path in drawn.get_paths()]
+            # The control points of a circle stand round its centre.
+            corners = [np.asarray(path.vertices, float) for path in drawn.get_paths()]
+            centres = [(c.min(axis=0) + c.max(axis=0)) / 2 for c in corners]
             yield from _points("atoms", *np.reshape(centres, (-1, 2)).T)
 
 

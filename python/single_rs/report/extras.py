@@ -18,7 +18,6 @@ import numpy as np
 from single_rs.report.checks import check_figures, check_table
 from single_rs.report.figures import drawn
 from single_rs.report.views import DASH, FactList, Facts, Figure, Quantity, Table, concise
-from single_rs.store import layout
 
 if TYPE_CHECKING:
     from single_rs.report.content import ParticleFiles
@@ -30,7 +29,7 @@ _MOST = 8  # defects of one kind that are listed one by one
 
 def extra_figures(particle: ParticleFiles) -> Iterator[Figure]:
     """Give the figures of what is there; a file of another version that lacks what they need is named instead."""
-    for figures in (_strain, _distances, _pairs, _powder, _sites, _energy, _validation):
+    for figures in (_states, _strain, _distances, _pairs, _powder, _sites, _energy, _validation):
         yield from _tolerant(particle, figures)
 
 
@@ -41,6 +40,18 @@ def _tolerant(particle: ParticleFiles, parts: Callable[[ParticleFiles], Iterator
     except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
         what = parts.__name__.strip("_")
         particle.gaps.append(f"the {what} has another form than this version knows: {str(error)[:120]}")
+
+
+def _states(particle: ParticleFiles) -> Iterator[Figure]:
+    """Give atoms, lattice, strain and survival against time, where anything changes."""
+    if particle.states is None or not particle.states.changes:
+        return
+    from single_rs.report.states import STATES_CAPTION, states_figure
+
+    yield drawn(
+        states_figure(particle.states), f"p{particle.number}-states", "Against time", STATES_CAPTION, wide=True,
+        height=4.8,
+    )  # fmt: skip
 
 
 def _strain(particle: ParticleFiles) -> Iterator[Figure]:
@@ -101,13 +112,12 @@ def _powder(particle: ParticleFiles) -> Iterator[Figure]:
 
 def _sites(particle: ParticleFiles) -> Iterator[Figure]:
     """Give the kinds of surface site."""
-    table = particle.tables.get(layout.STRUCTURE_TABLE)
-    if table is None or not table.columns.get("site"):
+    if particle.sites is None:
         return
     from single_rs.analysis.structure.shape import SITES
     from single_rs.plots.structure import plot_site_types
 
-    kinds = np.array([SITES.index(name) if name in SITES else -1 for name in table.columns["site"]])
+    kinds = np.array([SITES.index(name) if name in SITES else -1 for name in particle.sites.site])
     surface = particle.atoms.surface if particle.atoms is not None else None
     if surface is not None and len(surface) == len(kinds):
         kinds[~surface] = SITES.index("bulk")

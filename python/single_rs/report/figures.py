@@ -52,12 +52,15 @@ def drawn(axes: Any, name: str, title: str, caption: str, *, wide: bool = False,
 
 def movie_figures(run: RunFiles) -> Iterator[Figure]:
     """Give the figures of the whole movie: tracks and drift."""
+    # Both are as high as the field is, within the width that the colour bar leaves.
+    field = 1.0 if run.mean is None else run.mean.shape[0] / run.mean.shape[1]
+    height = float(np.clip(0.8 * _HALF * field + 0.7, 2.5, _HALF))
     if run.tracks:
         axes = plots.plot_tracks(run.tracks, run.mean, pixel_size=run.pixel_size, shifts=run.shifts)
         base = "over the mean of the aligned frames" if run.mean is not None else "(the run kept no mean image)"
         yield drawn(
             axes, "tracks", "Tracks", f"Path of {count(len(run.tracks), 'particle')} {base}; "
-            "dashed circles have the particles' diameters.", height=4.2,
+            "dashed circles have the particles' diameters.", height=height,
         )  # fmt: skip
     if run.shifts is not None and run.bad_frames is not None:
         good = run.shifts[~run.bad_frames]
@@ -68,7 +71,7 @@ def movie_figures(run: RunFiles) -> Iterator[Figure]:
         yield drawn(
             axes, "drift", "Motion",
             f"Drift of the field over {count(len(run.shifts), 'frame')}, {reach[0]:.1f} × {reach[1]:.1f} px in all. "
-            f"{count(len(bad), 'bad frame')} left out{listed}.", height=4.2,
+            f"{count(len(bad), 'bad frame')} left out{listed}.", height=height,
         )  # fmt: skip
 
 
@@ -129,7 +132,9 @@ def _fsc_figure(particle: ParticleFiles) -> Iterator[Figure]:
         return
     resolution = particle.summary.resolution
     said = f"Below 0.143 for good from {resolution:.2f} Å." if resolution else "No resolution was stated."
-    axes = plots.plot_fsc(*particle.fsc, resolution=resolution, reflections=_reflections(particle))
+    axes = plots.plot_fsc(
+        particle.fsc.frequency, particle.fsc.fsc, resolution=resolution, reflections=_reflections(particle)
+    )
     yield drawn(
         axes, f"p{particle.number}-fsc", "Fourier shell correlation",
         f"Agreement of two maps made from independent halves of the frames. {said} It dips between the reflections of "
@@ -159,7 +164,7 @@ def map_figures(particle: ParticleFiles) -> Iterator[Figure]:
         height=3.4,
     )
     if cell is not None:
-        origin = None if particle.lattice is None else particle.lattice.origin
+        origin = None if particle.lattice is None else particle.lattice.lattice.origin
         axes = plots.plot_zone_axes(
             particle.density, particle.pixel_size, cell, diameter=diameter,
             origin=origin, positions=positions,
@@ -194,7 +199,7 @@ def atom_figures(particle: ParticleFiles) -> Iterator[Figure]:
         )  # fmt: skip
     distances = plots.neighbour_distances(atoms.positions)[1]
     if len(distances):
-        fitted = None if particle.lattice is None else particle.lattice.nearest_neighbour
+        fitted = None if particle.lattice is None else particle.lattice.lattice.nearest_neighbour
         spread = 100 * float(distances.std())
         mean = concise(distances.mean(), distances.std() / np.sqrt(len(distances)), 3)
         spread_err = spread / np.sqrt(2 * len(distances))
@@ -256,8 +261,8 @@ def strain_figures(particle: ParticleFiles) -> Iterator[Figure]:
 
 def _reflections(particle: ParticleFiles) -> dict[str, float]:
     """Return names and spacings (Å) of low-order reflections of a cubic lattice."""
-    lattice = particle.lattice
-    if lattice is None:
+    if particle.lattice is None:
         return {}
+    lattice = particle.lattice.lattice
     reflections = _REFLECTIONS.get(lattice.structure, ())
-    return {"".join(map(str, hkl)): lattice.cell.a / float(np.linalg.norm(hkl)) for hkl in reflections}
+    return {"".join(map(str, hkl)): lattice.a / float(np.linalg.norm(hkl)) for hkl in reflections}

@@ -16,29 +16,29 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from single_rs.analysis import ParticleSummary
+from single_rs.analysis.distances import PairDistribution, PowderPattern, RowDistances
 from single_rs.analysis.lattice_record import LatticeRecord
+from single_rs.analysis.strain.table import StrainTable
 from single_rs.analysis.structure.record import StructureRecord
+from single_rs.analysis.structure.table import StructureTable
 from single_rs.base.errors import DataFileError, SingleError
 from single_rs.base.sampling import evenly
-from single_rs.export.tables import read_pair_distribution, read_powder_pattern, read_row_distances
-from single_rs.io.table import read_commented
-from single_rs.records import CleanExamples, EnergyRecord
+from single_rs.records import Background, CleanExamples, EnergyRecord
+from single_rs.records.density import ShellCorrelation
 from single_rs.report.content import AtomTable, ParticleFiles, RunFiles
 from single_rs.store import layout
 from single_rs.store.codecs import read_record
 from single_rs.store.manifest import Manifest
-from single_rs.store.read import read_fsc
 from single_rs.store.record import RunRecord
+from single_rs.store.tables import read_table
 
 if TYPE_CHECKING:
     from single_rs.records import Poses, Track
 
-__all__ = ["read_run"]
+__all__ = ["read_movie", "read_particle", "read_run"]
 
 T = TypeVar("T")
 STRAIN_MAPS = ("xx", "yy", "zz", "radial")  # of the thirteen measures in strain.vti, those that are shown
-# Tables of steps beyond the atoms, and the columns of them by which atoms can be coloured.
-ATOM_COLUMNS = {layout.STRAIN_TABLE: ("von_mises", "rotation"), layout.STRUCTURE_TABLE: ("grain", "fault")}
 
 
 def read_run(out_dir: str | os.PathLike[str]) -> RunFiles:
@@ -68,6 +68,16 @@ def read_run(out_dir: str | os.PathLike[str]) -> RunFiles:
     if own is not None:
         run.gaps += [f"{name} is missing" for name in sorted(own - {p.name for p in particle_folders})]
         particle_folders = [p for p in particle_folders if p.name in own]
+    read_movie(run)
+    run.particles = [read_particle(number, path) for number, path in enumerate(particle_folders)]
+    if run.pixel_size is None:
+        run.pixel_size = next((p.pixel_size for p in run.particles if p.pixel_size), None)
+    return run
+
+
+def read_movie(run: RunFiles) -> None:
+    """Read what a run found in the whole movie: drift, tracks and the mean image."""
+    folder = run.folder
     if not run.from_stack:
         motion = attempt(folder / layout.MOTION, _motion, run.gaps)
         if motion is not None:
@@ -77,10 +87,6 @@ def read_run(out_dir: str | os.PathLike[str]) -> RunFiles:
         image = attempt(folder / layout.MEAN, _image, run.gaps)
         if image is not None:
             run.mean, run.pixel_size = image
-    run.particles = [_particle(number, path) for number, path in enumerate(particle_folders)]
-    if run.pixel_size is None:
-        run.pixel_size = next((p.pixel_size for p in run.particles if p.pixel_size), None)
-    return run
 
 
 def _own_particles(folder: Path, run: RunFiles) -> set[str] | None:
@@ -109,15 +115,19 @@ def attempt(path: Path, reader: Callable[[Path], T], gaps: list[str]) -> T | Non
         return None
 
 
-def _particle(number: int, folder: Path) -> ParticleFiles:
-    """Read the folder of one particle."""
+def read_particle(number: int, folder: Path) -> ParticleFiles:
+    """Read the folder of one particle, whose number its name tells, or else `number`.
+
+    Poses are the refined ones, or those of the search while there are no others.
+    """
     tail = folder.name.rsplit("_", 1)[-1]
     particle = ParticleFiles(int(tail) if tail.isdigit() else number, folder)
     gaps = particle.gaps
     summary = attempt(folder / layout.SUMMARY, lambda path: read_record(path, ParticleSummary), gaps)
     particle.summary = summary or ParticleSummary()
     particle.lattice = attempt(folder / layout.LATTICE, lambda path: read_record(path, LatticeRecord), gaps)
-    particle.poses = attempt(folder / layout.POSES, _poses, gaps)
+    searched = (folder / layout.SEARCHED).exists() and not (folder / layout.POSES).exists()
+    particle.poses = attempt(folder / (layout.SEARCHED if searched else layout.POSES), _poses, gaps)
     stack = attempt(folder / layout.STACK, _stack, gaps)
     if stack is not None:
         particle.stack = stack[0]
@@ -134,7 +144,7 @@ def _particle(number: int, folder: Path) -> ParticleFiles:
     if density is not None and strain.exists():
         box = len(density[0])
         particle.strain_maps = attempt(strain, lambda path: _strain_maps(path, box), gaps) or {}
-    particle.fsc = attempt(folder / layout.FSC, _fsc, gaps)
+    particle.fsc = attempt(folder / layout.FSC, lambda path: read_table(path, ShellCorrelation), gaps)
     particle.atoms = attempt(folder / layout.ATOMS, lambda path: _atoms(path, density), gaps)
     _read_later_steps(particle)
     return particle
@@ -153,6 +163,7 @@ def _strain_maps(path: Path, box: int) -> dict[str, np.ndarray]:
 def _read_later_steps(particle: ParticleFiles) -> None:
     """Read what steps beyond the atoms wrote, where they did, and give the atoms the columns that speak of them."""
     from single_rs.compare.rows import read_row
+    from single_rs.report.states import read_states
     from single_rs.store.validation import read_validation
 
     folder, gaps = particle.folder, particle.gaps
@@ -160,29 +171,28 @@ def _read_later_steps(particle: ParticleFiles) -> None:
     def optional(name: str, reader: Callable[[Path], T]) -> T | None:
         return attempt(folder / name, reader, gaps) if (folder / name).exists() else None
 
-    for name in ATOM_COLUMNS:
-        table = optional(name, read_commented)
-        if table is not None:
-            particle.tables[name] = table
-    particle.pairs = optional(layout.PAIR_DISTRIBUTION, read_pair_distribution)
-    particle.powder = optional(layout.POWDER, read_powder_pattern)
+    particle.strain = optional(layout.STRAIN_TABLE, lambda path: read_table(path, StrainTable))
+    particle.sites = optional(layout.STRUCTURE_TABLE, lambda path: read_table(path, StructureTable))
+    particle.background = optional(layout.BACKGROUND, lambda path: read_record(path, Background))
+    particle.pairs = optional(layout.PAIR_DISTRIBUTION, lambda path: read_table(path, PairDistribution))
+    particle.powder = optional(layout.POWDER, lambda path: read_table(path, PowderPattern))
     particle.structure = optional(layout.STRUCTURE, lambda path: read_record(path, StructureRecord))
     particle.energy = optional(layout.ENERGY, lambda path: read_record(path, EnergyRecord))
+    particle.states = optional(layout.STATES, lambda path: read_states(path.parent))
     particle.validation = optional(layout.VALIDATION, lambda path: read_validation(path.parent))
     atoms = particle.atoms
     if atoms is None:
         return
     with contextlib.suppress(SingleError, ValueError, TypeError, AttributeError):  # its files are named above
         particle.row = read_row(folder.name, folder)
-    particle.distances = optional(
-        layout.DISTANCES, lambda path: read_row_distances(path, atoms.positions, atoms.get("sigma"))
-    )
     count = len(atoms.positions)
-    for name, columns in ATOM_COLUMNS.items():
-        table = particle.tables.get(name)
-        for column in columns:
-            if table is not None and len(table.columns.get(column, ())) == count:
-                atoms.columns[column] = table.numbers(column)
+    sigma = atoms.get("sigma")
+    others = {"positions": atoms.positions, "sigma": np.full(count, np.nan) if sigma is None else sigma}
+    particle.distances = optional(layout.DISTANCES, lambda path: read_table(path, RowDistances, **others))
+    if particle.strain is not None and len(particle.strain.atom) == count:
+        atoms.columns.update({name: particle.strain.measure(name) for name in ("von_mises", "rotation")})
+    if particle.sites is not None and len(particle.sites.atom) == count:
+        atoms.columns.update(grain=particle.sites.grain, fault=particle.sites.fault)
     energies = optional(layout.ENERGY_ATOMS, _energies)
     if energies is not None and len(energies) == count:
         atoms.columns["formation_energy"] = energies
@@ -211,11 +221,6 @@ def _choose_frames(particle: ParticleFiles, images: np.ndarray, pixel_size: floa
     particle.raw = np.asarray(images[index], np.float32)
     poses = particle.poses
     particle.raw_frames = poses.frames[index] if poses is not None and len(poses.frames) == len(images) else index
-
-
-def _fsc(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Read frequency (1/Å) and FSC."""
-    return read_fsc(path)[:2]
 
 
 def _motion(path: Path) -> tuple[np.ndarray, np.ndarray]:

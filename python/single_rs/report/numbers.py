@@ -12,8 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from single_rs import plots
-from single_rs.analysis.lattice_record import Cell
-from single_rs.analysis.summary import LatticeSummary
+from single_rs.analysis.lattice.affine import CellParameters
 from single_rs.report.content import ParticleFiles
 from single_rs.report.views import Quantity
 
@@ -32,7 +31,6 @@ class Numbers:
     resolution: Quantity
     pixel_size: Quantity
     graphene_pixel: Quantity | None
-    contrast: str
     frames: int | None
     used: int | None
     coverage: Quantity
@@ -57,7 +55,7 @@ class Numbers:
         size, size_err = values.get("diameter", summary.diameter), errors.get("diameter")
         sigma = atoms.get("sigma") if atoms is not None else None
         cell, lattice = cell_of(particle), particle.lattice
-        full, grown = (lattice.cell, lattice.expansion) if lattice is not None else (None, None)
+        grown = None if lattice is None else lattice.expansion
         surface = atoms.surface if atoms is not None else None
         axes = _axes(particle)
         covered = None if poses is None or used is None else 100 * plots.view_coverage(poses.rotations[used])
@@ -68,7 +66,6 @@ class Numbers:
             resolution=Quantity(summary.resolution, 2, "Å"),
             pixel_size=Quantity(summary.pixel_size or particle.pixel_size, 4, "Å"),
             graphene_pixel=Quantity(ruler.pixel_size, 4, "Å", ruler.error) if ruler else None,
-            contrast="" if summary.contrast is None else str(summary.contrast),
             frames=frames,
             used=summary.frames_used if used is None else int(used.sum()),
             coverage=Quantity(covered, 0, "%"),
@@ -90,7 +87,7 @@ class Numbers:
                                 getattr(cell, f"{key}_err")))
                 for key, name in CELL
             ),
-            volume=Quantity(None) if full is None else Quantity(full.volume, 2, "Å³", full.volume_err),
+            volume=Quantity(None) if cell is None else Quantity(cell.volume, 2, "Å³", cell.volume_err),
             against_bulk=Quantity(None) if grown is None else Quantity(
                 100 * grown.mean, 2, "%", scaled(grown.mean_err, 100)
             ),
@@ -109,14 +106,16 @@ def used_frames(particle: ParticleFiles) -> np.ndarray | None:
     return None if poses is None or not len(poses.frames) else np.asarray(poses.weight) > 0
 
 
-def cell_of(particle: ParticleFiles) -> Cell | LatticeSummary | None:
+def cell_of(particle: ParticleFiles) -> CellParameters | None:
     """Return the cell of lattice.json, or of the summary."""
-    return particle.lattice.cell if particle.lattice is not None else particle.summary.lattice
+    if particle.lattice is not None:
+        return particle.lattice.lattice.parameters
+    return None if particle.summary.lattice is None else particle.summary.lattice.cell
 
 
 def unit_cell(particle: ParticleFiles) -> np.ndarray | None:
     """Return the conventional lattice vectors as rows (3, 3), Å, or ``None``."""
-    cell = None if particle.lattice is None else particle.lattice.cell.vectors
+    cell = None if particle.lattice is None else particle.lattice.lattice.cell
     return cell if cell is not None and np.isfinite(cell).all() else None
 
 

@@ -13,7 +13,9 @@ from single_rs.report.certainty import least_known, reasons_with_limits
 from single_rs.report.content import VERDICTS, ParticleFiles, RunFiles
 from single_rs.report.data import atom_data
 from single_rs.report.extras import extra_figures, extra_tables
+from single_rs.report.film import film_data
 from single_rs.report.numbers import Numbers, count, unit_cell
+from single_rs.report.optics import optics_card
 from single_rs.report.templating import render_page
 from single_rs.report.tumbling import tumbling_data
 from single_rs.report.view3d import view_data
@@ -23,6 +25,7 @@ from single_rs.report.views import (
     Details,
     Downloads,
     Figure,
+    Film,
     Gaps,
     Grid,
     Group,
@@ -157,11 +160,16 @@ def _particle(particle: ParticleFiles, numbers: Numbers, frames: int) -> Section
         name = f"atoms_{particle.number:02d}.csv"
         table.append(Downloads([("All atoms as CSV", name, atom_data(particle.atoms))]))
     blocks.append(Details("All numbers as a table", table, printed=True))
+    film = None if particle.states is None else film_data(particle.states)
+    if film is not None:
+        blocks += [Group("States"), Film(particle.number, film)]
     tumbling = tumbling_data(particle, frames)
     if tumbling is not None:
         atoms = particle.atoms is not None and len(particle.atoms.positions) > 0
         names = [*tumbling["panels"], *(["atoms"] if atoms else [])]
         blocks.append(Player(particle.number, tumbling, [(name, _PANELS[name]) for name in names]))
+    if (optics := optics_card(particle)) is not None:
+        blocks += [Group("Optics"), optics]
     groups: tuple[tuple[str, Iterable[Figure]], ...] = (
         ("Frames", figures.frame_figures(particle)),
         ("Atoms", chain(figures.atom_figures(particle), figures.strain_figures(particle))),

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from single_rs.analysis.strain import StrainConfig
 from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import DataFileError, InputError
-from single_rs.base.progress import Progress
+from single_rs.base.progress import Progress, in_notebooks
 from single_rs.io import atomic, write_text
 from single_rs.report.paper_ligands import LIGAND_FIGURES, is_ligand_folder
 from single_rs.report.paper_recipes import EACH, TOGETHER, Absent, Recipe
@@ -45,7 +45,7 @@ class DrawnFigure:
     title, caption
         What it shows.
     like
-        Figures of Kim et al. (2020) that show the same.
+        Figures of Kim et al. (2020) that show the same, "" where none does.
     files
         PDF, SVG and PNG; none when it was not drawn.
     absent
@@ -60,6 +60,7 @@ class DrawnFigure:
     absent: str = ""
 
 
+@in_notebooks
 @single_blas_thread()
 def figures(
     sources: Iterable[str | os.PathLike[str]],
@@ -71,6 +72,7 @@ def figures(
     structure: str | None = None,
     strain: StrainConfig | None = None,
     measured: str | os.PathLike[str] | None = None,
+    states: bool = False,
     progress: Progress | None = None,
 ) -> list[DrawnFigure]:
     """Draw every figure of a paper that the data allow.
@@ -90,6 +92,8 @@ def figures(
         As in `single_rs.analyze`.
     measured
         Text file of a measured powder pattern, two columns: q (1/Å) and intensity.
+    states
+        Draw each state of a particle that changed like a particle of its own.
     progress
         Called as progress(stage, done, total).
 
@@ -113,7 +117,7 @@ def figures(
     places = [Path(s) for s in sources]
     bound = [path for path in places if is_ligand_folder(path)]
     rest = [path for path in places if path not in bound]
-    subjects = read_subjects(rest, element, structure, strain, progress) if rest or not bound else []
+    subjects = read_subjects(rest, element, structure, strain, progress, states) if rest or not bound else []
     tasks: list[tuple[Recipe, Subject | None]] = [(r, None) for r in TOGETHER if subjects]
     tasks += [(r, s) for s in subjects for r in EACH]
     tasks += [(r, None) for r in LIGAND_FIGURES]
@@ -185,10 +189,13 @@ def _listed(drawn: Sequence[DrawnFigure]) -> str:
     lines = ["# Figures", ""]
     for one in drawn:
         if not one.absent:
-            lines += [f"**{one.name}** - {one.title} (as Fig. {one.like} of Kim et al. 2020). {one.caption}", ""]
+            like = f" (as Fig. {one.like} of Kim et al. 2020)" if one.like else ""
+            lines += [f"**{one.name}** - {one.title}{like}. {one.caption}", ""]
     if any(one.absent for one in drawn):
         lines += ["## Not drawn", ""]
-        lines += [f"- {one.name} (as Fig. {one.like}): {one.absent}" for one in drawn if one.absent]
+        for one in drawn:
+            if one.absent:
+                lines.append(f"- {one.name}{f' (as Fig. {one.like})' if one.like else ''}: {one.absent}")
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -27,7 +27,11 @@ from single_rs.plots.maps import zone_frame
 from single_rs.plots.powder import plot_powders
 from single_rs.plots.strain import plot_strain_methods, plot_strain_statistics
 from single_rs.plots.validation import plot_check
+from single_rs.records.density import ShellCorrelation
 from single_rs.report.paper_subjects import Subject, compared
+from single_rs.report.states import STATES_CAPTION, read_states, states_figure
+from single_rs.store import layout
+from single_rs.store.tables import read_table
 
 __all__ = ["EACH", "TOGETHER", "Absent", "Recipe"]
 
@@ -52,7 +56,7 @@ class Recipe:
     name
         Of its files.
     like
-        Figures of Kim et al. that show the same.
+        Figures of Kim et al. that show the same, "" where none does.
     title
         In the list of figures.
     draw
@@ -308,14 +312,11 @@ def _coverage(subject: Subject) -> Iterator[tuple[str, Figure, str]]:
 
 
 def _fsc(subject: Subject) -> Iterator[tuple[str, Figure, str]]:
-    from single_rs.store import layout
-    from single_rs.store.read import read_fsc
-
     path = subject.source / layout.FSC
     if not path.exists():
         raise Absent("there is no Fourier shell correlation")
-    frequency, fsc, _ = read_fsc(path)
-    axes = plots.plot_fsc(frequency, fsc, resolution=subject.row.values.get("resolution"))
+    shells = read_table(path, ShellCorrelation)
+    axes = plots.plot_fsc(shells.frequency, shells.fsc, resolution=subject.row.values.get("resolution"))
     yield "", _figure(axes), "Fourier shell correlation of maps from independent halves of the frames."
 
 
@@ -362,6 +363,14 @@ def _check(*names: str) -> Callable[[Subject], Iterator[tuple[str, Figure, str]]
     return draw
 
 
+def _states(subject: Subject) -> Iterator[tuple[str, Figure, str]]:
+    if not (subject.source / layout.STATES).is_file():
+        raise Absent("there is no states.json: nobody asked whether it changes")
+    if not (found := read_states(subject.source)).changes:
+        raise Absent("it does not change in time")
+    yield "", _figure(states_figure(found)), STATES_CAPTION
+
+
 TOGETHER = (
     Recipe("particles", "1A-C", "Particles side by side", _side_by_side),
     Recipe("cell_size", "3A", "Lattice constant against size", _cells),
@@ -370,6 +379,7 @@ TOGETHER = (
     Recipe("energy", "3D", "Energy against size and strain", _energies),
 )
 EACH = (
+    Recipe("states", "", "Atoms, lattice, strain and survival against time", _states),
     Recipe("strain_sheet", "1D, 5A, 5C, S20-S21", "Six strain components at several heights", _sheet),
     Recipe("strain_slices", "5A", "All strain maps in one plane", _slices),
     Recipe("zone_axes", "2A-C, 3G", "Zone axes of map and atoms", _zones),

@@ -104,6 +104,7 @@ def read_subjects(
     structure: str | None = None,
     strain: StrainConfig | None = None,
     progress: Progress | None = None,
+    states: bool = False,
 ) -> list[Subject]:
     """Read particles and analyse their atoms, the smallest first.
 
@@ -115,6 +116,8 @@ def read_subjects(
         As in `analyze`.
     progress
         Called as progress(stage, done, total).
+    states
+        Take each state of a particle that changed for one.
 
     Raises
     ------
@@ -126,7 +129,7 @@ def read_subjects(
     places: list[tuple[str, Path]] = []
     for source in sources:
         if source.is_dir():
-            places += find_particles([source])
+            places += find_particles([source], states)
         elif source.exists():
             places.append((source.stem, source))
         else:

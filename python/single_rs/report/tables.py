@@ -41,18 +41,12 @@ def particle_facts(particle: ParticleFiles, numbers: Numbers) -> FactList:
         ("Diameter", numbers.diameter),
         ("Resolution", numbers.resolution),
         ("Pixel size", numbers.pixel_size),
-    ]
-    if numbers.graphene_pixel is not None:
-        rows.append(("Pixel size by graphene", numbers.graphene_pixel))
-    if numbers.contrast:
-        rows.append(("Atoms in the frames", numbers.contrast))
-    rows += [
         ("Frames used", numbers.frames_used),
         ("Mean pose confidence", numbers.confidence),
         ("Median σ per axis", numbers.sigma),
         *numbers.radial,
+        ("Hand", particle.summary.hand),
     ]
-    rows.append(("Hand", particle.summary.hand))
     return FactList([Facts("Particle", rows), _lattice(particle, numbers)])
 
 
@@ -64,7 +58,7 @@ def _lattice(particle: ParticleFiles, numbers: Numbers) -> Facts:
     for name, quantity in (("Against bulk", numbers.against_bulk), ("Atoms on sites", numbers.on_sites)):
         if quantity.value is not None:
             rows.append((name, quantity))
-    lattice = particle.lattice or particle.summary.lattice
+    lattice = particle.summary.lattice if particle.lattice is None else particle.lattice.lattice
     if lattice is not None and len(lattice.domains) > 1:
         rows.append(("Domains", ", ".join(f"{d.relation} ({d.atoms})" for d in lattice.domains)))
     return Facts(f"Lattice, {'best fit' if lattice is None else lattice.structure}", rows)

@@ -9,18 +9,23 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from single_rs import __version__
-from single_rs.report.views import Page
+from single_rs.report.views import Page, Viewer
 
 if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
 
-__all__ = ["render_page"]
+__all__ = ["render_page", "render_view"]
 
 
 def render_page(page: Page) -> str:
     """Return a page as HTML."""
     return _environment().get_template("page.html").render(page=page, version=__version__) + "\n"
+
+
+def render_view(viewer: Viewer) -> str:
+    """Return a page that holds one 3D view and nothing else."""
+    return _environment().get_template("view.html").render(viewer=viewer) + "\n"
 
 
 @functools.cache

@@ -19,7 +19,7 @@ from single_rs.report.density import density_data
 if TYPE_CHECKING:
     from single_rs.report.content import ParticleFiles
 
-__all__ = ["view_data"]
+__all__ = ["categories", "display_radius", "view_data"]
 
 _GREY = "#9aa4b2"
 _STRUCTURES = (("other", _GREY), ("fcc", BLUE), ("hcp", ORANGE), ("bcc", GREEN), ("ico", PURPLE))
@@ -51,7 +51,7 @@ def view_data(particle: ParticleFiles, cell: np.ndarray | None) -> dict[str, Any
         "middle": np.round(middle, 3).tolist(),
         "symbols": [] if atoms is None else atoms.symbols.tolist(),
         "surface": None if surface is None else surface.astype(int).tolist(),
-        "radius": round(_display_radius(positions), 3),
+        "radius": round(display_radius(positions), 3),
         "colourings": [] if atoms is None else _colourings(particle),
         "density": density,
         "views": [],
@@ -67,7 +67,7 @@ def view_data(particle: ParticleFiles, cell: np.ndarray | None) -> dict[str, Any
     return data
 
 
-def _display_radius(positions: np.ndarray) -> float:
+def display_radius(positions: np.ndarray) -> float:
     """Return a sphere radius (Å) that leaves a little room between neighbours."""
     from scipy.spatial import cKDTree
 
@@ -92,9 +92,9 @@ def _colourings(particle: ParticleFiles) -> list[dict[str, Any]]:
     structure = atoms.get("structure_type")
     if structure is not None:
         codes = np.clip(np.asarray(structure, int), 0, len(_STRUCTURES) - 1)
-        found.append(_categories("Structure type", codes, _STRUCTURES))
+        found.append(categories("Structure type", codes, _STRUCTURES))
     if atoms.surface is not None:
-        found.append(_categories("Core and surface", atoms.surface.astype(int), (("core", BLUE), ("surface", ORANGE))))
+        found.append(categories("Core and surface", atoms.surface.astype(int), (("core", BLUE), ("surface", ORANGE))))
     if atoms.get("sigma") is not None:
         found.append(_continuous("Uncertainty σ", 100 * np.asarray(atoms.get("sigma"), float), "pm", "Viridis"))
     if atoms.get("height") is not None:
@@ -110,14 +110,14 @@ def _colourings(particle: ParticleFiles) -> list[dict[str, Any]]:
     grains = atoms.get("grain")
     if grains is not None and len(np.unique(grains)) > 1:
         labels = np.clip(grains.astype(int) + 1, 0, len(_GRAINS) - 1)
-        found.append(_categories("Grain", labels, _GRAINS))
+        found.append(categories("Grain", labels, _GRAINS))
     if strain is not None and strain.ndim == 2 and strain.shape[1] == 6:
         found += [_diverging(f"Strain ε {name}", 100 * strain[:, k], "%") for k, name in enumerate(COMPONENTS)]
     kinds = sorted(set(atoms.symbols.tolist()))
     if len(kinds) > 1 or not found:
         palette = (BLUE, ORANGE, GREEN, PURPLE, SKY)
         codes = np.array([kinds.index(s) for s in atoms.symbols])
-        found.append(_categories("Element", codes, tuple((k, palette[i % 5]) for i, k in enumerate(kinds))))
+        found.append(categories("Element", codes, tuple((k, palette[i % 5]) for i, k in enumerate(kinds))))
     return found
 
 
@@ -146,7 +146,7 @@ def _continuous(
     }  # fmt: skip
 
 
-def _categories(name: str, codes: np.ndarray, classes: tuple[tuple[str, str], ...]) -> dict[str, Any]:
+def categories(name: str, codes: np.ndarray, classes: tuple[tuple[str, str], ...]) -> dict[str, Any]:
     """Return named classes with their counts."""
     listed = [{"name": n, "colour": c, "count": int((codes == k).sum())} for k, (n, c) in enumerate(classes)]
     return {"name": name, "unit": "", "kind": "category", "values": codes.astype(int).tolist(), "classes": listed}

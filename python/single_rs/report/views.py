@@ -19,6 +19,7 @@ __all__ = [
     "FactList",
     "Facts",
     "Figure",
+    "Film",
     "Gaps",
     "Grid",
     "Group",
@@ -59,6 +60,7 @@ def concise(value: Any, error: Any, decimals: int) -> str:
     if known is None or spread is None or spread <= 0:
         return Quantity(value, decimals).amount
     digits = max(decimals, math.ceil(-math.log10(spread)))
+    known = round(known, digits) + 0.0  # no negative zero
     return f"{known:.{digits}f}({round(spread * 10**digits)})".replace("-", "−")
 
 
@@ -86,6 +88,7 @@ class Quantity:
             return DASH
         if self.short:
             return concise(known, self.error, self.decimals)
+        known = round(known, self.decimals) + 0.0  # no negative zero
         return f"{known:,.{self.decimals}f}".replace("-", "−")
 
     @property
@@ -275,6 +278,15 @@ class Viewer:
 
 
 @dataclass(frozen=True)
+class Film:
+    """The 3D view of the states of a particle with a slider through time, from `single_rs.report.states.film_data`."""
+
+    kind: ClassVar[str] = "film"
+    number: int
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class Stage:
     """The 3D view beside the facts of a particle."""
 
@@ -330,7 +342,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """A whole page."""
+    """A whole page; one with `refresh` loads itself, or the address in it, anew after so many seconds."""
 
     title: str
     eyebrow: str
@@ -339,3 +351,4 @@ class Page:
     footer: str
     tiles: Sequence[Tile] = ()
     scripts: Sequence[str] = field(default=("report.js",))
+    refresh: str = ""

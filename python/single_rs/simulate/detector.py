@@ -83,10 +83,11 @@ class Detector:
     @property
     def dtype(self) -> np.dtype[np.integer[Any]]:
         """Return int8 when every count fits MRC mode 0 (0 to 127), otherwise uint16 (mode 6)."""
-        # Atoms reach about 4 times the mean; 6 standard deviations of Poisson noise above that.
+        # Atoms reach about 4 times the mean; 5 standard deviations of Poisson noise above that (what is beyond, one
+        # count of a hot pixel in a million, saturates).
         peak = max(4.0, HOT_RATE if self.config.hot_pixels else 0.0, 8.0 if self.config.bad_frames else 0.0)
         expected = peak * self.config.dose
-        return np.dtype(np.int8 if expected + 6 * np.sqrt(expected) <= np.iinfo(np.int8).max else np.uint16)
+        return np.dtype(np.int8 if expected + 5 * np.sqrt(expected) <= np.iinfo(np.int8).max else np.uint16)
 
     def expected(self, image: NDArray[np.float32], frame: int) -> NDArray[np.float32]:
         """Return the mean counts of a frame from its noiseless image (mean 1), float32, same shape."""

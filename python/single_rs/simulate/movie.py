@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import InputError
-from single_rs.base.progress import Progress
+from single_rs.base.progress import Progress, in_notebooks
 from single_rs.base.settings import Settings, setting
 from single_rs.io import atomic
 from single_rs.io.mrc import mrc_writer
@@ -112,6 +112,7 @@ class SimulatedMovie:
         return truth
 
 
+@in_notebooks
 @single_blas_thread()
 def simulate_movie(
     path: str | Path,

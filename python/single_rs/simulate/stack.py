@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import InputError
-from single_rs.base.progress import Progress
+from single_rs.base.progress import Progress, in_notebooks
 from single_rs.io import atomic, write_stack
 from single_rs.simulate.crystals import Crystal
 from single_rs.simulate.detector import Detector, DetectorConfig
@@ -81,6 +81,7 @@ class SimulatedStack:
         return path
 
 
+@in_notebooks
 @single_blas_thread()
 def simulate_stack(
     crystal: Crystal,

@@ -2,16 +2,20 @@
 
 Both are derived from the fields of the class, so that a field is named once. A JSON file begins with the name of its
 class and the version of its schema, ``"type"`` and ``"schema"``; a file of another version is refused. What was not
-measured is null, and so are NaN and infinities, which JSON has not. A field that has a default may be missing.
+measured is null, and so are NaN and infinities, which JSON has not; null is NaN again where a class wants a number. A
+field that has a default may be missing.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
 import os
 import re
+import types
+import typing
 import zipfile
 from pathlib import Path
 from typing import Any, TypeVar
@@ -46,7 +50,7 @@ def encode(record: Any, digits: int | None = None) -> dict[str, Any]:
 def decode(content: Any, kind: type[T], source: str) -> T:
     """Return the dataclass that plain content describes; `source` names it in the error."""
     try:
-        return msgspec.convert(content, kind, dec_hook=_array)
+        return msgspec.convert(_with_nan(content, kind), kind, dec_hook=_array)
     except (msgspec.ValidationError, TypeError, ValueError, OverflowError) as error:
         raise DataFileError(f"{source} is not a {kind.__name__} of this version: {error}; make it anew") from None
 
@@ -178,6 +182,30 @@ def _array(kind: Any, value: Any) -> Any:
     of = [one for alias in getattr(kind, "__args__", ()) for one in getattr(alias, "__args__", ())]
     # Null is NaN where numbers are wanted; the shape is that of the lists.
     return np.array(value, of[-1] if of and isinstance(of[-1], type) else None)
+
+
+def _with_nan(value: Any, kind: Any) -> Any:
+    """Return plain content with NaN for null where a class wants a number and nothing else."""
+    origin, inside = typing.get_origin(kind), typing.get_args(kind)
+    if value is None:
+        return math.nan if kind is float else None
+    if origin in (types.UnionType, typing.Union):
+        kinds = [one for one in inside if one is not types.NoneType]
+        return _with_nan(value, kinds[0]) if len(kinds) == 1 else value
+    if isinstance(value, dict):
+        if origin is dict:
+            return {key: _with_nan(v, inside[1]) for key, v in value.items()}
+        hints = _hints(kind) if isinstance(kind, type) and dataclasses.is_dataclass(kind) else {}
+        return {key: _with_nan(v, hints.get(key)) for key, v in value.items()}
+    if isinstance(value, list) and origin in (tuple, list):
+        fixed = origin is tuple and Ellipsis not in inside and len(inside) == len(value)
+        return [_with_nan(v, inside[k] if fixed else inside[0]) for k, v in enumerate(value)]
+    return value
+
+
+@functools.cache
+def _hints(kind: type) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
 
 
 def _finite(value: Any, digits: int | None) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 # fmt: off
 # Of the run
-RUN, LOG, MANIFEST, REPORT = "run.json", "run.log", "manifest.json", "report.html"
+RUN, LOG, MANIFEST, REPORT, LIVE = "run.json", "run.log", "manifest.json", "report.html", "live.html"
 MOTION, MEAN, ALIGNED, TRACKS, TRACKS_TABLE = "motion.csv", "mean.mrc", "aligned.mrc", "tracks.star", "tracks.csv"
 HIDDEN, PARTS = ".single_rs", "parts"  # parts: particles of a batch while they are solved
 BATCH, CLUSTER_FILES = "batch.json", "cluster"  # of a batch of movies

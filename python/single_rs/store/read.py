@@ -18,17 +18,19 @@ from single_rs.io import Reading, read_map, read_origin, read_stack
 from single_rs.io import motion as motion_table
 from single_rs.io.star import posed_stack, read_frames
 from single_rs.records import Density, Motion, ParticleStack, Poses
-from single_rs.store.layout import FSC, MAPS, MOTION, STACK
+from single_rs.records.density import ShellCorrelation
+from single_rs.store.layout import ATOMS, FSC, MAPS, MOTION, PARTICLES, STACK
+from single_rs.store.tables import read_table
 
 __all__ = [
     "MapFrame",
     "Maps",
+    "atom_files",
     "frame_of",
     "load_maps",
     "load_posed",
     "load_stack",
     "read_density",
-    "read_fsc",
     "read_motion",
 ]
 
@@ -61,36 +63,35 @@ def load_posed(path: Path, poses: Path, pixel_size: float | None = None) -> tupl
     return posed_stack(poses, load_stack(path, pixel_size), path)
 
 
-def read_fsc(path: Path) -> tuple[np.ndarray, np.ndarray, float]:
-    """Return frequency (n,) 1/Å, FSC (n,) and resolution Å from ``fsc.csv``."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        resolution = float(lines[0].rpartition(":")[2])
-        table = np.array([[float(v) for v in line.split(",")] for line in lines[2:]])
-    except (OSError, ValueError, IndexError) as error:
-        raise DataFileError(f"cannot read {path}: {error}") from None
-    return table[:, 0], table[:, 1], resolution
-
-
 def read_density(place: Callable[[str], Path]) -> Density:
     """Read the map of a particle, its halves and its FSC; `place` tells where the file of a name is."""
     (density, pixel_size), (half1, _), (half2, _) = (read_map(place(name)) for name in MAPS)
-    frequency, fsc, resolution = read_fsc(place(FSC))
+    shells = read_table(place(FSC), ShellCorrelation)
     try:
         return Density(
             map=density,
             half1=half1,
             half2=half2,
             pixel_size=pixel_size,
-            fsc=fsc,
-            frequency=frequency,
-            resolution=resolution,
+            fsc=shells.fsc,
+            frequency=shells.frequency,
+            resolution=shells.resolution,
         )
     except InputError as error:
         raise DataFileError(f"{place(MAPS[0]).parent}, {', '.join((*MAPS, FSC))}: {error}") from None
 
 
 LOOKED = 8  # images of a stack that are looked at before any work
+
+
+def atom_files(path: Path) -> list[Path]:
+    """Return the files of atoms in a run (every particle's atoms.xyz), in a particle's folder, or the file itself."""
+    if not path.is_dir():
+        return [path]
+    found = [path / ATOMS] if (path / ATOMS).is_file() else sorted(path.glob(f"{PARTICLES}/{ATOMS}"))
+    if not found:
+        raise DataFileError(f"{path} holds no {ATOMS} and no {PARTICLES}/{ATOMS}; give a file of atoms or a run")
+    return found
 
 
 class MapFrame(NamedTuple):

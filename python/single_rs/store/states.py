@@ -5,18 +5,33 @@ Paths are relative to the folder of the particle; frames are those of the movie,
 
 from __future__ import annotations
 
-import csv
 import os
+import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from single_rs.base.columns import Column
+from single_rs.base.errors import DataFileError
 from single_rs.io.atomic import atomic_text
 from single_rs.records import Atoms
+from single_rs.store import layout
+from single_rs.store.codecs import read_record, write_record
 
-__all__ = ["EventRecord", "StateRecord", "StatesRecord", "TimelineRow", "write_timeline", "write_trajectory"]
+__all__ = [
+    "EventRecord",
+    "StateRecord",
+    "StatesRecord",
+    "TimelineTable",
+    "TrajectoryStep",
+    "flip_states",
+    "read_trajectory",
+    "write_trajectory",
+]
 
 
 @dataclass(frozen=True)
@@ -31,6 +46,10 @@ class StateRecord:
         File of its atoms, null without any, and how many they are.
     verdict, reasons
         On this state alone.
+    cell, cell_err
+        Edges a, b, c of the fitted conventional cell and their standard errors, Å; null without a lattice.
+    radial_strain, radial_strain_err
+        Mean of the radial strain over the atoms and its standard error, fractions; null without a strain.
     """
 
     frames: tuple[tuple[int, int], ...]
@@ -38,6 +57,10 @@ class StateRecord:
     verdict: str
     reasons: tuple[str, ...]
     count: int
+    cell: tuple[float, float, float] | None = None
+    cell_err: tuple[float | None, float | None, float | None] | None = None
+    radial_strain: float | None = None
+    radial_strain_err: float | None = None
 
 
 @dataclass(frozen=True)
@@ -96,26 +119,43 @@ class StatesRecord:
 
 
 @dataclass(frozen=True)
-class TimelineRow:
-    """Existence of one atom: first and last frame of the movie with it, and their standard errors."""
+class TimelineTable:
+    """When each of n atoms was there.
 
-    id: int
-    element: str
-    first: int
-    first_err: float
-    last: int
-    last_err: float
-    core: bool
+    Attributes
+    ----------
+    id, element
+        Number of the atom in all states, and its symbol.
+    first, first_err, last, last_err
+        First and last frame of the movie with it, and their standard errors.
+    core
+        Whether all states have it.
+    coordination
+        Number of its neighbours in the first state that has it.
+    """
+
+    id: Annotated[NDArray[np.int64], Column()]
+    element: Annotated[NDArray[np.str_], Column()]
+    first: Annotated[NDArray[np.int64], Column()]
+    first_err: Annotated[NDArray[np.float64], Column(".1f")]
+    last: Annotated[NDArray[np.int64], Column()]
+    last_err: Annotated[NDArray[np.float64], Column(".1f")]
+    core: Annotated[NDArray[np.bool_], Column()]
+    coordination: Annotated[NDArray[np.int64], Column()]
 
 
-def write_timeline(path: str | os.PathLike[str], rows: Sequence[TimelineRow]) -> None:
-    """Write timeline.csv: one row per atom."""
-    with atomic_text(path) as f:
-        table = csv.writer(f, lineterminator="\n")
-        table.writerow(["id", "element", "first", "first_err", "last", "last_err", "core"])
-        table.writerows(
-            [r.id, r.element, r.first, f"{r.first_err:.1f}", r.last, f"{r.last_err:.1f}", int(r.core)] for r in rows
-        )
+class TrajectoryStep(NamedTuple):
+    """The atoms of one state.
+
+    ``frames``, first and last of each stretch; ``numbers`` (n,); ``symbols`` (n,); ``positions`` (n, 3) Å as in the
+    file; ``sigma`` (n,) Å per axis.
+    """
+
+    frames: tuple[tuple[int, int], ...]
+    numbers: NDArray[np.int64]
+    symbols: NDArray[np.str_]
+    positions: NDArray[np.float64]
+    sigma: NDArray[np.float64]
 
 
 def write_trajectory(
@@ -143,3 +183,69 @@ def write_trajectory(
             for k in order:
                 x, y, z = atoms.positions[k] + offset
                 f.write(f"{atoms.symbols[k]} {x:.5f} {y:.5f} {z:.5f} {ids[k]} {atoms.sigma[k]:.5f}\n")
+
+
+def read_trajectory(path: str | os.PathLike[str]) -> list[TrajectoryStep]:
+    """Read trajectory.xyz: one step for each state.
+
+    Raises
+    ------
+    DataFileError
+        A file that cannot be read as a trajectory with numbers of atoms.
+    """
+    from ase.io import read
+
+    try:
+        frames: Any = read(os.fspath(path), format="extxyz", index=":")
+        if not frames:
+            raise ValueError("it holds no atoms")
+        return [
+            TrajectoryStep(
+                tuple((int(a), int(b)) for a, b in (span.split("-") for span in str(frame.info["frames"]).split())),
+                np.asarray(frame.arrays["id"], np.int64),
+                np.array(frame.get_chemical_symbols()),
+                np.array(frame.positions, np.float64),
+                np.asarray(frame.arrays["sigma"], np.float64),
+            )
+            for frame in frames
+        ]
+    except (OSError, ValueError, KeyError, IndexError, TypeError, RuntimeError) as error:
+        said = " ".join(str(error).split())[:200]
+        raise DataFileError(f"{path} cannot be read as a trajectory of states: {said}; solve it anew") from None
+
+
+def flip_states(folder: Path, out: Path, offset: NDArray[np.float64]) -> list[str]:
+    """Write the files about the states of a particle for its mirror image, inverted about the box centre.
+
+    Parameters
+    ----------
+    folder, out
+        Of the particle, and of the mirrored one.
+    offset
+        Å (3,), added to positions in files.
+
+    Returns
+    -------
+    list of str
+        Names of the files.
+    """
+    record = read_record(folder / layout.STATES, StatesRecord)
+
+    def inverted(event: EventRecord) -> EventRecord:
+        at = event.position
+        return event if at is None else replace(event, position=(0.0 - at[0], 0.0 - at[1], 0.0 - at[2]))
+
+    write_record(out / layout.STATES, replace(record, events=tuple(inverted(event) for event in record.events)))
+    shutil.copyfile(folder / layout.TIMELINE, out / layout.TIMELINE)
+    text = (folder / layout.TRAJECTORY).read_text(encoding="utf-8").splitlines()
+    at = 0
+    while at < len(text):
+        count = int(text[at])
+        for k in range(at + 2, at + 2 + count):
+            symbol, *numbers = text[k].split()
+            places = 2 * offset - np.array(numbers[:3], float)
+            text[k] = " ".join([symbol, *(f"{v:.5f}" for v in places), *numbers[3:]])
+        at += 2 + count
+    with atomic_text(out / layout.TRAJECTORY) as f:
+        f.write("\n".join(text) + "\n")
+    return [layout.STATES, layout.TIMELINE, layout.TRAJECTORY]

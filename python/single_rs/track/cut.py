@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from single_rs import _core
 from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import InputError
-from single_rs.base.progress import Progress
+from single_rs.base.progress import Progress, in_notebooks
 from single_rs.frames.blocks import block_ranges, read_ahead
 from single_rs.records import Motion, ParticleStack, Track
 from single_rs.records.track import MotionLike, MovieLike
@@ -103,6 +103,7 @@ def cut_frames(
             progress("cut", stop, ranges[-1][1])
 
 
+@in_notebooks
 @single_blas_thread()
 def extract_all(
     movie: MovieLike,

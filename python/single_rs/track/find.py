@@ -21,7 +21,7 @@ from scipy.ndimage import uniform_filter1d
 from single_rs.background.clean import clean_stack
 from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import InputError, NoParticleError
-from single_rs.base.progress import Progress
+from single_rs.base.progress import Progress, in_notebooks
 from single_rs.base.sampling import evenly
 from single_rs.records import Track
 from single_rs.records.track import MotionLike, MovieLike
@@ -50,6 +50,7 @@ INSIDE = 0.8
 END_SIGMA = 5.0
 
 
+@in_notebooks
 @single_blas_thread()
 def find_tracks(
     movie: MovieLike, motion: MotionLike, config: TrackConfig | None = None, progress: Progress | None = None

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from single_rs.base.progress import Progress
+from single_rs.base.progress import Progress, in_notebooks
 from single_rs.compare.atoms import Agreement, compare_atoms
 from single_rs.io import writable_folder
 from single_rs.pipeline.config import Config
@@ -52,6 +52,7 @@ class Plan:
     cpu_seconds: float
 
 
+@in_notebooks
 def plan(
     settings: SimulateConfig, out: str | Path, config: Config | None = None, progress: Progress | None = None
 ) -> Plan:

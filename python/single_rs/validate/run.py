@@ -18,7 +18,7 @@ from pathlib import Path
 
 from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import ConvergenceError, DataFileError, InputError, SingleError
-from single_rs.base.progress import Progress
+from single_rs.base.progress import Progress, in_notebooks
 from single_rs.io import write_text
 from single_rs.pipeline.config import Config, ValidateConfig
 from single_rs.records.check import CHECKS, Check, Validation
@@ -46,6 +46,7 @@ DEFAULT_FRAMES = 600
 log = logging.getLogger(__name__)
 
 
+@in_notebooks
 @single_blas_thread()
 def validate_folder(
     folder: str | os.PathLike[str],

@@ -19,6 +19,7 @@ References: C. L. Farrow and S. J. L. Billinge, Acta Cryst. A 65, 232 (2009), do
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,6 +27,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from single_rs.analysis.distances.pairs import distance_histogram, representatives
 from single_rs.analysis.lattice import Lattice
+from single_rs.base.columns import Column, Stated
 from single_rs.base.errors import InputError
 from single_rs.crystal.neighbours import check_positions, check_sigma
 from single_rs.crystal.prototypes import prototype
@@ -60,17 +62,17 @@ class PairDistribution:
         N.
     """
 
-    r: NDArray[np.float64]
-    rdf: NDArray[np.float64]
-    rdf_err: NDArray[np.float64]
-    g: NDArray[np.float64]
-    g_err: NDArray[np.float64]
-    reduced: NDArray[np.float64]
-    reduced_err: NDArray[np.float64]
-    density: float
-    diameter: float
-    width: float
-    count: int
+    r: Annotated[NDArray[np.float64], Column(".6g")]
+    rdf: Annotated[NDArray[np.float64], Column(".6g")]
+    rdf_err: Annotated[NDArray[np.float64], Column(".6g")]
+    g: Annotated[NDArray[np.float64], Column(".6g")]
+    g_err: Annotated[NDArray[np.float64], Column(".6g")]
+    reduced: Annotated[NDArray[np.float64], Column(".6g")]
+    reduced_err: Annotated[NDArray[np.float64], Column(".6g")]
+    density: Annotated[float, Stated(".6f", "atoms/Å³")]
+    diameter: Annotated[float, Stated(".3f", "Å")]
+    width: Annotated[float, Stated(unit="Å")]
+    count: Annotated[int, Stated()]
 
     def coordination(self, low: float, high: float) -> float:
         """Mean number of neighbours between two distances (Å), the integral of R."""

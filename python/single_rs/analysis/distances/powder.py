@@ -20,12 +20,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.fft import next_fast_len
 
 from single_rs.analysis.distances.pairs import distance_histogram
+from single_rs.base.columns import Column, Stated
 from single_rs.base.errors import InputError
 from single_rs.crystal.neighbours import check_positions
 
@@ -57,10 +59,10 @@ class PowderPattern:
         "xray" or "electron".
     """
 
-    q: NDArray[np.float64]
-    intensity: NDArray[np.float64]
-    structure: NDArray[np.float64]
-    radiation: str
+    q: Annotated[NDArray[np.float64], Column(".7g")]
+    intensity: Annotated[NDArray[np.float64], Column(".7g")]
+    structure: Annotated[NDArray[np.float64], Column(".7g")]
+    radiation: Annotated[str, Stated()]
 
 
 def form_factor(symbol: str, q: ArrayLike, radiation: str = "xray") -> NDArray[np.float64]:

@@ -15,12 +15,14 @@ m = Σ w_p d_p has the gradient g_k = Σ_{p: j=k} w_p b_p − Σ_{p: i=k} w_p b_
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from single_rs.analysis.lattice import Lattice, check_atoms
 from single_rs.analysis.lattice.indexing import PARTS
+from single_rs.base.columns import Column
 from single_rs.base.errors import InputError
 from single_rs.crystal.neighbours import check_sigma
 from single_rs.crystal.prototypes import Prototype, prototype
@@ -45,30 +47,30 @@ class RowDistances:
 
     Attributes
     ----------
-    i, j
-        (p,) indices of the atoms.
     family
         (p,) indices as text, such as "110".
     direction
         (p, 3) int, the direction [uvw] in the conventional cell of the atom's domain, from i to j.
-    distance, distance_err
-        (p,) Å, |x_j − x_i| and its standard error (NaN where σ is not known).
+    i, j
+        (p,) indices of the atoms.
     radius
         (p,) Å, distance of the middle of the pair from the centre.
+    distance, distance_err
+        (p,) Å, |x_j − x_i| and its standard error (NaN where σ is not known).
     reference
         (p,) Å, the same distance in the fitted lattice of the domain.
     positions, sigma
-        (n, 3) Å and (n,) Å per axis (NaN where not known), of all atoms.
+        (n, 3) Å and (n,) Å per axis (NaN where not known), of all atoms; not in distances.csv.
     """
 
-    i: NDArray[np.int64]
-    j: NDArray[np.int64]
-    family: NDArray[np.str_]
-    direction: NDArray[np.int64]
-    distance: NDArray[np.float64]
-    distance_err: NDArray[np.float64]
-    radius: NDArray[np.float64]
-    reference: NDArray[np.float64]
+    family: Annotated[NDArray[np.str_], Column()]
+    direction: Annotated[NDArray[np.int64], Column(names=("u", "v", "w"))]
+    i: Annotated[NDArray[np.int64], Column()]
+    j: Annotated[NDArray[np.int64], Column()]
+    radius: Annotated[NDArray[np.float64], Column(".6f")]
+    distance: Annotated[NDArray[np.float64], Column(".6f")]
+    distance_err: Annotated[NDArray[np.float64], Column(".6f")]
+    reference: Annotated[NDArray[np.float64], Column(".6f")]
     positions: NDArray[np.float64]
     sigma: NDArray[np.float64]
 
@@ -323,7 +325,7 @@ def bond_constant(
         raise InputError(f"the lattice of {len(x)} atoms holds no bond between occupied sites; check the lattice")
     d = np.linalg.norm(x[j] - x[i], axis=1)
     none = np.zeros(len(d))
-    rows = RowDistances(i, j, none.astype("U3"), np.zeros((len(d), 3), int), d, np.hypot(s[i], s[j]), none, d, x, s)
+    rows = RowDistances(none.astype("U3"), np.zeros((len(d), 3), int), i, j, none, d, np.hypot(s[i], s[j]), d, x, s)
     scale = float(np.linalg.norm(kind.cell[0]))
     mean, error = _mean(rows, np.ones(len(d), dtype=bool), np.full(len(d), scale))
     return mean, error, d

@@ -73,7 +73,19 @@ class AffineFit:
 
 @dataclass(frozen=True)
 class CellParameters:
-    """Lengths (Å), angles (degrees) and volume (Å³) of a cell, with standard errors `*_err`."""
+    """Shape of a conventional cell.
+
+    Attributes
+    ----------
+    a, b, c
+        Å.
+    alpha, beta, gamma
+        Degrees.
+    volume
+        Å³.
+    a_err, b_err, c_err, alpha_err, beta_err, gamma_err, volume_err
+        Standard errors; NaN where they are not known.
+    """
 
     a: float
     b: float

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from single_rs.analysis.lattice.affine import CellParameters
 from single_rs.crystal.prototypes import Bulk, crystal_axes
 from single_rs.records.display import Displayed
+from single_rs.records.invariants import need_shape
 
 __all__ = ["Domain", "Lattice"]
 
@@ -61,6 +62,11 @@ class Domain:
     disorientation: float
     relation: str
     partner: int
+
+    def __post_init__(self) -> None:
+        """Check the shapes of the cell and of its origin."""
+        need_shape("cell", self.cell, (3, 3))
+        need_shape("origin", self.origin, (3,))
 
 
 @dataclass(frozen=True, repr=False)
@@ -119,6 +125,11 @@ class Lattice(Displayed):
     u_err: float = np.nan
     form: str = ""
     independent: CellParameters | None = None
+
+    def __post_init__(self) -> None:
+        """Check the shapes of the cell and of its origin."""
+        need_shape("cell", self.cell, (3, 3))
+        need_shape("origin", self.origin, (3,))
 
     def __getattr__(self, name: str) -> float:
         """Give ``a``, ``b``, … ``gamma_err`` of `parameters` directly."""

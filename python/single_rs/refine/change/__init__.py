@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from single_rs.refine.change.find import find_changes
-from single_rs.refine.change.types import AtomChange, Change, Changes, StatesConfig
+from single_rs.refine.change.types import Alternation, AtomChange, Change, Changes, StatesConfig
 
-__all__ = ["AtomChange", "Change", "Changes", "StatesConfig", "find_changes"]
+__all__ = ["Alternation", "AtomChange", "Change", "Changes", "StatesConfig", "find_changes"]

@@ -1,12 +1,14 @@
 """Whether a particle changes in time, when, and which of its atoms come and go.
 
-Three questions, each answered without being told how many changes there are:
+Questions, each answered without being told how many changes there are:
 
 1. Are the atoms of the whole seen all the time? Where another particle takes over, or the search lost a changed one,
    frames do not show them in any pose: the share of those that do steps down.
 2. Does one structure explain the frames that do show it as well as structures of their own times (`evidence`)?
 3. Is each atom there all the time? Its height steps from or to nothing (a likelihood ratio, with the date's error from
    the likelihood).
+
+A stretch that no division in time explains better may hold two structures in turn (`alternation`).
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from numpy.typing import NDArray
 from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import InputError
 from single_rs.records import Atoms, CleanStack, Poses
+from single_rs.refine.change.alternation import find_alternation
 from single_rs.refine.change.evidence import BlockEvidence, WholeModel
 from single_rs.refine.change.segments import clear_division, divide_shares, posterior_date, step_in_mean
 from single_rs.refine.change.types import AtomChange, Change, Changes, StatesConfig
@@ -86,6 +89,7 @@ def find_changes(
     ends = [0, *divide_shares(shown, count, least), len(lengths)]
     changes: list[Change] = []
     undivided = None
+    alternations = []
     for first, last in pairwise(ends):
         if first:
             image, error = _date_by_scale(whole.scale, good, edges, first)
@@ -94,9 +98,16 @@ def find_changes(
             continue
         best, clear = clear_division(products[first:last, first:last], evidence.share[first:last], least, rng)
         if best is not None and clear:
-            image, error = _date_by_structure(whole, evidence, first, first + best.block, last)
-            changes.append(Change(int(movie[image]), error, "structure", best.gain, best.significance, image))
-        elif best is not None and (undivided is None or best.significance > undivided.significance):
+            cuts = [best.block] if best.end is None else [best.block, best.end]
+            ends_of = [first, *(first + cut for cut in cuts), last]
+            for start, cut, stop in zip(ends_of, ends_of[1:], ends_of[2:], strict=False):
+                image, error = _date_by_structure(whole, evidence, start, cut, stop)
+                changes.append(Change(int(movie[image]), error, "structure", best.gain, best.significance, image))
+            continue
+        alternation = find_alternation(evidence, slice(first, last), len(atoms), movie, rng)
+        if alternation is not None:
+            alternations.append(alternation)
+        if best is not None and (undivided is None or best.significance > undivided.significance):
             undivided = best
     return Changes(
         frames=len(good),
@@ -105,6 +116,7 @@ def find_changes(
         nats=None if undivided is None else undivided.gain,
         significance=None if undivided is None else undivided.significance,
         atoms=tuple(_atom_changes(evidence, atoms.positions, whole.sites, movie)),
+        alternations=tuple(alternations),
     )
 
 

@@ -1,9 +1,11 @@
 """Stretches of time, each with poses and atoms of its own; stretches of one structure make a state.
 
-A stretch that shows the atoms of the whole keeps its poses; one that does not is searched anew, as if it were another
-movie. Each is then placed, that is reconstructed, traced and refined, and asked again whether it changes: models are of
-their own time. Atoms that were found anew are turned into the frame of the others: with A = Q · (h · x) + t, h
-the hand, the pose (R, s) of x becomes
+A search of all frames compares each with models that mix their structures, and may leave whole runs of frames in wrong
+mates. Where its poses of a stretch are clear they are a start that is nearly right; else the stretch is searched anew,
+as if it were another movie, and what explains its frames better is kept. A stretch is then placed, that is
+reconstructed, traced and refined, so that models are of their own time, and asked again whether it changes. Atoms that
+were found anew are turned into the frame of the others: with A = Q · (h · x) + t, h the hand, the pose (R, s) of x
+becomes
 
     R_A = D · R · Qᵀ,    s_A = s − (R_A t)_xy,    D = 1 for h = 1, diag(−1, −1, 1) for h = −1,
 
@@ -16,26 +18,34 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from single_rs.alignment import match_atoms
 from single_rs.base.errors import ConvergenceError, SingleError
-from single_rs.base.rotations import BEAM_HALF_TURN, superposition
+from single_rs.base.rotations import BEAM_HALF_TURN, rotation_angle, superposition
 from single_rs.base.sampling import block_edges
 from single_rs.crystal.neighbours import neighbour_cutoff
+from single_rs.orient.agreement import MOST_JUMPS
 from single_rs.records import Atoms, CleanStack, Poses
 from single_rs.refine.change.types import Changes
 
-__all__ = ["Placed", "Stretch", "Work", "find_stretches", "group_states", "part_of", "within"]
+__all__ = ["Placed", "Stretch", "Work", "find_stretches", "group_states", "jump_share", "part_of", "within"]
 
 log = logging.getLogger(__name__)
 
-SHOWN = 0.5  # share of the frames of a stretch that show the atoms of the whole where its poses are kept
+SHOWN = 0.5  # share of the frames of a stretch that show the atoms of the whole where its poses are tried
 LEAST_HALF = 0.35  # share of a stretch's frames in the smaller half
 HALVES_BLOCK = 50  # frames of a block where the halves of a stretch are dealt anew
+CLEARLY_SHOWN = 0.9  # below that a stretch at known poses is searched as well
 FEWEST_SEARCHED = 150  # frames that a search is tried with
+# Least share of the frames that fit their own pose and no symmetry mate of it, of poses that need no search anew: 0.97
+# and 0.99 where a particle dissolved and straightened, 0.74 where a layer had left and hundreds of frames were lost.
+OWN_SHARE = 0.9
+# A step of more degrees, and of more medians of all steps, is a jump: fresh poses are 126° apart in the mean.
+JUMP, JUMP_MEDIANS = 30.0, 5.0
 SAME_PARTICLE = 0.96  # share of the smaller set's atoms that the larger one has
 # Where that many of the smaller set's are missing in the larger one, inner atoms decide: 0.9 of one particle that lost
 # a layer, 1.3 of one that straightened, 2.5 and more of two particles.
@@ -48,10 +58,11 @@ SAME_STRUCTURE = 3.0  # mean square of displacements over their variance, of one
 
 @dataclass(frozen=True)
 class Placed:
-    """Poses of a stretch's images and the atoms refined at them."""
+    """Poses of a stretch's images, the atoms refined at them, and how many nats both explain over empty frames."""
 
     poses: Poses
     atoms: Atoms
+    gain: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -143,7 +154,7 @@ def find_stretches(clean: CleanStack, poses: Poses, changes: Changes, work: Work
     placed = [s for s in found if s.placed is not None]
     if not placed:
         return found
-    longest = found.index(max(placed, key=lambda s: (not s.searched, len(s))))
+    longest = found.index(max(placed, key=len))
     # Outwards from the longest one, each is compared with the nearest in time that is the same particle.
     for order in (range(longest + 1, len(found)), range(longest - 1, -1, -1)):
         nearest = found[longest]
@@ -160,16 +171,15 @@ def _divided(clean: CleanStack, poses: Poses, changes: Changes, work: Work, offs
     for (first, last), shown, begin in zip(changes.stretches(), changes.shown, errors, strict=True):
         images = slice(first, last)
         own = part_of(clean, images)
-        searched = shown < SHOWN
         try:
-            if searched and last - first < FEWEST_SEARCHED:
-                raise ConvergenceError(f"{last - first} frames are too few for a search of their own")
-            given = work.search(own) if searched else within(poses, images)
-            placed = work.place(own, given)
+            placed, searched = _place(own, within(poses, images) if shown >= SHOWN else None, work)
             inner = work.ask(own, placed.poses, placed.atoms)
+            if not searched and _seen(inner) < CLEARLY_SHOWN:
+                placed, searched = _better(own, placed, work)
+                inner = work.ask(own, placed.poses, placed.atoms) if searched else inner
         except (SingleError, ConvergenceError) as problem:
             log.warning("images %d to %d: %s", offset + first, offset + last - 1, problem)
-            out.append(Stretch(offset + first, offset + last, begin, None, searched))
+            out.append(Stretch(offset + first, offset + last, begin, None, False))
             continue
         if inner.changes and last - first >= 2 * work.shortest:
             parts = _divided(own, placed.poses, inner, work, offset + first, begin)
@@ -179,16 +189,75 @@ def _divided(clean: CleanStack, poses: Poses, changes: Changes, work: Work, offs
     return out
 
 
+def _place(clean: CleanStack, known: Poses | None, work: Work) -> tuple[Placed, bool]:
+    """Place a stretch at `known` poses, or at poses of its own search; return it and whether its poses are its own.
+
+    Known poses are taken where they are clear; else what explains the frames better of those and of its own.
+    """
+    found: list[tuple[Placed, bool]] = []
+    problem = ConvergenceError(f"{len(clean.images)} frames are too few for a search of their own")
+
+    def attempt(poses: Callable[[], Poses], searched: bool) -> None:
+        nonlocal problem
+        try:
+            found.append((work.place(clean, poses()), searched))
+        except (SingleError, ConvergenceError) as error:
+            problem = ConvergenceError(str(error))
+
+    clear = known is not None and _is_clear(known)
+    if known is not None and clear:
+        attempt(lambda: known, False)
+    if not found and len(clean.images) >= FEWEST_SEARCHED:
+        attempt(lambda: work.search(clean), True)
+    if known is not None and not clear and not any(_is_clear(placed.poses) for placed, _ in found):
+        attempt(lambda: known, False)
+    if not found:
+        raise problem
+    return max(found, key=lambda one: one[0].gain)
+
+
+def _better(clean: CleanStack, placed: Placed, work: Work) -> tuple[Placed, bool]:
+    """Search a stretch that was placed at known poses; return what explains its frames better."""
+    try:
+        own, searched = _place(clean, None, work)
+    except ConvergenceError:
+        return placed, False
+    return (own, searched) if own.gain > placed.gain else (placed, False)
+
+
+def _seen(changes: Changes) -> float:
+    """Share of the frames that show the atoms."""
+    lengths = [last - first for first, last in changes.stretches()]
+    return float(np.average(changes.shown, weights=lengths))
+
+
+def _is_clear(poses: Poses) -> bool:
+    """Whether frames are hardly divided between poses, by their own steps and by the search that they come from."""
+    jumps = max(jump_share(poses.rotations), poses.diagnostics.jump_share or 0.0)
+    own = poses.diagnostics.own_share
+    return jumps <= MOST_JUMPS and (own is None or own >= OWN_SHARE)
+
+
+def jump_share(rotations: NDArray[np.float64], inside: NDArray[np.bool_] | None = None) -> float:
+    """Share of the steps between neighbouring images that are jumps, of rotations (n, 3, 3) and images (n,) in use."""
+    used = np.ones(len(rotations), bool) if inside is None else inside
+    steps = np.flatnonzero(used[1:] & used[:-1])
+    angles = rotation_angle(np.einsum("nij,nij->n", rotations[steps + 1], rotations[steps]))
+    return float(np.mean(angles > max(JUMP, JUMP_MEDIANS * float(np.median(angles))))) if len(steps) else 1.0
+
+
 def _in_frame(stretch: Stretch, nearest: Stretch) -> Stretch:
     """Return a stretch in the frame of another one; or as it is, and not the same particle."""
     if stretch.placed is None or nearest.placed is None:
         return stretch
     mine, theirs = stretch.placed.atoms, nearest.placed.atoms
-    if not stretch.searched:
-        return replace(stretch, same=same_particle(mine, theirs))
+    if not stretch.searched and same_particle(mine, theirs):
+        return stretch
+    # Poses that a search of few frames has not found again say nothing of another particle.
+    strange = replace(stretch, same=False) if len(stretch) >= FEWEST_SEARCHED else replace(stretch, placed=None)
     match = match_atoms(mine.positions, theirs.positions, SAME_ATOM)
     if len(match.found) < FEWEST_PAIRS:
-        return replace(stretch, same=False)
+        return strange
     x = match.hand * mine.positions
     source, target = x[match.found], theirs.positions[match.true]
     turn = superposition(source - source.mean(0), target - target.mean(0))
@@ -200,14 +269,17 @@ def _in_frame(stretch: Stretch, nearest: Stretch) -> Stretch:
     atoms = replace(mine, positions=x @ turn.T + shift, covariance=covariance)
     shifts = poses.shifts - (rotations @ shift)[:, :2]
     if not same_particle(atoms, theirs):
-        return replace(stretch, same=False)
-    return replace(stretch, placed=Placed(replace(poses, rotations=rotations, shifts=shifts), atoms))
+        return strange
+    return replace(
+        stretch, placed=replace(stretch.placed, poses=replace(poses, rotations=rotations, shifts=shifts), atoms=atoms)
+    )
 
 
 def group_states(stretches: list[Stretch], merge: bool = True) -> list[list[Stretch]]:
     """Return the states of the particle of the longest stretch, in order of time: stretches of one structure.
 
-    Without `merge` each stretch is a state.
+    Neighbours of one structure, which a change of their poses alone had parted, become one stretch. Without `merge`
+    each stretch is a state.
     """
     states: list[list[Stretch]] = []
     for stretch in stretches:
@@ -216,11 +288,28 @@ def group_states(stretches: list[Stretch], merge: bool = True) -> list[list[Stre
         for state in states if merge else ():
             longest = max(state, key=len)
             if longest.placed is not None and same_structure(longest.placed.atoms, stretch.placed.atoms):
-                state.append(stretch)
+                if state[-1].last == stretch.first:
+                    state[-1] = _joined(state[-1], stretch)
+                else:
+                    state.append(stretch)
                 break
         else:
             states.append([stretch])
     return states
+
+
+def _joined(one: Stretch, other: Stretch) -> Stretch:
+    """Return two placed stretches of one structure that follow each other as one, with the atoms of the longer."""
+    longer = max(one, other, key=len)
+    if one.placed is None or other.placed is None or longer.placed is None:
+        return longer
+    a, b = one.placed.poses, other.placed.poses
+    names = ("rotations", "shifts", "score", "confidence", "half", "weight", "frames")
+    arrays: dict[str, Any] = {name: np.concatenate([getattr(a, name), getattr(b, name)]) for name in names}
+    arrays["width"] = None if a.width is None or b.width is None else np.concatenate([a.width, b.width])
+    poses = replace(longer.placed.poses, **arrays)
+    placed = replace(longer.placed, poses=poses, gain=one.placed.gain + other.placed.gain)
+    return replace(one, last=other.last, placed=placed, searched=longer.searched)
 
 
 def same_particle(one: Atoms, other: Atoms) -> bool:

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from single_rs.base.settings import Settings, setting
 
-__all__ = ["AtomChange", "Change", "Changes", "StatesConfig"]
+__all__ = ["Alternation", "AtomChange", "Change", "Changes", "StatesConfig"]
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,36 @@ class AtomChange:
 
 
 @dataclass(frozen=True)
+class Alternation:
+    """Two structures that a stretch of frames shows in turn, faster than a state lasts.
+
+    Attributes
+    ----------
+    first, last
+        First and last frame of the movie of the stretch.
+    nats
+        Held-out log-likelihood that two kinds of blocks gain over one: sorted by one half of the atoms, judged by the
+        other.
+    significance
+        How far that stands above random kinds of the same sizes, in standard deviations.
+    share
+        Of the information that the rarer kind holds.
+    turns
+        How often neighbouring blocks are of different kinds.
+    clear
+        Whether the significance is a change.
+    """
+
+    first: int
+    last: int
+    nats: float
+    significance: float
+    share: float
+    turns: int
+    clear: bool
+
+
+@dataclass(frozen=True)
 class Changes:
     """What was found of a particle in time.
 
@@ -94,6 +124,8 @@ class Changes:
         Of the best division in two where none is clear, as in `Change`; None where there is no room for two.
     atoms
         Single atoms that left or arrived, in order of time.
+    alternations
+        Whether the stretches between changes hold two structures in turn; of those with frames enough to ask.
     """
 
     frames: int
@@ -102,6 +134,7 @@ class Changes:
     nats: float | None
     significance: float | None
     atoms: tuple[AtomChange, ...]
+    alternations: tuple[Alternation, ...] = ()
 
     def stretches(self) -> list[tuple[int, int]]:
         """First image, and the one after the last, of each stretch between changes."""

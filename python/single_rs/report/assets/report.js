@@ -4,7 +4,7 @@ const root = document.documentElement;
 let printing = false;  // paper is light
 const dark = () => printing ? false : root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
 const scenes = [];
-document.getElementById("theme").addEventListener("click", () => {
+document.getElementById("theme")?.addEventListener("click", () => {
   root.dataset.theme = dark() ? "light" : "dark";
   scenes.forEach(scene => scene.recolour());
 });
@@ -49,12 +49,31 @@ document.querySelectorAll(".save .file").forEach(button => {
 });
 // A figure as a file of its own: the colours of the light theme stand where the page has variables.
 const LIGHT_INKS = { ink: "#1f2328", muted: "#667085", grid: "#dfe3e8", blue: "#0072b2", orange: "#d55e00", green: "#009e73", purple: "#cc79a7", sky: "#56b4e9" };
+const PRINT_DPI = 300, POINTS_PER_INCH = 72;
+const drawingOf = button => {
+  const drawing = button.closest("figure").querySelector(".drawing svg").cloneNode(true), [,, width, height] = drawing.getAttribute("viewBox").split(" ");
+  drawing.removeAttribute("style");
+  Object.entries({ xmlns: "http://www.w3.org/2000/svg", width: width + "pt", height: height + "pt" }).forEach(([key, value]) => drawing.setAttribute(key, value));
+  const text = new XMLSerializer().serializeToString(drawing).replace(/var\(--fig-(\w+)\)/g, (_, name) => LIGHT_INKS[name]);
+  return { width, height, file: new Blob([text], { type: "image/svg+xml" }) };
+};
 document.querySelectorAll(".save .svg").forEach(button => {
   button.hidden = false;
+  button.addEventListener("click", () => save(drawingOf(button).file, button.dataset.name + ".svg"));
+});
+document.querySelectorAll(".save .png").forEach(button => {
+  button.hidden = false;
   button.addEventListener("click", () => {
-    const drawing = button.closest("figure").querySelector(".drawing svg").cloneNode(true), [,, width, height] = drawing.getAttribute("viewBox").split(" ");
-    Object.entries({ xmlns: "http://www.w3.org/2000/svg", width: width + "pt", height: height + "pt" }).forEach(([key, value]) => drawing.setAttribute(key, value));
-    const text = new XMLSerializer().serializeToString(drawing).replace(/var\(--fig-(\w+)\)/g, (_, name) => LIGHT_INKS[name]);
-    save(new Blob([text], { type: "image/svg+xml" }), button.dataset.name + ".svg");
+    const { width, height, file } = drawingOf(button), image = new Image(), paper = document.createElement("canvas");
+    [paper.width, paper.height] = [width, height].map(points => Math.round(points * PRINT_DPI / POINTS_PER_INCH));
+    image.addEventListener("load", () => {
+      const context = paper.getContext("2d");
+      context.fillStyle = "#fff";
+      context.fillRect(0, 0, paper.width, paper.height);
+      context.drawImage(image, 0, 0, paper.width, paper.height);
+      URL.revokeObjectURL(image.src);
+      paper.toBlob(picture => save(picture, button.dataset.name + ".png"));
+    });
+    image.src = URL.createObjectURL(file);
   });
 });

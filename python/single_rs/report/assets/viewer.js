@@ -141,9 +141,10 @@ class Scene {
     this.data = JSON.parse(card.querySelector("script").textContent);
     this.canvas = card.querySelector("canvas");
     this.tip = card.querySelector(".tip");
-    for (const name of ["colour", "show", "cut", "legend", "form", "level"]) this[name] = card.querySelector("." + name);
+    for (const name of ["colour", "show", "cut", "legend", "form", "level", "when", "said"]) this[name] = card.querySelector("." + name);
     const { positions, density, radius } = this.data;
     this.reach = positions.length ? Math.max(...positions.map(p => Math.hypot(...p))) + radius : density.voxel * density.side / 2;
+    if (this.when) this.step(0);
     this.reset();
     [this.colour, this.show].forEach(el => el && el.addEventListener("change", () => this.draw()));
     if (this.form) this.form.addEventListener("change", () => {
@@ -151,12 +152,21 @@ class Scene {
       [this.colour, this.show].forEach(el => { el.parentElement.hidden = this.form.value === "density"; });
       this.draw();
     });
+    if (this.when) this.when.addEventListener("input", () => { this.step(+this.when.value); this.soon(); });
     [this.cut, this.level].forEach(slider => slider && slider.addEventListener("input", () => this.soon()));
     card.querySelectorAll("[data-view]").forEach(b => b.addEventListener("click", () => this.look(this.data.views[+b.dataset.view], 0)));
     card.querySelector(".reset").addEventListener("click", () => { this.reset(); this.draw(); });
     card.querySelector(".picture").addEventListener("click", () => this.picture());
     this.listen();
     new ResizeObserver(() => this.made && this.draw()).observe(this.canvas);
+  }
+  // The atoms of one stretch of time; those that it does not have keep their last place and are not drawn.
+  step(number) {
+    const { name, positions } = this.data.steps[number];
+    this.there = positions.map(Boolean);
+    this.data.positions = positions.map((p, k) => p || this.data.positions[k]);
+    this.said.textContent = name;
+    this.when.setAttribute("aria-valuetext", name);
   }
   listen() {
     const held = new Map();
@@ -217,7 +227,7 @@ class Scene {
   get radius() { return this.data.radius * (this.drawn("density") ? 0.3 : 1); }
   shown() {
     const { positions, surface } = this.data, kind = this.show.value;
-    return positions.map((p, k) => k).filter(k => !surface || kind === "all" || (kind === "surface") === Boolean(surface[k]));
+    return positions.map((p, k) => k).filter(k => !this.there || this.there[k]).filter(k => !surface || kind === "all" || (kind === "surface") === Boolean(surface[k]));
   }
   scale(c) { return c.kind === "diverging" ? SCALES.diverging(dark() ? "#c9ced6" : "#e9ebee") : SCALES[c.scale] || SCALES.Viridis; }
   // Colour of each atom, 0 to 255.
