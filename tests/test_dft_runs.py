@@ -127,7 +127,7 @@ def export(tmp_path):
 OUTCAR = """
 ------------------------ aborting loop because EDIFF is reached ----------------------------------------
   energy  without entropy=      -10.50000000  energy(sigma->0) =      {:.8f}
- General timing and accounting informations for this job:
+ General timing and accounting
 """
 QE = "!    total energy   =     {:.8f} Ry\n     convergence has been achieved in  12 iterations\n   JOB DONE.\n"
 CP2K = " ENERGY| Total FORCE_EVAL ( QS ) energy [a.u.]:     {:.12f}\n  **** PROGRAM ENDED AT 2026\n"
