@@ -236,6 +236,7 @@ def test_simulated_frames_are_picked_up_again(good, tmp_path, monkeypatch):
     assert len(calls) == 10  # another microscope: none of the chunks is of use
 
 
+@pytest.mark.slow
 def test_the_atoms_simulated_again_come_back(good, tmp_path, monkeypatch):
     """The whole pipeline but the pose search, which has tests of its own: poses are given, right or wrong ones."""
     asked = []

@@ -84,10 +84,14 @@ class ScientificSource:
         kept = [k for k, n in enumerate(data.shape) if n > 1]
         kept = kept if len(kept) in (2, 3) else list(range(data.ndim))
         data, axes = data.reshape([data.shape[k] for k in kept]), [axes[k] for k in kept]
+        order = list(range(data.ndim))
         if data.ndim == 3:
             time = next((k for k, a in enumerate(axes) if _kind(a) == "time"), 0) if axis is None else axis % 3
             order = [time, *(k for k in range(3) if k != time)]
-            data, axes = data.transpose(order), [axes[k] for k in order]
+        # Berkeley's EMD comes with its axes reversed, whatever the program that wrote it put first; their names tell.
+        if [str(axes[k].get("name")).strip().lower() for k in order[-2:]] == ["x", "y"]:
+            order[-2:] = order[:-3:-1]
+        data, axes = data.transpose(order), [axes[k] for k in order]
         self._data = data if data.ndim == 3 else data[None]
         n, y, x = (int(s) for s in self._data.shape)
         self.shape = (n, y, x)

@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 
 from single_rs.analysis.summary import ParticleSummary
 from single_rs.base.errors import ConvergenceError, SingleError, WriteError
-from single_rs.base.rotations import rotation_angle
 from single_rs.io.star import read_poses
 from single_rs.orient import find_poses
 from single_rs.pipeline import stages
@@ -35,7 +34,16 @@ from single_rs.reconstruction import reconstruct
 from single_rs.records import Atoms, Background, CleanStack, ParticleStack, Poses
 from single_rs.refine import refine_atoms
 from single_rs.refine.change import Changes, find_changes
-from single_rs.refine.change.stretches import Placed, Stretch, Work, find_stretches, group_states, part_of, within
+from single_rs.refine.change.stretches import (
+    Placed,
+    Stretch,
+    Work,
+    find_stretches,
+    group_states,
+    jump_share,
+    part_of,
+    within,
+)
 from single_rs.refine.change.timeline import StateAtoms, trace_timeline
 from single_rs.store import layout
 from single_rs.store.codecs import read_record, write_record
@@ -45,9 +53,6 @@ from single_rs.store.tables import write_table
 __all__ = ["solve_track"]
 
 log = logging.getLogger(__name__)
-
-# A step of more degrees, and of more medians of all steps, is a jump: fresh poses are 126° apart in the mean.
-JUMP, JUMP_MEDIANS = 30.0, 5.0
 
 
 def solve_track(
@@ -226,7 +231,7 @@ class _States:
         diagnostics = whole.diagnostics if longest.placed is None else longest.placed.poses.diagnostics
         if not longest.searched:
             # Frames of another structure jump between poses that are all wrong; they say nothing of this one.
-            diagnostics = replace(diagnostics, jump_share=_jump_share(arrays["rotations"], inside))
+            diagnostics = replace(diagnostics, jump_share=jump_share(arrays["rotations"], inside))
         return replace(whole, **arrays, weight=weight, width=None, diagnostics=diagnostics), inside
 
     def _others(self, stretches: list[Stretch]) -> dict[int, list[ParticleResult]]:
@@ -318,13 +323,6 @@ class _States:
             for stage in solved[top][0].keys:
                 for file in folder.files_of(f"{self.name}/{stage}"):
                     shutil.copyfile(folder.file(file), copy / Path(file).name)
-
-
-def _jump_share(rotations: NDArray[np.float64], inside: NDArray[np.bool_]) -> float:
-    """Share of the steps between neighbouring images of a state that are jumps."""
-    steps = np.flatnonzero(inside[1:] & inside[:-1])
-    angles = rotation_angle(np.einsum("nij,nij->n", rotations[steps + 1], rotations[steps]))
-    return float(np.mean(angles > max(JUMP, JUMP_MEDIANS * float(np.median(angles))))) if len(steps) else 1.0
 
 
 def _runs(flags: list[bool]) -> list[slice]:

@@ -1,11 +1,11 @@
 """Stretches of time, each with poses and atoms of its own; stretches of one structure make a state.
 
-A search of all frames compares each with models that mix their structures, and leaves whole runs of frames in wrong
-mates. Each stretch is therefore searched anew, as if it were another movie, and placed, that is reconstructed, traced
-and refined: models are of their own time. Where its search fails or stays ambiguous, or where it is too short for one,
-and it shows the atoms of the whole, the poses of the whole are tried as well, and what explains its frames better is
-kept. Then it is asked again whether it changes. Atoms that were found anew are turned into the frame of the others:
-with A = Q · (h · x) + t, h the hand, the pose (R, s) of x becomes
+A search of all frames compares each with models that mix their structures, and may leave whole runs of frames in wrong
+mates. Where its poses of a stretch are clear they are a start that is nearly right; else the stretch is searched anew,
+as if it were another movie, and what explains its frames better is kept. A stretch is then placed, that is
+reconstructed, traced and refined, so that models are of their own time, and asked again whether it changes. Atoms that
+were found anew are turned into the frame of the others: with A = Q · (h · x) + t, h the hand, the pose (R, s) of x
+becomes
 
     R_A = D · R · Qᵀ,    s_A = s − (R_A t)_xy,    D = 1 for h = 1, diag(−1, −1, 1) for h = −1,
 
@@ -25,21 +25,27 @@ from numpy.typing import NDArray
 
 from single_rs.alignment import match_atoms
 from single_rs.base.errors import ConvergenceError, SingleError
-from single_rs.base.rotations import BEAM_HALF_TURN, rigid_motion, superposition
+from single_rs.base.rotations import BEAM_HALF_TURN, rigid_motion, rotation_angle, superposition
 from single_rs.base.sampling import block_edges
 from single_rs.crystal.neighbours import neighbour_cutoff
-from single_rs.orient.agreement import has_pose_ambiguity
+from single_rs.orient.agreement import MOST_JUMPS
 from single_rs.records import Atoms, CleanStack, Poses
 from single_rs.refine.change.types import Changes
 
-__all__ = ["Placed", "Stretch", "Work", "find_stretches", "group_states", "part_of", "within"]
+__all__ = ["Placed", "Stretch", "Work", "find_stretches", "group_states", "jump_share", "part_of", "within"]
 
 log = logging.getLogger(__name__)
 
 SHOWN = 0.5  # share of the frames of a stretch that show the atoms of the whole where its poses are tried
 LEAST_HALF = 0.35  # share of a stretch's frames in the smaller half
 HALVES_BLOCK = 50  # frames of a block where the halves of a stretch are dealt anew
+CLEARLY_SHOWN = 0.9  # below that a stretch at known poses is searched as well
 FEWEST_SEARCHED = 150  # frames that a search is tried with
+# Least share of the frames that fit their own pose and no symmetry mate of it, of poses that need no search anew: 0.97
+# and 0.99 where a particle dissolved and straightened, 0.74 where a layer had left and hundreds of frames were lost.
+OWN_SHARE = 0.9
+# A step of more degrees, and of more medians of all steps, is a jump: fresh poses are 126° apart in the mean.
+JUMP, JUMP_MEDIANS = 30.0, 5.0
 SAME_PARTICLE = 0.96  # share of the smaller set's atoms that the larger one has
 # Where that many of the smaller set's are missing in the larger one, inner atoms decide: 0.9 of one particle that lost
 # a layer, 1.3 of one that straightened, 2.5 and more of two particles.
@@ -168,6 +174,9 @@ def _divided(clean: CleanStack, poses: Poses, changes: Changes, work: Work, offs
         try:
             placed, searched = _place(own, within(poses, images) if shown >= SHOWN else None, work)
             inner = work.ask(own, placed.poses, placed.atoms)
+            if not searched and _seen(inner) < CLEARLY_SHOWN:
+                placed, searched = _better(own, placed, work)
+                inner = work.ask(own, placed.poses, placed.atoms) if searched else inner
         except (SingleError, ConvergenceError) as problem:
             log.warning("images %d to %d: %s", offset + first, offset + last - 1, problem)
             out.append(Stretch(offset + first, offset + last, begin, None, False))
@@ -181,23 +190,60 @@ def _divided(clean: CleanStack, poses: Poses, changes: Changes, work: Work, offs
 
 
 def _place(clean: CleanStack, known: Poses | None, work: Work) -> tuple[Placed, bool]:
-    """Place a stretch at poses of its own search, or at `known` ones; return it and whether its poses are its own."""
+    """Place a stretch at `known` poses, or at poses of its own search; return it and whether its poses are its own.
+
+    Known poses are taken where they are clear; else what explains the frames better of those and of its own.
+    """
     found: list[tuple[Placed, bool]] = []
     problem = ConvergenceError(f"{len(clean.images)} frames are too few for a search of their own")
-    if len(clean.images) >= FEWEST_SEARCHED:
+
+    def attempt(poses: Callable[[], Poses], searched: bool) -> None:
+        nonlocal problem
         try:
-            found.append((work.place(clean, work.search(clean)), True))
+            found.append((work.place(clean, poses()), searched))
         except (SingleError, ConvergenceError) as error:
             problem = ConvergenceError(str(error))
-    clear = bool(found) and not has_pose_ambiguity(found[0][0].poses)
-    if known is not None and not clear:
-        try:
-            found.append((work.place(clean, known), False))
-        except (SingleError, ConvergenceError) as error:
-            problem = ConvergenceError(str(error))
+
+    clear = known is not None and _is_clear(known)
+    if known is not None and clear:
+        attempt(lambda: known, False)
+    if not found and len(clean.images) >= FEWEST_SEARCHED:
+        attempt(lambda: work.search(clean), True)
+    if known is not None and not clear and not any(_is_clear(placed.poses) for placed, _ in found):
+        attempt(lambda: known, False)
     if not found:
         raise problem
     return max(found, key=lambda one: one[0].gain)
+
+
+def _better(clean: CleanStack, placed: Placed, work: Work) -> tuple[Placed, bool]:
+    """Search a stretch that was placed at known poses; return what explains its frames better."""
+    try:
+        own, searched = _place(clean, None, work)
+    except ConvergenceError:
+        return placed, False
+    return (own, searched) if own.gain > placed.gain else (placed, False)
+
+
+def _seen(changes: Changes) -> float:
+    """Share of the frames that show the atoms."""
+    lengths = [last - first for first, last in changes.stretches()]
+    return float(np.average(changes.shown, weights=lengths))
+
+
+def _is_clear(poses: Poses) -> bool:
+    """Whether frames are hardly divided between poses, by their own steps and by the search that they come from."""
+    jumps = max(jump_share(poses.rotations), poses.diagnostics.jump_share or 0.0)
+    own = poses.diagnostics.own_share
+    return jumps <= MOST_JUMPS and (own is None or own >= OWN_SHARE)
+
+
+def jump_share(rotations: NDArray[np.float64], inside: NDArray[np.bool_] | None = None) -> float:
+    """Share of the steps between neighbouring images that are jumps, of rotations (n, 3, 3) and images (n,) in use."""
+    used = np.ones(len(rotations), bool) if inside is None else inside
+    steps = np.flatnonzero(used[1:] & used[:-1])
+    angles = rotation_angle(np.einsum("nij,nij->n", rotations[steps + 1], rotations[steps]))
+    return float(np.mean(angles > max(JUMP, JUMP_MEDIANS * float(np.median(angles))))) if len(steps) else 1.0
 
 
 def _in_frame(stretch: Stretch, nearest: Stretch) -> Stretch:
