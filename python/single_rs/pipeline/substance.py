@@ -89,7 +89,7 @@ def judge_substance(model: Particle, element: str, reasons: Reasons) -> None:
     change, error = measured.expansion(bulk)
     others = _others(measured, bulk)
     limit = f"{100 * measured.allowed:.1f} % and {SIGMAS:.0f} sigma allowed"
-    text = f"{measured.text}, {100 * change:+.1f} ± {100 * error:.1f} % from bulk {element}"
+    text = f"{measured.text}, {100 * change:+z.1f} ± {100 * error:.1f} % from bulk {element}"
     if abs(change) <= measured.allowed or abs(change) <= SIGMAS * error:
         reasons.passed.append(f"{text}; {limit}")
         _tell(measured, element, others, reasons)

@@ -76,5 +76,5 @@ def _graphene(background: Background, ruler: PixelRuler | None) -> list[tuple[st
     rows = [("Graphene", f"{len(sheets)} sheet{'s' if len(sheets) > 1 else ''}: {listed}")]
     if ruler is not None:
         off = 100 * ruler.excess(background.pixel_size)
-        rows.append(("Pixel size by graphene", f"{ruler}; the one in use is {off:+.2f}% off".replace("-", "−")))
+        rows.append(("Pixel size by graphene", f"{ruler}; the one in use is {off:+z.2f}% off".replace("-", "−")))
     return rows
