@@ -4,14 +4,14 @@
 develop:
     pip install maturin && maturin develop --release --extras test,io
 
-# Rust and Python tests
+# Rust and Python tests that take minutes
 test:
     cargo test --profile checked
     pytest
 
-# only what takes seconds
-quick:
-    pytest -m "not slow"
+# whole particles from frames to atoms, browsers and clusters
+slow:
+    pytest -m slow
 
 # formats and lints, mending what can be mended
 lint:

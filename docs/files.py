@@ -26,6 +26,8 @@ from single_rs.analysis.structure.table import StructureTable
 from single_rs.base.columns import Column
 from single_rs.cli.demo import DemoRecord
 from single_rs.compare.record import ComparisonRecord
+from single_rs.export.dft.record import DftRecord
+from single_rs.ligands.binding import BindingRecord
 from single_rs.ligands.files import LigandRecord
 from single_rs.pipeline.dispatch import BatchRecord
 from single_rs.pipeline.stages import Asked, Refinement, Tracing
@@ -54,6 +56,8 @@ FILES: dict[str, type] = {
     f"particle_NN/{layout.STRUCTURE}": StructureRecord,
     f"particle_NN/{layout.ENERGY}": EnergyRecord,
     f"particle_NN/{layout.LIGAND_RECORD}": LigandRecord,
+    layout.DFT: DftRecord,
+    layout.BINDING[0]: BindingRecord,
     f"particle_NN/{layout.VALIDATION}": ValidationRecord,
     layout.VALIDATION: RunValidationRecord,
     layout.COMPARISON[1]: ComparisonRecord,

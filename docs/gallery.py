@@ -1,7 +1,9 @@
 """The pictures of gallery.md: figures of simulated particles, and of a folder that ``single-rs demo`` has written.
 
     single-rs demo --out demo && single-rs validate demo/particle_00
-    python docs/gallery.py demo/particle_00 docs/images/gallery
+    python docs/gallery.py demo/particle_00 docs/images/gallery --ligands al111
+
+`al111` is the folder of energy.md's `single-rs ligand`, with the outputs of its runs.
 
 Particles of known defects are made here and written as plain coordinates; the figures are drawn from these files.
 """
@@ -19,7 +21,7 @@ import single_rs as sr
 from single_rs.energy import formation_energy, read_atoms, write_energy
 from single_rs.simulate.dislocations import dislocated_nanocrystal
 
-WIDTH, COLOURS = 1000, 96  # px and palette of a picture: 1.5 MB for all
+WIDTH, COLOURS = 1000, 128  # px and palette of a picture: 1.5 MB for all
 NOISE = 0.04  # Å per axis
 SIZES = (14.0, 17.0, 20.0, 23.0, 26.0)  # Å
 
@@ -63,6 +65,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("demo", type=Path, help="folder of a particle of a demo, validated")
     parser.add_argument("out", type=Path, help="folder of the pictures")
+    parser.add_argument("--ligands", type=Path, nargs="*", default=[], help="folders of single-rs ligand, finished")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as top:
@@ -78,6 +81,8 @@ def main() -> None:
             ([write(folder / "shockley.xyz", dislocated, 2)], ("dislocation",)),
             ([write(folder / "twin.xyz", twinned, 3)], ("stacking",)),
         ]
+        if given.ligands:
+            tasks.append((given.ligands, ("ligand_sites", "charge_difference", "binding")))
         for sources, kinds in tasks:
             for one in sr.figures(sources, folder / "drawn", only=kinds, formats=("png",)):
                 for path in one.files:

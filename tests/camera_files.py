@@ -99,3 +99,42 @@ def write_eer(path: Path, frames: np.ndarray, pixel: float = 0.358) -> Path:
         out += struct.pack("<Q", place + len(data) if i < len(frames) - 1 else 0) + extra + data
     path.write_bytes(bytes(out))
     return path
+
+
+def write_ser(path: Path, frames: np.ndarray, pixel: float = 0.358, whole: int | None = None) -> Path:
+    """Write a movie as TIA's SER, rows from the bottom; `pixel` in Å; `whole` of its frames are said to be valid."""
+    count, rows, columns = frames.shape
+    code = {"uint8": 1, "uint16": 2, "int16": 5, "int32": 6, "float32": 7}[str(frames.dtype)]
+    unit = b"s"
+    dimension = struct.pack("<iddii", count, 0.0, 0.01, 0, 0) + struct.pack("<i", len(unit)) + unit
+    head = struct.pack("<3hiiiiii", 0x4949, 0x0197, 0x0210, 0x4122, 0x4152, count, whole or count, 0, 1)
+    table = len(head) + len(dimension)
+    head = head[:22] + struct.pack("<i", table) + head[26:]
+    step = pixel * 1e-10
+    elements = [
+        struct.pack("<ddiddihii", 0.0, step, 0, 0.0, step, 0, code, columns, rows)
+        + frame[::-1].astype(frame.dtype.newbyteorder("<")).tobytes()
+        for frame in frames
+    ]
+    tags = [struct.pack("<hhi", 0x4152, 0, 1_700_000_000 + k) for k in range(count)]
+    places = table + 8 * count + np.concatenate([[0], np.cumsum([len(e) for e in elements])])
+    ends = places[-1] + np.concatenate([[0], np.cumsum([len(t) for t in tags])])[:-1]
+    offsets = np.concatenate([places[:-1], ends]).astype("<i4").tobytes()
+    path.write_bytes(head + dimension + offsets + b"".join(elements) + b"".join(tags))
+    return path
+
+
+def write_emd(path: Path, frames: np.ndarray, pixel: float = 0.358) -> Path:
+    """Write a movie as Berkeley's EMD (HDF5); `pixel` in Å."""
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        file.attrs["version_major"], file.attrs["version_minor"] = 0, 2
+        group = file.create_group("data/movie")
+        group.attrs["emd_group_type"] = 1
+        group["data"] = frames
+        steps = [("time", "[s]", 0.01), ("y", "[n_m]", pixel / 10), ("x", "[n_m]", pixel / 10)]
+        for k, (name, unit, step) in enumerate(steps, start=1):
+            axis = group.create_dataset(f"dim{k}", data=np.arange(frames.shape[k - 1]) * step)
+            axis.attrs["name"], axis.attrs["units"] = name, unit
+    return path

@@ -54,6 +54,7 @@ def verdict_of(folder: Path) -> dict[str, object]:
     return {name: value for name, value in summary.items() if name != "seconds"}
 
 
+@pytest.mark.slow
 def test_a_batch_is_what_plain_runs_are_and_is_not_done_twice(tmp_path, movies, calls) -> None:
     plain = entry.run(movies[0], "Pt", tmp_path / "plain", None, CONFIG)
     result = batch(movies, "Pt", tmp_path / "batch", None, CONFIG)

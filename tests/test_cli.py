@@ -21,7 +21,7 @@ from single_rs.store.read import frame_of
 
 COMMANDS = (
     *("run", "solve", "demo", "motion", "track", "background", "orient", "reconstruct", "trace", "analyze", "export"),
-    *("energy", "ligand"),
+    *("energy", "ligand", "binding"),
     *("report", "simulate", "doctor", "config", "flip-hand", "inspect", "score", "match", "plan", "completion"),
 )
 

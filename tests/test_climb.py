@@ -110,7 +110,8 @@ def test_against_one_map_no_frame_ever_fits_worse(placed: tuple[HalfSolver, Refe
     assert before.mean() > 1.2 * start.mean()
 
 
-@pytest.mark.parametrize("start", ["crystal", pytest.param("lattice-free", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("start", ["crystal", "lattice-free"])
 def test_a_small_particle_is_solved(world: tuple[CleanStack, NDArray[np.float64]], start: str) -> None:
     clean, true = world
     poses = find_poses(clean, "Pt", replace(CLIMB, climb_start=start))

@@ -177,7 +177,7 @@ def test_the_command_writes_complete_inputs(tmp_path, capsys):
     words = ["export", str(tmp_path / "a.xyz"), "--out", str(tmp_path / "o"), "--export.dft.spin", "true"]
     assert main([*words, "--format", "qe", "--format", "cp2k", "--export.vacuum", "7"]) == 0
     files = {Path(line).name for line in capsys.readouterr().out.splitlines()}
-    assert files == {"qe.in", "qe_bulk_Cu.in", "cp2k.inp", "cp2k_bulk_Cu.inp", "README_dft.md"}
+    assert files == {"qe.in", "qe_bulk_Cu.in", "cp2k.inp", "cp2k_bulk_Cu.inp", "README_dft.md", "dft.json"}
     assert "nspin" in (tmp_path / "o" / "qe.in").read_text()
     assert set(CODES) < set(FORMATS)
 

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from camera_files import write_dm4, write_eer
+from camera_files import write_dm4, write_eer, write_emd, write_ser
 from movie_files import frames_of
 from single_rs.base.errors import DataFileError, InputError
 from single_rs.io import Reading, open_movie
+from single_rs.io.formats import open_source
 
 RNG = np.random.default_rng(5)
 MOVIE = RNG.poisson(6, (7, 20, 28)).astype(np.uint16)
@@ -32,6 +33,45 @@ def test_eer_has_its_electrons_and_pixel_size(tmp_path):
     np.testing.assert_array_equal(frames_of(path), electrons)
     with open_movie(path) as movie:
         assert movie.pixel_size == pytest.approx(0.358)
+
+
+def test_ser_and_emd_have_their_frames_and_pixel_size(tmp_path):
+    pytest.importorskip("rsciio")
+    pytest.importorskip("h5py")
+    for path in (write_ser(tmp_path / "m.ser", MOVIE), write_emd(tmp_path / "m.emd", MOVIE)):
+        np.testing.assert_array_equal(frames_of(path), MOVIE)
+        with open_movie(path) as movie:
+            assert movie.pixel_size == pytest.approx(0.358)
+    # An acquisition that was stopped: what its header calls valid is read.
+    with open_movie(write_ser(tmp_path / "s.ser", MOVIE, whole=4)) as movie:
+        np.testing.assert_array_equal(movie.read(0, len(movie)), MOVIE[:4])
+
+
+@pytest.mark.parametrize("kind", ["dm4", "ser", "emd"])
+def test_values_are_those_of_ncempy(tmp_path, kind):
+    pytest.importorskip("rsciio")
+    pytest.importorskip("ncempy.io")
+    write = {"dm4": lambda p, f: write_dm4(p, f, 0.0358), "ser": write_ser, "emd": write_emd}[kind]
+    paths = [write(tmp_path / f"m.{kind}", MOVIE), *sorted(REAL.glob(f"*.{kind}"))]
+    for path in paths:
+        found = open_source(path)
+        theirs = _by_ncempy(path)
+        np.testing.assert_array_equal(found.read(0, found.shape[0]), theirs.reshape(found.shape))
+
+
+def _by_ncempy(path):
+    from ncempy.io import dm, emd, emdVelox, ser
+
+    if path.suffix == ".ser":
+        return ser.serReader(str(path))["data"]
+    if path.suffix == ".dm4":
+        with dm.fileDM(str(path)) as file:
+            return file.getDataset(0)["data"]
+    if path.stem.startswith("ceta"):  # Velox
+        with emdVelox.fileEMDVelox(str(path)) as file:
+            return file.get_dataset(0)[0]
+    with emd.fileEMD(str(path), readonly=True) as file:
+        return file.get_emdgroup(0)[0]
 
 
 def test_numpy_arrays_are_movies(tmp_path):

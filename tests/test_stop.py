@@ -192,6 +192,23 @@ def test_what_a_forked_child_hears_does_not_stop_its_parent():
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{int(signal.SIGTERM)}\n", "")
 
 
+def test_a_process_with_many_files_open_is_stopped_too():
+    code = (
+        "import os, resource, signal, sys, time\n"
+        "soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)\n"
+        "if hard != resource.RLIM_INFINITY and hard < 1200: print(143); sys.exit()\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (1200, hard))\n"
+        "files = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]\n"
+        "from single_rs.base.stop import Stopped, stoppable\n"
+        "try:\n"
+        "    with stoppable(lambda n: None):\n"
+        "        os.kill(os.getpid(), signal.SIGTERM); time.sleep(20)\n"
+        "except Stopped as stop: print(128 + stop.signal)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("143\n", "")
+
+
 def _swallowed_by_a_library():
     with stoppable(lambda n: None):
         try:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import signal
 import socket
 import threading
@@ -90,10 +89,10 @@ def stoppable(farewell: Callable[[int], object]) -> Iterator[None]:
     watch = _Watch(farewell)
     before = {n: signal.getsignal(n) for n in SIGNALS}
     caught = [n for n, handler in before.items() if handler not in (signal.SIG_IGN, None)]
-    for number in caught:
-        signal.signal(number, watch.notice)
     wakeup = signal.set_wakeup_fd(watch.number, warn_on_full_buffer=False)
     try:
+        for number in caught:
+            signal.signal(number, watch.notice)
         yield
     finally:
         signal.set_wakeup_fd(wakeup)
@@ -109,7 +108,7 @@ class _Watch:
     def __init__(self, farewell: Callable[[int], object]) -> None:
         self._farewell = farewell
         self._noticed = threading.Event()
-        self._exit, self._entrance = socket.socketpair()  # not a pipe: Windows waits for sockets only
+        self._exit, self._entrance = socket.socketpair()  # not a pipe: Windows wakes by sockets only
         self._entrance.setblocking(False)  # as set_wakeup_fd demands
         self.number = self._entrance.fileno()
         self._thread = threading.Thread(target=self._run, name="single_rs signals", daemon=True)
@@ -133,9 +132,12 @@ class _Watch:
         while True:
             if first and time.monotonic() > since + (CLOSING if self._noticed.is_set() else GRACE):
                 _end(first, self._farewell)
-            if not select.select([self._exit], [], [], 0.1 if first else None)[0]:
+            # Not select.select, which takes no file of a number above 1,023: a process may have more open.
+            self._exit.settimeout(0.1 if first else None)
+            try:
+                heard = self._exit.recv(1)
+            except TimeoutError:
                 continue
-            heard = self._exit.recv(1)
             if not heard:
                 return  # closed: the main thread has ended by itself
             if heard[0] not in SIGNALS:

@@ -37,6 +37,7 @@ __all__ = [
     "matrices",
     "position_covariance",
     "principal",
+    "principal_values",
     "rotated_covariance",
     "slope_covariance",
     "strain_information",
@@ -200,15 +201,34 @@ def principal(
     return values, vectors, _spread(gradient, covariance[:, None])
 
 
+def principal_values(tensor: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Principal strains (..., 3), largest first, of tensors (..., 6), by Cardano's formula: without axes and errors.
+
+    With m = tr ε / 3, p² = tr (ε − m)² / 6 and cos 3φ = det (ε − m) / 2p³ they are m + 2 p cos(φ + 2πk/3). Two that are
+    nearly equal are good to 1e-8 p.
+    """
+    xx, yy, zz, xy, xz, yz = np.moveaxis(tensor, -1, 0)
+    mean = (xx + yy + zz) / 3
+    a, b, c = xx - mean, yy - mean, zz - mean
+    square = (a * a + b * b + c * c) / 6 + (xy * xy + xz * xz + yz * yz) / 3
+    size = np.sqrt(square)
+    half = (a * (b * c - yz * yz) - xy * (xy * c - yz * xz) + xz * (xy * yz - b * xz)) / 2
+    angle = np.arccos(np.clip(half / np.maximum(square * size, 1e-300), -1, 1)) / 3
+    first = mean + 2 * size * np.cos(angle)
+    last = mean + 2 * size * np.cos(angle + 2 * np.pi / 3)
+    return np.stack([first, 3 * mean - first - last, last], axis=-1)
+
+
 def volumetric(
     tensor: NDArray[np.float64], covariance: NDArray[np.float64] | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Relative change of volume det(I + ε) − 1 (...) of tensors (..., 6), and its standard error."""
-    stretch = np.eye(3) + matrices(tensor)
-    with np.errstate(invalid="ignore"):  # atoms without a strain are NaN, and stay so
-        det = np.linalg.det(stretch)
+    xx, yy, zz, xy, xz, yz = np.moveaxis(tensor, -1, 0)
+    a, b, c = 1 + xx, 1 + yy, 1 + zz
+    det = a * (b * c - yz * yz) - xy * (xy * c - yz * xz) + xz * (xy * yz - b * xz)
     if covariance is None:
         return np.asarray(det - 1), np.full_like(det, np.nan)
+    stretch = np.eye(3) + matrices(tensor)
     inverse = np.full_like(stretch, np.nan)
     known = np.isfinite(det)
     inverse[known] = np.linalg.inv(stretch[known])
@@ -220,7 +240,7 @@ def von_mises(
     tensor: NDArray[np.float64], covariance: NDArray[np.float64] | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Von Mises strain (...) of tensors (..., 6), its standard error, and its root mean square from noise alone."""
-    e2 = np.einsum("...i,ij,...j->...", tensor, DEVIATOR, tensor)
+    e2 = np.sum((tensor @ DEVIATOR) * tensor, axis=-1)
     value = np.sqrt(2 / 3 * np.clip(e2, 0, None))
     if covariance is None:
         unknown = np.full_like(value, np.nan)

@@ -237,7 +237,8 @@ def figures(
     Parameters
     ----------
     sources
-        Folders of runs or particles, or files of atoms: extxyz, xyz, PDB, CIF, POSCAR.
+        Folders of runs or particles, or files of atoms: extxyz, xyz, PDB, CIF, POSCAR; and folders of
+        'single-rs ligand', for sites, binding energies and the charge that moves.
     only
         Kinds of figure, such as particles, strain_sheet, zone_axes; may be repeated. All when not given.
     format

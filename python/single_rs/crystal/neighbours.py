@@ -50,6 +50,7 @@ _HARMLESS = 0.05  # Å
 _FEW = 13  # atoms: one and its shell
 # Positions nearer than any bond of a metal are in another unit; few atoms do not tell.
 _ENOUGH, _SHORTEST_BOND = 20, 0.7  # atoms, Å
+_SAMPLE = 1000  # atoms that tell the unit
 
 
 # What a surface atom is; the first holds wherever nothing else is asked for.
@@ -58,6 +59,8 @@ SURFACE_RULES = ("coordination", "radius", "hull")
 
 def check_positions(positions: ArrayLike, least: int = 2) -> NDArray[np.float64]:
     """Return positions as (n, 3) float64, or raise `InputError` naming what is wrong."""
+    if hasattr(positions, "positions"):
+        raise InputError(f"positions are of type {type(positions).__name__}; give its .positions, (n, 3) in Å")
     x = np.asarray(positions, dtype=np.float64)
     if x.ndim != 2 or x.shape[1] != 3:
         raise InputError(f"positions have shape {x.shape}; (n, 3) in Å is needed")
@@ -65,7 +68,11 @@ def check_positions(positions: ArrayLike, least: int = 2) -> NDArray[np.float64]
         raise InputError(f"positions hold {len(x)} atoms; at least {least} are needed")
     if not np.all(np.isfinite(x)):
         raise InputError(f"positions hold {int(np.sum(~np.isfinite(x).all(1)))} atoms that are not finite; remove them")
-    nearest = float(np.median(cKDTree(x).query(x, k=2)[0][:, 1])) if len(x) >= _ENOUGH else _SHORTEST_BOND
+    nearest = _SHORTEST_BOND
+    if len(x) >= _ENOUGH:
+        # A unit shows in any thousand atoms; a tree that is used once need not be balanced.
+        tree = cKDTree(x, balanced_tree=False, compact_nodes=False)
+        nearest = float(np.median(tree.query(x[:: -(-len(x) // _SAMPLE)], k=2)[0][:, 1]))
     if 0 < nearest < _SHORTEST_BOND:
         raise InputError(
             f"positions lie {nearest:.3g} apart (median of the nearest neighbours); Å are needed, 10 times those in nm"

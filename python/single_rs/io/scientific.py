@@ -76,7 +76,11 @@ class ScientificSource:
         if len(good) > 1:
             names = ", ".join(_name(s) for s in good)
             log.warning("%s holds %d signals (%s); %s is read", path, len(good), names, _name(best))
-        self._take(best, axis)
+        try:
+            self._take(best, axis)
+        except (ValueError, TypeError, IndexError) as error:
+            # Its header says one thing and its axes another.
+            raise DataFileError(f"cannot read {path}: {' '.join(str(error).split())[:200]}") from None
 
     def _take(self, signal: dict[str, Any], axis: int | None) -> None:
         """Bring the axis of time to the front."""
@@ -84,10 +88,14 @@ class ScientificSource:
         kept = [k for k, n in enumerate(data.shape) if n > 1]
         kept = kept if len(kept) in (2, 3) else list(range(data.ndim))
         data, axes = data.reshape([data.shape[k] for k in kept]), [axes[k] for k in kept]
+        order = list(range(data.ndim))
         if data.ndim == 3:
             time = next((k for k, a in enumerate(axes) if _kind(a) == "time"), 0) if axis is None else axis % 3
             order = [time, *(k for k in range(3) if k != time)]
-            data, axes = data.transpose(order), [axes[k] for k in order]
+        # Berkeley's EMD comes with its axes reversed, whatever the program that wrote it put first; their names tell.
+        if [str(axes[k].get("name")).strip().lower() for k in order[-2:]] == ["x", "y"]:
+            order[-2:] = order[:-3:-1]
+        data, axes = data.transpose(order), [axes[k] for k in order]
         self._data = data if data.ndim == 3 else data[None]
         n, y, x = (int(s) for s in self._data.shape)
         self.shape = (n, y, x)

@@ -30,14 +30,14 @@ from single_rs.ligands.molecules import Molecule, molecule
 from single_rs.ligands.sites import Site, facet_sites, miller
 from single_rs.records import Atoms
 
-__all__ = ["LigandModel", "LigandPlace", "place_ligands"]
+__all__ = ["STREAM", "LigandModel", "LigandPlace", "describe", "orient", "place_ligands", "start_distance"]
 
 _STRETCH = 0.3  # Å beyond the covalent radii: a dative bond to a surface is longer than a single bond
 _TILT = (30.0, 60.0)  # degrees
 _TOUCH_PARTICLE, _TOUCH_LIGAND = 0.75, 0.8  # shares of the van der Waals distance
 _TRIES = 60  # orientations tried on each site
 # Keeps this stream of random numbers apart from those of other stages with the same seed.
-_STREAM = 0x4C494741 << 32
+STREAM = 0x4C494741 << 32
 
 
 @dataclass(frozen=True)
@@ -82,12 +82,21 @@ class LigandModel:
         The ligand.
     places
         Where each stands.
+    facet
+        Family of planes, "111".
+    cell
+        (3, 3) Å, vectors of a slab as rows, periodic along the first two; None for a particle.
+    surface
+        "particle", or the slab: "Pt (111)".
     """
 
     atoms: Atoms
     ligand: NDArray[np.int64]
     molecule: Molecule
     places: tuple[LigandPlace, ...]
+    facet: str = ""
+    cell: NDArray[np.float64] | None = None
+    surface: str = "particle"
 
 
 def place_ligands(
@@ -143,7 +152,7 @@ def place_ligands(
         raise InputError(f"facet is {facet!r}; no atom of this particle lies on such a facet, try 111 or 100")
     placed: list[NDArray[np.float64]] = []
     places: list[LigandPlace] = []
-    random = np.random.Generator(np.random.Philox(key=[seed, _STREAM]))
+    random = np.random.Generator(np.random.Philox(key=[seed, STREAM]))
     # Inner sites of facets first, in random order: a ligand at an edge leans over it.
     order = random.permutation(len(sites))
     order = order[np.argsort([-sites[k].complete for k in order], kind="stable")]
@@ -152,21 +161,22 @@ def place_ligands(
         site = sites[k]
         if len(places) == count or site.atom in taken:
             continue
-        length = _distance(str(atoms.symbols[site.atom])) if distance is None else distance
-        found = _orient(positions, np.asarray(atoms.symbols, dtype=str), site, guest, length, placed, random)
+        length = start_distance(str(atoms.symbols[site.atom])) if distance is None else distance
+        found = orient(positions, np.asarray(atoms.symbols, dtype=str), site, guest, length, placed, random)
         if found is not None:
             placed.append(found)
             taken.add(site.atom)
-            places.append(_describe(positions, site, guest, found))
+            places.append(describe(positions, site, guest, found))
     if len(places) < count:
         raise InputError(
             f"count is {count}; {len(places)} ligands fit on the {len(sites)} sites of {{{facet}}} without clashes, "
             f"give {len(places)} or fewer, or another seed"
         )
-    return _model(atoms, guest, placed, tuple(places))
+    return _model(atoms, guest, placed, tuple(places), facet)
 
 
-def _distance(symbol: str) -> float:
+def start_distance(symbol: str) -> float:
+    """Å from the oxygen to a surface atom to start from."""
     from ase.data import atomic_numbers, covalent_radii
 
     return float(covalent_radii[atomic_numbers[symbol]] + covalent_radii[8]) + _STRETCH
@@ -180,7 +190,7 @@ def _radii(symbols: NDArray[np.str_]) -> NDArray[np.float64]:
     return np.array([vdw_radii[atomic_numbers[str(s)]] for s in symbols])
 
 
-def _orient(
+def orient(
     positions: NDArray[np.float64],
     symbols: NDArray[np.str_],
     site: Site,
@@ -188,8 +198,12 @@ def _orient(
     length: float,
     placed: list[NDArray[np.float64]],
     random: np.random.Generator,
+    shifts: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64] | None:
-    """Return the atoms (m, 3) of a ligand on a site, in the first orientation that does not clash, or None."""
+    """Return the atoms (m, 3) of a ligand on a site, in the first orientation that does not clash, or None.
+
+    `shifts` (k, 3) are the lattice vectors to its own images on a slab.
+    """
     own = _radii(guest.symbols)
     near = np.flatnonzero(np.linalg.norm(positions - positions[site.atom], axis=1) < 15.0)
     least = _TOUCH_PARTICLE * (own[:, None] + _radii(symbols[near])[None])
@@ -201,7 +215,8 @@ def _orient(
         found = _place(positions[site.atom] + length * site.normal, site.normal, guest, tilt, azimuth, turn)
         if np.any(cdist(found, positions[near]) < least):
             continue
-        if all(np.all(cdist(found, other) >= between) for other in placed):
+        own_images = [found + shift for shift in ([] if shifts is None else shifts)]
+        if all(np.all(cdist(found, other) >= between) for other in (*placed, *own_images)):
             return found
     return None
 
@@ -221,7 +236,8 @@ def _place(
     return np.asarray(oxygen + rotation.apply(guest.positions - guest.positions[guest.donor]))
 
 
-def _describe(positions: NDArray[np.float64], site: Site, guest: Molecule, found: NDArray[np.float64]) -> LigandPlace:
+def describe(positions: NDArray[np.float64], site: Site, guest: Molecule, found: NDArray[np.float64]) -> LigandPlace:
+    """Say where a ligand stands."""
     oxygen, bond = found[guest.donor], found[guest.anchor] - found[guest.donor]
     facet = positions[[site.atom, *site.beside]].mean(axis=0)
     others = np.delete(found, guest.donor, axis=0)
@@ -236,7 +252,7 @@ def _describe(positions: NDArray[np.float64], site: Site, guest: Molecule, found
 
 
 def _model(
-    atoms: Atoms, guest: Molecule, placed: list[NDArray[np.float64]], places: tuple[LigandPlace, ...]
+    atoms: Atoms, guest: Molecule, placed: list[NDArray[np.float64]], places: tuple[LigandPlace, ...], facet: str
 ) -> LigandModel:
     added = len(placed) * len(guest.symbols)
     unknown = np.full(added, np.nan)
@@ -247,4 +263,4 @@ def _model(
     symbols = np.concatenate([np.asarray(atoms.symbols, dtype=str), np.tile(guest.symbols, len(placed))])
     which = np.repeat(np.arange(len(placed) + 1), [len(atoms)] + [len(guest.symbols)] * len(placed))
     everything = Atoms(np.concatenate([np.asarray(atoms.positions), *placed]), symbols, **columns)
-    return LigandModel(everything, which.astype(np.int64), guest, places)
+    return LigandModel(everything, which.astype(np.int64), guest, places, facet)

@@ -5,12 +5,12 @@ machine (an Intel Xeon of the Emerald Rapids generation at 2.3 GHz, docs/perform
 particle of diameter d that has N atoms:
 
     background     0.3 µs n b²
-    orient         12 s min(1, n / 250) + 26 ms n d / 25 Å
-    reconstruct    0.4 s + 0.6 µs b³
-    trace          0.5 s + 7 ms N
-    refine         1 s + 43 µs n N + 7 µs N² + 2 ns N³
+    orient         (10 s min(1, n / 250) + 22 ms n) d / 25 Å
+    reconstruct    0.3 s + 0.55 µs b³
+    trace          0.3 s + 6.5 ms N
+    refine         1 s + 38 µs n N + 7 µs N² + 2 ns N³
     changes        6 µs n N
-    analyze        1.2 s + 3 ms N
+    analyze        0.8 s + 3.3 ms N
     report         3 s + 2 s for each particle
     movie          20 ns (motion) + 92 ns (track) + 2 ns (cut) for each pixel of each frame
 
@@ -186,12 +186,12 @@ def estimate_particle(name: str, size: StackSize, element: str, disk: int, speed
     atoms = math.pi / 6 * size.diameter**3 / _atom_volume(element)
     work = {
         "background": 0.3e-6 * frames * box**2,
-        "orient": 12 * min(1.0, frames / 250) + 0.026 * frames * size.diameter / 25,
-        "reconstruct": 0.4 + 0.6e-6 * box**3,
-        "trace": 0.5 + 7e-3 * atoms,
-        "refine": 1 + 43e-6 * frames * atoms + 7e-6 * atoms**2 + 2e-9 * atoms**3,
+        "orient": (10 * min(1.0, frames / 250) + 0.022 * frames) * size.diameter / 25,
+        "reconstruct": 0.3 + 0.55e-6 * box**3,
+        "trace": 0.3 + 6.5e-3 * atoms,
+        "refine": 1 + 38e-6 * frames * atoms + 7e-6 * atoms**2 + 2e-9 * atoms**3,
         "changes": 6e-6 * frames * atoms,
-        "analyze": 1.2 + 3e-3 * atoms,
+        "analyze": 0.8 + 3.3e-3 * atoms,
         "report": 2.0,
     }
     return Estimate(

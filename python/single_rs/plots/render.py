@@ -38,12 +38,12 @@ def element_colours(symbols: NDArray[np.str_]) -> NDArray[np.float64]:
     return np.array([jmol_colors[atomic_numbers[str(s)]] for s in symbols]).reshape(-1, 3)
 
 
-def value_colours(values: NDArray[np.float64], top: float, cmap: str = "RdBu_r") -> NDArray[np.float64]:
+def value_colours(values: NDArray[np.float64], top: float) -> NDArray[np.float64]:
     """Colours (n, 3) of values (n,) on a scale from −top to top; grey where there is none."""
     import matplotlib as mpl
 
     value = np.asarray(values, float)
-    out = mpl.colormaps[cmap](np.clip(0.5 + 0.5 * np.nan_to_num(value) / top, 0, 1))[:, :3]
+    out = mpl.colormaps["RdBu_r"](np.clip(0.5 + 0.5 * np.nan_to_num(value) / top, 0, 1))[:, :3]
     out[~np.isfinite(value)] = _UNKNOWN
     return np.asarray(out, dtype=np.float64)
 
@@ -214,7 +214,11 @@ def _shaded(
         half = _LIGHT + np.array([0.0, 0, 1])
         half /= np.linalg.norm(half)
         light = _AMBIENT + _DIFFUSE * np.maximum(normal @ _LIGHT.astype(np.float32), 0)
-        below = gaussian_filter(filled, 1.2 / step, mode="nearest") - filled
+        # The surroundings are smooth: a value for each pixel is enough.
+        rows, columns = height.shape[0] // samples, height.shape[1] // samples
+        pooled = filled.reshape(rows, samples, columns, samples).mean(axis=(1, 3))
+        around = gaussian_filter(pooled, 1.2 / step / samples, mode="nearest")
+        below = np.repeat(np.repeat(around, samples, axis=0), samples, axis=1) - filled
         light *= 1 - _HOLLOW * np.clip(below / 2.5, 0, 1)
         light *= np.where(maximum_filter(filled, size=samples) - filled > _JUMP, _OUTLINE, 1.0)
         colour = np.minimum(base * light[..., None], 1)

@@ -8,7 +8,7 @@ gives the same files.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import DataFileError, InputError
 from single_rs.base.progress import Progress, in_notebooks
 from single_rs.io import atomic, write_text
+from single_rs.report.paper_ligands import LIGAND_FIGURES, is_ligand_folder
 from single_rs.report.paper_recipes import EACH, TOGETHER, Absent, Recipe
 from single_rs.report.paper_subjects import Subject, read_subjects
 from single_rs.store import layout
@@ -28,7 +29,7 @@ from single_rs.store.folder import one_stage
 
 __all__ = ["KINDS", "DrawnFigure", "figures"]
 
-KINDS = tuple(recipe.name for recipe in (*TOGETHER, *EACH))
+KINDS = tuple(recipe.name for recipe in (*TOGETHER, *EACH, *LIGAND_FIGURES))
 FORMATS = ("pdf", "svg", "png")
 _DPI = 300
 
@@ -79,7 +80,8 @@ def figures(
     Parameters
     ----------
     sources
-        Folders of runs or of particles, or files of atoms (extxyz, xyz, PDB, CIF, POSCAR).
+        Folders of runs or of particles, or files of atoms (extxyz, xyz, PDB, CIF, POSCAR); and folders of
+        ``single-rs ligand``, whose sites, binding energies and moved charge are drawn.
     out
         Folder for the figures and their list, figures.md.
     only
@@ -112,17 +114,28 @@ def figures(
             if name not in known:
                 raise InputError(f"{what} is {name!r}; accepted: {', '.join(known)}")
     pattern = None if measured is None else _read_pattern(Path(measured))
-    subjects = read_subjects([Path(s) for s in sources], element, structure, strain, progress, states)
-    wanted = [(r, None) for r in TOGETHER if not only or r.name in only]
-    tasks: list[tuple[Recipe, Subject | None]] = [*wanted]
-    tasks += [(r, s) for s in subjects for r in EACH if not only or r.name in only]
+    places = [Path(s) for s in sources]
+    bound = [path for path in places if is_ligand_folder(path)]
+    rest = [path for path in places if path not in bound]
+    subjects = read_subjects(rest, element, structure, strain, progress, states) if rest or not bound else []
+    tasks: list[tuple[Recipe, Subject | None]] = [(r, None) for r in TOGETHER if subjects]
+    tasks += [(r, s) for s in subjects for r in EACH]
+    tasks += [(r, None) for r in LIGAND_FIGURES]
+    tasks = [task for task in tasks if not only or task[0].name in only]
     drawn: list[DrawnFigure] = []
     target = Path(out)
     with one_stage(target, "figures") as writing:
         for k, (recipe, subject) in enumerate(tasks):
             if progress is not None:
                 progress("figures", k, len(tasks))
-            drawn += _draw(recipe, subject, subjects, pattern, writing, formats, target)
+            if recipe in LIGAND_FIGURES:
+                made = recipe.draw(bound)
+            elif subject is not None:
+                made = recipe.draw(subject)
+            else:
+                made = recipe.draw(subjects, pattern) if recipe.name == "powder" else recipe.draw(subjects)
+            name = recipe.name if subject is None or len(subjects) == 1 else f"{subject.name}_{recipe.name}"
+            drawn += _draw(recipe, name, made, writing, formats, target)
         write_text(writing / layout.FIGURE_LIST, _listed(drawn))
     if progress is not None:
         progress("figures", len(tasks), len(tasks))
@@ -131,19 +144,13 @@ def figures(
 
 def _draw(
     recipe: Recipe,
-    subject: Subject | None,
-    subjects: Sequence[Subject],
-    pattern: tuple[np.ndarray, np.ndarray] | None,
+    name: str,
+    made: Iterator[tuple[str, Figure, str]],
     writing: Path,
     formats: Sequence[str],
     target: Path,
 ) -> list[DrawnFigure]:
     """Draw the figures of one kind into a folder."""
-    name = recipe.name if subject is None or len(subjects) == 1 else f"{subject.name}_{recipe.name}"
-    if subject is not None:
-        made = recipe.draw(subject)
-    else:
-        made = recipe.draw(subjects, pattern) if recipe.name == "powder" else recipe.draw(subjects)
     out = []
     try:
         for suffix, figure, caption in made:

@@ -31,7 +31,6 @@ __all__ = ["decode", "encode", "read_arrays", "read_record", "write_arrays", "wr
 T = TypeVar("T")
 
 SURROGATE = re.compile("[\ud800-\udfff]")  # how Python holds bytes of a name that are not UTF-8
-ROW = re.compile(r'\[\n[^][{}"]*\]')  # a list of numbers; no text holds a line end that is not escaped
 
 
 def encode(record: Any, digits: int | None = None) -> dict[str, Any]:
@@ -74,10 +73,10 @@ def write_record(path: str | os.PathLike[str], record: Any, digits: int | None =
         When the file cannot be written.
     """
     content = {"type": type(record).__name__, "schema": _schema(type(record)), **encode(record, digits)}
-    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    text = _indented(content, 0, ensure_ascii=False)
     if SURROGATE.search(text):
-        text = json.dumps(content, indent=1, allow_nan=False)  # escaped, the name of a file comes back as it was
-    write_text(path, ROW.sub(lambda row: f"[{' '.join(row[0][1:-1].split())}]", text) + "\n")
+        text = _indented(content, 0, ensure_ascii=True)  # escaped, the name of a file comes back as it was
+    write_text(path, text + "\n")
 
 
 def read_record(path: str | os.PathLike[str], kind: type[T]) -> T:
@@ -148,6 +147,23 @@ def read_arrays(path: str | os.PathLike[str], kind: type[T]) -> T:
         raise DataFileError(f"{path} cannot be read: {error}; make it anew") from None
 
 
+def _indented(value: Any, depth: int, ensure_ascii: bool) -> str:
+    """Return JSON, a line for each entry, but a list of numbers on one: the encoder in C takes no such format."""
+    if isinstance(value, dict) and value:
+        rows = [
+            f"{json.dumps(str(key), ensure_ascii=ensure_ascii)}: {_indented(v, depth + 1, ensure_ascii)}"
+            for key, v in value.items()
+        ]
+        ends = "{}"
+    elif isinstance(value, list) and value and any(isinstance(v, (dict, list, str)) for v in value):
+        rows = [_indented(v, depth + 1, ensure_ascii) for v in value]
+        ends = "[]"
+    else:
+        return json.dumps(value, ensure_ascii=ensure_ascii, allow_nan=False)
+    space = "\n" + " " * (depth + 1)
+    return f"{ends[0]}{space}{f',{space}'.join(rows)}{space[:-1]}{ends[1]}"
+
+
 def _schema(kind: type[Any]) -> int:
     return int(getattr(kind, "SCHEMA", 1))
 
@@ -197,7 +213,9 @@ def _finite(value: Any, digits: int | None) -> Any:
     if isinstance(value, dict):
         return {key: _finite(v, digits) for key, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(v, digits) for v in value]
+        # Most lists are long columns of numbers.
+        plain = digits is None and set(map(type, value)) == {float} and all(map(math.isfinite, value))
+        return list(value) if plain else [_finite(v, digits) for v in value]
     if not isinstance(value, float):
         return value
     if not math.isfinite(value):

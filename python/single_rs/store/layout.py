@@ -34,6 +34,8 @@ PDB, CIF, POSCAR, LIGANDS, MOLECULE, LIGAND_RECORD = (
 # Of programs that work on a finished particle
 ENERGY, ENERGY_ATOMS, ENERGY_FIGURES = "energy.json", "energy.xyz", ("energy_atoms.png", "energy_views.png")
 VALIDATION, VALIDATION_PAGE, PICTURES = "validation.json", "validation.html", "validation_pictures_{check}.npy"
+# Calculations of other codes: what was exported, and what their finished runs say of ligands
+DFT, BINDING, CHARGE_DIFFERENCE = "dft.json", ("binding.json", "binding.csv"), "charge_difference_{surface}.cube"
 # Of a comparison of particles
 COMPARISON = ("compare.csv", "compare.json", "compare.html")
 # Of the demo

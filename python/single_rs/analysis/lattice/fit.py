@@ -60,6 +60,9 @@ _TIE = 0.93
 _ORDERED = 0.75
 # Tried where the species are not known to be one: zincblende is diamond as long as they are not looked at.
 _GEOMETRIES = (*STRUCTURES, "rocksalt", "wurtzite", "fluorite")
+# From so many atoms on, a structure that holds so large a share of them, sheared by less than any two structures differ
+# (fcc and bcc by √2) and within so small a share of the bond, is the one.
+_LARGE, _WHOLE, _UNDISTORTED, _SHARP = 2000, 0.9, 1.1, 0.1
 # A main domain with so many of the atoms leaves no room for a multiply twinned form.
 _SINGLE = 0.75
 # Nats that the largest part of such a form must gain: 16 atoms with 10 pm of noise, 25 with 20 pm.
@@ -131,7 +134,11 @@ def fit_lattice(
     kinds = [prototype(k) for k in ((structure,) if structure else STRUCTURES if pure else _GEOMETRIES)]
     nearest, cutoff = neighbour_cutoff(x)
     everyone = np.ones(len(x), dtype=bool)
-    found = [(kind, find_domain(x, s, kind, nearest, everyone, None)) for kind in kinds]
+    found = []
+    for kind in kinds:
+        found.append((kind, find_domain(x, s, kind, nearest, everyone, None)))
+        if _settled(found[-1][1], kind, nearest, len(x)):
+            break
     held = [(gain(member, kind, len(x)), kind, member) for kind, member in found if member is not None]
     if not held:
         form = find_form(x, s, nearest, cutoff) if structure in (None, "fcc") else None
@@ -194,6 +201,14 @@ def fit_lattice(
     return dataclasses.replace(
         lattice, species=species, antisites=wrong, form="" if form is None else form.name, independent=independent
     )
+
+
+def _settled(member: Member | None, kind: Prototype, nearest: float, count: int) -> bool:
+    """Whether one domain explains a large particle so well that no other structure needs a try."""
+    if member is None or count < _LARGE or member.indexed.sum() < _WHOLE * count:
+        return False
+    stretch = np.linalg.svd(np.linalg.inv(kind.cell) @ member.fit.cell, compute_uv=False)
+    return bool(stretch[0] / stretch[2] < _UNDISTORTED and member.fit.scatter < _SHARP * nearest)
 
 
 def check_atoms(positions: ArrayLike, lattice: Lattice) -> NDArray[np.float64]:

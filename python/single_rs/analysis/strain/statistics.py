@@ -35,7 +35,7 @@ from single_rs.base.errors import InputError
 from single_rs.base.tensors import (
     COLUMNS,
     ROWS,
-    principal,
+    principal_values,
     volumetric,
     von_mises,
 )
@@ -55,6 +55,7 @@ GROUPS = ("all", "core", "surface")
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 # Draws done together: 20 of 5,000 atoms take 5,000 × 9 × 20 × 8 bytes = 7 MB.
 _BATCH = 20
+_DRAWS, _LEAST_DRAWS, _DRAWN_ATOMS = 100, 25, 500_000
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ class StrainNumbers:
 
 
 def strain_statistics(
-    positions: ArrayLike, strain: Strain, draws: int = 100, seed: int = 0
+    positions: ArrayLike, strain: Strain, draws: int | None = None, seed: int = 0
 ) -> tuple[StrainStatistic, ...]:
     """Mean, spread and quantiles of every measure for all, core and surface atoms.
 
@@ -141,7 +142,8 @@ def strain_statistics(
     strain
         Result of `compute_strain`, `bond_strain` or `phase_strain`.
     draws
-        Draws of the errors; the standard errors are good to 1 / √(2 · draws).
+        Draws of the errors; the standard errors are good to 1 / √(2 · draws). None: 100, in particles of more than
+        5,000 atoms as many less, but 25.
     seed
         Seed of the draws.
 
@@ -158,6 +160,8 @@ def strain_statistics(
     x = check_positions(positions)
     if len(x) != len(strain.tensor):
         raise InputError(f"positions hold {len(x)} atoms, the strain {len(strain.tensor)}; give those of the strain")
+    if draws is None:
+        draws = int(np.clip(_DRAWN_ATOMS // len(x), _LEAST_DRAWS, _DRAWS))
     if draws < 2:
         raise InputError(f"draws is {draws}; at least 2 are needed for a spread")
     measures = strain_measures(strain).table(strain)
@@ -225,8 +229,7 @@ def _drawn(
     for start in range(0, draws, _BATCH):
         change, turn = draw(min(_BATCH, draws - start), generator)
         tensor = strain.tensor + change
-        flat = tensor.reshape(-1, 6)
-        values = principal(flat, np.zeros((len(flat), 6, 6)))[0].reshape(*tensor.shape[:2], 3)
+        values = principal_values(tensor)
         batch = {name: tensor[..., k] for k, name in enumerate(MEASURES[:6])}
         batch["radial"] = np.sum(strain.radial_form * tensor, axis=2)
         batch["volumetric"] = volumetric(tensor)[0]
@@ -254,6 +257,13 @@ def _from_positions(x: NDArray[np.float64], strain: Strain) -> Any:
                 bases.append((mine, np.linalg.qr(design)[0]))
     operator = strain.operator or ()
     common = np.zeros((0, *x.shape)) if strain.modes is None else strain.modes
+    # Columns of `into` (9, 9): ε in the axes of the strain, (A G Aᵀ + (A G Aᵀ)ᵀ)/2, then the rotation vector.
+    unit = np.eye(9).reshape(9, 3, 3).swapaxes(1, 2)  # each is G with one of its numbers, b before a, set to 1
+    inner = strain.axes @ unit @ strain.axes.T
+    turned = unit - unit.swapaxes(1, 2)
+    into = 0.5 * np.column_stack(
+        [inner[:, ROWS, COLUMNS] + inner[:, COLUMNS, ROWS], turned[:, [2, 0, 1], [1, 2, 0]]]
+    )  # fmt: skip
 
     def draw(count: int, generator: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         errors = np.einsum("nij,njd->nid", root, generator.standard_normal((len(x), 3, count)))
@@ -262,15 +272,12 @@ def _from_positions(x: NDArray[np.float64], strain: Strain) -> Any:
         flat = errors.reshape(len(x), -1)
         for mine, basis in bases:
             flat[mine] -= basis @ (basis.T @ flat[mine])
-        # G[n, a, b, d] = ∂u_a/∂X_b of draw d.
-        slopes = np.stack([(d @ flat).reshape(len(x), 3, count) for d in operator], axis=2)
-        slopes = np.moveaxis(slopes, 3, 0)
-        turn = 0.5 * np.stack(
-            [slopes[..., 2, 1] - slopes[..., 1, 2], slopes[..., 0, 2] - slopes[..., 2, 0],
-             slopes[..., 1, 0] - slopes[..., 0, 1]], axis=-1,
-        )  # fmt: skip
-        inner = np.einsum("ai,dnij,bj->dnab", strain.axes, slopes, strain.axes, optimize=True)
-        return (inner[..., ROWS, COLUMNS] + inner[..., COLUMNS, ROWS]) / 2, turn
+        # G[d, n, b, a] = ∂u_a/∂X_b of draw d; strain and rotation are linear in its nine numbers.
+        slopes = np.empty((count, len(x), 3, 3))
+        for b, d in enumerate(operator):
+            slopes[:, :, b] = np.moveaxis((d @ flat).reshape(len(x), 3, count), 2, 0)
+        out = (slopes.reshape(-1, 9) @ into).reshape(count, len(x), 9)
+        return out[..., :6], out[..., 6:]
 
     return draw
 

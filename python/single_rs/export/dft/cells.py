@@ -11,8 +11,7 @@ Physics, 1976).
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +25,7 @@ from single_rs.io import write_text
 __all__ = [
     "beside",
     "bulk_cell",
-    "bulk_cells",
     "by_species",
-    "composition",
     "k_mesh",
     "particle_cell",
     "start_moments",
@@ -65,17 +62,6 @@ def bulk_cell(element: str, spin: bool | None = None) -> Any:
     return cell
 
 
-def bulk_cells(particle: Any, spacing: float) -> Iterator[tuple[str, Any, tuple[int, int, int]]]:
-    """Give element, `bulk_cell` and `k_mesh` of each element of the particle that is a simple crystal, in its order.
-
-    A bulk has spin where the particle has: a non-magnetic element finds its moment zero by itself.
-    """
-    for element in dict.fromkeys(particle.get_chemical_symbols()):
-        cell = bulk_cell(element, particle.has("initial_magmoms"))
-        if cell is not None:
-            yield element, cell, k_mesh(cell.cell.array, spacing)
-
-
 def by_species(atoms: Any) -> NDArray[np.int64]:
     """Return the order (n,) that puts atoms of one element together, and leaves all else as it is."""
     symbols = atoms.get_chemical_symbols()
@@ -99,11 +85,6 @@ def start_moments(symbols: Sequence[str], spin: bool | None) -> NDArray[np.float
     if spin is False or (spin is None and not moments.any()):
         return None
     return moments if moments.any() else np.full(len(moments), _UNKNOWN_MOMENT)
-
-
-def composition(model: Particle) -> dict[str, int]:
-    """Return element → number of atoms, in the order of first appearance."""
-    return dict(Counter(str(s) for s in model.atoms.symbols))
 
 
 def beside(path: Path, name: str) -> Path:

@@ -1,4 +1,4 @@
-"""CP2K: Quickstep inputs for the particle (energy and forces, Γ) and the bulk of each element (relaxed cell, k-points).
+"""CP2K: Quickstep inputs for the particle (energy and forces, Γ), its parts and its references (relaxed, k-points).
 
 Goedecker-Teter-Hutter pseudopotentials and MOLOPT basis sets, both shipped with CP2K; Fermi-Dirac occupations and
 Broyden mixing for metals, with empty orbitals to smear into.
@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 from single_rs.analysis.model import Particle
-from single_rs.export.dft.cells import beside, bulk_cells, particle_cell, write_ascii
+from single_rs.export.dft.calculation import Calculation, DftSet, dft_set
+from single_rs.export.dft.cells import beside, write_ascii
 from single_rs.export.dft.settings import DftSettings
 
-__all__ = ["write_cp2k"]
+__all__ = ["cp2k_inputs", "write_cp2k"]
 
 _BOLTZMANN = 8.617333262e-5  # eV/K, CODATA 2018
 # Empty orbitals: at 0.2 eV some tenths of an orbital per atom are partly filled; two per atom leave a margin.
@@ -35,7 +35,24 @@ _DISPERSION = """      &VDW_POTENTIAL
 """
 
 
-def _input(atoms: Any, settings: DftSettings, project: str, mesh: tuple[int, int, int] | None) -> str:
+_CELL = "&MOTION\n  &CELL_OPT\n    KEEP_ANGLES .TRUE.\n    MAX_ITER 30\n  &END CELL_OPT\n&END MOTION\n"
+_ATOMS = "&MOTION\n  &GEO_OPT\n    MAX_ITER 300\n  &END GEO_OPT\n{fixed}&END MOTION\n"
+_FIXED = "  &CONSTRAINT\n    &FIXED_ATOMS\n{lists}    &END FIXED_ATOMS\n  &END CONSTRAINT\n"
+_LIST = 16  # atoms on a line
+
+
+def _motion(one: Calculation) -> str:
+    """Section on what moves."""
+    if one.relax != "atoms":
+        return _CELL if one.relax else ""
+    held = [int(k) + 1 for c in one.atoms.constraints for k in c.index]
+    rows = [held[k : k + _LIST] for k in range(0, len(held), _LIST)]
+    lists = "".join(f"      LIST {' '.join(map(str, row))}\n" for row in rows)
+    return _ATOMS.format(fixed=_FIXED.format(lists=lists) if held else "")
+
+
+def _input(one: Calculation, settings: DftSettings) -> str:
+    atoms, mesh = one.atoms, one.mesh
     moments = atoms.get_initial_magnetic_moments()
     spin = bool(moments.any())
     empty = max(_LEAST_EMPTY, _EMPTY * len(atoms))
@@ -56,22 +73,20 @@ def _input(atoms: Any, settings: DftSettings, project: str, mesh: tuple[int, int
     )
     points = "" if mesh is None else f"    &KPOINTS\n      SCHEME MACDONALD {mesh[0]} {mesh[1]} {mesh[2]} 0 0 0\n"
     points += "" if mesh is None else "      FULL_GRID .FALSE.\n    &END KPOINTS\n"
-    motion = (
-        ""
-        if mesh is None
-        else "&MOTION\n  &CELL_OPT\n    KEEP_ANGLES .TRUE.\n    MAX_ITER 30\n  &END CELL_OPT\n&END MOTION\n"
-    )
+    motion = _motion(one)
+    run = {"": "ENERGY_FORCE", "atoms": "GEO_OPT", "cell": "CELL_OPT"}[one.relax]
+    dipole = "    SURFACE_DIPOLE_CORRECTION .TRUE.\n    SURF_DIP_DIR Z\n" if one.slab else ""
     dispersion = _DISPERSION if settings.dispersion else ""
     charge = "    &PRINT\n      &E_DENSITY_CUBE\n      &END E_DENSITY_CUBE\n    &END PRINT\n"
-    charge = charge if settings.charge and mesh is None else ""
+    charge = charge if one.charge else ""
     return f"""&GLOBAL
-  PROJECT {project}
-  RUN_TYPE {"ENERGY_FORCE" if mesh is None else "CELL_OPT"}
+  PROJECT {one.name}
+  RUN_TYPE {run}
   PRINT_LEVEL MEDIUM
 &END GLOBAL
 {motion}&FORCE_EVAL
   METHOD QUICKSTEP
-{"" if mesh is None else "  STRESS_TENSOR ANALYTICAL" + chr(10)}  &PRINT
+{"" if one.relax != "cell" else "  STRESS_TENSOR ANALYTICAL" + chr(10)}  &PRINT
     &FORCES ON
     &END FORCES
   &END PRINT
@@ -79,7 +94,7 @@ def _input(atoms: Any, settings: DftSettings, project: str, mesh: tuple[int, int
     BASIS_SET_FILE_NAME BASIS_MOLOPT
     POTENTIAL_FILE_NAME GTH_POTENTIALS
     UKS {".TRUE." if spin else ".FALSE."}
-    &MGRID
+{dipole}    &MGRID
       CUTOFF {settings.cp2k_cutoff:g}
       REL_CUTOFF 60
     &END MGRID
@@ -124,7 +139,7 @@ def _input(atoms: Any, settings: DftSettings, project: str, mesh: tuple[int, int
 def write_cp2k(
     path: str | os.PathLike[str], model: Particle, vacuum: float = 10.0, settings: DftSettings | None = None
 ) -> list[Path]:
-    """Write inputs of CP2K: the particle, and ``<stem>_bulk_<element>.inp`` beside it for each bulk.
+    """Write inputs of CP2K: the particle, and ``<stem>_<name>.inp`` beside it for each other calculation.
 
     Parameters
     ----------
@@ -142,10 +157,13 @@ def write_cp2k(
     list[Path]
         The files.
     """
-    chosen = DftSettings() if settings is None else settings
-    target = Path(path)
-    atoms = particle_cell(model, vacuum, chosen)
-    texts = {target: _input(atoms, chosen, "particle", None)}
-    for element, cell, mesh in bulk_cells(atoms, chosen.k_spacing):
-        texts[beside(target, f"bulk_{element}")] = _input(cell, chosen, f"bulk_{element}", mesh)
-    return [write_ascii(file, text) for file, text in texts.items()]
+    return cp2k_inputs(Path(path), dft_set(model, vacuum, settings))
+
+
+def cp2k_inputs(target: Path, given: DftSet) -> list[Path]:
+    """Write an input for each calculation, ``target`` for the particle; returns the files."""
+    written = []
+    for one in given.calculations:
+        path = target if one.name == "particle" else beside(target, one.name)
+        written.append(write_ascii(path, _input(one, given.settings)))
+    return written

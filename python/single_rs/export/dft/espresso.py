@@ -1,4 +1,4 @@
-"""Quantum ESPRESSO: pw.x for the particle (one SCF with forces, Γ) and for the bulk of each element (relaxed cell).
+"""Quantum ESPRESSO: pw.x for the particle (one SCF with forces, Γ), its parts and its references (relaxed cell).
 
 ``mixing_mode='local-TF'`` is what lets clusters in vacuum converge. Pseudopotentials are named ``<element>.UPF`` in
 ``./pseudo``, or are those of a folder that `DftSettings.qe_pseudo` names, whose headers then give cutoffs and valence
@@ -21,11 +21,12 @@ import numpy as np
 
 from single_rs.analysis.model import Particle
 from single_rs.base.errors import DataFileError
-from single_rs.export.dft.cells import beside, bulk_cells, particle_cell, write_ascii
+from single_rs.export.dft.calculation import Calculation, DftSet, dft_set
+from single_rs.export.dft.cells import beside, write_ascii
 from single_rs.export.dft.settings import DftSettings
 from single_rs.io import atomic
 
-__all__ = ["write_qe"]
+__all__ = ["pseudopotentials", "qe_inputs", "write_qe"]
 
 # Of the SSSP library, G. Prandini et al., npj Comput. Mater. 4, 72 (2018), doi:10.1038/s41524-018-0127-2: metals are
 # converged to 1 meV per atom at 45 to 60 Ry, iron at 90 with 12 times as much for the density; its neighbours, whose 3d
@@ -41,15 +42,15 @@ _HEADER_SIZE = 20_000  # characters of a UPF file that hold its header
 
 # Input of pp.x: the valence density as a Gaussian cube.
 _CHARGE = """&INPUTPP
-  prefix = 'particle'
-  outdir = './out_particle'
+  prefix = '{name}'
+  outdir = './out_{name}'
   plot_num = 0
-  filplot = 'particle_charge'
+  filplot = '{name}_charge'
 /
 &PLOT
   iflag = 3
   output_format = 6
-  fileout = 'particle_charge.cube'
+  fileout = '{name}_charge.cube'
 /
 """
 
@@ -117,17 +118,11 @@ def _upf(folder: Path, element: str) -> Path:
     return found[0]
 
 
-def _write_input(
-    path: Path,
-    atoms: Any,
-    settings: DftSettings,
-    pseudo: Pseudopotentials,
-    prefix: str,
-    mesh: tuple[int, int, int] | None,
-) -> None:
+def _write_input(path: Path, one: Calculation, settings: DftSettings, pseudo: Pseudopotentials) -> None:
     from ase.io import write
     from ase.units import Ry
 
+    atoms = one.atoms.copy()
     species = sorted(set(atoms.get_chemical_symbols()))
     moments = atoms.get_initial_magnetic_moments()
     system: dict[str, Any] = {
@@ -135,30 +130,36 @@ def _write_input(
         "ecutrho": pseudo.density,
         "occupations": "smearing",
         "smearing": "marzari-vanderbilt",
-        "degauss": round(settings.smearing / Ry, 6),
+        "degauss": round(settings.width / Ry, 6),
     }
     if settings.spin_orbit:
         system |= {"noncolin": True, "lspinorb": True}
     elif moments.any():
         system["nspin"] = 2
-    atoms = atoms.copy()
+    if one.slab:
+        # The layer of dipoles that levels the vacuum lies in its middle, opposite the slab.
+        middle = np.ptp(atoms.positions[:, 2]) / 2 + atoms.positions[:, 2].min()
+        layer = round(float(middle / atoms.cell[2, 2] + 0.45) % 1.0, 4)
+        system |= {"edir": 3, "emaxpos": layer, "eopreg": 0.1, "eamp": 0.0}
     atoms.pbc = True
     share = [_STRONG / pseudo.valence[s] if s in pseudo.valence else _SHARE for s in atoms.get_chemical_symbols()]
     atoms.set_initial_magnetic_moments(np.clip(share * moments, -1, 1))
     if settings.dispersion:
         system |= {"vdw_corr": "dft-d3", "dftd3_version": 4}
     control = {
-        "calculation": "scf" if mesh is None else "vc-relax",
+        "calculation": {"": "scf", "atoms": "relax", "cell": "vc-relax"}[one.relax],
         "tprnfor": True,
         "pseudo_dir": settings.qe_pseudo or "./pseudo",
-        "outdir": f"./out_{prefix}",
-        "prefix": prefix,
+        "outdir": f"./out_{one.name}",
+        "prefix": one.name,
     }
+    if one.slab:
+        control |= {"tefield": True, "dipfield": True}
     electrons: dict[str, Any] = {"conv_thr": 1e-6, "electron_maxstep": 200}
-    if mesh is None:
+    if one.relax != "cell":
         electrons |= {"mixing_mode": "local-TF", "mixing_beta": 0.3}
     # K_POINTS gamma uses real wave functions, which spin-orbit coupling has not.
-    points = (1, 1, 1) if mesh is None and settings.spin_orbit else mesh
+    points = (1, 1, 1) if one.mesh is None and settings.spin_orbit else one.mesh
     with atomic(path) as temporary:
         write(
             temporary,
@@ -169,8 +170,8 @@ def _write_input(
             kpts=points,
         )
         # Versions of pw.x before 7.0 do not know all of the empty namelists that ASE writes.
-        empty = r"&(FCP|RISM|IONS|CELL)\n/\n" if mesh is None else r"&(FCP|RISM)\n/\n"
-        text = re.sub(empty, "", temporary.read_text(encoding="utf-8"))
+        empty = {"": "FCP|RISM|IONS|CELL", "atoms": "FCP|RISM|CELL", "cell": "FCP|RISM"}[one.relax]
+        text = re.sub(rf"&({empty})\n/\n", "", temporary.read_text(encoding="utf-8"))
         place = settings.qe_pseudo or "./pseudo"
         note = f"! single_rs: {len(atoms)} atoms; put {', '.join(pseudo.names[s] for s in species)} into {place}\n"
         temporary.write_text(note + text, encoding="utf-8", newline="\n")
@@ -179,7 +180,7 @@ def _write_input(
 def write_qe(
     path: str | os.PathLike[str], model: Particle, vacuum: float = 10.0, settings: DftSettings | None = None
 ) -> list[Path]:
-    """Write inputs of pw.x: the particle, and ``<stem>_bulk_<element>.in`` beside it for each bulk.
+    """Write inputs of pw.x: the particle, and ``<stem>_<name>.in`` beside it for each other calculation.
 
     Parameters
     ----------
@@ -197,15 +198,18 @@ def write_qe(
     list[Path]
         The files.
     """
-    chosen = DftSettings() if settings is None else settings
-    target = Path(path)
-    atoms = particle_cell(model, vacuum, chosen)
-    pseudo = pseudopotentials(list(dict.fromkeys(atoms.get_chemical_symbols())), chosen)
-    _write_input(target, atoms, chosen, pseudo, "particle", None)
-    written = [target]
-    if chosen.charge:
-        written.append(write_ascii(beside(target, "charge"), _CHARGE))
-    for element, cell, mesh in bulk_cells(atoms, chosen.k_spacing):
-        written.append(beside(target, f"bulk_{element}"))
-        _write_input(written[-1], cell, chosen, pseudo, f"bulk_{element}", mesh)
+    return qe_inputs(Path(path), dft_set(model, vacuum, settings))
+
+
+def qe_inputs(target: Path, given: DftSet) -> list[Path]:
+    """Write an input for each calculation, ``target`` for the particle; returns the files."""
+    pseudo = pseudopotentials(given.elements, given.settings)
+    written = []
+    for one in given.calculations:
+        path = target if one.name == "particle" else beside(target, one.name)
+        _write_input(path, one, given.settings, pseudo)
+        written.append(path)
+        if one.charge:
+            charge = beside(target, "charge" if one.name == "particle" else f"{one.name}_charge")
+            written.append(write_ascii(charge, _CHARGE.format(name=one.name)))
     return written

@@ -1,4 +1,4 @@
-"""GPAW: scripts for the particle (energy and forces) and the bulk of each element (energy at its own volume).
+"""GPAW: scripts for the particle (energy and forces), its parts, and its references (bulk at its own volume).
 
 Atomic orbitals (LCAO, double zeta with polarisation) and PBE: minutes for tens of atoms. The particle has open
 boundaries; LCAO gives no stress, so the bulk is computed at seven volumes and the minimum is that of the equation of
@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from single_rs.analysis.model import Particle
-from single_rs.export.dft.cells import beside, bulk_cells, particle_cell
+from single_rs.export.dft.calculation import Calculation, DftSet, dft_set
+from single_rs.export.dft.cells import beside
 from single_rs.export.dft.settings import DftSettings
 from single_rs.io import atomic, write_text
 
-__all__ = ["write_gpaw"]
+__all__ = ["gpaw_inputs", "write_gpaw"]
 
-_PARTICLE = '''"""Energy and forces of the particle in {structure}: mpiexec -n N gpaw python {script}."""
+_PARTICLE = '''"""Energy and forces of {structure}: mpiexec -n N gpaw python {script}."""
 
 from pathlib import Path
 
@@ -36,14 +37,14 @@ atoms.calc = GPAW(
     basis="dzp",
     xc="PBE",
     h={spacing:g},
-    kpts=(1, 1, 1),
+    kpts={{"size": {mesh}, "gamma": True}},
     occupations=FermiDirac({width:.4f}),
     spinpol={spin},
     symmetry="off",
     convergence={{"energy": 1e-4}},
     txt=str(folder / "{stem}.txt"),
-)
-{charge}{dispersion}energy = atoms.get_potential_energy()
+{dipole})
+{dispersion}{relax}{charge}energy = atoms.get_potential_energy()
 forces = atoms.get_forces()
 atoms.write(folder / "{stem}_result.xyz", format="extxyz")
 print(f"energy {{energy:.4f}} eV ({{energy / len(atoms):.4f}} eV/atom)")
@@ -80,7 +81,9 @@ for scale in np.linspace(0.97, 1.03, 7):
 {inner}    volumes.append(atoms.get_volume() / len(atoms))
     energies.append(atoms.get_potential_energy() / len(atoms))
 volume, energy, modulus = EquationOfState(volumes, energies, eos="sj").fit()
-print(f"E_bulk {{energy:.4f}} eV/atom at {{volume:.3f}} Angstrom^3/atom")
+text = f"E_bulk {{energy:.4f}} eV/atom at {{volume:.3f}} Angstrom^3/atom"
+(folder / "{stem}_result.txt").write_text(text + "\\n")
+print(text)
 '''
 
 
@@ -88,10 +91,13 @@ print(f"E_bulk {{energy:.4f}} eV/atom at {{volume:.3f}} Angstrom^3/atom")
 _DISPERSION = """from ase.calculators.dftd3 import DFTD3  # runs the program dftd3
 atoms.calc = DFTD3(dft=atoms.calc, xc="pbe", damping="bj")
 """
+_RELAX = """from ase.optimize import BFGS
+BFGS(atoms).run(fmax=0.03, steps=300)
+"""
 _CHARGE = """from ase.io.cube import write_cube
 from ase.units import Bohr
 atoms.get_potential_energy()
-density = atoms.calc.get_all_electron_density(gridrefinement=2) * Bohr**3
+density = {calc}.get_all_electron_density(gridrefinement=2) * Bohr**3
 with open(folder / "{stem}_charge.cube", "w") as file:
     write_cube(file, atoms, data=density)
 """
@@ -113,7 +119,7 @@ def _write_script(script: Path, template: str, atoms: Any, **values: object) -> 
 def write_gpaw(
     path: str | os.PathLike[str], model: Particle, vacuum: float = 10.0, settings: DftSettings | None = None
 ) -> list[Path]:
-    """Write GPAW scripts and the structures they read: the particle, and a bulk script beside it for each element.
+    """Write GPAW scripts and the structures they read: the particle, and beside it one for each other calculation.
 
     Parameters
     ----------
@@ -131,15 +137,34 @@ def write_gpaw(
     list[Path]
         The files.
     """
-    chosen = DftSettings() if settings is None else settings
-    target = Path(path)
-    atoms = particle_cell(model, vacuum, chosen)
-    numbers = {"spacing": chosen.gpaw_spacing, "width": chosen.fermi_width}
-    lines = _DISPERSION if chosen.dispersion else ""
-    charge = _CHARGE.format(stem=target.stem) if chosen.charge else ""
-    written = _write_script(target, _PARTICLE, atoms, dispersion=lines, charge=charge, **numbers)
-    inner = "".join(f"    {line}\n" for line in lines.splitlines())
-    for element, cell, mesh in bulk_cells(atoms, chosen.k_spacing):
-        script = beside(target, f"bulk_{element}")
-        written += _write_script(script, _BULK, cell, element=element, mesh=mesh, inner=inner, **numbers)
+    return gpaw_inputs(Path(path), dft_set(model, vacuum, settings))
+
+
+def gpaw_inputs(target: Path, given: DftSet) -> list[Path]:
+    """Write a script and its structure for each calculation, ``target`` for the particle; returns the files."""
+    written = []
+    for one in given.calculations:
+        script = target if one.name == "particle" else beside(target, one.name)
+        written += _bulk(script, one, given) if one.relax == "cell" else _single(script, one, given)
     return written
+
+
+def _single(script: Path, one: Calculation, given: DftSet) -> list[Path]:
+    chosen = given.settings
+    calc = "atoms.calc.dft" if chosen.dispersion else "atoms.calc"
+    return _write_script(
+        script, _PARTICLE, one.atoms, spacing=chosen.gpaw_spacing, width=chosen.fermi_width, mesh=one.mesh or (1, 1, 1),
+        dispersion=_DISPERSION if chosen.dispersion else "", relax=_RELAX if one.relax else "",
+        charge=_CHARGE.format(stem=script.stem, calc=calc) if one.charge else "",
+        dipole='    poissonsolver={"dipolelayer": "xy"},\n' if one.slab else "",
+    )  # fmt: skip
+
+
+def _bulk(script: Path, one: Calculation, given: DftSet) -> list[Path]:
+    chosen = given.settings
+    inner = "".join(f"    {line}\n" for line in _DISPERSION.splitlines()) if chosen.dispersion else ""
+    element = one.atoms.get_chemical_formula(empirical=True)
+    return _write_script(
+        script, _BULK, one.atoms, spacing=chosen.gpaw_spacing, width=chosen.fermi_width, element=element,
+        mesh=one.mesh, inner=inner,
+    )  # fmt: skip

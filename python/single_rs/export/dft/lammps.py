@@ -9,20 +9,24 @@ Reference: A. P. Thompson et al., Comput. Phys. Commun. 271, 108171 (2022), doi:
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from single_rs.analysis.model import Particle
-from single_rs.export.dft.cells import beside, bulk_cells, particle_cell, write_ascii
+from single_rs.export.dft.calculation import DftSet, dft_set
+from single_rs.export.dft.cells import beside, write_ascii
 from single_rs.export.dft.settings import DftSettings
 from single_rs.io import atomic
 
-__all__ = ["write_lammps"]
+__all__ = ["lammps_inputs", "write_lammps"]
 
 # Å of the edges of the bulk supercell: more than twice the cutoffs of metal potentials (5 to 7 Å).
 _SUPERCELL = 16.0
 
-_RUN = """# single_rs: energy of each atom of {data} at the measured positions; run in this folder: lmp -in {script}
+_RUN = """# single_rs: energy of each atom of {data} at the given positions; run here: lmp -in {script} -log {stem}.log
 units metal
 atom_style atomic
 boundary p p p
@@ -33,12 +37,15 @@ thermo_style custom step pe fmax
 thermo_modify norm no format float %.10g
 dump atoms all custom 1 {stem}_result.dump id type x y z c_energy fx fy fz
 dump_modify atoms sort id format float %.10g
-run 0
+{move}run 0
 variable energy equal pe
 print "E_particle ${{energy}} eV"
 """
 
-_BULK = """# single_rs: E_bulk of {element}, cell relaxed; run in this folder: lmp -in {script}
+# Molecules and ligands find their places; fixed atoms of a slab are not known to this run.
+_MOVE = "minimize 1e-12 1e-8 1000 10000\n"
+
+_BULK = """# single_rs: E_bulk of {element}, cell relaxed; run in this folder: lmp -in {script} -log {stem}.log
 units metal
 atom_style atomic
 boundary p p p
@@ -83,39 +90,43 @@ def write_lammps(
     vacuum
         Å on each side of the particle.
     settings
-        Of no effect: an interatomic potential has neither electrons nor k-points. It is there so that all writers are
-        called alike.
+        Of no effect: an interatomic potential has neither electrons nor k-points.
 
     Returns
     -------
     list[Path]
         The files.
     """
+    chosen = DftSettings() if settings is None else settings
+    return lammps_inputs(Path(path), dft_set(model, vacuum, replace(chosen, spin=False)))
+
+
+def lammps_inputs(target: Path, given: DftSet) -> list[Path]:
+    """Write data and run of each calculation, ``target`` for the particle; returns the files."""
     from ase.build import make_supercell
 
-    target = Path(path)
-    script, potential = target.with_suffix(".in"), target.with_name(f"{target.stem}_potential.in")
-    chosen = DftSettings(spin=False)
-    atoms = particle_cell(model, vacuum, chosen)
-    species = sorted(set(atoms.get_chemical_symbols()))
-    _write_data(target, atoms, species)
-    write_ascii(script, _RUN.format(data=target.name, script=script.name, potential=potential.name, stem=target.stem))
+    potential = target.with_name(f"{target.stem}_potential.in")
+    species = sorted(given.elements)
+    written = []
+    for one in given.calculations:
+        data = target if one.name == "particle" else beside(target, one.name)
+        run = data.with_suffix(".in")
+        words = {"data": data.name, "script": run.name, "potential": potential.name, "stem": data.stem}
+        if one.relax == "cell":
+            element = one.atoms.get_chemical_formula(empirical=True)
+            times = [int(-(-_SUPERCELL // length)) for length in one.atoms.cell.lengths()]
+            _write_data(data, make_supercell(one.atoms, np.diag(times)), species)
+            # A triclinic primitive cell keeps its shape: cubic crystals need the volume alone, and hcp c/a as well.
+            kind = "aniso" if abs(one.atoms.cell.angles()[2] - 120) < 1e-6 else "iso"
+            write_ascii(run, _BULK.format(element=element, kind=kind, **words))
+        else:
+            _write_data(data, one.atoms, species)
+            write_ascii(run, _RUN.format(move=_MOVE if one.relax else "", **words))
+        written += [data, run]
     name = "".join(species)
     write_ascii(
         potential,
         f"# The interatomic potential: any one for {' and '.join(species)}, in the order of the types.\n"
         f"pair_style eam/alloy\npair_coeff * * {name}.eam.alloy {' '.join(species)}\n",
     )
-    written = [target, script, potential]
-    for element, cell, _ in bulk_cells(atoms, chosen.k_spacing):
-        times = [int(-(-_SUPERCELL // length)) for length in cell.cell.lengths()]
-        data = beside(target, f"bulk_{element}")
-        _write_data(data, make_supercell(cell, [[times[0], 0, 0], [0, times[1], 0], [0, 0, times[2]]]), species)
-        run = data.with_suffix(".in")
-        # A triclinic primitive cell keeps its shape: cubic crystals need the volume alone, and hcp c/a as well.
-        kind = "aniso" if abs(cell.cell.angles()[2] - 120) < 1e-6 else "iso"
-        write_ascii(
-            run, _BULK.format(data=data.name, script=run.name, potential=potential.name, element=element, kind=kind)
-        )
-        written += [data, run]
-    return written
+    return [*written, potential]

@@ -18,14 +18,19 @@ from single_rs.base.settings import Settings, setting
 
 __all__ = ["DftSettings"]
 
+_METAL_WIDTH = 0.2  # eV
+
 
 @dataclass(frozen=True)
 class DftSettings(Settings):
     """Settings of the inputs of VASP, Quantum ESPRESSO, GPAW and CP2K (PBE in all of them)."""
 
-    smearing: float = setting(
-        0.2, "Gaussian (or cold) width of the occupations; Fermi-Dirac gets 1/2.565 of it", "eV", gt=0
-    )
+    smearing: float | None = setting(
+        None,
+        "Gaussian (or cold) width of the occupations, of which Fermi-Dirac gets 1/2.565; None: 0.2, and 0.05 for a "
+        "tabulated compound, which has a band gap",
+        "eV", gt=0,
+    )  # fmt: skip
     k_spacing: float = setting(
         0.2, "largest distance of k-points in the bulk cell; the particle has Γ alone", "1/Å", gt=0
     )
@@ -52,6 +57,11 @@ class DftSettings(Settings):
     gpaw_spacing: float = setting(0.18, "grid spacing of GPAW", "Å", gt=0)
 
     @property
+    def width(self) -> float:
+        """Gaussian width in eV: that of metals where none is set."""
+        return _METAL_WIDTH if self.smearing is None else self.smearing
+
+    @property
     def fermi_width(self) -> float:
         """Fermi-Dirac kT in eV with the variance of the Gaussian width."""
-        return self.smearing / float(np.pi * np.sqrt(2 / 3))
+        return self.width / float(np.pi * np.sqrt(2 / 3))

@@ -1,4 +1,4 @@
-"""VASP: POSCAR, INCAR, KPOINTS and a note on POTCAR, for the particle and for the bulk of each element.
+"""VASP: POSCAR, INCAR, KPOINTS and a note on POTCAR, for the particle, its parts and its references.
 
 VASP wants the atoms of one species together; where that changes the order, ``POSCAR.map`` gives for each atom of
 POSCAR its row in atoms.xyz, from 0. POTCAR is licensed and cannot be written: the note names the sets in the order of
@@ -18,14 +18,16 @@ from typing import Any
 import numpy as np
 
 from single_rs.analysis.model import Particle
-from single_rs.export.dft.cells import bulk_cells, by_species, particle_cell, write_ascii
+from single_rs.export.dft.calculation import Calculation, DftSet, dft_set
+from single_rs.export.dft.cells import by_species, particle_cell, write_ascii
 from single_rs.export.dft.settings import DftSettings
 from single_rs.io import atomic
 
-__all__ = ["write_poscar", "write_vasp"]
+__all__ = ["plane_wave_cutoff", "poscar_of", "vasp_inputs", "write_poscar", "write_vasp"]
 
 # Elements whose recommended PAW sets have ENMAX near 400 eV.
 _HARD = {"B", "C", "N", "O", "F"}
+_CUTOFF, _HARD_CUTOFF = 400.0, 520.0  # eV, see `DftSettings`
 # Above this number of atoms projection in real space pays (VASP wiki, LREAL).
 _REAL_SPACE = 30
 
@@ -34,7 +36,8 @@ def _title(atoms: Any, vacuum: float) -> str:
     return f"{atoms.get_chemical_formula()} single_rs, {vacuum:g} Angstrom of vacuum on each side"
 
 
-def _write_poscar(target: Path, atoms: Any, title: str) -> list[Path]:
+def poscar_of(target: Path, atoms: Any, title: str) -> list[Path]:
+    """Write a POSCAR of ``ase.Atoms`` in their cell, and its map of rows where species have to be grouped."""
     from ase.io import write
 
     order = by_species(atoms)
@@ -69,10 +72,10 @@ def write_poscar(path: str | os.PathLike[str], model: Particle, vacuum: float = 
         The files.
     """
     atoms = particle_cell(model, vacuum, DftSettings(spin=False))
-    return _write_poscar(Path(path), atoms, _title(atoms, vacuum))
+    return poscar_of(Path(path), atoms, _title(atoms, vacuum))
 
 
-def _incar(atoms: Any, settings: DftSettings, title: str, bulk: bool, cutoff: float) -> str:
+def _incar(atoms: Any, one: Calculation, settings: DftSettings, title: str, cutoff: float) -> str:
     moments = atoms.get_initial_magnetic_moments()
     lines: list[tuple[str, object, str]] = [
         ("SYSTEM", title, ""),
@@ -81,30 +84,42 @@ def _incar(atoms: Any, settings: DftSettings, title: str, bulk: bool, cutoff: fl
         ("PREC", "Accurate", ""),
         ("ENCUT", f"{cutoff:g}", "eV; at least 1.3 times the largest ENMAX in POTCAR, the same in particle and bulk"),
         ("ISMEAR", 0, "Gaussian; use the energy for sigma -> 0"),
-        ("SIGMA", f"{settings.smearing:g}", "eV"),
+        ("SIGMA", f"{settings.width:g}", "eV"),
         ("EDIFF", "1E-6", "eV"),
         ("NELM", 200, ""),
         ("ALGO", "Normal", ""),
         ("LREAL", "Auto" if len(atoms) > _REAL_SPACE else ".FALSE.", ""),
         ("LWAVE", ".FALSE.", ""),
-        ("LCHARG", ".TRUE." if settings.charge and not bulk else ".FALSE.", ""),
+        ("LCHARG", ".TRUE." if one.charge else ".FALSE.", ""),
     ]
-    if settings.charge and not bulk:
+    if one.charge:
         lines.append(("LAECHG", ".TRUE.", "all-electron density: AECCAR0 and AECCAR2, on the grid of CHGCAR"))
     if settings.dispersion:
         lines.append(("IVDW", 12, "D3 with Becke-Johnson damping"))
-    if bulk:
+    if one.relax == "cell":
         lines += [
             ("IBRION", 2, "conjugate gradients"),
             ("ISIF", 3, "relaxes the cell: E_bulk belongs to the lattice constant of the functional"),
             ("NSW", 30, "then start again from CONTCAR: the plane waves belong to the first cell"),
         ]
-    else:
+    elif one.relax == "atoms":
         lines += [
-            ("IBRION", -1, "the measured positions are not relaxed"),
-            ("NSW", 0, ""),
+            ("IBRION", 2, "conjugate gradients"),
+            ("ISIF", 2, "the cell stays"),
+            ("NSW", 200, ""),
+            ("EDIFFG", -0.03, "eV/Angstrom"),
+        ]
+    else:
+        lines += [("IBRION", -1, "the given positions are not relaxed"), ("NSW", 0, "")]
+    if one.relax != "cell":
+        lines += [
             ("ISYM", 0, "measured positions have no symmetry"),
             ("AMIN", 0.01, "damps charge sloshing in the long cell"),
+        ]
+    if one.slab:
+        lines += [
+            ("LDIPOL", ".TRUE.", "a slab that is covered on one side has a dipole"),
+            ("IDIPOL", 3, "along c"),
         ]
     if moments.any():
         # Lines of INCAR end at some 250 characters; atoms of one species and moment stand together.
@@ -126,16 +141,14 @@ def _potcar(atoms: Any) -> str:
     )
 
 
-def _write_folder(
-    folder: Path, atoms: Any, settings: DftSettings, title: str, cutoff: float, mesh: tuple[int, int, int] | None
-) -> list[Path]:
+def _write_folder(folder: Path, one: Calculation, settings: DftSettings, title: str, cutoff: float) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
-    written = _write_poscar(folder / "POSCAR", atoms, title)
-    grouped = atoms[by_species(atoms)]
-    points = " ".join(str(n) for n in mesh or (1, 1, 1))
+    written = poscar_of(folder / "POSCAR", one.atoms, title)
+    grouped = one.atoms[by_species(one.atoms)]
+    points = " ".join(str(n) for n in one.mesh or (1, 1, 1))
     texts = {
-        "INCAR": _incar(grouped, settings, title, mesh is not None, cutoff),
-        "KPOINTS": f"{'Gamma-centred mesh' if mesh else 'Gamma point'}\n0\nGamma\n{points}\n0 0 0\n",
+        "INCAR": _incar(grouped, one, settings, title, cutoff),
+        "KPOINTS": f"{'Gamma-centred mesh' if one.mesh else 'Gamma point'}\n0\nGamma\n{points}\n0 0 0\n",
         "POTCAR.txt": _potcar(grouped),
     }
     return written + [write_ascii(folder / name, text) for name, text in texts.items()]
@@ -144,7 +157,7 @@ def _write_folder(
 def write_vasp(
     folder: str | os.PathLike[str], model: Particle, vacuum: float = 10.0, settings: DftSettings | None = None
 ) -> list[Path]:
-    """Write complete inputs of VASP: a folder for the particle, ``<folder>_bulk_<element>`` for each bulk.
+    """Write complete inputs of VASP: a folder for the particle, ``<folder>_<name>`` for each other calculation.
 
     Parameters
     ----------
@@ -162,12 +175,20 @@ def write_vasp(
     list[Path]
         The files.
     """
-    chosen = DftSettings() if settings is None else settings
-    target = Path(folder)
-    atoms = particle_cell(model, vacuum, chosen)
-    cutoff = chosen.vasp_cutoff or (520.0 if _HARD & set(atoms.get_chemical_symbols()) else 400.0)
-    written = _write_folder(target, atoms, chosen, _title(atoms, vacuum), cutoff, None)
-    for element, cell, mesh in bulk_cells(atoms, chosen.k_spacing):
-        bulk = target.with_name(f"{target.name}_bulk_{element}")
-        written += _write_folder(bulk, cell, chosen, f"bulk {element} single_rs", cutoff, mesh)
+    return vasp_inputs(Path(folder), dft_set(model, vacuum, settings))
+
+
+def vasp_inputs(target: Path, given: DftSet) -> list[Path]:
+    """Write a folder for each calculation, ``target`` for the particle; returns the files."""
+    cutoff = plane_wave_cutoff(given)
+    written = []
+    for one in given.calculations:
+        folder = target if one.name == "particle" else target.with_name(f"{target.name}_{one.name}")
+        title = f"{one.atoms.get_chemical_formula()} {one.name} single_rs"
+        written += _write_folder(folder, one, given.settings, title, cutoff)
     return written
+
+
+def plane_wave_cutoff(given: DftSet) -> float:
+    """Return ENCUT in eV: that set, or what the elements of all calculations need."""
+    return given.settings.vasp_cutoff or (_HARD_CUTOFF if _HARD & set(given.elements) else _CUTOFF)
