@@ -3,9 +3,9 @@
     expansion = length / length of the bulk − 1,     length: cube root of the cell's volume, or the mean bond,
 
 with the error of the fit and that of the tabulated constant. Particles of one element differ among themselves, by
-ligands, temperature and size: by up to `EXPANSION` here. So an element is told from another only by more than that and
-by `SIGMAS` standard errors; what the lattice cannot tell is named. Bonds stand in where the best lattice is poor, as in
-icosahedra, glasses and small clusters, or is not that of the bulk, as beyond a stacking fault.
+ligands, temperature and size: by up to `EXPANSION` here. So an element is distinguished from another only by more than
+that and by `SIGMAS` standard errors; what the lattice cannot tell is named. Bonds stand in where the best lattice is
+poor, as in icosahedra, glasses and small clusters, or is not that of the bulk, as beyond a stacking fault.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import InputError
 from single_rs.base.progress import Progress, in_notebooks
 from single_rs.records import Atoms, CleanStack, Poses
+from single_rs.records.invariants import need_record
 from single_rs.refine.adp import (
     AnisotropicDisplacement,
     fit_displacement,
@@ -227,6 +228,9 @@ def refine_atoms(
     InputError
         Numbers of frames and poses that differ, fewer than 4 atoms, or frames that do not show the atoms.
     """
+    need_record(clean, CleanStack, "clean_stack(stack) makes one")
+    need_record(poses, Poses, "find_poses(clean, element) or Poses.known(rotations, shifts) makes one")
+    need_record(atoms, Atoms, "trace_atoms(map, pixel_size, element) or Atoms.bare(positions, symbols) makes one")
     config = config or RefineConfig()
     n = len(clean.images)
     if len(poses.rotations) != n:

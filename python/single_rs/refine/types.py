@@ -151,7 +151,7 @@ class RefinementSummary:
     depth_spread
         Standard deviation of the frames' depths along the beam, Å; None where the focus does not show any.
     nats_per_frame
-        Mean log-likelihood gained over an empty frame.
+        Mean log-likelihood ratio to an empty frame.
     species_nats, species
         Log-likelihood ratio of the elements over one, and what is known of each; None and empty with fewer than two.
     anisotropic_nats, anisotropy

@@ -1,4 +1,4 @@
-"""What the frames told of the microscope: contrast, dose, ellipse of the magnification, focus, graphene.
+"""What the frames say of the microscope: contrast, dose, ellipse of the magnification, focus, graphene.
 
 Only what a run has in its records is stated; where the frames did not tell, that is said.
 """
@@ -76,7 +76,7 @@ def _ellipse(found: Ellipse) -> str:
     done = (
         "corrected" if found.corrected else
         "not corrected: it does not stand above its error" if found.known else
-        "not told from a strain of the particle, and not corrected"
+        "not distinguished from a strain of the particle, and not corrected"
     )  # fmt: skip
     return f"{100 * found.stretch:.2f}% longer at {Quantity(found.angle, 0)}° from x (e₁ {e1}, e₂ {e2}); {done}"
 
