@@ -123,6 +123,18 @@ def test_sites_that_share_an_atom_are_no_other_unit(tmp_path):
         sr.export.read_xyz(path)
 
 
+@pytest.mark.parametrize("cell", CELLS)
+def test_places_of_a_cif_are_those_of_gemmi(tmp_path, cell):
+    atoms = Atoms(f"Pt{len(PLACES)}", PLACES, cell=CELLS[cell], pbc=True)
+    atoms.center()
+    ase.io.write(tmp_path / "p.cif", atoms)
+    crystal = gemmi.read_small_structure(str(tmp_path / "p.cif"))
+    theirs = np.array([crystal.cell.orthogonalize(site.fract).tolist() for site in crystal.get_all_unit_cell_sites()])
+    np.testing.assert_allclose(
+        distances(sr.export.read_xyz(tmp_path / "p.cif").positions), distances(theirs), atol=1e-6
+    )
+
+
 def test_of_alternative_places_the_likeliest_is_read(tmp_path, caplog):
     rows = ""
     for k, place in enumerate(PLACES, 1):

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image, ImageSequence
 
 from movie_files import MOVIE, frames_of, written
 from single_rs.base.errors import DataFileError, InputError
@@ -94,6 +95,20 @@ def ome(path: Path) -> None:
 def test_a_tiff_is_one_movie_however_it_was_written(tmp_path, write):
     write(tmp_path / "m.tif")
     np.testing.assert_array_equal(frames_of(tmp_path / "m.tif", 0.36), MOVIE)
+
+
+@pytest.mark.parametrize("packed", ["raw", "tiff_lzw", "tiff_adobe_deflate", "packbits"])
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_values_are_those_of_pillow(tmp_path, packed, kind):
+    """Pillow decodes with libtiff, which we do not use."""
+    if packed in ("tiff_lzw", "packbits"):
+        pytest.importorskip("imagecodecs")
+    first, *others = (Image.fromarray(frame.astype(kind)) for frame in MOVIE)
+    path = tmp_path / "m.tif"
+    first.save(path, save_all=True, append_images=others, compression=packed)
+    with Image.open(path) as image:
+        theirs = [np.asarray(page) for page in ImageSequence.Iterator(image)]
+    np.testing.assert_array_equal(frames_of(path, 0.36), theirs)
 
 
 def test_single_pages_of_another_kind_are_left_out_and_two_kinds_refused(tmp_path, caplog):

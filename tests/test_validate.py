@@ -34,7 +34,7 @@ from single_rs.validate.coverage import check_coverage
 from single_rs.validate.effects import EFFECTS, check_effects
 from single_rs.validate.halves import check_halves
 from single_rs.validate.heldout import check_heldout
-from single_rs.validate.matching import match_atoms
+from single_rs.validate.matching import match_in_place
 from single_rs.validate.perfect import check_perfect
 from single_rs.validate.pixel import check_pixel
 from single_rs.validate.reprojection import check_reprojection
@@ -188,11 +188,11 @@ def test_effects_are_of_the_right_size(good, monkeypatch):
 def test_matching_takes_the_rigid_motion_off(good):
     x = good.atoms.positions
     turn = Rotation.from_rotvec([0.0, 0.01, 0.0]).as_matrix()
-    match = match_atoms(x, x @ turn.T + [0.1, 0.0, 0.0])
+    match = match_in_place(x, x @ turn.T + [0.1, 0.0, 0.0])
     assert match.shared == 1.0
     assert match.rmsd() < 1e-6
     assert match.turn == pytest.approx(np.degrees(0.01))
-    assert match_atoms(x, x + np.array([0.1, 0.0, 0.0]), rigid=False).rmsd() == pytest.approx(10.0)
+    assert match_in_place(x, x + np.array([0.1, 0.0, 0.0]), rigid=False).rmsd() == pytest.approx(10.0)
 
 
 def test_both_multislice_programs_make_the_same_image(good):

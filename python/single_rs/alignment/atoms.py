@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from single_rs.base.errors import InputError
-from single_rs.base.rotations import superposition
+from single_rs.base.rotations import rigid_motion
 
 __all__ = ["CUTOFF", "PM_PER_ANGSTROM", "AtomMatch", "AtomScore", "match_atoms", "score_atoms"]
 
@@ -119,10 +119,10 @@ def match_atoms(found: ArrayLike, true: ArrayLike, cutoff: float = CUTOFF) -> At
         i, j = i[near], j[near]
         if len(i) < MIN_ATOMS:
             break
-        q, t = _kabsch(aligned[i], truth[j])
+        q, t = rigid_motion(aligned[i], truth[j])
         aligned = aligned @ q.T + t
     # The whole alignment is aligned = (hand · x) Qᵀ + t: its Q turns errors back into the axes of the found atoms.
-    turn = _kabsch(hand * x, aligned)[0]
+    turn = rigid_motion(hand * x, aligned)[0]
     error = hand * (aligned[i] - truth[j]) @ turn
     tree = cKDTree(truth)
     neighbours = tree.query_ball_point(truth, BOND_SLACK * _bond(tree), return_length=True) - 1
@@ -163,13 +163,6 @@ def score_atoms(found: ArrayLike, true: ArrayLike, cutoff: float = CUTOFF) -> At
         median=float(np.median(distance)) * PM_PER_ANGSTROM if len(distance) else float("nan"),
         hand=match.hand,
     )
-
-
-def _kabsch(a: Array, b: Array) -> tuple[Array, Array]:
-    """Return the proper rotation q and shift t that minimise Σ|q a + t - b|²."""
-    ca, cb = a.mean(0), b.mean(0)
-    q = superposition(a - ca, b - cb)
-    return q, cb - q @ ca
 
 
 def _bond(tree: Any) -> float:
@@ -273,7 +266,7 @@ def _refine(x: Array, truth: Array, tree: Any, q: Array, t: Array) -> tuple[floa
         near = np.isfinite(d)
         if near.sum() < MIN_ATOMS:
             break
-        q, t = _kabsch(x[near], truth[j[near]])
+        q, t = rigid_motion(x[near], truth[j[near]])
     aligned = x @ q.T + t
     d = tree.query(aligned)[0]
     return float(np.exp(-np.square(d / SOFT)).sum()), aligned

@@ -1,4 +1,4 @@
-"""The close-packed sublattice of diamond, zincblende, wurtzite, rocksalt and fluorite, on which structure is told.
+"""The close-packed sublattice of diamond, zincblende, wurtzite, rocksalt and fluorite, on which structure is analysed.
 
 Templates of close packings fit one of the two sublattices of these structures and none of all atoms together: on it
 zincblende and diamond are fcc, wurtzite is hcp, and twins, stacking faults and facets are those of close packings. Of

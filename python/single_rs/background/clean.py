@@ -152,9 +152,9 @@ def clean_stack(
     noise[kept < LEAST_KEPT] = noise[kept >= LEAST_KEPT][0]
     signal = _significant_signal(noise, within, inside, outline.outside, size, len(good), pixel, config)
     # Sharp rings would make a filter whose response is as long as the particle and smear its edge.
-    gain = detection_filter(gaussian_filter1d(signal, RING_WIDTH), noise, size, weights)
+    transfer = detection_filter(gaussian_filter1d(signal, RING_WIDTH), noise, size, weights)
     survey = survey_variance(
-        images, good, gain, outline, pixel, config.max_offset, lambda done: tell("background", count + done, steps)
+        images, good, transfer, outline, pixel, config.max_offset, lambda done: tell("background", count + done, steps)
     )
     if survey.diameter < MIN_DIAMETER:
         raise NoParticleError(

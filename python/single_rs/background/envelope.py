@@ -46,14 +46,14 @@ def detection_filter(
 ) -> NDArray[np.float32]:
     """Amplitude sqrt(S / (N (N + S))) on the (size, size // 2 + 1) rfft2 grid, from the powers S, N per shell."""
     floor = np.maximum(noise, 1e-6 * noise.max())
-    gain = np.sqrt(np.maximum(signal, 0.0) / (floor * (floor + np.maximum(signal, 0.0))))
-    return np.asarray((gain[rfft_shells(size)] * weights).astype(np.float32))
+    transfer = np.sqrt(np.maximum(signal, 0.0) / (floor * (floor + np.maximum(signal, 0.0))))
+    return np.asarray((transfer[rfft_shells(size)] * weights).astype(np.float32))
 
 
-def local_variance(images: NDArray[np.float32], gain: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Variance e = smoothed y² of each image (n, y, x), y the image filtered by `gain` on the rfft2 grid."""
+def local_variance(images: NDArray[np.float32], transfer: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Variance e = smoothed y² of each image (n, y, x), y the image filtered by `transfer` on the rfft2 grid."""
     size = images.shape[-1]
-    y = fft.irfft2(fft.rfft2(images) * gain, s=(size, size))
+    y = fft.irfft2(fft.rfft2(images) * transfer, s=(size, size))
     np.multiply(y, y, out=y)
     variance: NDArray[np.float32] = np.empty_like(y)
     for source, target in zip(y, variance):

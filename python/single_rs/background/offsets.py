@@ -52,7 +52,7 @@ class VarianceSurvey:
 def survey_variance(
     images: NDArray[np.float32],
     good: NDArray[np.intp],
-    gain: NDArray[np.float32],
+    transfer: NDArray[np.float32],
     outline: Outline,
     pixel_size: float,
     reach: float,
@@ -66,7 +66,7 @@ def survey_variance(
         (n, y, x) contrast.
     good
         Indices of the frames that make the means.
-    gain
+    transfer
         From `detection_filter`.
     outline
         Of the particle.
@@ -80,7 +80,7 @@ def survey_variance(
     count, size = len(images), images.shape[-1]
     quiet = outline.outside > 0.5
     level = float(
-        np.mean([local_variance(images[i : i + 1], gain)[0][quiet].mean() for i in good[:: len(good) // 32 + 1]])
+        np.mean([local_variance(images[i : i + 1], transfer)[0][quiet].mean() for i in good[:: len(good) // 32 + 1]])
     )
     # A byte per pixel holds the bounded variance until its mean is known; its scatter in one pixel is fifty steps.
     bounded = np.empty(images.shape, dtype=np.uint8)
@@ -89,7 +89,7 @@ def survey_variance(
     member[good] = True
 
     def survey(part: slice) -> tuple[int, NDArray[np.float64], NDArray[np.float64]]:
-        variance = local_variance(images[part], gain)
+        variance = local_variance(images[part], transfer)
         bounded[part] = np.rint(255 * bound(variance, level))
         used = member[part]
         sums = (values[used].sum(axis=0, dtype=np.float64) for values in (variance, bounded[part]))

@@ -65,11 +65,11 @@ def find_outline(sample: NDArray[np.float32], diameter: float | None, pixel_size
     """
     size = sample.shape[-1]
     soft = min(MARGIN_A / pixel_size, 0.08 * size)
-    gain = _band(size, pixel_size)
+    transfer = _band(size, pixel_size)
     variance = np.zeros((size, size))
 
     def clipped(part: slice) -> NDArray[np.float64]:
-        block = local_variance(sample[part], gain)
+        block = local_variance(sample[part], transfer)
         return np.asarray(np.minimum(block, CLIP * block.mean()).sum(axis=0, dtype=np.float64))
 
     for sums in in_threads(clipped, blocks(len(sample))):

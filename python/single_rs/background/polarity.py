@@ -72,8 +72,8 @@ def find_contrast(
     size = images.shape[-1]
     frequency = np.arange(len(signal)) / (size * pixel_size)
     clear = (signal > 0) & (frequency >= BAND[0]) & (frequency <= BAND[1])
-    gain = (clear[rfft_shells(size)] * weights).astype(np.float32)
-    square = fft.rfft2(fft.irfft2(gain, s=(size, size)) ** 2)
+    transfer = (clear[rfft_shells(size)] * weights).astype(np.float32)
+    square = fft.rfft2(fft.irfft2(transfer, s=(size, size)) ** 2)
     within, around = (mask > 0.5 for mask in masks)
     chosen = good[evenly(len(good), SAMPLE)]
     cubes, crosses, powers = np.empty((3, len(chosen)))
@@ -82,7 +82,7 @@ def find_contrast(
         part = slice(start, start + BATCH)
         block = images[chosen[part]]
         spectrum = fft.rfft2(block)
-        y = fft.irfft2(spectrum * gain, s=(size, size))
+        y = fft.irfft2(spectrum * transfer, s=(size, size))
         local = fft.irfft2(spectrum * square, s=(size, size))
         cubes[part], crosses[part] = (_excess(v, within, around) for v in (y**3, y * local))
         powers[part] = (y[:, within] ** 2).mean(axis=1)

@@ -24,7 +24,7 @@ Progress = Callable[[str, int, int], None]
 # `extra` of log records that the terminal shows although they are no warnings.
 TOLD = {"told": True}
 
-# The stage under which the whole run is told of, in s of expected work.
+# The stage under which progress of the whole run is reported, in s of expected work.
 WHOLE_RUN = "whole run"
 
 P = ParamSpec("P")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["BEAM_HALF_TURN", "nearest_rotation", "rotation_angle", "superposition"]
+__all__ = ["BEAM_HALF_TURN", "nearest_rotation", "rigid_motion", "rotation_angle", "superposition"]
 
 # Half a turn about the beam, diag(−1, −1, 1). It takes a projection to its Friedel mate, and with the inversion of the
 # particle it leaves all images as they are: R → BEAM_HALF_TURN · R, x → −x.
@@ -30,6 +30,13 @@ def nearest_rotation(matrix: ArrayLike) -> NDArray[np.float64]:
 def superposition(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
     """Proper rotation R (3, 3) that minimises Σ |R a_i − b_i|², for rows a_i, b_i (n, 3); there is no translation."""
     return nearest_rotation(np.asarray(b).T @ np.asarray(a))
+
+
+def rigid_motion(a: ArrayLike, b: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Proper rotation R (3, 3) and shift t (3,) that minimise Σ |R a_i + t − b_i|², for rows a_i, b_i (n, 3)."""
+    x, y = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    rotation = superposition(x - x.mean(0), y - y.mean(0))
+    return rotation, y.mean(0) - rotation @ x.mean(0)
 
 
 def rotation_angle(trace: ArrayLike) -> NDArray[np.float64]:

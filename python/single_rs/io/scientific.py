@@ -76,7 +76,11 @@ class ScientificSource:
         if len(good) > 1:
             names = ", ".join(_name(s) for s in good)
             log.warning("%s holds %d signals (%s); %s is read", path, len(good), names, _name(best))
-        self._take(best, axis)
+        try:
+            self._take(best, axis)
+        except (ValueError, TypeError, IndexError) as error:
+            # Its header says one thing and its axes another.
+            raise DataFileError(f"cannot read {path}: {' '.join(str(error).split())[:200]}") from None
 
     def _take(self, signal: dict[str, Any], axis: int | None) -> None:
         """Bring the axis of time to the front."""

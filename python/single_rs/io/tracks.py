@@ -153,6 +153,8 @@ def _table(path: Path, rows: list[tuple[int, str]]) -> list[Track]:
         if len(words) != len(head):
             raise DataFileError(f"{path} line {line} has {len(words)} cells, its head {len(head)}")
         values.append(_numbers(path, line, [words[head.index(name)] for name in known]))
+    if not values:
+        raise DataFileError(f"{path} holds no places; one row per particle and frame is needed")
     columns = dict(zip(known, np.array(values).reshape(-1, len(known)).T, strict=True))
     particles, frames = (_whole(path, columns[name], name) for name in ("particle", "frame"))
     tracks = []

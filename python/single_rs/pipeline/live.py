@@ -92,7 +92,7 @@ class LivePage:
         return ended_page(self._journal.record, (self._journal.folder.path / REPORT).exists())
 
     def _write(self, make: Callable[[], str]) -> None:
-        """Write a page; one that fails is told of once and never tried again."""
+        """Write a page; one that fails is reported once and never tried again."""
         if not self._works:
             return
         try:

@@ -3,9 +3,9 @@
     expansion = length / length of the bulk − 1,     length: cube root of the cell's volume, or the mean bond,
 
 with the error of the fit and that of the tabulated constant. Particles of one element differ among themselves, by
-ligands, temperature and size: by up to `EXPANSION` here. So an element is told from another only by more than that and
-by `SIGMAS` standard errors; what the lattice cannot tell is named. Bonds stand in where the best lattice is poor, as in
-icosahedra, glasses and small clusters, or is not that of the bulk, as beyond a stacking fault.
+ligands, temperature and size: by up to `EXPANSION` here. So an element is distinguished from another only by more than
+that and by `SIGMAS` standard errors; what the lattice cannot tell is named. Bonds stand in where the best lattice is
+poor, as in icosahedra, glasses and small clusters, or is not that of the bulk, as beyond a stacking fault.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def judge_substance(model: Particle, element: str, reasons: Reasons) -> None:
     change, error = measured.expansion(bulk)
     others = _others(measured, bulk)
     limit = f"{100 * measured.allowed:.1f} % and {SIGMAS:.0f} sigma allowed"
-    text = f"{measured.text}, {100 * change:+.1f} ± {100 * error:.1f} % from bulk {element}"
+    text = f"{measured.text}, {100 * change:+z.1f} ± {100 * error:.1f} % from bulk {element}"
     if abs(change) <= measured.allowed or abs(change) <= SIGMAS * error:
         reasons.passed.append(f"{text}; {limit}")
         _tell(measured, element, others, reasons)

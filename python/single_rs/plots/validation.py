@@ -1,7 +1,7 @@
 """Figures of the validation: what each check of `single_rs.validate` measured.
 
 Every function takes the arrays of the check's data, as they stand in ``validation.json``; `plot_check` draws whatever
-figures a check has. Distances in pm, gains in nats, frequencies in 1/Å.
+figures a check has. Distances in pm, log-likelihood ratios in nats, frequencies in 1/Å.
 """
 
 from __future__ import annotations
@@ -172,9 +172,9 @@ def plot_heldout_gain(gain: np.ndarray, ball: np.ndarray, expected: np.ndarray, 
     Parameters
     ----------
     gain, ball
-        (n,) nats gained over an empty frame by the atoms of the other half, and by a blurred ball.
+        (n,) nats, log-likelihood ratio to an empty frame of the atoms of the other half, and of a blurred ball.
     expected
-        (n,) nats that right atoms in a right pose would gain on average.
+        (n,) nats, mean log-likelihood ratio of right atoms in a right pose.
     ax
         Axes; new ones without them.
     """
@@ -185,7 +185,7 @@ def plot_heldout_gain(gain: np.ndarray, ball: np.ndarray, expected: np.ndarray, 
     ax.plot(expected, ball, ".", ms=2, color=MUTED, alpha=0.6, label="blurred ball", rasterized=True)
     ax.plot(expected, gain, ".", ms=2, color=BLUE, alpha=0.6, label="atoms", rasterized=True)
     ax.set_xlim(0, top)
-    ax.set_xlabel("Predicted gain (nats)")
+    ax.set_xlabel("Predicted log-likelihood ratio (nats)")
     ax.set_ylabel("Gain of held-out frames (nats)")
     ax.legend(markerscale=3)
     return ax

@@ -112,8 +112,8 @@ def reconstruct(
     whole = fourier_volume(map_from_sums(data, weight, config.unsampled, size) * mask, reach)
     step(3)
     c = np.clip(np.convolve(np.pad(fsc, 1, mode="edge"), np.full(3, 1 / 3), mode="valid"), 0, 1)
-    gain = np.interp(np.arange(int(np.sqrt(3) * reach) + 2) / PAD, np.arange(len(c)), 2 * c / (1 + c), right=0.0)
-    filtered = whole * gain.astype(np.float32)[shell_index(reach)]
+    transfer = np.interp(np.arange(int(np.sqrt(3) * reach) + 2) / PAD, np.arange(len(c)), 2 * c / (1 + c), right=0.0)
+    filtered = whole * transfer.astype(np.float32)[shell_index(reach)]
     density = map_from_sums(filtered, np.ones(filtered.shape, np.float32), 0.0, size)
     result = Density(
         map=_in_box(density, clean.images.shape[-1], size),

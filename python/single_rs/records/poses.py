@@ -27,7 +27,7 @@ class Poses(Displayed):
     shifts
         (n, 2) Å (x, y), particle's centre from the box centre.
     score
-        (n,) log-likelihood gained over an empty frame, nats.
+        (n,) log-likelihood ratio to an empty frame, nats.
     confidence
         (n,) posterior probability of the pose among the candidates of its frame, in [0, 1].
     half

@@ -25,7 +25,7 @@ __all__ = ["collective", "combined", "common", "mean_strain", "named", "rigid", 
 LEAST = 1e-3  # of its norm, what a new direction must have beside those before it
 EXCESS = 0.2  # variance of a shared error over that of independent atoms; less says nothing new
 OWN = 0.1  # of the mean variance: the least that an atom's own error is
-NAMED = 3  # softest modes that are told
+NAMED = 3  # softest modes that are reported
 PRIOR_BLOCKS = 20.0  # weight of the mean over all modes, in blocks, against the mode's own bootstrap
 # Of lengths, what no frame and no model shows: cells of well seen multislice particles are right to 0.02 to 0.06 %.
 SHARED = 2e-4

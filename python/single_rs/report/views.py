@@ -60,8 +60,7 @@ def concise(value: Any, error: Any, decimals: int) -> str:
     if known is None or spread is None or spread <= 0:
         return Quantity(value, decimals).amount
     digits = max(decimals, math.ceil(-math.log10(spread)))
-    known = round(known, digits) + 0.0  # no negative zero
-    return f"{known:.{digits}f}({round(spread * 10**digits)})".replace("-", "−")
+    return f"{known:z.{digits}f}({round(spread * 10**digits)})".replace("-", "−")
 
 
 @dataclass(frozen=True)
@@ -88,8 +87,7 @@ class Quantity:
             return DASH
         if self.short:
             return concise(known, self.error, self.decimals)
-        known = round(known, self.decimals) + 0.0  # no negative zero
-        return f"{known:,.{self.decimals}f}".replace("-", "−")
+        return f"{known:z,.{self.decimals}f}".replace("-", "−")
 
     @property
     def spread(self) -> str:

@@ -30,7 +30,7 @@ from single_rs.simulate.optics import Microscope
 from single_rs.simulate.streams import Stage, stream
 from single_rs.simulate.tumbling import ornstein_uhlenbeck
 from single_rs.validate.case import Case
-from single_rs.validate.matching import match_atoms
+from single_rs.validate.matching import match_in_place
 
 __all__ = ["EFFECTS", "Effect", "check_effects"]
 
@@ -142,11 +142,11 @@ class _Model:
             nothing = {name: float("nan") for name in ("rmsd_pm", "rmsd_scaled_pm", "scale", "median_pm", "largest_pm")}
             return {"recall": 0.0, "found": 0.0, **nothing, "note": str(error)}
         # Binned pixels lie half a pixel off: the rigid motion takes that out.
-        match = match_atoms(found.positions, true)
+        match = match_in_place(found.positions, true)
         a, b = found.positions[match.first], true[match.second]
         a, b = a - a.mean(axis=0), b - b.mean(axis=0)
         scale = float(np.sqrt((b**2).sum() / (a**2).sum()))
-        scaled = match_atoms(scale * found.positions, true)
+        scaled = match_in_place(scale * found.positions, true)
         return {
             "recall": len(match.second) / len(true),
             "found": float(len(found)),

@@ -20,7 +20,7 @@ from single_rs.base.errors import NoParticleError
 from single_rs.crystal.neighbours import coordination
 from single_rs.records.check import Check, Criterion
 from single_rs.validate.case import Case
-from single_rs.validate.matching import Match, match_atoms
+from single_rs.validate.matching import Match, match_in_place
 
 __all__ = ["check_halves"]
 
@@ -112,12 +112,12 @@ class _Compared:
 
 def _compare(first: NDArray[np.float64], second: NDArray[np.float64], full: NDArray[np.float64]) -> _Compared:
     """Pair the atoms of two half models (n, 3) and of the full one, Å."""
-    match = match_atoms(first, second)
+    match = match_in_place(first, second)
     # The halves' mean is the model that both together make; the full model must be that one.
     mean = 0.5 * (first[match.first] + second[match.second])
-    own = match_atoms(mean, full)
+    own = match_in_place(mean, full)
     # Of single atoms: what neither half shows, and what both show and the full model has not.
-    in_either = [match_atoms(full, m, rigid=False).first for m in (first, second)]
+    in_either = [match_in_place(full, m, rigid=False).first for m in (first, second)]
     unseen = np.setdiff1d(np.arange(len(full)), np.concatenate(in_either))
     lacking = np.setdiff1d(np.arange(len(mean)), own.first)
     radius = np.linalg.norm(second - second.mean(axis=0), axis=1)

@@ -38,7 +38,7 @@ def check_heldout(case: Case) -> Check:
     Returns
     -------
     Check
-        Data: frame, gain over nothing, gain of the ball, expected gain (nats), half.
+        Data: frame, log-likelihood ratio to an empty frame, that of the ball, that expected (nats), half.
     """
     used = case.used
     half = case.poses.half[used]

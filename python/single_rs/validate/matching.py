@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from single_rs.alignment import CUTOFF, PM_PER_ANGSTROM
-from single_rs.base.rotations import rotation_angle
+from single_rs.base.rotations import rigid_motion, rotation_angle
 
-__all__ = ["Match", "match_atoms"]
+__all__ = ["Match", "match_in_place"]
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Match:
         return float(np.sqrt(np.mean(d**2))) if len(d) else float("nan")
 
 
-def match_atoms(first: NDArray[np.float64], second: NDArray[np.float64], rigid: bool = True) -> Match:
+def match_in_place(first: NDArray[np.float64], second: NDArray[np.float64], rigid: bool = True) -> Match:
     """Pair two sets of atoms.
 
     Parameters
@@ -75,17 +75,8 @@ def match_atoms(first: NDArray[np.float64], second: NDArray[np.float64], rigid: 
         i = np.flatnonzero((distance < CUTOFF) & (back[nearest] == np.arange(len(a))))
         j = nearest[i]
         if rigid and len(i) > 3:
-            q, t = _kabsch(a[i], b[j])
+            q, t = rigid_motion(a[i], b[j])
     turn = float(rotation_angle(np.trace(q)))
     difference = b[j] - (a[i] @ q.T + t)
     shift = float(np.linalg.norm(t))
     return Match(i, np.asarray(j, np.int64), difference, turn, shift, len(i) / max(len(a), len(b), 1))
-
-
-def _kabsch(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the proper rotation q and shift t that minimise Σ|q a + t − b|²."""
-    from scipy.spatial.transform import Rotation
-
-    ca, cb = a.mean(0), b.mean(0)
-    q = Rotation.align_vectors(b - cb, a - ca)[0].as_matrix()
-    return q, cb - q @ ca

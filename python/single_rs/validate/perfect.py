@@ -33,7 +33,7 @@ from single_rs.simulate.compounds import material_ball
 from single_rs.simulate.crystals import Crystal
 from single_rs.simulate.streams import Stage, stream
 from single_rs.validate.case import Case
-from single_rs.validate.matching import Match, match_atoms
+from single_rs.validate.matching import Match, match_in_place
 from single_rs.validate.reproject import Reprojector
 
 __all__ = ["check_perfect", "perfect_crystal", "predicted_frames"]
@@ -70,7 +70,7 @@ def check_perfect(case: Case) -> Check:
     except NoParticleError as error:
         return Check("perfect", (shared,), f"the perfect crystal was not found again: {error}")
     case.tell("perfect", total, total)
-    match = match_atoms(ideal, found)
+    match = match_in_place(ideal, found)
     shared = replace(shared, value=match.shared)
     bonds = _bonds(ideal, found, match, nearest)
     if bonds is None:

@@ -27,7 +27,7 @@ from single_rs.pipeline.config import ValidateConfig
 from single_rs.records import CleanStack
 from single_rs.records.check import Check, Criterion
 from single_rs.validate.case import Case
-from single_rs.validate.matching import match_atoms as match_in_place
+from single_rs.validate.matching import match_in_place
 from single_rs.validate.pictures import low_pass
 from single_rs.validate.repetition import Repetition, repeat, trace_with_known_poses
 from single_rs.validate.reproject import Reprojector

@@ -45,7 +45,7 @@ class StructureRecord:
     shape
         Radii, facets and sizes; null for atoms in a plane.
     sublattice_atoms
-        Atoms of the close-packed sublattice that grains, defects and shape are told from (of diamond, zincblende,
+        Atoms of the close-packed sublattice that grains, defects and shape are found on (of diamond, zincblende,
         wurtzite, rocksalt, fluorite); null where it is all atoms.
     units
         In words.

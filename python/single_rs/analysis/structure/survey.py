@@ -64,7 +64,7 @@ class StructureSurvey:
     shape
         Radii, facets and sizes; None for atoms in a plane.
     sublattice
-        (n,) bool, atoms of the close-packed sublattice that all but `local` and `order` are told from; the others have
+        (n,) bool, atoms of the close-packed sublattice that all but `local` and `order` are found on; the others have
         what the nearest of these has. None for elements that are close packings themselves, and bcc.
     """
 

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from single_rs.alignment import match_atoms
 from single_rs.base.errors import ConvergenceError, SingleError
-from single_rs.base.rotations import BEAM_HALF_TURN, rotation_angle, superposition
+from single_rs.base.rotations import BEAM_HALF_TURN, rigid_motion, rotation_angle, superposition
 from single_rs.base.sampling import block_edges
 from single_rs.crystal.neighbours import neighbour_cutoff
 from single_rs.orient.agreement import MOST_JUMPS
@@ -260,8 +260,7 @@ def _in_frame(stretch: Stretch, nearest: Stretch) -> Stretch:
         return strange
     x = match.hand * mine.positions
     source, target = x[match.found], theirs.positions[match.true]
-    turn = superposition(source - source.mean(0), target - target.mean(0))
-    shift = target.mean(0) - turn @ source.mean(0)
+    turn, shift = rigid_motion(source, target)
     poses = stretch.placed.poses
     flip = np.eye(3) if match.hand == 1 else BEAM_HALF_TURN
     rotations = flip @ poses.rotations @ turn.T
