@@ -94,7 +94,7 @@ class Optics:
         Defocus of the middle of the particle, positive over focus, and spherical aberration, Å, with the phase of the
         atoms' scattering free; None where the transfer does not tell.
     separate
-        Whether C1 and C3 are each known to a quarter of their size, or given.
+        Whether C1 and C3 are each known to a third of their size, or given.
     frequency
         1/Å.
     envelope

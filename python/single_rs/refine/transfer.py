@@ -13,8 +13,8 @@ from single_rs.refine.problem import Fitness, Model, RefinementProblem
 
 __all__ = ["describe"]
 
-KNOWN = 0.25  # of its size, the error of C1 or C3 that separates them
-HIDDEN = 0.1  # of C1 and C3, by the phase of the scattering of heavy atoms (docs/refine.md)
+KNOWN = 1 / 3  # of its size, the error of C1 or C3 that separates them
+HIDDEN = (0.1, 0.25)  # of C1 and of C3, by the phase of the scattering of heavy atoms (docs/refine.md)
 WEAKEST = 1e-3  # of the largest information of a shell, below which its phase says nothing
 
 
@@ -114,7 +114,9 @@ def _round_part(
     out = chi.copy()
     out[inside] = phase
     c1, c3 = float(values[1]), float(values[2])
-    hidden = (0.0 if known is not None else HIDDEN * abs(v) for known, v in zip(given, (c1, c3), strict=True))
+    hidden = (
+        0.0 if known is not None else share * abs(v) for known, share, v in zip(given, HIDDEN, (c1, c3), strict=True)
+    )
     c1_error, c3_error = (float(np.hypot(e, h)) for e, h in zip(errors[1:], hidden, strict=True))
     return out, side, (c1, c1_error, c3, c3_error)
 
