@@ -1,6 +1,6 @@
 """The pictures of gallery.md: figures of simulated particles, and of a folder that ``single-rs demo`` has written.
 
-    single-rs demo --out demo && single-rs validate demo/particle_00
+    single-rs demo --out demo && single-rs validate demo/particle_00 --validate.simulator multislice
     python docs/gallery.py demo/particle_00 docs/images/gallery --ligands al111
 
 `al111` is the folder of energy.md's `single-rs ligand`, with the outputs of its runs.

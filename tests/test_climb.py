@@ -118,7 +118,7 @@ def test_a_small_particle_is_solved(world: tuple[CleanStack, NDArray[np.float64]
     score = score_poses(poses.rotations, np.arange(FRAMES), true)
     assert score.within_3deg > 0.92
     assert score.median_deg < 0.6
-    assert poses.diagnostics.gain_over_others > 25
+    assert poses.diagnostics.lead_over_others > 25
     assert poses.diagnostics.joining_lead > 2.0, "the verdict's limit for a clear join"
     product = poses.rotations @ poses.rotations.transpose(0, 2, 1)
     np.testing.assert_allclose(product, np.broadcast_to(np.eye(3), product.shape), atol=1e-12)
@@ -141,7 +141,7 @@ def test_noise_gains_nothing(world: tuple[CleanStack, NDArray[np.float64]]) -> N
     noise = random.standard_normal(clean.images.shape, dtype=np.float32) * np.float32(np.sqrt(clean.noise[10]))
     poses = find_poses(replace(clean, images=noise), "Pt", QUICK)
     assert poses.diagnostics.start.continuity < 0.05, "the verdict's limit for failed"
-    assert poses.diagnostics.gain_over_others < 2.0, "the verdict's limit for failed"
+    assert poses.diagnostics.lead_over_others < 2.0, "the verdict's limit for failed"
 
 
 @pytest.mark.parametrize("engine", ["lattice", "climb"])

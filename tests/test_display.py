@@ -77,6 +77,15 @@ def test_a_slip_is_named_and_told_how_to_mend(made):
         sr.ParticleStack(made.images, "0.4", np.arange(60))
     with pytest.raises(InputError, match="10 times those in nm"):
         sr.analysis.lattice.fit_lattice(made.crystal.positions / 10)
+    for wrong in (made.crystal, sr.analyze(made.crystal.positions, "Pt").atoms.to_ase()):
+        with pytest.raises(InputError, match=r"positions are of type \w+; give its \.positions"):
+            sr.analysis.lattice.fit_lattice(wrong)
+    with pytest.raises(InputError, match=r"stack is of type ndarray; give a path, or ParticleStack"):
+        sr.solve(made.images, "Pt")
+    with pytest.raises(InputError, match=r"movie is of type ndarray; give a path, or Movie\.from_array"):
+        sr.run(made.images, "Pt")
+    with pytest.raises(InputError, match="a CleanStack is needed, and ParticleStack was given"):
+        sr.refine_atoms(stack, None, None)
     with pytest.raises(TypeError, match="element"):
         sr.solve("stack.mrcs")
     with pytest.raises(InputError):

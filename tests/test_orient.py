@@ -118,10 +118,10 @@ def test_a_solved_particle_is_judged_solved_and_a_wrong_element_is_not(particle)
         apart = told(starts_agreement=0.4, starts_lead=lead)
         assert judge(clean, apart, density, model, "Pt").verdict == expected
     for spots, gain, expected in ((1.5, 100.0, "solved"), (1.5, 10.0, "doubtful"), (0.9, 100.0, "failed")):
-        weak = told(start=replace(measured.start, spot_significance=spots), gain_over_others=gain)
+        weak = told(start=replace(measured.start, spot_significance=spots), lead_over_others=gain)
         assert judge(clean, weak, density, model, "Pt").verdict == expected
     for agree, gain, expected in ((0.1, 100.0, "solved"), (0.1, 10.0, "doubtful"), (0.04, 100.0, "failed")):
-        fast = told(start=replace(measured.start, continuity=agree), gain_over_others=gain)
+        fast = told(start=replace(measured.start, continuity=agree), lead_over_others=gain)
         assert judge(clean, fast, density, model, "Pt").verdict == expected
 
 

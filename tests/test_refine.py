@@ -19,7 +19,7 @@ from single_rs.io import write_stack
 from single_rs.io.star import write_poses
 from single_rs.records import Atoms, ParticleStack, Poses
 from single_rs.refine import RefineConfig, refine_atoms
-from single_rs.refine.covariance import bootstrap, pooled, total
+from single_rs.refine.covariance import bootstrap, by_cells, pooled, total
 from single_rs.refine.occupancy_test import empty_sites
 from single_rs.refine.species import classify, surroundings
 from single_rs.simulate import nanocrystal, simulate_stack
@@ -227,3 +227,24 @@ def test_one_element_is_not_made_two():
     probability, gain = classify(1 + 0.05 * random.normal(size=300), 0.2 * random.normal(size=300), ("Pt", "Pd"))
     assert gain <= 0
     np.testing.assert_allclose(probability, 0.5)
+
+
+def test_what_the_model_does_wrong_in_a_view_shows_in_cells_of_views_and_not_in_blocks_of_time():
+    random, frames, atoms, cells = np.random.default_rng(7), 1200, 40, 60
+    noise = random.normal(size=(frames, atoms, 3))
+    view = random.integers(0, cells, frames)
+    wrong = 0.5 * random.normal(size=(cells, atoms, 3))[view]
+    time = np.arange(frames) // 50
+    # All atoms to one side is no error of any of them.
+    basis = np.tile(np.eye(3), atoms) / np.sqrt(atoms)
+    together = 5 * random.normal(size=(cells, 1, 3))[view]
+
+    def variance(frame: np.ndarray, group: np.ndarray) -> float:
+        count = int(group.max()) + 1
+        steps = np.stack([frame[group == k].sum(0) for k in range(count)]) / frames
+        return by_cells(steps, np.bincount(group, minlength=count) / frames, basis)
+
+    ratio = [variance(noise + w + together, view) / variance(noise + w + together, time) for w in (0.0, wrong)]
+    # Twenty frames share each cell's error: (1 + 20 · 0.25) / (1 + 0.25) times the variance that time blocks see.
+    assert ratio[0] == pytest.approx(1.0, abs=0.1)
+    assert ratio[1] == pytest.approx(6.0 / 1.25, rel=0.15)

@@ -36,7 +36,7 @@ MEASURED = PoseDiagnostics(
     start=StartDiagnostics(spot_significance=3.8, continuity=0.7, lattice_constant=3.93),
     joining_lead=77.0,
     mate_lead=85.0,
-    gain_over_others=20.0,
+    lead_over_others=20.0,
     jump_share=0.005,
 )
 
@@ -92,7 +92,7 @@ def test_each_reason_carries_its_limit_and_what_does_not_apply_is_named(model):
         ("joining_lead", "not measured: by how much the best way to join the half sets leads; 2.0 needed"),
         ("mate_lead", "not measured: by how much poses lead their nearest symmetry mates; 1.0 needed"),
         (
-            "gain_over_others",
+            "lead_over_others",
             "not measured: lead in log-likelihood of frames in their own poses over those of others; 5 needed",
         ),
     ],

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
+from pathlib import Path
 from typing import Any
 
 from single_rs._core import __version__
@@ -54,7 +56,19 @@ def __getattr__(name: str) -> Any:
         return getattr(importlib.import_module(f"single_rs.{_HOME[name]}"), name)
     if name in _PACKAGES:
         return importlib.import_module(f"single_rs.{name}")
-    raise AttributeError(f"module 'single_rs' has no attribute {name!r}")
+    raise AttributeError(f"module 'single_rs' has no attribute {name!r}{_elsewhere(name)}")
+
+
+def _elsewhere(name: str) -> str:
+    """Say where a function or class of this name is, for those who look for it at the root; "" where it is nowhere."""
+    if name.startswith("_"):
+        return ""
+    here = Path(__file__).parent
+    for path in sorted(here.rglob("*.py")):
+        if re.search(rf"^(def|class) {re.escape(name)}\b", path.read_text(encoding="utf-8"), re.MULTILINE):
+            module = path.relative_to(here).with_suffix("").parts
+            return f"; it is single_rs.{'.'.join(module)}.{name}"
+    return ""
 
 
 def __dir__() -> list[str]:

@@ -258,7 +258,7 @@ def model_filter_sums(
     scales: npt.NDArray[np.float32],
     atoms: _Atoms,
     depths: npt.NDArray[np.float32] | None = None,
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]: ...
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.complex128]]: ...
 def model_normal(
     plane: HalfPlane,
     atoms: _Atoms,

@@ -15,7 +15,8 @@ use crate::model::pose::{polish_to_model, score_model};
 use crate::orient::polish::PolishLimits;
 use crate::orient::score::ShiftWindow;
 use numpy::{
-    IntoPyArray, PyArray1, PyArray2, PyArray3, PyArrayMethods, PyReadonlyArrayDyn, PyUntypedArrayMethods,
+    Complex64, IntoPyArray, PyArray1, PyArray2, PyArray3, PyArrayMethods, PyReadonlyArrayDyn,
+    PyUntypedArrayMethods,
 };
 use pyo3::prelude::*;
 
@@ -134,7 +135,7 @@ fn model_gradients<'py>(
     ))
 }
 
-type FilterSums<'py> = (Bound<'py, PyArray3<f64>>, Bound<'py, PyArray2<f64>>);
+type FilterSums<'py> = (Bound<'py, PyArray3<f64>>, Bound<'py, PyArray2<Complex64>>);
 
 #[pyfunction]
 #[pyo3(signature = (posed, gains, scales, atoms, depths=None))]
@@ -153,10 +154,10 @@ fn model_filter_sums<'py>(
     let frames = GainedFrames::new(posed, gains, optional(depths.as_ref(), "depths")?)?;
     let scales = contiguous(&scales, "scales", 1)?;
     let (square, right) = run(py, || filter_sums(&frames, scales, &model))?;
-    let (shells, channels) = (plane.max_shell + 1, model.channels(plane.len()));
+    let (points, channels) = (plane.len(), model.channels(plane.len()));
     Ok((
-        square.into_pyarray(py).reshape([shells, channels, channels])?,
-        right.into_pyarray(py).reshape([shells, channels])?,
+        square.into_pyarray(py).reshape([points, channels, channels])?,
+        right.into_pyarray(py).reshape([points, channels])?,
     ))
 }
 

@@ -17,7 +17,7 @@ use crate::check::{self, Argument, agree, all_finite};
 use crate::error::{Error, Result};
 use crate::frames::{Groups, PosedFrames};
 use crate::volume::Rotation;
-use num_complex::Complex32;
+use num_complex::{Complex32, Complex64};
 use rayon::prelude::*;
 
 /// Frames summed by one task; a constant, so that sums have the same order for any number of threads.
@@ -326,7 +326,7 @@ fn turn_back(lab: &[AtomGradient], r: &Rotation, out: &mut [[f64; 5]]) {
     }
 }
 
-/// Normal equations of the filters by shell round(|k|): (shell, c, c) of Re S_c* S_c' and (shell, c) of Re S_c* X.
+/// Normal equations of the filters, frequency by frequency: (k, c, c) of Re S_c* S_c' and (k, c) of S_c* X, over frames.
 ///
 /// # Errors
 /// A model of another plane, scales of other frames, or sums that are not finite.
@@ -334,7 +334,7 @@ pub fn filter_sums(
     frames: &GainedFrames<'_>,
     scales: &[f32],
     model: &Model<'_>,
-) -> Result<(Vec<f64>, Vec<f64>)> {
+) -> Result<(Vec<f64>, Vec<Complex64>)> {
     let plane = frames.posed.plane;
     model.check(plane)?;
     agree("scales", scales.len(), frames.len())?;
@@ -342,29 +342,26 @@ pub fn filter_sums(
     let grid = &Grid::new(plane);
     let m = grid.plane.len();
     let channels = model.channels(m);
-    let shells = grid.plane.max_shell + 1;
-    let shell_of: Vec<usize> =
-        grid.plane.frequencies().iter().map(|&(x, y)| (x as f32).hypot(y as f32).round() as usize).collect();
     let every: Vec<usize> = (0..scales.len()).filter(|&i| frames.gains[i] > 0.0).collect();
-    let parts: Vec<(Vec<f64>, Vec<f64>)> = every
+    let parts: Vec<(Vec<f64>, Vec<Complex64>)> = every
         .par_chunks(CHUNK)
         .map_init(
             || model.view(grid),
             |view, list| {
-                let mut square = vec![0.0; shells * channels * channels];
-                let mut right = vec![0.0; shells * channels];
+                let mut square = vec![0.0; m * channels * channels];
+                let mut right = vec![Complex64::default(); m * channels];
                 for &i in list {
                     frames.project(i, grid, model, view);
                     let (s, spectrum) = (scales[i], frames.posed.spectrum(i));
                     for at in 0..m {
-                        let (w, shell) = (frames.gains[i] * frames.posed.weights[at], shell_of[at]);
-                        let x = spectrum[at];
+                        let (w, x) = (frames.gains[i] * frames.posed.weights[at], spectrum[at]);
                         for a in 0..channels {
                             let p = view.waves[a * m + at] * s;
-                            right[shell * channels + a] += f64::from(w * (p.re * x.re + p.im * x.im));
+                            let product = p.conj() * x * w;
+                            right[at * channels + a] += Complex64::new(product.re.into(), product.im.into());
                             for b in 0..=a {
                                 let q = view.waves[b * m + at] * s;
-                                square[(shell * channels + a) * channels + b] +=
+                                square[(at * channels + a) * channels + b] +=
                                     f64::from(w * (p.re * q.re + p.im * q.im));
                             }
                         }
@@ -374,19 +371,19 @@ pub fn filter_sums(
             },
         )
         .collect();
-    let mut out = (vec![0.0; shells * channels * channels], vec![0.0; shells * channels]);
+    let mut out = (vec![0.0; m * channels * channels], vec![Complex64::default(); m * channels]);
     for (square, right) in &parts {
         out.0.iter_mut().zip(square).for_each(|(sum, v)| *sum += v);
         out.1.iter_mut().zip(right).for_each(|(sum, v)| *sum += v);
     }
-    for shell in out.0.chunks_mut(channels * channels) {
+    for matrix in out.0.chunks_mut(channels * channels) {
         for a in 0..channels {
             for b in 0..a {
-                shell[b * channels + a] = shell[a * channels + b];
+                matrix[b * channels + a] = matrix[a * channels + b];
             }
         }
     }
-    if all_finite(&out.0) && all_finite(&out.1) {
+    if all_finite(&out.0) && out.1.iter().all(|v| v.is_finite()) {
         Ok(out)
     } else {
         Err(frames.unsound(model, &[("scales", &scales)]))

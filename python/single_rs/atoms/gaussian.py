@@ -70,9 +70,7 @@ def start_fit(positions: np.ndarray, heights: np.ndarray) -> Fit:
     return Fit(np.array(positions, dtype=np.float64), np.array(heights, dtype=np.float64), np.ones(n), np.zeros(n))
 
 
-def fit_atoms(
-    target: FourierMap, pixel_size: float, fit: Fit, sweeps: int, profile: Profile | None = None
-) -> tuple[Fit, Profile, np.ndarray]:
+def fit_atoms(target: FourierMap, pixel_size: float, fit: Fit, sweeps: int) -> tuple[Fit, Profile, np.ndarray]:
     """Fit all atoms jointly.
 
     Parameters
@@ -85,8 +83,6 @@ def fit_atoms(
         Start.
     sweeps
         Number of sweeps, at least one.
-    profile
-        Image of one atom; measured anew in every sweep if None.
 
     Returns
     -------
@@ -94,22 +90,21 @@ def fit_atoms(
         The residual (n, n, n) is the map minus the images of all atoms.
     """
     offsets = _ball(WINDOW / pixel_size)
-    current, residual = _remove(target, pixel_size, fit, profile)
+    current, residual = _remove(target, pixel_size, fit)
     for _ in range(sweeps):
         data, index = _windows(residual, fit, offsets, current)
         # A band-limited map has fewer independent voxels than voxels.
         noise = float(np.mean(residual[tuple(index.reshape(-1, 3).T)] ** 2)) / max(current.bandwidth, 0.01)
         for _ in range(2):
             fit = _gauss_newton(data, index, fit, current, noise, WINDOW_WIDTH / pixel_size)
-        current, residual = _remove(target, pixel_size, fit, profile)
+        current, residual = _remove(target, pixel_size, fit)
     return fit, current, residual
 
 
-def _remove(target: FourierMap, pixel_size: float, fit: Fit, profile: Profile | None) -> tuple[Profile, np.ndarray]:
-    """Image of one atom, measured if not given, and the map minus the images of all atoms."""
+def _remove(target: FourierMap, pixel_size: float, fit: Fit) -> tuple[Profile, np.ndarray]:
+    """Image of one atom, and the map minus the images of all atoms."""
     factor = structure_factor(fit.positions, fit.height, target.side)
-    if profile is None:
-        profile = target.measure(factor, reach=MAX_SCALE * (WINDOW / pixel_size + 2.0))
+    profile = target.measure(factor, reach=MAX_SCALE * (WINDOW / pixel_size + 2.0))
     return profile, target.volume - target.render(factor, profile)
 
 

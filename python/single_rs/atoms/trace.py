@@ -22,6 +22,7 @@ from single_rs.atoms.select import (
 )
 from single_rs.atoms.support import ATOM_SCALE, Support, find_support, nearest_neighbour_distance
 from single_rs.atoms.uncertainty import noise_sigma, pool_with_halves
+from single_rs.atoms.unseen import fill_unseen, unseen_directions
 from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import InputError, NoParticleError
 from single_rs.base.progress import Progress, in_notebooks, silent
@@ -38,6 +39,8 @@ NOISE_LEVEL = 3.0
 MIN_ASYMMETRY = 1.35
 # Between 0.6, which noise and the shells of a particle with random poses reach, and 0.9, of any real particle.
 MIN_BOND_ORDER = 0.72
+# Share of the directions: views within 45° of one axis leave 0.3, and atoms are where they were.
+FEWEST_UNSEEN = 0.3
 # Share of the coordination inside the particle: fewer neighbours mark no atom at all.
 LEAST_SHARE = 0.25
 
@@ -91,6 +94,8 @@ def trace_atoms(
     distance = config.neighbour_distance or nearest_neighbour_distance(element)
     total = config.rounds + 3
     step("atoms", 0, total)
+    if halves:
+        volume, *halves = _filled([volume, *halves], pixel_size, diameter)
     support = find_support(volume, pixel_size, distance, diameter)
     corner, side = _crop(support.mask, margin=int(np.ceil(3.0 / pixel_size)))
     window = tuple(slice(c, c + side) for c in corner)
@@ -142,6 +147,15 @@ def _check(
             raise InputError(f"{name} holds {int((~np.isfinite(array)).sum())} values that are not finite")
         out.append(array)
     return out[0], out[1:]
+
+
+def _filled(maps: list[np.ndarray], pixel_size: float, diameter: float | None) -> list[np.ndarray]:
+    """Fill the map and its halves where so many directions were not seen that atoms merge along the beam."""
+    directions = unseen_directions(maps[1], maps[2], pixel_size)
+    if directions[1].mean() < FEWEST_UNSEEN:
+        return maps
+    radius = (0.5 * maps[0].shape[0] * pixel_size if diameter is None else diameter) / 2
+    return [fill_unseen(m, pixel_size, radius, directions) for m in maps]
 
 
 def _crop(mask: np.ndarray, margin: int) -> tuple[np.ndarray, int]:

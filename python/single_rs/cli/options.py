@@ -83,7 +83,9 @@ def settings_of(path: Path | None, preset: str | None = None, states: str | None
     from single_rs.pipeline.config import load_config
 
     asked = {} if states is None else {"states.number": _number_of_states(states)}
-    return load_config(path, {**settings_flags(), **asked}, preset)
+    # The refinement is what knows the microscope: --optics.c3 is --refine.optics.c3.
+    flags = {f"refine.{k}" if k.startswith("optics.") else k: v for k, v in settings_flags().items()}
+    return load_config(path, {**flags, **asked}, preset)
 
 
 def _number_of_states(text: str) -> str:

@@ -59,6 +59,8 @@ SURFACE_RULES = ("coordination", "radius", "hull")
 
 def check_positions(positions: ArrayLike, least: int = 2) -> NDArray[np.float64]:
     """Return positions as (n, 3) float64, or raise `InputError` naming what is wrong."""
+    if hasattr(positions, "positions"):
+        raise InputError(f"positions are of type {type(positions).__name__}; give its .positions, (n, 3) in Å")
     x = np.asarray(positions, dtype=np.float64)
     if x.ndim != 2 or x.shape[1] != 3:
         raise InputError(f"positions have shape {x.shape}; (n, 3) in Å is needed")

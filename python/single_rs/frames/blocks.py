@@ -30,18 +30,16 @@ def native(block: NDArray[Any]) -> NDArray[Any]:
     return np.ascontiguousarray(block, kind if kind.str[1:] in NATIVE else np.float32)
 
 
-def block_ranges(movie: MovieLike, held: int = 1) -> list[tuple[int, int]]:
+def block_ranges(movie: MovieLike) -> list[tuple[int, int]]:
     """Return (start, stop) of consecutive blocks of the movie, each an even number of frames unless one is large.
 
     Parameters
     ----------
     movie
         Its shape, and its type where it says it.
-    held
-        Bytes that work on a pixel needs at least.
     """
     n, rows, columns = movie.shape
-    size = max(np.dtype(getattr(movie, "dtype", np.float32)).itemsize, held)
+    size = np.dtype(getattr(movie, "dtype", np.float32)).itemsize
     step = max(1, min(LONGEST, BLOCK_BYTES // (rows * columns * size) // 2 * 2))
     return [(start, min(start + step, n)) for start in range(0, n, step)]
 

@@ -117,15 +117,14 @@ def integers(
     table: Mapping[str, list[str]],
     name: str,
     default: NDArray[Any] | None = None,
-    least: int = 0,
     most: int = 2**53,
 ) -> NDArray[np.int64]:
-    """Return one column as whole numbers from `least` to `most`; see `column`."""
+    """Return one column as whole numbers from 0 to `most`; see `column`."""
     values = column(path, table, name, default)
-    wrong = (values != np.rint(values)) | (values < least) | (values > most)
+    wrong = (values != np.rint(values)) | (values < 0) | (values > most)
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
         raise InputError(
-            f"{path}, column {name}, row {row + 1}: {values[row]:.12g}; a whole number from {least} to {most} is needed"
+            f"{path}, column {name}, row {row + 1}: {values[row]:.12g}; a whole number from 0 to {most} is needed"
         )
     return values.astype(np.int64)

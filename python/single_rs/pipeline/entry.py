@@ -146,6 +146,10 @@ def run(
     """
     element = check_material(element)
     config = with_material(element, config or Config())
+    if not isinstance(movie, (Movie, str, os.PathLike)):
+        raise InputError(
+            f"movie is of type {type(movie).__name__}; give a path, or Movie.from_array(frames, pixel_size)"
+        )
     movie = movie if isinstance(movie, Movie) else open_movie(movie, pixel_size, reading=reading)
     check_resolved(element, movie.pixel_size, config.orient)
     with movie:
@@ -199,6 +203,9 @@ def solve(
     """
     element = check_material(element)
     config = with_material(element, config or Config())
+    if not isinstance(stack, (ParticleStack, str, os.PathLike)):
+        given = type(stack).__name__
+        raise InputError(f"stack is of type {given}; give a path, or ParticleStack(images, pixel_size, frames)")
     path = None if isinstance(stack, ParticleStack) else Path(stack)
     stack = stack if isinstance(stack, ParticleStack) else load_stack(Path(stack), pixel_size, reading)
     check_resolved(element, stack.pixel_size, config.orient)

@@ -318,13 +318,18 @@ class Stages:
 
     def ask(self, poses: Poses, atoms: Atoms | None, folder: Path) -> stages.Asked:
         """Ask whether the particle changes, from refined poses and atoms."""
-        return stages.ask_changes(self.clean, poses, atoms, folder, self.job.config, self.job.seed, self.ellipse)
+        return stages.ask_changes(self.clean, poses, atoms, folder, self.job.config, self.job.seed, self.imaging)
 
     @property
-    def ellipse(self) -> tuple[float, float]:
-        """The ellipse of the magnification that the refinement corrected, 0 for none."""
+    def imaging(self) -> stages.Imaging:
+        """What the refinement found of the microscope."""
         summary = self.refined[1].summary
-        return (0.0, 0.0) if summary is None or summary.ellipse is None else summary.ellipse.applied
+        if summary is None:
+            return stages.Imaging()
+        return stages.Imaging(
+            (0.0, 0.0) if summary.ellipse is None else summary.ellipse.applied,
+            None if summary.optics is None else summary.optics.applied,
+        )
 
     @property
     def diameter(self) -> float:

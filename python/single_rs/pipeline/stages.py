@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -241,6 +242,13 @@ def refine(
     return atoms, outcome
 
 
+class Imaging(NamedTuple):
+    """What the refinement found of the microscope: ellipse of the magnification, and terms of the lens or None."""
+
+    ellipse: tuple[float, float] = (0.0, 0.0)
+    lens: tuple[float, ...] | None = None
+
+
 def ask_changes(
     clean: CleanStack,
     poses: Poses,
@@ -248,12 +256,12 @@ def ask_changes(
     folder: Path,
     config: Config,
     seed: int,
-    ellipse: tuple[float, float],
+    imaging: Imaging,
 ) -> Asked:
     """Ask whether a particle changes in time, from refined `poses` and `atoms`; write changes.json."""
     asked = Asked()
     if atoms is not None and config.states.number != 1:
-        asked = Asked(find_changes(clean, poses, atoms, config.states, config.refine, seed, ellipse))
+        asked = Asked(find_changes(clean, poses, atoms, config.states, config.refine, seed, *imaging))
     write_record(folder / layout.CHANGES, asked)
     return asked
 

@@ -89,6 +89,7 @@ def solve_track(
     except Exception as error:
         # As in `solve_stages`: the whole has a verdict, and the other particles go on.
         log.exception("%s: its states were not solved: %s", name, error)
+    work.constant(result, changes)  # its verdict and events say that it changes
     return [result]
 
 
@@ -123,7 +124,7 @@ class _State(Stages):
         if self.job.config.states.number is not None:
             atoms = None  # whoever sets the states is not asked
         part = part_of(self._whole.clean, self._inside), within(poses, self._inside)
-        return stages.ask_changes(*part, atoms, folder, self.job.config, self.job.seed, self._whole.ellipse)
+        return stages.ask_changes(*part, atoms, folder, self.job.config, self.job.seed, self._whole.imaging)
 
     def judged(self, verdict: Verdict) -> Verdict:
         """Return the verdict with what is known of the other states."""
@@ -211,7 +212,7 @@ class _States:
         def ask(clean: CleanStack, poses: Poses, atoms: Atoms) -> Changes:
             if of.states.number is not None:
                 return Changes(len(clean.images), (), (1.0,), None, None, ())
-            return find_changes(clean, poses, atoms, of.states, of.refine, job.seed, self.whole.ellipse)
+            return find_changes(clean, poses, atoms, of.states, of.refine, job.seed, *self.whole.imaging)
 
         return Work(search, place, ask, of.states.shortest)
 

@@ -150,7 +150,7 @@ LIMITS = (
     Limit(
         "lead in log-likelihood of frames in their own poses over those of others",
         "frames in their own poses lead those in others' by {} nats",
-        lambda e: e.poses.diagnostics.gain_over_others,
+        lambda e: e.poses.diagnostics.lead_over_others,
         2.0,
         5.0,
         "{:.0f}".format,
@@ -199,8 +199,8 @@ def judge(
         What the user says the particle is made of.
     """
     evidence, reasons = Evidence(background, poses, density), Reasons()
-    gain = poses.diagnostics.gain_over_others
-    placed = gain is not None and gain > CLEAR_NATS
+    lead = poses.diagnostics.lead_over_others
+    placed = lead is not None and lead > CLEAR_NATS
     for limit in LIMITS:
         _judge_limit(limit, limit.value(evidence), placed, reasons)
     _judge_mates(poses, reasons)

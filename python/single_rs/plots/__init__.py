@@ -31,6 +31,7 @@ from single_rs.plots.distances import plot_pair_distribution, plot_row_distances
 from single_rs.plots.energy import plot_atom_energies, plot_energy_views
 from single_rs.plots.maps import plot_fsc, plot_zone_axes
 from single_rs.plots.movie import plot_drift, plot_frames, plot_tracks
+from single_rs.plots.optics import plot_optics
 from single_rs.plots.poses import plot_orientation_coverage, plot_pose_steps, plot_scores, view_coverage
 from single_rs.plots.powder import plot_powder
 from single_rs.plots.slices import plot_map_slices, plot_strain_slices
@@ -58,6 +59,7 @@ __all__ = [
     "plot_grains",
     "plot_map_slices",
     "plot_neighbour_distances",
+    "plot_optics",
     "plot_orientation_coverage",
     "plot_pair_distribution",
     "plot_pose_steps",

@@ -78,14 +78,17 @@ def plot_uncertainty(sigma: np.ndarray, surface: np.ndarray | None = None, *, ax
     return ax
 
 
-def _bins(values: np.ndarray, count: int = 36) -> list[float]:
+BINS = 36  # of a histogram
+
+
+def _bins(values: np.ndarray) -> list[float]:
     """Return bin edges over the central 99.5% of finite values, so that one outlier cannot flatten a histogram."""
     finite = values[np.isfinite(values)]
     if finite.size == 0:
-        return [float(v) for v in np.linspace(0, 1, count + 1)]
+        return [float(v) for v in np.linspace(0, 1, BINS + 1)]
     low, high = np.percentile(finite, (0.25, 99.75))
     room = 0.05 * (high - low) or max(abs(high) * 0.05, 1e-6)
-    return [float(v) for v in np.linspace(low - room, high + room, count + 1)]
+    return [float(v) for v in np.linspace(low - room, high + room, BINS + 1)]
 
 
 def _stacked(ax: Axes, values: np.ndarray, surface: np.ndarray | None) -> None:

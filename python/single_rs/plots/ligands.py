@@ -177,13 +177,15 @@ def plot_binding(energies: Mapping[str, Mapping[str, float]], *, ax: Axes | None
     """
     ax = new_axes(size=(3.3, 2.3)) if ax is None else ax
     surfaces = list(dict.fromkeys(s for found in energies.values() for s in found))
-    width = 0.8 / max(len(energies), 1)
+    width = min(0.8 / max(len(energies), 1), 0.55)
     for k, (name, found) in enumerate(energies.items()):
         places = [surfaces.index(s) + (k - (len(energies) - 1) / 2) * width for s in found]
         bars = ax.bar(places, list(found.values()), width=0.92 * width, color=(BLUE, ORANGE)[k % 2], label=name)
         ax.bar_label(bars, fmt=lambda v: f"{v:.2f}".replace("-", "−"), fontsize=6.5, padding=1.5)
     ax.axhline(0, color=INK, lw=0.7)
     ax.set_xticks(range(len(surfaces)), [f"{{{s}}}" for s in surfaces])
+    room = 0.6 + max(0.0, (3 - len(surfaces)) / 2)  # a bar of one surface is no wider than one of three
+    ax.set_xlim(-room, len(surfaces) - 1 + room)
     ax.grid(axis="x", visible=False)
     ax.margins(y=0.15)
     ax.set_ylabel("Binding energy (eV)")

@@ -38,12 +38,12 @@ def element_colours(symbols: NDArray[np.str_]) -> NDArray[np.float64]:
     return np.array([jmol_colors[atomic_numbers[str(s)]] for s in symbols]).reshape(-1, 3)
 
 
-def value_colours(values: NDArray[np.float64], top: float, cmap: str = "RdBu_r") -> NDArray[np.float64]:
+def value_colours(values: NDArray[np.float64], top: float) -> NDArray[np.float64]:
     """Colours (n, 3) of values (n,) on a scale from −top to top; grey where there is none."""
     import matplotlib as mpl
 
     value = np.asarray(values, float)
-    out = mpl.colormaps[cmap](np.clip(0.5 + 0.5 * np.nan_to_num(value) / top, 0, 1))[:, :3]
+    out = mpl.colormaps["RdBu_r"](np.clip(0.5 + 0.5 * np.nan_to_num(value) / top, 0, 1))[:, :3]
     out[~np.isfinite(value)] = _UNKNOWN
     return np.asarray(out, dtype=np.float64)
 

@@ -109,7 +109,7 @@ class HalfDiagnostics:
         Share of steps from frame to frame that are jumps to another pose, likewise.
     seed_frames
         Frames of the segment that the first model was made of.
-    seed_gain
+    seed_log_likelihood_ratio
         Mean log-likelihood ratio of that model in its own frames, nats per frame.
     run_frames
         Frames of the longest run without a jump, where the half was divided and searched again from that run.
@@ -123,7 +123,7 @@ class HalfDiagnostics:
         Mean probability of the frames to be in their own pose and not in one of its symmetry mates, in frames held out.
     mates
         Mates that hold more than a hundredth of the frames by that probability, the largest share first.
-    gain_over_others
+    lead_over_others
         Lead of the poses over those of other frames in frames held out, nats per frame.
     rounds
         In the order of the search.
@@ -132,14 +132,14 @@ class HalfDiagnostics:
     step_deg: float | None = None
     jump_share: float | None = None
     seed_frames: float | None = None
-    seed_gain: float | None = None
+    seed_log_likelihood_ratio: float | None = None
     run_frames: float | None = None
     shift_window: float | None = None
     map_correlation: float | None = None
     mate_lead: float | None = None
     own_share: float | None = None
     mates: tuple[MateShare, ...] = ()
-    gain_over_others: float | None = None
+    lead_over_others: float | None = None
     rounds: tuple[SearchRound, ...] = ()
 
 
@@ -159,7 +159,7 @@ class PoseDiagnostics:
         Lead over the nearest symmetry mates in frames held out, nats per frame; of the worse half.
     own_share
         Mean probability of the frames to be in their own pose and not in a symmetry mate; of the worse half.
-    gain_over_others
+    lead_over_others
         Lead over the poses of other frames in frames held out, nats per frame; of the worse half.
     jump_share
         Share of steps from frame to frame that are jumps to another pose, in the worse half.
@@ -178,7 +178,7 @@ class PoseDiagnostics:
     joining_lead: float | None = None
     mate_lead: float | None = None
     own_share: float | None = None
-    gain_over_others: float | None = None
+    lead_over_others: float | None = None
     jump_share: float | None = None
     starts_agreement: float | None = None
     starts_distance_deg: float | None = None

@@ -69,7 +69,7 @@ def information_matrix(problem: RefinementProblem, information: NDArray[np.float
     beam = problem.rotations[used, 2].astype(np.float64)
     plane = np.eye(3) - beam[:, :, None] * beam[:, None, :]
     p = np.stack([plane[:, i, j] for i, j in PAIRS], axis=1)
-    power = information * problem.filters()[0].astype(np.float64) ** 2
+    power = information * problem.filter_products()[0, 0]
     wave = problem.radius / problem.frames.box
     sums = [float((power * wave**order).sum()) for order in (0, 2, 4)]
     square = np.empty((7, 7))

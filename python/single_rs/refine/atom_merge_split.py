@@ -169,7 +169,7 @@ class _Side:
         gradient, _, information = problem.gradients(probed)
         used = np.flatnonzero(problem.frame_weights > 0)
         used = used[evenly(len(used), VIEWS)]
-        power = problem.shell_sums(information * problem.filters()[0].astype(np.float64) ** 2)
+        power = problem.shell_sums(information * problem.filter_products()[0, 0])
         wave = 2 * np.pi * np.arange(len(power)) / problem.size
         return cls(gradient.heights[0], problem.rotations[used, 2].astype(np.float64), power, wave)
 

@@ -10,6 +10,10 @@ holds noise, errors of the poses and those errors of the model that change from 
 ½ S⁻¹ has its shape with less scatter: both are pooled, each with its degrees of freedom. What both halves share neither
 of them sees; its size is taken from the shift of the atoms when the model is made poorer, by leaving out the change of
 focus along the beam.
+
+Blocks of time look from all sides, and what the model does wrong in one view it does in each frame of it: such errors
+fall with the number of views, not of frames. The same sum over cells of the view sphere holds them. Where it exceeds
+that over time, the frames hold more than the model and noise, and all variances grow by the ratio.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["bootstrap", "pooled", "total"]
+__all__ = ["bootstrap", "by_cells", "pooled", "total"]
 
 PRIOR_BLOCKS = 60.0  # weight of the pooled shape, in blocks, against the atom's own bootstrap
 
@@ -27,6 +31,17 @@ def bootstrap(steps: NDArray[np.float64]) -> NDArray[np.float64]:
     count = len(steps)
     rest = steps - steps.mean(0)
     return np.asarray((rest[:, :, :, None] * rest[:, :, None, :]).sum(0) * count / max(count - 1, 1))
+
+
+def by_cells(steps: NDArray[np.float64], share: NDArray[np.float64], basis: NDArray[np.float64]) -> float:
+    """Mean variance per axis from the steps (cell, n, 3) of cells that hold `share` (cell,) of the information.
+
+    What all atoms do together along `basis` (m, 3n) is left out: it is one number for all of them.
+    """
+    rest = (steps - share[:, None, None] * steps.sum(0)).reshape(len(steps), -1)
+    rest = rest - (rest @ basis.T) @ basis
+    left = max(1.0 - float(np.sum(share**2)), 1e-3) * max(rest.shape[1], 1)
+    return float(np.sum(rest**2) / left)
 
 
 def pooled(

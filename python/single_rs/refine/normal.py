@@ -90,13 +90,16 @@ class NormalEquations:
         """
         used = np.flatnonzero(problem.frame_weights > 0)
         used = used[evenly(len(used), sample)]
-        filters = problem.filters()[:1]
+        power = problem.filter_products()[0, 0]
+        if problem.lens is not None:
+            power = _round(problem, power, information)
+        filters = single(np.sqrt(power))[None]
         matrix, coupling, square = _core.model_normal(
             problem.plane,
             (single(model.positions), single(effective_heights(problem, model, information)), None, filters),
             np.ascontiguousarray(problem.rotations[used]),
             single(information / len(used)),
-            _pair_table(problem, information * filters[0].astype(float) ** 2 / len(used)),
+            _pair_table(problem, information * power / len(used)),
             TABLE_STEP,
         )
         basis = collective(model.positions)
@@ -288,19 +291,29 @@ def effective_heights(
     Atoms far from the centre are often far out of focus. Over all rotations an atom at radius r (in half boxes) has
     ⟨ζ²⟩ = r²/3 and ⟨ζ⁴⟩ = r⁴/5; odd powers vanish, and powers of the depth beyond the second are small.
     """
-    f0, fb, *depth = problem.filters().astype(np.float64)
-    first, second = (*depth[:2], 0 * f0, 0 * f0)[:2]
-    weight = information * problem.radius**2
+    products = (problem.filter_products() * (information * problem.radius**2)).sum(-1)
+    products /= products[0, 0]
+    width = products[:2, :2]
+    depth = np.zeros((3, 3))  # of the powers 0 to 2
+    used = [0, *range(2, min(len(products), 4))]
+    depth[: len(used), : len(used)] = products[np.ix_(used, used)]
     square = ((model.positions * (2 / problem.size)) ** 2).sum(1)
-    power = (weight * f0 * f0).sum()
     share = (
         1.0
-        + 2 * model.widths * (weight * f0 * fb).sum() / power
-        + model.widths**2 * (weight * fb * fb).sum() / power
-        + square / 3 * (weight * (first**2 + 2 * f0 * second)).sum() / power
-        + square**2 / 5 * (weight * second**2).sum() / power
+        + 2 * model.widths * width[0, 1]
+        + model.widths**2 * width[1, 1]
+        + square / 3 * (depth[1, 1] + 2 * depth[0, 2])
+        + square**2 / 5 * depth[2, 2]
     )
     return np.asarray(model.heights * np.sqrt(np.clip(share, 0.1, 4.0)))
+
+
+def _round(
+    problem: RefinementProblem, power: NDArray[np.float64], information: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Mean (m,) of a power (m,) over each shell: pairs of atoms have no azimuth, and poses must cancel against them."""
+    mean = problem.shell_sums(information * power) / np.maximum(problem.shell_sums(information), 1e-30)
+    return np.asarray(np.interp(problem.radius, np.arange(len(mean)), mean), np.float64)
 
 
 def _pair_table(problem: RefinementProblem, power: NDArray[np.float64]) -> NDArray[np.float32]:

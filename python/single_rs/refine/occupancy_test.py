@@ -114,8 +114,7 @@ def decide(problem: RefinementProblem, model: Model, half: NDArray[np.int8], con
     for number in (1, 2):
         part = problem.only(half == number)
         gradient, _, information = part.gradients(probed)
-        f0 = part.filters()[0].astype(np.float64)
-        weight.append(max(float((information * f0 * f0).sum()), 1e-30))
+        weight.append(max(float((information * part.filter_products()[0, 0]).sum()), 1e-30))
         best.append(probed.heights + gradient.heights[0] / weight[-1])
     log_likelihood_ratio = sum(weight[1 - k] * (2 * best[k] * best[1 - k] - best[k] ** 2) for k in (0, 1))
     height = (weight[0] * best[0] + weight[1] * best[1]) / (weight[0] + weight[1])

@@ -8,11 +8,14 @@ with r_a the place of atom a in the image, ζ_a its depth along the beam in half
 the f_j round filters fitted to all frames: they hold scattering factor, optics, detector and the mean width at once.
 Where the focus changes from frame to frame, as it does with the depth of the whole particle, ζ holds that depth too.
 Where atoms move more in one direction than in another, 2π² kᵀU_a k with a tensor U_a each takes the place of b_a k²/4.
+Once a lens (`lens`) explains the frames better, the f_j of a frame are those of its focus.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +24,7 @@ from single_rs import _core
 from single_rs.base.robust import SIGMA_PER_MAD
 from single_rs.frames.packed import FrameSet
 from single_rs.records import CleanStack, Poses
+from single_rs.refine.lens import Lens
 from single_rs.refine.types import RefineConfig
 
 __all__ = ["Fitness", "Gradient", "Model", "RefinementProblem", "single"]
@@ -28,7 +32,9 @@ __all__ = ["Fitness", "Gradient", "Model", "RefinementProblem", "single"]
 RIM = 2.5  # Å of each atom's image that the mask leaves round the outermost atom, before its soft edge
 RIDGE = 1e-4  # of the diagonal: keeps the filters of nearly empty shells finite
 LEAST_SPREAD = 2.0  # of the frames' depths over the error of one
+FOCUS_BIN = 6.0  # Å of depth whose frames share filters
 FARTHEST = 40.0  # Å, of a frame's depth: the expansion in it holds no farther
+FARTHEST_FOCUS, LONGEST_FOCUS = 300.0, 15.0  # Å, with a lens: of a frame's depth, and of one step
 HEIGHT_PRIOR, WIDTH_PRIOR = 0.3, 1.0  # standard deviations of h (mean 1) and of b (Å²)
 
 
@@ -111,13 +117,22 @@ class Gradient:
         return cls(columns[..., :3], columns[..., 3], columns[..., 4], columns[..., 5:])
 
 
+class ChannelSums(NamedTuple):
+    """Sums over frames of one focus: their depth (px), Re S* S (m, c, c), and S* X (m, c)."""
+
+    depth: float
+    square: NDArray[np.float64]
+    right: NDArray[np.complex128]
+
+
 @dataclass
 class RefinementProblem:
     """The frames of one particle with their poses and filters; the atoms come and go as `Model`.
 
     frames, packed about centres (n, 2) px; frame_weights (n,), 0 of frames that are not in use; rotations (n, 3, 3),
     shifts (n, 2) px from the centres, scales (n,) and depths (n,) px of the frames, None where the focus does not
-    change; transfer (order + 1, shell), the filters. Arrays are replaced as a whole, never changed in place: copies
+    change; transfer (order + 1, shell), the filters, or with a lens (2, shell), its a and b; order of the expansion in
+    the depth. Arrays are replaced as a whole, never changed in place: copies
     share them.
     """
 
@@ -131,6 +146,8 @@ class RefinementProblem:
     scales: NDArray[np.float32]
     depths: NDArray[np.float32] | None
     transfer: NDArray[np.float64]
+    lens: Lens | None = None
+    order: int = 0
 
     def __post_init__(self) -> None:
         """Lay out the shells."""
@@ -167,87 +184,155 @@ class RefinementProblem:
             scales=np.ones(n, np.float32),
             depths=np.zeros(n, np.float32) if focus else None,
             transfer=np.zeros((config.depth_order + 1, frames.plane.max_shell + 1)),
+            order=config.depth_order,
         )
 
     def only(self, keep: NDArray[np.bool_]) -> RefinementProblem:
         """Return the same problem with the frames `keep` alone in use; poses and filters are its own."""
         return replace(self, frame_weights=self.frame_weights * keep)
 
-    def filters(self) -> NDArray[np.float32]:
-        """Return the channels of the kernel, (channel, m): f₀, that of the excess width, f₁ and so on."""
+    @cached_property
+    def waves(self) -> NDArray[np.float64]:
+        """Frequencies (m, 2), 1/Å."""
+        return np.asarray(self.plane.frequencies().astype(float) / self.frames.box)
+
+    def _foci(self, select: NDArray[np.int64]) -> list[tuple[float, NDArray[np.int64]]]:
+        """Depths (px) of the filters and the frames of `select` that have each: one for all without a lens."""
+        if self.lens is None or self.depths is None:
+            return [(0.0, select)]
+        bins = np.rint(self.depths[select] * self.pixel_size / FOCUS_BIN).astype(int)
+        return [(FOCUS_BIN / self.pixel_size * b, select[bins == b]) for b in np.unique(bins)]
+
+    def _planes(self, depth: float = 0.0) -> NDArray[np.float64]:
+        """f₀, f₁ and so on (order + 1, m) of frames whose particle is at `depth`, px."""
         shells = np.arange(self.transfer.shape[1])
-        planes = [np.interp(self.radius, shells, row) for row in self.transfer]
+        rows = np.stack([np.interp(self.radius, shells, row) for row in self.transfer])
+        if self.lens is None:
+            return rows
+        parts, _ = self.lens.parts(self.waves, self.frames.box, self.order, depth * self.pixel_size)
+        return np.asarray(np.einsum("pm,pcm->cm", rows, parts), np.float64)
+
+    def filters(self, depth: float = 0.0) -> NDArray[np.float32]:
+        """Return the channels of the kernel, (channel, m): f₀, that of the excess width, f₁ and so on."""
+        planes = self._planes(depth)
         wave = self.radius / self.frames.box
         return single(np.stack([planes[0], -0.25 * wave**2 * planes[0], *planes[1:]]))
+
+    def filter_products(self) -> NDArray[np.float64]:
+        """Return the products (channel, channel, m) of all pairs of `filters`, mean over the frames in use."""
+        total, amount = np.zeros((1, 1, 1)), 0.0
+        for depth, members in self._foci(np.flatnonzero(self.frame_weights > 0)):
+            filters, weight = self.filters(depth).astype(np.float64), float(len(members))
+            total, amount = total + weight * filters[:, None] * filters, amount + weight
+        return total / max(amount, 1.0)
 
     def shell_sums(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the sums over round(|k|) of one value (m,) per frequency, (shell,)."""
         sums = np.bincount(np.rint(self.radius).astype(int), values, minlength=self.plane.max_shell + 1)
         return np.asarray(sums, np.float64)  # which it is with weights, whatever the stub says
 
-    def tensor_filters(self) -> NDArray[np.float32]:
+    def tensor_filters(self, depth: float = 0.0) -> NDArray[np.float32]:
         """Return the channels with three of the tensors in place of that of the excess width, (channel, m)."""
-        f0, _, *depth = self.filters()
+        f0, _, *others = self.filters(depth)
         kx, ky = self.plane.frequencies().T / self.frames.box
         form = np.stack([kx**2 + ky**2, kx**2 - ky**2, 2 * kx * ky])
-        return single(np.stack([f0, *(-2 * np.pi**2 * form * f0), *depth]))
+        return single(np.stack([f0, *(-2 * np.pi**2 * form * f0), *others]))
 
     def _atoms(
-        self, model: Model
+        self, model: Model, depth: float
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32] | None, NDArray[np.float32]]:
         atoms = single(model.positions), single(model.heights)
         if model.tensors is None:
-            return *atoms, single(model.widths), self.filters()
-        return *atoms, None, self.tensor_filters()
+            return *atoms, single(model.widths), self.filters(depth)
+        return *atoms, None, self.tensor_filters(depth)
 
     def _tensors(self, model: Model) -> NDArray[np.float32] | None:
         return None if model.tensors is None else single(model.tensors)
 
-    def fit_filters(self, model: Model) -> None:
+    def _beside(self, depth: float) -> NDArray[np.float32] | None:
+        """Depths (n,) px of all frames from that of the filters."""
+        return None if self.depths is None else single(self.depths - depth)
+
+    def channel_sums(self, model: Model) -> list[ChannelSums]:
+        """Return the normal equations of the channels at the poses and scales of the frames in use, by focus."""
+        found = []
+        for depth, members in self._foci(np.flatnonzero(self.frame_weights > 0)):
+            weights = np.zeros_like(self.frame_weights)
+            weights[members] = self.frame_weights[members]
+            square, right = _core.model_filter_sums(
+                self.frames.posed(self.rotations, self.shifts),
+                weights,
+                self.scales,
+                (
+                    single(model.positions),
+                    single(model.heights),
+                    None,
+                    np.ones((self.order + 1, len(self.plane)), np.float32),
+                ),
+                self._beside(depth),
+            )
+            found.append(ChannelSums(depth, square, right))
+        return found
+
+    def fit_filters(self, model: Model, sums: list[ChannelSums] | None = None) -> None:
         """Fit the filters of all shells to the frames in use, at their poses and scales."""
-        order = self.transfer.shape[0]
-        square, right = _core.model_filter_sums(
-            self.frames.posed(self.rotations, self.shifts),
-            self.frame_weights,
-            self.scales,
-            (single(model.positions), single(model.heights), None, np.ones((order, len(self.plane)), np.float32)),
-            self.depths,
-        )
+        rows, shells = len(self.transfer), self.transfer.shape[1]
+        square, right = np.zeros((shells, rows, rows)), np.zeros((shells, rows))
+        for of in self.channel_sums(model) if sums is None else sums:
+            matrix, side = of.square.transpose(1, 2, 0), of.right.real.T
+            if self.lens is not None:
+                parts, _ = self.lens.parts(self.waves, self.frames.box, self.order, of.depth * self.pixel_size)
+                matrix = np.einsum("pcm,cdm,qdm->pqm", parts, matrix, parts, optimize=True)
+                side = np.einsum("pcm,cm->pm", parts, side)
+            for a in range(rows):
+                right[:, a] += self.shell_sums(side[a])
+                for b in range(rows):
+                    square[:, a, b] += self.shell_sums(matrix[a, b])
         diagonal = np.einsum("sii->si", square)
         seen = (diagonal > 0).all(1)
-        square = square[seen] + RIDGE * diagonal[seen][:, :, None] * np.eye(order)
-        self.transfer = np.zeros((order, len(seen)))
+        square = square[seen] + RIDGE * diagonal[seen][:, :, None] * np.eye(rows)
+        self.transfer = np.zeros((rows, shells))
         self.transfer[:, seen] = np.linalg.solve(square, right[seen][..., None])[..., 0].T
 
     def polish(self, model: Model, select: NDArray[np.int64] | None = None) -> None:
         """Refine the poses of the frames in use (or of `select`) against the atoms."""
         chosen = np.flatnonzero(self.frame_weights > 0) if select is None else select
-        rotations, shifts, *_ = _core.polish_poses_to_atoms(
-            self.frames.posed(self.rotations[chosen], self.shifts[chosen], chosen),
-            self._atoms(model),
-            self.config.polish_iterations,
-            float(np.deg2rad(self.config.max_turn)),
-            self.config.max_shift / self.pixel_size,
-            self._tensors(model),
-            None if self.depths is None else np.ascontiguousarray(self.depths[chosen]),
-        )
-        self.rotations, self.shifts = self.rotations.copy(), self.shifts.copy()
-        self.rotations[chosen], self.shifts[chosen] = rotations, shifts
+        new_rotations, new_shifts = self.rotations.copy(), self.shifts.copy()
+        for depth, members in self._foci(chosen):
+            beside = self._beside(depth)
+            rotations, shifts, *_ = _core.polish_poses_to_atoms(
+                self.frames.posed(self.rotations[members], self.shifts[members], members),
+                self._atoms(model, depth),
+                self.config.polish_iterations,
+                float(np.deg2rad(self.config.max_turn)),
+                self.config.max_shift / self.pixel_size,
+                self._tensors(model),
+                None if beside is None else np.ascontiguousarray(beside[members]),
+            )
+            new_rotations[members], new_shifts[members] = rotations, shifts
+        self.rotations, self.shifts = new_rotations, new_shifts
 
     def gradients(
         self, model: Model, groups: NDArray[np.int32] | None = None, count: int = 1
     ) -> tuple[Gradient, Fitness, NDArray[np.float64]]:
         """Gradient of ½ log-likelihood for `count` groups of frames, fitness of each frame, information (m,)."""
-        sums, table, information = _core.model_gradients(
-            self.frames.posed(self.rotations, self.shifts),
-            self.frame_weights,
-            self._atoms(model),
-            np.zeros(len(self.frame_weights), np.int32) if groups is None else groups,
-            count,
-            0.0,
-            self._tensors(model),
-            self.depths,
-        )
+        columns = 5 if model.tensors is None else 11
+        sums = np.zeros((count, len(model), columns))
+        table, information = np.zeros((len(self.frame_weights), 8)), np.zeros(len(self.plane))
+        for depth, members in self._foci(np.arange(len(self.frame_weights))):
+            weights = np.zeros_like(self.frame_weights)
+            weights[members] = self.frame_weights[members]
+            part = _core.model_gradients(
+                self.frames.posed(self.rotations, self.shifts),
+                weights,
+                self._atoms(model, depth),
+                np.zeros(len(weights), np.int32) if groups is None else groups,
+                count,
+                0.0,
+                self._tensors(model),
+                self._beside(depth),
+            )
+            sums, table, information = sums + part[0], table + part[1], information + part[2]
         fitness = Fitness.of(table)
         self.scales = single(fitness.scale)
         return Gradient.of(sums), fitness, information
@@ -261,15 +346,22 @@ class RefinementProblem:
             return
         used = self.frame_weights > 0
         information = np.maximum(fitness.depth_information, 1e-12)
-        free, variance = self.depths + fitness.by_depth / information, 0.5 / information
-        free = free - np.median(free[used])
+        step, variance = fitness.by_depth / information, 0.5 / information
+        if self.lens is not None:  # far from its focus a frame has no straight way there
+            longest = LONGEST_FOCUS / self.pixel_size
+            step = np.clip(step, -longest, longest)
+        free = self.depths + step
+        middle = np.median(free[used])
+        free = free - middle
         noise = float(np.median(variance[used]))
         spread = (SIGMA_PER_MAD * float(np.median(np.abs(free[used])))) ** 2 - noise
         if spread < LEAST_SPREAD**2 * noise:
             self.depths = None
             return
-        farthest = FARTHEST / self.pixel_size
-        self.depths = single(np.where(used, np.clip(free / (1 + variance / spread), -farthest, farthest), 0.0))
+        farthest = (FARTHEST if self.lens is None else FARTHEST_FOCUS) / self.pixel_size
+        depths = np.clip(free / (1 + variance / spread), -farthest, farthest)
+        # The round part of a lens was fitted at the middle of before.
+        self.depths = single(np.where(used, depths + (0.0 if self.lens is None else middle), 0.0))
 
     def reject_outlier_frames(self, fitness: Fitness) -> int:
         """Take frames that do not show the model out of use; return how many are left."""
@@ -293,10 +385,10 @@ class RefinementProblem:
 
     def height_matrix(self, model: Model, information: NDArray[np.float64]) -> NDArray[np.float64]:
         """Half the information on height and width of each atom with the weak priors, (n, 2, 2)."""
-        f0, fb = self.filters()[:2].astype(np.float64)
+        power = (self.filter_products()[:2, :2] * information).sum(-1)
         h, n = model.heights, len(model)
         square = np.empty((n, 2, 2))
-        square[:, 0, 0] = (information * f0 * f0).sum() + 1 / (2 * HEIGHT_PRIOR**2)
-        square[:, 0, 1] = square[:, 1, 0] = h * (information * f0 * fb).sum()
-        square[:, 1, 1] = h * h * (information * fb * fb).sum() + 1 / (2 * WIDTH_PRIOR**2)
+        square[:, 0, 0] = power[0, 0] + 1 / (2 * HEIGHT_PRIOR**2)
+        square[:, 0, 1] = square[:, 1, 0] = h * power[0, 1]
+        square[:, 1, 1] = h * h * power[1, 1] + 1 / (2 * WIDTH_PRIOR**2)
         return square

@@ -10,21 +10,27 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from single_rs.base.sampling import evenly
+from single_rs.base.sampling import evenly, half_sphere
 from single_rs.crystal.neighbours import surface_atoms
 from single_rs.records import Atoms, Poses
-from single_rs.refine.covariance import bootstrap, pooled, total
+from single_rs.refine.covariance import bootstrap, by_cells, pooled, total
 from single_rs.refine.modes import combined, common, mean_strain, named, shared
 from single_rs.refine.normal import BEYOND, NormalEquations
-from single_rs.refine.problem import Fitness, Model, RefinementProblem
+from single_rs.refine.optics import OpticsTerm
+from single_rs.refine.problem import Fitness, Model, RefinementProblem, single
 from single_rs.refine.species import classify, surroundings
+from single_rs.refine.transfer import describe
 from single_rs.refine.types import Ellipse, RefineConfig, Refined, RefinementSummary, SpeciesSummary
 
-__all__ = ["assemble"]
+__all__ = ["FittedLens", "assemble"]
+
+# Its terms, the log-likelihood that it gained, and whether the frames were inverted.
+FittedLens = tuple[tuple[OpticsTerm, ...], float, bool]
 
 POORER = 100  # frames that tell what a poorer model moves
 KNOWN = 0.0005  # standard error of the ellipse below which it is known
 SAMPLE = 400  # frames whose rotations the normal matrix of the errors is summed over
+VIEW_CELLS, FEWEST_CELLS = 60, 8  # of the half sphere, 18° apart, and that frames must look from
 FEWEST_BLOCKS = 12  # of the bootstrap; blocks of short movies are made shorter
 PM = 100.0  # pm per Å
 
@@ -38,6 +44,7 @@ def assemble(
     parent_index: NDArray[np.int64],
     probability: NDArray[np.float64],
     config: RefineConfig,
+    lens: FittedLens | None = None,
 ) -> Refined:
     """Take the last step, compute all errors and join what is known.
 
@@ -55,6 +62,8 @@ def assemble(
         (n,) of each atom.
     config
         Settings.
+    lens
+        What the frames told of the microscope; None without a lens.
     """
     pixel = problem.pixel_size
     used = np.flatnonzero(problem.frame_weights > 0)
@@ -65,6 +74,9 @@ def assemble(
     # The matrix is that of the problem with the poses at their best: elsewhere its step along what they nearly answer
     # is too long by as much as they take up.
     problem.polish(model)
+    if problem.depths is not None:
+        problem.depths = np.where(problem.frame_weights > 0, problem.depths - np.median(problem.depths[used]), 0.0)
+        problem.depths = single(problem.depths)
     problem.fit_filters(model)
     gradient, fitness, information = problem.gradients(model, groups, count)
     normal = NormalEquations.of(problem, model, information, SAMPLE)
@@ -82,6 +94,8 @@ def assemble(
     if halves:
         difference = (halves[0][0].positions - halves[1][0].positions) * pixel
     statistical = pooled(by_blocks, fisher, count, surface)
+    growth = _growth(problem, model, normal, blocks, groups)
+    statistical = statistical * growth
     basis = normal.basis
     together = combined(
         pixel**2 * normal.together(),
@@ -126,6 +140,8 @@ def assemble(
         soft_modes=named(basis, together, covariance - np.einsum("knc,knd->ncd", modes, modes), positions),
         strain_covariance=tuple(map(tuple, mean_strain(basis, together, positions).tolist())),
         ellipse=ellipse,
+        model_error_factor=float(np.sqrt(growth)),
+        optics=None if lens is None else describe(problem, model, fitness, *lens),
     )
     return Refined(
         atoms=refined,
@@ -141,6 +157,34 @@ def assemble(
         summary=summary,
         depth=None if problem.depths is None else problem.depths.astype(np.float64) * pixel,
     )
+
+
+def _growth(
+    problem: RefinementProblem,
+    model: Model,
+    normal: NormalEquations,
+    blocks: NDArray[np.float64],
+    groups: NDArray[np.int32],
+) -> float:
+    """By what the variances grow for errors that frames of one view share: 1 or more.
+
+    `blocks` (block, n, 3) px are the steps of blocks of time, `groups` (frame,) the block of each frame.
+    """
+    beams, centres = problem.rotations[:, 2].astype(float), half_sphere(VIEW_CELLS)
+    cells = np.where(groups >= 0, np.abs(beams @ centres.T).argmax(1), -1).astype(np.int32)
+    seen = np.unique(cells[cells >= 0])
+    if len(seen) < FEWEST_CELLS:
+        return 1.0
+    cells[cells >= 0] = np.searchsorted(seen, cells[cells >= 0])
+    gradient, fitness, _ = problem.gradients(model, cells, len(seen))
+    by_ellipse = np.stack([fitness.by_ellipse[cells == k].sum(0) for k in range(len(seen))])
+    weight = problem.frame_weights * fitness.scale**2
+
+    def variance(steps: NDArray[np.float64], of: NDArray[np.int32]) -> float:
+        sums = np.bincount(of[of >= 0], weight[of >= 0], minlength=len(steps))
+        return by_cells(steps, sums / max(float(sums.sum()), 1e-30), normal.basis)
+
+    return max(1.0, variance(normal.steps(gradient, by_ellipse), cells) / max(variance(blocks, groups), 1e-30))
 
 
 def _poorer_shift(
@@ -163,7 +207,9 @@ def _poorer_shift(
         (2, m) px along the basis, by each half of the sample: what they agree on is no noise.
     """
     poorer = problem.only(problem.frame_weights > 0)
-    poorer.transfer = problem.transfer[:1]
+    poorer.order = 0
+    if problem.lens is None:
+        poorer.transfer = problem.transfer[:1]
     poorer.fit_filters(model)
     gradient, fitness, _ = poorer.gradients(model)
     everyone = normal.steps(gradient, fitness.by_ellipse.sum(0, keepdims=True))[0] - last

@@ -16,6 +16,7 @@ from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import InputError
 from single_rs.base.progress import Progress, in_notebooks
 from single_rs.records import Atoms, CleanStack, Poses
+from single_rs.records.invariants import need_record
 from single_rs.refine.adp import (
     AnisotropicDisplacement,
     fit_displacement,
@@ -24,10 +25,13 @@ from single_rs.refine.adp import (
     with_displacement,
 )
 from single_rs.refine.atom_merge_split import move_atoms
+from single_rs.refine.calibrate import calibrate, fit_terms, refocus
 from single_rs.refine.normal import NormalEquations
 from single_rs.refine.occupancy_test import decide
+from single_rs.refine.optics import OpticsTerm
 from single_rs.refine.problem import Model, RefinementProblem
 from single_rs.refine.result import assemble
+from single_rs.refine.strays import reseat
 from single_rs.refine.types import RefineConfig, Refined
 
 __all__ = ["refine_atoms"]
@@ -37,6 +41,7 @@ SELECT_ROUNDS = 2  # rounds after which atoms are added and removed
 # Of a half alone, from the atoms of the whole: after two, halves of 1 e/px still remember where they came from (their
 # difference is 18 % short of that after five, and stated errors as much).
 HALF_ROUNDS = 4
+LENS_ROUNDS = 2  # of atoms, lens and poses in turn, once there is a lens
 SETTLING = 6  # rounds at most until what all atoms do together stands still
 SETTLED = 0.5  # standard errors that the last step may have asked for
 CLEAR = 0.5  # standard errors of a step from which the next tells whether it was too long
@@ -60,6 +65,9 @@ class _Solver:
         self.parent_index = np.arange(len(model))
         self.displacement: AnisotropicDisplacement | None = None
         self.displacement_nats = 0.0
+        self.usable = problem.frame_weights
+        self.gained = 0.0  # log-likelihood, by the lens
+        self.terms: tuple[OpticsTerm, ...] = ()
 
     def count(self, number: int) -> int:
         """Return the number of frames in use of half `number`."""
@@ -67,10 +75,13 @@ class _Solver:
 
     def step(self, problem: RefinementProblem, model: Model, free_ellipse: bool = False) -> Model:
         """Take one step of all atoms at the poses of `problem`, and of the ellipse of its frames where that is free."""
+        if problem.lens is not None:
+            refocus(problem, model, 1)
         problem.fit_filters(model)
         gradient, fitness, information = problem.gradients(model)
-        problem.step_depths(fitness)
-        amount = float((information * problem.filters()[0].astype(float) ** 2).sum())
+        if problem.lens is None:
+            problem.step_depths(fitness)
+        amount = float((information * problem.filter_products()[0, 0]).sum())
         if self.normal is None:
             self.normal, self.information = NormalEquations.of(problem, model, information, SAMPLE), amount
         # The same matrix serves frames in any number: it grows as the information does.
@@ -119,6 +130,25 @@ class _Solver:
                 return
             self.problem.polish(self.model)
             self.model = self.step(self.problem, self.model, free)
+
+    def calibrate(self) -> None:
+        """Fit the microscope's lens where that explains the frames better, and go on with it."""
+        self.problem, self.gained = calibrate(self.problem, self.model)
+        if self.problem.lens is None:
+            return
+        self.normal = self.asked = None
+        for _ in range(LENS_ROUNDS):
+            # A frame that did not show the atoms may have been in a wrong pose, or out of focus.
+            self.problem.frame_weights = self.usable
+            if reseat(self.problem, self.model):
+                refocus(self.problem, self.model)
+                self.problem.polish(self.model)
+            self.start()
+            self.model = self.step(self.problem, self.model)
+            self.terms = fit_terms(self.problem, self.model)
+            self.problem.polish(self.model)
+        if self.config.select:
+            self.select()
 
     def select(self) -> None:
         """Move, add and remove atoms; `parent_index` keeps the index of each among the traced ones, -1 for new ones."""
@@ -198,6 +228,9 @@ def refine_atoms(
     InputError
         Numbers of frames and poses that differ, fewer than 4 atoms, or frames that do not show the atoms.
     """
+    need_record(clean, CleanStack, "clean_stack(stack) makes one")
+    need_record(poses, Poses, "find_poses(clean, element) or Poses.known(rotations, shifts) makes one")
+    need_record(atoms, Atoms, "trace_atoms(map, pixel_size, element) or Atoms.bare(positions, symbols) makes one")
     config = config or RefineConfig()
     n = len(clean.images)
     if len(poses.rotations) != n:
@@ -224,6 +257,9 @@ def refine_atoms(
         if config.select and number < SELECT_ROUNDS:
             work.select()
         tell(2 + number)
+    if config.optics.calibrate:
+        work.calibrate()
+    problem = work.problem
     work.settle()
     if config.anisotropic:
         work.free_tensors()
@@ -241,6 +277,7 @@ def refine_atoms(
         work.parent_index,
         work.probability,
         config,
+        None if problem.lens is None else (work.terms, work.gained, clean.contrast.atoms == "dark"),
     )
     if config.anisotropic:
         refined = with_displacement(refined, work.displacement, work.displacement_nats)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from single_rs.base.settings import Settings, setting
 from single_rs.records import Atoms, Poses
+from single_rs.refine.optics import Optics, OpticsConfig
 
 __all__ = ["Ellipse", "RefineConfig", "Refined", "RefinementSummary", "SoftMode", "SpeciesSummary"]
 
@@ -45,6 +46,7 @@ class RefineConfig(Settings):
     elements: tuple[str, ...] = setting(
         (), "elements to tell apart by height and width, e.g. Pt, Pd; none leaves the traced ones"
     )
+    optics: OpticsConfig = field(default_factory=OpticsConfig)
 
 
 @dataclass(frozen=True)
@@ -162,6 +164,10 @@ class RefinementSummary:
         of all lengths along a unit vector v is √(tᵀ C t) with t = (v_x², v_y², v_z², 2 v_x v_y, 2 v_x v_z, 2 v_y v_z).
     ellipse
         Of the magnification.
+    optics
+        Of the microscope; None where round filters suffice, or nothing else was asked for.
+    model_error_factor
+        What σ of the atoms grew by, since the model leaves more in held-out frames than their noise; 1 where not.
     """
 
     frames: int
@@ -185,6 +191,8 @@ class RefinementSummary:
     soft_modes: tuple[SoftMode, ...] = ()
     strain_covariance: tuple[tuple[float, ...], ...] = ()
     ellipse: Ellipse | None = None
+    optics: Optics | None = None
+    model_error_factor: float | None = None
 
 
 @dataclass(frozen=True)
@@ -208,7 +216,8 @@ class Refined:
     scale
         (n_frame,) factor of the model in each frame, near 1; 0 where the frame was not used.
     transfer
-        (order + 1, n_shell) filters f₀, f₁, … of the model, contrast per unit height.
+        (order + 1, n_shell) filters f₀, f₁, … of the model, contrast per unit height; (2, n_shell) a and b of the lens
+        where `summary.optics` has one.
     frequency
         (n_shell,) 1/Å.
     species_probability
@@ -217,7 +226,7 @@ class Refined:
         The refinement in numbers, as ``summary.json`` holds them.
     depth
         (n_frame,) Å, depth of the particle along the beam as the focus of each frame shows it, 0 in the middle; None
-        where the frames do not differ. Sizes are those of the expansion in the depth, less than the true ones.
+        where the frames do not differ. Without a lens sizes are those of the expansion in the depth, less than true.
     displacement, displacement_error
         (n, 3, 3) Å², mean square displacement U = ⟨u uᵀ⟩ of each atom in the particle's frame less the mean over all
         atoms and directions, and (n, 6) Å², standard errors of its xx, yy, zz, xy, xz, yz; None unless

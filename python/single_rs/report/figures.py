@@ -107,6 +107,7 @@ def pose_figures(particle: ParticleFiles, numbers: Numbers) -> Iterator[Figure]:
     """Give FSC, coverage, steps and scores of the poses."""
     poses, key, used = particle.poses, f"p{particle.number}", used_frames(particle)
     yield from _fsc_figure(particle)
+    yield from _optics_figure(particle)
     if poses is None or used is None:
         return
     cell = unit_cell(particle)
@@ -139,6 +140,22 @@ def _fsc_figure(particle: ParticleFiles) -> Iterator[Figure]:
         axes, f"p{particle.number}-fsc", "Fourier shell correlation",
         f"Agreement of two maps made from independent halves of the frames. {said} It dips between the reflections of "
         "the lattice (marked), where a crystal scatters little.",
+    )  # fmt: skip
+
+
+def _optics_figure(particle: ParticleFiles) -> Iterator[Figure]:
+    """Give the microscope where the refinement calibrated it."""
+    refinement = particle.summary.refinement
+    optics = None if refinement is None else refinement.optics
+    if optics is None:
+        return
+    axes = plots.plot_optics(
+        optics.frequency, optics.envelope, optics.aberration, optics.observed, optics.explained
+    )  # fmt: skip
+    yield drawn(
+        axes, f"p{particle.number}-optics", "Microscope", "Power of the frames over that of their noise, with what "
+        "atoms, poses and fitted transfer explain of it (left), and the transfer at the middle of the focus (right): "
+        f"envelope times sine of the phase of the round aberrations. {optics.said}", wide=True, height=2.6,
     )  # fmt: skip
 
 

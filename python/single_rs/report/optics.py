@@ -15,6 +15,7 @@ from single_rs.report.views import FactList, Facts, Quantity
 if TYPE_CHECKING:
     from single_rs.background.ruler import PixelRuler
     from single_rs.records import Background
+    from single_rs.refine.optics import Optics
     from single_rs.refine.types import Ellipse, RefinementSummary
     from single_rs.report.content import ParticleFiles
 
@@ -51,8 +52,21 @@ def _refined(found: RefinementSummary) -> list[tuple[str, Any]]:
         "the frames show no change" if depth is None else
         f"the particle's depth along the beam has a standard deviation of {depth:.3g}\xa0Å",
     ))  # fmt: skip
+    if found.optics is not None:
+        rows += _lens(found.optics)
     moved = Quantity(found.model_error_pm, 2, "pm")
     rows.append(("Focus through the particle", f"in the model; without it atoms would be {moved} off per axis"))
+    return rows
+
+
+def _lens(found: Optics) -> list[tuple[str, Any]]:
+    """Return the aberrations that the refinement fitted."""
+    rows: list[tuple[str, Any]] = [("Aberrations", found.said)]
+    if found.c1 is not None and found.c3 is not None:
+        c1 = Quantity(found.c1 / 10, 2, "nm", None if not found.c1_error else found.c1_error / 10)
+        c3 = Quantity(found.c3 / 1e4, 2, "µm", None if not found.c3_error else found.c3_error / 1e4)
+        apart = "" if found.separate else "; the frames do not tell one from the other"
+        rows.append(("C1 and C3", f"{c1} and {c3}, with the phase of the atoms' scattering in them{apart}"))
     return rows
 
 

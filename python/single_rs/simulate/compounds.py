@@ -7,7 +7,6 @@ the two elements. The centre of the ball is anywhere in the cell, so that the pa
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike
 from scipy.spatial import cKDTree
 
 from single_rs.base.errors import InputError
@@ -20,7 +19,10 @@ __all__ = ["compound_ball", "material_ball"]
 FEWEST_BONDS = 2  # of an atom; one with fewer would not stay
 
 
-def compound_ball(formula: str, diameter: float, centre: ArrayLike = (0.13, 0.07, 0.21)) -> Crystal:
+CENTRE = (0.13, 0.07, 0.21)  # of the ball, in fractions of the cell: no atom, no axis
+
+
+def compound_ball(formula: str, diameter: float) -> Crystal:
     """Return a ball of a compound, centred on the mean of its atoms.
 
     Parameters
@@ -29,8 +31,6 @@ def compound_ball(formula: str, diameter: float, centre: ArrayLike = (0.13, 0.07
         One atom of each element, e.g. ``"CdSe"``, tabulated in `compounds`.
     diameter
         Å.
-    centre
-        (3,) of the ball, in fractions of the cell.
 
     Raises
     ------
@@ -43,7 +43,7 @@ def compound_ball(formula: str, diameter: float, centre: ArrayLike = (0.13, 0.07
     kind, cell = prototype(bulk.structure), bulk.cell()
     reach = int(np.ceil(diameter / np.linalg.norm(cell, axis=1).min())) + 1
     steps = np.stack(np.meshgrid(*[np.arange(-reach, reach + 1)] * 3, indexing="ij"), axis=-1).reshape(-1, 1, 3)
-    sites = ((steps + kind.motif - np.asarray(centre)) @ cell).reshape(-1, 3)
+    sites = ((steps + kind.motif - np.array(CENTRE)) @ cell).reshape(-1, 3)
     symbols = np.array(names)[np.tile(kind.species, len(steps))]
     keep = np.linalg.norm(sites, axis=1) <= 0.5 * diameter
     sites, symbols = sites[keep], symbols[keep]

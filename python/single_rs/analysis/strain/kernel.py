@@ -90,18 +90,33 @@ def lattice_vectors(
 ) -> NDArray[np.float64]:
     """Lattice vector (m, 3) nearest to each step (m, 3) Å from a site of sublattice `first` to one of `last`."""
     fractional = steps @ np.linalg.inv(cell)
-    out, best = np.zeros_like(steps), np.full(len(steps), np.inf)
     heads = [kind.motif[kind.sublattice == s] for s in range(int(kind.sublattice.max()) + 1)]
+    if len(heads) == 1 and not first.any() and not last.any():
+        return _nearest_vectors(fractional, cell, heads[0] - heads[0][0])
+    out = np.zeros_like(steps)
     for p, tail in enumerate(heads):
         for q, head in enumerate(heads):
             chosen = np.flatnonzero((first == p) & (last == q))
-            for centring in head - tail[0]:
-                n = np.rint(fractional[chosen] - centring) + centring
-                found = n @ cell
-                distance = np.sum((steps[chosen] - found) ** 2, axis=1)
-                better = distance < best[chosen]
-                out[chosen[better]], best[chosen[better]] = found[better], distance[better]
+            out[chosen] = _nearest_vectors(fractional[chosen], cell, head - tail[0])
     return out
+
+
+def _nearest_vectors(
+    fractional: NDArray[np.float64], cell: NDArray[np.float64], centrings: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Vector (m, 3) Å nearest to each step (m, 3), in cells, among those that differ from a centring by whole cells."""
+    whole, best = np.zeros_like(fractional), np.full(len(fractional), np.inf)
+    for centring in centrings:
+        rest = fractional - centring
+        n = np.rint(rest)
+        rest -= n
+        off = rest @ cell
+        distance = np.einsum("ij,ij->i", off, off)
+        better = distance < best
+        n += centring
+        np.copyto(whole, n, where=better[:, None])
+        np.copyto(best, distance, where=better)
+    return np.asarray(whole @ cell)
 
 
 def sublattices(lattice: Lattice, kind: Prototype) -> NDArray[np.int64]:
@@ -181,7 +196,7 @@ def local_slopes(
     """
     count = len(x)
     gradient, scatter = np.full((count, 3, 3), np.nan), np.full(count, np.nan)
-    entries: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]] = []
+    entries: list[tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float64]]] = []
     for k, cell in enumerate(cells):
         members = _members(x, lattice, k, cell)
         targets = np.flatnonzero((lattice.domain == k) | ((lattice.domain < 0) & (k == 0)))
@@ -196,13 +211,14 @@ def local_slopes(
                 empty = np.clip((1 - model.flattest) / (1 - _FLAT), 0, 1)
                 model.fit(width * (1 + (widening - 1) * empty), order)
             gradient[chosen], scatter[chosen] = model.gradient, model.scatter
-            entries.append((np.repeat(chosen, model.index.shape[1]), model.index.ravel(), model.slopes))
-    rows, columns = (np.concatenate([e[n] for e in entries] or [np.zeros(0, np.int64)]) for n in (0, 1))
-    values = np.concatenate([e[2].reshape(-1, 3) for e in entries] or [np.zeros((0, 3))])
-    kept = np.any(values != 0, axis=1)
-    x_, y_, z_ = (
-        sparse.csr_array((values[kept, b], (rows[kept], columns[kept])), shape=(count, count)) for b in range(3)
-    )
+            slopes = model.slopes.reshape(-1, 3)
+            kept = np.any(slopes != 0, axis=1)
+            rows, columns = np.repeat(chosen, model.index.shape[1])[kept], model.index.ravel()[kept]
+            entries.append((rows.astype(np.int32), columns.astype(np.int32), slopes[kept]))
+    rows, columns = (np.concatenate([e[n] for e in entries] or [np.zeros(0, np.int32)]) for n in (0, 1))
+    values = np.concatenate([e[2] for e in entries] or [np.zeros((0, 3))])
+    entries.clear()
+    x_, y_, z_ = (sparse.csr_array((values[:, b], (rows, columns)), shape=(count, count)) for b in range(3))
     return LocalSlopes(gradient, (x_, y_, z_), scatter)
 
 

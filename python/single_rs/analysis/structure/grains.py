@@ -196,7 +196,7 @@ class Grains:
     boundaries: tuple[Boundary, ...]
 
 
-def find_grains(positions: ArrayLike, match: TemplateMatch, continuous: float = _CONTINUOUS) -> Grains:
+def find_grains(positions: ArrayLike, match: TemplateMatch) -> Grains:
     """Grains of a particle and their misorientations.
 
     Parameters
@@ -205,8 +205,6 @@ def find_grains(positions: ArrayLike, match: TemplateMatch, continuous: float = 
         (n, 3) Å, those of the match.
     match
         Result of `adopt_orientations`.
-    continuous
-        Degrees, largest misorientation of neighbours in one grain.
     """
     x = check_positions(positions)
     pairs = cKDTree(x).query_pairs(_BOND_REACH * match.bond, output_type="ndarray")
@@ -225,7 +223,7 @@ def find_grains(positions: ArrayLike, match: TemplateMatch, continuous: float = 
     near = np.zeros(len(p), dtype=bool)
     for hexagonal, name in ((False, "fcc"), (True, "hcp")):
         some = (kind[p] == 2) == hexagonal
-        near[some] = _angles(match.orientation[p[some]], match.orientation[q[some]], name) < continuous
+        near[some] = _angles(match.orientation[p[some]], match.orientation[q[some]], name) < _CONTINUOUS
     p, q = p[near], q[near]
     graph = csr_array((np.ones(len(p)), (p, q)), shape=(len(x), len(x)))
     group = connected_components(graph, directed=False)[1]

@@ -105,7 +105,7 @@ def climb_half(
     history = replace(
         found.diagnostics,
         seed_frames=float(initial.frames),
-        seed_gain=initial.log_likelihood_ratio,
+        seed_log_likelihood_ratio=initial.log_likelihood_ratio,
         rounds=tuple(rounds),
     )
     return replace(found, diagnostics=history)

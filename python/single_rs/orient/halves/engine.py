@@ -128,7 +128,7 @@ def solve_from_candidates(
         joining_lead=merged.gap,
         mate_lead=_least(*(half.mate_lead for half in history)),
         own_share=_least(*(half.own_share for half in history)),
-        gain_over_others=_least(*(half.gain_over_others for half in history)),
+        lead_over_others=_least(*(half.lead_over_others for half in history)),
         jump_share=max(first.poses.transition.jump_probability, second.poses.transition.jump_probability),
         halves=history,
     )

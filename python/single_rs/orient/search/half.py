@@ -126,7 +126,7 @@ def solve_half(
         step_deg=float(np.degrees(poses.transition.step_sigma) * np.sqrt(3)),
         jump_share=poses.transition.jump_probability,
         seed_frames=float(seed.frames),
-        seed_gain=seed.log_likelihood_ratio,
+        seed_log_likelihood_ratio=seed.log_likelihood_ratio,
         run_frames=run_frames,
         shift_window=half.window * half.spacing * half.frames.pixel_size,
         rounds=tuple(rounds),
@@ -184,7 +184,7 @@ def cross_validated(
         mate_lead=min(m.nearest_lead for m in mates),
         own_share=float(share[0, 0]),
         mates=mate_shares(share, symmetries),
-        gain_over_others=min(null),
+        lead_over_others=min(null),
     )
 
 

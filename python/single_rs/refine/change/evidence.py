@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from single_rs.records import Atoms, CleanStack, Poses
+from single_rs.refine.calibrate import refocus, with_lens
 from single_rs.refine.normal import NormalEquations
 from single_rs.refine.occupancy_test import empty_sites
 from single_rs.refine.problem import Model, RefinementProblem
@@ -85,6 +86,8 @@ class WholeModel:
     ellipse
         Of the magnification, as the refinement found it: without it, views of other directions, and so other times,
         seem to show another particle.
+    lens
+        Terms (6,) of the microscope's lens as the refinement found them; None without one.
     """
 
     def __init__(
@@ -94,13 +97,18 @@ class WholeModel:
         atoms: Atoms,
         config: RefineConfig,
         ellipse: tuple[float, float] = (0.0, 0.0),
+        lens: tuple[float, ...] | None = None,
     ) -> None:
         """Pack the frames, fit the filters and find the frames that show the atoms."""
         extent = float(np.linalg.norm(atoms.positions, axis=1).max())
-        self.problem = problem = RefinementProblem.pack(clean, poses, extent, config, ellipse)
+        problem = RefinementProblem.pack(clean, poses, extent, config, ellipse)
         pixel = problem.pixel_size
         heights, widths = atoms.height / atoms.height.mean(), atoms.bfactor - atoms.bfactor.mean()
         self.model = Model(atoms.positions / pixel, heights, widths)
+        if lens is not None:
+            problem = with_lens(problem, self.model, lens)
+            refocus(problem, self.model)
+        self.problem = problem
         problem.fit_filters(self.model)
         _, fitness, _ = problem.gradients(self.model)
         self.scale = fitness.scale  # (image,) 0 where the image is not in use
@@ -132,9 +140,9 @@ class WholeModel:
         own = gradient.positions[:, : len(self.model)]
         weight = np.where(groups >= 0, problem.frame_weights * fitness.scale**2, 0.0)
         if self._normal is None:
-            f0 = problem.filters()[0].astype(np.float64)
             self._normal = NormalEquations.of(problem, self.model, information, SAMPLE)
-            self._amount, self._weight = float((information * f0 * f0).sum()), float(weight.sum())
+            amount = (information * problem.filter_products()[0, 0]).sum()
+            self._amount, self._weight = float(amount), float(weight.sum())
             self._toward = gradient.positions.sum(0)[: len(self.model)], gradient.heights.sum(0)
         share = np.bincount(groups[groups >= 0], weight[groups >= 0], minlength=count) / self._weight
         own = own - share[:, None, None] * self._toward[0]

@@ -48,6 +48,7 @@ def find_changes(
     refine: RefineConfig | None = None,
     seed: int = 0,
     ellipse: tuple[float, float] = (0.0, 0.0),
+    lens: tuple[float, ...] | None = None,
 ) -> Changes:
     """Ask whether a refined particle changes in time.
 
@@ -63,6 +64,8 @@ def find_changes(
         Of the random orders of blocks.
     ellipse
         Of the magnification, by which the refinement corrected the atoms (`Ellipse.applied`).
+    lens
+        Terms of the microscope's lens that the refinement fitted (`Optics.applied`); None where it needed none.
 
     Raises
     ------
@@ -72,7 +75,7 @@ def find_changes(
     config = config or StatesConfig()
     if len(poses.rotations) != len(clean.images):
         raise InputError(f"{len(poses.rotations)} poses for {len(clean.images)} frames; one per frame is needed")
-    whole = WholeModel(clean, poses, atoms, refine or RefineConfig(), ellipse)
+    whole = WholeModel(clean, poses, atoms, refine or RefineConfig(), ellipse, lens)
     good = ~np.asarray(clean.bad, bool)
     movie = np.asarray(clean.frames)
     if config.number is not None:
