@@ -158,6 +158,29 @@ def test_a_state_that_comes_back_is_one_state_of_two_times(crystal, tmp_path):
     assert np.abs(spans[1] - [[130, 259]]).max() <= 3
 
 
+@pytest.mark.slow
+def test_states_that_cannot_be_solved_leave_the_whole_with_its_doubts(crystal, tmp_path):
+    rotations, images = frames_of(crystal, layer_of(crystal))
+
+    def known(clean, *args, **kwargs):
+        return Poses.known(rotations[clean.frames], np.zeros((len(clean.frames), 2)), clean.frames, block=30)
+
+    def nothing(*args):
+        raise ConvergenceError("no stretch of time shows atoms")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stages, "find_poses", known)
+        patch.setattr(states, "find_stretches", nothing)
+        config = sr.pipeline.config.load_config(None, CONFIG)
+        stack = sr.ParticleStack(images, PIXEL, np.arange(FRAMES))
+        particle = sr.solve(stack, element="Pt", out=tmp_path / "out", config=config).particles[0]
+    assert particle.verdict != "solved"
+    record = json.loads((particle.folder / "states.json").read_text())
+    assert [state["verdict"] for state in record["states"]] == [particle.verdict]
+    assert [e["frame"] for e in record["events"] if e["event"] == "changed"] == [DATE]
+    assert ase.io.read(particle.folder / "trajectory.xyz").info["state"] == 0
+
+
 def atoms_at(positions, sigma=0.03):
     n = len(positions)
     return Atoms(positions, np.full(n, "Pt"), np.ones(n), np.ones(n), np.full(n, sigma), np.ones(n))

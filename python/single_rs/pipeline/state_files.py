@@ -59,9 +59,13 @@ def write_one_state(
     numbers = np.arange(count)
     near = _coordination([atoms], [numbers])
     table = TimelineTable(numbers, atoms.symbols, first, first_err, last, last_err, numbers >= 0, near)
-    events = tuple(EventRecord(c.event, c.frame, c.frame_err, c.atom, c.position) for c in single)
+    whole = () if changes is None else changes.changes
+    events = (
+        *(EventRecord("changed", c.frame, c.frame_err) for c in whole if c.kind != "window"),
+        *(EventRecord(c.event, c.frame, c.frame_err, c.atom, c.position) for c in single),
+    )
     state = state_record((span,), layout.ATOMS, result, count)
-    write_record(folder / layout.STATES, StatesRecord((state,), events, 0, count))
+    write_record(folder / layout.STATES, StatesRecord((state,), tuple(sorted(events, key=when)), 0, count))
     write_table(folder / layout.TIMELINE, table)
     write_trajectory(folder / layout.TRAJECTORY, [(atoms, numbers, (span,))], offset_of(stack))
 

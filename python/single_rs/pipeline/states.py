@@ -89,6 +89,7 @@ def solve_track(
     except Exception as error:
         # As in `solve_stages`: the whole has a verdict, and the other particles go on.
         log.exception("%s: its states were not solved: %s", name, error)
+    work.constant(result, changes)  # its verdict and events say that it changes
     return [result]
 
 
