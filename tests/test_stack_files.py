@@ -10,7 +10,7 @@ import pytest
 from single_rs import correct_motion, extract
 from single_rs.io import Movie, read_stack
 from single_rs.pipeline.cutting import cut, stack_type
-from single_rs.pipeline.stages import stack_box
+from single_rs.pipeline.size import stack_box
 from single_rs.records import Track
 
 SHAPE, FRAMES, PIXEL = (112, 128), 40, 0.4

@@ -146,6 +146,15 @@ def test_a_run_that_was_stopped_leaves_the_finished_result_whole(tmp_path):
     assert _contents(tmp_path) == {k: v.replace(" a", " b") for k, v in before.items()}
 
 
+def test_what_a_stopped_run_of_other_settings_left_is_not_taken_for_ours(tmp_path):
+    _run(tmp_path, "a")
+    before = _contents(tmp_path)
+    assert _run(tmp_path, "b", last=2) == ["trace"]
+    assert _run(tmp_path, "a") == []
+    assert _contents(tmp_path) == before
+    assert not (tmp_path / layout.HIDDEN).exists()
+
+
 def test_files_that_the_new_result_has_not_are_removed_where_they_are_ours(tmp_path):
     _run(tmp_path, "a", part="particle_01")
     (tmp_path / "particle_01" / "notes.txt").write_text("mine")

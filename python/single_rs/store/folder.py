@@ -88,11 +88,13 @@ class RunFolder:
 
         Files are hashed: one that was cut, changed or replaced is made anew.
         """
-        for manifest in (self.pending, self.published):
+        for manifest, place in ((self.pending, self.file), (self.published, self.path.joinpath)):
             entries = manifest.of_stage(stage)
             if entries and all(e.key == key for e in entries.values()):
-                broken = [name for name, entry in entries.items() if not self._whole(name, entry)]
+                broken = [name for name, entry in entries.items() if not _whole(place(name), entry)]
                 if not broken:
+                    if manifest is self.published:
+                        self._forget(stage)
                     return True
                 log.warning("%s: %s is not as it was written; made anew", stage, ", ".join(broken))
         return False
@@ -111,9 +113,11 @@ class RunFolder:
         """Return what a stage wrote last, relative to OUT."""
         return sorted(self.pending.of_stage(stage) or self.published.of_stage(stage))
 
-    def _whole(self, name: str, entry: FileEntry) -> bool:
-        path = self.file(name)
-        return path.is_file() and path.stat().st_size == entry.size and file_hash(path) == entry.sha256
+    def _forget(self, stage: str) -> None:
+        """Drop what a stopped run of another key has left of a stage, which else would be read and published."""
+        if stale := self.pending.of_stage(stage):
+            self._set_pending(self.pending.without(stale))
+            shutil.rmtree(self._hidden / "pending" / stage, ignore_errors=True)
 
     # -- writing -------------------------------------------------------------------------------------------------
 
@@ -345,6 +349,11 @@ def stored_file(out: Path, name: str) -> Path:
 def new_key(stage: str, made_from: Mapping[str, str] | None = None) -> str:
     """Return the key of a stage that runs by itself: no other run has it."""
     return hashlib.sha256(repr((stage, sorted((made_from or {}).items()), time.time_ns())).encode()).hexdigest()[:16]
+
+
+def _whole(path: Path, entry: FileEntry) -> bool:
+    """Whether a file is as it was written."""
+    return path.is_file() and path.stat().st_size == entry.size and file_hash(path) == entry.sha256
 
 
 def _tidy(hidden: Path) -> None:
