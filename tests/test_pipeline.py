@@ -14,7 +14,7 @@ import pytest
 
 from single_rs.alignment import score_atoms, score_poses
 from single_rs.background import clean_stack
-from single_rs.base.errors import ConvergenceError, InputError, NoParticleError
+from single_rs.base.errors import ConvergenceError, DataFileError, InputError, NoParticleError
 from single_rs.cli import main
 from single_rs.export.atoms import read_xyz
 from single_rs.io import read_map, read_stack, write_map, write_stack
@@ -181,6 +181,24 @@ def test_a_changed_strain_setting_redoes_the_strain_alone(tmp_path, made, calls)
     assert reused == {f"particle_00/{s}" for s in before}
     assert again.particles[0].summary.strain != first.particles[0].summary.strain
     assert again.particles[0].summary.resolution == first.particles[0].summary.resolution
+
+
+def test_what_an_other_version_wrote_is_made_anew(tmp_path, made, calls, monkeypatch):
+    _solve(tmp_path, made)
+    calls.clear()
+    read = particle_stages.read_record
+
+    def of_an_older_schema(path, kind):
+        if kind is particle_stages.ParticleSummary and "writing" not in path.parts:
+            raise DataFileError(f"{path} is of schema 0")
+        return read(path, kind)
+
+    monkeypatch.setattr(particle_stages, "read_record", of_an_older_schema)
+    again = _solve(tmp_path, made)
+    assert not calls
+    assert again.particles[0].verdict == "solved"
+    run = json.loads((again.folder / "run.json").read_text())
+    assert [k for k, v in run["stages"].items() if not v["reused"]] == ["particle_00/analyze"]
 
 
 def test_a_live_page_tells_of_the_run_until_it_has_ended(tmp_path, made, calls, monkeypatch):

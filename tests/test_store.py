@@ -155,6 +155,19 @@ def test_what_a_stopped_run_of_other_settings_left_is_not_taken_for_ours(tmp_pat
     assert not (tmp_path / layout.HIDDEN).exists()
 
 
+def test_what_a_stopped_run_made_of_a_part_that_ours_has_not_waits_for_that_run(tmp_path):
+    _run(tmp_path, "a")
+    before = _contents(tmp_path)
+    with open_folder(tmp_path) as run:  # a second particle, after what changes the first
+        for stage in ("particle_00/trace", "particle_01/orient"):
+            with run.stage(stage, "b") as writing:
+                (writing / "made.txt").write_text("b")
+    assert _run(tmp_path, "a") == []
+    assert _contents(tmp_path) == before
+    with open_folder(tmp_path) as run:
+        assert run.reuse("particle_01/orient", "b")
+
+
 def test_files_that_the_new_result_has_not_are_removed_where_they_are_ours(tmp_path):
     _run(tmp_path, "a", part="particle_01")
     (tmp_path / "particle_01" / "notes.txt").write_text("mine")

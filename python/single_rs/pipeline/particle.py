@@ -19,7 +19,7 @@ import numpy as np
 from single_rs.analysis import ParticleSummary, summarise
 from single_rs.analysis.views import known_lengths
 from single_rs.background import clean_stack, measure_pixel
-from single_rs.base.errors import ConvergenceError, InputError, SingleError, WriteError
+from single_rs.base.errors import ConvergenceError, DataFileError, InputError, SingleError, WriteError
 from single_rs.base.settings_text import settings_to_dict
 from single_rs.base.stop import raise_if_stopped
 from single_rs.export.atoms import read_xyz
@@ -206,7 +206,10 @@ class Stages:
         """Load what a stage gave before, or make it."""
         stage, key = f"{self.name}/{name}", self.keys[name]
         if self.job.log.reuse(stage, key):
-            return load()
+            try:
+                return load()
+            except DataFileError as error:  # whole, but of a form that this program does not read
+                log.warning("%s: %s", stage, error)
         # What is made in the stage asks for the stages before it; those must not be timed within this one.
         self._needs(name)
         with self.job.log.stage(stage, key) as running:

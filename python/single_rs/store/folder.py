@@ -186,7 +186,12 @@ class RunFolder:
             Folders in OUT whose published files stay as they are, such as "particle_00".
         """
         stays = tuple(f"{part}/" for part in kept or ())
-        new = {name: entry for name, entry in self.pending.files.items() if not name.startswith(stays)}
+        # What a stopped run of other settings has finished, and this one did not ask for, waits for that run.
+        new = {
+            name: entry
+            for name, entry in self.pending.files.items()
+            if (entry.stage in stages or entry.made_from) and not name.startswith(stays)
+        }
         outdated = {
             name
             for name, entry in self.published.files.items()
