@@ -16,6 +16,7 @@ from single_rs.alignment import score_atoms, score_poses
 from single_rs.background import clean_stack
 from single_rs.base.errors import ConvergenceError, DataFileError, InputError, NoParticleError
 from single_rs.cli import main
+from single_rs.cli.tables import run_lines
 from single_rs.export.atoms import read_xyz
 from single_rs.io import read_map, read_stack, write_map, write_stack
 from single_rs.io.star import read_poses, read_tracks
@@ -125,6 +126,11 @@ def test_a_run_writes_the_files_of_the_design_and_they_agree(tmp_path, made, cal
     assert set(run["config"]) == set(Config.__dataclass_fields__)
     assert all(s["seconds"] >= 0 and s["peak_memory_mb"] > 1 for s in run["stages"].values())
     assert "particle_00/orient: finished" in (result.folder / "run.log").read_text()
+
+    row = run_lines(result)[1].split()  # of the table that the command prints
+    cell = [summary["lattice"]["cell"][name] for name in "abc"]
+    assert row[:4] == ["particle_00", "solved", str(summary["frames_used"]), str(summary["atoms"])]
+    np.testing.assert_allclose([float(word) for word in row[-3:]], cell, atol=6e-4)
 
 
 def test_atoms_and_poses_are_refined_and_those_of_the_search_are_kept(tmp_path, made, calls):

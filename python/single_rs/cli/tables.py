@@ -50,6 +50,7 @@ def number(value: object, form: str) -> str:
 
 def _row(particle: ParticleResult) -> tuple[str, ...]:
     s, atoms = particle.summary, particle.atoms
+    cell = None if s.lattice is None else s.lattice.cell
     sigma = np.nan if atoms is None or not len(atoms) else float(np.nanmedian([*atoms.sigma, np.nan]))
     return (
         particle.folder.name,
@@ -58,5 +59,5 @@ def _row(particle: ParticleResult) -> tuple[str, ...]:
         number(None if atoms is None else len(atoms), "d"),
         "-" if np.isnan(sigma) else f"{100 * sigma:.1f}",
         number(s.resolution, ".2f"),
-        " ".join(number(getattr(s.lattice, k, None), ".3f") for k in "abc"),
+        "-" if cell is None else f"{cell.a:.3f} {cell.b:.3f} {cell.c:.3f}",
     )
