@@ -1,8 +1,9 @@
-"""What a run is expected to cost: said before it starts, and counted down while it goes on."""
+"""What a run is expected to cost, from the size of its stacks: said before it starts, and counted down while it goes on."""
 
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from single_rs.pipeline.estimate import (
     estimate_particle,
     machine_speed,
 )
-from single_rs.pipeline.size import StackSize
+from single_rs.pipeline.size import StackSize, stack_box
 from single_rs.records import ParticleStack
 from single_rs.simulate import nanocrystal, simulate_stack
 
@@ -118,3 +119,18 @@ def test_solve_says_what_it_expects_before_it_starts(tmp_path, capsys):
     # What is finished is not expected again.
     assert main(arguments) == 0
     assert "expected" not in capsys.readouterr().err
+
+
+def test_the_box_leaves_room_and_stays_in_the_field():
+    movie = SimpleNamespace(pixel_size=0.4, shape=(10, 300, 300))
+
+    def box(x, y, diameter=20.0):
+        return stack_box(SimpleNamespace(x=np.full(10, x), y=np.full(10, y), diameter=diameter), movie)
+
+    middle = box(150.0, 150.0)
+    assert middle % 2 == 0
+    assert middle * 0.4 >= 36
+    near = box(40.0, 150.0)
+    assert near <= 80 < middle
+    # Not less than what background cleaning needs, even where frames will be lost.
+    assert box(5.0, 150.0) * 0.4 >= 1.4 * 20
