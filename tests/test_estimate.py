@@ -1,4 +1,4 @@
-"""What a run is expected to cost, from the size of its stacks: said before it starts, and counted down while it goes on."""
+"""What a run is expected to cost, from the size of its stacks: said before it starts, counted down while it goes on."""
 
 from __future__ import annotations
 
