@@ -153,6 +153,7 @@ def test_a_relaxed_run_is_gone_on_from(tmp_path):
     assert "BFGS" not in (tmp_path / "b" / "gpaw_particle.py").read_text()
 
 
+@pytest.mark.slow
 def test_figures_of_ligands_are_drawn(tmp_path):
     small(tmp_path / "a")
     finish(tmp_path / "a")

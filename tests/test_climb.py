@@ -135,6 +135,7 @@ def test_the_seed_alone_decides_what_is_drawn(world: tuple[CleanStack, NDArray[n
     assert not np.allclose(first.rotations, other.rotations)
 
 
+@pytest.mark.slow
 def test_noise_gains_nothing(world: tuple[CleanStack, NDArray[np.float64]]) -> None:
     clean, _ = world
     random = np.random.Generator(np.random.Philox(key=3))
@@ -144,6 +145,7 @@ def test_noise_gains_nothing(world: tuple[CleanStack, NDArray[np.float64]]) -> N
     assert poses.diagnostics.lead_over_others < 2.0, "the verdict's limit for failed"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["lattice", "climb"])
 def test_noise_in_which_no_frame_enters_a_map_is_no_error(engine: str) -> None:
     """A few frames of noise: the map that no frame voted for holds no atom."""

@@ -105,6 +105,7 @@ def test_a_stack_of_unknown_diameter_fills_its_box():
     assert 24 < size.diameter < 27
 
 
+@pytest.mark.slow
 def test_solve_says_what_it_expects_before_it_starts(tmp_path, capsys):
     made = simulate_stack(nanocrystal("Pt", 10.0, seed=1), 40, box=64, pixel_size=0.4, dose=10.0, seed=1)
     path = tmp_path / "few.npy"

@@ -80,6 +80,7 @@ def rms(found: Atoms, true: np.ndarray) -> float:
     return float(np.sqrt((match.error**2).sum(1).mean()))
 
 
+@pytest.mark.slow
 def test_astigmatism_coma_and_focus_are_found_and_atoms_gain(crystal, rotations):
     focus = SCATTER * np.random.default_rng(5).normal(size=FRAMES)
     lens = Lens(WAVELENGTH, 8.0, (*ASTIGMATISM, *COMA, 0.0, 0.0))

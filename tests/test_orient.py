@@ -125,6 +125,7 @@ def test_a_solved_particle_is_judged_solved_and_a_wrong_element_is_not(particle)
         assert judge(clean, fast, density, model, "Pt").verdict == expected
 
 
+@pytest.mark.slow
 def test_noise_has_no_lattice_and_no_continuity(particle):
     _, clean, _, _ = particle
     random = np.random.default_rng(1)

@@ -67,6 +67,7 @@ def drawn(tmp_path_factory):
     return sr.figures([folder / "small.xyz"], out, formats=("png",)), out
 
 
+@pytest.mark.slow
 def test_plain_coordinates_give_their_figures_and_the_reasons_of_the_others(drawn):
     found, out = drawn
     made = {one.name for one in found if not one.absent}

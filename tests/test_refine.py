@@ -194,6 +194,7 @@ def test_elements_of_nearly_equal_height_are_told_by_height_and_width_together()
     assert abs(probability.max(1).mean() - right.mean()) < 0.02
 
 
+@pytest.mark.slow
 def test_a_pure_particle_stays_pure_though_surroundings_change_its_heights():
     # As measured on simulated Pt at 10 e/px: heights of 0.06, mostly by where the atom is, that go with the width, and
     # a few atoms in the tails.

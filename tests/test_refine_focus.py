@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from scipy.spatial.transform import Rotation
 
 from single_rs.background import clean_stack
@@ -14,6 +15,7 @@ PIXEL, BOX, FRAMES, DOSE = 0.36, 80, 160, 12.0
 JITTER = 20.0  # Å
 
 
+@pytest.mark.slow
 def test_focus_of_each_frame_is_found_and_poses_gain():
     crystal = nanocrystal("Pt", 14.0, seed=41)
     random = np.random.default_rng(42)

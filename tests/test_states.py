@@ -58,6 +58,7 @@ def solved(crystal, tmp_path_factory):
     return out / "particle_00", crystal.positions, gone, first, again
 
 
+@pytest.mark.slow
 def test_each_state_has_its_atoms_and_its_frames(solved):
     folder, truth, gone, first, _ = solved
     record = json.loads((folder / "states.json").read_text())
@@ -294,6 +295,7 @@ def test_the_command_line_takes_find_one_or_a_number():
         settings_of(None, None, "many")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not MEASURED.exists(), reason="the measured particle is not beside the project")
 def test_a_window_of_250_frames_keeps_all_atoms_of_a_disordered_particle():
     places = read_atom_file(MEASURED).positions

@@ -118,6 +118,7 @@ def test_phases_and_kernel_agree_on_a_breathing_particle():
     assert methods_summary(found).pairs["kernel-gpa"]["core"].rms == core.rms
 
 
+@pytest.mark.slow
 def test_phases_state_their_errors():
     """Noise in the map, coloured as after a resolution limit: unit pulls, from the half maps and from outside alike."""
     from scipy.ndimage import gaussian_filter

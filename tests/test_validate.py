@@ -96,6 +96,7 @@ def test_noise_taken_off_leaves_the_correlation_of_the_signal(good):
     assert check.criteria[0].value == pytest.approx(1.0, abs=0.03)
 
 
+@pytest.mark.slow
 def test_halves_agree_and_wrong_ones_do_not(good):
     check = check_halves(good)
     assert check.status == "passed", check.message
@@ -169,6 +170,7 @@ def test_a_perfect_crystal_comes_back_as_one(good):
     assert check.numbers["resolution_A"] < 1.1
 
 
+@pytest.mark.slow
 def test_effects_are_of_the_right_size(good, monkeypatch):
     names = ("none", "vertical movement of 20 Å rms", "pixel size 1 % too large")
     monkeypatch.setattr("single_rs.validate.effects.EFFECTS", tuple(e for e in EFFECTS if e.name in names))
