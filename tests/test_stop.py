@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -27,6 +29,23 @@ def nothing_ignored():
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
+
+
+def apart(test):
+    """Run a test that sends signals to its own process in one of its own: pytest's holds libraries with handlers and
+    threads of theirs."""
+
+    @functools.wraps(test)
+    def run():
+        code = (
+            f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import test_stop as t; t.{test.__name__}"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", f"{code}.__wrapped__()"], capture_output=True, text=True, timeout=120
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+    return run
 
 
 # One call of a kernel that takes minutes: 400 frames against 20,000 directions on one thread.
@@ -137,6 +156,7 @@ def _stopped_by(number):
         time.sleep(5)
 
 
+@apart
 def test_the_signal_is_an_exception_and_the_handlers_come_back():
     before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     for number in before:
@@ -148,6 +168,7 @@ def test_the_signal_is_an_exception_and_the_handlers_come_back():
     assert signal.set_wakeup_fd(-1) == -1
 
 
+@apart
 def test_what_is_registered_is_not_called_when_the_block_ends_by_itself():
     called = []
     with pytest.raises(Stopped), at_stop(lambda: called.append(1)):
@@ -155,6 +176,7 @@ def test_what_is_registered_is_not_called_when_the_block_ends_by_itself():
     assert not called
 
 
+@apart
 def test_a_signal_that_was_ignored_stays_ignored():
     """As nohup and shells' background jobs ask."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -221,6 +243,7 @@ def _swallowed_by_a_library():
             raise_if_stopped()
 
 
+@apart
 def test_a_signal_that_a_library_turned_into_its_own_error_is_raised_again():
     with pytest.raises(Stopped) as caught:
         _swallowed_by_a_library()

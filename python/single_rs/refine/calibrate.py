@@ -3,7 +3,8 @@
 Focus of each frame, the round functions a and b of the lens, and its terms without round symmetry are fitted in turns
 with the poses: a and b in closed form, the rest by Newton steps. A term is there if it exceeds five standard errors, of
 which half of its difference between the two halves of the frames is a part, and turns a phase by enough to matter;
-others are 0. The lens is kept where it gains more log-likelihood than it has unknowns.
+others are 0. The lens is kept where it gains more log-likelihood than it has unknowns, and a hundredth of what
+the atoms explain.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from single_rs.base.sampling import evenly
 from single_rs.crystal.scattering import electron_wavelength
 from single_rs.frames.packed import FrameSet
 from single_rs.refine.lens import TERMS, Lens
@@ -23,6 +25,9 @@ __all__ = ["calibrate", "fit_terms", "log_likelihood", "refocus", "with_lens"]
 
 ROUNDS = 2  # of lens, focus and poses in turn
 STEPS = 3  # of terms and focus in one round
+FEW = 200  # frames that decide whether there is a lens
+# Share of all that the atoms explain: what errors could shrink by is half of it.
+WORTH = 0.01
 NOT_LINEAR = 0.06  # of a term, that imaging which is not linear may hide (docs/refine.md)
 PRESENT, LEAST_PHASE = 5.0, 0.05  # standard errors, and rad at the finest detail, of a term that is there
 
@@ -53,19 +58,37 @@ def _started(problem: RefinementProblem, model: Model) -> RefinementProblem:
 def calibrate(problem: RefinementProblem, model: Model) -> tuple[RefinementProblem, float]:
     """Fit a lens to frames at the atoms `model`; return the better problem, and the log-likelihood that it gained.
 
-    The problem is the one given where round filters explain the frames as well.
+    Some frames decide first, and give the lens that all of them start from. The problem is the one given where round
+    filters explain the frames as well, or nearly: a lens costs several times their work.
     """
-    trial = _started(problem, model)
-    before = log_likelihood(problem, model)
+    used = np.flatnonzero(problem.frame_weights > 0)
+    few = problem.only(np.isin(np.arange(len(problem.frame_weights)), used[evenly(len(used), FEW)]))
+    trial = _started(few, model)
     for _ in range(ROUNDS):
         for _ in range(STEPS):
             fit_terms(trial, model, judge=False)
             refocus(trial, model, 1)
         trial.polish(model)
         trial.fit_filters(model)
-    gained = log_likelihood(trial, model) - before
+    if not _gained(few, trial, model):
+        return problem, 0.0
+    assert trial.lens is not None  # from `_started`
+    whole = with_lens(problem, model, trial.lens.terms)
+    whole.transfer = trial.transfer
+    refocus(whole, model)
+    whole.polish(model)
+    whole.fit_filters(model)
+    gained = _gained(problem, whole, model)
+    return (whole, gained) if gained else (problem, 0.0)
+
+
+def _gained(problem: RefinementProblem, trial: RefinementProblem, model: Model) -> float:
+    """Log-likelihood that the lens of `trial` gains over `problem`; 0 where that is not worth it."""
+    before, after = problem.gradients(model)[1], trial.gradients(model)[1]
+    gained = float(before.misfit.sum() - after.misfit.sum())
     frames = int((problem.frame_weights > 0).sum()) if problem.depths is None and trial.depths is not None else 0
-    return (trial, gained) if gained > frames + 2 * len(TERMS) else (problem, 0.0)
+    explained = float(after.log_likelihood_ratio.sum())
+    return gained if gained > max(frames + 2 * len(TERMS), WORTH * explained) else 0.0
 
 
 def refocus(problem: RefinementProblem, model: Model, steps: int = STEPS) -> None:
