@@ -26,23 +26,20 @@ PROGRAM = "import sys; from single_rs.cli import main; sys.exit(main())"
 def nothing_ignored():
     """As in a terminal, where no signal is ignored, whatever these tests themselves run under (``nohup``)."""
     before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before[signal.SIGINT] = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
 
 
 def apart(test):
-    """Run a test that sends signals to its own process in one of its own: pytest's holds libraries with handlers and
-    threads of theirs."""
+    """Run a test that signals its own process in another one: pytest's holds libraries with threads of their own."""
 
     @functools.wraps(test)
     def run():
-        code = (
-            f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import test_stop as t; t.{test.__name__}"
-        )
-        done = subprocess.run(
-            [sys.executable, "-c", f"{code}.__wrapped__()"], capture_output=True, text=True, timeout=120
-        )
+        here = str(Path(__file__).parent)
+        code = f"import sys; sys.path.insert(0, {here!r}); import test_stop; test_stop.{test.__name__}.__wrapped__()"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
     return run
