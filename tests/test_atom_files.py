@@ -269,3 +269,19 @@ def test_a_name_with_an_at_sign_is_a_name(tmp_path):
     path = written(tmp_path / "p@2.xyz", xyz(PLACES))
     np.testing.assert_allclose(read_crystal(path).positions, PLACES - PLACES.mean(0), atol=1e-6)
     assert len(ase.io.read(path, do_not_split_by_at_sign=True)) == len(PLACES)
+
+
+@pytest.mark.parametrize("name", ["atoms.pdb", "POSCAR", "atoms.xyz"])
+def test_an_atom_that_stands_twice_is_refused_in_our_own_files_too(tmp_path, capsys, name):
+    x = PLACES.copy()
+    x[7] = x[6]
+    if name == "atoms.pdb":
+        text = "REMARK 3 SINGLE_RS\n" + "".join(pdb_row(k, place) for k, place in enumerate(x, 1))
+    elif name == "POSCAR":
+        rows = "".join("{:.6f} {:.6f} {:.6f}\n".format(*(place + SIDE / 2)) for place in x)
+        text = f"single_rs\n1.0\n{SIDE} 0 0\n0 {SIDE} 0\n0 0 {SIDE}\nPt\n{len(x)}\nCartesian\n{rows}"
+    else:
+        text = xyz(x, comment='Properties=species:S:1:pos:R:3 program="single_rs"')
+    path = written(tmp_path / name, text)
+    assert main(["analyze", str(path), "--element", "Pt", "--out", str(tmp_path / "out")]) == 2
+    assert "atoms 7 and 8 (Pt, Pt) are 0.00 Å apart" in capsys.readouterr().err

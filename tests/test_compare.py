@@ -315,3 +315,16 @@ def test_wrong_input_is_named(runs: Path, tmp_path: Path, capsys: pytest.Capture
         fit_trend([1, 1, 1], [1, 2, 3], [1, 1, 1])
     with pytest.raises(InputError, match="quantity is 'colour'"):
         compare_particles([runs]).column("colour")
+
+
+def test_atoms_that_cannot_be_true_are_named(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "particle_00"
+    shutil.copytree(runs / "monday" / "particle_00", folder)
+    lines = (folder / "atoms.xyz").read_text().split("\n")
+    words = lines[4].split()
+    lines[4] = " ".join([words[0], "1e308", *words[2:]])
+    (folder / "atoms.xyz").write_text("\n".join(lines))
+    assert main(["compare", str(folder), "--out", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert "atoms.xyz: atom 3 lies at (1e+308, " in said
+    assert said.count("\n") == 1

@@ -19,6 +19,7 @@ from single_rs.analysis.lattice import Lattice
 from single_rs.analysis.lattice_record import LatticeRecord
 from single_rs.base.errors import DataFileError, InputError
 from single_rs.crystal.prototypes import bulk_reference, crystal_axes, prototype
+from single_rs.io.atom_files import read_atom_file
 from single_rs.records import EnergyRecord
 from single_rs.store import layout
 from single_rs.store.codecs import read_record
@@ -171,7 +172,7 @@ def read_row(name: str, folder: Path) -> ParticleRow:
     errors: dict[str, float] = {}
     _take(values, "resolution", summary.resolution)
     positions, symbols, columns, info = _atoms(folder / layout.ATOMS)
-    element = max(set(symbols), key=symbols.count) if symbols else summary.element or ""
+    element = max(dict.fromkeys(symbols), key=symbols.count) if symbols else summary.element or ""
     if record is not None:
         _lattice(record, values, errors)
     structure = lattice.structure if lattice is not None else ""
@@ -219,15 +220,12 @@ def _atoms(path: Path) -> tuple[NDArray[np.float64], list[str], dict[str, Any], 
     """Read positions (n, 3), symbols, columns and header of the atoms; nothing when there is no file."""
     if not path.exists():
         return np.zeros((0, 3)), [], {}, {}
-    from ase.io import read
-
-    try:
-        model: Any = read(path, format="extxyz", index=0)
-    except (OSError, ValueError, KeyError, IndexError, RuntimeError) as error:
-        raise DataFileError(f"{path} cannot be read as extxyz: {' '.join(str(error).split())[:200]}") from None
-    if "ligand" in model.arrays:  # ligands and atoms apart are no part of the particle
-        model = model[np.asarray(model.arrays["ligand"]) == 0]
-    return np.array(model.positions, np.float64), model.get_chemical_symbols(), model.arrays, model.info
+    found = read_atom_file(path)
+    own = np.ones(len(found.symbols), dtype=bool)
+    if "ligand" in found.arrays:  # ligands and atoms apart are no part of the particle
+        own = np.asarray(found.arrays["ligand"]) == 0
+    columns = {name: values[own] for name, values in found.arrays.items()}
+    return found.positions[own], found.symbols[own].tolist(), columns, found.info
 
 
 def _lattice(record: LatticeRecord, values: dict[str, float], errors: dict[str, float]) -> None:

@@ -30,6 +30,7 @@ __all__ = ["AtomFile", "read_atom_file"]
 LARGEST_COORDINATE = 1e5  # Å; 10 µm, beyond any particle
 LARGEST_WIDTH = 1000  # values per atom in one column of an extxyz
 NEAREST = 0.5  # bonds; no two atoms are nearer
+SAME = 0.1  # Å; nearer than any two that were traced: one atom that stands twice
 ORDINARY = (0.6, 1.6)  # median distance to the nearest atom, in bonds: within, no unit is doubted
 ENOUGH = 4  # atoms, to judge a unit by
 SPREAD = 0.15  # relative, of the distances to the nearest atom in a crystal
@@ -265,7 +266,7 @@ def _ours(path: Path) -> bool:
 
 
 def _check_distances(path: Path, positions: NDArray[np.float64], symbols: NDArray[np.str_], atoms: Any) -> None:
-    """Refuse atoms nearer than half a bond (in our own files only warn), and coordinates of another unit."""
+    """Refuse atoms nearer than half a bond (in our own files only doubles), and coordinates of another unit."""
     from ase.data import atomic_numbers, covalent_radii
     from scipy.spatial import cKDTree
 
@@ -289,7 +290,7 @@ def _check_distances(path: Path, positions: NDArray[np.float64], symbols: NDArra
         text = (
             f"{path}: {said} are {distance[first]:.2f} Å apart, nearer than half a bond, {int(near.sum())} atoms in all"
         )
-        if not _ours(path):
+        if distance[first] < SAME or not _ours(path):
             why = (
                 f", which share their atoms ({occupancy[first]:g} and {occupancy[other[first]]:g})"
                 if split.any()

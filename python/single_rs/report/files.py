@@ -11,7 +11,7 @@ import fnmatch
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -200,11 +200,9 @@ def _read_later_steps(particle: ParticleFiles) -> None:
 
 def _energies(path: Path) -> np.ndarray | None:
     """Read the formation energy of each atom (n,), eV."""
-    from ase.io import read
+    from single_rs.io.atom_files import read_atom_file
 
-    found: Any = read(path, format="extxyz", index=0)
-    energies: np.ndarray | None = found.arrays.get("formation_energy")
-    return energies
+    return read_atom_file(path).arrays.get("formation_energy")
 
 
 def _choose_frames(particle: ParticleFiles, images: np.ndarray, pixel_size: float, count: int = 6) -> None:
@@ -262,17 +260,16 @@ def _posed(path: Path) -> tuple[np.ndarray, Poses]:
 
 def _atoms(path: Path, density: tuple[np.ndarray, float] | None) -> AtomTable:
     """Read atoms and their columns; without a box the middle of the atoms stands for its centre."""
-    from ase.io import read
+    from single_rs.io.atom_files import read_atom_file
 
-    model: Any = read(path, format="extxyz", index=0)
-    positions = np.array(model.positions, np.float64)
-    box, pixel_size = model.info.get("box"), model.info.get("pixel_size")
+    found = read_atom_file(path)
+    box, pixel_size = found.info.get("box"), found.info.get("pixel_size")
     if (not box or not pixel_size) and density is not None:
         box, pixel_size = density[0].shape[0], density[1]
-    place = np.asarray(model.info.get("origin", (0.0, 0.0, 0.0)), np.float64)
-    middle = (int(box) // 2) * float(pixel_size) + place if box and pixel_size else positions.mean(axis=0)
-    columns = {name: values for name, values in model.arrays.items() if name not in ("numbers", "positions")}
-    return AtomTable(positions - middle, np.array(model.get_chemical_symbols()), columns)
+    place = np.asarray(found.info.get("origin", (0.0, 0.0, 0.0)), np.float64)
+    middle = (int(box) // 2) * float(pixel_size) + place if box and pixel_size else found.positions.mean(axis=0)
+    columns = {name: values for name, values in found.arrays.items() if name not in ("numbers", "positions")}
+    return AtomTable(found.positions - middle, found.symbols, columns)
 
 
 def _map(path: Path) -> tuple[np.ndarray, float]:
