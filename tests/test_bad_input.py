@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
 import mrcfile
 import numpy as np
 import pytest
 import tifffile
 
+from single_rs.alignment import score_atoms
+from single_rs.atoms import trace_atoms
+from single_rs.base.errors import InputError
 from single_rs.cli import main
+from single_rs.crystal.neighbours import check_positions
+from single_rs.records import Poses
+from single_rs.simulate import nanocrystal, simulate_stack
 
 
 def _movie(path, data, pixel=0.358):
@@ -197,3 +204,36 @@ def test_stages_say_which_file_of_the_stage_before_is_missing(tmp_path, capsys):
     _complains(capsys, ["analyze", str(tmp_path / "no.xyz"), "--out", str(tmp_path / "x")], "no.xyz")
     _complains(capsys, ["trace", str(tmp_path / "no.mrc"), "--element", "Pt", "--out", str(tmp_path / "x")], "no.mrc")
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(
+    ("mangle", "said"),
+    [
+        (lambda x: x.astype(complex), "complex numbers"),
+        (lambda x: x * 1e300, "no particle reaches"),
+        (lambda x: np.where(np.arange(len(x))[:, None] == 3, np.nan, x), "1 atoms that are not finite"),
+    ],
+)
+def test_positions_that_cannot_be_true_are_refused_before_any_library_sees_them(mangle, said):
+    positions = nanocrystal("Pt", 12.0, seed=1).positions
+    with pytest.raises(InputError, match=said):
+        check_positions(mangle(positions))
+
+
+def test_scores_and_tracing_refuse_what_is_not_finite():
+    positions = nanocrystal("Pt", 12.0, seed=1).positions
+    broken = positions.copy()
+    broken[5, 1] = np.inf
+    with pytest.raises(InputError, match="1 found atoms are not finite"):
+        score_atoms(broken, positions)
+    with pytest.raises(InputError, match=r"diameter is 1e\+300 Å"):
+        trace_atoms(np.zeros((32, 32, 32)), 0.36, "Pt", 1e300)
+    with pytest.raises(InputError, match="weight holds 1 NaN or infinite values"):
+        replace(Poses.known(np.eye(3)[None], np.zeros((1, 2))), weight=np.array([1e300]))
+
+
+@pytest.mark.parametrize("pixel_size", [0.0, -0.36, float("inf"), float("nan")])
+def test_a_simulation_needs_a_pixel_size(pixel_size):
+    crystal = nanocrystal("Pt", 10.0, seed=1)
+    with pytest.raises(InputError, match="pixel_size is"):
+        simulate_stack(crystal, 2, box=64, pixel_size=pixel_size)

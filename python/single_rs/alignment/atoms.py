@@ -106,6 +106,8 @@ def match_atoms(found: ArrayLike, true: ArrayLike, cutoff: float = CUTOFF) -> At
     for name, a in (("found", x), ("true", truth)):
         if a.ndim != 2 or a.shape[1] != 3:
             raise InputError(f"{name} atoms of shape {a.shape}; (n, 3) is needed")
+        if not np.isfinite(a).all():
+            raise InputError(f"{int((~np.isfinite(a).all(1)).sum())} {name} atoms are not finite; remove them")
     if len(truth) < MIN_ATOMS:
         raise InputError(f"{len(truth)} true atoms; at least {MIN_ATOMS} are needed to define a frame")
     if len(x) < MIN_ATOMS:

@@ -43,6 +43,7 @@ MIN_BOND_ORDER = 0.72
 FEWEST_UNSEEN = 0.3
 # Share of the coordination inside the particle: fewer neighbours mark no atom at all.
 LEAST_SHARE = 0.25
+SHORTEST, LONGEST = 2.0, 1e5  # Å, diameters: an atom's, and 10 µm
 
 
 @in_notebooks
@@ -129,8 +130,8 @@ def _check(
     """Check the arguments; return the map and the half maps (none or two) as float64."""
     if not (np.isfinite(pixel_size) and 0.05 <= pixel_size <= 1.0):
         raise InputError(f"pixel_size is {pixel_size} Å; atoms need pixels of 0.05 to 1 Å")
-    if diameter is not None and not (np.isfinite(diameter) and diameter > 0):
-        raise InputError(f"diameter is {diameter} Å; a positive length or None is needed")
+    if diameter is not None and not SHORTEST <= diameter < LONGEST:
+        raise InputError(f"diameter is {diameter} Å; {SHORTEST:g} to {LONGEST:g} Å or None is needed")
     if (half1 is None) != (half2 is None):
         raise InputError("only one half map was given; give both or none")
     shape = np.shape(map)

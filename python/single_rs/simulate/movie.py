@@ -22,6 +22,7 @@ from single_rs.base.progress import Progress, in_notebooks
 from single_rs.base.settings import Settings, setting
 from single_rs.io import atomic
 from single_rs.io.mrc import mrc_writer
+from single_rs.records.invariants import need_positive
 from single_rs.simulate.crystals import Crystal
 from single_rs.simulate.detector import Detector, DetectorConfig
 from single_rs.simulate.optics import Microscope, OpticsConfig, intensity
@@ -164,6 +165,7 @@ def simulate_movie(
     """
     if frames < 2:
         raise InputError(f"frames is {frames}; a movie needs at least 2")
+    need_positive("pixel_size", pixel_size, "Å")
     if len(shape) != 2 or min(shape) < 16:
         raise InputError(f"shape is {tuple(shape)}; (y, x) of at least 16 px each is needed")
     movement, surroundings = movement or MovementConfig(), surroundings or SurroundingsConfig()

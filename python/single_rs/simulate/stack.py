@@ -16,6 +16,7 @@ from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import InputError
 from single_rs.base.progress import Progress, in_notebooks
 from single_rs.io import atomic, write_stack
+from single_rs.records.invariants import need_positive
 from single_rs.simulate.crystals import Crystal
 from single_rs.simulate.detector import Detector, DetectorConfig
 from single_rs.simulate.optics import Microscope, OpticsConfig, intensity
@@ -138,6 +139,7 @@ def simulate_stack(
     """
     if frames < 1:
         raise InputError(f"frames is {frames}; at least 1 is needed")
+    need_positive("pixel_size", pixel_size, "Å")
     if crystal.radius + CLEARANCE > 0.5 * box * pixel_size:
         need = int(2 * np.ceil((crystal.radius + CLEARANCE) / pixel_size))
         raise InputError(
