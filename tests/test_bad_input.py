@@ -224,8 +224,9 @@ def test_scores_and_tracing_refuse_what_is_not_finite():
     positions = nanocrystal("Pt", 12.0, seed=1).positions
     broken = positions.copy()
     broken[5, 1] = np.inf
-    with pytest.raises(InputError, match="1 found atoms are not finite"):
-        score_atoms(broken, positions)
+    for wrong in (broken, np.where(np.isinf(broken), 1e300, broken)):
+        with pytest.raises(InputError, match="1 found atoms are not finite, or beyond 100000 Å"):
+            score_atoms(wrong, positions)
     with pytest.raises(InputError, match=r"diameter is 1e\+300 Å"):
         trace_atoms(np.zeros((32, 32, 32)), 0.36, "Pt", 1e300)
     with pytest.raises(InputError, match="weight holds 1 NaN or infinite values"):
