@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from single_rs.base.bounds import LARGEST_LENGTH
 from single_rs.base.errors import InputError
 from single_rs.base.rotations import rigid_motion
 
@@ -19,7 +20,6 @@ __all__ = ["CUTOFF", "PM_PER_ANGSTROM", "AtomMatch", "AtomScore", "match_atoms",
 
 Array = NDArray[np.float64]
 
-FARTHEST = 1e5  # Å; 10 µm, beyond any particle
 CUTOFF = 0.8  # Å; well below half a bond of any metal, so that a match is never ambiguous
 PM_PER_ANGSTROM = 100.0
 BOND_SLACK = 1.2  # bonds reach to 1.2 times the median nearest-neighbour distance: the first shell, not the second
@@ -107,8 +107,8 @@ def match_atoms(found: ArrayLike, true: ArrayLike, cutoff: float = CUTOFF) -> At
     for name, a in (("found", x), ("true", truth)):
         if a.ndim != 2 or a.shape[1] != 3:
             raise InputError(f"{name} atoms of shape {a.shape}; (n, 3) is needed")
-        if far := int((~(np.abs(a) < FARTHEST).all(1)).sum()):
-            raise InputError(f"{far} {name} atoms are not finite, or beyond {FARTHEST:g} Å; remove them")
+        if far := int((~(np.abs(a) < LARGEST_LENGTH).all(1)).sum()):
+            raise InputError(f"{far} {name} atoms are not finite, or beyond {LARGEST_LENGTH:g} Å; remove them")
     if len(truth) < MIN_ATOMS:
         raise InputError(f"{len(truth)} true atoms; at least {MIN_ATOMS} are needed to define a frame")
     if len(x) < MIN_ATOMS:

@@ -24,6 +24,7 @@ from single_rs.atoms.support import ATOM_SCALE, Support, find_support, nearest_n
 from single_rs.atoms.uncertainty import noise_sigma, pool_with_halves
 from single_rs.atoms.unseen import fill_unseen, unseen_directions
 from single_rs.base.blas import single_blas_thread
+from single_rs.base.bounds import LARGEST_LENGTH
 from single_rs.base.errors import InputError, NoParticleError
 from single_rs.base.progress import Progress, in_notebooks, silent
 from single_rs.base.robust import robust_sigma
@@ -43,7 +44,7 @@ MIN_BOND_ORDER = 0.72
 FEWEST_UNSEEN = 0.3
 # Share of the coordination inside the particle: fewer neighbours mark no atom at all.
 LEAST_SHARE = 0.25
-SHORTEST, LONGEST = 2.0, 1e5  # Å, diameters: an atom's, and 10 µm
+SHORTEST = 2.0  # Å, an atom's diameter
 
 
 @in_notebooks
@@ -130,8 +131,8 @@ def _check(
     """Check the arguments; return the map and the half maps (none or two) as float64."""
     if not (np.isfinite(pixel_size) and 0.05 <= pixel_size <= 1.0):
         raise InputError(f"pixel_size is {pixel_size} Å; atoms need pixels of 0.05 to 1 Å")
-    if diameter is not None and not SHORTEST <= diameter < LONGEST:
-        raise InputError(f"diameter is {diameter} Å; {SHORTEST:g} to {LONGEST:g} Å or None is needed")
+    if diameter is not None and not SHORTEST <= diameter < LARGEST_LENGTH:
+        raise InputError(f"diameter is {diameter} Å; {SHORTEST:g} to {LARGEST_LENGTH:g} Å or None is needed")
     if (half1 is None) != (half2 is None):
         raise InputError("only one half map was given; give both or none")
     shape = np.shape(map)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
 
+from single_rs.base.bounds import LARGEST_LENGTH
 from single_rs.base.errors import InputError
 
 __all__ = [
@@ -48,7 +49,6 @@ _LEAST_BONDS = 50
 _REFUTED = 1.5
 _HARMLESS = 0.05  # Å
 _FEW = 13  # atoms: one and its shell
-_FARTHEST = 1e5  # Å; 10 µm, beyond any particle
 # Positions nearer than any bond of a metal are in another unit; few atoms do not tell.
 _ENOUGH, _SHORTEST_BOND = 20, 0.7  # atoms, Å
 _SAMPLE = 1000  # atoms that tell the unit
@@ -71,8 +71,8 @@ def check_positions(positions: ArrayLike, least: int = 2) -> NDArray[np.float64]
         raise InputError(f"positions hold {len(x)} atoms; at least {least} are needed")
     if not np.all(np.isfinite(x)):
         raise InputError(f"positions hold {int(np.sum(~np.isfinite(x).all(1)))} atoms that are not finite; remove them")
-    if len(x) and np.abs(x).max() > _FARTHEST:
-        raise InputError(f"a position is {np.abs(x).max():.3g} Å; no particle reaches {_FARTHEST:.0e} Å")
+    if len(x) and np.abs(x).max() > LARGEST_LENGTH:
+        raise InputError(f"a position is {np.abs(x).max():.3g} Å; no particle reaches {LARGEST_LENGTH:.0e} Å")
     nearest = _SHORTEST_BOND
     if len(x) >= _ENOUGH:
         # A unit shows in any thousand atoms; a tree that is used once need not be balanced.

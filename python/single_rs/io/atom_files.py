@@ -21,13 +21,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from single_rs.base.bounds import LARGEST_LENGTH
 from single_rs.base.errors import DataFileError
 from single_rs.io.periodic import whole
 from single_rs.io.pixels import ANGSTROM
 
 __all__ = ["AtomFile", "read_atom_file"]
 
-LARGEST_COORDINATE = 1e5  # Å; 10 µm, beyond any particle
 LARGEST_WIDTH = 1000  # values per atom in one column of an extxyz
 NEAREST = 0.5  # bonds; no two atoms are nearer
 SAME = 0.1  # Å; nearer than any two that were traced: one atom that stands twice
@@ -89,7 +89,7 @@ def read_atom_file(path: str | os.PathLike[str]) -> AtomFile:
     atoms = found[-1]
     _take_positions(atoms)
     positions = np.asarray(atoms.positions, dtype=np.float64)
-    wrong = ~np.isfinite(positions).all(axis=1) | (np.abs(positions) > LARGEST_COORDINATE).any(axis=1)
+    wrong = ~np.isfinite(positions).all(axis=1) | (np.abs(positions) > LARGEST_LENGTH).any(axis=1)
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
         raise DataFileError(
