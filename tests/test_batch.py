@@ -5,6 +5,7 @@ The solver is the stand-in of `test_pipeline`, which worker processes have as we
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -24,9 +25,11 @@ from single_rs.pipeline import dispatch, entry, stages
 from single_rs.pipeline.batch import as_text, close_movie, find_particles, movie_tasks, solve_one
 from single_rs.pipeline.config import load_config
 from single_rs.pipeline.dispatch import batch, batch_status
+from single_rs.pipeline.record import RunLog
 from single_rs.pipeline.slurm import SlurmExecutor, script
 from single_rs.simulate import nanocrystal, simulate_movie
 from single_rs.store.folder import open_folder
+from single_rs.store.record import StageRecord
 
 calls, made = test_pipeline.calls, test_pipeline.made
 CONFIG = load_config(None, test_pipeline.QUIET)
@@ -99,6 +102,33 @@ def test_a_killed_worker_costs_its_stage_alone(tmp_path, movies, calls, monkeypa
     assert mark.exists()
     assert [o.verdict for o in result.outcomes] == ["solved", "solved"]
     assert results(tmp_path / "batch" / "one") == results(plain.folder)
+
+
+def test_a_worker_may_be_killed_between_the_files_of_a_stage_and_its_record(
+    tmp_path, movies, calls, monkeypatch
+) -> None:
+    """The files are there, and the record does not name them; all are in the result, stage after stage."""
+    put, killed = RunLog._put, set()
+
+    def cut_short(log: RunLog, stage: str, entry: StageRecord) -> None:
+        if stage not in killed:
+            killed.add(stage)
+            raise KeyboardInterrupt
+        put(log, stage, entry)
+
+    plain = entry.run(movies[0], "Pt", tmp_path / "plain", None, CONFIG)
+    (task,) = movie_tasks([movies[0]], tmp_path / "batch", "Pt", None, CONFIG, 0)
+    find_particles(task)
+    monkeypatch.setattr(RunLog, "_put", cut_short)
+    solved = None
+    while solved is None:
+        with contextlib.suppress(KeyboardInterrupt):
+            (solved,) = solve_one(task, "particle_00")
+    monkeypatch.setattr(RunLog, "_put", put)
+    assert solved.verdict == "solved"
+    assert {"particle_00/background", "particle_00/orient", "particle_00/analyze"} <= killed
+    close_movie(task)
+    assert results(task.out) == results(plain.folder)
 
 
 def test_what_went_wrong_is_listed_and_only_that_is_done_again(tmp_path, movies, calls, monkeypatch) -> None:

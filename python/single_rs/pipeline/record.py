@@ -168,8 +168,10 @@ class RunLog:
         if not self._resume or not self.folder.reuse(stage, key):
             return False
         log.info("%s: done before, loaded", stage)
+        # A run that was killed between the files of a stage and its record left the files alone: those are the truth.
         entry = self._before.get(stage, StageRecord(key))
-        self._put(stage, replace(entry, key=key, reused=True, failed=None))
+        files = tuple(self.folder.files_of(stage))
+        self._put(stage, replace(entry, key=key, files=files, reused=True, failed=None))
         return True
 
     def has(self, stage: str, key: str) -> bool:
