@@ -34,12 +34,12 @@ from single_rs.reconstruction import reconstruct
 from single_rs.records import Atoms, Background, CleanStack, ParticleStack, Poses
 from single_rs.refine import refine_atoms
 from single_rs.refine.change import Changes, find_changes
+from single_rs.refine.change.grouping import group_states
 from single_rs.refine.change.stretches import (
     Placed,
     Stretch,
     Work,
     find_stretches,
-    group_states,
     jump_share,
     part_of,
     within,
@@ -169,8 +169,8 @@ class _States:
     def solve(self, changes: Changes) -> list[ParticleResult]:
         """Solve each state by itself, and other particles as such."""
         clean, poses = self.whole.clean, read_poses(self.whole.file(layout.POSES))
-        stretches = find_stretches(clean, poses, changes, self._work())
         windows = self.job.config.states.number is not None
+        stretches = find_stretches(clean, poses, changes, self._work(), join=not windows)
         groups = group_states(stretches, merge=not windows)
         if not groups:
             raise ConvergenceError("no stretch of time between changes shows atoms")
