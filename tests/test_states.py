@@ -30,6 +30,8 @@ from single_rs.refine.change.timeline import _span, number_atoms
 from single_rs.report.extras import extra_figures
 from single_rs.report.files import read_run
 from single_rs.report.film import film_data
+from single_rs.store.states import MovedTable
+from single_rs.store.tables import read_table
 
 MEASURED = Path(__file__).parents[2] / "shared" / "data" / "real" / "pt_233.xyz"
 CONFIG = {"states.shortest": "60", "report.enabled": "false"}
@@ -94,6 +96,11 @@ def test_atoms_keep_their_numbers_and_leave_at_their_date(solved):
     common = np.isin(whole.arrays["id"], rest.arrays["id"])
     assert np.array_equal(whole.arrays["id"][common], rest.arrays["id"])
     assert np.sqrt(((whole.positions[common] - rest.positions) ** 2).sum(1).mean()) < 0.12
+    moved = read_table(folder / "moved.csv", MovedTable)
+    assert len(moved.id) == len(truth) - gone.sum()
+    assert np.mean((moved.moved**2).sum(1) / (3 * moved.sigma**2)) < 3  # no atom of the rest moved
+    assert moved.distance == pytest.approx(np.linalg.norm(moved.moved, axis=1), abs=1e-4)
+    assert {r["site"] for r in rows} - {"bulk"}
     events = json.loads((folder / "states.json").read_text())["events"]
     assert [(e["event"], e["left"]) for e in events if e["id"] is None] == [("changed", gone.sum())]
 
@@ -121,6 +128,9 @@ def test_both_hands_of_a_particle_have_its_states(solved, tmp_path):
         assert mirrored == pytest.approx(-own, abs=1e-4)
         assert {"map.mrc", "half1.mrc", "poses.star"} <= {p.name for p in (out / place).iterdir()}
     assert (out / "timeline.csv").read_bytes() == (folder / "timeline.csv").read_bytes()
+    moved, mirrored = (read_table(top / "moved.csv", MovedTable).moved for top in (folder, out))
+    assert len(moved)
+    assert mirrored == pytest.approx(-moved)
     events = [json.loads((top / "states.json").read_text())["events"] for top in (folder, out)]
     for before, after in zip(*events, strict=True):
         assert before["frame"] == after["frame"]

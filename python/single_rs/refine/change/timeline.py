@@ -260,8 +260,7 @@ def _date(likelihood: NDArray[np.float64], edges: NDArray[np.int64]) -> tuple[fl
 
 
 def moved_between(one: Atoms, other: Atoms) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return pairs (m, 2) of the same atoms, how far each moved and the error of that, (m,) Å."""
+    """Return pairs (m, 2) of the same atoms, how far (m, 3) Å each moved, and its error along each axis, (m,) Å."""
     pairs = mutual_pairs(one.positions, other.positions)
-    distance = np.linalg.norm(displacement(one.positions, other.positions, pairs), axis=1)
-    sigma = np.sqrt(3 * (one.sigma[pairs[:, 0]] ** 2 + other.sigma[pairs[:, 1]] ** 2))
-    return pairs, distance, sigma
+    sigma = np.sqrt(one.sigma[pairs[:, 0]] ** 2 + other.sigma[pairs[:, 1]] ** 2)
+    return pairs, displacement(one.positions, other.positions, pairs), sigma
