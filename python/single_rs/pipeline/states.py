@@ -30,18 +30,27 @@ from single_rs.pipeline.job import Job
 from single_rs.pipeline.material import lattice_seed
 from single_rs.pipeline.particle import ParticleResult, Stages, solve_stages
 from single_rs.pipeline.record import stage_key
-from single_rs.pipeline.state_files import events_of, offset_of, state_record, timeline_table, when, write_one_state
+from single_rs.pipeline.state_files import (
+    events_of,
+    moved_table,
+    offset_of,
+    sites_of,
+    state_record,
+    timeline_table,
+    when,
+    write_one_state,
+)
 from single_rs.pipeline.verdict import Verdict
 from single_rs.reconstruction import reconstruct
 from single_rs.records import Atoms, Background, CleanStack, ParticleStack, Poses
 from single_rs.refine import refine_atoms
 from single_rs.refine.change import Changes, find_changes
+from single_rs.refine.change.grouping import group_states
 from single_rs.refine.change.stretches import (
     Placed,
     Stretch,
     Work,
     find_stretches,
-    group_states,
     jump_share,
     part_of,
     within,
@@ -168,13 +177,14 @@ class _States:
         if atoms is None:
             return
         with self.job.log.stage(self.stage, self.key) as running:
-            write_one_state(running.folder, result, atoms, self.whole.stack, changes)
+            sites = sites_of(self.whole.file(layout.STRUCTURE_TABLE), len(atoms))
+            write_one_state(running.folder, result, atoms, sites, self.whole.stack, changes)
 
     def solve(self, changes: Changes) -> list[ParticleResult]:
         """Solve each state by itself, and other particles as such."""
         clean, poses = self.whole.clean, read_poses(self.whole.file(layout.POSES))
-        stretches = find_stretches(clean, poses, changes, self._work())
         windows = self.job.config.states.number is not None
+        stretches = find_stretches(clean, poses, changes, self._work(), join=not windows)
         groups = group_states(stretches, merge=not windows)
         if not groups:
             raise ConvergenceError("no stretch of time between changes shows atoms")
@@ -311,7 +321,12 @@ class _States:
             if found is not None:
                 states.append(StateAtoms(spans_of, refined, found, tuple(s.error for s in groups[k])))
         timeline = trace_timeline(self.whole.clean, states, self.job.config.refine)
-        table = timeline_table(timeline, [state.atoms for state in states])
+        sites = [
+            sites_of(solved[k][0].file(layout.STRUCTURE_TABLE), len(found))
+            for k, found in zip(kept, atoms, strict=True)
+            if found is not None
+        ]
+        table = timeline_table(timeline, [state.atoms for state in states], sites)
         records = [
             state_record(
                 spans[k],
@@ -332,6 +347,7 @@ class _States:
             record = StatesRecord(tuple(records), tuple(sorted(events, key=when)), top, core, names)
             write_record(running.folder / layout.STATES, record)
             write_table(running.folder / layout.TIMELINE, table)
+            write_table(running.folder / layout.MOVED, moved_table(timeline, states))
             listed = [(s.atoms, n, spans[k]) for s, n, k in zip(states, timeline.numbers, kept, strict=True)]
             write_trajectory(running.folder / layout.TRAJECTORY, listed, offset_of(self.whole.stack))
             copy = running.folder / layout.state_folder(top)
