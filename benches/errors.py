@@ -38,7 +38,7 @@ Array = NDArray[np.float64]
 CASES = ("cone20", "cone35", "cone50", "roll", "ellipse", "still")
 SEEDS = 20
 DIAMETER, FRAMES, DOSE = 15.0, 200, 10.0  # Å; e/px/frame
-PIXEL, BOX = 0.4, 76  # Å, px
+EDGE, PIXEL, BOX = 3.99, 0.4, 84  # Å, Å, px
 STEP = 20.0  # degrees from frame to frame
 POSE_ERROR, SHIFT_ERROR = 0.4, 0.05  # degrees and Å per axis, as measured of the search
 STRETCH, SCATTER = 0.01, 0.05  # of the atoms that refinement starts from; Å per axis
@@ -80,7 +80,7 @@ def affine(error: Array, positions: Array, covariance: Array) -> tuple[Array, fl
 def measure(case: str, seed: int) -> dict[str, object]:
     """Simulate, refine and score one seed."""
     cpu = time.process_time()
-    crystal = nanocrystal("Pt", DIAMETER, seed=seed)
+    crystal = nanocrystal("Pt", DIAMETER, lattice_constant=EDGE, seed=seed)
     true, n = crystal.positions, len(crystal.positions)
     rotations, seen = views(case, seed), views(case, seed)
     random = np.random.default_rng([seed, 2])
@@ -101,11 +101,11 @@ def measure(case: str, seed: int) -> dict[str, object]:
     positions, error = refined.atoms.positions[match.found], match.error
     covariance = np.array(refined.summary.strain_covariance)
     strain, wrong, sigmas = affine(error, positions, covariance)
-    found, expected = (analyze(a, "Pt").lattice for a in (refined.atoms, Atoms.bare(positions - error, "Pt")))
-    assert found is not None
-    assert expected is not None
+    lattice = analyze(refined.atoms, "Pt").lattice
+    assert lattice is not None
+    # The cell is that of the crystal the atoms were displaced from at random, and so is its error.
     cell = {
-        name: (getattr(found, name) - getattr(expected, name)) / getattr(found, f"{name}_err")
+        name: (getattr(lattice, name) - (EDGE if name in EDGES else 90.0)) / getattr(lattice, f"{name}_err")
         for name in EDGES + ANGLES
     }
     return {

@@ -45,8 +45,9 @@ LENS_ROUNDS = 2  # of atoms, lens and poses in turn, once there is a lens
 SETTLING = 6  # rounds at most until what all atoms do together stands still
 SETTLED = 0.5  # standard errors that the last step may have asked for
 CLEAR = 0.5  # standard errors of a step from which the next tells whether it was too long
-SHORTER, LONGER = 0.3, 1.5  # the least and the most that a step is changed by
+SHORTER, LONGER = 0.3, 4.0  # the least and the most that a step is changed by
 ELLIPSE_SIGMA, LEAST_ELLIPSE = 5.0, 5e-4  # of the magnification, to be there at all
+LARGEST_ELLIPSE = 0.05  # beyond it, it is no ellipse of a magnification
 FEWEST_FRAMES = 20  # of the whole, and of a half to be refined alone
 FEWEST_ATOMS = 4
 
@@ -91,7 +92,8 @@ class _Solver:
         step, self.ellipse_step = self.normal.joint_step(gradient, ellipse, problem.pixel_size, free_ellipse)
         if free_ellipse:
             e1, e2 = np.array(problem.frames.ellipse) + self.ellipse_step
-            problem.frames = replace(problem.frames, ellipse=(float(e1), float(e2)))
+            within = min(1.0, LARGEST_ELLIPSE / max(float(np.hypot(e1, e2)), 1e-12))
+            problem.frames = replace(problem.frames, ellipse=(float(e1 * within), float(e2 * within)))
         if problem is self.problem:
             step = step + self._secant(self.normal, step)
         moved = replace(model, positions=model.positions + step)
