@@ -92,3 +92,23 @@ def test_a_turned_shifted_and_mirrored_solution_gives_the_map_of_the_truth(commo
     assert common.map_resolution(solution, scene, best) <= 1 / best.frequency[-1] + 1e-6
     lost = replace(found, rotations=Rotation.random(120, random_state=4).as_matrix())
     assert common.map_resolution(replace(solution, poses=lost), scene, best) > 1.0
+
+
+def test_the_affine_part_of_an_error_is_compared_with_its_stated_error(common: ModuleType) -> None:
+    import errors
+
+    random = np.random.default_rng(5)
+    positions = 5 * random.normal(size=(200, 3))
+    axis = np.array([0.6, 0.0, 0.8])
+    wrong = 0.004 * np.outer(axis, axis)
+    error = positions @ wrong + 1e-4 * random.normal(size=positions.shape)
+    strain, worst, ratio = errors.affine(error, positions, 0.002**2 * np.diag([1.0, 1.0, 1.0, 0.5, 0.5, 0.5]))
+    np.testing.assert_allclose(
+        strain, [wrong[i, j] for i, j in ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))], atol=1e-5
+    )
+    assert worst == pytest.approx(0.004, abs=1e-5)
+    # Even in all directions: the same standard error along any axis.
+    assert ratio == pytest.approx(2.0, rel=0.01)
+    beams = errors.views("cone20", 3)[:, 2]
+    along = np.abs(beams @ np.linalg.eigh(beams.T @ beams)[1][:, 2])
+    assert np.cos(np.deg2rad(23)) < along.min() < along.max() <= 1.0

@@ -67,8 +67,7 @@ def test_atoms_of_a_film_are_those_of_its_published_model() -> None:
     i, j = linear_sum_assignment(np.minimum(distance, 3.0))
     found = distance[i, j] < 1.5
     apart = distance[i, j][found]
-    print(len(ours), len(theirs), len(apart), np.median(apart), np.sqrt(np.mean((ours[i] - theirs[j])[found] ** 2, 0)))
-    # 271 of ours, 416 of theirs, 255 alike, 33 pm apart in the median (docs/results.md).
+    # 237 of ours, 398 of theirs, 225 alike, 37 pm apart in the median (docs/results.md).
     assert len(apart) > 0.5 * len(theirs)
     assert len(apart) > 0.85 * len(ours)
     assert np.median(apart) < 0.45

@@ -25,7 +25,7 @@ from single_rs.refine.adp import (
     with_displacement,
 )
 from single_rs.refine.atom_merge_split import move_atoms
-from single_rs.refine.calibrate import calibrate, fit_terms, refocus
+from single_rs.refine.calibrate import calibrate, fit_terms, log_likelihood, refocus
 from single_rs.refine.normal import NormalEquations
 from single_rs.refine.occupancy_test import decide
 from single_rs.refine.optics import OpticsTerm
@@ -44,8 +44,10 @@ HALF_ROUNDS = 4
 LENS_ROUNDS = 2  # of atoms, lens and poses in turn, once there is a lens
 SETTLING = 6  # rounds at most until what all atoms do together stands still
 SETTLED = 0.5  # standard errors that the last step may have asked for
+WORSE = 10.0  # nats that poses which are not at their best yet may cost
 CLEAR = 0.5  # standard errors of a step from which the next tells whether it was too long
-SHORTER, LONGER = 0.3, 4.0  # the least and the most that a step is changed by
+SHORTER, LONGER = 0.3, 1.5  # the least and the most that a step is changed by
+FAR, FARTHER = 3.0, 4.0  # standard errors of a step from which it may be changed by more
 ELLIPSE_SIGMA, LEAST_ELLIPSE = 5.0, 5e-4  # of the magnification, to be there at all
 LARGEST_ELLIPSE = 0.05  # beyond it, it is no ellipse of a magnification
 FEWEST_FRAMES = 20  # of the whole, and of a half to be refined alone
@@ -62,6 +64,7 @@ class _Solver:
         self.ellipse_step = np.zeros(2)
         self.asked: NDArray[np.float64] | None = None  # of what all atoms do together, by the last step, in its
         self.made = np.empty(0)  # standard errors, and what was made of it
+        self.misfit = np.inf  # of the atoms that the last step began with, at their poses
         self.probability = np.ones(len(model))
         self.parent_index = np.arange(len(model))
         self.displacement: AnisotropicDisplacement | None = None
@@ -80,6 +83,7 @@ class _Solver:
             refocus(problem, model, 1)
         problem.fit_filters(model)
         gradient, fitness, information = problem.gradients(model)
+        self.misfit = float(fitness.misfit.sum())
         if problem.lens is None:
             problem.step_depths(fitness)
         amount = float((information * problem.filter_products()[0, 0]).sum())
@@ -113,13 +117,18 @@ class _Solver:
         if before is not None and len(before) == len(asked):
             clear = np.abs(self.made) > CLEAR
             slope = (before - asked)[clear] / self.made[clear]
-            factor[clear] = 1 / np.clip(slope, 1 / LONGER, 1 / SHORTER)
+            most = np.where(np.abs(self.made[clear]) > FAR, FARTHER, LONGER)
+            factor[clear] = 1 / np.clip(slope, 1 / most, 1 / SHORTER)
         self.asked, self.made = asked, factor * asked
         return normal.displacement((factor - 1) * asked)
 
     def settle(self) -> None:
-        """Go on where the last step moved what all atoms do together, or asks for an ellipse of the magnification."""
+        """Go on where the last step moved what all atoms do together, or asks for an ellipse of the magnification.
+
+        Of a step that made the frames less likely, half is taken from where it began.
+        """
         free = False
+        best: tuple[float, Model, RefinementProblem] | None = None
         for _ in range(SETTLING):
             if self.normal is None:
                 return
@@ -131,7 +140,18 @@ class _Solver:
             if settled and (self.asked is None or np.abs(self.asked).max(initial=0.0) < SETTLED):
                 return
             self.problem.polish(self.model)
-            self.model = self.step(self.problem, self.model, free)
+            model, problem, asked, made = self.model, replace(self.problem), self.asked, self.made
+            self.model = self.step(self.problem, model, free)
+            if best is None or self.misfit < best[0] + WORSE:
+                best = self.misfit, model, problem
+            else:
+                self.problem, self.model = replace(best[2]), _midway(best[1], model)
+                self.asked, self.made = asked, made / 2
+        if best is not None:
+            self.problem.polish(self.model)
+            self.problem.fit_filters(self.model)
+            if -log_likelihood(self.problem, self.model) > best[0] + WORSE:
+                _, self.model, self.problem = best
 
     def calibrate(self) -> None:
         """Fit the microscope's lens where that explains the frames better, and go on with it."""
@@ -195,6 +215,16 @@ class _Solver:
             problem.polish(model)
             model = self.step(problem, model)
         return model, problem
+
+
+def _midway(a: Model, b: Model) -> Model:
+    """Return the same atoms half way between two models of them."""
+    return replace(
+        a,
+        positions=0.5 * (a.positions + b.positions),
+        heights=0.5 * (a.heights + b.heights),
+        widths=0.5 * (a.widths + b.widths),
+    )
 
 
 @in_notebooks
@@ -261,8 +291,8 @@ def refine_atoms(
         tell(2 + number)
     if config.optics.calibrate:
         work.calibrate()
-    problem = work.problem
     work.settle()
+    problem = work.problem
     if config.anisotropic:
         work.free_tensors()
     halves = []
