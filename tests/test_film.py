@@ -15,8 +15,8 @@ from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from single_rs.atoms import TraceConfig, trace_atoms
-from single_rs.records import CleanStack, Poses
 from single_rs.reconstruction import reconstruct
+from single_rs.records import CleanStack, Poses
 
 FILM = Path(__file__).parents[2] / "shared" / "data" / "real" / "ta_film"
 PIXEL, BOX = 0.3216, 140  # Å, px

@@ -176,7 +176,7 @@ def test_the_transfer_of_the_detector_is_read_from_a_file(tmp_path, capsys):
         ("a.txt", "0 1\n0.5 -0.2\n", "values from -0.2 to 1; at least 2"),
         ("a.txt", "", "0 frequencies that do not rise"),
         ("a.txt", "\x00\x01 \xff", "0 frequencies that do not rise"),
-        ("a.star", "data_optics\n_rlnVoltage 300\n", "no block with the columns rlnResolutionInversePixel and rlnMtfValue"),
+        ("a.star", "data_optics\n_rlnVoltage 300\n", "no block with the columns rlnResolutionInverse"),
         ("none.txt", None, "cannot read the modulation transfer"),
     ],
 )  # fmt: skip

@@ -106,7 +106,7 @@ def strain_information(
 def _free_of_pose(
     moment: NDArray[np.float64], rotations: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Information (m, 8, 8) of strain and ellipse, turn and shift of each frame free, and that of its turn (m, 3, 3)."""
+    """Information (m, 8, 8) of strain and ellipse, the turn of each frame free, and that of its turn (m, 3, 3)."""
     axes = rotations[:, :2]  # x and y of the image in the particle's frame
     design = np.zeros((len(rotations), 11, 2, 3))  # of M = (1 + e) P (E + [ω]×), by component of E, of e and of ω
     design[:, 6] = axes * np.array([1.0, -1.0])[:, None]

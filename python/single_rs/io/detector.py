@@ -41,7 +41,8 @@ def read_mtf(path: str | os.PathLike[str]) -> NDArray[np.float64]:
         raise InputError(f"{path} has {len(frequency)} frequencies that do not rise; needed are {NEEDED}")
     if not REACHED <= frequency[-1] <= NYQUIST + 1e-3:
         raise InputError(
-            f"{path} has frequencies up to {frequency[-1]:g}; needed are {NEEDED} (fractions of Nyquist are to be halved)"
+            f"{path} has frequencies up to {frequency[-1]:g}; needed are {NEEDED} "
+            "(fractions of Nyquist are to be halved)"
         )
     return np.interp(np.linspace(0, NYQUIST, STEPS + 1), frequency, transfer)
 

@@ -31,8 +31,8 @@ class OpticsConfig(Settings):
     threefold: tuple[float, float] | None = setting(None, "threefold astigmatism C23, likewise", "Å")
     mtf: str | tuple[float, ...] = setting(
         (),
-        "modulation transfer of the detector, taken off the envelope: a file (STAR as RELION's, or two columns), or its "
-        "values at even steps from 0 to Nyquist",
+        "modulation transfer of the detector, taken off the envelope: a file (STAR as RELION's, or two columns), or "
+        "its values at even steps from 0 to Nyquist",
     )
 
     def __post_init__(self) -> None:
@@ -42,8 +42,8 @@ class OpticsConfig(Settings):
         values = np.round(read_mtf(self.mtf), MTF_DIGITS) if isinstance(self.mtf, str) else np.array(self.mtf, float)
         if len(values) == 1 or not ((values > 0) & (values <= LARGEST_MTF)).all():
             raise InputError(
-                f"OpticsConfig.mtf{name} has {len(values)} values from {values.min():g} to {values.max():g}; at least 2 "
-                f"are needed, above 0 and at most {LARGEST_MTF:g}"
+                f"OpticsConfig.mtf{name} has {len(values)} values from {values.min():g} to {values.max():g}; at least "
+                f"2 are needed, above 0 and at most {LARGEST_MTF:g}"
             )
         object.__setattr__(self, "mtf", tuple(values.tolist()))
 
