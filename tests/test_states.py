@@ -207,6 +207,11 @@ def worlds(crystal, second, found=None, join=False):
     clean = sr.CleanStack.bare(np.zeros((n, 8, 8), np.float32), 1.0, 4.0, 1.0)
     changes = Changes(n, (Change(200, 0.5, "poses", None, None, 200),), (1.0, 0.0), None, None, ())
 
+    whole = Placed(poses, atoms_at(crystal.positions))
+
+    def seat(part, given, known):
+        return given
+
     def search(part):
         if found is None:
             raise ConvergenceError("nothing there")
@@ -218,7 +223,7 @@ def worlds(crystal, second, found=None, join=False):
     def ask(part, given, atoms):
         return Changes(len(part.frames), (), (1.0,), None, None, ())
 
-    return rotations, find_stretches(clean, poses, changes, Work(search, place, ask, 100), join)
+    return rotations, find_stretches(clean, whole, changes, Work(search, seat, place, ask, 100), join)
 
 
 def test_a_state_that_was_searched_anew_is_turned_into_the_frame_of_the_others(crystal):
