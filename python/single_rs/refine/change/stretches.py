@@ -232,22 +232,27 @@ def _known(
 ) -> Poses:
     """Poses of the whole of the images of `span`; where they are not clear, seated in the mates that maps show."""
     images = slice(*span)
-    poses = within(whole.poses, images)
+    own, poses = part_of(clean, images), within(whole.poses, images)
     if _is_clear(poses):
         return poses
+    settled = _settled(own, poses, work)
+    if _is_clear(settled) or not largest:
+        return settled
+    mapped = _in_frame(max(largest, key=len), Stretch(0, len(clean.images), 0.0, whole, False))
+    if not mapped.same or mapped.placed is None:
+        return settled
+    inside, known = np.zeros((2, len(clean.images)), bool)
+    inside[images] = known[mapped.first - offset : mapped.last - offset] = True
+    both = inside | known
+    given = within(_put(whole.poses, known, mapped.placed.poses), both)
     try:
-        usual = Stretch(0, len(clean.images), 0.0, whole, False)
-        mapped = _in_frame(max(largest, key=len), usual) if largest else None
-        if mapped is not None and mapped.same and mapped.placed is not None:
-            inside, known = np.zeros((2, len(clean.images)), bool)
-            inside[images] = known[mapped.first - offset : mapped.last - offset] = True
-            both = inside | known
-            given = within(_put(whole.poses, known, mapped.placed.poses), both)
-            poses = within(work.seat(part_of(clean, both), given, known[both]), inside[both])
-        return _settled(part_of(clean, images), poses, work)
-    except (SingleError, ConvergenceError) as problem:
+        seated = within(work.seat(part_of(clean, both), given, known[both]), inside[both])
+    except SingleError as problem:
         log.info("images %d to %d stay in their mates: %s", offset + span[0], offset + span[1] - 1, problem)
-        return poses
+        return settled
+    # A map that is itself of several mates seats frames in any: the stretch's own agreement decides.
+    seated = _settled(own, seated, work)
+    return max((settled, seated), key=lambda one: one.diagnostics.own_share or 0.0)
 
 
 def _put(poses: Poses, part: NDArray[np.bool_], own: Poses) -> Poses:
@@ -259,19 +264,21 @@ def _put(poses: Poses, part: NDArray[np.bool_], own: Poses) -> Poses:
 
 
 def _settled(clean: CleanStack, poses: Poses, work: Work) -> Poses:
-    """Seat two parts of a stretch by the maps of each other, blocks of both halves in each."""
+    """Seat two parts of a stretch by the maps of each other; `own_share` is that of these. Blocks are cut in two."""
     half = poses.half[np.maximum.accumulate(np.where(poses.half > 0, np.arange(len(poses.half)), 0))]  # without gaps
     block = np.concatenate([[0], np.cumsum(half[1:] != half[:-1])])
-    part = block // 2 % 2 == 0
-    if part.all():
+    begin, length = np.searchsorted(block, block), np.bincount(block)[block]
+    part = 2 * (np.arange(len(half)) - begin) < length
+    found, own = poses, 0.0
+    try:
+        for known in (part, ~part):
+            found = work.seat(clean, found, known)
+            own += (found.diagnostics.own_share or 0.0) * float((~known).mean())
+    except SingleError as problem:
+        log.info("%d frames are too few to seat them by each other: %s", len(part), problem)
         return poses
-    shares = []
-    for known in (part, ~part):
-        poses = work.seat(clean, poses, known)
-        shares.append((poses.diagnostics.own_share or 0.0, (~known).sum()))
-    own = float(np.average([s for s, _ in shares], weights=[n for _, n in shares]))
-    diagnostics = replace(poses.diagnostics, own_share=own, jump_share=jump_share(poses.rotations))
-    return replace(poses, diagnostics=diagnostics)
+    diagnostics = replace(found.diagnostics, own_share=own, jump_share=jump_share(found.rotations))
+    return replace(found, diagnostics=diagnostics)
 
 
 def _place(clean: CleanStack, known: Poses | None, work: Work) -> tuple[Placed, bool]:
