@@ -49,6 +49,7 @@ from single_rs.refine.change.stretches import (
     Placed,
     Stretch,
     Work,
+    at_most,
     find_stretches,
     jump_share,
     part_of,
@@ -213,14 +214,8 @@ class _States:
         job, of = self.job, self.job.config
         symbol, orient = lattice_seed(job.element, of.orient)
         diameter = self.whole.diameter
-        left = len(self.whole.stack)  # frames that may be searched anew: all once, so that a hopeless case ends
 
         def search(clean: CleanStack) -> Poses:
-            nonlocal left
-            count = len(clean.images)
-            if count > left:
-                raise ConvergenceError(f"{count} frames are not searched again: as many as the track has were")
-            left -= count
             return find_poses(clean, symbol, orient, seed=job.seed)
 
         def seat(clean: CleanStack, poses: Poses, known: NDArray[np.bool_]) -> Poses:
@@ -237,7 +232,7 @@ class _States:
                 return Changes(len(clean.images), (), (1.0,), None, None, ())
             return find_changes(clean, poses, atoms, of.states, of.refine, job.seed, *self.whole.imaging)
 
-        return Work(search, seat, place, ask, of.states.shortest)
+        return Work(at_most(len(self.whole.stack), search), seat, place, ask, of.states.shortest)
 
     def _poses(self, whole: Poses, group: list[Stretch]) -> tuple[Poses, NDArray[np.bool_]]:
         """Poses of all images with weight in the stretches of a state alone, and which images those are."""

@@ -34,7 +34,7 @@ from single_rs.records import Atoms, CleanStack, Poses
 from single_rs.refine.change.same import FEWEST_PAIRS, SAME_ATOM, maybe_same_structure, same_particle
 from single_rs.refine.change.types import Changes
 
-__all__ = ["Placed", "Stretch", "Work", "find_stretches", "joined", "jump_share", "part_of", "within"]
+__all__ = ["Placed", "Stretch", "Work", "at_most", "find_stretches", "joined", "jump_share", "part_of", "within"]
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +69,20 @@ class Work:
     place: Callable[[CleanStack, Poses], Placed]
     ask: Callable[[CleanStack, Poses, Atoms], Changes]
     shortest: int
+
+
+def at_most(frames: int, search: Callable[[CleanStack], Poses]) -> Callable[[CleanStack], Poses]:
+    """Return a search that refuses what would make it more than `frames` frames in all: a hopeless case must end."""
+    left = frames
+
+    def limited(clean: CleanStack) -> Poses:
+        nonlocal left
+        if len(clean.images) > left:
+            raise ConvergenceError(f"{len(clean.images)} frames are not searched anew, as {frames - left} were already")
+        left -= len(clean.images)
+        return search(clean)
+
+    return limited
 
 
 @dataclass(frozen=True)
