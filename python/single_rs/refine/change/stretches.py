@@ -261,7 +261,7 @@ def _known(
     given = within(_put(whole.poses, known, mapped.placed.poses), both)
     try:
         seated = within(work.seat(part_of(clean, both), given, known[both]), inside[both])
-    except SingleError as problem:
+    except (SingleError, ConvergenceError) as problem:
         log.info("images %d to %d stay in their mates: %s", offset + span[0], offset + span[1] - 1, problem)
         return settled
     # A map that is itself of several mates seats frames in any: the stretch's own agreement decides.
@@ -288,7 +288,7 @@ def _settled(clean: CleanStack, poses: Poses, work: Work) -> Poses:
         for known in (part, ~part):
             found = work.seat(clean, found, known)
             own += (found.diagnostics.own_share or 0.0) * float((~known).mean())
-    except SingleError as problem:
+    except (SingleError, ConvergenceError) as problem:
         log.info("%d frames are too few to seat them by each other: %s", len(part), problem)
         return poses
     diagnostics = replace(found.diagnostics, own_share=own, jump_share=jump_share(found.rotations))
