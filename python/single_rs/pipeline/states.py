@@ -8,19 +8,21 @@ particle's own folder takes the state that holds most frames, and what turns out
 from __future__ import annotations
 
 import functools
+import itertools
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from single_rs.analysis.summary import ParticleSummary
 from single_rs.base.errors import ConvergenceError, SingleError, WriteError
+from single_rs.base.steps import keeping
 from single_rs.io.star import read_poses
 from single_rs.orient import find_poses
 from single_rs.orient.search.seating import seat_runs
@@ -64,6 +66,8 @@ from single_rs.store.tables import write_table
 __all__ = ["solve_track"]
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 def solve_track(
@@ -214,14 +218,24 @@ class _States:
         job, of = self.job, self.job.config
         symbol, orient = lattice_seed(job.element, of.orient)
         diameter = self.whole.diameter
+        steps, numbers = job.log.steps(self.stage, self.key), itertools.count(1)
+
+        def once(kind: type[T], make: Callable[[], T]) -> T:
+            """Do what is done with a stretch as a step of the states, with steps of its own."""
+            own = steps.of(f"part {next(numbers)}")
+            with keeping(own):
+                return own.kept("whole", kind, make)
 
         def search(clean: CleanStack) -> Poses:
-            return find_poses(clean, symbol, orient, seed=job.seed)
+            return once(Poses, lambda: find_poses(clean, symbol, orient, seed=job.seed))
 
         def seat(clean: CleanStack, poses: Poses, known: NDArray[np.bool_]) -> Poses:
             return seat_runs(clean, poses, known, symbol, orient)
 
         def place(clean: CleanStack, poses: Poses) -> Placed:
+            return once(Placed, lambda: placed(clean, poses))
+
+        def placed(clean: CleanStack, poses: Poses) -> Placed:
             density = reconstruct(clean, poses, of.reconstruct)
             atoms = stages.trace(density, job.element, diameter, of.trace)
             refined = refine_atoms(clean, poses, atoms, of.refine)
@@ -230,7 +244,8 @@ class _States:
         def ask(clean: CleanStack, poses: Poses, atoms: Atoms) -> Changes:
             if of.states.number is not None:
                 return Changes(len(clean.images), (), (1.0,), None, None, ())
-            return find_changes(clean, poses, atoms, of.states, of.refine, job.seed, *self.whole.imaging)
+            settings = of.states, of.refine, job.seed, *self.whole.imaging
+            return once(Changes, lambda: find_changes(clean, poses, atoms, *settings))
 
         return Work(at_most(len(self.whole.stack), search), seat, place, ask, of.states.shortest)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 RUN, LOG, MANIFEST, REPORT, LIVE = "run.json", "run.log", "manifest.json", "report.html", "live.html"
 MOTION, MEAN, ALIGNED, TRACKS, TRACKS_TABLE = "motion.csv", "mean.mrc", "aligned.mrc", "tracks.star", "tracks.csv"
 HIDDEN, PARTS = ".single_rs", "parts"  # parts: particles of a batch while they are solved
+STEPS = "steps"  # of stages that have not finished, in HIDDEN
 BATCH, CLUSTER_FILES = "batch.json", "cluster"  # of a batch of movies
 PARTICLES = "particle_*"
 # Of a particle, in the order of the stages
