@@ -77,8 +77,12 @@ def solve_track(
 
     Parameters
     ----------
-    job, name, stack, key
-        As for `solve_particle`.
+    job
+        The run.
+    name
+        Of the particle, and of its folder in that of the run.
+    stack, key
+        Its single frames, and their key.
     spare
         Names that are free for other particles.
     given
