@@ -128,16 +128,39 @@ pub fn inverse_blocks(factor: &[f64], n: usize) -> Result<Vec<f64>> {
     if all_finite(&out) { Ok(out) } else { Err(check::unsound(&[("factor", &factor)])) }
 }
 
-/// Σ a b in four lanes.
+/// Σ a b in sixteen lanes.
+#[inline]
 fn dot(a: &[f64], b: &[f64]) -> f64 {
-    let mut lanes = [0.0; 4];
-    let (first, rest_a) = a.as_chunks::<4>();
-    let (second, rest_b) = b.as_chunks::<4>();
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx2") {
+        #[target_feature(enable = "avx2")]
+        fn in_avx(a: &[f64], b: &[f64]) -> f64 {
+            dot_baseline(a, b)
+        }
+        // SAFETY: the processor has what the function was compiled for.
+        return unsafe { in_avx(a, b) };
+    }
+    dot_baseline(a, b)
+}
+
+/// Nothing is fused, so the numbers are the same to the last bit.
+#[inline(always)]
+fn dot_baseline(a: &[f64], b: &[f64]) -> f64 {
+    let mut lanes = [0.0; 16];
+    let (first, rest_a) = a.as_chunks::<16>();
+    let (second, rest_b) = b.as_chunks::<16>();
     for (x, y) in first.iter().zip(second) {
-        for l in 0..4 {
+        for l in 0..16 {
             lanes[l] += x[l] * y[l];
         }
     }
     let rest: f64 = rest_a.iter().zip(rest_b).map(|(x, y)| x * y).sum();
-    (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]) + rest
+    let mut width = 16;
+    while width > 1 {
+        width /= 2;
+        for l in 0..width {
+            lanes[l] += lanes[l + width];
+        }
+    }
+    lanes[0] + rest
 }

@@ -337,6 +337,10 @@ class RefinementProblem:
         self.scales = single(fitness.scale)
         return Gradient.of(sums), fitness, information
 
+    def fitness(self, model: Model) -> Fitness:
+        """Return the fitness of each frame without a gradient, whose columns are 0."""
+        return self.gradients(model, np.full(len(self.frame_weights), -1, np.int32))[1]
+
     def step_depths(self, fitness: Fitness) -> None:
         """Newton step of each frame's depth, px, which the focus shows, shrunk by the spread of all frames.
 

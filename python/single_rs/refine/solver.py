@@ -179,8 +179,7 @@ class _Solver:
     def start(self) -> None:
         """First filters and scales; frames that do not show the atoms are left out."""
         self.problem.fit_filters(self.model)
-        _, fitness, _ = self.problem.gradients(self.model)
-        if self.problem.reject_outlier_frames(fitness) < FEWEST_FRAMES:
+        if self.problem.reject_outlier_frames(self.problem.fitness(self.model)) < FEWEST_FRAMES:
             raise InputError(
                 f"{int((self.problem.frame_weights > 0).sum())} frames show the atoms; at least {FEWEST_FRAMES} are "
                 "needed: check that poses and atoms belong together"
