@@ -38,7 +38,7 @@ from single_rs.refine.adp import DisplacementTable
 from single_rs.store import layout
 from single_rs.store.manifest import Manifest
 from single_rs.store.record import RunRecord
-from single_rs.store.states import StatesRecord, TimelineTable
+from single_rs.store.states import MovedTable, StatesRecord, TimelineTable
 from single_rs.store.tables import fields_of
 
 # File → class, in the order of a run.
@@ -69,6 +69,7 @@ TABLES: dict[str, type] = {
     f"particle_NN/{layout.FSC}": ShellCorrelation,
     f"particle_NN/{layout.DISPLACEMENT}": DisplacementTable,
     f"particle_NN/{layout.TIMELINE}": TimelineTable,
+    f"particle_NN/{layout.MOVED}": MovedTable,
     f"particle_NN/{layout.STRUCTURE_TABLE}": StructureTable,
     f"particle_NN/{layout.STRAIN_TABLE}": StrainTable,
     f"particle_NN/{layout.DISTANCES}": RowDistances,

@@ -14,6 +14,7 @@ from single_rs.simulate.tumbling import brownian_rotations
 from single_rs.store.codecs import write_record
 from single_rs.store.states import (
     EventRecord,
+    MovedTable,
     StateRecord,
     StatesRecord,
     TimelineTable,
@@ -57,7 +58,8 @@ def files_of_two_states():
     record = StatesRecord(states, (EventRecord("changed", 100, 1.5),), 0, 2)
     symbols = np.array(["Pt", "Pt", "Au"])
     last, last_err, near = np.array([299, 299, 99]), np.array([0.0, 0.0, 3.0]), np.full(3, 2)
-    table = TimelineTable(np.arange(3), symbols, np.zeros(3, int), np.zeros(3), last, last_err, last > 200, near)
+    site = np.array(["bulk", "terrace 111", "unknown"])
+    table = TimelineTable(np.arange(3), symbols, np.zeros(3, int), np.zeros(3), last, last_err, last > 200, near, site)
     steps = [
         TrajectoryStep(states[0].frames, np.arange(3), symbols, a, np.full(3, 0.02)),
         TrajectoryStep(states[1].frames, np.arange(2), symbols[:2], b, np.full(2, 0.02)),
@@ -69,6 +71,10 @@ def write_states(folder, found, offset):
     """Write the files about states into the folder of a particle."""
     write_record(folder / "states.json", found.record)
     write_table(folder / "timeline.csv", found.timeline)
+    one, first, second = np.ones(1), found.steps[0], found.steps[1]
+    moved = second.positions[1:] - first.positions[1:2]
+    ids = np.ones(1, int)
+    write_table(folder / "moved.csv", MovedTable(0 * ids, ids, ids, first.symbols[1:2], moved, one, 0.03 * one))
     atoms = [
         Atoms(s.positions, s.symbols, *np.ones((2, len(s.symbols))), s.sigma, np.ones(len(s.symbols)))
         for s in found.steps

@@ -63,8 +63,7 @@ def test_an_ambiguous_half_is_aligned_to_its_longest_run():
         fold.poses = poses.take(m)
         fold.candidates = Candidates(np.arange(len(m)), wrong[m], np.zeros(len(m)))
     assert _is_ambiguous(folds)
-    sums = [solver.sums(fold.frames, fold.poses) for fold in folds]
-    assert _align_to_longest_run(solver, folds, sums) == 60
+    assert _align_to_longest_run(solver, folds) == 60
     found = np.empty_like(wrong)
     for fold in folds:
         found[fold.members] = fold.poses.rotations

@@ -105,10 +105,11 @@ def test_what_a_summary_lacks_was_not_measured(tmp_path):
 def test_a_table_keeps_what_is_not_known_and_refuses_what_it_is_not(tmp_path):
     number = np.arange(3)
     error = np.array([0.5, np.nan, 12.0])
-    table = TimelineTable(number, np.array(["Pt", "=1", "'a"]), number, error, number + 9, error, number > 1, number)
+    text = np.array(["Pt", "=1", "'a"])
+    table = TimelineTable(number, text, number, error, number + 9, error, number > 1, number, text)
     path = tmp_path / "timeline.csv"
     write_table(path, table)
-    assert path.read_text(encoding="utf-8").splitlines()[2] == "1,'=1,1,,10,,0,1"  # no formula, and no number
+    assert path.read_text(encoding="utf-8").splitlines()[2] == "1,'=1,1,,10,,0,1,'=1"  # no formula, and no number
     found = read_table(path, TimelineTable)
     for field in TimelineTable.__dataclass_fields__:
         values = getattr(table, field)

@@ -23,11 +23,15 @@ from single_rs.pipeline import stages, states
 from single_rs.pipeline.handedness import flip_folder
 from single_rs.records import Atoms, Poses
 from single_rs.refine.change import Change, Changes
-from single_rs.refine.change.stretches import Placed, Stretch, Work, find_stretches, group_states, same_particle
-from single_rs.refine.change.timeline import _interval, number_atoms
+from single_rs.refine.change.grouping import group_states
+from single_rs.refine.change.same import same_particle
+from single_rs.refine.change.stretches import Placed, Stretch, Work, find_stretches
+from single_rs.refine.change.timeline import _span, number_atoms
 from single_rs.report.extras import extra_figures
 from single_rs.report.files import read_run
 from single_rs.report.film import film_data
+from single_rs.store.states import MovedTable
+from single_rs.store.tables import read_table
 
 MEASURED = Path(__file__).parents[2] / "shared" / "data" / "real" / "pt_233.xyz"
 CONFIG = {"states.shortest": "60", "report.enabled": "false"}
@@ -92,6 +96,11 @@ def test_atoms_keep_their_numbers_and_leave_at_their_date(solved):
     common = np.isin(whole.arrays["id"], rest.arrays["id"])
     assert np.array_equal(whole.arrays["id"][common], rest.arrays["id"])
     assert np.sqrt(((whole.positions[common] - rest.positions) ** 2).sum(1).mean()) < 0.12
+    moved = read_table(folder / "moved.csv", MovedTable)
+    assert len(moved.id) == len(truth) - gone.sum()
+    assert np.mean((moved.moved**2).sum(1) / (3 * moved.sigma**2)) < 3  # no atom of the rest moved
+    assert moved.distance == pytest.approx(np.linalg.norm(moved.moved, axis=1), abs=1e-4)
+    assert {r["site"] for r in rows} - {"bulk"}
     events = json.loads((folder / "states.json").read_text())["events"]
     assert [(e["event"], e["left"]) for e in events if e["id"] is None] == [("changed", gone.sum())]
 
@@ -119,6 +128,9 @@ def test_both_hands_of_a_particle_have_its_states(solved, tmp_path):
         assert mirrored == pytest.approx(-own, abs=1e-4)
         assert {"map.mrc", "half1.mrc", "poses.star"} <= {p.name for p in (out / place).iterdir()}
     assert (out / "timeline.csv").read_bytes() == (folder / "timeline.csv").read_bytes()
+    moved, mirrored = (read_table(top / "moved.csv", MovedTable).moved for top in (folder, out))
+    assert len(moved)
+    assert mirrored == pytest.approx(-moved)
     events = [json.loads((top / "states.json").read_text())["events"] for top in (folder, out)]
     for before, after in zip(*events, strict=True):
         assert before["frame"] == after["frame"]
@@ -187,7 +199,7 @@ def atoms_at(positions, sigma=0.03):
     return Atoms(positions, np.full(n, "Pt"), np.ones(n), np.ones(n), np.full(n, sigma), np.ones(n))
 
 
-def worlds(crystal, second, found=None):
+def worlds(crystal, second, found=None, join=False):
     """Stretches of a track whose second half is searched anew and gives the atoms `second`, at poses `found`."""
     n = 400
     rotations = Rotation.random(n, random_state=1).as_matrix()
@@ -206,7 +218,7 @@ def worlds(crystal, second, found=None):
     def ask(part, given, atoms):
         return Changes(len(part.frames), (), (1.0,), None, None, ())
 
-    return rotations, find_stretches(clean, poses, changes, Work(search, place, ask, 100))
+    return rotations, find_stretches(clean, poses, changes, Work(search, place, ask, 100), join)
 
 
 def test_a_state_that_was_searched_anew_is_turned_into_the_frame_of_the_others(crystal):
@@ -223,6 +235,15 @@ def test_a_state_that_was_searched_anew_is_turned_into_the_frame_of_the_others(c
         assert np.allclose(shown[:, :2] + poses.shifts[k], (mirrored @ given.T)[:, :2], atol=1e-6)
     assert [[(s.first, s.last) for s in state] for state in group_states([first, second])] == [[(0, 400)]]
     assert group_states([first, second], merge=False) == [[first], [second]]
+
+
+def test_neighbours_of_one_structure_are_one_stretch(crystal):
+    """The second one has a false atom, since it has few frames; both together do not change."""
+    second = np.concatenate([crystal.positions, 1.3 * crystal.positions[:1]])
+    _, (both,) = worlds(crystal, second, lambda r: r, join=True)
+    assert (both.first, both.last, len(both.placed.atoms)) == (0, 400, len(crystal.positions))
+    gone = layer_of(crystal)
+    assert len(worlds(crystal, crystal.positions[~gone], lambda r: r, join=True)[1]) == 2
 
 
 def test_another_particle_is_none_of_the_states(crystal):
@@ -275,16 +296,32 @@ def test_the_same_atom_has_the_same_number():
     assert len(first) == len(symbols) == 9
 
 
-def test_an_interval_has_the_ends_of_the_likelihood():
-    starts, movie = np.arange(0, 400, 10), np.arange(1000, 1400)
-    nats = np.where((starts >= 100) & (starts < 250), 8.0, -8.0)
-    interval = _interval(nats, starts, 400, [], movie)
+def test_an_atom_was_there_while_the_likelihood_says():
+    edges = np.arange(0, 401, 10)
+    nats = np.where((edges[:-1] >= 100) & (edges[:-1] < 250), 8.0, -8.0)
+    span = _span(nats, np.full(40, 8.0), edges)
+    assert (span.first, span.last) == pytest.approx((100, 250), abs=0.1)
+    assert 2 < span.first_err < 4  # of a block
+    interval = span.interval(np.arange(1000, 1400))
     assert (interval.first, interval.last) == (1100, 1249)
-    assert 2 < interval.first_err < 4
-    always = _interval(np.full(40, 8.0), starts, 400, [], movie)
+    always = _span(np.full(40, 8.0), np.full(40, 8.0), edges).interval(np.arange(1000, 1400))
     assert (always.first, always.first_err, always.last, always.last_err) == (1000, 0.0, 1399, 0.0)
-    common = _interval(nats, starts, 400, [(252, 0.5)], movie)
-    assert (common.last, common.last_err) == (1251, 1.0)
+
+
+def test_errors_of_dates_hold_where_the_model_errs():
+    rng = np.random.default_rng(5)
+    edges, misses, stated = np.arange(401), [], []
+    for spread in (1.0, 3.0):  # of what the frames say, over their noise
+        for _ in range(100):
+            date = int(rng.integers(100, 300))
+            sign = np.where(edges[:-1] < date, 1.0, -1.0)
+            span = _span(4 * sign + spread * np.sqrt(8) * rng.normal(size=400), np.full(400, 4.0), edges)
+            misses.append(span.last - date)
+            stated.append(span.last_err)
+    within = np.abs(misses) <= 2 * np.array(stated)
+    assert within[:100].mean() >= 0.9
+    assert within[100:].mean() >= 0.9
+    assert np.median(stated[100:]) > 4 * np.median(stated[:100])
 
 
 def test_the_command_line_takes_find_one_or_a_number():

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from changing import files_of_two_states, write_states
-from single_rs.analysis.survival import atoms_in_time, survival, survival_by_coordination
+from single_rs.analysis.survival import atoms_in_time, survival, survival_by_coordination, survival_by_site
 from single_rs.base.errors import DataFileError, InputError
 from single_rs.plots.states import plot_states
 from single_rs.report.film import FATES, film_data
 from single_rs.report.states import StateFiles, read_states, states_figure
-from single_rs.store.states import StatesRecord, TimelineTable, read_trajectory
+from single_rs.store.states import MovedTable, StatesRecord, TimelineTable, read_trajectory
 from single_rs.store.tables import read_table
 
 
@@ -42,6 +44,10 @@ def test_sites_are_grouped_by_their_neighbours():
     near = [12] * 5 + [9] * 4 + [5, 4, 3] + [7, 7]
     groups = survival_by_coordination(near, np.zeros(14), np.full(14, 9), np.zeros(14, bool))
     assert [(g.name, g.count) for g in groups] == [("5 or fewer", 3), ("9 neighbours", 4)]
+    kinds = ["bulk"] * 5 + ["terrace 111"] * 4 + ["corner"] * 3 + ["unknown"] * 2
+    facet, corner = survival_by_site(kinds, np.zeros(14), np.full(14, 9), np.arange(14) == 9)
+    assert (facet.name, facet.count, facet.share.tolist()) == ("terrace 111", 4, [1])
+    assert (corner.name, corner.count, corner.share[-1]) == ("corner", 3, pytest.approx(2 / 3))
 
 
 def test_the_film_has_each_stretch_and_the_fate_of_each_atom():
@@ -59,16 +65,19 @@ def test_the_film_has_each_stretch_and_the_fate_of_each_atom():
 
 
 def test_states_are_drawn_against_time():
-    axes = states_figure(files_of_two_states())
-    atoms, lasting, cell, strain = np.ravel(axes)
+    axes = states_figure(replace(files_of_two_states(), energies=((-0.2, 0.01), None)))
+    atoms, cell, lasting, sites, strain, energy = np.ravel(axes)
     assert (atoms.get_ylabel(), lasting.get_ylabel()) == ("Atoms", "Still there (%)")
     assert (cell.get_ylabel(), strain.get_ylabel()) == ("Lattice constants (Å)", "Mean radial strain (%)")
+    assert not sites.axison  # no kind of site has three atoms
+    assert {tuple(line.get_ydata()) for line in energy.lines if len(line.get_ydata()) == 2} == {(-0.2, -0.2)}
     times, counts = atoms.lines[0].get_data()
     assert counts[times == 0] == pytest.approx(3)
     assert counts[times == 250] == pytest.approx(2)
     assert {tuple(line.get_ydata()) for line in cell.lines if len(line.get_ydata()) == 2} == {(3.9, 3.9)}
     nothing = np.full((1, 3), np.nan)
-    assert plot_states(([0, 9], [1, 1], [0, 0]), [(0, 9, 0)], (nothing, nothing), ([np.nan], [np.nan]), []).size == 4
+    one = [np.nan], [np.nan]
+    assert plot_states(([0, 9], [1, 1], [0, 0]), [(0, 9, 0)], (nothing, nothing), one, one, ([], [])).size == 6
 
 
 def test_what_is_written_of_states_is_read_again(tmp_path):
@@ -78,6 +87,9 @@ def test_what_is_written_of_states_is_read_again(tmp_path):
     for name in TimelineTable.__dataclass_fields__:
         np.testing.assert_array_equal(getattr(again.timeline, name), getattr(found.timeline, name))
     assert again.record == found.record
+    assert again.energies == (None, None)
+    moved = read_table(tmp_path / "moved.csv", MovedTable)
+    assert (moved.id.tolist(), moved.moved.tolist()) == ([1], [[0, 1, 0]])
     for step, known in zip(again.steps, found.steps, strict=True):
         assert step.frames == known.frames
         assert step.numbers.tolist() == known.numbers.tolist()
@@ -87,7 +99,8 @@ def test_what_is_written_of_states_is_read_again(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "id,element\n", "id,element,first,first_err,last,last_err,core,coordination\n0,Pt,a,0,9,0,1,2\n"]
+    "text",
+    ["", "id,element\n", "id,element,first,first_err,last,last_err,core,coordination,site\n0,Pt,a,0,9,0,1,2,edge\n"],
 )
 def test_a_broken_timeline_is_one_line(tmp_path, text):
     (tmp_path / "timeline.csv").write_text(text)

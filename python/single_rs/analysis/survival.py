@@ -18,9 +18,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from single_rs.analysis.structure.shape import SITES
 from single_rs.base.errors import InputError
 
-__all__ = ["Survival", "atoms_in_time", "survival", "survival_by_coordination"]
+__all__ = ["Survival", "atoms_in_time", "survival", "survival_by_coordination", "survival_by_site"]
 
 # Neighbours of an atom of the surface of a close-packed crystal, in the groups of figures: corners, edges, facets.
 GROUPS = ((0, 5), (6, 6), (7, 7), (8, 8), (9, 9))
@@ -122,3 +123,18 @@ def survival_by_coordination(
             name = f"{high} neighbours" if low == high else f"{high} or fewer"
             found.append(survival(name, a[mine], b[mine], gone[mine]))
     return found
+
+
+def survival_by_site(site: ArrayLike, first: ArrayLike, last: ArrayLike, left: ArrayLike) -> list[Survival]:
+    """Return the survival of atoms of the surface by facet and other kinds of site; groups of a few are left out.
+
+    Parameters
+    ----------
+    site
+        (n,) kind of site of each atom when it is first there, of `single_rs.analysis.structure.shape.SITES`.
+    first, last, left
+        As in `survival`.
+    """
+    kind, a, b, gone = np.asarray(site), np.asarray(first), np.asarray(last), np.asarray(left, bool)
+    groups = [(name, kind == name) for name in SITES if name != "bulk"]
+    return [survival(name, a[mine], b[mine], gone[mine]) for name, mine in groups if mine.sum() >= FEWEST]

@@ -2,10 +2,10 @@
 
 strain.csv     one row for each atom, in the order of atoms.xyz (`StrainTable`).
 strain.vti     the measures between the atoms, for ParaView, on the part of the map's grid that holds the particle.
-strain_*.mrc   the same on the whole grid, one file each, for programs that overlay maps; on request.
+strain_*.mrc   the same on the whole grid, one file each, for programs that overlay maps.
 gpa.vti        strain and displacement from the phases of the map, on its own coarser grid of the same box; gpa_*.mrc.
 
-Volumes are 0 where there is no atom.
+Volumes are written on request. They are 0 where there is no atom.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ def write_strain(folder: str | os.PathLike[str], model: Particle, volumes: bool 
     folder
         It must exist.
     model
-        Result of `analyze`; strain.vti is written when it has a box, gpa.vti when it was given the map.
+        Result of `analyze`.
     volumes
-        Also write each of their measures as an MRC volume.
+        Write strain.vti and strain_*.mrc when it has a box, gpa.vti and gpa_*.mrc when it was given the map.
     """
     if model.strain is None or model.lattice is None:
         return []
@@ -46,6 +46,8 @@ def write_strain(folder: str | os.PathLike[str], model: Particle, volumes: bool 
     written = [target / layout.STRAIN_TABLE]
     offset = file_offset(model.box, model.pixel_size, model.origin)
     write_table(written[0], strain_table(x, model.atoms.symbols, model.strain, comparison, offset))
+    if not volumes:
+        return written
     if model.box is not None and model.pixel_size is not None:
         box, pixel = model.box, float(model.pixel_size)
         table = strain_measures(model.strain).table(model.strain)
@@ -58,14 +60,14 @@ def write_strain(folder: str | os.PathLike[str], model: Particle, volumes: bool 
             first[0] * pixel + model.origin[2],
         )
         write_vti(written[-1], dict(zip(MEASURES, grid, strict=True)), pixel, corner)
-        for name in MAPS if volumes else ():
+        for name in MAPS:
             written.append(target / layout.STRAIN_MAP.format(name=name))
             write_map(written[-1], in_box(grid[MEASURES.index(name)], first, box), pixel, model.origin)
     if comparison is not None and comparison.phases is not None:
         phases = comparison.phases
         written.append(target / layout.GPA_VOLUMES)
         write_vti(written[-1], phases.maps, phases.pixel_size, model.origin)
-        for name, volume in phases.maps.items() if volumes else ():
+        for name, volume in phases.maps.items():
             written.append(target / layout.GPA_MAP.format(name=name))
             write_map(written[-1], volume, phases.pixel_size, model.origin)
     return written

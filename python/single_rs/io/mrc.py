@@ -96,7 +96,7 @@ def mrc_writer(
     Raises
     ------
     InputError
-        Pixel size, or NaN or infinite values; also values that are infinite in the type of the file.
+        Pixel size, NaN or infinite values, or values that the type of the file does not hold.
     WriteError
         Not writable, or no room.
     """
@@ -108,10 +108,13 @@ def mrc_writer(
         file.write(bytes(HEADER_BYTES))
 
         def put(sections: NDArray[Any]) -> None:
-            with np.errstate(over="ignore"):  # said below
-                block = np.ascontiguousarray(sections, dtype=kind)
-            if kind.kind == "f" and not np.isfinite(block).all():
+            low, high = np.min(sections), np.max(sections)
+            if not (np.isfinite(low) and np.isfinite(high)):
                 raise InputError(f"cannot write {path}: NaN or infinite values")
+            limits = np.finfo(kind) if kind.kind == "f" else np.iinfo(kind)
+            if low < limits.min or high > limits.max:
+                raise InputError(f"cannot write {path}: values from {low:g} to {high:g}, which {kind} does not hold")
+            block = np.ascontiguousarray(sections, dtype=kind)
             file.write(block.data)
             statistics.add(np.asarray(sections, np.float64))
 

@@ -14,11 +14,13 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from functools import partial
 
 from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import ConvergenceError
 from single_rs.base.memory_limit import require_memory, stack_memory
 from single_rs.base.progress import Progress, in_notebooks
+from single_rs.base.steps import current_steps
 from single_rs.orient.agreement import better_of, has_pose_ambiguity
 from single_rs.orient.config import OrientConfig
 from single_rs.orient.halves.engine import solve_from_candidates
@@ -71,7 +73,8 @@ def find_poses(
     require_memory(f"a stack of {n:,} frames of {box} px", stack_memory(n, box))
     if config.engine == "climb":
         return solve_from_candidates(clean, element, config, progress, seed=seed)
-    poses = solve_from_candidates(clean, element, config, progress)
+    found = partial(solve_from_candidates, clean, element, config, progress)
+    poses = current_steps().kept(f"{config.engine} engine", Poses, found)
     if config.fallback_engine == "never" or (config.fallback_engine == "doubtful" and not has_pose_ambiguity(poses)):
         return poses
     other = replace(config, engine="lattice-free" if config.engine == "lattice" else "lattice")

@@ -24,23 +24,24 @@ from single_rs.track.cut import cut_frames, plan_cut
 __all__ = ["cut", "stack_type"]
 
 CUT_TOGETHER = 256  # particles cut in one pass: as many files are open
-EXACT = 2048  # counts; half precision holds every whole number up to it
+COUNTS = (np.dtype(np.int8), np.dtype(np.int16))  # MRC modes 0 and 1, which every program reads
 
 
-def stack_type(movie: Movie, motion: Motion) -> np.dtype[np.floating[Any]]:
-    """Return the type in which the frames of particles are kept: half precision where it holds every count exactly.
+def stack_type(movie: Movie, motion: Motion) -> np.dtype[Any]:
+    """Return the type in which the frames of particles are kept: the smallest one that holds every count.
 
-    X-rays above the ceiling of the counts have been repaired; a repaired pixel is the mean of its neighbours, which
-    half precision holds to 0.05 %.
+    X-rays above the ceiling of the counts have been repaired. A repaired pixel, the mean of its neighbours, is rounded
+    to a whole count: a few in ten thousand pixels, each by less than its noise.
     """
     counts = movie.dtype.kind == "u" or movie.dtype == np.int8
-    return np.dtype(np.float16 if counts and motion.ceiling <= EXACT else np.float32)
+    return next((t for t in COUNTS if counts and motion.ceiling <= np.iinfo(t).max), np.dtype(np.float32))
 
 
 def cut(
     movie: Movie, motion: Motion, tracks: Sequence[Track], folders: Sequence[Path], progress: Progress | None = None
 ) -> None:
     """Extract the single frames of particles in one pass; write stack.mrcs and stack.star into the folder of each."""
+    kind = stack_type(movie, motion)
     for first in range(0, len(tracks), CUT_TOGETHER):
         part = slice(first, first + CUT_TOGETHER)
         cuts = [plan_cut(movie, motion, track, stack_box(track, movie)) for track in tracks[part]]
@@ -48,13 +49,12 @@ def cut(
             writers: list[Callable[[NDArray[np.float32]], None]] = []
 
             def put(number: int, image: NDArray[np.float32], to: Sequence[Callable[..., None]] = writers) -> None:
-                to[number](image[None])
+                to[number]((image if kind.kind == "f" else np.rint(image))[None])
 
             for one, folder in zip(cuts, folders[part], strict=True):
                 folder.mkdir(parents=True, exist_ok=True)
                 shape = (len(one.frames), one.box, one.box)
-                path, kind = folder / layout.STACK, stack_type(movie, motion)
-                writers.append(files.enter_context(mrc_writer(path, shape, kind, movie.pixel_size)))
+                writers.append(files.enter_context(mrc_writer(folder / layout.STACK, shape, kind, movie.pixel_size)))
             cut_frames(movie, motion, cuts, put, progress)
         for one, track, folder in zip(cuts, tracks[part], folders[part], strict=True):
             stack = read_stack(folder / layout.STACK, movie.pixel_size)

@@ -25,6 +25,7 @@ from typing import Any
 from single_rs import __version__
 from single_rs.base.errors import DataFileError
 from single_rs.base.memory import peak_memory, reset_peak
+from single_rs.base.steps import UNKEPT, Steps, keeping
 from single_rs.store.codecs import read_record, write_record
 from single_rs.store.folder import RunFolder
 from single_rs.store.layout import HIDDEN, RUN
@@ -218,8 +219,11 @@ class RunLog:
         failed = None
         known = ""
         try:
-            with self.folder.stage(stage, key) as running.folder:
+            # A key that is known at the end only tells no step of one input from that of another.
+            steps = UNKEPT if callable(key) else self.steps(stage, key)
+            with self.folder.stage(stage, key) as running.folder, keeping(steps):
                 yield running
+            self.folder.forget_steps(stage)
             known = key() if callable(key) else key
         except BaseException as error:
             failed = f"{type(error).__name__}: {error}"
@@ -238,6 +242,10 @@ class RunLog:
             self._put(stage, entry)
             how = "failed" if failed else "finished"
             log.info("%s: %s in %.1f s, peak memory %.0f MB", stage, how, seconds, memory)
+
+    def steps(self, stage: str, key: str) -> Steps:
+        """Return the steps of a stage, kept until it has finished."""
+        return Steps(self.folder.steps(stage, key, fresh=not self._resume))
 
     def _put(self, stage: str, entry: StageRecord) -> None:
         self.note(stages={**self.record.stages, stage: entry})

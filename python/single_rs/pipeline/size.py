@@ -17,9 +17,10 @@ BOX_PER_DIAMETER = 1.8  # leaves a ring round the particle for the background an
 BOX_MARGIN = 16.0  # Å, the least of that ring for small particles
 BOX_LEAST = 1.4  # diameters that background cleaning needs
 BOX_OUTSIDE = 0.05  # share of frames that may leave the field before the box is made smaller
-# Three maps; of strain and of the phases thirteen and nine in VTK files, on request ten and nine as MRC.
-VOLUMES, STRAIN_VOLUMES, FLOAT_BYTES = 3 + 22, 19, 4
+# Three maps; on request thirteen of strain and nine of the phases in VTK files, ten and nine as MRC.
+VOLUMES, STRAIN_VOLUMES, FLOAT_BYTES = 3, 22 + 19, 4
 ROOM_BESIDE = 20_000_000  # bytes: report, tables, poses, atoms
+STEPS = 8_000  # bytes of each frame that the steps of the pose search keep until it has finished: two indices
 
 
 def stack_box(track: Track, movie: Movie) -> int:
@@ -67,4 +68,5 @@ class StackSize:
     def room_needed(self, strain: StrainConfig) -> int:
         """Return the bytes that the particle's files take at most: stack, and volumes of maps and strain."""
         volumes = VOLUMES + (STRAIN_VOLUMES if strain.volumes else 0)
-        return self.frames * self.box**2 * self.itemsize + volumes * self.box**3 * FLOAT_BYTES + ROOM_BESIDE
+        frame = self.box**2 * self.itemsize + STEPS
+        return self.frames * frame + volumes * self.box**3 * FLOAT_BYTES + ROOM_BESIDE

@@ -1,14 +1,16 @@
-"""What the files about the states of a particle say: states.json, timeline.csv and trajectory.xyz."""
+"""What the files about the states of a particle say: states.json, timeline.csv, moved.csv and trajectory.xyz."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from single_rs.analysis.structure.table import StructureTable
 from single_rs.crystal.neighbours import coordination
 from single_rs.export.atoms import file_offset
 from single_rs.pipeline.particle import ParticleResult
@@ -19,20 +21,36 @@ from single_rs.store import layout
 from single_rs.store.codecs import write_record
 from single_rs.store.states import (
     EventRecord,
+    MovedTable,
     StateRecord,
     StatesRecord,
     TimelineTable,
     write_trajectory,
 )
-from single_rs.store.tables import write_table
+from single_rs.store.tables import read_table, write_table
 
-__all__ = ["events_of", "offset_of", "state_record", "timeline_table", "when", "write_one_state"]
+__all__ = [
+    "events_of",
+    "moved_table",
+    "offset_of",
+    "sites_of",
+    "state_record",
+    "timeline_table",
+    "when",
+    "write_one_state",
+]
 
+UNKNOWN = "unknown"  # kind of site, of atoms without one
 MOVED_SIGMA, MOVED = 3.0, 0.1  # standard errors and Å beyond which an atom counts as moved
 
 
 def write_one_state(
-    folder: Path, result: ParticleResult, atoms: Atoms, stack: ParticleStack, changes: Changes | None
+    folder: Path,
+    result: ParticleResult,
+    atoms: Atoms,
+    sites: NDArray[np.str_],
+    stack: ParticleStack,
+    changes: Changes | None,
 ) -> None:
     """Write the files of a particle of one state.
 
@@ -40,8 +58,8 @@ def write_one_state(
     ----------
     folder
         Where they go.
-    result, atoms, stack
-        Of the particle.
+    result, atoms, sites, stack
+        Of the particle; kind of site of each atom.
     changes
         What was found of single atoms; None where nobody asked.
     """
@@ -58,7 +76,7 @@ def write_one_state(
             first[change.atom], first_err[change.atom] = change.frame, change.frame_err
     numbers = np.arange(count)
     near = _coordination([atoms], [numbers])
-    table = TimelineTable(numbers, atoms.symbols, first, first_err, last, last_err, numbers >= 0, near)
+    table = TimelineTable(numbers, atoms.symbols, first, first_err, last, last_err, numbers >= 0, near, sites)
     whole = () if changes is None else changes.changes
     events = (
         *(EventRecord("changed", c.frame, c.frame_err) for c in whole if c.kind != "window"),
@@ -67,6 +85,7 @@ def write_one_state(
     state = state_record((span,), layout.ATOMS, result, count)
     write_record(folder / layout.STATES, StatesRecord((state,), tuple(sorted(events, key=when)), 0, count))
     write_table(folder / layout.TIMELINE, table)
+    write_table(folder / layout.MOVED, _moved([]))
     write_trajectory(folder / layout.TRAJECTORY, [(atoms, numbers, (span,))], offset_of(stack))
 
 
@@ -75,8 +94,13 @@ def offset_of(stack: ParticleStack) -> NDArray[np.float64]:
     return file_offset(stack.box, stack.pixel_size)
 
 
-def timeline_table(timeline: Timeline, states: Sequence[Atoms]) -> TimelineTable:
-    """Return what timeline.csv holds, from the atoms of all states."""
+def sites_of(path: Path, count: int) -> NDArray[np.str_]:
+    """Kinds of site (count,) of the atoms by the structure.csv at `path`; unknown where there is none."""
+    return read_table(path, StructureTable).site if path.is_file() else np.full(count, UNKNOWN)
+
+
+def timeline_table(timeline: Timeline, states: Sequence[Atoms], sites: Sequence[NDArray[np.str_]]) -> TimelineTable:
+    """Return what timeline.csv holds, from the atoms of all states and their kinds of site."""
     core = np.logical_and.reduce([np.isin(np.arange(len(timeline.symbols)), n) for n in timeline.numbers])
     times = ("first", "first_err", "last", "last_err")
     return TimelineTable(
@@ -84,6 +108,7 @@ def timeline_table(timeline: Timeline, states: Sequence[Atoms]) -> TimelineTable
         element=np.array(timeline.symbols),
         core=core,
         coordination=_coordination(states, timeline.numbers),
+        site=_first_sites(sites, timeline.numbers, len(core)),
         **{name: np.array([getattr(interval, name) for interval in timeline.intervals]) for name in times},
     )
 
@@ -113,6 +138,34 @@ def _coordination(states: Sequence[Atoms], numbers: Sequence[NDArray[np.int64]])
     return found
 
 
+def _first_sites(
+    sites: Sequence[NDArray[np.str_]], numbers: Sequence[NDArray[np.int64]], count: int
+) -> NDArray[np.str_]:
+    """Kind of site of each numbered atom in the first state that has it."""
+    found = np.full(count, UNKNOWN, "U16")
+    for kinds, mine in zip(reversed(sites), reversed(numbers), strict=True):
+        found[mine] = kinds
+    return found
+
+
+def moved_table(timeline: Timeline, states: Sequence[StateAtoms]) -> MovedTable:
+    """Return what moved.csv holds: each two states that follow each other in time, once."""
+    order = [k for _, k in sorted((first, k) for k, state in enumerate(states) for first, _ in state.stretches)]
+    rows = []
+    for before, after in dict.fromkeys(pairwise(order)):
+        pairs, moved, sigma = moved_between(states[before].atoms, states[after].atoms)
+        ids = timeline.numbers[before][pairs[:, 0]]
+        both = np.full(len(ids), before), np.full(len(ids), after)
+        rows.append((*both, ids, timeline.symbols[ids], moved, np.linalg.norm(moved, axis=1), sigma))
+    return _moved(rows)
+
+
+def _moved(rows: Sequence[tuple[NDArray[Any], ...]]) -> MovedTable:
+    whole, text, number = np.empty(0, np.int64), np.empty(0, np.str_), np.empty(0)
+    nothing = whole, whole, whole, text, np.empty((0, 3)), number, number
+    return MovedTable(*(np.concatenate(column) for column in zip(nothing, *rows, strict=True)))
+
+
 def when(event: EventRecord) -> tuple[int, int]:
     """Order of events: by frame, the whole before single atoms."""
     return event.frame, -1 if event.id is None else event.id
@@ -126,7 +179,8 @@ def events_of(timeline: Timeline, states: list[StateAtoms], frames: NDArray[np.i
         for stretch, error in zip(state.stretches, state.errors, strict=True)
     )
     for (_, _, before), (stretch, error, after) in pairwise(begins):
-        _, distance, sigma = moved_between(states[before].atoms, states[after].atoms)
+        _, moved, sigma = moved_between(states[before].atoms, states[after].atoms)
+        distance = np.linalg.norm(moved, axis=1)
         one, other = timeline.numbers[before], timeline.numbers[after]
         yield EventRecord(
             "changed",
@@ -134,7 +188,7 @@ def events_of(timeline: Timeline, states: list[StateAtoms], frames: NDArray[np.i
             error,
             left=len(np.setdiff1d(one, other)),
             arrived=len(np.setdiff1d(other, one)),
-            moved=int(((distance > MOVED_SIGMA * sigma) & (distance > MOVED)).sum()),
+            moved=int(((distance > MOVED_SIGMA * np.sqrt(3) * sigma) & (distance > MOVED)).sum()),
             rms_displacement_pm=float(100 * np.sqrt(np.mean(distance**2))) if len(distance) else None,
         )
     for k, (interval, place) in enumerate(zip(timeline.intervals, timeline.positions, strict=True)):

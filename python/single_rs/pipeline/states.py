@@ -8,19 +8,21 @@ particle's own folder takes the state that holds most frames, and what turns out
 from __future__ import annotations
 
 import functools
+import itertools
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from single_rs.analysis.summary import ParticleSummary
 from single_rs.base.errors import ConvergenceError, SingleError, WriteError
+from single_rs.base.steps import keeping
 from single_rs.io.star import read_poses
 from single_rs.orient import find_poses
 from single_rs.pipeline import stages
@@ -28,18 +30,27 @@ from single_rs.pipeline.job import Job
 from single_rs.pipeline.material import lattice_seed
 from single_rs.pipeline.particle import ParticleResult, Stages, solve_stages
 from single_rs.pipeline.record import stage_key
-from single_rs.pipeline.state_files import events_of, offset_of, state_record, timeline_table, when, write_one_state
+from single_rs.pipeline.state_files import (
+    events_of,
+    moved_table,
+    offset_of,
+    sites_of,
+    state_record,
+    timeline_table,
+    when,
+    write_one_state,
+)
 from single_rs.pipeline.verdict import Verdict
 from single_rs.reconstruction import reconstruct
 from single_rs.records import Atoms, Background, CleanStack, ParticleStack, Poses
 from single_rs.refine import refine_atoms
 from single_rs.refine.change import Changes, find_changes
+from single_rs.refine.change.grouping import group_states
 from single_rs.refine.change.stretches import (
     Placed,
     Stretch,
     Work,
     find_stretches,
-    group_states,
     jump_share,
     part_of,
     within,
@@ -53,6 +64,8 @@ from single_rs.store.tables import write_table
 __all__ = ["solve_track"]
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 def solve_track(
@@ -164,13 +177,14 @@ class _States:
         if atoms is None:
             return
         with self.job.log.stage(self.stage, self.key) as running:
-            write_one_state(running.folder, result, atoms, self.whole.stack, changes)
+            sites = sites_of(self.whole.file(layout.STRUCTURE_TABLE), len(atoms))
+            write_one_state(running.folder, result, atoms, sites, self.whole.stack, changes)
 
     def solve(self, changes: Changes) -> list[ParticleResult]:
         """Solve each state by itself, and other particles as such."""
         clean, poses = self.whole.clean, read_poses(self.whole.file(layout.POSES))
-        stretches = find_stretches(clean, poses, changes, self._work())
         windows = self.job.config.states.number is not None
+        stretches = find_stretches(clean, poses, changes, self._work(), join=not windows)
         groups = group_states(stretches, merge=not windows)
         if not groups:
             raise ConvergenceError("no stretch of time between changes shows atoms")
@@ -199,11 +213,21 @@ class _States:
         job, of = self.job, self.job.config
         symbol, orient = lattice_seed(job.element, of.orient)
         diameter = self.whole.diameter
+        steps, numbers = job.log.steps(self.stage, self.key), itertools.count(1)
+
+        def once(kind: type[T], make: Callable[[], T]) -> T:
+            """Do what is done with a stretch as a step of the states, with steps of its own."""
+            own = steps.of(f"part {next(numbers)}")
+            with keeping(own):
+                return own.kept("whole", kind, make)
 
         def search(clean: CleanStack) -> Poses:
-            return find_poses(clean, symbol, orient, seed=job.seed)
+            return once(Poses, lambda: find_poses(clean, symbol, orient, seed=job.seed))
 
         def place(clean: CleanStack, poses: Poses) -> Placed:
+            return once(Placed, lambda: placed(clean, poses))
+
+        def placed(clean: CleanStack, poses: Poses) -> Placed:
             density = reconstruct(clean, poses, of.reconstruct)
             atoms = stages.trace(density, job.element, diameter, of.trace)
             refined = refine_atoms(clean, poses, atoms, of.refine)
@@ -212,7 +236,8 @@ class _States:
         def ask(clean: CleanStack, poses: Poses, atoms: Atoms) -> Changes:
             if of.states.number is not None:
                 return Changes(len(clean.images), (), (1.0,), None, None, ())
-            return find_changes(clean, poses, atoms, of.states, of.refine, job.seed, *self.whole.imaging)
+            settings = of.states, of.refine, job.seed, *self.whole.imaging
+            return once(Changes, lambda: find_changes(clean, poses, atoms, *settings))
 
         return Work(search, place, ask, of.states.shortest)
 
@@ -296,7 +321,12 @@ class _States:
             if found is not None:
                 states.append(StateAtoms(spans_of, refined, found, tuple(s.error for s in groups[k])))
         timeline = trace_timeline(self.whole.clean, states, self.job.config.refine)
-        table = timeline_table(timeline, [state.atoms for state in states])
+        sites = [
+            sites_of(solved[k][0].file(layout.STRUCTURE_TABLE), len(found))
+            for k, found in zip(kept, atoms, strict=True)
+            if found is not None
+        ]
+        table = timeline_table(timeline, [state.atoms for state in states], sites)
         records = [
             state_record(
                 spans[k],
@@ -317,6 +347,7 @@ class _States:
             record = StatesRecord(tuple(records), tuple(sorted(events, key=when)), top, core, names)
             write_record(running.folder / layout.STATES, record)
             write_table(running.folder / layout.TIMELINE, table)
+            write_table(running.folder / layout.MOVED, moved_table(timeline, states))
             listed = [(s.atoms, n, spans[k]) for s, n, k in zip(states, timeline.numbers, kept, strict=True)]
             write_trajectory(running.folder / layout.TRAJECTORY, listed, offset_of(self.whole.stack))
             copy = running.folder / layout.state_folder(top)

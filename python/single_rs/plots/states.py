@@ -134,10 +134,11 @@ def plot_states(
     spans: Sequence[tuple[int, int, int]],
     cell: tuple[ArrayLike, ArrayLike],
     strain: tuple[ArrayLike, ArrayLike],
-    groups: Sequence[Survival],
+    energy: tuple[ArrayLike, ArrayLike],
+    groups: tuple[Sequence[Survival], Sequence[Survival]],
     changes: Sequence[tuple[float, float]] = (),
 ) -> Any:
-    """Draw atoms, lattice constants, strain and survival on one page.
+    """Draw atoms, lattice constants, strain, energy and survival on one page.
 
     Parameters
     ----------
@@ -149,19 +150,31 @@ def plot_states(
         (state, 3) edges a, b, c and standard errors, Å, NaN where unknown.
     strain
         (state,) mean radial strain and standard errors, fractions, NaN where unknown.
-    groups, changes
-        As in `plot_survival` and `plot_atoms_in_time`.
+    energy
+        (state,) formation energies per atom and standard errors, eV, NaN where unknown.
+    groups
+        By number of neighbours, and by kind of site, as in `plot_survival`.
+    changes
+        As in `plot_atoms_in_time`.
 
     Returns
     -------
-    (2, 2) axes.
+    (3, 2) axes; those of survival and energy are empty where nothing is known of them.
     """
-    axes = new_axes(2, 2, (7.2, 4.8))
+    axes = new_axes(3, 2, (7.2, 7.2))
     plot_atoms_in_time(*atoms, changes=changes, ax=axes[0, 0])
     last = float(np.asarray(atoms[0], float).max())
-    plot_survival(groups, last, ax=axes[0, 1])
     edges, errors = (np.asarray(v, float).reshape(-1, 3) for v in cell)
     named = {name: (edges[:, k], errors[:, k]) for k, name in enumerate("abc")}
-    plot_state_values(spans, named, "Lattice constants (Å)", ax=axes[1, 0])
-    plot_state_values(spans, {"all atoms": strain}, "Mean radial strain (%)", 100.0, ax=axes[1, 1])
+    plot_state_values(spans, named, "Lattice constants (Å)", ax=axes[0, 1])
+    for ax, of in zip(axes[1], groups, strict=True):
+        if of:
+            plot_survival(of, last, ax=ax)
+        else:
+            ax.set_axis_off()
+    plot_state_values(spans, {"all atoms": strain}, "Mean radial strain (%)", 100.0, ax=axes[2, 0])
+    if np.isfinite(np.asarray(energy[0], float)).any():
+        plot_state_values(spans, {"all atoms": energy}, "Formation energy (eV per atom)", ax=axes[2, 1])
+    else:
+        axes[2, 1].set_axis_off()
     return axes

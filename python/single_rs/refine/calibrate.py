@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from single_rs.base.sampling import evenly
 from single_rs.crystal.scattering import electron_wavelength
-from single_rs.frames.packed import FrameSet
 from single_rs.refine.lens import TERMS, Lens
 from single_rs.refine.optics import OpticsTerm
 from single_rs.refine.problem import ChannelSums, Model, RefinementProblem, single
+from single_rs.refine.state import turned
 
 __all__ = ["calibrate", "fit_terms", "log_likelihood", "refocus", "with_lens"]
 
@@ -41,7 +41,7 @@ def with_lens(problem: RefinementProblem, model: Model, terms: tuple[float, ...]
         depths = np.zeros(len(problem.frame_weights), np.float32)
     shells = problem.transfer.shape[1]
     out = replace(problem, lens=lens, depths=depths, transfer=np.zeros((2, shells)), order=problem.config.depth_order)
-    out.frames = _turned(problem.frames, lens.phase(problem.waves))
+    out.frames, out.turns = turned(problem.frames, lens.phase(problem.waves)), (*problem.turns, lens)
     out.fit_filters(model)
     return out
 
@@ -135,7 +135,8 @@ def fit_terms(problem: RefinementProblem, model: Model, judge: bool = True) -> t
     )
     kept = tuple(v if t.present or not judge else 0.0 for t in terms for v in (t.x, t.y))
     change = replace(problem.lens, terms=tuple(np.subtract(kept, problem.lens.terms)))
-    problem.frames = _turned(problem.frames, change.phase(problem.waves))
+    problem.frames = turned(problem.frames, change.phase(problem.waves))
+    problem.turns = (*problem.turns, change)
     problem.lens = replace(problem.lens, terms=kept)
     return terms
 
@@ -180,10 +181,3 @@ def lens_step(
     information[2:, 2:] = np.linalg.inv(np.linalg.inv(square)[:4, :4])
     step[2:] = np.linalg.solve(square, odd @ turn)[:4]
     return step, information
-
-
-def _turned(frames: FrameSet, phase: NDArray[np.float64]) -> FrameSet:
-    """Take a phase (m,) off all frames."""
-    if not phase.any():
-        return frames
-    return replace(frames, spectra=np.ascontiguousarray(frames.spectra * np.exp(1j * phase), np.complex64))

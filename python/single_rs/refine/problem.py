@@ -132,8 +132,8 @@ class RefinementProblem:
     frames, packed about centres (n, 2) px; frame_weights (n,), 0 of frames that are not in use; rotations (n, 3, 3),
     shifts (n, 2) px from the centres, scales (n,) and depths (n,) px of the frames, None where the focus does not
     change; transfer (order + 1, shell), the filters, or with a lens (2, shell), its a and b; order of the expansion in
-    the depth. Arrays are replaced as a whole, never changed in place: copies
-    share them.
+    the depth; turns, the lenses whose phases were taken off the frames one after the other. Arrays are
+    replaced as a whole, never changed in place: copies share them.
     """
 
     config: RefineConfig
@@ -148,6 +148,7 @@ class RefinementProblem:
     transfer: NDArray[np.float64]
     lens: Lens | None = None
     order: int = 0
+    turns: tuple[Lens, ...] = ()
 
     def __post_init__(self) -> None:
         """Lay out the shells."""

@@ -7,7 +7,8 @@ reduced problem, and the Schur complement its matrix), and one of heights and wi
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import InputError
 from single_rs.base.progress import Progress, in_notebooks
+from single_rs.base.steps import Steps, current_steps
 from single_rs.records import Atoms, CleanStack, Poses
 from single_rs.records.invariants import need_record
 from single_rs.refine.adp import (
@@ -31,6 +33,7 @@ from single_rs.refine.occupancy_test import decide
 from single_rs.refine.optics import OpticsTerm
 from single_rs.refine.problem import Model, RefinementProblem
 from single_rs.refine.result import assemble
+from single_rs.refine.state import Fit, NormalSource
 from single_rs.refine.strays import reseat
 from single_rs.refine.types import RefineConfig, Refined
 
@@ -51,12 +54,33 @@ FEWEST_FRAMES = 20  # of the whole, and of a half to be refined alone
 FEWEST_ATOMS = 4
 
 
+@dataclass(frozen=True)
+class _State:
+    """What a step leaves: of the frames, and the attributes of `_Solver` of the same names."""
+
+    fit: Fit
+    model: Model
+    source: NormalSource | None
+    information: float
+    ellipse_step: NDArray[np.float64]
+    asked: NDArray[np.float64] | None
+    made: NDArray[np.float64]
+    probability: NDArray[np.float64]
+    parent_index: NDArray[np.int64]
+    displacement: AnisotropicDisplacement | None
+    displacement_nats: float
+    gained: float
+    terms: tuple[OpticsTerm, ...]
+    halves: tuple[tuple[Fit, Model], ...]
+
+
 class _Solver:
-    """State of one refinement: the problem, the atoms, and the factor of their steps while they are the same."""
+    """One refinement: the problem, the atoms, and the factor of their steps while they are the same."""
 
     def __init__(self, problem: RefinementProblem, model: Model, half: NDArray[np.int8], config: RefineConfig) -> None:
         self.problem, self.model, self.half, self.config = problem, model, half, config
-        self.normal: NormalEquations | None = None
+        self.source: NormalSource | None = None  # of the normal equations, which serve while the atoms are the same
+        self._normal: NormalEquations | None = None
         self.information = 1.0
         self.ellipse_step = np.zeros(2)
         self.asked: NDArray[np.float64] | None = None  # of what all atoms do together, by the last step, in its
@@ -68,6 +92,38 @@ class _Solver:
         self.usable = problem.frame_weights
         self.gained = 0.0  # log-likelihood, by the lens
         self.terms: tuple[OpticsTerm, ...] = ()
+        self.halves: tuple[tuple[Fit, Model], ...] = ()
+
+    def state(self) -> _State:
+        """Return what the next step goes on from."""
+        own = {f.name: getattr(self, f.name) for f in fields(_State) if f.name != "fit"}
+        return _State(fit=Fit.of(self.problem), **own)
+
+    def restore(self, state: _State) -> None:
+        """Go on from what a step left."""
+        self.forget_normal()
+        self.problem = state.fit.put(self.problem)
+        for field in fields(state):
+            if field.name != "fit":
+                setattr(self, field.name, getattr(state, field.name))
+
+    @property
+    def normal(self) -> NormalEquations | None:
+        """The normal equations of the steps; None where the atoms are others since."""
+        if self._normal is None and self.source is not None:
+            self._normal = self.source.equations(self.problem, SAMPLE)
+        return self._normal
+
+    def forget_normal(self) -> None:
+        """Take the atoms for others."""
+        self.source = self._normal = self.asked = None
+
+    def round(self, select: bool, free_ellipse: bool = False) -> None:
+        """Refine poses and atoms in turn, and with `select` which atoms there are."""
+        self.problem.polish(self.model)
+        self.model = self.step(self.problem, self.model, free_ellipse)
+        if select:
+            self.select()
 
     def count(self, number: int) -> int:
         """Return the number of frames in use of half `number`."""
@@ -83,17 +139,19 @@ class _Solver:
             problem.step_depths(fitness)
         amount = float((information * problem.filter_products()[0, 0]).sum())
         if self.normal is None:
-            self.normal, self.information = NormalEquations.of(problem, model, information, SAMPLE), amount
+            self.source, self.information = NormalSource(Fit.of(problem), model, information), amount
+        normal = self.normal
+        assert normal is not None  # it has a source
         # The same matrix serves frames in any number: it grows as the information does.
         share = max(amount / self.information, 1e-12)
         gradient = replace(gradient, positions=gradient.positions / share)
         ellipse = fitness.by_ellipse.sum(0, keepdims=True) / share
-        step, self.ellipse_step = self.normal.joint_step(gradient, ellipse, problem.pixel_size, free_ellipse)
+        step, self.ellipse_step = normal.joint_step(gradient, ellipse, problem.pixel_size, free_ellipse)
         if free_ellipse:
             e1, e2 = np.array(problem.frames.ellipse) + self.ellipse_step
             problem.frames = replace(problem.frames, ellipse=(float(e1), float(e2)))
         if problem is self.problem:
-            step = step + self._secant(self.normal, step)
+            step = step + self._secant(normal, step)
         moved = replace(model, positions=model.positions + step)
         if model.tensors is not None:
             return moved
@@ -115,28 +173,28 @@ class _Solver:
         self.asked, self.made = asked, factor * asked
         return normal.displacement((factor - 1) * asked)
 
-    def settle(self) -> None:
+    def settle(self, steps: Steps) -> None:
         """Go on where the last step moved what all atoms do together, or asks for an ellipse of the magnification."""
         free = False
-        for _ in range(SETTLING):
-            if self.normal is None:
+        for number in range(SETTLING):
+            normal = self.normal
+            if normal is None:
                 return
-            error = np.sqrt(0.5 * np.diag(self.normal.ellipse))
+            error = np.sqrt(0.5 * np.diag(normal.ellipse))
             size = np.abs(self.ellipse_step)
-            told = bool((self.normal.ellipse_by_views < LEAST_ELLIPSE).all())
+            told = bool((normal.ellipse_by_views < LEAST_ELLIPSE).all())
             free = free or (told and bool((size > ELLIPSE_SIGMA * error).any() and size.max() > LEAST_ELLIPSE))
             settled = (size < SETTLED * error).all() if free and any(self.problem.frames.ellipse) else not free
             if settled and (self.asked is None or np.abs(self.asked).max(initial=0.0) < SETTLED):
                 return
-            self.problem.polish(self.model)
-            self.model = self.step(self.problem, self.model, free)
+            steps.once(f"settling {number + 1}", _State, self, partial(self.round, False, free))
 
     def calibrate(self) -> None:
         """Fit the microscope's lens where that explains the frames better, and go on with it."""
         self.problem, self.gained = calibrate(self.problem, self.model)
         if self.problem.lens is None:
             return
-        self.normal = self.asked = None
+        self.forget_normal()
         for _ in range(LENS_ROUNDS):
             # A frame that did not show the atoms may have been in a wrong pose, or out of focus.
             self.problem.frame_weights = self.usable
@@ -157,13 +215,14 @@ class _Solver:
         moved = move_atoms(self.problem, self.model, self.half, self.config)
         if len(moved.parent_index):
             parent_index = np.where(moved.parent_index < 0, -1, self.parent_index[moved.parent_index])
-            self.model, self.normal, self.asked = moved.model, None, None
+            self.model = moved.model
+            self.forget_normal()
             self.parent_index = np.concatenate([self.parent_index[moved.kept], parent_index])
         decision = decide(self.problem, self.model, self.half, self.config)
         self.model, self.probability = decision.model, decision.probability
         self.parent_index = np.concatenate([self.parent_index[decision.kept], np.full(decision.added, -1)])
         if decision.changed:
-            self.normal = self.asked = None
+            self.forget_normal()
 
     def free_tensors(self) -> None:
         """Let atoms move more in one direction than in another if that makes held-out frames more likely."""
@@ -185,13 +244,13 @@ class _Solver:
                 "needed: check that poses and atoms belong together"
             )
 
-    def half_alone(self, number: int) -> tuple[Model, RefinementProblem]:
+    def half_alone(self, number: int) -> None:
         """Refine half `number` from its own frames."""
         problem, model = self.problem.only(self.half == number), self.model
         for _ in range(HALF_ROUNDS):
             problem.polish(model)
             model = self.step(problem, model)
-        return model, problem
+        self.halves = (*self.halves, (Fit.of(problem), model))
 
 
 @in_notebooks
@@ -250,23 +309,22 @@ def refine_atoms(
     work = _Solver(problem, model, poses.half, config)
     work.start()
     tell(1)
+    steps = current_steps()
     for number in range(config.rounds):
-        problem.polish(work.model)
-        work.model = work.step(problem, work.model)
-        if config.select and number < SELECT_ROUNDS:
-            work.select()
+        select = config.select and number < SELECT_ROUNDS
+        steps.once(f"round {number + 1}", _State, work, partial(work.round, select))
         tell(2 + number)
     if config.optics.calibrate:
-        work.calibrate()
-    problem = work.problem
-    work.settle()
+        steps.once("lens", _State, work, work.calibrate)
+    work.settle(steps)
     if config.anisotropic:
-        work.free_tensors()
-    halves = []
+        steps.once("tensors", _State, work, work.free_tensors)
     for number in (1, 2) if config.halves else ():
         if work.count(number) >= FEWEST_FRAMES:
-            halves.append(work.half_alone(number))
+            steps.once(f"half {number}", _State, work, partial(work.half_alone, number))
         tell(2 + config.rounds + number)
+    problem = work.problem
+    halves = [(model, fit.put(problem)) for fit, model in work.halves]
     refined = assemble(
         problem,
         work.model,

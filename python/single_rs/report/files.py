@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["read_movie", "read_particle", "read_run"]
 
 T = TypeVar("T")
-STRAIN_MAPS = ("xx", "yy", "zz", "radial")  # of the thirteen measures in strain.vti, those that are shown
+STRAIN_MAPS = ("xx", "yy", "zz", "radial")  # of the thirteen measures, those that are shown
 
 
 def read_run(out_dir: str | os.PathLike[str]) -> RunFiles:
@@ -140,24 +140,21 @@ def read_particle(number: int, folder: Path) -> ParticleFiles:
     density = attempt(folder / layout.MAP, _map, gaps)
     if density is not None:
         particle.density, particle.pixel_size = density
-    strain = folder / layout.STRAIN_VOLUMES
-    if density is not None and strain.exists():
-        box = len(density[0])
-        particle.strain_maps = attempt(strain, lambda path: _strain_maps(path, box), gaps) or {}
     particle.fsc = attempt(folder / layout.FSC, lambda path: read_table(path, ShellCorrelation), gaps)
     particle.atoms = attempt(folder / layout.ATOMS, lambda path: _atoms(path, density), gaps)
     _read_later_steps(particle)
     return particle
 
 
-def _strain_maps(path: Path, box: int) -> dict[str, np.ndarray]:
+def _strain_maps(
+    strain: StrainTable, positions: np.ndarray, bond: float, box: int, pixel: float
+) -> dict[str, np.ndarray]:
     """Return the measures that are shown, each in the whole box of the map (z, y, x)."""
-    from single_rs.analysis.strain.volumes import in_box
-    from single_rs.io.vtk import read_vti
+    from single_rs.analysis.strain.volumes import in_box, strain_grid
 
-    volumes, spacing, corner = read_vti(path)
-    x, y, z = (round(value / spacing) for value in corner)
-    return {name: in_box(volumes[name], (z, y, x), box) for name in STRAIN_MAPS if name in volumes}
+    values = np.column_stack([strain.measure(name) for name in STRAIN_MAPS])
+    first, grid = strain_grid(positions, values, box, pixel, bond)
+    return {name: in_box(part, first, box) for name, part in zip(STRAIN_MAPS, grid, strict=True)}
 
 
 def _read_later_steps(particle: ParticleFiles) -> None:
@@ -191,6 +188,9 @@ def _read_later_steps(particle: ParticleFiles) -> None:
     particle.distances = optional(layout.DISTANCES, lambda path: read_table(path, RowDistances, **others))
     if particle.strain is not None and len(particle.strain.atom) == count:
         atoms.columns.update({name: particle.strain.measure(name) for name in ("von_mises", "rotation")})
+        if particle.density is not None and particle.lattice is not None and particle.pixel_size:
+            bond, box = particle.lattice.lattice.nearest_neighbour, len(particle.density)
+            particle.strain_maps = _strain_maps(particle.strain, atoms.positions, bond, box, particle.pixel_size)
     if particle.sites is not None and len(particle.sites.atom) == count:
         atoms.columns.update(grain=particle.sites.grain, fault=particle.sites.fault)
     energies = optional(layout.ENERGY_ATOMS, _energies)

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from single_rs.analysis.survival import atoms_in_time, survival_by_coordination
+from single_rs.analysis.survival import atoms_in_time, survival_by_coordination, survival_by_site
+from single_rs.records import EnergyRecord
 from single_rs.store import layout
 from single_rs.store.codecs import read_record
 from single_rs.store.states import (
@@ -25,18 +26,24 @@ __all__ = ["STATES_CAPTION", "StateFiles", "read_states", "states_figure"]
 STATES_CAPTION = (
     "Atoms that are there at each frame, with one standard error from the errors of their dates, and the changes of "
     "the whole (grey); share of the atoms of the surface that are still there by their number of neighbours when first "
-    "there, by the product-limit estimate with Greenwood's errors; lattice constants and mean radial strain of each "
-    "state with their standard errors."
+    "there, and by their facet or other kind of site, by the product-limit estimate with Greenwood's errors; lattice "
+    "constants, mean radial strain and, where it was computed, formation energy of each state with their standard "
+    "errors."
 )
 
 
 @dataclass(frozen=True)
 class StateFiles:
-    """states.json, timeline.csv and trajectory.xyz of one particle."""
+    """states.json, timeline.csv and trajectory.xyz of one particle.
+
+    `energies` are the formation energies of the states and their standard errors, eV per atom; None where
+    ``single-rs energy`` has not computed that of a state.
+    """
 
     record: StatesRecord
     timeline: TimelineTable
     steps: list[TrajectoryStep]
+    energies: tuple[tuple[float | None, float | None] | None, ...] = ()
 
     @property
     def changes(self) -> bool:
@@ -64,23 +71,34 @@ def read_states(folder: Path) -> StateFiles:
     """
     record = read_record(folder / layout.STATES, StatesRecord)
     timeline = read_table(folder / layout.TIMELINE, TimelineTable)
-    return StateFiles(record, timeline, read_trajectory(folder / layout.TRAJECTORY))
+    energies = tuple(_energy(folder / layout.state_folder(k)) for k in range(len(record.states)))
+    return StateFiles(record, timeline, read_trajectory(folder / layout.TRAJECTORY), energies)
+
+
+def _energy(folder: Path) -> tuple[float | None, float | None] | None:
+    if not (folder / layout.ENERGY).is_file():
+        return None
+    found = read_record(folder / layout.ENERGY, EnergyRecord)
+    return found.formation_energy_per_atom, found.formation_energy_per_atom_err
 
 
 def states_figure(found: StateFiles) -> Any:
-    """Draw atoms, lattice, strain and survival against time; (2, 2) axes."""
+    """Draw atoms, lattice, survival, strain and energy against time; (3, 2) axes."""
     from single_rs.plots.states import plot_states
 
     table, states = found.timeline, found.record.states
     begin, end = found.spans[0][0], max(span[1] for span in found.spans)
     frames = np.unique(np.rint(np.linspace(begin, end, min(end - begin + 1, 1000))).astype(int))
     unknown = (None, None, None)
+    energies = [energy or (None, None) for energy in found.energies or [None] * len(states)]
+    fates = table.first, table.last, table.last_err > 0
     return plot_states(
         (frames, *atoms_in_time(frames, table.first, table.first_err, table.last, table.last_err)),
         found.spans,
         (_numbers([s.cell or unknown for s in states]), _numbers([s.cell_err or unknown for s in states])),
         (_numbers([s.radial_strain for s in states]), _numbers([s.radial_strain_err for s in states])),
-        survival_by_coordination(table.coordination, table.first, table.last, table.last_err > 0),
+        (_numbers([value for value, _ in energies]), _numbers([error for _, error in energies])),
+        (survival_by_coordination(table.coordination, *fates), survival_by_site(table.site, *fates)),
         [(e.frame, e.frame_err) for e in found.record.events if e.event in ("changed", "swapped")],
     )
 

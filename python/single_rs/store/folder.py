@@ -28,9 +28,10 @@ from single_rs.base.errors import DataFileError
 from single_rs.base.stop import at_stop
 from single_rs.io.atomic import remove_partials, writable_folder
 from single_rs.store.codecs import read_record, write_record
-from single_rs.store.layout import HIDDEN, MANIFEST
+from single_rs.store.layout import HIDDEN, MANIFEST, STEPS
 from single_rs.store.lock import FolderLock
 from single_rs.store.manifest import FileEntry, Manifest, file_hash
+from single_rs.store.steps import StepFiles
 
 __all__ = ["RunFolder", "new_key", "one_stage", "open_folder", "stored_file"]
 
@@ -164,6 +165,14 @@ class RunFolder:
         if not self._holding:
             self._publish(self.pending.of_stage(stage), self._outdated(stage, entries))
 
+    def steps(self, stage: str, key: str, fresh: bool = False) -> StepFiles:
+        """Return the steps of a stage that an earlier run has finished; `fresh` ones know of none."""
+        return StepFiles(self._hidden / STEPS / stage, key, stage, fresh)
+
+    def forget_steps(self, stage: str = "") -> None:
+        """Remove the steps of a stage that has finished; of all stages where none is named."""
+        shutil.rmtree(self._hidden / STEPS / stage, ignore_errors=True)
+
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
         """Give an empty folder beside those of the stages, for what several of them write; removed at the end."""
@@ -202,6 +211,7 @@ class RunFolder:
         if new or outdated:
             self._publish(new, outdated)
         self._holding = False
+        self.forget_steps()
 
     def _collect(self, writing: Path, stage: str, key: str, made_from: dict[str, str]) -> dict[str, FileEntry]:
         """Hash the files that a stage left, and have the disk keep them."""
@@ -367,7 +377,7 @@ def _tidy(hidden: Path) -> None:
     with contextlib.suppress(OSError, DataFileError):
         if pending.exists() and not Manifest.read(pending).files:
             pending.unlink()
-        for name in ("writing", "pending"):
+        for name in ("writing", "pending", STEPS):
             if not any((hidden / name).rglob("*.*")):
                 shutil.rmtree(hidden / name, ignore_errors=True)
         hidden.rmdir()

@@ -11,6 +11,7 @@ from __future__ import annotations
 RUN, LOG, MANIFEST, REPORT, LIVE = "run.json", "run.log", "manifest.json", "report.html", "live.html"
 MOTION, MEAN, ALIGNED, TRACKS, TRACKS_TABLE = "motion.csv", "mean.mrc", "aligned.mrc", "tracks.star", "tracks.csv"
 HIDDEN, PARTS = ".single_rs", "parts"  # parts: particles of a batch while they are solved
+STEPS = "steps"  # of stages that have not finished, in HIDDEN
 BATCH, CLUSTER_FILES = "batch.json", "cluster"  # of a batch of movies
 PARTICLES = "particle_*"
 # Of a particle, in the order of the stages
@@ -22,7 +23,7 @@ MAP, HALF1, HALF2, FSC = "map.mrc", "half1.mrc", "half2.mrc", "fsc.csv"
 MAPS = (MAP, HALF1, HALF2)
 TRACED, TRACING, REFINED = "atoms_traced.npz", "trace.json", "atoms_refined.npz"
 REFINEMENT, DISPLACEMENT, CHANGES = "refine.json", "displacement.csv", "changes.json"
-STATES, TIMELINE, TRAJECTORY = "states.json", "timeline.csv", "trajectory.xyz"
+STATES, TIMELINE, MOVED, TRAJECTORY = "states.json", "timeline.csv", "moved.csv", "trajectory.xyz"
 ATOMS, LATTICE, SUMMARY = "atoms.xyz", "lattice.json", "summary.json"
 STRUCTURE, STRUCTURE_TABLE = "structure.json", "structure.csv"
 STRAIN_TABLE, STRAIN_VOLUMES, GPA_VOLUMES = "strain.csv", "strain.vti", "gpa.vti"

@@ -1,4 +1,4 @@
-"""The files of a particle's states: states.json, timeline.csv and trajectory.xyz.
+"""The files of a particle's states: states.json, timeline.csv, moved.csv and trajectory.xyz.
 
 Paths are relative to the folder of the particle; frames are those of the movie, first and last of each stretch.
 """
@@ -21,9 +21,11 @@ from single_rs.io.atomic import atomic_text
 from single_rs.records import Atoms
 from single_rs.store import layout
 from single_rs.store.codecs import read_record, write_record
+from single_rs.store.tables import read_table, write_table
 
 __all__ = [
     "EventRecord",
+    "MovedTable",
     "StateRecord",
     "StatesRecord",
     "TimelineTable",
@@ -132,6 +134,8 @@ class TimelineTable:
         Whether all states have it.
     coordination
         Number of its neighbours in the first state that has it.
+    site
+        Kind of surface site that it stood on there, as in structure.csv; "bulk" inside, "unknown" where it has none.
     """
 
     id: Annotated[NDArray[np.int64], Column()]
@@ -142,6 +146,34 @@ class TimelineTable:
     last_err: Annotated[NDArray[np.float64], Column(".1f")]
     core: Annotated[NDArray[np.bool_], Column()]
     coordination: Annotated[NDArray[np.int64], Column()]
+    site: Annotated[NDArray[np.str_], Column()]
+
+
+@dataclass(frozen=True)
+class MovedTable:
+    """How far atoms moved from one state to the next in time; one row per atom that both have.
+
+    Attributes
+    ----------
+    before, after
+        Numbers of the two states.
+    id, element
+        As in timeline.csv.
+    moved
+        (n, 3) Å, with the best common rotation and translation of all atoms of both taken off.
+    distance
+        Its length, Å.
+    sigma
+        Standard error of `moved` along each axis, Å; without motion distance² / (3 sigma²) is 1 on average.
+    """
+
+    before: Annotated[NDArray[np.int64], Column()]
+    after: Annotated[NDArray[np.int64], Column()]
+    id: Annotated[NDArray[np.int64], Column()]
+    element: Annotated[NDArray[np.str_], Column()]
+    moved: Annotated[NDArray[np.float64], Column(".5f", ("dx", "dy", "dz"), decimals=5)]
+    distance: Annotated[NDArray[np.float64], Column(".5f")]
+    sigma: Annotated[NDArray[np.float64], Column(".5f")]
 
 
 class TrajectoryStep(NamedTuple):
@@ -237,6 +269,8 @@ def flip_states(folder: Path, out: Path, offset: NDArray[np.float64]) -> list[st
 
     write_record(out / layout.STATES, replace(record, events=tuple(inverted(event) for event in record.events)))
     shutil.copyfile(folder / layout.TIMELINE, out / layout.TIMELINE)
+    moved = read_table(folder / layout.MOVED, MovedTable)
+    write_table(out / layout.MOVED, replace(moved, moved=0.0 - moved.moved))
     text = (folder / layout.TRAJECTORY).read_text(encoding="utf-8").splitlines()
     at = 0
     while at < len(text):
@@ -248,4 +282,4 @@ def flip_states(folder: Path, out: Path, offset: NDArray[np.float64]) -> list[st
         at += 2 + count
     with atomic_text(out / layout.TRAJECTORY) as f:
         f.write("\n".join(text) + "\n")
-    return [layout.STATES, layout.TIMELINE, layout.TRAJECTORY]
+    return [layout.STATES, layout.TIMELINE, layout.MOVED, layout.TRAJECTORY]

@@ -105,7 +105,9 @@ class StrainConfig(Settings):
         choices=("crystal", "lab"),
     )
     volumes: bool = setting(
-        False, "Also write strain_*.mrc and gpa_*.mrc: ten volumes as large as the map, and nine smaller ones."
+        False,
+        "Also write volumes: strain.vti and gpa.vti for ParaView, strain_*.mrc and gpa_*.mrc, ten as large as the map "
+        "and nine smaller ones.",
     )
 
     @property

@@ -24,12 +24,14 @@ What differs from SINGLE, as its papers and its public source (github.com/hael/S
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from single_rs.base.steps import Steps
 from single_rs.frames.packed import FOLDS, FrameSet
 from single_rs.orient.indexing.lattice import BELIEF, FRIEDEL, Index, OrientationCandidates
 from single_rs.orient.indexing.symmetry import choose
@@ -58,6 +60,15 @@ def ball_seed(half: HalfSolver, indexed: OrientationCandidates) -> Seed[Referenc
     return Seed(half.site_reference(ball_model(half.template, half.diameter)), 0, 0.0)
 
 
+@dataclass(frozen=True)
+class _Climbed:
+    """Poses after a round: rotations (n, 3, 3), shifts (n, 2) px, and the share of frames that it moved."""
+
+    rotations: NDArray[np.float64]
+    shifts: NDArray[np.float64]
+    moved: float
+
+
 def climb_half(
     solver: Callable[[float], HalfSolver],
     index: Index,
@@ -65,6 +76,7 @@ def climb_half(
     seed: First,
     random: np.random.Generator,
     report: Callable[[str], None],
+    steps: Steps,
 ) -> HalfSolution:
     """Poses of one half's frames.
 
@@ -80,28 +92,36 @@ def climb_half(
         The half's own stream.
     report
         Called with the name of each step.
+    steps
+        Of the half.
     """
     n = len(index.rotations)
     one = np.zeros(n, np.int64)
     rounds: list[SearchRound] = []
     half = solver(LOW_PASS)
     config, initial = half.config, seed(half, indexed)
-    first = initial.model
-    rotations, shifts = _mates(index.rotations[:, :1], index.template.group, random)[:, 0], np.zeros((n, 2))
+    poses = _Climbed(_mates(index.rotations[:, :1], index.template.group, random)[:, 0], np.zeros((n, 2)), 0.0)
+
+    def climbed(share: float, seeded: bool, before: _Climbed, offered: NDArray[np.float64]) -> _Climbed:
+        own, reference = half, initial.model
+        if not seeded:
+            own = solver(LOW_PASS * (config.search_resolution / LOW_PASS) ** min(share / OPEN, 1.0))
+            sums = own.insert(own.frames, np.ones(n), before.rotations, before.shifts, one, 1)[0]
+            reference = own.map_reference(own.frames, sums)
+        rotations, shifts, moved = first_improvement(own.frames, reference, before.rotations, offered, own.window)
+        # The first model's origin is an atom; poses that are right about the particle's centre need a narrower window.
+        return _Climbed(rotations, shifts - (rotations @ particle_translation(rotations, shifts))[:, :2], moved)
+
     for number in range(config.climb_rounds):
         report("climb")
         share = number / max(config.climb_rounds - 1, 1)
-        if number >= SEED_ROUNDS:
-            half = solver(LOW_PASS * (config.search_resolution / LOW_PASS) ** min(share / OPEN, 1.0))
-            sums = half.insert(half.frames, np.ones(n), rotations, shifts, one, 1)[0]
-            first = half.map_reference(half.frames, sums)
         reach = REACH[0] * (REACH[1] / REACH[0]) ** share
-        offered = _offers(rotations, index, reach, config.climb_batch, random)
-        rotations, shifts, moved = first_improvement(half.frames, first, rotations, offered, half.window)
-        # The first model's origin is an atom; poses that are right about the particle's centre need a narrower window.
-        shifts = shifts - (rotations @ particle_translation(rotations, shifts))[:, :2]
-        rounds.append(SearchRound("climb", moved=moved))
-    found = _judged(solver(config.search_resolution), indexed, rotations, shifts)
+        # Drawn for rounds that are kept as well: the stream goes on where it was.
+        offered = _offers(poses.rotations, index, reach, config.climb_batch, random)
+        step = partial(climbed, share, number < SEED_ROUNDS, poses, offered)
+        poses = steps.kept(f"round {number + 1}", _Climbed, step)
+        rounds.append(SearchRound("climb", moved=poses.moved))
+    found = _judged(solver(config.search_resolution), indexed, poses.rotations, poses.shifts)
     history = replace(
         found.diagnostics,
         seed_frames=float(initial.frames),

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from single_rs.base.errors import ConvergenceError
 from single_rs.base.rotations import nearest_rotation
+from single_rs.base.steps import current_steps
 from single_rs.frames.packed import TimeBlocks, time_blocks
 from single_rs.orient.climb.hill import ball_seed, climb_half
 from single_rs.orient.config import OrientConfig
@@ -69,7 +70,7 @@ def solve_from_candidates(
     """
     climbs = config.engine == "climb"
     given = config.engine == "lattice" or (climbs and config.climb_start == "crystal")  # a lattice
-    steps = 2 * (1 + config.climb_rounds if climbs else 3 + config.map_rounds) + 2
+    tasks = 2 * (1 + config.climb_rounds if climbs else 3 + config.map_rounds) + 2
     done = 0
     lock = threading.Lock()
 
@@ -77,13 +78,14 @@ def solve_from_candidates(
         nonlocal done
         with lock:
             if progress is not None:
-                progress("orient", done, steps)
+                progress("orient", done, tasks)
             done += 1
 
+    steps = current_steps().of(config.engine)
     report("index")
     blocks = time_blocks(clean.frames, config.block, config.guard)
     template = lattice_template(element, config.structure, config.lattice_constant)
-    index = index_frames(clean, template, config) if given else None
+    index = steps.kept("index", Index, partial(index_frames, clean, template, config)) if given else None
     shared = None
     if index is not None:
         shared = replace(index.significance(), lattice_constant=index.template.lattice_constant)
@@ -93,7 +95,9 @@ def solve_from_candidates(
         report("smooth")
         if index is not None and shared is not None:
             return _Initialised(select, index.take(select), shared)
-        own, start = index_by_intensity(clean, select, blocks.fold[select], template, config)
+        own, start = index_by_intensity(
+            clean, select, blocks.fold[select], template, config, steps.of(f"half {number + 1}")
+        )
         return _Initialised(select, own, start)
 
     def solve(half: _Initialised) -> _Solved:
@@ -102,12 +106,14 @@ def solve_from_candidates(
         solver = partial(half_solver, clean, half.select, fold, block, half.index.template, config)
         sites_known = given or isinstance(half.index.template, FoundLattice)
         own = solver(config.search_resolution)
+        number = int(blocks.half[half.select[0]])
+        own_steps = steps.of(f"half {number + 1}")
         if climbs:
-            number = int(blocks.half[half.select[0]])
             random = np.random.Generator(np.random.Philox(key=[seed, number]))
-            solution = climb_half(solver, half.index, indexed, ball_seed if sites_known else map_seed, random, report)
+            seeds = ball_seed if sites_known else map_seed
+            solution = climb_half(solver, half.index, indexed, seeds, random, report, own_steps)
         else:
-            solution = solve_half(own, indexed, site_seed if sites_known else map_seed, report)
+            solution = solve_half(own, indexed, site_seed if sites_known else map_seed, report, own_steps)
         return _Solved(own, solution.poses, solution.diagnostics)
 
     # The halves share nothing; side by side they keep the processors busy where a step has but one thread.
@@ -120,7 +126,7 @@ def solve_from_candidates(
     report("merge")
     merged = merge_halves(first.solver, first.poses, second.solver, second.poses)
     if progress is not None:
-        progress("orient", steps, steps)
+        progress("orient", tasks, tasks)
     history = (first.diagnostics, second.diagnostics)
     diagnostics = PoseDiagnostics(
         engine=config.engine,

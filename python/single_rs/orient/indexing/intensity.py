@@ -13,6 +13,7 @@ onto itself.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from single_rs import _core
 from single_rs.base.sampling import evenly
+from single_rs.base.steps import UNKEPT, Steps
 from single_rs.frames.packed import FOLDS
 from single_rs.frames.volume import PAD
 from single_rs.orient.config import OrientConfig
@@ -53,6 +55,7 @@ def index_by_intensity(
     fold: NDArray[np.int64],
     template: LatticeTemplate,
     config: OrientConfig,
+    steps: Steps = UNKEPT,
 ) -> tuple[Index, StartDiagnostics]:
     """Index the frames `select` (n,), of folds `fold` (n,), against their own intensity.
 
@@ -64,6 +67,8 @@ def index_by_intensity(
         Frames of one half, in their order in time, and their folds.
     template
         Passed on with the symmetry replaced by the intensity's own; its lattice is not used.
+    steps
+        Of the half.
 
     Returns
     -------
@@ -72,9 +77,42 @@ def index_by_intensity(
     start
         How the intensity was found, and how far the frames' scores in it stand out.
     """
+    found = steps.kept("index", _Indexed, partial(_indexed, clean, select, fold, config, steps))
+    group, basis = found.group, found.basis
+    own = replace(template, group=group) if basis is None else FoundLattice.of(template, basis, group)
+    index = Index(own, found.rotations, found.scores, found.null)
+    start = replace(
+        index.significance(),
+        trials=float(found.tried),
+        intensity_continuity=found.continuity,
+        symmetry_rotations=float(len(group)),
+        lattice_found=float(basis is not None),
+    )
+    return index, start
+
+
+@dataclass(frozen=True)
+class _Indexed:
+    """Candidates of frames as in `Index`, and of the intensity its symmetry, lattice, continuity and number of starts.
+
+    group (g, 3, 3); basis (3, 3) Å.
+    """
+
+    rotations: NDArray[np.float64]
+    scores: NDArray[np.float64]
+    null: NDArray[np.float64]
+    group: NDArray[np.float64]
+    basis: NDArray[np.float64] | None
+    continuity: float
+    tried: int
+
+
+def _indexed(
+    clean: CleanStack, select: NDArray[np.int64], fold: NDArray[np.int64], config: OrientConfig, steps: Steps
+) -> _Indexed:
     rings = PowerRings.measure(clean, select, PERIODS)
     frames = _Frames.of(rings, fold, rings.size * clean.pixel_size)
-    found, tried = _from_starting_frames(frames)
+    found, tried = _from_starting_frames(frames, steps)
     if found.basis is not None and len(symmetries := lattice_symmetries(found.basis)) > len(found.group):
         # A slab grows first: frames take those of their mates that lie in it. The other mates complete it.
         found = frames.judged(frames.grown(frames.merged(found.rotations, symmetries)), symmetries)
@@ -84,16 +122,7 @@ def index_by_intensity(
     rotations, scores = frames.index(found.held_out, rings.spectra, fold, directions, config.candidates)
     sample = rings.sample()
     null = frames.index(found.held_out, scrambled(rings.spectra[sample]), fold[sample], directions, 1)[1][:, 0]
-    own = replace(template, group=group) if found.basis is None else FoundLattice.of(template, found.basis, group)
-    index = Index(own, rotations, scores, null)
-    start = replace(
-        index.significance(),
-        trials=float(tried),
-        intensity_continuity=found.continuity,
-        symmetry_rotations=float(len(group)),
-        lattice_found=float(found.basis is not None),
-    )
-    return index, start
+    return _Indexed(rotations, scores, null, group, found.basis, found.continuity, tried)
 
 
 @dataclass(frozen=True)
@@ -112,14 +141,22 @@ class _Intensity:
     continuity: float
 
     @property
-    def found(self) -> bool:
-        """Whether no other start need be tried: noise shows neither continuity nor a lattice."""
-        return self.continuity >= FOUND or self.basis is not None
+    def merit(self) -> _Merit:
+        """Larger for the better of two."""
+        return _Merit(self.basis is not None, self.continuity)
+
+
+@dataclass(frozen=True, order=True)
+class _Merit:
+    """Of an intensity: whether it shows a lattice, then the continuity of neighbouring frames in it."""
+
+    lattice: bool
+    continuity: float
 
     @property
-    def merit(self) -> tuple[bool, float]:
-        """Larger for the better of two."""
-        return self.basis is not None, self.continuity
+    def enough(self) -> bool:
+        """Whether no other start need be tried: noise shows neither continuity nor a lattice."""
+        return self.continuity >= FOUND or self.lattice
 
 
 @dataclass(frozen=True)
@@ -197,20 +234,35 @@ class _Frames:
         return _Intensity(held_out, rotations[:, 0], group, basis, continuity(rotations[:, 0], group))
 
 
-def _from_starting_frames(frames: _Frames) -> tuple[_Intensity, int]:
+def _from_starting_frames(frames: _Frames, steps: Steps) -> tuple[_Intensity, int]:
     """The best intensity that grows from starting frames, and how many starts were tried.
 
-    Order in time is not used while one grows, so that continuity is an independent test of the result.
+    Order in time is not used while one grows, so that continuity is an independent test of the result. Of starts that
+    were tried before a stop the merit alone is kept, for intensities are large: the best one grows once more.
     """
+    starts = _starting_frames(frames.rings)
     best: _Intensity | None = None
-    tried = 0
-    for spectra in _starting_frames(frames.rings):
-        new = frames.judged(frames.grown(frames.section(spectra)))
-        tried += 1
-        best = new if best is None else max(best, new, key=lambda one: one.merit)
-        if best.found:
-            return best, tried
-    assert best is not None  # any movie has starting frames
+    last: _Intensity | None = None
+    best_merit, chosen, tried = _Merit(False, -np.inf), 0, 0
+
+    def grown(number: int) -> _Intensity:
+        return frames.judged(frames.grown(frames.section(starts[number])))
+
+    def tell(number: int) -> _Merit:
+        nonlocal last
+        last = grown(number)
+        return last.merit
+
+    for tried in range(1, len(starts) + 1):
+        last = None
+        merit = steps.kept(f"start {tried}", _Merit, partial(tell, tried - 1))
+        if merit > best_merit:
+            best, best_merit, chosen = last, merit, tried - 1
+        if merit.enough:
+            break
+    best = best or grown(chosen)
+    if best_merit.enough:
+        return best, tried
     # At one electron per pixel an intensity may be on its way still.
     more = frames.judged(frames.grown(best.held_out))
     return max(best, more, key=lambda one: one.merit), tried

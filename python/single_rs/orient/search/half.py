@@ -22,10 +22,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from single_rs.base.steps import Steps
 from single_rs.frames.packed import FOLDS
 from single_rs.frames.volume import shell_correlation
 from single_rs.orient.agreement import MOST_JUMPS
@@ -71,63 +73,157 @@ class HalfSolution:
     diagnostics: HalfDiagnostics
 
 
-def solve_half(
-    half: HalfSolver, indexed: OrientationCandidates, first: First, report: Callable[[str], None]
-) -> HalfSolution:
-    """Poses of one half's frames from their candidates `indexed` and the first model that `first` makes of them."""
-    report("seed")
-    seed = first(half, indexed)
-    folds = [fold_of(half, indexed, number) for number in range(FOLDS)]
-    report("grow")
-    for fold in folds:
-        fold.poses = search_round(half, fold, seed.model, fold.candidates, FIRST_INVERSE_TEMPERATURE)
-    rounds = [SearchRound("growth", _score(folds), _confident(folds))]
-    run_frames: float | None = None
-    score, placed = -np.inf, 0.0
-    grown = gathered(folds)
-    symmetries = half.template.group
-    sums: list[Sums] = []
-    converged = united = False
-    for number in range(half.config.map_rounds):
-        report("map")
-        left = half.config.map_rounds - number
-        if not united and (converged or number >= PATIENCE) and left > PATIENCE and _is_ambiguous(folds):
-            run_frames = _align_to_longest_run(half, folds, sums)
-            united, score, placed = True, -np.inf, 0.0
-            continue
-        if centre(half, folds) or not sums:
-            sums = [half.sums(fold.frames, fold.poses) for fold in folds]
-        widened = widen(half, folds)
-        for fold in folds:
+@dataclass(frozen=True)
+class _State:
+    """What a step of the search leaves of a half.
+
+    Attributes
+    ----------
+    poses, unchanged
+        Of each fold.
+    symmetries
+        (m, 3, 3) approximate ones of the model.
+    window
+        Of shifts, in quarter waves.
+    widened
+        Whether the step widened that.
+    confirmed
+        Whether the first map only confirmed what the sites gave.
+    seed
+        Frames that the first model was made of, and its log-likelihood ratio.
+    run_frames
+        Of the longest run, where the half was aligned to that.
+    """
+
+    poses: tuple[HalfPoses, ...]
+    unchanged: tuple[NDArray[np.bool_], ...]
+    symmetries: NDArray[np.float64]
+    window: int
+    widened: bool
+    confirmed: bool
+    seed: tuple[float, float]
+    run_frames: float | None
+
+
+class _Search:
+    """The search of one half while it goes on."""
+
+    def __init__(self, half: HalfSolver, indexed: OrientationCandidates) -> None:
+        self.half = half
+        self.folds = [fold_of(half, indexed, number) for number in range(FOLDS)]
+        self.symmetries = half.template.group
+        self.widened = self.confirmed = False
+        self.seed = (0.0, 0.0)
+        self.run_frames: float | None = None
+        self._sums: list[Sums] = []  # of the folds at their poses; empty where those are others since
+
+    def state(self) -> _State:
+        """Return what the next step goes on from."""
+        return _State(
+            tuple(fold.poses for fold in self.folds),
+            tuple(fold.unchanged for fold in self.folds),
+            self.symmetries,
+            self.half.window,
+            self.widened,
+            self.confirmed,
+            self.seed,
+            self.run_frames,
+        )
+
+    def restore(self, state: _State) -> None:
+        """Go on from what a step left."""
+        for fold, poses, unchanged in zip(self.folds, state.poses, state.unchanged, strict=True):
+            fold.poses, fold.unchanged = poses, unchanged
+        self.symmetries, self.half.window, self.widened = state.symmetries, state.window, state.widened
+        self.confirmed, self.seed, self.run_frames = state.confirmed, state.seed, state.run_frames
+        self._sums = []
+
+    def sums(self) -> list[Sums]:
+        """Return the accumulated slices of each fold."""
+        if not self._sums:
+            self._sums = [self.half.sums(fold.frames, fold.poses) for fold in self.folds]
+        return self._sums
+
+    def grow(self, seed: Seed[Reference]) -> None:
+        """Compare all frames with the first model."""
+        for fold in self.folds:
+            fold.poses = search_round(self.half, fold, seed.model, fold.candidates, FIRST_INVERSE_TEMPERATURE)
+        self.seed = float(seed.frames), seed.log_likelihood_ratio
+
+    def align(self) -> None:
+        """Align all frames to the map of the longest run."""
+        self.run_frames = _align_to_longest_run(self.half, self.folds)
+        self._sums = []
+
+    def map_round(self, first: bool) -> None:
+        """Compare all frames with maps; in the first round with all their candidates."""
+        half, grown = self.half, gathered(self.folds)
+        if centre(half, self.folds):
+            self._sums = []
+        sums = self.sums()
+        self.widened = widen(half, self.folds)
+        for fold in self.folds:
             reference = half.map_reference(fold.frames, others(sums, fold.number))
-            if number > 0 and fold.number == 0:
-                symmetries = symmetries_of(half, reference)
+            if not first and fold.number == 0:
+                self.symmetries = symmetries_of(half, reference)
             # What a wider window lets in may have been out of reach of all poses so far.
-            if number == 0 or widened:
+            if first or self.widened:
                 doubt, pool = np.zeros(len(fold.members), bool), fold.candidates
             else:
                 doubt = in_doubt(fold)
-                pool = candidates_in_doubt(fold, doubt, symmetries)
+                pool = candidates_in_doubt(fold, doubt, self.symmetries)
             fold.take(search_round(half, fold, reference, with_own(pool, fold.poses), None), doubt)
             sums[fold.number] = half.sums(fold.frames, fold.poses)
+        found = self.folds
+        if first and not self.widened and not _is_ambiguous(found) and _is_solved(grown, gathered(found)):
+            self.symmetries, self.confirmed = symmetries_of(half, reference), True
+
+
+def solve_half(
+    half: HalfSolver,
+    indexed: OrientationCandidates,
+    first: First,
+    report: Callable[[str], None],
+    steps: Steps,
+) -> HalfSolution:
+    """Poses of one half's frames from their candidates `indexed` and the first model that `first` makes of them."""
+    report("seed")
+    search = _Search(half, indexed)
+    folds = search.folds
+
+    def grow() -> None:
+        seed = first(half, indexed)
+        report("grow")
+        search.grow(seed)
+
+    steps.once("growth", _State, search, grow)
+    rounds = [SearchRound("growth", _score(folds), _confident(folds))]
+    score, placed = -np.inf, 0.0
+    converged = False
+    for number in range(half.config.map_rounds):
+        report("map")
+        left = half.config.map_rounds - number
+        united = search.run_frames is not None
+        if not united and (converged or number >= PATIENCE) and left > PATIENCE and _is_ambiguous(folds):
+            steps.once(f"round {number + 1}", _State, search, search.align)
+            score, placed = -np.inf, 0.0
+            continue
+        steps.once(f"round {number + 1}", _State, search, partial(search.map_round, number == 0))
         score, before = _score(folds), score
         placed, placed_before = _confident(folds), placed
         rounds.append(SearchRound("map", score, placed))
         gained = score >= before + CONVERGED[0] * abs(before) or placed >= placed_before + CONVERGED[1]
-        converged = number >= LEAST_ROUNDS and not gained and not widened
-        if number == 0 and not widened and not _is_ambiguous(folds) and _is_solved(grown, gathered(folds)):
-            symmetries = symmetries_of(half, reference)
-            break
-        if converged and (united or left <= PATIENCE or not _is_ambiguous(folds)):
+        converged = number >= LEAST_ROUNDS and not gained and not search.widened
+        if search.confirmed or (converged and (united or left <= PATIENCE or not _is_ambiguous(folds))):
             break
     poses = gathered(folds)
     diagnostics = replace(
-        cross_validated(half, folds, sums, symmetries),
+        cross_validated(half, folds, search.sums(), search.symmetries),
         step_deg=float(np.degrees(poses.transition.step_sigma) * np.sqrt(3)),
         jump_share=poses.transition.jump_probability,
-        seed_frames=float(seed.frames),
-        seed_log_likelihood_ratio=seed.log_likelihood_ratio,
-        run_frames=run_frames,
+        seed_frames=search.seed[0],
+        seed_log_likelihood_ratio=search.seed[1],
+        run_frames=search.run_frames,
         shift_window=half.window * half.spacing * half.frames.pixel_size,
         rounds=tuple(rounds),
     )
@@ -148,7 +244,7 @@ def _is_ambiguous(folds: list[Fold]) -> bool:
     return transition_of(folds).jump_probability > MOST_JUMPS
 
 
-def _align_to_longest_run(half: HalfSolver, folds: list[Fold], sums: list[Sums]) -> float:
+def _align_to_longest_run(half: HalfSolver, folds: list[Fold]) -> float:
     """Search all frames but those of the longest run against its map; returns how many frames that has."""
     poses = gathered(folds)
     run = longest_run(poses.rotations, poses.confidence, half.block, LONGEST_STEP * poses.transition.step_sigma)
@@ -163,7 +259,6 @@ def _align_to_longest_run(half: HalfSolver, folds: list[Fold], sums: list[Sums])
         pool = candidates_in_doubt(fold, in_doubt(fold), symmetries)
         new = search_round(half, fold, reference, with_own(pool, old), None)
         fold.poses = old.replaced(new, ~run[fold.members])
-        sums[fold.number] = half.sums(fold.frames, fold.poses)
     return float(run.sum())
 
 

@@ -15,7 +15,7 @@ them: an atom that stood on a site for a part of the time shows there.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -133,6 +133,38 @@ class WholeModel:
         groups = np.full(len(self.shown), -1)
         groups[first:last] = np.arange(last - first)
         return self._evidence(groups, np.arange(first, last + 1))
+
+    def presence(
+        self, edges: NDArray[np.int64], heights: NDArray[np.float64], there: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return what some images say of each atom's height: its gradient, and its information.
+
+        Parameters
+        ----------
+        edges
+            (block + 1,) first image of each block, and the one after the last.
+        heights
+            (n,) of each atom while it is there, of a usual one's.
+        there
+            (n,) whether it is.
+
+        Returns
+        -------
+        (block, n) and (block, n)
+            G, of ½ log-likelihood, and H, half the information, per `heights`: at the height x a block has the
+            log-likelihood 2 G (x − h) − H (x − h)² over that of the model.
+        """
+        groups = np.full(len(self.shown), -1, np.int32)
+        groups[edges[0] : edges[-1]] = np.repeat(np.arange(len(edges) - 1), np.diff(edges))
+        problem = self.problem.only(groups >= 0)
+        usual = float(np.median(self.model.heights[self.model.heights > 0]))
+        model = replace(self.model, heights=usual * heights * there)
+        gradient, fitness, information = problem.gradients(model, groups, len(edges) - 1)
+        amount = float((information * problem.filter_products()[0, 0]).sum())
+        weight = problem.frame_weights * fitness.scale**2
+        share = np.bincount(groups[groups >= 0], weight[groups >= 0], minlength=len(edges) - 1)
+        own = usual * heights
+        return gradient.heights * own, amount * share[:, None] / max(share.sum(), 1e-12) * own**2
 
     def _evidence(self, groups: NDArray[np.int64], edges: NDArray[np.int64]) -> BlockEvidence:
         count, problem = len(edges) - 1, self.problem

@@ -25,14 +25,14 @@ from numpy.typing import NDArray
 
 from single_rs.alignment import match_atoms
 from single_rs.base.errors import ConvergenceError, SingleError
-from single_rs.base.rotations import BEAM_HALF_TURN, rigid_motion, rotation_angle, superposition
+from single_rs.base.rotations import BEAM_HALF_TURN, rigid_motion, rotation_angle
 from single_rs.base.sampling import block_edges
-from single_rs.crystal.neighbours import neighbour_cutoff
 from single_rs.orient.agreement import MOST_JUMPS
 from single_rs.records import Atoms, CleanStack, Poses
+from single_rs.refine.change.same import FEWEST_PAIRS, SAME_ATOM, maybe_same_structure, same_particle
 from single_rs.refine.change.types import Changes
 
-__all__ = ["Placed", "Stretch", "Work", "find_stretches", "group_states", "jump_share", "part_of", "within"]
+__all__ = ["Placed", "Stretch", "Work", "find_stretches", "joined", "jump_share", "part_of", "within"]
 
 log = logging.getLogger(__name__)
 
@@ -46,14 +46,6 @@ FEWEST_SEARCHED = 150  # frames that a search is tried with
 OWN_SHARE = 0.9
 # A step of more degrees, and of more medians of all steps, is a jump: fresh poses are 126° apart in the mean.
 JUMP, JUMP_MEDIANS = 30.0, 5.0
-SAME_PARTICLE = 0.96  # share of the smaller set's atoms that the larger one has
-# Where that many of the smaller set's are missing in the larger one, inner atoms decide: 0.9 of one particle that lost
-# a layer, 1.3 of one that straightened, 2.5 and more of two particles.
-EXCHANGED, EXCHANGED_SQUARE = 0.01, 2.0
-INNER, BOND_REACH = 9, 1.25  # neighbours of an inner atom, and how far they are, bonds
-FEWEST_PAIRS = 4
-SAME_ATOM = 0.8  # Å
-SAME_STRUCTURE = 3.0  # mean square of displacements over their variance, of one structure at two times
 
 
 @dataclass(frozen=True)
@@ -138,7 +130,7 @@ def within(poses: Poses, images: slice | NDArray[np.bool_]) -> Poses:
     )
 
 
-def find_stretches(clean: CleanStack, poses: Poses, changes: Changes, work: Work) -> list[Stretch]:
+def find_stretches(clean: CleanStack, poses: Poses, changes: Changes, work: Work, join: bool = True) -> list[Stretch]:
     """Return all stretches in order of time, in the frame of the longest one where they are the same particle.
 
     Parameters
@@ -149,6 +141,8 @@ def find_stretches(clean: CleanStack, poses: Poses, changes: Changes, work: Work
         What was found of it.
     work
         What is done with a stretch.
+    join
+        Whether neighbours that one structure explains as well become one stretch.
     """
     found = _divided(clean, poses, changes, work, 0, 0.0)
     placed = [s for s in found if s.placed is not None]
@@ -162,7 +156,34 @@ def find_stretches(clean: CleanStack, poses: Poses, changes: Changes, work: Work
             found[k] = _in_frame(found[k], nearest)
             if found[k].same and found[k].placed is not None:
                 nearest = found[k]
-    return found
+    if not join:
+        return found
+    kept = found[:1]
+    for stretch in found[1:]:
+        union = _union(clean, kept[-1], stretch, work)
+        kept[-1:] = [kept[-1], stretch] if union is None else [union]
+    return kept
+
+
+def _union(clean: CleanStack, one: Stretch, other: Stretch, work: Work) -> Stretch | None:
+    """Return two stretches that follow each other as one; None where two structures explain them better.
+
+    What parted them may have been poses that were lost and are found by now; and few frames give a false atom or miss
+    one, so that counts do not tell. The frames of both together are placed and asked whether they change, as all are.
+    """
+    if one.placed is None or other.placed is None or not (one.same and other.same):
+        return None
+    both = joined(one, other)
+    if both.placed is None or not maybe_same_structure(one.placed.atoms, other.placed.atoms):
+        return None
+    own = part_of(clean, slice(both.first, both.last))
+    try:
+        placed = work.place(own, both.placed.poses)
+        found = work.ask(own, placed.poses, placed.atoms)
+    except (SingleError, ConvergenceError) as problem:
+        log.info("images %d to %d are not one stretch: %s", both.first, both.last - 1, problem)
+        return None
+    return None if found.changes or any(a.clear for a in found.alternations) else replace(both, placed=placed)
 
 
 def _divided(clean: CleanStack, poses: Poses, changes: Changes, work: Work, offset: int, error: float) -> list[Stretch]:
@@ -274,30 +295,7 @@ def _in_frame(stretch: Stretch, nearest: Stretch) -> Stretch:
     )
 
 
-def group_states(stretches: list[Stretch], merge: bool = True) -> list[list[Stretch]]:
-    """Return the states of the particle of the longest stretch, in order of time: stretches of one structure.
-
-    Neighbours of one structure, which a change of their poses alone had parted, become one stretch. Without `merge`
-    each stretch is a state.
-    """
-    states: list[list[Stretch]] = []
-    for stretch in stretches:
-        if stretch.placed is None or not stretch.same:
-            continue
-        for state in states if merge else ():
-            longest = max(state, key=len)
-            if longest.placed is not None and same_structure(longest.placed.atoms, stretch.placed.atoms):
-                if state[-1].last == stretch.first:
-                    state[-1] = _joined(state[-1], stretch)
-                else:
-                    state.append(stretch)
-                break
-        else:
-            states.append([stretch])
-    return states
-
-
-def _joined(one: Stretch, other: Stretch) -> Stretch:
+def joined(one: Stretch, other: Stretch) -> Stretch:
     """Return two placed stretches of one structure that follow each other as one, with the atoms of the longer."""
     longer = max(one, other, key=len)
     if one.placed is None or other.placed is None or longer.placed is None:
@@ -309,65 +307,3 @@ def _joined(one: Stretch, other: Stretch) -> Stretch:
     poses = replace(longer.placed.poses, **arrays)
     placed = replace(longer.placed, poses=poses, gain=one.placed.gain + other.placed.gain)
     return replace(one, last=other.last, placed=placed, searched=longer.searched)
-
-
-def same_particle(one: Atoms, other: Atoms) -> bool:
-    """Whether two sets of atoms in about one frame are one particle at two times.
-
-    Crystals of one lattice can be superposed. They are two where the smaller set has too many atoms of its own,
-    or where both have some and the atoms inside moved, each against its neighbours, by more than their errors: a
-    particle that bends or relaxes moves its atoms together.
-    """
-    pairs = mutual_pairs(one.positions, other.positions)
-    smaller = min(len(one), len(other))
-    if len(pairs) < max(SAME_PARTICLE * smaller, FEWEST_PAIRS):
-        return False
-    if smaller - len(pairs) < EXCHANGED * smaller:
-        return True
-    return local_displacement(one, other, pairs) < EXCHANGED_SQUARE
-
-
-def local_displacement(one: Atoms, other: Atoms, pairs: NDArray[np.int64]) -> float:
-    """Mean square, over its variance, of the displacement of inner atoms against that of their neighbours; 0 of none.
-
-    `pairs` (m, 2) are the atoms of both; inner ones have at least nine neighbours among them.
-    """
-    from scipy.spatial import cKDTree
-
-    moved = displacement(one.positions, other.positions, pairs)
-    variance = one.sigma[pairs[:, 0]] ** 2 + other.sigma[pairs[:, 1]] ** 2
-    x = one.positions[pairs[:, 0]]
-    ratios = []
-    for k, around in enumerate(cKDTree(x).query_ball_point(x, neighbour_cutoff(x)[0] * BOND_REACH)):
-        near = [j for j in around if j != k]
-        if len(near) >= INNER:
-            rest = moved[k] - moved[near].mean(0)
-            ratios.append(rest @ rest / 3 / (variance[k] + variance[near].sum() / len(near) ** 2))
-    return float(np.mean(ratios)) if ratios else 0.0
-
-
-def same_structure(one: Atoms, other: Atoms) -> bool:
-    """Whether two sets of atoms in about one frame are the same atoms at the same places, within their errors."""
-    pairs = mutual_pairs(one.positions, other.positions)
-    if len(one) != len(other) or len(pairs) != len(one):
-        return False
-    moved = displacement(one.positions, other.positions, pairs)
-    variance = one.sigma[pairs[:, 0]] ** 2 + other.sigma[pairs[:, 1]] ** 2
-    return bool(np.mean((moved**2).sum(1) / 3 / variance) < SAME_STRUCTURE)
-
-
-def mutual_pairs(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return pairs (m, 2) of atoms (n, 3), (k, 3) Å that are each other's nearest, within 0.8 Å."""
-    from scipy.spatial import cKDTree
-
-    distance, to = cKDTree(other).query(one)
-    back = cKDTree(one).query(other)[1]
-    index = np.flatnonzero((back[to] == np.arange(len(one))) & (distance < SAME_ATOM))
-    return np.stack([index, to[index]], axis=1)
-
-
-def displacement(one: NDArray[np.float64], other: NDArray[np.float64], pairs: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return how far (m, 3) Å the atoms of `pairs` moved from `one` to `other`, the best common placement taken off."""
-    a, b = one[pairs[:, 0]], other[pairs[:, 1]]
-    turn = superposition(b - b.mean(0), a - a.mean(0))
-    return np.asarray((b - b.mean(0)) @ turn.T - (a - a.mean(0)))
