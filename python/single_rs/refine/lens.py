@@ -88,7 +88,7 @@ class Lens:
 
 @lru_cache(4)
 def _expanded(reach: float, box: float, order: int, per_depth: bytes) -> tuple[NDArray[np.float64], ...]:
-    """Expansion (order + 1, m) of the cosine and sine of the phase `per_depth` (m,) rad/Å times the depth within ±reach."""
+    """Cosine and sine, (order + 1, m) each, of `per_depth` (m,) rad/Å times the depth, expanded in it within ±`reach`."""
     z = np.linspace(-1.0, 1.0, NODES) * reach
     root = np.sqrt(np.maximum(1.0 - (z / reach) ** 2, 1e-3))  # a ball has few atoms far from its middle
     powers = (2 * z / box)[:, None] ** np.arange(order + 1)
