@@ -88,13 +88,13 @@ class Lens:
 
 @lru_cache(4)
 def _expanded(reach: float, box: float, order: int, per_depth: bytes) -> tuple[NDArray[np.float64], ...]:
-    """Cosine and sine, (order + 1, m) each, of `per_depth` (m,) rad/Å times the depth, expanded in it within ±`reach`."""
+    """Cosine and sine, (order + 1, m) each, of `per_depth` (m,) rad/Å times the depth, expanded in the depth."""
     z = np.linspace(-1.0, 1.0, NODES) * reach
     root = np.sqrt(np.maximum(1.0 - (z / reach) ** 2, 1e-3))  # a ball has few atoms far from its middle
     powers = (2 * z / box)[:, None] ** np.arange(order + 1)
     solve = np.linalg.pinv(powers * root[:, None]) * root
     inside = z[:, None] * np.frombuffer(per_depth)
-    return solve @ np.cos(inside), solve @ np.sin(inside)
+    return np.asarray(solve @ np.cos(inside), np.float64), np.asarray(solve @ np.sin(inside), np.float64)
 
 
 def _azimuth(waves: NDArray[np.float64], fold: int) -> NDArray[np.float64]:
