@@ -45,10 +45,9 @@ impl Cells {
 
     #[inline(always)]
     fn place_on<L: Lanes>(&self, points: &[[f32; 2]], places: &mut Places) {
-        let (side, whole_side) = (self.side as f32, self.side - 1);
+        let (side, last) = (self.side as f32, self.side as i32 - 1);
         let (centre, inverse) = ((self.side / 2) as f32, 1.0 / side);
-        let mut low = [usize::MAX; 2];
-        let mut high = [0; 2];
+        let (mut low, mut high) = ([i32::MAX; 2], [0; 2]);
         places.spots.resize(points.len(), Spot::default());
         for (spot, point) in places.spots.iter_mut().zip(points) {
             let (mut whole, mut fraction) = ([0; 2], [0.0; 2]);
@@ -56,14 +55,15 @@ impl Cells {
                 let g = point[axis] * self.scale + centre;
                 let g = g - (g * inverse).floor() * side;
                 // What is a rounding below 0, or at the side, is the first or last place.
-                whole[axis] = (g as usize).min(whole_side);
+                whole[axis] = (g as i32).clamp(0, last);
                 fraction[axis] = g - whole[axis] as f32;
                 low[axis] = low[axis].min(whole[axis]);
                 high[axis] = high[axis].max(whole[axis]);
             }
-            spot.corner = whole[0] * self.stride + whole[1];
+            spot.corner = whole[0] as usize * self.stride + whole[1] as usize;
             (spot.x, spot.y) = (self.window.at::<L>(fraction[0]), self.window.at::<L>(fraction[1]));
         }
+        let (low, high) = (low.map(|v| v as usize), high.map(|v| v as usize));
         let inside = BEFORE..BEFORE + self.side;
         places.over = (0..2).any(|a| low[a] < inside.start || high[a] + WIDTH > inside.end);
         let reach = |a: usize| if places.over { inside.clone() } else { low[a]..high[a] + WIDTH };

@@ -47,7 +47,7 @@ impl Window {
     #[must_use]
     pub fn at<L: Lanes>(&self, fraction: f32) -> [[f32; LANES]; 2] {
         let scaled = fraction * STEPS as f32;
-        let index = (scaled as usize).min(STEPS - 1);
+        let index = (scaled as i32).clamp(0, STEPS as i32 - 1) as usize;
         let share = L::splat(scaled - index as f32);
         let (low, high) = (&self.table[index], &self.table[index + 1]);
         let mut out = [[0.0; LANES]; 2];
