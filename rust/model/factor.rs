@@ -56,13 +56,36 @@ macro_rules! in_registers {
     };
 }
 
-/// Cholesky factor of a symmetric matrix given by its lower triangle, in place.
+/// Cholesky factor of a symmetric matrix given by its lower triangle, in place of that; the upper one means nothing.
 ///
 /// # Errors
-/// A matrix that is no square of n rows, not finite or not positive definite.
+/// A matrix that is no square of n rows, not finite or not positive definite; the lower triangle is as it was then.
 pub fn factorise(matrix: &mut [f64], n: usize) -> Result<()> {
     square("matrix", matrix, n)?;
     check::finite("matrix", matrix)?;
+    // The upper triangle keeps what the lower one was.
+    let diagonal: Vec<f64> = (0..n).map(|i| matrix[i * n + i]).collect();
+    mirror(n, |i, j| matrix[j * n + i] = matrix[i * n + j]);
+    let done = factorise_lower(matrix, n);
+    if done.is_err() {
+        mirror(n, |i, j| matrix[i * n + j] = matrix[j * n + i]);
+        (0..n).for_each(|i| matrix[i * n + i] = diagonal[i]);
+    }
+    done
+}
+
+/// Call `each`(i, j) for all j < i, in tiles that lie together.
+fn mirror(n: usize, mut each: impl FnMut(usize, usize)) {
+    for rows in (0..n).step_by(TASK) {
+        for columns in (0..=rows).step_by(TASK) {
+            for i in rows..n.min(rows + TASK) {
+                (columns..i.min(columns + TASK)).for_each(|j| each(i, j));
+            }
+        }
+    }
+}
+
+fn factorise_lower(matrix: &mut [f64], n: usize) -> Result<()> {
     for start in (0..n).step_by(PANEL) {
         let end = (start + PANEL).min(n);
         for i in start..end {
