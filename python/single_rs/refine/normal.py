@@ -251,7 +251,7 @@ def _beyond(
 
 
 def _factor(matrix: NDArray[np.float64], basis: NDArray[np.float64], damping: float) -> NDArray[np.float64]:
-    """Factor a matrix in place (Cholesky); where rounding has eaten a soft direction, all are damped till that works."""
+    """Factor a matrix in place; where rounding has eaten a soft direction, all are damped until it can be done."""
     for _ in range(ATTEMPTS):
         try:
             _core.factor_normal(matrix)
