@@ -145,7 +145,8 @@ impl Grid {
         let Memory { cells, half, lines: [first, second] } = memory;
         let lines = if places.over { 0..self.cells.side + LANES } else { places.x.clone() };
         cells[lines.start * stride..lines.end * stride].fill(0.0);
-        for (spot, &value) in places.spots.iter().zip(values) {
+        // Places that are only asked for have no height.
+        for (spot, &value) in places.spots.iter().zip(values).filter(|(_, value)| **value != 0.0) {
             let along = L::load(&spot.y[0]);
             let rows = &mut cells[spot.corner..spot.corner + (WIDTH - 1) * stride + LANES];
             for j in 0..WIDTH {
