@@ -40,8 +40,8 @@ from single_rs.refine.types import RefineConfig, Refined
 __all__ = ["refine_atoms"]
 
 SAMPLE = 150  # frames whose rotations the normal matrix of a step is summed over
-# Frames that the filters of a step are fitted to: means over whole shells, of whose errors positions feel the square. The
-# last filters are fitted to all frames.
+# Frames that the filters of a step are fitted to: means over whole shells, whose errors move the atoms by their square.
+# The last filters are fitted to all frames.
 FILTER_FRAMES = 800
 SELECT_ROUNDS = 2  # rounds after which atoms are added and removed
 # Of a half alone, from the atoms of the whole: after two, halves of 1 e/px still remember where they came from (their
