@@ -134,7 +134,7 @@ impl Grid {
     }
 
     #[inline(always)]
-    fn forward_on<L: Lanes>(
+    pub(super) fn forward_on<L: Lanes>(
         &self,
         places: &Places,
         values: &[f32],
@@ -214,7 +214,7 @@ impl Grid {
     }
 
     #[inline(always)]
-    fn adjoint_on<L: Lanes>(
+    pub(super) fn adjoint_on<L: Lanes>(
         &self,
         values: &[Complex32],
         filter: &[f32],

@@ -189,3 +189,64 @@ impl LaneTransform {
         from
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fourier::HalfPlane;
+    use crate::model::grid::Grid;
+    use crate::model::places::Places;
+
+    /// Numbers of −1 to 1 without order.
+    fn number(i: usize) -> f32 {
+        ((i * 7919 + 13) % 1009) as f32 / 504.5 - 1.0
+    }
+
+    #[test]
+    fn lines_are_sums_of_waves() {
+        for length in [6, 8, 10, 30, 48, 100, 144] {
+            let mut a = vec![Point::default(); length];
+            for (x, point) in a.iter_mut().enumerate() {
+                point.re = std::array::from_fn(|l| number(16 * x + l));
+                point.im = std::array::from_fn(|l| number(16 * x + 8 + l));
+            }
+            let (given, mut b) = (a.clone(), a.clone());
+            let found = LaneTransform::new(length).run::<[f32; LANES]>(&mut a, &mut b);
+            for (k, point) in found.iter().enumerate() {
+                for l in 0..LANES {
+                    let sum: Complex64 = (0..length)
+                        .map(|x| {
+                            let z = Complex64::new(given[x].re[l].into(), given[x].im[l].into());
+                            z * Complex64::cis(-TAU * (k * x % length) as f64 / length as f64)
+                        })
+                        .sum();
+                    let error = sum - Complex64::new(point.re[l].into(), point.im[l].into());
+                    assert!(error.norm() < 1e-5 * length as f64, "{length} {k} {l}: {error}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn registers_change_nothing_but_rounding() {
+        let plane = HalfPlane::new(48, 2, 21).expect("the shells fit the box");
+        let grid = Grid::new(&plane);
+        let points: Vec<[f32; 2]> = (0..40).map(|i| [14.0 * number(i), 14.0 * number(i + 99)]).collect();
+        let values: Vec<f32> = (0..40).map(|i| 1.0 + number(i + 7)).collect();
+        let ones = vec![1.0; plane.len()];
+        let (mut places, mut memory) = (Places::default(), grid.memory());
+        grid.cells.place(&points, &mut places);
+        let mut waves = [vec![Complex32::default(); plane.len()], vec![Complex32::default(); plane.len()]];
+        let mut back = [[[0.0; 3]; 40]; 2];
+        grid.forward(&places, &values, &mut memory, &mut waves[0]);
+        grid.forward_on::<[f32; LANES]>(&places, &values, &mut memory, &mut waves[1]);
+        grid.adjoint(&waves[0], &ones, &places, &mut memory, &mut back[0]);
+        grid.adjoint_on::<[f32; LANES]>(&waves[0], &ones, &places, &mut memory, &mut back[1]);
+        let off = waves[0].iter().zip(&waves[1]).map(|(a, b)| (a - b).norm()).fold(0.0, f32::max);
+        assert!(off < 1e-4, "{off}");
+        let most = back[0].as_flattened().iter().fold(0.0f32, |most, v| most.max(v.abs()));
+        for (a, b) in back[0].as_flattened().iter().zip(back[1].as_flattened()) {
+            assert!((a - b).abs() < 1e-5 * most, "{a} {b}");
+        }
+    }
+}
