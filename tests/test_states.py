@@ -25,7 +25,7 @@ from single_rs.records import Atoms, Poses
 from single_rs.refine.change import Change, Changes
 from single_rs.refine.change.grouping import group_states
 from single_rs.refine.change.same import same_particle
-from single_rs.refine.change.stretches import Placed, Stretch, Work, find_stretches
+from single_rs.refine.change.stretches import Placed, Stretch, Work, at_most, find_stretches
 from single_rs.refine.change.timeline import _span, number_atoms
 from single_rs.report.extras import extra_figures
 from single_rs.report.files import read_run
@@ -207,6 +207,11 @@ def worlds(crystal, second, found=None, join=False):
     clean = sr.CleanStack.bare(np.zeros((n, 8, 8), np.float32), 1.0, 4.0, 1.0)
     changes = Changes(n, (Change(200, 0.5, "poses", None, None, 200),), (1.0, 0.0), None, None, ())
 
+    whole = Placed(poses, atoms_at(crystal.positions))
+
+    def seat(part, given, known):
+        return given
+
     def search(part):
         if found is None:
             raise ConvergenceError("nothing there")
@@ -218,7 +223,7 @@ def worlds(crystal, second, found=None, join=False):
     def ask(part, given, atoms):
         return Changes(len(part.frames), (), (1.0,), None, None, ())
 
-    return rotations, find_stretches(clean, poses, changes, Work(search, place, ask, 100), join)
+    return rotations, find_stretches(clean, whole, changes, Work(search, seat, place, ask, 100), join)
 
 
 def test_a_state_that_was_searched_anew_is_turned_into_the_frame_of_the_others(crystal):
@@ -244,6 +249,48 @@ def test_neighbours_of_one_structure_are_one_stretch(crystal):
     assert (both.first, both.last, len(both.placed.atoms)) == (0, 400, len(crystal.positions))
     gone = layer_of(crystal)
     assert len(worlds(crystal, crystal.positions[~gone], lambda r: r, join=True)[1]) == 2
+
+
+def test_a_stretch_in_wrong_mates_is_seated_by_maps_and_not_searched(crystal):
+    n = 400
+    truth = Rotation.random(n, random_state=1).as_matrix()
+    lost = truth.copy()
+    lost[200:] = truth[200:] @ Rotation.from_rotvec([0, 0, np.pi]).as_matrix()
+    whole = Poses.known(lost, np.zeros((n, 2)), block=25)
+    whole = replace(whole, diagnostics=replace(whole.diagnostics, own_share=0.6, jump_share=0.0))
+    clean = sr.CleanStack.bare(np.zeros((n, 8, 8), np.float32), 1.0, 4.0, 1.0)
+    changes = Changes(n, (Change(200, 0.5, "structure", 9.0, 9.0, 200),), (1.0, 1.0), None, None, ())
+
+    def search(part):
+        raise AssertionError("nothing is to be searched")
+
+    def seat(part, given, known):
+        moved, from_first = given.rotations.copy(), bool((part.frames[known] < 200).all())
+        if from_first:  # the map of the first stretch, or of one of its parts, shows where the others belong
+            moved[~known] = truth[part.frames[~known]]
+        right = np.allclose(moved, truth[part.frames])
+        return replace(given, rotations=moved, diagnostics=replace(given.diagnostics, own_share=0.95 if right else 0.5))
+
+    def place(part, given):
+        assert np.allclose(given.rotations, truth[part.frames])
+        return Placed(given, atoms_at(crystal.positions))
+
+    def ask(part, given, atoms):
+        return Changes(len(part.frames), (), (1.0,), None, None, ())
+
+    work = Work(search, seat, place, ask, 100)
+    both = find_stretches(clean, Placed(whole, atoms_at(crystal.positions)), changes, work, join=False)
+    assert [(s.first, s.last, s.searched, s.same) for s in both] == [(0, 200, False, True), (200, 400, False, True)]
+    (joined,) = find_stretches(clean, Placed(whole, atoms_at(crystal.positions)), changes, work)
+    assert np.allclose(joined.placed.poses.rotations, truth)
+
+
+def test_no_more_frames_are_searched_anew_than_there_are():
+    clean = sr.CleanStack.bare(np.zeros((60, 8, 8), np.float32), 1.0, 4.0, 1.0)
+    search = at_most(100, lambda part: Poses.known(np.tile(np.eye(3), (len(part.frames), 1, 1)), np.zeros((60, 2))))
+    assert len(search(clean).rotations) == 60
+    with pytest.raises(ConvergenceError, match="60 frames are not searched anew, as 60 were already"):
+        search(clean)
 
 
 def test_another_particle_is_none_of_the_states(crystal):

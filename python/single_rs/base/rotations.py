@@ -11,12 +11,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["BEAM_HALF_TURN", "nearest_rotation", "rigid_motion", "rotation_angle", "superposition"]
+__all__ = ["BEAM_HALF_TURN", "jumps", "nearest_rotation", "rigid_motion", "rotation_angle", "superposition"]
 
 # Half a turn about the beam, diag(−1, −1, 1). It takes a projection to its Friedel mate, and with the inversion of the
 # particle it leaves all images as they are: R → BEAM_HALF_TURN · R, x → −x.
 BEAM_HALF_TURN: NDArray[np.float64] = np.diag([-1.0, -1.0, 1.0])
 BEAM_HALF_TURN.setflags(write=False)
+# A step of more degrees, and of more medians of all steps, is a jump: fresh poses are 126° apart in the mean.
+JUMP, JUMP_MEDIANS = 30.0, 5.0
 
 
 def nearest_rotation(matrix: ArrayLike) -> NDArray[np.float64]:
@@ -42,3 +44,10 @@ def rigid_motion(a: ArrayLike, b: ArrayLike) -> tuple[NDArray[np.float64], NDArr
 def rotation_angle(trace: ArrayLike) -> NDArray[np.float64]:
     """Angles (n,) in degrees, 0 to 180, of rotations by the traces (n,) of their matrices: tr R = 1 + 2 cos ω."""
     return np.asarray(np.degrees(np.arccos(np.clip((np.asarray(trace) - 1) / 2, -1, 1))))
+
+
+def jumps(rotations: ArrayLike) -> NDArray[np.bool_]:
+    """Whether each step (n − 1,) from one of rotations (n, 3, 3) to the next is a jump, far longer than most."""
+    r = np.asarray(rotations, np.float64)
+    angles = rotation_angle(np.einsum("nij,nij->n", r[1:], r[:-1]))
+    return np.asarray(angles > max(JUMP, JUMP_MEDIANS * float(np.median(angles)) if len(angles) else JUMP))

@@ -44,7 +44,8 @@ def _text(change: Change) -> str:
 
 def _turns(found: Alternation) -> str:
     rest = f"by {found.nats:.0f} nats better than one, {found.significance:.0f} sigma above chance"
-    return f"frames {found.first} to {found.last} show two structures in turn: they explain held-out atoms {rest}"
+    what = "show two structures in turn, or one whose poses fall into two symmetry mates"
+    return f"frames {found.first} to {found.last} {what}: two explain held-out atoms {rest}"
 
 
 def _with(verdict: Verdict, passed: str | None = None, doubts: list[str] | None = None) -> Verdict:

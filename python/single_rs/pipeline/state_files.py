@@ -152,7 +152,7 @@ def moved_table(timeline: Timeline, states: Sequence[StateAtoms]) -> MovedTable:
     """Return what moved.csv holds: each two states that follow each other in time, once."""
     order = [k for _, k in sorted((first, k) for k, state in enumerate(states) for first, _ in state.stretches)]
     rows = []
-    for before, after in dict.fromkeys(pairwise(order)):
+    for before, after in dict.fromkeys(pair for pair in pairwise(order) if pair[0] != pair[1]):
         pairs, moved, sigma = moved_between(states[before].atoms, states[after].atoms)
         ids = timeline.numbers[before][pairs[:, 0]]
         both = np.full(len(ids), before), np.full(len(ids), after)
@@ -179,6 +179,8 @@ def events_of(timeline: Timeline, states: list[StateAtoms], frames: NDArray[np.i
         for stretch, error in zip(state.stretches, state.errors, strict=True)
     )
     for (_, _, before), (stretch, error, after) in pairwise(begins):
+        if before == after:
+            continue  # nothing but frames without a structure lies between
         _, moved, sigma = moved_between(states[before].atoms, states[after].atoms)
         distance = np.linalg.norm(moved, axis=1)
         one, other = timeline.numbers[before], timeline.numbers[after]

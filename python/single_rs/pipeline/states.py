@@ -25,6 +25,7 @@ from single_rs.base.errors import ConvergenceError, SingleError, WriteError
 from single_rs.base.steps import keeping
 from single_rs.io.star import read_poses
 from single_rs.orient import find_poses
+from single_rs.orient.search.seating import seat_runs
 from single_rs.pipeline import stages
 from single_rs.pipeline.job import Job
 from single_rs.pipeline.material import lattice_seed
@@ -50,6 +51,7 @@ from single_rs.refine.change.stretches import (
     Placed,
     Stretch,
     Work,
+    at_most,
     find_stretches,
     jump_share,
     part_of,
@@ -75,8 +77,12 @@ def solve_track(
 
     Parameters
     ----------
-    job, name, stack, key
-        As for `solve_particle`.
+    job
+        The run.
+    name
+        Of the particle, and of its folder in that of the run.
+    stack, key
+        Its single frames, and their key.
     spare
         Names that are free for other particles.
     given
@@ -160,7 +166,7 @@ class _States:
         log_of_run = self.job.log
         record = read_record(self.whole.file(layout.STATES), StatesRecord)
         results = []
-        if len(record.states) == 1 and not record.others:
+        if len(record.states) == 1 and record.states[0].atoms == layout.ATOMS:
             return None  # the stages of the particle say themselves what is done
         for name in (self.name, *record.others):
             if not log_of_run.reuse_all(name):
@@ -183,8 +189,11 @@ class _States:
     def solve(self, changes: Changes) -> list[ParticleResult]:
         """Solve each state by itself, and other particles as such."""
         clean, poses = self.whole.clean, read_poses(self.whole.file(layout.POSES))
+        atoms, _ = self.whole.refined
+        if atoms is None:
+            raise ConvergenceError("the whole has no atoms")
         windows = self.job.config.states.number is not None
-        stretches = find_stretches(clean, poses, changes, self._work(), join=not windows)
+        stretches = find_stretches(clean, Placed(poses, atoms), changes, self._work(), join=not windows)
         groups = group_states(stretches, merge=not windows)
         if not groups:
             raise ConvergenceError("no stretch of time between changes shows atoms")
@@ -224,6 +233,9 @@ class _States:
         def search(clean: CleanStack) -> Poses:
             return once(Poses, lambda: find_poses(clean, symbol, orient, seed=job.seed))
 
+        def seat(clean: CleanStack, poses: Poses, known: NDArray[np.bool_]) -> Poses:
+            return seat_runs(clean, poses, known, symbol, orient)
+
         def place(clean: CleanStack, poses: Poses) -> Placed:
             return once(Placed, lambda: placed(clean, poses))
 
@@ -239,7 +251,7 @@ class _States:
             settings = of.states, of.refine, job.seed, *self.whole.imaging
             return once(Changes, lambda: find_changes(clean, poses, atoms, *settings))
 
-        return Work(search, place, ask, of.states.shortest)
+        return Work(at_most(len(self.whole.stack), search), seat, place, ask, of.states.shortest)
 
     def _poses(self, whole: Poses, group: list[Stretch]) -> tuple[Poses, NDArray[np.bool_]]:
         """Poses of all images with weight in the stretches of a state alone, and which images those are."""
@@ -287,7 +299,10 @@ class _States:
     ) -> tuple[str, ...]:
         frames = np.asarray(self.whole.stack.frames)
         notes = []
-        for before, after in pairwise(stretches):
+        number = {s.first: k for k, group in enumerate(groups) for s in group}
+        for before, after in pairwise([s for s in stretches if s.placed is not None]):
+            if before.first in number and number[before.first] == number.get(after.first):
+                continue  # nothing but frames without a structure lies between
             when = f"frame {frames[after.first]} ± {max(after.error, 1):.0f}"
             if self.job.config.states.number is not None:
                 notes.append(f"a state of its own from frame {frames[after.first]} on, as asked")

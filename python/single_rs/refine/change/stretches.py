@@ -1,8 +1,10 @@
 """Stretches of time, each with poses and atoms of its own; stretches of one structure make a state.
 
 A search of all frames compares each with models that mix their structures, and may leave whole runs of frames in wrong
-mates. Where its poses of a stretch are clear they are a start that is nearly right; else the stretch is searched anew,
-as if it were another movie, and what explains its frames better is kept. A stretch is then placed, that is
+mates. Where its poses of a stretch are clear they are a start that is nearly right. Else the runs of the stretch are
+seated in the mates that fit the map of the largest stretch best, and then, a part of the stretch by the map of the
+rest, in those that fit its own; that costs a tenth of a search. Where they are not clear then, the stretch is searched
+anew, as if it were another movie, and what explains its frames better is kept. A stretch is then placed, that is
 reconstructed, traced and refined, so that models are of their own time, and asked again whether it changes. Atoms that
 were found anew are turned into the frame of the others: with A = Q · (h · x) + t, h the hand, the pose (R, s) of x
 becomes
@@ -25,14 +27,14 @@ from numpy.typing import NDArray
 
 from single_rs.alignment import match_atoms
 from single_rs.base.errors import ConvergenceError, SingleError
-from single_rs.base.rotations import BEAM_HALF_TURN, rigid_motion, rotation_angle
+from single_rs.base.rotations import BEAM_HALF_TURN, jumps, rigid_motion
 from single_rs.base.sampling import block_edges
 from single_rs.orient.agreement import MOST_JUMPS
 from single_rs.records import Atoms, CleanStack, Poses
 from single_rs.refine.change.same import FEWEST_PAIRS, SAME_ATOM, maybe_same_structure, same_particle
 from single_rs.refine.change.types import Changes
 
-__all__ = ["Placed", "Stretch", "Work", "find_stretches", "joined", "jump_share", "part_of", "within"]
+__all__ = ["Placed", "Stretch", "Work", "at_most", "find_stretches", "joined", "jump_share", "part_of", "within"]
 
 log = logging.getLogger(__name__)
 
@@ -44,8 +46,6 @@ FEWEST_SEARCHED = 150  # frames that a search is tried with
 # Least share of the frames that fit their own pose and no symmetry mate of it, of poses that need no search anew: 0.97
 # and 0.99 where a particle dissolved and straightened, 0.74 where a layer had left and hundreds of frames were lost.
 OWN_SHARE = 0.9
-# A step of more degrees, and of more medians of all steps, is a jump: fresh poses are 126° apart in the mean.
-JUMP, JUMP_MEDIANS = 30.0, 5.0
 
 
 @dataclass(frozen=True)
@@ -59,12 +59,30 @@ class Placed:
 
 @dataclass(frozen=True)
 class Work:
-    """What is done with a stretch: search its poses, place its atoms, ask whether it changes; and its fewest frames."""
+    """What is done with a stretch: search its poses, place its atoms, ask whether it changes; and its fewest frames.
+
+    `seat` moves the runs of frames that are not in its last argument to the mates that fit the map of those best.
+    """
 
     search: Callable[[CleanStack], Poses]
+    seat: Callable[[CleanStack, Poses, NDArray[np.bool_]], Poses]
     place: Callable[[CleanStack, Poses], Placed]
     ask: Callable[[CleanStack, Poses, Atoms], Changes]
     shortest: int
+
+
+def at_most(frames: int, search: Callable[[CleanStack], Poses]) -> Callable[[CleanStack], Poses]:
+    """Return a search that refuses what would make it more than `frames` frames in all: a hopeless case must end."""
+    left = frames
+
+    def limited(clean: CleanStack) -> Poses:
+        nonlocal left
+        if len(clean.images) > left:
+            raise ConvergenceError(f"{len(clean.images)} frames are not searched anew, as {frames - left} were already")
+        left -= len(clean.images)
+        return search(clean)
+
+    return limited
 
 
 @dataclass(frozen=True)
@@ -130,13 +148,13 @@ def within(poses: Poses, images: slice | NDArray[np.bool_]) -> Poses:
     )
 
 
-def find_stretches(clean: CleanStack, poses: Poses, changes: Changes, work: Work, join: bool = True) -> list[Stretch]:
+def find_stretches(clean: CleanStack, whole: Placed, changes: Changes, work: Work, join: bool = True) -> list[Stretch]:
     """Return all stretches in order of time, in the frame of the longest one where they are the same particle.
 
     Parameters
     ----------
-    clean, poses
-        The whole, poses as refined.
+    clean, whole
+        All frames, and what was refined from them.
     changes
         What was found of it.
     work
@@ -144,7 +162,7 @@ def find_stretches(clean: CleanStack, poses: Poses, changes: Changes, work: Work
     join
         Whether neighbours that one structure explains as well become one stretch.
     """
-    found = _divided(clean, poses, changes, work, 0, 0.0)
+    found = _divided(clean, whole, changes, work, 0, 0.0)
     placed = [s for s in found if s.placed is not None]
     if not placed:
         return found
@@ -186,28 +204,95 @@ def _union(clean: CleanStack, one: Stretch, other: Stretch, work: Work) -> Stret
     return None if found.changes or any(a.clear for a in found.alternations) else replace(both, placed=placed)
 
 
-def _divided(clean: CleanStack, poses: Poses, changes: Changes, work: Work, offset: int, error: float) -> list[Stretch]:
-    out: list[Stretch] = []
+def _divided(
+    clean: CleanStack, whole: Placed, changes: Changes, work: Work, offset: int, error: float
+) -> list[Stretch]:
+    spans = changes.stretches()
     errors = [error, *(change.frame_err for change in changes.changes)]
-    for (first, last), shown, begin in zip(changes.stretches(), changes.shown, errors, strict=True):
-        images = slice(first, last)
-        own = part_of(clean, images)
-        try:
-            placed, searched = _place(own, within(poses, images) if shown >= SHOWN else None, work)
-            inner = work.ask(own, placed.poses, placed.atoms)
-            if not searched and _seen(inner) < CLEARLY_SHOWN:
-                placed, searched = _better(own, placed, work)
-                inner = work.ask(own, placed.poses, placed.atoms) if searched else inner
-        except (SingleError, ConvergenceError) as problem:
-            log.warning("images %d to %d: %s", offset + first, offset + last - 1, problem)
-            out.append(Stretch(offset + first, offset + last, begin, None, False))
-            continue
-        if inner.changes and last - first >= 2 * work.shortest:
-            parts = _divided(own, placed.poses, inner, work, offset + first, begin)
-            out += [replace(p, searched=p.searched or searched) for p in parts]
-        else:
-            out.append(Stretch(offset + first, offset + last, begin, placed, searched))
-    return out
+    # What shows the atoms of the whole longest comes first: the others are seated by its map.
+    largest = max(range(len(spans)), key=lambda k: changes.shown[k] * (spans[k][1] - spans[k][0]))
+    order = [largest, *(k for k in range(len(spans)) if k != largest)]
+    found: dict[int, list[Stretch]] = {}
+    for k in order:
+        first, last = spans[k]
+        own = part_of(clean, slice(first, last))
+        known = None
+        if changes.shown[k] >= SHOWN:
+            known = _known(clean, whole, (first, last), found.get(largest, []), offset, work)
+        found[k] = _stretch(own, known, work, offset + first, errors[k])
+    return [stretch for k in range(len(spans)) for stretch in found[k]]
+
+
+def _stretch(own: CleanStack, known: Poses | None, work: Work, first: int, error: float) -> list[Stretch]:
+    """Place the frames of a stretch from image `first` on, and divide it where it changes."""
+    last = first + len(own.images)
+    try:
+        placed, searched = _place(own, known, work)
+        inner = work.ask(own, placed.poses, placed.atoms)
+        if not searched and _seen(inner) < CLEARLY_SHOWN:
+            placed, searched = _better(own, placed, work)
+            inner = work.ask(own, placed.poses, placed.atoms) if searched else inner
+    except (SingleError, ConvergenceError) as problem:
+        log.warning("images %d to %d: %s", first, last - 1, problem)
+        return [Stretch(first, last, error, None, False)]
+    if inner.changes and last - first >= 2 * work.shortest:
+        parts = _divided(own, placed, inner, work, first, error)
+        return [replace(p, searched=p.searched or searched) for p in parts]
+    return [Stretch(first, last, error, placed, searched)]
+
+
+def _known(
+    clean: CleanStack, whole: Placed, span: tuple[int, int], largest: list[Stretch], offset: int, work: Work
+) -> Poses:
+    """Poses of the whole of the images of `span`; where they are not clear, seated in the mates that maps show."""
+    images = slice(*span)
+    own, poses = part_of(clean, images), within(whole.poses, images)
+    if _is_clear(poses):
+        return poses
+    settled = _settled(own, poses, work)
+    if _is_clear(settled) or not largest:
+        return settled
+    mapped = _in_frame(max(largest, key=len), Stretch(0, len(clean.images), 0.0, whole, False))
+    if not mapped.same or mapped.placed is None:
+        return settled
+    inside, known = np.zeros((2, len(clean.images)), bool)
+    inside[images] = known[mapped.first - offset : mapped.last - offset] = True
+    both = inside | known
+    given = within(_put(whole.poses, known, mapped.placed.poses), both)
+    try:
+        seated = within(work.seat(part_of(clean, both), given, known[both]), inside[both])
+    except (SingleError, ConvergenceError) as problem:
+        log.info("images %d to %d stay in their mates: %s", offset + span[0], offset + span[1] - 1, problem)
+        return settled
+    # A map that is itself of several mates seats frames in any: the stretch's own agreement decides.
+    seated = _settled(own, seated, work)
+    return max((settled, seated), key=lambda one: one.diagnostics.own_share or 0.0)
+
+
+def _put(poses: Poses, part: NDArray[np.bool_], own: Poses) -> Poses:
+    """Return `poses` with those of `own` for the images `part` (n,)."""
+    arrays: dict[str, Any] = {name: np.array(getattr(poses, name)) for name in ("rotations", "shifts", "weight")}
+    for name, values in arrays.items():
+        values[part] = getattr(own, name)
+    return replace(poses, **arrays, width=None)
+
+
+def _settled(clean: CleanStack, poses: Poses, work: Work) -> Poses:
+    """Seat two parts of a stretch by the maps of each other; `own_share` is that of these. Blocks are cut in two."""
+    half = poses.half[np.maximum.accumulate(np.where(poses.half > 0, np.arange(len(poses.half)), 0))]  # without gaps
+    block = np.concatenate([[0], np.cumsum(half[1:] != half[:-1])])
+    begin, length = np.searchsorted(block, block), np.bincount(block)[block]
+    part = 2 * (np.arange(len(half)) - begin) < length
+    found, own = poses, 0.0
+    try:
+        for known in (part, ~part):
+            found = work.seat(clean, found, known)
+            own += (found.diagnostics.own_share or 0.0) * float((~known).mean())
+    except (SingleError, ConvergenceError) as problem:
+        log.info("%d frames are too few to seat them by each other: %s", len(part), problem)
+        return poses
+    diagnostics = replace(found.diagnostics, own_share=own, jump_share=jump_share(found.rotations))
+    return replace(found, diagnostics=diagnostics)
 
 
 def _place(clean: CleanStack, known: Poses | None, work: Work) -> tuple[Placed, bool]:
@@ -254,17 +339,16 @@ def _seen(changes: Changes) -> float:
 
 def _is_clear(poses: Poses) -> bool:
     """Whether frames are hardly divided between poses, by their own steps and by the search that they come from."""
-    jumps = max(jump_share(poses.rotations), poses.diagnostics.jump_share or 0.0)
+    share = max(jump_share(poses.rotations), poses.diagnostics.jump_share or 0.0)
     own = poses.diagnostics.own_share
-    return jumps <= MOST_JUMPS and (own is None or own >= OWN_SHARE)
+    return share <= MOST_JUMPS and (own is None or own >= OWN_SHARE)
 
 
 def jump_share(rotations: NDArray[np.float64], inside: NDArray[np.bool_] | None = None) -> float:
     """Share of the steps between neighbouring images that are jumps, of rotations (n, 3, 3) and images (n,) in use."""
     used = np.ones(len(rotations), bool) if inside is None else inside
-    steps = np.flatnonzero(used[1:] & used[:-1])
-    angles = rotation_angle(np.einsum("nij,nij->n", rotations[steps + 1], rotations[steps]))
-    return float(np.mean(angles > max(JUMP, JUMP_MEDIANS * float(np.median(angles))))) if len(steps) else 1.0
+    steps = used[1:] & used[:-1]
+    return float(np.mean(jumps(rotations)[steps])) if steps.any() else 1.0
 
 
 def _in_frame(stretch: Stretch, nearest: Stretch) -> Stretch:
