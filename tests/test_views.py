@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -88,6 +90,19 @@ def test_without_errors_of_the_atoms_only_the_excess_is_known() -> None:
     assert bare.worst is None
     assert bare.excess == pytest.approx(known.excess, rel=0.01)  # which knows the errors of the poses besides
     assert known_lengths(atoms(3), poses(cone(50))) is None
+
+
+def test_errors_that_atoms_share_are_those_of_lengths_and_no_error_of_the_model() -> None:
+    particle, seen = atoms(300), poses(cone(50))
+    alone = known_lengths(particle, seen)
+    x = particle.positions - particle.positions.mean(axis=0)
+    axis = np.array(alone.least_known)
+    # An ellipse that nobody knows may leave lengths free by 3 % where the views alone know them well.
+    mode = 0.03 * (x @ axis)[:, None] * axis
+    both = known_lengths(replace(particle, modes=mode[None]), seen)
+    assert both.worst_noise == pytest.approx(0.03, rel=0.01)
+    assert both.worst == pytest.approx(np.hypot(both.worst_noise, MODEL * alone.excess), rel=1e-3)
+    assert both.excess > 50
 
 
 def test_errors_of_poses_do_not_pass_for_views() -> None:

@@ -17,8 +17,8 @@ the error of a length along any direction n, var(nᵀ E n).
 
 κ comes from the atoms' own covariances, Σ_a tr(C_a⁻¹)/2 over all frames. What a model of frames gets wrong adds a bias,
 the pull of that error divided by the information: `MODEL` in views from all sides, and more by the factor by which the
-error exceeds that of such views. Errors that the refinement found the atoms to share (`Atoms.modes`) are
-lower bounds.
+error that they leave exceeds that of such views. Errors that the refinement found the atoms to share (`Atoms.modes`)
+are lower bounds.
 """
 
 from __future__ import annotations
@@ -105,16 +105,18 @@ def known_lengths(atoms: Atoms, poses: Poses) -> LengthErrors | None:
     u = half_sphere(DIRECTIONS)
     # Errors without a size are relative to each other, and say nothing of how well a pose is known.
     noise = _errors(u, moment, np.asarray(poses.rotations)[used], 1 / int(used.sum()) if known else None)
+    even = _errors(u, moment, _views(u), None).max()
+    model = MODEL * noise / even
     if known and atoms.modes is not None:
         # The refinement knows more than strain alone: bending, the magnification, and what the model lacks.
         along = np.stack([(1 if i == j else 2) * u[:, i] * u[:, j] for i, j in PAIRS], axis=1)
         shared = (along @ even_strain(atoms.modes, atoms.positions).T) ** 2
         noise = np.maximum(noise, np.sqrt(shared.sum(axis=1)))
-    factor = noise / _errors(u, moment, _views(u), None).max()
+    factor = noise / even
     worst, best = int(np.argmax(factor)), int(np.argmin(factor))
     unknown = factor > UNKNOWN
     factor[unknown] = noise[unknown] = np.inf
-    every = np.hypot(noise, MODEL * factor)
+    every = np.hypot(noise, model)
 
     def known_only(value: np.float64) -> float | None:
         return float(value) if known else None
