@@ -169,7 +169,9 @@ class _States:
         if len(record.states) == 1 and record.states[0].atoms == layout.ATOMS:
             return None  # the stages of the particle say themselves what is done
         for name in (self.name, *record.others):
-            if not log_of_run.reuse_all(name):
+            known = log_of_run.folder.file(f"{name}/{layout.STATES}")
+            count = len(read_record(known, StatesRecord).states) if known.exists() else 0
+            if not log_of_run.reuse_all(name, {layout.state_folder(number) for number in range(count)}):
                 return None
             summary = read_record(log_of_run.folder.file(f"{name}/{layout.SUMMARY}"), ParticleSummary)
             results.append(ParticleResult.from_summary(log_of_run.folder.path / name, summary))
