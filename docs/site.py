@@ -80,8 +80,7 @@ def _framed(output: str, page: Path) -> str:
     if held is None:
         return output
     page.write_text(html.unescape(held[1]), encoding="utf-8")
-    # A page NAME.md is NAME/index.html in the site, one folder below the file.
-    return output.replace(held[0], f' src="../{page.name}" loading="lazy"')
+    return output.replace(held[0], f' src="{page.name}" loading="lazy"')
 
 
 def commands() -> str:

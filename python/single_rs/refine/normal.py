@@ -255,12 +255,14 @@ def _beyond(
 
 
 def _factor(matrix: NDArray[np.float64], basis: NDArray[np.float64], damping: float) -> NDArray[np.float64]:
-    """Return the Cholesky factor; where rounding has eaten a soft direction, all are damped until there is one."""
+    """Factor a matrix in place; where rounding has eaten a soft direction, all are damped until it can be done."""
     for _ in range(ATTEMPTS):
         try:
-            return _core.factor_normal(matrix)
+            _core.factor_normal(matrix)
         except ValueError as error:
             reason = error
+        else:
+            return matrix
         _add(matrix, basis, np.full(len(basis), damping))
         damping *= 2
     n = len(matrix) // 3

@@ -40,6 +40,9 @@ from single_rs.refine.types import RefineConfig, Refined
 __all__ = ["refine_atoms"]
 
 SAMPLE = 150  # frames whose rotations the normal matrix of a step is summed over
+# Frames that the filters of a step are fitted to: means over whole shells, whose errors move the atoms by their square.
+# The last filters are fitted to all frames.
+FILTER_FRAMES = 800
 SELECT_ROUNDS = 2  # rounds after which atoms are added and removed
 # Of a half alone, from the atoms of the whole: after two, halves of 1 e/px still remember where they came from (their
 # difference is 18 % short of that after five, and stated errors as much).
@@ -148,7 +151,7 @@ class _Solver:
         """Take one step of all atoms at the poses of `problem`, and of the ellipse of its frames where that is free."""
         if problem.lens is not None:
             refocus(problem, model, 1)
-        problem.fit_filters(model)
+        problem.fit_filters(model, most=FILTER_FRAMES)
         gradient, fitness, information = problem.gradients(model)
         self.misfit = float(fitness.misfit.sum())
         if problem.lens is None:
@@ -276,9 +279,8 @@ class _Solver:
 
     def start(self) -> None:
         """First filters and scales; frames that do not show the atoms are left out."""
-        self.problem.fit_filters(self.model)
-        _, fitness, _ = self.problem.gradients(self.model)
-        if self.problem.reject_outlier_frames(fitness) < FEWEST_FRAMES:
+        self.problem.fit_filters(self.model, most=FILTER_FRAMES)
+        if self.problem.reject_outlier_frames(self.problem.fitness(self.model)) < FEWEST_FRAMES:
             raise InputError(
                 f"{int((self.problem.frame_weights > 0).sum())} frames show the atoms; at least {FEWEST_FRAMES} are "
                 "needed: check that poses and atoms belong together"
