@@ -300,7 +300,7 @@ def test_a_stretch_that_was_searched_is_not_searched_again(
     with open_folder(tmp_path / "out") as folder:
         for resume, expected in ((True, 2), (True, 2), (False, 4)):
             job = Job("Pt", Config(), 0, RunLog(folder, record, resume, lambda: "content"))
-            whole: Any = SimpleNamespace(job=job, name="particle_00", diameter=12.0, stack=range(10_000))
+            whole: Any = SimpleNamespace(job=job, name="particle_00", diameter=12.0, stack=range(2 * len(clean.images)))
             work = states._States(whole, "key", iter(()))._work()
             assert same([work.search(clean), work.search(clean)], [poses, poses])
             assert len(calls) == expected
