@@ -21,6 +21,7 @@ from single_rs.background import clean_stack
 from single_rs.base.steps import UNKEPT, Steps, current_steps, keeping
 from single_rs.io import write_stack
 from single_rs.orient import OrientConfig, find_poses
+from single_rs.orient.indexing import intensity
 from single_rs.pipeline import entry, states
 from single_rs.pipeline.config import Config, load_config
 from single_rs.pipeline.job import Job
@@ -205,7 +206,11 @@ def test_a_pose_search_goes_on_after_its_last_round(particle: tuple[CleanStack, 
 
 
 @pytest.mark.slow
-def test_the_other_engines_go_on_too(particle: tuple[CleanStack, Poses, Atoms], tmp_path: Path) -> None:
+def test_the_other_engines_go_on_too(
+    particle: tuple[CleanStack, Poses, Atoms], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intensity, "STARTS", 2)  # fewer and coarser: what they find is not the matter
+    monkeypatch.setattr(intensity, "DIRECTION_STEP", 10.0)
     done = searched(particle, tmp_path / "both", replace(COARSE, fallback_engine="always", map_rounds=2), last=4)
     assert {"lattice engine", "lattice-free half 1 start 1", "lattice-free half 2 index"} <= set(done)
     done = searched(
