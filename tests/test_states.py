@@ -19,12 +19,13 @@ from single_rs.base.errors import ConvergenceError, InputError
 from single_rs.cli.options import settings_of
 from single_rs.compare.trends import compare_particles
 from single_rs.io.atom_files import read_atom_file
-from single_rs.pipeline import stages, states
+from single_rs.pipeline import stages, states, stretch_work
 from single_rs.pipeline.handedness import flip_folder
 from single_rs.records import Atoms, Poses
 from single_rs.refine.change import Change, Changes
 from single_rs.refine.change.grouping import group_states
 from single_rs.refine.change.same import same_particle
+from single_rs.refine.change.settling import moved_frames, settled
 from single_rs.refine.change.stretches import Placed, Stretch, Work, at_most, find_stretches
 from single_rs.refine.change.timeline import _span, number_atoms
 from single_rs.report.extras import extra_figures
@@ -56,7 +57,7 @@ def solved(crystal, tmp_path_factory):
     config = sr.pipeline.config.load_config(None, CONFIG)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stages, "find_poses", known)
-        patch.setattr(states, "find_poses", known)
+        patch.setattr(stretch_work, "find_poses", known)
         first = sr.solve(stack, element="Pt", out=out, config=config)
         again = sr.solve(stack, element="Pt", out=out, config=config)
     return out / "particle_00", crystal.positions, gone, first, again
@@ -160,7 +161,7 @@ def test_a_state_that_comes_back_is_one_state_of_two_times(crystal, tmp_path):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stages, "find_poses", known)
-        patch.setattr(states, "find_poses", known)
+        patch.setattr(stretch_work, "find_poses", known)
         config = sr.pipeline.config.load_config(None, CONFIG)
         stack = sr.ParticleStack(images, PIXEL, np.arange(frames))
         sr.solve(stack, element="Pt", out=tmp_path / "out", config=config)
@@ -283,6 +284,33 @@ def test_a_stretch_in_wrong_mates_is_seated_by_maps_and_not_searched(crystal):
     assert [(s.first, s.last, s.searched, s.same) for s in both] == [(0, 200, False, True), (200, 400, False, True)]
     (joined,) = find_stretches(clean, Placed(whole, atoms_at(crystal.positions)), changes, work)
     assert np.allclose(joined.placed.poses.rotations, truth)
+
+
+def test_poses_are_settled_by_the_maps_of_their_own_frames():
+    n = 200
+    truth = Rotation.from_rotvec(np.deg2rad(3.0) * np.arange(n)[:, None] * np.array([0, 0, 1.0])).as_matrix()
+    lost = truth.copy()
+    lost[130:180] = truth[130:180] @ np.diag([1.0, -1.0, -1.0])
+    poses = Poses.known(lost, np.zeros((n, 2)), block=25)
+    clean = sr.CleanStack.bare(np.zeros((n, 8, 8), np.float32), 1.0, 4.0, 1.0)
+
+    def seat(part, given, known):
+        """Only a map of frames in one mate shows where the others belong."""
+        of_one = np.allclose(given.rotations[known], truth[known])
+        found = np.where((known | (not of_one))[:, None, None], given.rotations, truth)
+        right = float(np.isclose(found, truth).all((1, 2)).mean())
+        return replace(given, rotations=found, diagnostics=replace(given.diagnostics, own_share=right))
+
+    known = settled(clean, poses, seat)
+    assert known.clear
+    assert np.allclose(known.poses.rotations, truth)
+    assert moved_frames(poses, known.poses) == 50
+
+    def refuse(part, given, known):
+        raise InputError("too few frames")
+
+    unknown = settled(clean, poses, refuse)
+    assert (unknown.clear, unknown.poses) == (False, poses)
 
 
 def test_no_more_frames_are_searched_anew_than_there_are():
