@@ -286,6 +286,34 @@ def test_a_stretch_in_wrong_mates_is_seated_by_maps_and_not_searched(crystal):
     assert np.allclose(joined.placed.poses.rotations, truth)
 
 
+def test_what_is_not_found_in_most_frames_is_not_searched_in_the_others(crystal):
+    n, searched = 600, []
+    rotations = Rotation.random(n, random_state=1).as_matrix()
+    poses = Poses.known(rotations, np.zeros((n, 2)))
+    clean = sr.CleanStack.bare(np.zeros((n, 8, 8), np.float32), 1.0, 4.0, 1.0)
+    cuts = tuple(Change(k, 0.5, "poses", None, None, k) for k in (180, 420))
+    changes = Changes(n, cuts, (0.0, 0.0, 0.0), None, None, ())
+
+    def search(part):
+        searched.append(len(part.frames))
+        given = Poses.known(rotations[part.frames], np.zeros((len(part.frames), 2)))
+        return replace(given, diagnostics=replace(given.diagnostics, own_share=0.4))
+
+    def ask(part, given, atoms):
+        return Changes(len(part.frames), (), (1.0,), None, None, ())
+
+    work = Work(
+        search,
+        lambda part, given, known: given,
+        lambda part, given: Placed(given, atoms_at(crystal.positions)),
+        ask,
+        100,
+    )
+    found = find_stretches(clean, Placed(poses, atoms_at(crystal.positions)), changes, work, join=False)
+    assert searched == [240]
+    assert [s.placed is None for s in found] == [True, False, True]
+
+
 def test_poses_are_settled_by_the_maps_of_their_own_frames():
     n = 200
     truth = Rotation.from_rotvec(np.deg2rad(3.0) * np.arange(n)[:, None] * np.array([0, 0, 1.0])).as_matrix()
@@ -317,7 +345,7 @@ def test_no_more_frames_are_searched_anew_than_there_are():
     clean = sr.CleanStack.bare(np.zeros((60, 8, 8), np.float32), 1.0, 4.0, 1.0)
     search = at_most(100, lambda part: Poses.known(np.tile(np.eye(3), (len(part.frames), 1, 1)), np.zeros((60, 2))))
     assert len(search(clean).rotations) == 60
-    with pytest.raises(ConvergenceError, match="60 frames are not searched anew, as 60 were already"):
+    with pytest.raises(ConvergenceError, match="60 frames are not searched anew: 40 are left to be"):
         search(clean)
 
 

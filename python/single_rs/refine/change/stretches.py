@@ -75,7 +75,7 @@ def at_most(frames: int, search: Callable[[CleanStack], Poses]) -> Callable[[Cle
     def limited(clean: CleanStack) -> Poses:
         nonlocal left
         if len(clean.images) > left:
-            raise ConvergenceError(f"{len(clean.images)} frames are not searched anew, as {frames - left} were already")
+            raise ConvergenceError(f"{len(clean.images)} frames are not searched anew: {left} are left to be")
         left -= len(clean.images)
         return search(clean)
 
@@ -209,7 +209,8 @@ def _divided(
     spans = changes.stretches()
     errors = [error, *(change.frame_err for change in changes.changes)]
     # What shows the atoms of the whole longest comes first: the others are seated by its map.
-    largest = max(range(len(spans)), key=lambda k: changes.shown[k] * (spans[k][1] - spans[k][0]))
+    lengths = [last - first for first, last in spans]
+    largest = max(range(len(spans)), key=lambda k: (changes.shown[k] * lengths[k], lengths[k]))
     order = [largest, *(k for k in range(len(spans)) if k != largest)]
     found: dict[int, list[Stretch]] = {}
     for k in order:
@@ -219,6 +220,9 @@ def _divided(
         if changes.shown[k] >= SHOWN:
             known = _known(clean, whole, (first, last), found.get(largest, []), offset, work)
         found[k] = _stretch(own, known, work, offset + first, errors[k])
+        # What a search does not find in most of the frames it will not find in fewer: a hopeless case ends early.
+        if k == largest and not any(s.placed is not None and is_clear(s.placed.poses) for s in found[k]):
+            work = replace(work, search=at_most(0, work.search))
     return [stretch for k in range(len(spans)) for stretch in found[k]]
 
 
