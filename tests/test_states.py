@@ -173,6 +173,34 @@ def test_a_state_that_comes_back_is_one_state_of_two_times(crystal, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_constant_particle_in_unclear_poses_is_tried_in_others_once(crystal, tmp_path):
+    rotations, images = frames_of(crystal, np.zeros(len(crystal.positions), bool))
+    tried = []
+
+    def known(clean, *args, **kwargs):
+        poses = Poses.known(rotations[clean.frames], np.zeros((len(clean.frames), 2)), clean.frames, block=30)
+        return replace(poses, diagnostics=replace(poses.diagnostics, jump_share=0.5))
+
+    def seat(clean, poses, seen, *args):
+        tried.append(len(poses.rotations))
+        return poses
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stages, "find_poses", known)
+        patch.setattr(stretch_work, "seat_runs", seat)
+        config = sr.pipeline.config.load_config(None, CONFIG)
+        stack = sr.ParticleStack(images, PIXEL, np.arange(FRAMES))
+        sr.solve(stack, element="Pt", out=tmp_path / "out", config=config)
+        once = len(tried)
+        sr.solve(stack, element="Pt", out=tmp_path / "out", config=config)
+    assert len(tried) == once > 0
+    record = json.loads((tmp_path / "out" / "particle_00" / "states.json").read_text())
+    assert [state["atoms"] for state in record["states"]] == ["atoms.xyz"]
+    stages_of = json.loads((tmp_path / "out" / "run.json").read_text())["stages"]
+    assert all(stage["reused"] for stage in stages_of.values())
+
+
+@pytest.mark.slow
 def test_states_that_cannot_be_solved_leave_the_whole_with_its_doubts(crystal, tmp_path):
     rotations, images = frames_of(crystal, layer_of(crystal))
 

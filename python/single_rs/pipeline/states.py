@@ -75,15 +75,18 @@ def solve_track(
     """
     whole = Stages(job, name, stack, key, given)
     work = _States(whole, stage_key(whole.keys["analyze"], "states"), spare)
-    if job.log.reuse(work.stage, work.key) and (known := work.again()) is not None:
+    done = job.log.reuse(work.stage, work.key)
+    if done and (known := work.again()) is not None:
         return known
     result = solve_stages(whole)
     if not result.summary.atoms:
         return [result]
     changes = whole.changes
     try:
-        if changes is not None and (found := work.solve(changes)) is not None:
-            return found
+        if changes is not None and not (done and work.was_constant()):
+            found = work.solve(changes)
+            if found is not None:
+                return found
     except (MemoryError, WriteError):
         raise  # of the machine, not of this particle
     except (SingleError, ConvergenceError) as error:
@@ -149,7 +152,7 @@ class _States:
         log_of_run = self.job.log
         record = read_record(self.whole.file(layout.STATES), StatesRecord)
         results = []
-        if len(record.states) == 1 and record.states[0].atoms == layout.ATOMS:
+        if _constant(record):
             return None  # the stages of the particle say themselves what is done
         for name in (self.name, *record.others):
             if not log_of_run.reuse_all(name):
@@ -157,6 +160,10 @@ class _States:
             summary = read_record(log_of_run.folder.file(f"{name}/{layout.SUMMARY}"), ParticleSummary)
             results.append(ParticleResult.from_summary(log_of_run.folder.path / name, summary))
         return results
+
+    def was_constant(self) -> bool:
+        """Whether an earlier run found one state, that of the particle's own folder."""
+        return _constant(read_record(self.whole.file(layout.STATES), StatesRecord))
 
     def constant(self, result: ParticleResult, changes: Changes | None) -> None:
         """Write the files of a particle of one state."""
@@ -327,6 +334,10 @@ class _States:
             for stage in solved[top][0].keys:
                 for file in folder.files_of(f"{self.name}/{stage}"):
                     shutil.copyfile(folder.file(file), copy / Path(file).name)
+
+
+def _constant(record: StatesRecord) -> bool:
+    return len(record.states) == 1 and record.states[0].atoms == layout.ATOMS
 
 
 def _runs(flags: list[bool]) -> list[slice]:

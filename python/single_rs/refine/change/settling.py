@@ -98,7 +98,9 @@ def _by_each_other(clean: CleanStack, poses: Poses, seat: Seat) -> Known:
         log.info("%d frames are too few to seat them by each other: %s", len(part), problem)
         return Known(poses, False)
     jumping = jump_share(found.rotations)
-    diagnostics = replace(found.diagnostics, own_share=own, jump_share=jumping)
+    # What the search said of the mates of its halves no longer holds.
+    halves = tuple(replace(one, own_share=None, mates=()) for one in found.diagnostics.halves)
+    diagnostics = replace(found.diagnostics, own_share=own, jump_share=jumping, halves=halves)
     return Known(replace(found, diagnostics=diagnostics), own >= OWN_SHARE and jumping <= MOST_JUMPS)
 
 
