@@ -60,6 +60,7 @@ class Command:
 
     def __init__(self, words: list[str], folder: Path, log: Path) -> None:
         self.code: int | None = None
+        self.seconds = 0.0  # of processor time, once it has ended
         self.pid = os.fork()
         if self.pid:
             return
@@ -86,9 +87,9 @@ class Command:
         """Return the exit code, negative for the signal that ended it, or None while it runs after `seconds`."""
         end = time.monotonic() + seconds
         while self.code is None:
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            pid, status, used = os.wait4(self.pid, os.WNOHANG)
             if pid:
-                self.code = os.waitstatus_to_exitcode(status)
+                self.code, self.seconds = os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime
             elif time.monotonic() > end:
                 return None
             else:
@@ -114,7 +115,8 @@ def finish(process: Command, log: Path) -> tuple[int, list[str]]:
 
 def clean(code: int, lines: list[str], wanted: int = 2, usual: frozenset[str] = frozenset()) -> bool:
     """Whether a command ended with `wanted` and one line of ours beside its usual warnings, and no trace."""
-    said = [line for line in lines if line.startswith("single-rs: ") and not line.startswith("single-rs: expected: ")]
+    said = [line for line in lines if line.startswith("single-rs: ") and ": continued after " not in line]
+    said = [line for line in said if not line.startswith("single-rs: expected: ")]
     ours = [line for line in said if line not in usual]
     return code == wanted and len(ours) == 1 and not any("Traceback" in line for line in lines)
 
@@ -163,27 +165,33 @@ class Bench:
         self.solve = ["solve", "s.mrcs", "--element", "Pt", "--config", "fast.toml", "--out"]
         begin = time.monotonic()
         # What it warns of when nothing disturbs it.
-        self.usual = frozenset(self.expect([*self.brief, "whole"]))
+        said, self.work_of_one = self.expect([*self.brief, "whole"])
+        self.usual = frozenset(said)
         self.seconds = time.monotonic() - begin
         if not (work / "whole" / "particle_00" / "atoms.xyz").exists():
             raise SystemExit("the undisturbed run found no atoms; the later stages would not be tried")
         self.whole = content(work / "whole")
 
-    def expect(self, words: list[str]) -> list[str]:
-        """Run a command that must succeed; return what it said."""
+    def expect(self, words: list[str]) -> tuple[list[str], float]:
+        """Run a command that must succeed; return what it said, and its processor time, s."""
         log = self.work / "setup.log"
-        code, lines = finish(Command(words, self.work, log), log)
+        process = Command(words, self.work, log)
+        code, lines = finish(process, log)
         if code != 0:
             raise SystemExit(f"{' '.join(words)} ended in {code}: {lines}")
-        return lines
+        return lines, process.seconds
 
     def count(self, full: int) -> int:
         """Return how many of `full` cases this share of the bench has."""
         return max(1, round(full * self.share))
 
     def kills(self) -> Iterator[tuple[str, str]]:
-        """Kill and resume, up to five times a run; where one had finished before its signal, another is begun."""
-        left, chain = self.count(KILLS), 0
+        """Kill and resume, up to five times a run; where one had finished before its signal, another is begun.
+
+        The last row is the work that a kill costs: processor time of all processes of the runs beyond that of as many
+        runs that were left alone, for each kill.
+        """
+        left, chain, kills, seconds = self.count(KILLS), 0, 0, 0.0
         while left:
             chain += 1
             out, log = self.work / f"kill{chain}", self.work / "kill.log"
@@ -191,12 +199,18 @@ class Bench:
                 process = Command([*self.brief, out.name], self.work, log)
                 process.wait(self.random.uniform(0.05, self.seconds))
                 process.send(signal.SIGKILL)
-                if process.wait(LIMIT) != -signal.SIGKILL:
+                ended = process.wait(LIMIT)
+                seconds += process.seconds
+                if ended != -signal.SIGKILL:
                     break
-                left -= 1
+                left, kills = left - 1, kills + 1
                 yield "kill -9", "killed"
-            code, lines = finish(Command([*self.brief, out.name], self.work, log), log)
+            process = Command([*self.brief, out.name], self.work, log)
+            code, lines = finish(process, log)
+            seconds += process.seconds
             yield "resumed after kills", self.verdict(code, lines, out)
+        cost = (seconds - chain * self.work_of_one) / max(kills, 1)
+        yield "work that a kill costs", f"{cost:.1f} of the {self.work_of_one:.1f} s of processor time of a run"
 
     def verdict(self, code: int, lines: list[str], out: Path) -> str:
         """Compare a resumed run with the undisturbed one; half files that only kill -9 can leave are counted apart."""

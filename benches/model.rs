@@ -1,8 +1,8 @@
 //! Atomic models, 100 px box, shells 3 to 48, 546 atoms; the unit is a frame.
 //!
-//! Limit. A projection spreads 36 grid points per atom (80 kflop) and transforms one grid of 128 × 128: 52 pairs of real
-//! lines that atoms reach and 49 columns, all complex (101 × 4.5 kflop = 0.45 Mflop), 27 flop per window point of each atom.
-//! At 6 Gflop/s that is 0.09 ms, in AVX2 0.02 ms. A gradient adds as much for the adjoint of each channel; `polish` starts
+//! Limit. A projection spreads 36 grid points per atom (40 kflop) and transforms one grid of 128 × 128: 7 blocks of eight
+//! lines along x, each of two real ones, and 7 along y (14 × 8 × 4.5 kflop = 0.5 Mflop). In AVX2, at 20 Gflop/s, that is
+//! 0.03 ms. A gradient adds as much for the adjoint of each channel; `polish` starts
 //! 1.5° and 0.4 px off and takes about five of both, and a normal matrix of four projections.
 
 #[path = "../tests/common/mod.rs"]

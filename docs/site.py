@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import html
 import io
 import json
 import re
@@ -51,7 +52,7 @@ def build() -> list[str]:
 
 
 def tutorial(notebook: Path) -> None:
-    """Turn a notebook with its outputs into a page and its pictures."""
+    """Turn a notebook with its outputs into a page, its pictures and its 3D views."""
     folder = PAGES / "tutorials"
     parts = []
     for number, cell in enumerate(json.loads(notebook.read_text(encoding="utf-8"))["cells"]):
@@ -62,13 +63,24 @@ def tutorial(notebook: Path) -> None:
         parts.append(f"```python\n{text}\n```")
         for k, output in enumerate(cell["outputs"]):
             data = output.get("data", {})
-            if "image/png" in data:
+            if "<iframe" in (page := "".join(data.get("text/html", ""))):
+                parts.append(_framed(page, folder / f"{notebook.stem}_{number}_{k}.html"))
+            elif "image/png" in data:
                 name = f"{notebook.stem}_{number}_{k}.png"
                 (folder / name).write_bytes(base64.b64decode("".join(data["image/png"])))
                 parts.append(f"![Output of the cell above]({name})")
             elif "text" in output or "text/plain" in data:
                 parts.append("```text\n" + "".join(output.get("text") or data["text/plain"]).rstrip() + "\n```")
     (folder / f"{notebook.stem}.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+def _framed(output: str, page: Path) -> str:
+    """Write the page that an output holds in a frame into a file of its own; return the frame that shows the file."""
+    held = re.search(r' srcdoc="([^"]*)"', output)
+    if held is None:
+        return output
+    page.write_text(html.unescape(held[1]), encoding="utf-8")
+    return output.replace(held[0], f' src="{page.name}" loading="lazy"')
 
 
 def commands() -> str:

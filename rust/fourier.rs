@@ -104,30 +104,6 @@ impl HalfPlane {
         self.len == 0
     }
 
-    /// Lay a packed spectrum out as columns `[kx][ky]` of `side` points each, kx = 0 … `max_shell`, ky modulo `side`.
-    ///
-    /// `value` gives what stands at `(kx, ky)`, number `at` in packed order. Of (0, ky) and (0, −ky) one is packed; a real
-    /// image needs the other as well, its conjugate. What is not packed is 0.
-    pub fn lay_out(
-        &self,
-        side: usize,
-        columns: &mut [Complex32],
-        value: impl Fn(usize, i32, i32) -> Complex32,
-    ) {
-        columns.fill(Complex32::default());
-        for row in &self.rows {
-            let y = row.ky.rem_euclid(side as i32) as usize;
-            for i in 0..row.len {
-                let kx = row.first + i as i32;
-                let v = value(row.start + i, kx, row.ky);
-                columns[kx as usize * side + y] = v;
-                if kx == 0 {
-                    columns[side - y] = v.conj();
-                }
-            }
-        }
-    }
-
     /// All frequencies `(kx, ky)` in packed order.
     #[must_use]
     pub fn frequencies(&self) -> Vec<(i32, i32)> {

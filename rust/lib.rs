@@ -13,6 +13,7 @@ pub mod check;
 pub mod error;
 pub mod fourier;
 pub mod frames;
+pub mod lanes;
 pub mod model;
 pub mod motion;
 pub mod orient;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
+from pathlib import Path
 
 import mrcfile
 import numpy as np
@@ -15,8 +16,10 @@ from single_rs.atoms import trace_atoms
 from single_rs.base.errors import InputError
 from single_rs.cli import main
 from single_rs.crystal.neighbours import check_positions
+from single_rs.io import open_movie
 from single_rs.records import Poses
-from single_rs.simulate import nanocrystal, simulate_stack
+from single_rs.simulate import nanocrystal, simulate_movie, simulate_stack
+from single_rs.store.folder import open_folder
 
 
 def _movie(path, data, pixel=0.358):
@@ -233,8 +236,51 @@ def test_scores_and_tracing_refuse_what_is_not_finite():
         replace(Poses.known(np.eye(3)[None], np.zeros((1, 2))), weight=np.array([1e300]))
 
 
-@pytest.mark.parametrize("pixel_size", [0.0, -0.36, float("inf"), float("nan")])
+@pytest.mark.parametrize("pixel_size", [0.0, -0.36, float("inf"), float("nan"), 1e300])
 def test_a_simulation_needs_a_pixel_size(pixel_size):
     crystal = nanocrystal("Pt", 10.0, seed=1)
     with pytest.raises(InputError, match="pixel_size is"):
         simulate_stack(crystal, 2, box=64, pixel_size=pixel_size)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [("step", 1e300, "it must be 0 to 180"), ("shift_sigma", float("inf"), "it must be 0 to"), ("seed", 1.5, "whole")],
+)
+def test_the_numbers_of_a_simulation_have_bounds(name, value, said):
+    with pytest.raises(InputError, match=f"{name} is .*{said}"):
+        simulate_stack(nanocrystal("Pt", 10.0, seed=1), 2, box=64, pixel_size=0.4, **{name: value})
+
+
+@pytest.mark.skipif(not Path("/proc/meminfo").exists(), reason="the system does not say how much memory it has")
+def test_a_simulation_that_no_machine_holds_is_refused_before_it_begins(tmp_path, capsys):
+    crystal = nanocrystal("Pt", 10.0, seed=1)
+    for frames, box in ((10**13, 64), (2, 10**8)):
+        with pytest.raises(InputError, match="GB of memory, the machine has"):
+            simulate_stack(crystal, frames, box=box, pixel_size=0.4)
+        with pytest.raises(InputError, match="GB of memory, the machine has"):
+            simulate_movie(tmp_path / "movie.mrc", [crystal], frames, shape=(box, box), pixel_size=0.4)
+    assert main(["simulate", str(tmp_path / "s.mrcs"), "--kind", "stack", "--frames", str(10**13)]) == 2
+    assert capsys.readouterr().err.count("single-rs: ") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_path_of_the_home_folder_is_found_there(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    np.save(tmp_path / "movie.npy", np.ones((3, 16, 16), np.uint8))
+    assert open_movie("~/movie.npy", 0.4).shape == (3, 16, 16)
+    with open_folder("~/out") as folder:
+        assert folder.path == tmp_path / "out"
+    assert not (tmp_path / "~").exists()
+
+
+def test_a_number_that_shall_be_whole_is_not_rounded(tmp_path, capsys):
+    for option in ("--seed", "--bin", "--threads"):
+        assert main(["solve", "s.mrcs", "--element", "Pt", "--out", str(tmp_path / "out"), option, "1.5"]) == 2
+        said = capsys.readouterr().err
+        assert option in said
+        assert "1.5" in said
+    assert main(["solve", "s.mrcs", "--element", "Pt", "--out", str(tmp_path / "out"), "--seed", "2.0"]) == 2
+    assert "s.mrcs does not exist" in capsys.readouterr().err

@@ -92,3 +92,22 @@ def test_a_turned_shifted_and_mirrored_solution_gives_the_map_of_the_truth(commo
     assert common.map_resolution(solution, scene, best) <= 1 / best.frequency[-1] + 1e-6
     lost = replace(found, rotations=Rotation.random(120, random_state=4).as_matrix())
     assert common.map_resolution(replace(solution, poses=lost), scene, best) > 1.0
+
+
+def test_the_affine_part_of_an_error_is_compared_with_its_stated_error(common: ModuleType) -> None:
+    import errors
+
+    random = np.random.default_rng(5)
+    positions = 5 * random.normal(size=(200, 3))
+    axis = np.array([0.6, 0.0, 0.8])
+    wrong = 0.004 * np.outer(axis, axis)
+    error = positions @ wrong + 1e-4 * random.normal(size=positions.shape)
+    strain, ratio, softest = errors.affine(error, positions, np.diag([1e-6, 2e-6, 3e-6, 4e-6, 9e-6, 5e-6]))
+    pairs = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
+    np.testing.assert_allclose(strain, [wrong[pair] for pair in pairs], atol=1e-5)
+    # xx, zz and xz are 1.44, 2.56 and 1.92 per mille, of standard errors 1, √3 and 3.
+    assert ratio == pytest.approx(np.sqrt((1.44**2 + 2.56**2 / 3 + 1.92**2 / 9) / 6), rel=0.01)
+    assert abs(softest) == pytest.approx(1.92 / 3, rel=0.01)
+    beams = errors.views("cone20", 3)[:, 2]
+    along = np.abs(beams @ np.linalg.eigh(beams.T @ beams)[1][:, 2])
+    assert np.cos(np.deg2rad(23)) < along.min() < along.max() <= 1.0

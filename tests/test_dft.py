@@ -22,11 +22,6 @@ from single_rs.export.dft import (
     DftSettings,
     bulk_cell,
     k_mesh,
-    write_cp2k,
-    write_gpaw,
-    write_lammps,
-    write_qe,
-    write_vasp,
 )
 from single_rs.export.dft.cells import start_moments
 from single_rs.export.formats import FORMATS, write_formats
@@ -144,9 +139,10 @@ def test_settings_reach_every_code(tmp_path):
     script = (tmp_path / "gpaw_particle.py").read_text()
     assert "h=0.2," in script
     assert f"FermiDirac({settings.fermi_width:.4f})" in script
-    write_vasp(tmp_path / "organic", model(["Pt", "O"], 2.0))
-    assert "ENCUT = 520" in (tmp_path / "organic" / "INCAR").read_text()
-    assert not (tmp_path / "organic_bulk_O").exists()
+    (tmp_path / "organic").mkdir()
+    write_formats(tmp_path / "organic", model(["Pt", "O"], 2.0), ("vasp",))
+    assert "ENCUT = 520" in (tmp_path / "organic" / "vasp" / "INCAR").read_text()
+    assert not (tmp_path / "organic" / "vasp_bulk_O").exists()
 
 
 def test_both_smearings_have_the_same_variance():
@@ -189,7 +185,7 @@ def test_the_command_writes_complete_inputs(tmp_path, capsys):
 def test_lammps_runs_what_is_written(tmp_path):
     """Energies of atoms and bulk with a Lennard-Jones potential, as ASE has them."""
     particle = model(["Cu"] * 4, 2.5)
-    write_lammps(tmp_path / "lammps.data", particle)
+    write_formats(tmp_path, particle, ("lammps",))
     (tmp_path / "lammps_potential.in").write_text(
         "pair_style lj/cut 8.0\npair_modify shift yes\npair_coeff 1 1 0.4 2.3\n"
     )
@@ -217,7 +213,8 @@ def _lj_energy(cell, a):
 
 @pytest.mark.skipif(shutil.which("cp2k.psmp") is None, reason="CP2K is not installed")
 def test_cp2k_parses_what_is_written(tmp_path):
-    for file in write_cp2k(tmp_path / "cp2k.inp", model(["Pt", "Ni"], 2.6)):
+    write_formats(tmp_path, model(["Pt", "Ni"], 2.6), ("cp2k",))
+    for file in tmp_path.glob("*.inp"):
         done = subprocess.run(["cp2k.psmp", "--check", file.name], cwd=tmp_path, capture_output=True, text=True)
         assert "could be parsed correctly" in done.stdout, done.stdout
 
@@ -238,7 +235,7 @@ print("energy", atoms.get_potential_energy())
 def test_gpaw_runs_what_is_written(tmp_path):
     """A single point of Al4 from the exported script, unchanged, is that of the same calculation set up by hand."""
     particle, settings = model(["Al"] * 4, 2.7), DftSettings(gpaw_spacing=0.25)
-    write_gpaw(tmp_path / "gpaw_particle.py", particle, 4.0, settings)
+    write_formats(tmp_path, particle, ("gpaw",), 4.0, settings)
     values = {"spacing": 0.25, "width": settings.fermi_width, "vacuum": 4.0, "symbols": "Al4"}
     (tmp_path / "direct.py").write_text(DIRECT.format(positions=particle.atoms.positions.tolist(), **values))
     energies = []
@@ -256,7 +253,7 @@ def test_gpaw_runs_what_is_written(tmp_path):
 
 
 def test_quantum_espresso_input_names_what_is_needed(tmp_path):
-    files = write_qe(tmp_path / "qe.in", model(["Cu"] * 4, 2.4), 5.0)
+    files = write_formats(tmp_path, model(["Cu"] * 4, 2.4), ("qe",), 5.0)
     text = files[0].read_text()
     assert "Cu.UPF into ./pseudo" in text.splitlines()[0]
     assert "K_POINTS gamma" in text
@@ -269,7 +266,7 @@ def test_a_line_of_moments_is_short_and_read_by_ase(tmp_path):
     unknown = np.full(2 * count, np.nan)
     atoms = Atoms(places, np.array(["Fe", "Pt"] * count), unknown, unknown, unknown, unknown)
     zero = np.zeros(2 * count, np.int64)
-    write_vasp(tmp_path / "vasp", Particle(atoms, zero, zero, zero > 0))
+    write_formats(tmp_path, Particle(atoms, zero, zero, zero > 0), ("vasp",))
     lines = (tmp_path / "vasp" / "INCAR").read_text().splitlines()
     assert max(len(line) for line in lines) < 250
     (moments,) = (line for line in lines if line.startswith("MAGMOM"))
@@ -284,7 +281,7 @@ def test_cutoffs_are_those_of_the_pseudopotentials(tmp_path):
     head = '<UPF version="2.0.1">\n<PP_HEADER element="{}" z_valence="{}"\nwfc_cutoff="{}" rho_cutoff="{}"/>\n'
     (folder / "Fe.pbe-spn.UPF").write_text(head.format("Fe", "1.600E+01", "7.1E+01", "7.82E+02"))
     (folder / "Pt.UPF").write_text(head.format("Pt", "1.600E+01", "4.4E+01", "3.52E+02"))
-    write_qe(tmp_path / "qe.in", model(["Fe", "Pt"], 2.6), 5.0, DftSettings(qe_pseudo=str(folder), charge=True))
+    write_formats(tmp_path, model(["Fe", "Pt"], 2.6), ("qe",), 5.0, DftSettings(qe_pseudo=str(folder), charge=True))
     text = (tmp_path / "qe.in").read_text()
     assert "ecutwfc          = 71.0" in text
     assert "ecutrho          = 782.0" in text
@@ -293,13 +290,14 @@ def test_cutoffs_are_those_of_the_pseudopotentials(tmp_path):
         1.5 * 2.3 / 16, 1e-3
     )
     assert "particle_charge.cube" in (tmp_path / "qe_charge.in").read_text()
-    write_qe(tmp_path / "plain.in", model(["Fe", "Pt"], 2.6), 5.0)
-    plain = (tmp_path / "plain.in").read_text()
+    (tmp_path / "plain").mkdir()
+    write_formats(tmp_path / "plain", model(["Fe", "Pt"], 2.6), ("qe",), 5.0)
+    plain = (tmp_path / "plain" / "qe.in").read_text()
     assert "ecutwfc          = 90.0" in plain
     assert "ecutrho          = 1080.0" in plain
     (folder / "Pt.other.UPF").write_text("")
     with pytest.raises(DataFileError, match=r"one is needed, such as Pt\.UPF"):
-        write_qe(tmp_path / "two.in", model(["Pt", "Pt"], 2.6), 5.0, DftSettings(qe_pseudo=str(folder)))
+        write_formats(tmp_path, model(["Pt", "Pt"], 2.6), ("qe",), 5.0, DftSettings(qe_pseudo=str(folder)))
 
 
 def test_dispersion_and_charge_reach_every_code(tmp_path):

@@ -16,7 +16,7 @@ from single_rs.base.errors import DataFileError, InputError
 from single_rs.cli import main
 from single_rs.export.analysis import write_analysis
 from single_rs.export.atoms import file_offset, read_xyz, write_cif, write_pdb, write_xyz
-from single_rs.export.dft import write_gpaw, write_lammps, write_poscar, write_qe
+from single_rs.export.dft import write_poscar
 from single_rs.export.formats import FORMATS, write_formats
 from single_rs.io import read_map, write_map
 from single_rs.records import Atoms
@@ -106,9 +106,7 @@ def test_cif_overlays_the_map_and_is_p1(particle, tmp_path):
 
 def test_poscar_qe_lammps_gpaw_hold_the_particle_in_vacuum(particle, tmp_path):
     write_poscar(tmp_path / "POSCAR", particle)
-    write_qe(tmp_path / "qe.in", particle)
-    write_lammps(tmp_path / "lammps.data", particle)
-    write_gpaw(tmp_path / "gpaw_particle.py", particle)
+    write_formats(tmp_path, particle, ("qe", "lammps", "gpaw"))
     extent = np.ptp(particle.atoms.positions, axis=0)
     for name, kind in (
         ("POSCAR", "vasp"),
@@ -143,8 +141,8 @@ def test_poscar_of_an_alloy_groups_species_and_keeps_the_map(particle, tmp_path)
     assert (tmp_path / "POSCAR").read_text().splitlines()[5].split() == ["Ni", "Pt"]
     difference = found.positions - particle.atoms.positions[rows]
     np.testing.assert_allclose(difference - difference[0], 0, atol=1e-9)
-    write_lammps(tmp_path / "alloy.data", alloy)
-    assert ase.io.read(tmp_path / "alloy.data", format="lammps-data").get_chemical_symbols() == list(symbols)
+    write_formats(tmp_path, alloy, ("lammps",))
+    assert ase.io.read(tmp_path / "lammps.data", format="lammps-data").get_chemical_symbols() == list(symbols)
 
 
 def test_plain_files_of_others_are_read(particle, tmp_path):

@@ -18,10 +18,12 @@ from single_rs.crystal.scattering import electron_wavelength
 from single_rs.pipeline.config import load_config
 from single_rs.records import Atoms, ParticleStack, Poses
 from single_rs.refine import RefineConfig, refine_atoms
+from single_rs.refine.calibrate import with_lens
 from single_rs.refine.lens import Lens
 from single_rs.refine.optics import Optics, OpticsConfig, OpticsTerm
 from single_rs.refine.problem import Model, RefinementProblem
 from single_rs.refine.strays import reseat
+from single_rs.refine.transfer import describe
 from single_rs.refine.types import RefinementSummary
 from single_rs.report.figures import pose_figures
 from single_rs.report.files import read_run
@@ -146,6 +148,65 @@ def test_what_is_known_of_the_microscope_is_a_setting(capsys):
     assert "c3 = -50000.0" in capsys.readouterr().out
     with pytest.raises(InputError, match="voltage"):
         OpticsConfig(voltage=5.0)
+
+
+def test_the_transfer_of_the_detector_is_read_from_a_file(tmp_path, capsys):
+    star, text = tmp_path / "k3.star", tmp_path / "k3.txt"
+    frequency = np.linspace(0, 0.5, 11)
+    rows = [f"{f:.3f} {1 - f:.3f}" for f in frequency]
+    star.write_text("data_\n\nloop_\n_rlnResolutionInversePixel #1\n_rlnMtfValue #2\n" + "\n".join(rows) + "\n")
+    text.write_text("frequency (1/px), MTF\n# K3\n" + "\n".join(row.replace(" ", ", ") for row in rows) + "\n")
+    for path in (star, text):
+        config = load_config(None, {"refine.optics.mtf": str(path)}).refine.optics
+        # Even steps from 0 to Nyquist, whatever those of the file.
+        np.testing.assert_allclose(config.mtf, 1 - np.linspace(0, 0.5, len(config.mtf)), atol=1e-5)
+        assert len(config.mtf) == 65
+    assert main(["config", "--optics.mtf", str(star)]) == 0
+    assert "mtf = [1.0, 0.99219," in capsys.readouterr().out
+    assert load_config(None, {"refine.optics.mtf": "[1.0, 0.9, 0.64]"}).refine.optics.mtf == (1.0, 0.9, 0.64)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("a.txt", "0 1\n0.5 1 2\n", "line 2: '0.5 1 2'; two numbers are needed"),
+        ("a.txt", "0 1\nhalf 1\n", "line 2: 'half 1'; two numbers are needed"),
+        ("a.txt", "0 1\n1.0 0.4\n", "fractions of Nyquist are to be halved"),
+        ("a.txt", "0 1\n0.3 0.8\n0.2 0.9\n0.5 0.6\n", "frequencies that do not rise"),
+        ("a.txt", "0 1\n0.5 -0.2\n", "values from -0.2 to 1; at least 2"),
+        ("a.txt", "", "0 frequencies that do not rise"),
+        ("a.txt", "\x00\x01 \xff", "0 frequencies that do not rise"),
+        ("a.star", "data_optics\n_rlnVoltage 300\n", "no block with the columns rlnResolutionInverse"),
+        ("none.txt", None, "cannot read the modulation transfer"),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_no_transfer_of_a_detector_is_refused_in_a_line(tmp_path, capsys, name, text, said):
+    path = tmp_path / name
+    if text is not None:
+        path.write_text(text)
+    assert main(["config", "--optics.mtf", str(path)]) == 2
+    error = capsys.readouterr().err.strip()
+    assert said in error
+    assert len(error.splitlines()) == 1
+    with pytest.raises(InputError, match="1 values"):
+        OpticsConfig(mtf=(0.9,))
+
+
+def test_the_envelope_is_what_the_detector_does_not_take(crystal, rotations):
+    images = frames_of(crystal, rotations[:30], np.zeros(30), Lens(WAVELENGTH, 8.0), DOSE)
+    clean = clean_stack(ParticleStack(images, PIXEL, np.arange(30), None))
+    poses = Poses.known(rotations[:30], np.zeros((30, 2)), block=10)
+    model = Model(crystal / PIXEL, np.ones(len(crystal)), np.zeros(len(crystal)))
+    found = []
+    for mtf in ((), (1.0, 0.5)):
+        config = replace(CONFIG, frame_focus=False, optics=OpticsConfig(mtf=mtf))
+        problem = with_lens(RefinementProblem.pack(clean, poses, 8.0, config), model, (0.0,) * 6)
+        found.append(describe(problem, model, problem.gradients(model)[1], (), 0.0, dark=False))
+    alone, less = found
+    kept = 1 - np.array(alone.frequency) * PIXEL  # half of it at Nyquist, 1 / 2 PIXEL
+    # Each is given over its largest value.
+    ratio = np.array(less.envelope) * kept / alone.envelope
+    np.testing.assert_allclose(ratio / ratio[0], 1.0, atol=2e-3)
 
 
 def test_the_report_draws_the_transfer_beside_the_power_and_says_what_is_absent(crystal, rotations, tmp_path):

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -20,8 +21,10 @@ from single_rs.background import clean_stack
 from single_rs.base.steps import UNKEPT, Steps, current_steps, keeping
 from single_rs.io import write_stack
 from single_rs.orient import OrientConfig, find_poses
-from single_rs.pipeline import entry
-from single_rs.pipeline.config import load_config
+from single_rs.pipeline import entry, states
+from single_rs.pipeline.config import Config, load_config
+from single_rs.pipeline.job import Job
+from single_rs.pipeline.record import RunLog, versions
 from single_rs.records import Atoms, CleanStack, ParticleStack, Poses
 from single_rs.refine import RefineConfig, refine_atoms
 from single_rs.refine.calibrate import fit_terms, with_lens
@@ -30,6 +33,8 @@ from single_rs.refine.state import Fit
 from single_rs.simulate import nanocrystal, simulate_stack
 from single_rs.store import layout
 from single_rs.store.folder import open_folder
+from single_rs.store.inputs import InputRecord
+from single_rs.store.record import RunRecord
 from single_rs.store.steps import StepFiles
 
 PIXEL, BOX, FRAMES = 0.4, 72, 80
@@ -67,6 +72,9 @@ def arrays(value: Any) -> Iterator[bytes]:
     """All that a result holds, to the last bit."""
     if isinstance(value, np.ndarray):
         yield value.tobytes()
+    elif isinstance(value, (list, tuple)):
+        for one in value:
+            yield from arrays(one)
     elif is_dataclass(value):
         for field in fields(value):
             yield from arrays(getattr(value, field.name))
@@ -238,8 +246,10 @@ QUICK = {
 # Dies by SIGKILL after the step that its second argument numbers, as by the kernel where memory is short.
 CHILD = """
 import os, signal, sys
-from single_rs.pipeline import entry
-from single_rs.pipeline.config import load_config
+from single_rs.pipeline import entry, states
+from single_rs.pipeline.config import Config, load_config
+from single_rs.pipeline.job import Job
+from single_rs.pipeline.record import RunLog, versions
 from single_rs.store.steps import StepFiles
 source, last, config = sys.argv[1], int(sys.argv[2]), dict(word.split("=") for word in sys.argv[3:])
 call, done = StepFiles.__call__, []
@@ -275,6 +285,23 @@ def test_a_process_that_is_killed_in_its_stages_gives_the_same_files(tmp_path: P
     for name in (layout.SEARCHED, layout.POSES, layout.MAP, layout.REFINED, layout.ATOMS, layout.LATTICE):
         one, other = (tmp_path / run / "particle_00" / name for run in ("whole", "out"))
         assert one.read_bytes() == other.read_bytes(), name
+
+
+def test_a_stretch_that_was_searched_is_not_searched_again(
+    particle: tuple[CleanStack, Poses, Atoms], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clean, poses, _ = particle
+    calls = []
+    monkeypatch.setattr(states, "find_poses", lambda *args, **keywords: calls.append(current_steps()) or poses)
+    record = RunRecord("run", (), versions(), InputRecord(None, (1, 1, 1), 1.0, ()), "Pt", 0, {}, "now")
+    with open_folder(tmp_path / "out") as folder:
+        for resume, expected in ((True, 2), (True, 2), (False, 4)):
+            job = Job("Pt", Config(), 0, RunLog(folder, record, resume, lambda: "content"))
+            whole: Any = SimpleNamespace(job=job, name="particle_00", diameter=12.0, stack=range(2 * len(clean.images)))
+            work = states._States(whole, "key", iter(()))._work()
+            assert same([work.search(clean), work.search(clean)], [poses, poses])
+            assert len(calls) == expected
+    assert [steps.prefix for steps in calls] == ["part 1 ", "part 2 "] * 2
 
 
 def test_steps_go_when_their_stage_has_finished(tmp_path: Path) -> None:

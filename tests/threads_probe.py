@@ -86,7 +86,8 @@ def kernels() -> dict[str, str]:
     out["model_filter_sums"] = digest(*_core.model_filter_sums(posed, ones, ones, atoms))
     table = np.stack([np.ones(200), np.zeros(200)], 1).astype(np.float32)
     normal, *ellipse = _core.model_normal(plane, atoms, turned, weights, table, 0.5)
-    factor = _core.factor_normal(normal + 1e6 * np.eye(90))
+    factor = normal + 1e6 * np.eye(90)
+    _core.factor_normal(factor)
     side = rng.normal(size=(2, 90))
     out["normal"] = digest(normal, *ellipse, _core.solve_normal(factor, side), _core.normal_blocks(factor))
 

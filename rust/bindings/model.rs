@@ -5,7 +5,7 @@ use super::fourier::PyHalfPlane;
 use super::frames::{Matches, PolishedPoses, PosedArrays, match_arrays, polished_arrays};
 use super::run::run;
 use crate::check::accept;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::frames::Groups;
 use crate::model::atoms::Model;
 use crate::model::factor::{factorise, inverse_blocks, solve};
@@ -16,7 +16,7 @@ use crate::orient::polish::PolishLimits;
 use crate::orient::score::ShiftWindow;
 use numpy::{
     Complex64, IntoPyArray, PyArray1, PyArray2, PyArray3, PyArrayMethods, PyReadonlyArrayDyn,
-    PyUntypedArrayMethods,
+    PyReadwriteArray2, PyUntypedArrayMethods,
 };
 use pyo3::prelude::*;
 
@@ -193,14 +193,11 @@ fn model_normal<'py>(
 }
 
 #[pyfunction]
-fn factor_normal<'py>(
-    py: Python<'py>,
-    matrix: PyReadonlyArrayDyn<'py, f64>,
-) -> PyResult<Bound<'py, PyArray2<f64>>> {
-    let (values, n) = square(&matrix, "matrix")?;
-    let mut factor = values.to_vec();
-    run(py, || factorise(&mut factor, n))?;
-    factor.into_pyarray(py).reshape([n, n])
+fn factor_normal(py: Python<'_>, mut matrix: PyReadwriteArray2<'_, f64>) -> PyResult<()> {
+    let (n, whole) = (matrix.shape()[1], matrix.is_c_contiguous());
+    let given = || Error::bad_input("matrix", "not C-contiguous", "use numpy.ascontiguousarray");
+    let values = matrix.as_slice_mut().ok().filter(|_| whole).ok_or_else(given)?;
+    run(py, || factorise(values, n))
 }
 
 #[pyfunction]

@@ -19,7 +19,9 @@
 //! the whole particle, which a frame's own defocus is, adds to each ζ. All filters are real: an aberration-free shift of
 //! focus turns the phase of the wave, but an intensity linear in a phase object stays in phase with it.
 
-use super::grid::{Grid, Memory, Spot};
+use super::grid::{Grid, Memory};
+use super::places::Places;
+use super::sums::Channels;
 use crate::check::{self, Argument, accept};
 use crate::error::{Error, Result};
 use crate::fourier::HalfPlane;
@@ -61,23 +63,26 @@ pub struct View {
     /// Ellipse of the magnification, as that of [`PosedFrames`].
     pub ellipse: [f32; 2],
     /// Their places on the grid.
-    pub spots: Vec<Spot>,
+    pub places: Places,
     /// S of each channel, packed one after the other.
     pub waves: Vec<Complex32>,
     /// P.
     pub image: Vec<Complex32>,
     /// The grid's working memory.
     pub memory: Memory,
+    points: Vec<[f32; 2]>,
     values: Vec<f32>,
-    /// Packed working memory for the caller.
-    pub product: Vec<Complex32>,
+    /// Factor of the height of each atom, channel by channel.
+    shares: Vec<f32>,
+    /// Values and slopes of the last adjoint at the atoms.
+    pub(super) found: Vec<[f32; 3]>,
 }
 
 /// What the waves of a channel are weighted with, besides the heights.
 #[derive(Clone, Copy)]
 enum Channel {
     /// A power of the depth.
-    Depth(i32),
+    Depth(usize),
     /// The excess width.
     Width,
     /// (U_xx + U_yy)/2, (U_xx − U_yy)/2 or U_xy.
@@ -172,12 +177,14 @@ impl<'a> Model<'a> {
             by_tensor: vec![[0.0; 3]; self.tensors.len()],
             depth: 0.0,
             ellipse: [0.0; 2],
-            spots: vec![Spot::default(); self.positions.len()],
+            places: Places::default(),
             waves: vec![Complex32::default(); self.filters.len()],
             image: vec![Complex32::default(); m],
             memory: grid.memory(),
+            points: vec![[0.0; 2]; self.positions.len()],
             values: vec![0.0; self.positions.len()],
-            product: vec![Complex32::default(); m],
+            shares: vec![0.0; self.positions.len() * self.channels(m)],
+            found: vec![[0.0; 3]; self.positions.len()],
         }
     }
 
@@ -196,7 +203,7 @@ impl<'a> Model<'a> {
     fn channel(&self, index: usize) -> Channel {
         match index {
             0 => Channel::Depth(0),
-            i if i > self.extra() => Channel::Depth((i - self.extra()) as i32),
+            i if i > self.extra() => Channel::Depth(i - self.extra()),
             i if self.tensors.is_empty() => {
                 debug_assert!(i == 1);
                 Channel::Width
@@ -205,47 +212,57 @@ impl<'a> Model<'a> {
         }
     }
 
-    /// Factor of the height of atom `i` in a channel.
-    #[inline]
-    fn share(&self, channel: Channel, i: usize, view: &View, unit: f32) -> f32 {
-        match channel {
-            Channel::Depth(power) => ((view.lab[i][2] + view.depth) * unit).powi(power),
-            Channel::Width => self.widths[i],
-            Channel::Tensor(which) => {
-                let u = &view.tensors[i];
-                [0.5 * (u[0] + u[1]), 0.5 * (u[0] - u[1]), u[3]][which]
+    /// Put the atoms at rotation `r` and shift `t` (px).
+    pub fn place(&self, grid: &Grid, r: &Rotation, t: [f32; 2], view: &mut View) {
+        let n = self.positions.len();
+        for ((lab, point), x) in view.lab.iter_mut().zip(&mut view.points).zip(self.positions) {
+            *lab = std::array::from_fn(|i| r[i][0] * x[0] + r[i][1] * x[1] + r[i][2] * x[2]);
+            let [x, y] = magnified(view.ellipse, lab[0], lab[1]);
+            *point = [x + t[0], y + t[1]];
+        }
+        grid.cells.place(&view.points, &mut view.places);
+        for (turned, tensor) in view.tensors.iter_mut().zip(self.tensors) {
+            *turned = turn_tensor(r, tensor);
+        }
+        let unit = 2.0 / grid.plane.size as f32;
+        for channel in 0..view.shares.len() / n {
+            let (before, shares) = view.shares.split_at_mut(channel * n);
+            let shares = &mut shares[..n];
+            match self.channel(channel) {
+                Channel::Depth(0) => shares.fill(1.0),
+                Channel::Depth(p) => {
+                    let lower = &before[self.depth_before(p) * n..][..n];
+                    for ((share, lower), lab) in shares.iter_mut().zip(lower).zip(&view.lab) {
+                        *share = lower * ((lab[2] + view.depth) * unit);
+                    }
+                }
+                Channel::Width => shares.copy_from_slice(self.widths),
+                Channel::Tensor(which) => {
+                    for (share, u) in shares.iter_mut().zip(&view.tensors) {
+                        *share = [0.5 * (u[0] + u[1]), 0.5 * (u[0] - u[1]), u[3]][which];
+                    }
+                }
             }
         }
     }
 
-    /// Put the atoms at rotation `r` and shift `t` (px).
-    pub fn place(&self, grid: &Grid, r: &Rotation, t: [f32; 2], view: &mut View) {
-        for ((lab, spot), x) in view.lab.iter_mut().zip(&mut view.spots).zip(self.positions) {
-            *lab = std::array::from_fn(|i| r[i][0] * x[0] + r[i][1] * x[1] + r[i][2] * x[2]);
-            let [x, y] = magnified(view.ellipse, lab[0], lab[1]);
-            *spot = grid.spot(x + t[0], y + t[1]);
-        }
-        for (turned, tensor) in view.tensors.iter_mut().zip(self.tensors) {
-            *turned = turn_tensor(r, tensor);
-        }
+    /// Channel of the power of the depth before `p`.
+    fn depth_before(&self, p: usize) -> usize {
+        if p == 1 { 0 } else { self.extra() + p - 1 }
     }
 
     /// Image of the placed atoms into `view.image`, the waves of each channel into `view.waves`.
     pub fn project(&self, grid: &Grid, view: &mut View) {
-        let m = grid.plane.len();
-        let unit = 2.0 / grid.plane.size as f32;
-        view.image.fill(Complex32::default());
-        for (channel, filter) in self.filters.chunks_exact(m).enumerate() {
-            let kind = self.channel(channel);
-            for i in 0..self.positions.len() {
-                view.values[i] = self.heights[i] * self.share(kind, i, view, unit);
+        let (n, m) = (self.positions.len(), grid.plane.len());
+        for channel in 0..self.channels(m) {
+            let shares = &view.shares[channel * n..(channel + 1) * n];
+            for ((value, h), share) in view.values.iter_mut().zip(self.heights).zip(shares) {
+                *value = h * share;
             }
             let waves = &mut view.waves[channel * m..(channel + 1) * m];
-            grid.forward(&view.spots, &view.values, &mut view.memory, waves);
-            for ((image, wave), &f) in view.image.iter_mut().zip(waves).zip(filter) {
-                *image += *wave * f;
-            }
+            grid.forward(&view.places, &view.values, &mut view.memory, waves);
         }
+        Channels { filters: self.filters }.image(&view.waves, &mut view.image);
     }
 
     /// S[h x], S[h y], S[h z] of the projected atoms with lab coordinates in px, into three rows of `moments`.
@@ -258,7 +275,7 @@ impl<'a> Model<'a> {
             for ((v, lab), h) in view.values.iter_mut().zip(&view.lab).zip(self.heights) {
                 *v = h * lab[axis];
             }
-            grid.forward(&view.spots, &view.values, &mut view.memory, out);
+            grid.forward(&view.places, &view.values, &mut view.memory, out);
         }
         if let Some(channel) = by_depth {
             let (half_box, depth) = (0.5 * grid.plane.size as f32, view.depth);
@@ -272,33 +289,34 @@ impl<'a> Model<'a> {
     /// Gradient of `Re Σ Y* P` by each placed atom in the laboratory frame, added to `out` times `factor`; that by the
     /// tensors replaces `view.by_tensor`. Y is `view.image` as the caller left it. The adjoint of [`Model::project`].
     pub fn pull_back(&self, grid: &Grid, view: &mut View, factor: f32, out: &mut [AtomGradient]) {
-        let m = grid.plane.len();
+        let (n, m) = (self.positions.len(), grid.plane.len());
         let unit = 2.0 / grid.plane.size as f32;
         view.by_tensor.fill([0.0; 3]);
         for (channel, filter) in self.filters.chunks_exact(m).enumerate() {
-            for ((p, y), &f) in view.product.iter_mut().zip(&view.image).zip(filter) {
-                *p = y * f;
-            }
-            grid.adjoint(&view.product, &view.spots, &mut view.memory);
-            let kind = self.channel(channel);
-            for (i, g) in out.iter_mut().enumerate() {
-                let [value, by_x, by_y] = grid.gather(&view.spots[i], &view.memory).map(|v| v * factor);
+            grid.adjoint(&view.image, filter, &view.places, &mut view.memory, &mut view.found);
+            let shares = &view.shares[channel * n..(channel + 1) * n];
+            for (((g, found), share), h) in out.iter_mut().zip(&mut view.found).zip(shares).zip(self.heights)
+            {
+                *found = found.map(|v| v * factor);
+                let [value, by_x, by_y] = *found;
                 // The magnification is symmetric, and so its own transpose.
                 let [by_x, by_y] = magnified(view.ellipse, by_x, by_y);
-                let h = self.heights[i];
-                let share = self.share(kind, i, view, unit);
                 g[0] += h * share * by_x;
                 g[1] += h * share * by_y;
                 g[3] += share * value;
-                match kind {
-                    Channel::Depth(0) => {}
-                    Channel::Depth(p) => {
-                        let depth = (view.lab[i][2] + view.depth) * unit;
-                        g[2] += h * p as f32 * depth.powi(p - 1) * unit * value;
+            }
+            let values = view.found.iter().map(|found| found[0]).zip(self.heights);
+            match self.channel(channel) {
+                Channel::Depth(0) => {}
+                Channel::Depth(p) => {
+                    let lower = &view.shares[self.depth_before(p) * n..][..n];
+                    for ((g, (value, h)), lower) in out.iter_mut().zip(values).zip(lower) {
+                        g[2] += h * p as f32 * lower * unit * value;
                     }
-                    Channel::Width => g[4] += h * value,
-                    Channel::Tensor(which) => {
-                        let by = &mut view.by_tensor[i];
+                }
+                Channel::Width => out.iter_mut().zip(values).for_each(|(g, (value, h))| g[4] += h * value),
+                Channel::Tensor(which) => {
+                    for (by, (value, h)) in view.by_tensor.iter_mut().zip(values) {
                         match which {
                             0 => [by[0], by[1]] = [by[0] + 0.5 * h * value, by[1] + 0.5 * h * value],
                             1 => [by[0], by[1]] = [by[0] + 0.5 * h * value, by[1] - 0.5 * h * value],

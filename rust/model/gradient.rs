@@ -13,6 +13,7 @@
 use super::atoms::{AtomGradient, Model, View, turn_tensor_back};
 use super::grid::Grid;
 use super::pose::check_depths;
+use super::sums::{ChannelSums, Frame};
 use crate::check::{self, Argument, agree, all_finite};
 use crate::error::{Error, Result};
 use crate::frames::{Groups, PosedFrames};
@@ -174,8 +175,10 @@ pub fn gradients(
                     fitness: Vec::with_capacity(list.len()),
                     information: vec![0.0; m],
                 };
+                let mut alike = 0.0;
                 for &i in list {
-                    let mut fitness = comparison.residual(i, view, counted, &mut part.information);
+                    let mut fitness =
+                        comparison.residual(i, view, counted, &mut part.information, &mut alike);
                     if counted && frames.gains[i] > 0.0 {
                         lab.fill([0.0; 5]);
                         model.pull_back(grid, view, 1.0, lab);
@@ -191,6 +194,9 @@ pub fn gradients(
                         }
                     }
                     part.fitness.push(fitness);
+                }
+                for (sum, &w) in part.information.iter_mut().zip(frames.posed.weights) {
+                    *sum += alike * f64::from(w);
                 }
                 part
             },
@@ -235,8 +241,16 @@ struct Comparison<'a> {
 }
 
 impl Comparison<'_> {
-    /// Leave g s w_i (X − s P) in `view.image`; add to `information` if the frame is `counted`.
-    fn residual(&self, i: usize, view: &mut View, counted: bool, information: &mut [f64]) -> Fitness {
+    /// Leave g s w_i (X − s P) in `view.image`; add to the information if the frame is `counted`: g s² to `alike` where all
+    /// its weights are as they were given, else to each of `information`.
+    fn residual(
+        &self,
+        i: usize,
+        view: &mut View,
+        counted: bool,
+        information: &mut [f64],
+        alike: &mut f64,
+    ) -> Fitness {
         let &Self { frames, grid, model, model_error } = self;
         let gain = frames.gains[i];
         if gain <= 0.0 {
@@ -244,30 +258,14 @@ impl Comparison<'_> {
         }
         let (spectrum, weights) = (frames.posed.spectrum(i), frames.posed.weights);
         frames.project(i, grid, model, view);
-        let sums = |view: &View, error: f32| {
-            let mut total = [0.0f64; 2];
-            for row in &grid.plane.rows {
-                let span = row.start..row.start + row.len;
-                let mut part = [0.0f32; 2];
-                for ((p, x), &w) in
-                    view.image[span.clone()].iter().zip(&spectrum[span.clone()]).zip(&weights[span])
-                {
-                    let square = p.norm_sqr();
-                    let w = gain * w / (1.0 + gain * w * error * square);
-                    part[0] += w * (p.re * x.re + p.im * x.im);
-                    part[1] += w * square;
-                }
-                total[0] += f64::from(part[0]);
-                total[1] += f64::from(part[1]);
-            }
-            total
-        };
-        let [overlap, power] = sums(view, 0.0);
+        let frame = Frame { spectrum, weights, gain };
+        let [overlap, power] = frame.agreement(&view.image, 0.0);
         let mut scale = (overlap / power.max(1e-30)).max(0.0);
         let mut fitness =
             Fitness { scale, power, log_likelihood_ratio: overlap * scale, ..Fitness::default() };
         if model_error > 0.0 {
-            let [overlap, power] = sums(view, model_error * model_error * (scale * scale) as f32);
+            let [overlap, power] =
+                frame.agreement(&view.image, model_error * model_error * (scale * scale) as f32);
             scale = (overlap / power.max(1e-30)).max(0.0);
             fitness.scale = scale;
         }
@@ -276,15 +274,14 @@ impl Comparison<'_> {
             fitness.depth_information = scale * scale * depth_information(grid, model, view, weights, gain);
         }
         let error = model_error * model_error * s * s;
-        for (at, ((p, x), &w)) in view.image.iter_mut().zip(spectrum).zip(weights).enumerate() {
-            let rest = x - *p * s;
-            let weight = gain * w / (1.0 + gain * w * error * p.norm_sqr());
-            fitness.misfit += f64::from(gain * w * rest.norm_sqr());
-            if counted {
-                information[at] += f64::from(weight * s * s);
+        if counted && error == 0.0 {
+            *alike += f64::from(gain) * scale * scale;
+        } else if counted {
+            for ((sum, p), &w) in information.iter_mut().zip(&view.image).zip(weights) {
+                *sum += f64::from(gain * w * s * s / (1.0 + gain * w * error * p.norm_sqr()));
             }
-            *p = rest * (weight * s);
         }
+        fitness.misfit = frame.residual(&mut view.image, s, error);
         fitness
     }
 }
@@ -343,38 +340,34 @@ pub fn filter_sums(
     let m = grid.plane.len();
     let channels = model.channels(m);
     let every: Vec<usize> = (0..scales.len()).filter(|&i| frames.gains[i] > 0.0).collect();
-    let parts: Vec<(Vec<f64>, Vec<Complex64>)> = every
+    let parts: Vec<ChannelSums> = every
         .par_chunks(CHUNK)
         .map_init(
             || model.view(grid),
             |view, list| {
-                let mut square = vec![0.0; m * channels * channels];
-                let mut right = vec![Complex64::default(); m * channels];
+                let mut sums = ChannelSums::new(channels, m);
                 for &i in list {
                     frames.project(i, grid, model, view);
-                    let (s, spectrum) = (scales[i], frames.posed.spectrum(i));
-                    for at in 0..m {
-                        let (w, x) = (frames.gains[i] * frames.posed.weights[at], spectrum[at]);
-                        for a in 0..channels {
-                            let p = view.waves[a * m + at] * s;
-                            let product = p.conj() * x * w;
-                            right[at * channels + a] += Complex64::new(product.re.into(), product.im.into());
-                            for b in 0..=a {
-                                let q = view.waves[b * m + at] * s;
-                                square[(at * channels + a) * channels + b] +=
-                                    f64::from(w * (p.re * q.re + p.im * q.im));
-                            }
-                        }
-                    }
+                    let posed = &frames.posed;
+                    let (spectrum, weights, gain) = (posed.spectrum(i), posed.weights, frames.gains[i]);
+                    sums.add(Frame { spectrum, weights, gain }, &view.waves, scales[i]);
                 }
-                (square, right)
+                sums
             },
         )
         .collect();
     let mut out = (vec![0.0; m * channels * channels], vec![Complex64::default(); m * channels]);
-    for (square, right) in &parts {
-        out.0.iter_mut().zip(square).for_each(|(sum, v)| *sum += v);
-        out.1.iter_mut().zip(right).for_each(|(sum, v)| *sum += v);
+    for part in &parts {
+        let mut squares = part.square.iter();
+        for (a, [re, im]) in part.right.iter().enumerate() {
+            let sums = out.1[a..].iter_mut().step_by(channels);
+            sums.zip(re.iter().zip(im))
+                .for_each(|(sum, (&re, &im))| *sum += Complex64::new(re.into(), im.into()));
+            for (b, square) in (0..=a).zip(&mut squares) {
+                let sums = out.0[a * channels + b..].iter_mut().step_by(channels * channels);
+                sums.zip(square).for_each(|(sum, &v)| *sum += f64::from(v));
+            }
+        }
     }
     for matrix in out.0.chunks_mut(channels * channels) {
         for a in 0..channels {

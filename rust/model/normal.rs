@@ -21,6 +21,7 @@ use super::pose::Derivatives;
 use crate::check::{self, Argument, accept, agree, all_finite};
 use crate::error::Result;
 use crate::fourier::HalfPlane;
+use crate::lanes::{LANES, Lanes, in_lanes};
 use crate::volume::Rotation;
 use nalgebra::SMatrix;
 use num_complex::Complex32;
@@ -29,8 +30,8 @@ use rayon::prelude::*;
 /// Frames whose couplings are subtracted together.
 const BATCH: usize = 24;
 
-/// Views summed at a time.
-const LANES: usize = 8;
+/// Columns of the matrix that are summed together.
+const COLUMNS: usize = 32;
 
 /// As many views, element by element; places without one count nothing.
 struct ViewBlock {
@@ -179,6 +180,7 @@ pub fn subtract_poses(
     check::rotations("rotations", rotations)?;
     let grid = &Grid::new(plane);
     let width = 3 * model.positions.len();
+    let whole = width.next_multiple_of(COLUMNS);
     let mut ellipse = Ellipse { coupling: vec![0.0; 2 * width], square: [0.0; 4] };
     for batch in rotations.chunks(BATCH) {
         let parts: Vec<(Vec<f32>, [f64; 4])> = batch
@@ -190,23 +192,15 @@ pub fn subtract_poses(
             .collect();
         for (rows, square) in &parts {
             ellipse.square.iter_mut().zip(square).for_each(|(sum, v)| *sum += v);
-            let shared = ellipse.coupling.iter_mut().zip(&rows[POSE * width..]);
-            shared.for_each(|(sum, v)| *sum += f64::from(*v));
-        }
-        matrix.par_chunks_mut(width).enumerate().for_each(|(i, line)| {
-            let line = &mut line[..=i];
-            for (group, _) in &parts {
-                let row = |a: usize| &group[a * width..a * width + i + 1];
-                let (r0, r1, r2, r3, r4, r5) = (row(0), row(1), row(2), row(3), row(4), row(5));
-                let f = [r0[i], r1[i], r2[i], r3[i], r4[i], r5[i]];
-                for j in 0..=i {
-                    let sum = (f[0] * r0[j] + f[1] * r1[j])
-                        + (f[2] * r2[j] + f[3] * r3[j])
-                        + (f[4] * r4[j] + f[5] * r5[j]);
-                    line[j] -= f64::from(sum);
-                }
+            for (sums, row) in
+                ellipse.coupling.chunks_exact_mut(width).zip(rows[POSE * whole..].chunks_exact(whole))
+            {
+                sums.iter_mut().zip(row).for_each(|(sum, v)| *sum += f64::from(*v));
             }
-        });
+        }
+        let taken =
+            Taken { frames: parts.iter().map(|(rows, _)| &rows[..POSE * whole]).collect(), width: whole };
+        matrix.par_chunks_mut(width).enumerate().for_each(|(i, line)| taken.subtract(&mut line[..=i]));
     }
     let arguments: [(&'static str, &dyn Argument); 3] =
         [("information", &information), ("heights", &model.heights), ("filters", &model.filters)];
@@ -217,8 +211,49 @@ pub fn subtract_poses(
     }
 }
 
-/// Six rows L⁻¹ C of one frame, M = L Lᵀ, and after them the two rows of the ellipse less what the pose takes up; then
-/// the same of the ellipse against itself.
+/// The six rows B of each of some frames, all of `width` numbers.
+struct Taken<'a> {
+    frames: Vec<&'a [f32]>,
+    width: usize,
+}
+
+impl Taken<'_> {
+    in_lanes! {
+        /// Subtract row `line.len()` − 1 of Σ_i B_iᵀ B_i.
+        fn subtract = subtract_on for Taken<'_>, (line: &mut [f64])
+    }
+
+    #[inline(always)]
+    fn subtract_on<L: Lanes>(&self, line: &mut [f64]) {
+        let own = line.len() - 1;
+        for (block, values) in line.chunks_mut(COLUMNS).enumerate() {
+            let mut sums = [0.0f64; COLUMNS];
+            // Single precision holds the sum over two frames, double that over all.
+            for frames in self.frames.chunks(2) {
+                let mut part = [L::splat(0.0); COLUMNS / LANES];
+                for frame in frames {
+                    for row in frame.chunks_exact(self.width) {
+                        let (factor, others) = (L::splat(row[own]), &row[block * COLUMNS..][..COLUMNS]);
+                        for (part, others) in part.iter_mut().zip(others.as_chunks::<LANES>().0) {
+                            *part = factor.times_plus(L::load(others), *part);
+                        }
+                    }
+                }
+                for (part, sums) in part.iter().zip(sums.as_chunks_mut::<LANES>().0) {
+                    let mut eight = [0.0; LANES];
+                    part.store(&mut eight);
+                    for l in 0..LANES {
+                        sums[l] += f64::from(eight[l]);
+                    }
+                }
+            }
+            values.iter_mut().zip(&sums).for_each(|(value, sum)| *value -= sum);
+        }
+    }
+}
+
+/// Six rows L⁻¹ C of one frame, M = L Lᵀ, and after them the two rows of the ellipse less what the pose takes up, each
+/// followed by zeros to a multiple of `COLUMNS`; then the same of the ellipse against itself.
 fn couplings(
     grid: &Grid,
     model: &Model<'_>,
@@ -227,7 +262,8 @@ fn couplings(
     view: &mut View,
     moments: &mut [Complex32],
 ) -> (Vec<f32>, [f64; 4]) {
-    let (n, m) = (model.positions.len(), grid.plane.len());
+    let m = grid.plane.len();
+    let width = (3 * model.positions.len()).next_multiple_of(COLUMNS);
     model.place(grid, r, [0.0; 2], view);
     model.project(grid, view);
     model.moments(grid, view, moments);
@@ -246,7 +282,7 @@ fn couplings(
             };
             let w = information[at];
             for a in 0..ALL {
-                columns[a * m + at] = d[a] * (w * model.filters[at]);
+                columns[a * m + at] = d[a] * w;
                 let (re, im) = (w * d[a].re, w * d[a].im);
                 for b in a..ALL {
                     sum[a][b] += re * d[b].re + im * d[b].im;
@@ -266,7 +302,7 @@ fn couplings(
         pose[(a, a)] += 1e-9 * pose[(a, a)] + 1e-30;
     }
     let Some(factor) = pose.cholesky() else {
-        return (vec![0.0; ALL * 3 * n], [0.0; 4]);
+        return (vec![0.0; ALL * width], [0.0; 4]);
     };
     // Rows of the result by columns of the frame: L⁻¹ of the pose, and (−M_e M⁻¹, 1) of the ellipse.
     let mut mix = SMatrix::<f64, ALL, ALL>::identity();
@@ -275,15 +311,16 @@ fn couplings(
     let answer = factor.solve(&square.fixed_view::<POSE, 2>(0, POSE).into_owned());
     mix.fixed_view_mut::<2, POSE>(POSE, 0).copy_from(&-answer.transpose());
     let rest = square.fixed_view::<2, 2>(POSE, POSE) - square.fixed_view::<2, POSE>(POSE, 0) * answer;
-    let mut out = vec![0.0f32; ALL * 3 * n];
+    let mut out = vec![0.0f32; ALL * width];
     for a in 0..ALL {
-        grid.adjoint(&columns[a * m..(a + 1) * m], &view.spots, &mut view.memory);
-        for (i, spot) in view.spots.iter().enumerate() {
-            let [_, x, y] = grid.gather(spot, &view.memory).map(|v| v * model.heights[i]);
+        let column = &columns[a * m..(a + 1) * m];
+        grid.adjoint(column, &model.filters[..m], &view.places, &mut view.memory, &mut view.found);
+        for (i, (found, &h)) in view.found.iter().zip(model.heights).enumerate() {
+            let [x, y] = [h * found[1], h * found[2]];
             for b in a..ALL {
                 let factor = mix[(b, a)] as f32;
                 for c in 0..3 {
-                    out[b * 3 * n + 3 * i + c] += factor * (x * r[0][c] + y * r[1][c]);
+                    out[b * width + 3 * i + c] += factor * (x * r[0][c] + y * r[1][c]);
                 }
             }
         }

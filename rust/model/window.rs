@@ -9,12 +9,11 @@
 //! for oversampling σ, whose error is about exp(−6π √(1 − 1/σ)): 1e−4 at σ = 1.35. Barnett, Magland and af Klinteberg,
 //! SIAM J. Sci. Comput. 41, C479 (2019), doi:10.1137/18M120885X.
 
+use crate::lanes::{LANES, Lanes};
 use std::f64::consts::{PI, TAU};
 
 /// Grid points under the window.
 pub const WIDTH: usize = 6;
-/// Lanes of a row of the table: two zeros follow, so that rows fill vector registers.
-pub const LANES: usize = 8;
 /// Steps of the table per grid point; linear interpolation between them is exact to 1e−6.
 const STEPS: usize = 512;
 
@@ -22,7 +21,7 @@ const STEPS: usize = 512;
 #[derive(Debug, Clone)]
 pub struct Window {
     beta: f64,
-    /// Value and slope at fraction i / STEPS, each point's slope by the position in grid points.
+    /// Value and slope at fraction i / STEPS with two zeros after them, each point's slope by the position in grid points.
     table: Vec<[[f32; LANES]; 2]>,
 }
 
@@ -46,16 +45,15 @@ impl Window {
     /// Values and slopes at the six grid points from `floor − 2`, for a position `fraction` beyond its floor.
     #[inline(always)]
     #[must_use]
-    pub fn at(&self, fraction: f32) -> [[f32; LANES]; 2] {
+    pub fn at<L: Lanes>(&self, fraction: f32) -> [[f32; LANES]; 2] {
         let scaled = fraction * STEPS as f32;
-        let index = (scaled as usize).min(STEPS - 1);
-        let share = scaled - index as f32;
+        let index = (scaled as i32).clamp(0, STEPS as i32 - 1) as usize;
+        let share = L::splat(scaled - index as f32);
         let (low, high) = (&self.table[index], &self.table[index + 1]);
         let mut out = [[0.0; LANES]; 2];
         for side in 0..2 {
-            for j in 0..LANES {
-                out[side][j] = low[side][j] + share * (high[side][j] - low[side][j]);
-            }
+            let (low, high) = (L::load(&low[side]), L::load(&high[side]));
+            share.times_plus(high.minus(low), low).store(&mut out[side]);
         }
         out
     }

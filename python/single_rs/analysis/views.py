@@ -17,8 +17,8 @@ the error of a length along any direction n, var(nᵀ E n).
 
 κ comes from the atoms' own covariances, Σ_a tr(C_a⁻¹)/2 over all frames. What a model of frames gets wrong adds a bias,
 the pull of that error divided by the information: `MODEL` in views from all sides, and more by the factor by which the
-error exceeds that of such views. Errors that the refinement found the atoms to share (`Atoms.modes`) are
-lower bounds.
+error that they leave exceeds that of such views. Errors that the refinement found the atoms to share (`Atoms.modes`)
+are lower bounds.
 """
 
 from __future__ import annotations
@@ -103,17 +103,20 @@ def known_lengths(atoms: Atoms, poses: Poses) -> LengthErrors | None:
         known, amount = True, 0.5 * np.trace(np.linalg.inv(own), axis1=1, axis2=2)
     moment = np.einsum("a,ai,aj->ij", amount, r, r)
     u = half_sphere(DIRECTIONS)
-    noise = _errors(u, moment, np.asarray(poses.rotations)[used])
+    # Errors without a size are relative to each other, and say nothing of how well a pose is known.
+    noise = _errors(u, moment, np.asarray(poses.rotations)[used], 1 / int(used.sum()) if known else None)
+    even = _errors(u, moment, _views(u), None).max()
+    model = MODEL * noise / even
     if known and atoms.modes is not None:
         # The refinement knows more than strain alone: bending, the magnification, and what the model lacks.
         along = np.stack([(1 if i == j else 2) * u[:, i] * u[:, j] for i, j in PAIRS], axis=1)
         shared = (along @ even_strain(atoms.modes, atoms.positions).T) ** 2
         noise = np.maximum(noise, np.sqrt(shared.sum(axis=1)))
-    factor = noise / _errors(u, moment, _views(u)).max()
+    factor = noise / even
     worst, best = int(np.argmax(factor)), int(np.argmin(factor))
     unknown = factor > UNKNOWN
     factor[unknown] = noise[unknown] = np.inf
-    every = np.hypot(noise, MODEL * factor)
+    every = np.hypot(noise, model)
 
     def known_only(value: np.float64) -> float | None:
         return float(value) if known else None
@@ -129,11 +132,13 @@ def known_lengths(atoms: Atoms, poses: Poses) -> LengthErrors | None:
     )
 
 
-def _errors(u: NDArray[np.float64], moment: NDArray[np.float64], rotations: NDArray[np.float64]) -> NDArray[np.float64]:
+def _errors(
+    u: NDArray[np.float64], moment: NDArray[np.float64], rotations: NDArray[np.float64], share: float | None
+) -> NDArray[np.float64]:
     """Errors of lengths along directions (n, 3), where frames (m, 3, 3) share the information evenly."""
     information = np.zeros((6, 6))
     for start in range(0, len(rotations), BATCH):
-        information += strain_information(moment, rotations[start : start + BATCH]).sum(axis=0)[:6, :6]
+        information += strain_information(moment, rotations[start : start + BATCH], share).sum(axis=0)[:6, :6]
     values, vectors = np.linalg.eigh(information / len(rotations))
     along = np.stack([(1 if i == j else 2) * u[:, i] * u[:, j] for i, j in PAIRS], axis=1) @ vectors
     return np.asarray(np.sqrt(along**2 @ (1 / np.maximum(values, FAINT * values[-1]))))

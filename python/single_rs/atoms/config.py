@@ -28,6 +28,10 @@ class TraceConfig(Settings):
     )
     min_probability: float = setting(0.5, "atoms less probable than this are left out", ge=0.0, le=1.0)
     min_atoms: int = setting(13, "fewer atoms than this (one atom and its shell) are not a particle", ge=1)
+    min_bond_order: float = setting(
+        0.72, "share of the neighbour distances that have one common length, of a solid; a metallic glass has 0.65",
+        ge=0.0, le=1.0,
+    )  # fmt: skip
     sweeps: int = setting(3, "sweeps of removing the neighbours and fitting each atom", ge=1, le=50)
     rounds: int = setting(
         5, "rounds of searching the residual map for missed atoms and removing false ones", ge=1, le=20

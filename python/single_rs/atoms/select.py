@@ -179,7 +179,8 @@ def bond_order(positions: np.ndarray, distance: float) -> float:
     """Share of the distances below 1.35 bulk bonds that lie within 12 % of one common length.
 
     In metals the first shell stands alone (the next is at 1.41 bonds in close packing, at 1.15 in bcc, still within the
-    range): the share is near 1. Points that only keep their minimum distance fill the range evenly and reach 0.6.
+    range): the share is near 1, and 0.9 in any crystal. Points that only keep their minimum distance fill the range
+    evenly and reach 0.6, as do noise and the shells of a particle with random poses.
 
     Parameters
     ----------

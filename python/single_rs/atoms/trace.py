@@ -38,8 +38,6 @@ __all__ = ["trace_atoms"]
 NOISE_LEVEL = 3.0
 # Noise has minima as deep as its maxima are high; minima between atoms are at most half as deep.
 MIN_ASYMMETRY = 1.35
-# Between 0.6, which noise and the shells of a particle with random poses reach, and 0.9, of any real particle.
-MIN_BOND_ORDER = 0.72
 # Share of the directions: views within 45° of one axis leave 0.3, and atoms are where they were.
 FEWEST_UNSEEN = 0.3
 # Share of the coordination inside the particle: fewer neighbours mark no atom at all.
@@ -316,10 +314,10 @@ class _Scene:
                 break
             fit, surroundings = fit.take(keep), surroundings[keep]
         order = bond_order(fit.positions, self.distance)
-        if order < MIN_BOND_ORDER:
+        if order < config.min_bond_order:
             raise NoParticleError(
                 f"no particle in the map: only {order:.0%} of the {len(fit)} peaks' distances share one bond length, "
-                f"at least {MIN_BOND_ORDER:.0%} do in a solid; check the poses, the pixel size and the element"
+                f"at least {config.min_bond_order:.0%} do in a solid; check the poses, the pixel size and the element"
             )
         return fit, probability, profile, residual
 

@@ -74,7 +74,9 @@ def find_contrast(
     clear = (signal > 0) & (frequency >= BAND[0]) & (frequency <= BAND[1])
     transfer = (clear[rfft_shells(size)] * weights).astype(np.float32)
     square = fft.rfft2(fft.irfft2(transfer, s=(size, size)) ** 2)
-    within, around = (mask > 0.5 for mask in masks)
+    within, around = ((mask > 0.5).ravel().astype(np.float32) for mask in masks)
+    within /= within.sum()
+    excess = within - around / around.sum()  # mean over the particle less that over its surroundings
     chosen = good[evenly(len(good), SAMPLE)]
     cubes, crosses, powers = np.empty((3, len(chosen)))
     noise = np.zeros(2)
@@ -84,18 +86,13 @@ def find_contrast(
         spectrum = fft.rfft2(block)
         y = fft.irfft2(spectrum * transfer, s=(size, size))
         local = fft.irfft2(spectrum * square, s=(size, size))
-        cubes[part], crosses[part] = (_excess(v, within, around) for v in (y**3, y * local))
-        powers[part] = (y[:, within] ** 2).mean(axis=1)
-        quiet = block[:, around].astype(np.float64)
-        noise += np.sum(quiet**2), np.sum(quiet**3)
+        power, quiet = y * y, block * block
+        cubes[part], crosses[part] = (v.reshape(len(v), -1) @ excess for v in (power * y, y * local))
+        powers[part] = power.reshape(len(y), -1) @ within
+        for order, v in enumerate((quiet, quiet * block)):
+            noise[order] += (v.reshape(len(v), -1) @ around).sum(dtype=np.float64)
     moments = (cubes - 3 * noise[1] / max(noise[0], 1e-30) * crosses) / np.maximum(powers, 1e-30)
     blocks = np.array([part.mean() for part in np.array_split(moments, min(BLOCKS, len(moments)))])
     error = float(blocks.std(ddof=1) / np.sqrt(len(blocks))) if len(blocks) > 1 else 0.0
     sigma = float(blocks.mean()) / error if error > 0 else 0.0
     return Contrast("dark" if sigma <= -CLEAR_CONTRAST else "bright", sigma)
-
-
-def _excess(values: NDArray[np.float32], within: NDArray[np.bool_], around: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Mean of values (n, y, x) over the particle less that over its surroundings, (n,)."""
-    inner, outer = (values[:, place].mean(axis=1, dtype=np.float64) for place in (within, around))
-    return np.asarray(inner - outer)

@@ -20,7 +20,15 @@ from pathlib import Path
 
 from single_rs.base.errors import InputError
 
-__all__ = ["check_address_space", "memory_limit", "movie_memory", "parse_size", "require_memory", "stack_memory"]
+__all__ = [
+    "check_address_space",
+    "memory_limit",
+    "movie_memory",
+    "parse_size",
+    "require_machine",
+    "require_memory",
+    "stack_memory",
+]
 
 log = logging.getLogger(__name__)
 
@@ -127,15 +135,25 @@ def require_memory(what: str, need: int) -> None:
             f"{what} needs up to {need / 1e9:.1f} GB, --memory allows {_limit / 1e9:.1f} GB; allow more, or give fewer "
             "frames or a smaller region"
         )
-    free = _free()
+    free = _system("MemAvailable")  # without swapping
     if _limit is None and free is not None and need > free:
         log.warning("%s needs up to %.1f GB of memory, %.1f GB are free", what, need / 1e9, free / 1e9)
 
 
-def _free() -> int | None:
-    """Return the memory that the system would give without swapping, in bytes; None where it does not say (proc(5))."""
+def require_machine(what: str, need: int) -> None:
+    """Raise when the `need` bytes that `what` certainly takes are more than the machine has, or the limit."""
+    has = _system("MemTotal", "SwapTotal")
+    if has is not None and need > has:
+        raise InputError(
+            f"{what} takes {need / 1e9:.1f} GB of memory, the machine has {has / 1e9:.1f} GB; ask for less"
+        )
+    require_memory(what, need)
+
+
+def _system(*names: str) -> int | None:
+    """Return the sum of what the system says of its memory, in bytes; None where it does not say (proc(5))."""
     with contextlib.suppress(OSError):
-        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        found = [int(line.split()[1]) * 1024 for line in lines if line.split(":")[0] in names]
+        return sum(found) if found else None
     return None

@@ -49,6 +49,8 @@ COMPONENTS = ("xx", "yy", "zz", "xy", "xz", "yz")
 ROWS, COLUMNS = np.array([0, 1, 2, 0, 0, 1]), np.array([0, 1, 2, 1, 2, 2])
 # How often a component stands in the matrix: v · ε · v = Σ _TIMES ε_k v_row v_column.
 _TIMES = np.array([1.0, 1, 1, 2, 2, 2])
+POSE_EXCESS = 2.0  # variance of a pose over that by the noise, since models of frames have errors as well
+LARGEST_TURN = 0.1  # rad, of such an error: the second order holds no farther
 # e : e as a quadratic form of the six components.
 DEVIATOR = np.diag(_TIMES) - np.outer(np.arange(6) < 3, np.arange(6) < 3) / 3
 
@@ -73,12 +75,38 @@ def even_strain(displacement: NDArray[np.float64], positions: NDArray[np.float64
     return components((slope + np.swapaxes(slope, 1, 2)) / 2)
 
 
-def strain_information(moment: NDArray[np.float64], rotations: NDArray[np.float64]) -> NDArray[np.float64]:
+def strain_information(
+    moment: NDArray[np.float64], rotations: NDArray[np.float64], share: float | None = None
+) -> NDArray[np.float64]:
     """Information (m, 8, 8) that each of the frames (m, 3, 3) has, its pose free, of an even strain and of an ellipse.
 
     The first six are the strain's, the last two those of a magnification that moves (x, y) by e₁ (x, −y) + e₂ (y, x).
-    `moment` is Σ_a κ_a r_a r_aᵀ with κ the information of a frame about the place of an atom across its beam.
+    `moment` is Σ_a κ_a r_a r_aᵀ with κ the information about the place of an atom across the beam.
+
+    Where one frame has `share` of the moment, it knows its turn ω to C = (share I_ω)⁻¹. Poses with such errors look
+    from where no frame did: about one axis, or near one direction, they seem to tell what no view tells. On the mean
+    they add ½ C : ∂²I to the information, which is taken off; a sum may then have eigenvalues below 0, which are none.
     """
+    information, turn = _free_of_pose(moment, rotations)
+    if share is None:
+        return information
+    known, axes = np.linalg.eigh(share / POSE_EXCESS * turn)
+    errors = axes / np.sqrt(np.maximum(known, 1 / LARGEST_TURN**2))[:, None]
+    moved = np.zeros_like(information)
+    for k in range(3):
+        for sign in (-1, 1):  # six points at √3 of the errors have their covariance
+            x, y, z = np.moveaxis(sign * np.sqrt(3.0) * errors[:, :, k], -1, 0)
+            cross = np.zeros((len(rotations), 3, 3))
+            cross[:, 0, 1], cross[:, 0, 2], cross[:, 1, 2] = -z, y, -x
+            cross = cross - np.swapaxes(cross, 1, 2)
+            moved += _free_of_pose(moment, rotations @ (np.eye(3) + cross + cross @ cross / 2))[0] / 6
+    return np.asarray(2 * information - moved)
+
+
+def _free_of_pose(
+    moment: NDArray[np.float64], rotations: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Information (m, 8, 8) of strain and ellipse, the turn of each frame free, and that of its turn (m, 3, 3)."""
     axes = rotations[:, :2]  # x and y of the image in the particle's frame
     design = np.zeros((len(rotations), 11, 2, 3))  # of M = (1 + e) P (E + [ω]×), by component of E, of e and of ω
     design[:, 6] = axes * np.array([1.0, -1.0])[:, None]
@@ -92,7 +120,7 @@ def strain_information(moment: NDArray[np.float64], rotations: NDArray[np.float6
         design[:, 8 + k, :, j] -= axes[:, :, i]
     whole = np.einsum("mkpi,ij,mlpj->mkl", design, moment, design)
     asked, cross, turn = whole[:, :8, :8], whole[:, :8, 8:], whole[:, 8:, 8:]
-    return np.asarray(asked - cross @ np.linalg.solve(turn, np.swapaxes(cross, 1, 2)))
+    return asked - cross @ np.linalg.solve(turn, np.swapaxes(cross, 1, 2)), turn
 
 
 def position_covariance(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any, get_args
 
-from cyclopts import App, Parameter
+from cyclopts import App, Parameter, convert
 
 from single_rs import __version__
 from single_rs.base.errors import InputError
@@ -24,6 +25,16 @@ EPILOGUE = (
     "command within so much memory, and refuses at its start what would need more."
 )
 
+
+def _typed(kind: Any, tokens: Any) -> Any:
+    """Return the value of an option; a number that shall be whole is not rounded, as cyclopts would."""
+    kinds = {kind, *get_args(kind)}
+    for token in tokens if int in kinds and not kinds & {float, str} else ():
+        if re.fullmatch(r"[-+]?\d*\.\d+", token.value) and float(token.value) % 1:
+            raise ValueError(f"{token.value} is not a whole number")
+    return convert(kind, tokens)
+
+
 app = App(
     name="single-rs",
     version=__version__,
@@ -32,7 +43,8 @@ app = App(
     help_epilogue=EPILOGUE,
     result_action="return_value",
     suppress_keyboard_interrupt=False,
-    default_parameter=Parameter(negative_iterable=()),  # no --empty-NAME beside each option that may be repeated
+    # No --empty-NAME beside each option that may be repeated.
+    default_parameter=Parameter(negative_iterable=(), converter=_typed),
 )
 
 _flags: dict[str, str] = {}

@@ -24,7 +24,6 @@ __all__ = [
     "map_from_sums",
     "shell_correlation",
     "shell_index",
-    "sinc_squared",
     "transformed",
 ]
 
@@ -37,12 +36,6 @@ def grid_size(max_shell: int) -> int:
     while size % 2:
         size = scipy.fft.next_fast_len(size + 1, real=True)
     return int(size)
-
-
-def sinc_squared(size: int) -> NDArray[np.float32]:
-    """Along one axis of a map of `size` voxels: what trilinear interpolation multiplies it by."""
-    x = (np.arange(size) - size // 2) / (PAD * size)
-    return (np.sinc(x) ** 2).astype(np.float32)
 
 
 @functools.lru_cache(maxsize=4)

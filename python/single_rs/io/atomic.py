@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from single_rs.base.errors import DataFileError, InputError, WriteError
+from single_rs.base.paths import user_path
 from single_rs.base.stop import at_stop
 
 __all__ = [
@@ -225,7 +226,7 @@ def writable_folder(path: str | os.PathLike[str]) -> Path:
     """
     if not os.fspath(path):
         raise InputError("the folder for the results has an empty name; give one, or . for the current folder")
-    folder = Path(path)
+    folder = user_path(path)
     missing: list[Path] = []
     try:
         missing = [p for p in (folder, *folder.parents) if not p.exists()]

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from single_rs.base.errors import DataFileError, InputError
+from single_rs.base.paths import user_path
 from single_rs.base.reading import AS_IS, Reading
 from single_rs.io.arrays import ZARR
 from single_rs.io.corrected import CorrectedSource
@@ -225,7 +226,7 @@ def open_movie(
     DataFileError
         Missing, truncated, unknown or broken file, NaN values.
     """
-    path = Path(path)
+    path = user_path(path)
     if axis is not None and axis not in range(-3, 3):
         raise InputError(f"axis is {axis}; 0, 1 or 2 is accepted, the axis of the array in {path} that is time")
     if reading.follow:

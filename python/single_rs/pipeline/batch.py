@@ -8,10 +8,9 @@ side; the last task of the movie takes their files over, as if one program had m
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import logging
-import shutil
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -171,9 +170,9 @@ def close_movie(task: MovieTask) -> list[Outcome]:
     ):
         results = [result for name in FrontEnd(movie, job).particles() for result in _taken_over(task, job, name)]
         finished(job, results)
-    shutil.rmtree(task.out / layout.HIDDEN / layout.PARTS, ignore_errors=True)
-    with contextlib.suppress(OSError):
-        (task.out / layout.HIDDEN).rmdir()
+        # All at once: what is left of a folder that was being removed would pass for that of a particle.
+        with job.log.folder.scratch() as room:
+            os.replace(task.out / layout.HIDDEN / layout.PARTS, room / layout.PARTS)
     return [Outcome(task.out.name, r.folder.name, r.verdict, tuple(r.reasons)) for r in results]
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from single_rs.base.errors import DataFileError, InputError, NoParticleError
+from single_rs.base.paths import user_path
 from single_rs.base.progress import Progress, in_notebooks
 from single_rs.base.reading import AS_IS
 from single_rs.compare import compare_particles
@@ -231,8 +232,8 @@ def batch(
     InputError
         No movies, two of one name, or settings that are not accepted.
     """
-    folder = Path(out)
-    tasks = movie_tasks([Path(p) for p in inputs], folder, element, pixel_size, config or Config(), seed, reading)
+    folder = user_path(out)
+    tasks = movie_tasks([user_path(p) for p in inputs], folder, element, pixel_size, config or Config(), seed, reading)
     if at_once < 1:
         raise InputError(f"at_once is {at_once}; 1 or more is needed")
     folder.mkdir(parents=True, exist_ok=True)

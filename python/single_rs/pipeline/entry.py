@@ -18,6 +18,7 @@ from pathlib import Path
 
 from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import InputError
+from single_rs.base.paths import user_path
 from single_rs.base.progress import Progress, in_notebooks
 from single_rs.base.reading import AS_IS
 from single_rs.base.scratch import scratch_in
@@ -206,8 +207,8 @@ def solve(
     if not isinstance(stack, (ParticleStack, str, os.PathLike)):
         given = type(stack).__name__
         raise InputError(f"stack is of type {given}; give a path, or ParticleStack(images, pixel_size, frames)")
-    path = None if isinstance(stack, ParticleStack) else Path(stack)
-    stack = stack if isinstance(stack, ParticleStack) else load_stack(Path(stack), pixel_size, reading)
+    path = None if isinstance(stack, ParticleStack) else user_path(stack)
+    stack = stack if isinstance(stack, ParticleStack) else load_stack(user_path(stack), pixel_size, reading)
     check_resolved(element, stack.pixel_size, config.orient)
     source = Input(Movie.from_array(stack.images, stack.pixel_size, path), stack, reading)
     with open_job("solve", source, element, out, config, seed, resume, replace, progress, live) as job:
@@ -237,7 +238,7 @@ def open_job(
     live: bool = False,
 ) -> Iterator[Job]:
     """Open the folder and the record of a run; write down how the run ended."""
-    check_out(source.path, Path(out))
+    check_out(source.path, user_path(out))
     with open_folder(out) as folder, scratch_in(folder.path / layout.HIDDEN), file_log(folder.path / layout.LOG):
         record = RunRecord(
             command=command,

@@ -37,7 +37,7 @@ from single_rs.store import layout
 from single_rs.store.codecs import read_arrays, read_record, write_record
 from single_rs.store.read import MapFrame, read_density
 
-__all__ = ["ParticleResult", "Stages", "expect_particle", "particle_keys", "solve_particle", "solve_stages"]
+__all__ = ["ParticleResult", "Stages", "expect_particle", "particle_keys", "solve_stages"]
 
 log = logging.getLogger(__name__)
 
@@ -108,28 +108,6 @@ class ParticleResult:
     def from_summary(cls, folder: Path, summary: ParticleSummary) -> ParticleResult:
         """Return the result that a ``summary.json`` describes; one that nobody judged has failed."""
         return cls(folder, summary.verdict or "failed", summary.reasons, summary)
-
-
-def solve_particle(job: Job, name: str, stack: ParticleStack, key: str) -> ParticleResult:
-    """Take one particle from its stack to ``summary.json``.
-
-    Parameters
-    ----------
-    job
-        The run.
-    name
-        Of the particle, and of its folder in that of the run.
-    stack
-        Its single frames.
-    key
-        Key of the stack.
-
-    Returns
-    -------
-    ParticleResult
-        With the verdict ``failed`` and the reason when a stage raised an error.
-    """
-    return solve_stages(Stages(job, name, stack, key))
 
 
 def solve_stages(work: Stages) -> ParticleResult:

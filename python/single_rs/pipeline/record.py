@@ -15,7 +15,7 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib import metadata
@@ -87,6 +87,7 @@ class RunLog:
         self._aside = folder.path / HIDDEN / RUN
         self.earlier = self._read(folder.path / RUN)
         self._hidden = self.earlier is not None and self.earlier.status == FINISHED
+        folder.holding = self._hidden
         interrupted = self._read(self._aside)
         self._kept: set[str] = set()
         self._before = {**(self.earlier.stages if self.earlier else {}), **(interrupted.stages if interrupted else {})}
@@ -149,10 +150,11 @@ class RunLog:
 
     def finish(self, verdicts: dict[str, VerdictRecord]) -> None:
         """Publish what was held back, and write the last facts."""
-        self.folder.finish(set(self.record.stages), self._kept)
+        # Before the files: run.json must not say of another run that it has finished while these take their places.
         self._hidden = False
-        self._aside.unlink(missing_ok=True)
         self.note(verdicts=verdicts)
+        self.folder.finish(set(self.record.stages), self._kept)
+        self._aside.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Say that all is done."""
@@ -169,10 +171,12 @@ class RunLog:
         if not self._resume or not self.folder.reuse(stage, key):
             return False
         log.info("%s: done before, loaded", stage)
-        # A run that was killed between the files of a stage and its record left the files alone: those are the truth.
-        entry = self._before.get(stage, StageRecord(key))
-        files = tuple(self.folder.files_of(stage))
-        self._put(stage, replace(entry, key=key, files=files, reused=True, failed=None))
+        # A run that was killed between the files of a stage and its record left the files alone, or beside what the
+        # record said of files before them: the files are the truth.
+        entry = self._before.get(stage)
+        if entry is None or entry.key != key:
+            entry = StageRecord(key)
+        self._put(stage, replace(entry, files=tuple(self.folder.files_of(stage)), reused=True, failed=None))
         return True
 
     def has(self, stage: str, key: str) -> bool:
@@ -194,10 +198,16 @@ class RunLog:
                         shutil.copyfile(other / name, to)
         self._put(stage, replace(entry, reused=False))
 
-    def reuse_all(self, part: str) -> bool:
-        """Take over all finished stages of a particle, and of its states; whether each of their files is there."""
+    def reuse_all(self, part: str, states: Collection[str]) -> bool:
+        """Take over all finished stages of a particle, and of its `states`; whether each of their files is there.
+
+        Folders of other states are those of an earlier result.
+        """
         keys = {}
         for stage in self.folder.stages_of(part):
+            inside = stage.removeprefix(f"{part}/").rpartition("/")[0]
+            if inside and inside not in states:
+                continue
             keys[stage] = self.folder.pending.key_of(stage) or self.folder.published.key_of(stage) or ""
         return all([self.reuse(stage, key) for stage, key in keys.items()])
 

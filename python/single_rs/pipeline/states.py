@@ -66,8 +66,12 @@ def solve_track(
 
     Parameters
     ----------
-    job, name, stack, key
-        As for `solve_particle`.
+    job
+        The run.
+    name
+        Of the particle, and of its folder in that of the run.
+    stack, key
+        Its single frames, and their key.
     spare
         Names that are free for other particles.
     given
@@ -155,7 +159,9 @@ class _States:
         if _constant(record):
             return None  # the stages of the particle say themselves what is done
         for name in (self.name, *record.others):
-            if not log_of_run.reuse_all(name):
+            known = log_of_run.folder.file(f"{name}/{layout.STATES}")
+            count = len(read_record(known, StatesRecord).states) if known.exists() else 0
+            if not log_of_run.reuse_all(name, {layout.state_folder(number) for number in range(count)}):
                 return None
             summary = read_record(log_of_run.folder.file(f"{name}/{layout.SUMMARY}"), ParticleSummary)
             results.append(ParticleResult.from_summary(log_of_run.folder.path / name, summary))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from single_rs.base.bounds import LARGEST_LENGTH
 from single_rs.base.errors import InputError
 
 __all__ = [
@@ -67,11 +68,13 @@ def need_share(name: str, array: Any, nan: bool = False) -> None:
 
 
 def need_positive(name: str, value: float, unit: str = "") -> None:
-    """Refuse a number that is not above 0."""
+    """Refuse a number that is not above 0, or in Å is no length of a particle."""
     if not isinstance(value, (int, float, np.integer, np.floating)):
         raise InputError(f"{name} is {value!r}; a number is needed{unit and ' in '}{unit}")
     if not (np.isfinite(value) and value > 0):
         raise InputError(f"{name} is {value:g}{unit and ' '}{unit}; a positive number is needed")
+    if unit == "Å" and value > LARGEST_LENGTH:
+        raise InputError(f"{name} is {value:g} Å; no particle reaches {LARGEST_LENGTH:.0e} Å")
 
 
 def need_rotations(name: str, rotations: NDArray[Any]) -> None:

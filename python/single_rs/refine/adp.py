@@ -112,9 +112,7 @@ def held_out_log_likelihood_ratio(problem: RefinementProblem, model: Model, half
     log_likelihood_ratio = 0.0
     for number in (1, 2):
         own, other = problem.only(half == number), problem.only(half == 3 - number)
-        left = [
-            float(other.gradients(fit_displacement(own, model, free).model)[1].misfit.sum()) for free in (False, True)
-        ]
+        left = [float(other.fitness(fit_displacement(own, model, free).model).misfit.sum()) for free in (False, True)]
         log_likelihood_ratio += left[0] - left[1]
     return log_likelihood_ratio
 

@@ -18,7 +18,7 @@ from single_rs.base.sampling import evenly
 from single_rs.crystal.scattering import electron_wavelength
 from single_rs.refine.lens import TERMS, Lens
 from single_rs.refine.optics import OpticsTerm
-from single_rs.refine.problem import ChannelSums, Model, RefinementProblem
+from single_rs.refine.problem import ChannelSums, Model, RefinementProblem, single
 from single_rs.refine.state import turned
 
 __all__ = ["calibrate", "fit_terms", "log_likelihood", "refocus", "with_lens"]
@@ -52,7 +52,7 @@ def _started(problem: RefinementProblem, model: Model) -> RefinementProblem:
     astigmatism, *odd = (np.array(getattr(known, name) or (0.0, 0.0)) for name in TERMS)
     sides = (-1, 1) if astigmatism.any() else (-1,)
     trials = [with_lens(problem, model, tuple(np.concatenate([s * astigmatism, *odd]).tolist())) for s in sides]
-    return max(trials, key=lambda trial: log_likelihood(trial, model))
+    return trials[0] if len(trials) == 1 else max(trials, key=lambda trial: log_likelihood(trial, model))
 
 
 def calibrate(problem: RefinementProblem, model: Model) -> tuple[RefinementProblem, float]:
@@ -84,7 +84,7 @@ def calibrate(problem: RefinementProblem, model: Model) -> tuple[RefinementProbl
 
 def _gained(problem: RefinementProblem, trial: RefinementProblem, model: Model) -> float:
     """Log-likelihood that the lens of `trial` gains over `problem`; 0 where that is not worth it."""
-    before, after = problem.gradients(model)[1], trial.gradients(model)[1]
+    before, after = problem.fitness(model), trial.fitness(model)
     gained = float(before.misfit.sum() - after.misfit.sum())
     frames = int((problem.frame_weights > 0).sum()) if problem.depths is None and trial.depths is not None else 0
     explained = float(after.log_likelihood_ratio.sum())
@@ -104,13 +104,17 @@ def refocus(problem: RefinementProblem, model: Model, steps: int = STEPS) -> Non
         _, after, _ = problem.gradients(model)
         worse = after.misfit > fitness.misfit
         problem.depths = np.where(worse, before, problem.depths)
-        fitness = replace(after, by_depth=np.where(worse, 0.0, after.by_depth))
-    problem.gradients(model)  # scales at the depths that are left
+        fitness = replace(
+            after,
+            by_depth=np.where(worse, 0.0, after.by_depth),
+            scale=np.where(worse, fitness.scale, after.scale),
+        )
+    problem.scales = single(fitness.scale)
 
 
 def log_likelihood(problem: RefinementProblem, model: Model) -> float:
     """Log-likelihood of the frames in use, up to a constant."""
-    return -float(problem.gradients(model)[1].misfit.sum())
+    return -float(problem.fitness(model).misfit.sum())
 
 
 def fit_terms(problem: RefinementProblem, model: Model, judge: bool = True) -> tuple[OpticsTerm, ...]:

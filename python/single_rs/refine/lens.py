@@ -18,6 +18,7 @@ the depth, so that channels of the kernels suffice; frames are dealt to bins of 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,12 +65,7 @@ class Lens:
             Of the middle of the particle, Å: Δ.
         """
         per_depth = np.pi * self.wavelength * (waves**2).sum(1)
-        z = np.linspace(-1.0, 1.0, NODES) * self.reach
-        root = np.sqrt(np.maximum(1.0 - (z / self.reach) ** 2, 1e-3))  # a ball has few atoms far from its middle
-        powers = (2 * z / box)[:, None] ** np.arange(order + 1)
-        solve = np.linalg.pinv(powers * root[:, None]) * root
-        inside = z[:, None] * per_depth
-        cosine, sine = solve @ np.cos(inside), solve @ np.sin(inside)
+        cosine, sine = _expanded(self.reach, box, order, per_depth.tobytes())
         phase = per_depth * (depth + self.terms[:2] @ _azimuth(waves, 2))
         c, s = np.cos(phase), np.sin(phase)
         a, b = c * cosine - s * sine, s * cosine + c * sine
@@ -88,6 +84,17 @@ class Lens:
     def even(self, waves: NDArray[np.float64]) -> NDArray[np.float64]:
         """Depths (2, m) of one Å of each even term."""
         return _azimuth(waves, 2)
+
+
+@lru_cache(4)
+def _expanded(reach: float, box: float, order: int, per_depth: bytes) -> tuple[NDArray[np.float64], ...]:
+    """Cosine and sine, (order + 1, m) each, of `per_depth` (m,) rad/Å times the depth, expanded in the depth."""
+    z = np.linspace(-1.0, 1.0, NODES) * reach
+    root = np.sqrt(np.maximum(1.0 - (z / reach) ** 2, 1e-3))  # a ball has few atoms far from its middle
+    powers = (2 * z / box)[:, None] ** np.arange(order + 1)
+    solve = np.linalg.pinv(powers * root[:, None]) * root
+    inside = z[:, None] * np.frombuffer(per_depth)
+    return np.asarray(solve @ np.cos(inside), np.float64), np.asarray(solve @ np.sin(inside), np.float64)
 
 
 def _azimuth(waves: NDArray[np.float64], fold: int) -> NDArray[np.float64]:

@@ -88,8 +88,8 @@ class NormalEquations:
         sample
             Frames that the sums over rotations are taken from.
         """
-        used = np.flatnonzero(problem.frame_weights > 0)
-        used = used[evenly(len(used), sample)]
+        everyone = np.flatnonzero(problem.frame_weights > 0)
+        used = everyone[evenly(len(everyone), sample)]
         power = problem.filter_products()[0, 0]
         if problem.lens is not None:
             power = _round(problem, power, information)
@@ -103,7 +103,8 @@ class NormalEquations:
             TABLE_STEP,
         )
         basis = collective(model.positions)
-        views, unknown, damping = _hold(matrix, model.positions, basis, problem.rotations[used], problem.pixel_size)
+        seen = problem.rotations[used].astype(np.float64)
+        views, unknown, damping = _hold(matrix, model.positions, basis, seen, len(everyone), problem.pixel_size)
         factor = _factor(matrix, basis, damping)
         answer = _core.solve_normal(factor, coupling).T
         expected = max(problem.config.ellipse, 1e-9)
@@ -190,7 +191,8 @@ def _hold(
     matrix: NDArray[np.float64],
     positions: NDArray[np.float64],
     basis: NDArray[np.float64],
-    rotations: NDArray[np.float32],
+    rotations: NDArray[np.float64],
+    frames: int,
     pixel_size: float,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
     """Hold rigid motion, atoms that are hardly determined, and what is lost in rounding; in place.
@@ -216,7 +218,9 @@ def _hold(
     unknown = vectors.T[values < damping] / np.sqrt(2 * least)
     x = positions - positions.mean(0)
     across = float(np.mean(np.einsum("ii->i", matrix))) * 1.5  # two of three directions are across a beam
-    views = strain_information(across * x.T @ x, rotations.astype(np.float64)).mean(0)
+    views = strain_information(across * x.T @ x, rotations, 2.0 / frames).mean(0)
+    told, axes = np.linalg.eigh(views)
+    views = (axes * np.maximum(told, 0.0)) @ axes.T
     diagonal = float(np.mean(np.einsum("ii->i", matrix)))
     np.einsum("ii->i", matrix)[:] += prior
     _add(matrix, np.concatenate([still, vectors.T @ basis]), np.concatenate([np.full(len(still), diagonal), extra]))
@@ -251,12 +255,14 @@ def _beyond(
 
 
 def _factor(matrix: NDArray[np.float64], basis: NDArray[np.float64], damping: float) -> NDArray[np.float64]:
-    """Return the Cholesky factor; where rounding has eaten a soft direction, all are damped until there is one."""
+    """Factor a matrix in place; where rounding has eaten a soft direction, all are damped until it can be done."""
     for _ in range(ATTEMPTS):
         try:
-            return _core.factor_normal(matrix)
+            _core.factor_normal(matrix)
         except ValueError as error:
             reason = error
+        else:
+            return matrix
         _add(matrix, basis, np.full(len(basis), damping))
         damping *= 2
     n = len(matrix) // 3

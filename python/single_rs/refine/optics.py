@@ -6,11 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from single_rs.base.errors import InputError
 from single_rs.base.settings import Settings, setting
+from single_rs.io.detector import read_mtf
 
 __all__ = ["Optics", "OpticsConfig", "OpticsTerm"]
 
 FOLDS = {"astigmatism": 2, "coma": 1, "threefold": 3}
+MTF_DIGITS, LARGEST_MTF = 5, 1.2  # of a curve, which noise may lift above 1 at low frequencies
 
 
 @dataclass(frozen=True)
@@ -26,9 +29,23 @@ class OpticsConfig(Settings):
     )
     coma: tuple[float, float] | None = setting(None, "axial coma C21, likewise", "Å")
     threefold: tuple[float, float] | None = setting(None, "threefold astigmatism C23, likewise", "Å")
-    mtf: tuple[float, ...] = setting(
-        (), "modulation transfer of the detector at evenly spaced frequencies from 0 to Nyquist, taken off the envelope"
+    mtf: str | tuple[float, ...] = setting(
+        (),
+        "modulation transfer of the detector, taken off the envelope: a file (STAR as RELION's, or two columns), or "
+        "its values at even steps from 0 to Nyquist",
     )
+
+    def __post_init__(self) -> None:
+        """Read the file of the modulation transfer: what it holds is the setting, wherever it is looked at again."""
+        super().__post_init__()
+        name = f" of {self.mtf}" if isinstance(self.mtf, str) else ""
+        values = np.round(read_mtf(self.mtf), MTF_DIGITS) if isinstance(self.mtf, str) else np.array(self.mtf, float)
+        if len(values) == 1 or not ((values > 0) & (values <= LARGEST_MTF)).all():
+            raise InputError(
+                f"OpticsConfig.mtf{name} has {len(values)} values from {values.min():g} to {values.max():g}; at least "
+                f"2 are needed, above 0 and at most {LARGEST_MTF:g}"
+            )
+        object.__setattr__(self, "mtf", tuple(values.tolist()))
 
 
 @dataclass(frozen=True)

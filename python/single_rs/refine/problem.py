@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from single_rs import _core
 from single_rs.base.robust import SIGMA_PER_MAD
+from single_rs.base.sampling import evenly
 from single_rs.frames.packed import FrameSet
 from single_rs.records import CleanStack, Poses
 from single_rs.refine.lens import Lens
@@ -254,32 +255,32 @@ class RefinementProblem:
         """Depths (n,) px of all frames from that of the filters."""
         return None if self.depths is None else single(self.depths - depth)
 
-    def channel_sums(self, model: Model) -> list[ChannelSums]:
-        """Return the normal equations of the channels at the poses and scales of the frames in use, by focus."""
-        found = []
-        for depth, members in self._foci(np.flatnonzero(self.frame_weights > 0)):
+    def channel_sums(self, model: Model, most: int | None = None) -> list[ChannelSums]:
+        """Return the normal equations of the channels at the poses and scales of the frames in use, by focus.
+
+        Without a lens those of `most` of them at most, evenly spread.
+        """
+        used = np.flatnonzero(self.frame_weights > 0)
+        used = used if most is None or self.lens is not None else used[evenly(len(used), most)]
+        ones, found = np.ones((self.order + 1, len(self.plane)), np.float32), []
+        for depth, members in self._foci(used):
             weights = np.zeros_like(self.frame_weights)
             weights[members] = self.frame_weights[members]
             square, right = _core.model_filter_sums(
                 self.frames.posed(self.rotations, self.shifts),
                 weights,
                 self.scales,
-                (
-                    single(model.positions),
-                    single(model.heights),
-                    None,
-                    np.ones((self.order + 1, len(self.plane)), np.float32),
-                ),
+                (single(model.positions), single(model.heights), None, ones),
                 self._beside(depth),
             )
             found.append(ChannelSums(depth, square, right))
         return found
 
-    def fit_filters(self, model: Model, sums: list[ChannelSums] | None = None) -> None:
-        """Fit the filters of all shells to the frames in use, at their poses and scales."""
+    def fit_filters(self, model: Model, sums: list[ChannelSums] | None = None, most: int | None = None) -> None:
+        """Fit the filters of all shells to the frames in use, or to `most` of them, at their poses and scales."""
         rows, shells = len(self.transfer), self.transfer.shape[1]
         square, right = np.zeros((shells, rows, rows)), np.zeros((shells, rows))
-        for of in self.channel_sums(model) if sums is None else sums:
+        for of in self.channel_sums(model, most) if sums is None else sums:
             matrix, side = of.square.transpose(1, 2, 0), of.right.real.T
             if self.lens is not None:
                 parts, _ = self.lens.parts(self.waves, self.frames.box, self.order, of.depth * self.pixel_size)
@@ -337,6 +338,10 @@ class RefinementProblem:
         fitness = Fitness.of(table)
         self.scales = single(fitness.scale)
         return Gradient.of(sums), fitness, information
+
+    def fitness(self, model: Model) -> Fitness:
+        """Return the fitness of each frame without a gradient, whose columns are 0."""
+        return self.gradients(model, np.full(len(self.frame_weights), -1, np.int32))[1]
 
     def step_depths(self, fitness: Fitness) -> None:
         """Newton step of each frame's depth, px, which the focus shows, shrunk by the spread of all frames.

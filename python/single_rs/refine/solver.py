@@ -27,7 +27,7 @@ from single_rs.refine.adp import (
     with_displacement,
 )
 from single_rs.refine.atom_merge_split import move_atoms
-from single_rs.refine.calibrate import calibrate, fit_terms, refocus
+from single_rs.refine.calibrate import calibrate, fit_terms, log_likelihood, refocus
 from single_rs.refine.normal import NormalEquations
 from single_rs.refine.occupancy_test import decide
 from single_rs.refine.optics import OpticsTerm
@@ -40,6 +40,9 @@ from single_rs.refine.types import RefineConfig, Refined
 __all__ = ["refine_atoms"]
 
 SAMPLE = 150  # frames whose rotations the normal matrix of a step is summed over
+# Frames that the filters of a step are fitted to: means over whole shells, whose errors move the atoms by their square.
+# The last filters are fitted to all frames.
+FILTER_FRAMES = 800
 SELECT_ROUNDS = 2  # rounds after which atoms are added and removed
 # Of a half alone, from the atoms of the whole: after two, halves of 1 e/px still remember where they came from (their
 # difference is 18 % short of that after five, and stated errors as much).
@@ -47,11 +50,23 @@ HALF_ROUNDS = 4
 LENS_ROUNDS = 2  # of atoms, lens and poses in turn, once there is a lens
 SETTLING = 6  # rounds at most until what all atoms do together stands still
 SETTLED = 0.5  # standard errors that the last step may have asked for
+WORSE = 10.0  # nats that poses which are not at their best yet may cost
 CLEAR = 0.5  # standard errors of a step from which the next tells whether it was too long
 SHORTER, LONGER = 0.3, 1.5  # the least and the most that a step is changed by
+FAR, FARTHER = 3.0, 4.0  # standard errors of a step from which it may be changed by more
 ELLIPSE_SIGMA, LEAST_ELLIPSE = 5.0, 5e-4  # of the magnification, to be there at all
+LARGEST_ELLIPSE = 0.05  # beyond it, it is no ellipse of a magnification
 FEWEST_FRAMES = 20  # of the whole, and of a half to be refined alone
 FEWEST_ATOMS = 4
+
+
+@dataclass(frozen=True)
+class _Best:
+    """The most likely state of the rounds that settle: misfit, poses and atoms."""
+
+    misfit: float
+    fit: Fit
+    model: Model
 
 
 @dataclass(frozen=True)
@@ -72,6 +87,7 @@ class _State:
     gained: float
     terms: tuple[OpticsTerm, ...]
     halves: tuple[tuple[Fit, Model], ...]
+    best: _Best | None
 
 
 class _Solver:
@@ -85,6 +101,8 @@ class _Solver:
         self.ellipse_step = np.zeros(2)
         self.asked: NDArray[np.float64] | None = None  # of what all atoms do together, by the last step, in its
         self.made = np.empty(0)  # standard errors, and what was made of it
+        self.best: _Best | None = None
+        self.misfit = np.inf  # of the atoms that the last step began with, at their poses
         self.probability = np.ones(len(model))
         self.parent_index = np.arange(len(model))
         self.displacement: AnisotropicDisplacement | None = None
@@ -133,8 +151,9 @@ class _Solver:
         """Take one step of all atoms at the poses of `problem`, and of the ellipse of its frames where that is free."""
         if problem.lens is not None:
             refocus(problem, model, 1)
-        problem.fit_filters(model)
+        problem.fit_filters(model, most=FILTER_FRAMES)
         gradient, fitness, information = problem.gradients(model)
+        self.misfit = float(fitness.misfit.sum())
         if problem.lens is None:
             problem.step_depths(fitness)
         amount = float((information * problem.filter_products()[0, 0]).sum())
@@ -149,7 +168,8 @@ class _Solver:
         step, self.ellipse_step = normal.joint_step(gradient, ellipse, problem.pixel_size, free_ellipse)
         if free_ellipse:
             e1, e2 = np.array(problem.frames.ellipse) + self.ellipse_step
-            problem.frames = replace(problem.frames, ellipse=(float(e1), float(e2)))
+            within = min(1.0, LARGEST_ELLIPSE / max(float(np.hypot(e1, e2)), 1e-12))
+            problem.frames = replace(problem.frames, ellipse=(float(e1 * within), float(e2 * within)))
         if problem is self.problem:
             step = step + self._secant(normal, step)
         moved = replace(model, positions=model.positions + step)
@@ -169,7 +189,8 @@ class _Solver:
         if before is not None and len(before) == len(asked):
             clear = np.abs(self.made) > CLEAR
             slope = (before - asked)[clear] / self.made[clear]
-            factor[clear] = 1 / np.clip(slope, 1 / LONGER, 1 / SHORTER)
+            most = np.where(np.abs(self.made[clear]) > FAR, FARTHER, LONGER)
+            factor[clear] = 1 / np.clip(slope, 1 / most, 1 / SHORTER)
         self.asked, self.made = asked, factor * asked
         return normal.displacement((factor - 1) * asked)
 
@@ -187,7 +208,28 @@ class _Solver:
             settled = (size < SETTLED * error).all() if free and any(self.problem.frames.ellipse) else not free
             if settled and (self.asked is None or np.abs(self.asked).max(initial=0.0) < SETTLED):
                 return
-            steps.once(f"settling {number + 1}", _State, self, partial(self.round, False, free))
+            steps.once(f"settling {number + 1}", _State, self, partial(self.settling, free))
+        steps.once("settled", _State, self, self.settled)
+
+    def settling(self, free_ellipse: bool) -> None:
+        """Take a round; of a step that made the frames less likely, half is taken from where it began."""
+        self.problem.polish(self.model)
+        fit, model, asked, made = Fit.of(self.problem), self.model, self.asked, self.made
+        self.model = self.step(self.problem, model, free_ellipse)
+        if self.best is None or self.misfit < self.best.misfit + WORSE:
+            self.best = _Best(self.misfit, fit, model)
+        else:
+            self.problem, self.model = self.best.fit.put(self.problem), _midway(self.best.model, model)
+            self.asked, self.made = asked, made / 2
+
+    def settled(self) -> None:
+        """Go back where the last of the rounds made the frames less likely."""
+        if self.best is None:
+            return
+        self.problem.polish(self.model)
+        self.problem.fit_filters(self.model)
+        if -log_likelihood(self.problem, self.model) > self.best.misfit + WORSE:
+            self.problem, self.model = self.best.fit.put(self.problem), self.best.model
 
     def calibrate(self) -> None:
         """Fit the microscope's lens where that explains the frames better, and go on with it."""
@@ -237,9 +279,8 @@ class _Solver:
 
     def start(self) -> None:
         """First filters and scales; frames that do not show the atoms are left out."""
-        self.problem.fit_filters(self.model)
-        _, fitness, _ = self.problem.gradients(self.model)
-        if self.problem.reject_outlier_frames(fitness) < FEWEST_FRAMES:
+        self.problem.fit_filters(self.model, most=FILTER_FRAMES)
+        if self.problem.reject_outlier_frames(self.problem.fitness(self.model)) < FEWEST_FRAMES:
             raise InputError(
                 f"{int((self.problem.frame_weights > 0).sum())} frames show the atoms; at least {FEWEST_FRAMES} are "
                 "needed: check that poses and atoms belong together"
@@ -252,6 +293,16 @@ class _Solver:
             problem.polish(model)
             model = self.step(problem, model)
         self.halves = (*self.halves, (Fit.of(problem), model))
+
+
+def _midway(a: Model, b: Model) -> Model:
+    """Return the same atoms half way between two models of them."""
+    return replace(
+        a,
+        positions=0.5 * (a.positions + b.positions),
+        heights=0.5 * (a.heights + b.heights),
+        widths=0.5 * (a.widths + b.widths),
+    )
 
 
 @in_notebooks

@@ -40,7 +40,7 @@ class _Tried:
 def reseat(problem: RefinementProblem, model: Model) -> int:
     """Give frames in use the pose of a neighbour where that is clearly better; return how many changed."""
     used = np.flatnonzero(problem.frame_weights > 0)
-    now = problem.gradients(model)[1].log_likelihood_ratio.copy()
+    now = problem.fitness(model).log_likelihood_ratio.copy()
     changed = np.zeros(len(now), bool)
     fresh = np.ones(len(now), bool)  # whose pose was not yet offered to its neighbours
     around, foci = _around(), _foci(problem, used)

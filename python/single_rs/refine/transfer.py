@@ -52,7 +52,7 @@ def describe(
     mtf = np.ones(len(seen))
     if known.mtf:
         nyquist = 0.5 / problem.pixel_size
-        mtf = np.interp(problem.frequency / nyquist, np.linspace(0, 1, len(known.mtf)), known.mtf)
+        mtf = np.interp(problem.frequency / nyquist, np.linspace(0, 1, len(known.mtf)), np.array(known.mtf, float))
     envelope = amplitude / np.maximum(mtf, 1e-3)
     focus = problem.depths
     spread = None if focus is None else float(np.std(focus[used])) * problem.pixel_size

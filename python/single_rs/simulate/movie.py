@@ -8,6 +8,7 @@ particle's centre at (column, row) is where its point (0, 0, 0) falls; pixel cen
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import InputError
+from single_rs.base.memory_limit import require_machine
 from single_rs.base.progress import Progress, in_notebooks
 from single_rs.base.settings import Settings, setting
 from single_rs.io import atomic
@@ -26,6 +28,7 @@ from single_rs.records.invariants import need_positive
 from single_rs.simulate.crystals import Crystal
 from single_rs.simulate.detector import Detector, DetectorConfig
 from single_rs.simulate.optics import Microscope, OpticsConfig, intensity
+from single_rs.simulate.stack import PER_PIXEL, PER_POSE
 from single_rs.simulate.streams import Stage, stream
 from single_rs.simulate.surroundings import Graphene, Liquid, SurroundingsConfig
 from single_rs.simulate.tumbling import MOTIONS, brownian_rotations, ornstein_uhlenbeck, stage_drift
@@ -34,21 +37,22 @@ __all__ = ["MovementConfig", "SimulatedMovie", "simulate_movie"]
 
 PATCH_MARGIN = 8.0  # Å around a particle for its delocalised image
 PLACEMENTS = 2000  # random tries per particle
+FARTHEST = 1000.0  # px that the stage may move between two frames
 
 
 @dataclass(frozen=True)
 class MovementConfig(Settings):
     """How particles tumble and wander, and how the stage drifts."""
 
-    step: float = setting(8.0, "Rotation between frames, rms", "°", ge=0)
+    step: float = setting(8.0, "Rotation between frames, rms", "°", ge=0, le=180)
     jump_rate: float = setting(0.0, "Probability per frame of a fresh random pose", "", ge=0, le=1)
     motion: str = setting("brownian", "Kind of rotation", choices=MOTIONS)
     motion_time: float = setting(20.0, "Memory of a drifting rotation, mean length of a burst", "frames", ge=1)
-    wander: float = setting(2.0, "Wandering of a particle's centre, standard deviation per axis", "Å", ge=0)
+    wander: float = setting(2.0, "Wandering of a particle's centre, standard deviation per axis", "Å", ge=0, le=1e4)
     wander_time: float = setting(300.0, "Memory of the wandering", "frames", ge=0)
-    drift_speed: float = setting(0.02, "Drift of the stage, rms per axis", "px/frame", ge=0)
+    drift_speed: float = setting(0.02, "Drift of the stage, rms per axis", "px/frame", ge=0, le=FARTHEST)
     drift_time: float = setting(100.0, "Memory of the drift's velocity", "frames", ge=0)
-    vibration: float = setting(0.02, "Independent shift of each frame, rms per axis", "px", ge=0)
+    vibration: float = setting(0.02, "Independent shift of each frame, rms per axis", "px", ge=0, le=FARTHEST)
 
 
 @dataclass(frozen=True)
@@ -168,6 +172,9 @@ def simulate_movie(
     need_positive("pixel_size", pixel_size, "Å")
     if len(shape) != 2 or min(shape) < 16:
         raise InputError(f"shape is {tuple(shape)}; (y, x) of at least 16 px each is needed")
+    pixels = math.prod(shape)
+    what = f"a movie of {frames:,} frames of {pixels:,} px"
+    require_machine(what, frames * (len(crystals) + 1) * PER_POSE + PER_PIXEL * pixels)
     movement, surroundings = movement or MovementConfig(), surroundings or SurroundingsConfig()
     optics, detector = optics or OpticsConfig(), replace(detector or DetectorConfig(), dose=dose)
     camera = Detector(shape, frames, detector.with_movie_faults(frames), seed)

@@ -46,7 +46,7 @@ class OpticsConfig(Settings):
     voltage: float = setting(300.0, "Acceleration voltage", "kV", ge=20, le=1500)
     c3: float = setting(-7.5e4, "Third-order spherical aberration", "Å")
     defocus: float = setting(44.0, "Defocus C1, positive over focus", "Å")
-    focal_spread: float = setting(15.0, "Focal spread, root mean square", "Å", ge=0)
+    focal_spread: float = setting(15.0, "Focal spread, root mean square", "Å", ge=0, le=1e4)
     b_factor: float = setting(0.6, "Debye-Waller factor B of every atom", "Å²", ge=0)
     scattering: str = setting(
         "phase", "One phase object, its linear part, or several with propagation between", choices=SCATTERING

@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from single_rs.base.blas import single_blas_thread
+from single_rs.base.bounds import LARGEST_LENGTH
 from single_rs.base.errors import InputError
+from single_rs.base.memory_limit import require_machine
 from single_rs.base.progress import Progress, in_notebooks
 from single_rs.io import atomic, write_stack
 from single_rs.records.invariants import need_positive
@@ -23,9 +25,11 @@ from single_rs.simulate.optics import Microscope, OpticsConfig, intensity
 from single_rs.simulate.streams import Stage, stream
 from single_rs.simulate.tumbling import brownian_rotations, ornstein_uhlenbeck
 
-__all__ = ["SimulatedStack", "simulate_stack"]
+__all__ = ["PER_PIXEL", "PER_POSE", "SimulatedStack", "simulate_stack"]
 
 CLEARANCE = 6.0  # Å between the particle and the edge of the box, so that its delocalised image fits
+# Bytes that a simulation takes at least: of each pose and its random numbers, of each pixel of a frame, in waves.
+PER_POSE, PER_PIXEL = 200, 64
 
 
 @dataclass(frozen=True)
@@ -140,11 +144,14 @@ def simulate_stack(
     if frames < 1:
         raise InputError(f"frames is {frames}; at least 1 is needed")
     need_positive("pixel_size", pixel_size, "Å")
+    if not 0 <= shift_sigma < LARGEST_LENGTH:
+        raise InputError(f"shift_sigma is {shift_sigma} Å; it must be 0 to {LARGEST_LENGTH:.0e} Å")
     if crystal.radius + CLEARANCE > 0.5 * box * pixel_size:
         need = int(2 * np.ceil((crystal.radius + CLEARANCE) / pixel_size))
         raise InputError(
             f"box is {box} px ({box * pixel_size:.1f} Å); a particle of radius {crystal.radius:.1f} Å needs {need} px"
         )
+    require_machine(f"a stack of {frames:,} frames of {box:,} px", frames * (box**2 + PER_POSE) + PER_PIXEL * box**2)
     microscope = Microscope(box, pixel_size, optics)
     camera = Detector((box, box), frames, replace(detector or DetectorConfig(), dose=dose), seed)
     poses = _given(rotations, (frames, 3, 3), "rotations")

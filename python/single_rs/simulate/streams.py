@@ -53,9 +53,8 @@ def stream(seed: int, stage: Stage, item: int = 0) -> np.random.Generator:
     InputError
         When the seed or the item is out of range.
     """
-    if not 0 <= seed < 2**64:
-        raise InputError(f"seed is {seed}; it must be 0 to 2^64 - 1")
-    if not 0 <= item < 2**32:
-        raise InputError(f"item is {item}; it must be 0 to 2^32 - 1")
+    for name, value, bits in (("seed", seed, 64), ("item", item, 32)):
+        if not (isinstance(value, (int, np.integer)) and 0 <= value < 2**bits):
+            raise InputError(f"{name} is {value}; it must be a whole number, 0 to 2^{bits} - 1")
     key = np.array([seed, (int(stage) << 32) | item], dtype=np.uint64)
     return np.random.Generator(np.random.Philox(key=key))

@@ -40,7 +40,7 @@ class SurroundingsConfig(Settings):
     twist: float | None = setting(None, "Angle between one sheet and the next; random when not given", "°")
     cell_height: float = setting(60.0, "Distance between the first and the last sheet", "Å", ge=0)
     liquid: float = setting(0.03, "Relative contrast of the liquid, standard deviation", ge=0, le=0.3)
-    liquid_length: float = setting(12.0, "Correlation length of the liquid", "Å", gt=1)
+    liquid_length: float = setting(12.0, "Correlation length of the liquid", "Å", gt=1, le=1e4)
     liquid_time: float = setting(100.0, "Correlation time of the liquid", "frames", ge=0)
 
 

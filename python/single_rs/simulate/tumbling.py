@@ -62,8 +62,8 @@ def brownian_rotations(
         raise InputError(f"number of frames is {n}; at least 1 is needed")
     if not 0 <= jump_rate <= 1:
         raise InputError(f"jump_rate is {jump_rate}; it must be 0 to 1 per frame")
-    if not (np.isfinite(step) and step >= 0):
-        raise InputError(f"step is {step} degrees; it must be at least 0")
+    if not 0 <= step <= 180:
+        raise InputError(f"step is {step} degrees; it must be 0 to 180")
     if motion not in MOTIONS:
         raise InputError(f"motion is {motion!r}; accepted: {', '.join(MOTIONS)}")
     if not motion_time >= 1:

@@ -68,19 +68,21 @@ class RunFolder:
         The files in OUT.
     pending
         Files that are finished and not published yet.
+    holding
+        Whether what finishes waits for `finish`.
     """
 
     def __init__(self, path: Path, lock: FolderLock) -> None:
         """Read the manifests, and finish what a crash interrupted."""
         self.path, self._lock = path, lock
         self._hidden = path / HIDDEN
-        self._holding = False
+        self.holding = False
         shutil.rmtree(self._hidden / "writing", ignore_errors=True)
         self.published = Manifest.read(path / MANIFEST)
+        self.pending = Manifest.read(self._hidden / "pending.json")
         journal = self._hidden / "journal.json"
         if journal.exists():
             self._carry_out(read_record(journal, Journal))
-        self.pending = Manifest.read(self._hidden / "pending.json")
 
     # -- what is there -------------------------------------------------------------------------------------------
 
@@ -94,8 +96,7 @@ class RunFolder:
             if entries and all(e.key == key for e in entries.values()):
                 broken = [name for name, entry in entries.items() if not _whole(place(name), entry)]
                 if not broken:
-                    if manifest is self.published:
-                        self._forget(stage)
+                    self._forget(stage) if manifest is self.published else self._place(stage, key)
                     return True
                 log.warning("%s: %s is not as it was written; made anew", stage, ", ".join(broken))
         return False
@@ -160,10 +161,7 @@ class RunFolder:
             self._put_aside(stage, writing, entries)
         finally:
             shutil.rmtree(writing, ignore_errors=True)
-        earlier = self.published.key_of(stage)
-        self._holding = self._holding or (hold and earlier not in (None, known))
-        if not self._holding:
-            self._publish(self.pending.of_stage(stage), self._outdated(stage, entries))
+        self._place(stage, known, hold)
 
     def steps(self, stage: str, key: str, fresh: bool = False) -> StepFiles:
         """Return the steps of a stage that an earlier run has finished; `fresh` ones know of none."""
@@ -210,7 +208,7 @@ class RunFolder:
             outdated |= self._outdated(stage, new)
         if new or outdated:
             self._publish(new, outdated)
-        self._holding = False
+        self.holding = False
         self.forget_steps()
 
     def _collect(self, writing: Path, stage: str, key: str, made_from: dict[str, str]) -> dict[str, FileEntry]:
@@ -232,6 +230,13 @@ class RunFolder:
         pending.parent.mkdir(parents=True, exist_ok=True)
         os.replace(writing, pending)
         self._set_pending(self.pending.with_files(entries))
+
+    def _place(self, stage: str, key: str, hold: bool = True) -> None:
+        """Publish a pending stage; where it would replace files of another key, it and all that follow are held."""
+        self.holding = self.holding or (hold and self.published.key_of(stage) not in (None, key))
+        if not self.holding:
+            entries = self.pending.of_stage(stage)
+            self._publish(entries, self._outdated(stage, entries))
 
     def _set_pending(self, manifest: Manifest) -> None:
         self.pending = manifest
@@ -265,7 +270,6 @@ class RunFolder:
         journal = Journal(dict(entries), tuple(removed), aside)
         write_record(self._hidden / "journal.json", journal)
         self._carry_out(journal)
-        self._set_pending(self.pending.without(entries))
 
     def _carry_out(self, journal: Journal) -> None:
         """Do what a journal says; what was done before is passed over."""
@@ -288,6 +292,8 @@ class RunFolder:
         gone = {*journal.removed, *journal.aside} - journal.files.keys()
         self.published = self.published.without(gone).with_files(journal.files)
         self.published.write(self.path / MANIFEST)
+        # The journal goes last: until then a program that opens the folder does all of this again.
+        self._set_pending(self.pending.without(journal.files))
         (self._hidden / "journal.json").unlink(missing_ok=True)
         for folder in {(self.path / name).parent for name in journal.removed} - {self.path}:
             with contextlib.suppress(OSError):

@@ -130,11 +130,9 @@ def tetrahedra(
     cells = np.sort(cells[longest < _LONGEST * match.bond], axis=1)
     corners = np.array([[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]])
     every = cells[:, corners].reshape(-1, 3)
-    faces, inverse = np.unique(every, axis=0, return_inverse=True)
-    p, q, r = (x[faces[:, k]] for k in range(3))
+    faces, face = _distinct(every, len(x))
     owner = np.repeat(np.arange(len(cells)), 4)
     centres = x[cells].mean(axis=1)
-    face = inverse.ravel()
     # The tetrahedron's fourth corner lies before or behind the face; flat ones have a side by the joggled positions.
     apex = cells[owner, np.tile(np.arange(4), len(cells))]
     shifted = x + shift
@@ -143,10 +141,17 @@ def tetrahedra(
     sides = np.full((len(faces), 2), -1)
     sides[face, before.astype(np.int64)] = owner
     edge = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [0, 2]]])
-    unique, back = np.unique(edge, axis=0, return_inverse=True)
-    names = _names(x, unique, local_rotations(x, match, reference, allowed), match.bond)[back.ravel()]
+    unique, back = _distinct(edge, len(x))
+    names = _names(x, unique, local_rotations(x, match, reference, allowed), match.bond)[back]
     first, second, third = np.split(names, 3)
     return Complex(cells, centres, faces, sides, -(first + second - third))
+
+
+def _distinct(rows: NDArray[np.int64], count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the distinct rows of numbers below `count`, in order, and which of them each row is."""
+    width = rows.shape[1]
+    key, which = np.unique(np.ravel_multi_index(tuple(rows.T), (count,) * width), return_inverse=True)
+    return np.stack(np.unravel_index(key, (count,) * width), axis=1), which
 
 
 def _names(

@@ -9,16 +9,12 @@ from __future__ import annotations
 
 from single_rs.export.dft.calculation import Calculation, DftSet, dft_set, with_ligands
 from single_rs.export.dft.cells import bulk_cell, k_mesh, particle_cell
-from single_rs.export.dft.cp2k import write_cp2k
-from single_rs.export.dft.espresso import write_qe
 from single_rs.export.dft.estimate import Estimate, estimate
-from single_rs.export.dft.gpaw import write_gpaw
 from single_rs.export.dft.inputs import CODES, write_inputs
-from single_rs.export.dft.lammps import write_lammps
 from single_rs.export.dft.readme import README
 from single_rs.export.dft.record import DftRecord
 from single_rs.export.dft.settings import DftSettings
-from single_rs.export.dft.vasp import poscar_of, write_poscar, write_vasp
+from single_rs.export.dft.vasp import poscar_of, write_poscar
 
 __all__ = [
     "CODES",
@@ -35,11 +31,6 @@ __all__ = [
     "particle_cell",
     "poscar_of",
     "with_ligands",
-    "write_cp2k",
-    "write_gpaw",
     "write_inputs",
-    "write_lammps",
     "write_poscar",
-    "write_qe",
-    "write_vasp",
 ]

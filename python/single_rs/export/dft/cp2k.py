@@ -9,15 +9,13 @@ J. Chem. Phys. 127, 114105 (2007), doi:10.1063/1.2770708 (basis sets).
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-from single_rs.analysis.model import Particle
-from single_rs.export.dft.calculation import Calculation, DftSet, dft_set
+from single_rs.export.dft.calculation import Calculation, DftSet
 from single_rs.export.dft.cells import beside, write_ascii
 from single_rs.export.dft.settings import DftSettings
 
-__all__ = ["cp2k_inputs", "write_cp2k"]
+__all__ = ["cp2k_inputs"]
 
 _BOLTZMANN = 8.617333262e-5  # eV/K, CODATA 2018
 # Empty orbitals: at 0.2 eV some tenths of an orbital per atom are partly filled; two per atom leave a margin.
@@ -134,30 +132,6 @@ def _input(one: Calculation, settings: DftSettings) -> str:
 {kinds}  &END SUBSYS
 &END FORCE_EVAL
 """
-
-
-def write_cp2k(
-    path: str | os.PathLike[str], model: Particle, vacuum: float = 10.0, settings: DftSettings | None = None
-) -> list[Path]:
-    """Write inputs of CP2K: the particle, and ``<stem>_<name>.inp`` beside it for each other calculation.
-
-    Parameters
-    ----------
-    path
-        File; replaced if it exists.
-    model
-        The particle.
-    vacuum
-        Å on each side of the particle.
-    settings
-        None: the defaults.
-
-    Returns
-    -------
-    list[Path]
-        The files.
-    """
-    return cp2k_inputs(Path(path), dft_set(model, vacuum, settings))
 
 
 def cp2k_inputs(target: Path, given: DftSet) -> list[Path]:

@@ -10,7 +10,6 @@ Reference: P. Giannozzi et al., J. Phys.: Condens. Matter 29, 465901 (2017), doi
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,14 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from single_rs.analysis.model import Particle
 from single_rs.base.errors import DataFileError
-from single_rs.export.dft.calculation import Calculation, DftSet, dft_set
+from single_rs.export.dft.calculation import Calculation, DftSet
 from single_rs.export.dft.cells import beside, write_ascii
 from single_rs.export.dft.settings import DftSettings
 from single_rs.io import atomic
 
-__all__ = ["pseudopotentials", "qe_inputs", "write_qe"]
+__all__ = ["pseudopotentials", "qe_inputs"]
 
 # Of the SSSP library, G. Prandini et al., npj Comput. Mater. 4, 72 (2018), doi:10.1038/s41524-018-0127-2: metals are
 # converged to 1 meV per atom at 45 to 60 Ry, iron at 90 with 12 times as much for the density; its neighbours, whose 3d
@@ -175,30 +173,6 @@ def _write_input(path: Path, one: Calculation, settings: DftSettings, pseudo: Ps
         place = settings.qe_pseudo or "./pseudo"
         note = f"! single_rs: {len(atoms)} atoms; put {', '.join(pseudo.names[s] for s in species)} into {place}\n"
         temporary.write_text(note + text, encoding="utf-8", newline="\n")
-
-
-def write_qe(
-    path: str | os.PathLike[str], model: Particle, vacuum: float = 10.0, settings: DftSettings | None = None
-) -> list[Path]:
-    """Write inputs of pw.x: the particle, and ``<stem>_<name>.in`` beside it for each other calculation.
-
-    Parameters
-    ----------
-    path
-        File; replaced if it exists.
-    model
-        The particle.
-    vacuum
-        Å on each side of the particle.
-    settings
-        None: the defaults.
-
-    Returns
-    -------
-    list[Path]
-        The files.
-    """
-    return qe_inputs(Path(path), dft_set(model, vacuum, settings))
 
 
 def qe_inputs(target: Path, given: DftSet) -> list[Path]:

@@ -11,17 +11,14 @@ A. B. Alchagirov et al., Phys. Rev. B 63, 224115 (2001), doi:10.1103/PhysRevB.63
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
-from single_rs.analysis.model import Particle
-from single_rs.export.dft.calculation import Calculation, DftSet, dft_set
+from single_rs.export.dft.calculation import Calculation, DftSet
 from single_rs.export.dft.cells import beside
-from single_rs.export.dft.settings import DftSettings
 from single_rs.io import atomic, write_text
 
-__all__ = ["gpaw_inputs", "write_gpaw"]
+__all__ = ["gpaw_inputs"]
 
 _PARTICLE = '''"""Energy and forces of {structure}: mpiexec -n N gpaw python {script}."""
 
@@ -114,30 +111,6 @@ def _write_script(script: Path, template: str, atoms: Any, **values: object) -> 
     )
     write_text(script, text)
     return [script, structure]
-
-
-def write_gpaw(
-    path: str | os.PathLike[str], model: Particle, vacuum: float = 10.0, settings: DftSettings | None = None
-) -> list[Path]:
-    """Write GPAW scripts and the structures they read: the particle, and beside it one for each other calculation.
-
-    Parameters
-    ----------
-    path
-        Script of the particle, as in ``gpaw_particle.py``; replaced if it exists.
-    model
-        The particle.
-    vacuum
-        Å on each side of the particle.
-    settings
-        None: the defaults.
-
-    Returns
-    -------
-    list[Path]
-        The files.
-    """
-    return gpaw_inputs(Path(path), dft_set(model, vacuum, settings))
 
 
 def gpaw_inputs(target: Path, given: DftSet) -> list[Path]:

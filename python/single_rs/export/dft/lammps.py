@@ -8,20 +8,16 @@ Reference: A. P. Thompson et al., Comput. Phys. Commun. 271, 108171 (2022), doi:
 
 from __future__ import annotations
 
-import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from single_rs.analysis.model import Particle
-from single_rs.export.dft.calculation import DftSet, dft_set
+from single_rs.export.dft.calculation import DftSet
 from single_rs.export.dft.cells import beside, write_ascii
-from single_rs.export.dft.settings import DftSettings
 from single_rs.io import atomic
 
-__all__ = ["lammps_inputs", "write_lammps"]
+__all__ = ["lammps_inputs"]
 
 # Å of the edges of the bulk supercell: more than twice the cutoffs of metal potentials (5 to 7 Å).
 _SUPERCELL = 16.0
@@ -74,31 +70,6 @@ def _write_data(path: Path, atoms: Any, species: list[str]) -> None:
             units="metal",
             atom_style="atomic",
         )
-
-
-def write_lammps(
-    path: str | os.PathLike[str], model: Particle, vacuum: float = 10.0, settings: DftSettings | None = None
-) -> list[Path]:
-    """Write the data file, the run ``<stem>.in``, the potential to be chosen, and a bulk run for each element.
-
-    Parameters
-    ----------
-    path
-        Data file, as in ``lammps.data``; replaced if it exists.
-    model
-        The particle.
-    vacuum
-        Å on each side of the particle.
-    settings
-        Of no effect: an interatomic potential has neither electrons nor k-points.
-
-    Returns
-    -------
-    list[Path]
-        The files.
-    """
-    chosen = DftSettings() if settings is None else settings
-    return lammps_inputs(Path(path), dft_set(model, vacuum, replace(chosen, spin=False)))
 
 
 def lammps_inputs(target: Path, given: DftSet) -> list[Path]:

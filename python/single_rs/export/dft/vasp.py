@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 
 from single_rs.analysis.model import Particle
-from single_rs.export.dft.calculation import Calculation, DftSet, dft_set
+from single_rs.export.dft.calculation import Calculation, DftSet
 from single_rs.export.dft.cells import by_species, particle_cell, write_ascii
 from single_rs.export.dft.settings import DftSettings
 from single_rs.io import atomic
 
-__all__ = ["plane_wave_cutoff", "poscar_of", "vasp_inputs", "write_poscar", "write_vasp"]
+__all__ = ["plane_wave_cutoff", "poscar_of", "vasp_inputs", "write_poscar"]
 
 # Elements whose recommended PAW sets have ENMAX near 400 eV.
 _HARD = {"B", "C", "N", "O", "F"}
@@ -152,30 +152,6 @@ def _write_folder(folder: Path, one: Calculation, settings: DftSettings, title: 
         "POTCAR.txt": _potcar(grouped),
     }
     return written + [write_ascii(folder / name, text) for name, text in texts.items()]
-
-
-def write_vasp(
-    folder: str | os.PathLike[str], model: Particle, vacuum: float = 10.0, settings: DftSettings | None = None
-) -> list[Path]:
-    """Write complete inputs of VASP: a folder for the particle, ``<folder>_<name>`` for each other calculation.
-
-    Parameters
-    ----------
-    folder
-        Made if needed.
-    model
-        The particle.
-    vacuum
-        Å on each side of the particle.
-    settings
-        None: the defaults.
-
-    Returns
-    -------
-    list[Path]
-        The files.
-    """
-    return vasp_inputs(Path(folder), dft_set(model, vacuum, settings))
 
 
 def vasp_inputs(target: Path, given: DftSet) -> list[Path]:

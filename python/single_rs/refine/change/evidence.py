@@ -110,7 +110,7 @@ class WholeModel:
             refocus(problem, self.model)
         self.problem = problem
         problem.fit_filters(self.model)
-        _, fitness, _ = problem.gradients(self.model)
+        fitness = problem.fitness(self.model)
         self.scale = fitness.scale  # (image,) 0 where the image is not in use
         problem.reject_outlier_frames(fitness)
         problem.fit_filters(self.model)
