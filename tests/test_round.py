@@ -18,7 +18,7 @@ from single_rs.orient.indexing.template import lattice_template
 from single_rs.orient.indexing.transition import TransitionModel
 from single_rs.orient.search.centres import centre, widen
 from single_rs.orient.search.half import cross_validated
-from single_rs.orient.search.round import Fold, fold_of, in_doubt, search_round, with_own
+from single_rs.orient.search.round import Fold, fold_of, in_doubt, search_doubted, search_round, with_own
 from single_rs.orient.search.solver import HalfPoses, HalfSolver, half_solver
 from single_rs.records import HalfDiagnostics, ParticleStack
 from single_rs.simulate import SimulatedStack, nanocrystal, simulate_stack
@@ -147,6 +147,23 @@ def test_frames_some_degrees_off_have_a_scale_deficit_and_are_found_again(half):
     # What was searched all over and stayed is left alone, unless time does not place it.
     fold.take(stay, np.ones(len(off), bool))
     assert in_doubt(fold).sum() < doubt.sum()
+
+
+def test_frames_in_doubt_are_found_again_and_the_others_left_as_they_are(half):
+    solver, folds = half
+    fold = folds[0]
+    sums = [solver.sums(f.frames, f.poses) for f in folds[1:]]
+    reference = solver.map_reference(fold.frames, (sum(s[0] for s in sums), sum(s[1] for s in sums)))
+    true = fold.poses.rotations
+    lost = np.isin(np.arange(len(true)), [0, 7, 8, len(true) - 1])
+    turn = Rotation.from_rotvec([0.0, 0.0, 2.0]).as_matrix()
+    fold.poses = replace(fold.poses, rotations=np.where(lost[:, None, None], true @ turn, true))
+    fold.candidates = Candidates(np.arange(len(true)), true, np.zeros(len(true)))
+    before = fold.poses
+    search_doubted(solver, fold, reference, lost, np.eye(3)[None])
+    np.testing.assert_array_equal(fold.poses.rotations[~lost], before.rotations[~lost])
+    np.testing.assert_array_equal(fold.poses.score[~lost], before.score[~lost])
+    assert (np.einsum("nij,nij->n", fold.poses.rotations, true)[lost] > 1 + 2 * np.cos(np.radians(3.0))).all()
 
 
 @pytest.mark.slow

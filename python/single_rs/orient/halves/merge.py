@@ -29,9 +29,9 @@ SAMPLE = 240  # frames of the second half that choose the mate
 # Alignments that are refined against the first half's model, with one frame in `FEWER`, before they are compared.
 FINALISTS = 8
 FEWER = 4
-REFINED = 3  # of them that are compared with all frames of the sample
+REFINED = 2  # of them that are compared with all frames of the sample
 ROUNDS = 2  # of refining an alignment
-POLISH = 8  # iterations
+POLISH = 4  # iterations
 
 
 @dataclass(frozen=True)

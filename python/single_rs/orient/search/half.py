@@ -5,9 +5,10 @@
    hidden Markov model picks.
 3. *Map.* The same against the atoms that maps show, which needs no lattice, until the frames are explained no better
    than the round before, or where the first map, against which all candidates of all frames are tried, has left all
-   poses where the sites had them. From the second such round on every frame tries all mates of its pose, and only
-   frames in doubt are searched all over (`round`). Before each round the particle is centred among its frames, and the
-   window of shifts is widened where the errors of the measured centres fill it.
+   but a few clear poses where the sites had them; then only frames in doubt are searched once more. From the second
+   such round on every frame tries all mates of its pose, and only frames in doubt are searched all over (`round`).
+   Before each round the particle is centred among its frames, and the window of shifts is widened where the errors of
+   the measured centres fill it.
 
 Frames that a nearly symmetric particle divides between its mates make a map that is as symmetric, and rounds against it
 part them slowly or never. A half whose poses are still ambiguous after some rounds is aligned to the map of its longest
@@ -44,6 +45,7 @@ from single_rs.orient.search.round import (
     fold_of,
     gathered,
     in_doubt,
+    search_doubted,
     search_round,
     transition_of,
     with_own,
@@ -61,7 +63,7 @@ LEAST_ROUNDS = 1  # against maps, after which a half may have converged
 PATIENCE = 3  # rounds after which an ambiguous half is aligned to its longest run, and rounds that it needs from there
 # Of a half that the first map solves: least shares of frames in a clear pose before and after it, and the largest share
 # of the clear ones that it moved.
-SOLVED = (0.9, 0.99, 0.005)
+SOLVED = (0.9, 0.99, 0.04)
 CONVERGED = (0.005, 0.01)  # relative rise of log-likelihood, and of frames in a clear pose, below which it has
 
 
@@ -177,6 +179,16 @@ class _Search:
         found = self.folds
         if first and not self.widened and not _is_ambiguous(found) and _is_solved(grown, gathered(found)):
             self.symmetries, self.confirmed = symmetries_of(half, reference), True
+            self._settle_doubt(sums)
+
+    def _settle_doubt(self, sums: list[Sums]) -> None:
+        """Search the frames that are still in doubt against the map of the folds that theirs is compared with."""
+        half, apart = self.half, _apart(self.half, sums)
+        for fold in self.folds:
+            doubt = in_doubt(fold)
+            if doubt.any():
+                search_doubted(half, fold, apart[1 - fold.number % 2], doubt, self.symmetries)
+                sums[fold.number] = half.sums(fold.frames, fold.poses)
 
 
 def solve_half(
@@ -266,7 +278,7 @@ def cross_validated(
     half: HalfSolver, folds: list[Fold], sums: list[Sums], symmetries: NDArray[np.float64]
 ) -> HalfDiagnostics:
     """Agreement of two maps that share no frame, and the likelihood of the poses of each in the other."""
-    apart = [half.map_reference(half.frames, total(sums[part::2])) for part in (0, 1)]
+    apart = _apart(half, sums)
     correlation = shell_correlation(*(reference.volume for reference in apart))
     mates, null = [], []
     for fold in folds:
@@ -281,6 +293,11 @@ def cross_validated(
         mates=mate_shares(share, symmetries),
         lead_over_others=min(null),
     )
+
+
+def _apart(half: HalfSolver, sums: list[Sums]) -> list[Reference]:
+    """Models made of the even and of the odd folds, which share no frame."""
+    return [half.map_reference(half.frames, total(sums[part::2])) for part in (0, 1)]
 
 
 def _score(folds: list[Fold]) -> float:

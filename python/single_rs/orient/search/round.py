@@ -14,10 +14,11 @@ frame whose search did not move it is not searched in the next round.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import binary_dilation
 from scipy.spatial.transform import Rotation
 
 from single_rs.base.robust import robust_sigma
@@ -36,6 +37,7 @@ __all__ = [
     "fold_of",
     "gathered",
     "in_doubt",
+    "search_doubted",
     "search_round",
     "transition_of",
     "with_own",
@@ -52,6 +54,7 @@ POLISH_CHOSEN = 3  # iterations that a chosen pose is polished before it enters 
 ALONE = 3.0  # widths of the step by which a pose must miss both its neighbours' to be doubted
 LARGE_DEFICIT = 2.0  # standard errors of its scale below all others' from which a pose is doubted
 STAYED = np.radians(3.0)  # a search that moves a pose by less left it where it was
+CONTEXT = 2  # frames before and after one that is searched alone, which tell what time makes of its pose
 NEAR_REACH = np.radians(12.0)  # how far from its pose and its neighbours' a frame in doubt is tried
 NEAR_STEP = np.radians(2.6)  # grid of those trials; climbing closes the rest
 NEAR_PRIOR = -3.0  # nats of a pose that is there tried, beside the indexed candidates
@@ -114,6 +117,23 @@ def transition_of(folds: list[Fold]) -> TransitionModel:
     )
 
 
+def search_doubted(
+    half: HalfSolver, fold: Fold, reference: Reference, doubt: NDArray[np.bool_], symmetries: NDArray[np.float64]
+) -> None:
+    """Search the frames `doubt` (n,) of a fold all over; those before and after keep their poses and place them."""
+    near = np.flatnonzero(binary_dilation(doubt, iterations=CONTEXT))
+    poses = fold.poses.take(near)
+    apart = (np.diff(near) > 1) | (np.diff(fold.block[near]) != 0)
+    block = np.concatenate([[0], np.cumsum(apart)])
+    pool = candidates_in_doubt(fold, doubt, symmetries).of_frames(doubt)
+    pool = replace(pool, frame=np.searchsorted(near, pool.frame))
+    part = Fold(fold.number, fold.members[near], fold.frames.take(near), block, pool, poses, fold.unchanged[near])
+    found = search_round(half, part, reference, with_own(pool, poses), None).take(np.flatnonzero(doubt[near]))
+    rest, searched = np.flatnonzero(~doubt), np.flatnonzero(doubt)
+    order = np.concatenate([rest, searched])
+    fold.take(HalfPoses.gathered([fold.poses.take(rest), found], order, fold.poses.transition), doubt)
+
+
 def with_own(candidates: Candidates, poses: HalfPoses) -> Candidates:
     """Candidates of a fold and the poses that its frames have."""
     return candidates.joined(poses.rotations, np.arange(len(poses.rotations)), 0.0)
@@ -129,6 +149,8 @@ def search_round(
     frame, place = np.nonzero(there)
     overlap, strength = exact_fit(fold.frames, reference, rotations[there], frame, shifts[there])
     contender = _may_win(likelihood(overlap, strength, frame, frame_weight), frame)
+    if inverse_temperature is not None:
+        contender[:] = False  # what a first model has wrong is far more than what polishing betters
     at = (frame[contender], place[contender])
     tops = polish(fold.frames, reference, rotations[at], shifts[at], POLISH_RUNNER_UPS, frame[contender])
     rotations[at], shifts[at], overlap[contender], strength[contender] = (
@@ -157,11 +179,15 @@ def search_round(
 
 
 def _may_win(value: NDArray[np.float64], frame: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which finalists (c,) of `frame` (c,) are near enough to the best of their frame to win once they are polished."""
+    """Which finalists (c,) of `frame` (c,) are near enough to the best of their frame to win once they are polished.
+
+    One that no other is near to has won already.
+    """
     top = np.full(frame[-1] + 1, -np.inf)
     np.maximum.at(top, frame, value)
     least = top - RUNNER_UPS[0] - RUNNER_UPS[1] * np.abs(top)
-    return value >= least[frame]
+    near = value >= least[frame]
+    return np.asarray(near & (np.bincount(frame[near], minlength=len(top))[frame] > 1))
 
 
 def _scale_deficit(
