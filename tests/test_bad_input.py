@@ -17,7 +17,8 @@ from single_rs.base.errors import InputError
 from single_rs.cli import main
 from single_rs.crystal.neighbours import check_positions
 from single_rs.io import open_movie
-from single_rs.records import Poses
+from single_rs.pipeline.entry import solve
+from single_rs.records import ParticleStack, Poses
 from single_rs.simulate import nanocrystal, simulate_movie, simulate_stack
 from single_rs.store.folder import open_folder
 
@@ -274,6 +275,14 @@ def test_a_path_of_the_home_folder_is_found_there(tmp_path, monkeypatch):
     with open_folder("~/out") as folder:
         assert folder.path == tmp_path / "out"
     assert not (tmp_path / "~").exists()
+
+
+@pytest.mark.parametrize("seed", [1.5, -1, 2**64, "1", True])
+def test_a_seed_is_a_whole_number(tmp_path, seed):
+    stack = ParticleStack(np.ones((60, 32, 32), np.float32), 0.4, np.arange(60))
+    with pytest.raises(InputError, match=r"seed is .*; it must be a whole number"):
+        solve(stack, "Pt", tmp_path / "out", seed=seed)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_number_that_shall_be_whole_is_not_rounded(tmp_path, capsys):

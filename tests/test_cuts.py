@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ def _quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 calls, made, movies = test_pipeline.calls, test_pipeline.made, test_batch.movies
 
 STRIDE = 3  # changes by which each life of a process is longer than the one before
+SECOND_LIFE = 6  # changes of a run that was resumed and is cut once more
 CHANGES = ("replace", "rename", "link", "unlink", "rmdir")
 
 
@@ -87,6 +88,8 @@ def content(out: Path) -> dict[str, bytes]:
 
 # --- the folder and the record ------------------------------------------------------------------------------------
 
+NEW = "particle_00/new"  # asked for before all others, as the stage of the states is
+
 # Settings → stages and what they write; a stage that two settings share is loaded by the second.
 PLANS: dict[str, dict[str, dict[str, str]]] = {
     "first": {
@@ -99,7 +102,7 @@ PLANS: dict[str, dict[str, dict[str, str]]] = {
     "second": {
         "motion": {"motion.csv": "1"},
         "particle_00/orient": {"poses.star": "2", "deep/new.star": "2"},
-        "particle_00/new": {"new.json": "2"},
+        NEW: {"new.json": "2"},
         "particle_00/analyze": {"summary.json": "2"},
         "report": {"report.html": "2"},
     },
@@ -113,14 +116,15 @@ def tiny_run(out: Path, plan: str) -> None:
         journal = RunLog(folder, record, True, lambda: "content")
         journal.save()
         finished = False
+        keys = {stage: stage_key(sorted(files.items())) for stage, files in PLANS[plan].items()}
+        journal.reuse(NEW, keys.get(NEW, ""))
         for stage, files in PLANS[plan].items():
             if stage == "report":
                 journal.finish({"particle_00": VerdictRecord("solved", (plan,))})
                 finished = True
-            key = stage_key(sorted(files.items()))
-            if journal.reuse(stage, key):
+            if journal.reuse(stage, keys[stage]):
                 continue
-            with journal.stage(stage, key) as running:
+            with journal.stage(stage, keys[stage]) as running:
                 for name, text in files.items():
                     (running.folder / name).parent.mkdir(exist_ok=True)
                     (running.folder / name).write_text(text)
@@ -180,6 +184,10 @@ def test_a_finished_result_is_whole_while_another_takes_its_place(
     """And whichever of the two is asked for after the cut is what is there at the end."""
     allowed = [of for plan in PLANS for of in (wholes[plan], without_report(wholes[plan]))]
     for folder, then in zip(last_changes(tmp_path, "second", "first"), itertools.cycle(PLANS)):
+        checked(folder)
+        assert visible(folder) in allowed, folder
+        with suppress(Cut), cut_before(SECOND_LIFE):
+            tiny_run(folder, "second")
         checked(folder)
         assert visible(folder) in allowed, folder
         tiny_run(folder, then)

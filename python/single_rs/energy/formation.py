@@ -31,6 +31,7 @@ from numpy.typing import ArrayLike, NDArray
 from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import InputError
 from single_rs.base.progress import Progress, in_notebooks
+from single_rs.base.seeds import random_stream
 from single_rs.crystal.neighbours import doubtful_sigma
 from single_rs.energy.bulk import bulk_energy
 from single_rs.energy.calculators import Factory, calculator_factory
@@ -306,7 +307,7 @@ def _noise(
     second, stiff = np.empty(draws), np.empty(draws)
     even, odd = np.zeros((draws, len(positions))), np.zeros((draws, len(positions)))
     for k in range(draws):
-        signs = np.random.Generator(np.random.Philox(key=[seed, _STREAM | k])).integers(0, 2, positions.shape)
+        signs = random_stream(seed, _STREAM | k).integers(0, 2, positions.shape)
         step = np.einsum("nij,nj->ni", root, 2.0 * signs - 1.0)
         (e1, f1, p1), (e2, f2, p2) = run(positions + step), run(positions - step)
         second[k] = (e1 + e2) / 2 - energy

@@ -26,6 +26,7 @@ from scipy.spatial.transform import Rotation
 
 from single_rs.analysis.lattice import Lattice, fit_lattice
 from single_rs.base.errors import InputError
+from single_rs.base.seeds import random_stream
 from single_rs.ligands.molecules import Molecule, molecule
 from single_rs.ligands.sites import Site, facet_sites, miller
 from single_rs.records import Atoms
@@ -152,7 +153,7 @@ def place_ligands(
         raise InputError(f"facet is {facet!r}; no atom of this particle lies on such a facet, try 111 or 100")
     placed: list[NDArray[np.float64]] = []
     places: list[LigandPlace] = []
-    random = np.random.Generator(np.random.Philox(key=[seed, STREAM]))
+    random = random_stream(seed, STREAM)
     # Inner sites of facets first, in random order: a ligand at an edge leans over it.
     order = random.permutation(len(sites))
     order = order[np.argsort([-sites[k].complete for k in order], kind="stable")]

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from single_rs.base.errors import InputError
+from single_rs.base.seeds import random_stream
 from single_rs.crystal.prototypes import bulk_reference
 from single_rs.ligands.molecules import molecule
 from single_rs.ligands.place import STREAM, LigandModel, LigandPlace, describe, orient, start_distance
@@ -152,7 +153,7 @@ def place_on_slab(
     middle = (cell[0] + cell[1]) / 2
     top = np.flatnonzero(x[:, 2] > x[:, 2].max() - _LEVEL)
     top = top[np.argsort(np.linalg.norm((x[top] - middle)[:, :2], axis=1).round(6), kind="stable")]
-    random = np.random.Generator(np.random.Philox(key=[seed, STREAM]))
+    random = random_stream(seed, STREAM)
     placed: list[NDArray[np.float64]] = []
     blocked: list[NDArray[np.float64]] = []
     places: list[LigandPlace] = []

@@ -19,6 +19,7 @@ from single_rs.analysis import ParticleSummary
 from single_rs.base.blas import single_blas_thread
 from single_rs.base.errors import InputError
 from single_rs.base.reading import AS_IS
+from single_rs.base.seeds import check_seed
 from single_rs.base.settings_text import settings_to_dict
 from single_rs.crystal.material import check_material
 from single_rs.io import Reading, open_movie
@@ -89,6 +90,7 @@ def movie_tasks(
     reading: Reading = AS_IS,
 ) -> list[MovieTask]:
     """Make the tasks of a batch; each movie gets the folder of its name in `out`."""
+    check_seed(seed)
     element = check_material(element)
     config = with_material(element, config)
     names = [path.stem for path in inputs]

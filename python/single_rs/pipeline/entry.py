@@ -22,6 +22,7 @@ from single_rs.base.paths import user_path
 from single_rs.base.progress import Progress, in_notebooks
 from single_rs.base.reading import AS_IS
 from single_rs.base.scratch import scratch_in
+from single_rs.base.seeds import check_seed
 from single_rs.base.settings_text import settings_to_dict
 from single_rs.base.stop import at_stop
 from single_rs.crystal.material import check_material
@@ -238,6 +239,7 @@ def open_job(
     live: bool = False,
 ) -> Iterator[Job]:
     """Open the folder and the record of a run; write down how the run ended."""
+    check_seed(seed)
     check_out(source.path, user_path(out))
     with open_folder(out) as folder, scratch_in(folder.path / layout.HIDDEN), file_log(folder.path / layout.LOG):
         record = RunRecord(

@@ -4,12 +4,12 @@ Processor time of a stage is its number of operations times what one costs, meas
 machine (an Intel Xeon of the Emerald Rapids generation at 2.3 GHz, docs/performance.md), with n frames of b px of a
 particle of diameter d that has N atoms:
 
-    background     0.3 µs n b²
+    background     0.21 µs n b²
     orient         (10 s min(1, n / 250) + 22 ms n) d / 25 Å
     reconstruct    0.3 s + 0.55 µs b³
     trace          0.3 s + 6.5 ms N
-    refine         1 s + 38 µs n N + 7 µs N² + 2 ns N³
-    changes        6 µs n N
+    refine         1.5 s + 16 µs n N + 4 µs N² + 1.5 ns N³
+    changes        3.3 µs n N
     analyze        0.8 s + 3.3 ms N
     report         3 s + 2 s for each particle
     movie          20 ns (motion) + 92 ns (track) + 2 ns (cut) for each pixel of each frame
@@ -40,7 +40,7 @@ from single_rs.pipeline.size import StackSize
 __all__ = ["Estimate", "MachineSpeed", "WholeRun", "estimate_movie", "estimate_particle", "machine_speed"]
 
 # A second of one core of the reference machine: calls of `_transforms`, frames of `_comparisons`.
-TRANSFORMS, COMPARISONS = 2_400.0, 11_500.0
+TRANSFORMS, COMPARISONS = 2_400.0, 23_700.0
 CALIBRATION = 0.5  # s for one thread, and again for all
 BOX, SHELL, ATOMS, FRAMES = 96, 36, 400, 16  # of the images and the model of the calibration
 ATOM_VOLUME = 15.0  # Å³, where the element's bulk is not known
@@ -185,12 +185,12 @@ def estimate_particle(name: str, size: StackSize, element: str, disk: int, speed
     frames, box = size.frames, size.box
     atoms = math.pi / 6 * size.diameter**3 / _atom_volume(element)
     work = {
-        "background": 0.3e-6 * frames * box**2,
+        "background": 0.21e-6 * frames * box**2,
         "orient": (10 * min(1.0, frames / 250) + 0.022 * frames) * size.diameter / 25,
         "reconstruct": 0.3 + 0.55e-6 * box**3,
         "trace": 0.3 + 6.5e-3 * atoms,
-        "refine": 1 + 38e-6 * frames * atoms + 7e-6 * atoms**2 + 2e-9 * atoms**3,
-        "changes": 6e-6 * frames * atoms,
+        "refine": 1.5 + 16e-6 * frames * atoms + 4e-6 * atoms**2 + 1.5e-9 * atoms**3,
+        "changes": 3.3e-6 * frames * atoms,
         "analyze": 0.8 + 3.3e-3 * atoms,
         "report": 2.0,
     }

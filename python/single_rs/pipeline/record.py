@@ -87,8 +87,9 @@ class RunLog:
         self._aside = folder.path / HIDDEN / RUN
         self.earlier = self._read(folder.path / RUN)
         self._hidden = self.earlier is not None and self.earlier.status == FINISHED
-        folder.holding = self._hidden
         interrupted = self._read(self._aside)
+        # Where one stands aside, OUT holds an earlier result, although run.json may tell of this one already.
+        folder.holding = self._hidden or interrupted is not None
         self._kept: set[str] = set()
         self._before = {**(self.earlier.stages if self.earlier else {}), **(interrupted.stages if interrupted else {})}
 

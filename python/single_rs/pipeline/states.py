@@ -236,7 +236,7 @@ class _States:
             return once(Poses, lambda: find_poses(clean, symbol, orient, seed=job.seed))
 
         def seat(clean: CleanStack, poses: Poses, known: NDArray[np.bool_]) -> Poses:
-            return seat_runs(clean, poses, known, symbol, orient)
+            return once(Poses, lambda: seat_runs(clean, poses, known, symbol, orient))
 
         def place(clean: CleanStack, poses: Poses) -> Placed:
             return once(Placed, lambda: placed(clean, poses))

@@ -11,7 +11,7 @@ from enum import IntEnum
 
 import numpy as np
 
-from single_rs.base.errors import InputError
+from single_rs.base.seeds import check_seed, random_stream
 
 __all__ = ["Stage", "stream"]
 
@@ -53,8 +53,5 @@ def stream(seed: int, stage: Stage, item: int = 0) -> np.random.Generator:
     InputError
         When the seed or the item is out of range.
     """
-    for name, value, bits in (("seed", seed, 64), ("item", item, 32)):
-        if not (isinstance(value, (int, np.integer)) and 0 <= value < 2**bits):
-            raise InputError(f"{name} is {value}; it must be a whole number, 0 to 2^{bits} - 1")
-    key = np.array([seed, (int(stage) << 32) | item], dtype=np.uint64)
-    return np.random.Generator(np.random.Philox(key=key))
+    check_seed(item, "item", 32)
+    return random_stream(seed, (int(stage) << 32) | item)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from single_rs.base.errors import ConvergenceError
 from single_rs.base.rotations import nearest_rotation
+from single_rs.base.seeds import random_stream
 from single_rs.base.steps import current_steps
 from single_rs.frames.packed import TimeBlocks, time_blocks
 from single_rs.orient.climb.hill import ball_seed, climb_half
@@ -109,7 +110,7 @@ def solve_from_candidates(
         number = int(blocks.half[half.select[0]])
         own_steps = steps.of(f"half {number + 1}")
         if climbs:
-            random = np.random.Generator(np.random.Philox(key=[seed, number]))
+            random = random_stream(seed, number)
             seeds = ball_seed if sites_known else map_seed
             solution = climb_half(solver, half.index, indexed, seeds, random, report, own_steps)
         else:
