@@ -138,11 +138,15 @@ def outer() -> Outer:
     return Outer(spectra, np.array(["Pt", "C"]), np.array([True, False]), float(np.nextafter(0.1, 1)), 7, parts)
 
 
-def test_a_kept_step_comes_back_to_the_last_bit_in_the_same_order_of_memory(tmp_path: Path) -> None:
+def test_a_kept_step_comes_back_to_the_last_bit_in_the_same_order_of_memory(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     files = StepFiles(tmp_path, "key", "stage")
     made = files("a step", Outer, outer)
     known = StepFiles(tmp_path, "key", "stage")("a step", Outer, lambda: pytest.fail("it was done before"))
     assert same(made, known)
+    assert "stage: continued after a step" in caplog.text
     assert known.spectra.strides == outer().spectra.strides  # sums over it add in the same order
     assert known.symbols.dtype == outer().symbols.dtype
     assert known.spectra.flags.writeable

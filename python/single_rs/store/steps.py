@@ -46,7 +46,7 @@ class StepFiles:
 
     def __init__(self, folder: Path, key: str, stage: str, fresh: bool = False) -> None:
         """Look at nothing yet."""
-        self._folder, self._stage, self._last = folder / key, stage, ""
+        self._folder, self._stage, self._told = folder / key, stage, False
         if fresh:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -55,11 +55,8 @@ class StepFiles:
         path = self._folder / f"{name.replace(' ', '_')}.step"
         known = self._read(path, kind)
         if known is not None:
-            self._last = name
+            self._tell()
             return known
-        if self._last:
-            log.info("%s: continued after %s", self._stage, self._last, extra=TOLD)
-            self._last = ""
         made = make()
         data = msgspec.msgpack.encode(made, enc_hook=_plain)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -67,6 +64,15 @@ class StepFiles:
             file.write(hashlib.sha256(data).digest())
             file.write(data)
         return made
+
+    def _tell(self) -> None:
+        """Say once after which step the stage goes on."""
+        if not self._told:
+            self._told = True
+            # The other half may be writing.
+            whole = [path for path in self._folder.glob("*.step") if ".partial" not in path.name]
+            last = max(whole, key=lambda path: path.stat().st_mtime_ns)
+            log.info("%s: continued after %s", self._stage, last.stem.replace("_", " "), extra=TOLD)
 
     def _read(self, path: Path, kind: type[T]) -> T | None:
         try:
