@@ -47,6 +47,11 @@ def frames_of(crystal, gone, dates=(DATE,), frames=FRAMES):
     return rotations, np.concatenate(parts)
 
 
+def atoms_at(positions, sigma=0.03):
+    n = len(positions)
+    return Atoms(positions, np.full(n, "Pt"), np.ones(n), np.ones(n), np.full(n, sigma), np.ones(n))
+
+
 def files_of_two_states():
     """Three atoms: one stays, one moves by 1 Å, one leaves at frame 100; then the first state comes back."""
     a = np.array([[0, 0, 0], [3, 0, 0], [0, 3, 0.0]])

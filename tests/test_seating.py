@@ -53,10 +53,12 @@ def test_a_run_that_nothing_tells_from_the_others_stays(seen):
     assert np.array_equal(found.rotations, right.rotations)
 
 
-def test_each_half_needs_frames_that_are_known(seen):
-    clean, _, poses = seen
-    with pytest.raises(InputError, match="a half has none of the known frames"):
-        seat_runs(clean, poses, poses.half == 1, "Pt")
+def test_a_map_needs_frames(seen):
+    clean, rotations, poses = seen
+    one_half = (poses.half == 1) & ((np.arange(FRAMES) < 150) | (np.arange(FRAMES) >= 200))
+    assert (off(seat_runs(clean, poses, one_half, "Pt"), rotations) < 3).mean() > 0.97
+    with pytest.raises(InputError, match="30 frames are known; at least 40"):
+        seat_runs(clean, poses, np.arange(FRAMES) < 30, "Pt")
     with pytest.raises(InputError, match="none to seat"):
         seat_runs(clean, poses, np.ones(FRAMES, bool), "Pt")
 

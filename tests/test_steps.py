@@ -22,7 +22,7 @@ from single_rs.base.steps import UNKEPT, Steps, current_steps, keeping
 from single_rs.io import write_stack
 from single_rs.orient import OrientConfig, find_poses
 from single_rs.orient.indexing import intensity
-from single_rs.pipeline import entry, states
+from single_rs.pipeline import entry, stretch_work
 from single_rs.pipeline.config import Config, load_config
 from single_rs.pipeline.job import Job
 from single_rs.pipeline.record import RunLog, versions
@@ -258,7 +258,7 @@ QUICK = {
 # Dies by SIGKILL after the step that its second argument numbers, as by the kernel where memory is short.
 CHILD = """
 import os, signal, sys
-from single_rs.pipeline import entry, states
+from single_rs.pipeline import entry
 from single_rs.pipeline.config import Config, load_config
 from single_rs.pipeline.job import Job
 from single_rs.pipeline.record import RunLog, versions
@@ -304,13 +304,13 @@ def test_a_stretch_that_was_searched_is_not_searched_again(
 ) -> None:
     clean, poses, _ = particle
     calls = []
-    monkeypatch.setattr(states, "find_poses", lambda *args, **keywords: calls.append(current_steps()) or poses)
+    monkeypatch.setattr(stretch_work, "find_poses", lambda *args, **keywords: calls.append(current_steps()) or poses)
     record = RunRecord("run", (), versions(), InputRecord(None, (1, 1, 1), 1.0, ()), "Pt", 0, {}, "now")
     with open_folder(tmp_path / "out") as folder:
         for resume, expected in ((True, 2), (True, 2), (False, 4)):
             job = Job("Pt", Config(), 0, RunLog(folder, record, resume, lambda: "content"))
             whole: Any = SimpleNamespace(job=job, name="particle_00", diameter=12.0, stack=range(2 * len(clean.images)))
-            work = states._States(whole, "key", iter(()))._work()
+            work = stretch_work.stretch_work(whole, "particle_00/timeline", "key")
             assert same([work.search(clean), work.search(clean)], [poses, poses])
             assert len(calls) == expected
     assert [steps.prefix for steps in calls] == ["part 1 ", "part 2 "] * 2

@@ -181,6 +181,10 @@ def test_mates_that_fit_alike_are_named_with_their_shares(model, own, expected):
     assert said.startswith(f"{own:.2f} of the frames fit their own pose")
     assert f"{0.9 * (1 - own):.2f} one turned by 72°" in said
     assert said.endswith("one turned by 180° and seen from behind; 0.80 needed")
+    # Poses that were moved by maps of other frames have no halves that say which mates.
+    for without in ((), (HalfDiagnostics(), HalfDiagnostics())):
+        verdict = judged(model, replace(MEASURED, own_share=own, halves=without))
+        assert f"{own:.2f} of the frames fit their own pose and no symmetry mate of it; 0.80 needed" in verdict.reasons
 
 
 def test_half_maps_that_nowhere_agree_fail(model):

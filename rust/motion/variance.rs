@@ -143,22 +143,30 @@ fn spans(length: usize, edge: usize, cell: usize, margin: usize) -> Vec<Span> {
 }
 
 impl Tile<'_> {
-    fn load(&self, nx: usize, filter: &Filter, image: &mut [Complex32], imaginary: bool) {
+    /// Fills an image: this tile in its real part, `other` in its imaginary part.
+    fn load(&self, other: Option<&Self>, nx: usize, filter: &Filter, image: &mut [Complex32]) {
         let ny = self.frame.len() / nx;
         let (rows, columns) = (filter.rows.min(ny), filter.columns.min(nx));
-        let Level { divisor, offset } = self.level;
-        for y in 0..rows {
-            let from = &self.frame[(self.y.start + y) * nx + self.x.start..][..columns];
-            let to = &mut image[y * filter.columns..(y + 1) * filter.columns];
-            if imaginary {
-                to.iter_mut().zip(from).for_each(|(to, v)| to.im = v / divisor - offset);
-            } else {
-                to.iter_mut().zip(from).for_each(|(to, v)| *to = Complex32::new(v / divisor - offset, 0.0));
-                to[columns..].fill(Complex32::default());
+        for (y, to) in image.chunks_exact_mut(filter.columns).enumerate() {
+            let (inside, beyond) = to.split_at_mut(if y < rows { columns } else { 0 });
+            beyond.fill(Complex32::default());
+            if inside.is_empty() {
+                continue;
             }
-        }
-        if !imaginary {
-            image[rows * filter.columns..].fill(Complex32::default());
+            let row =
+                |tile: &Self| -> &[f32] { &tile.frame[(tile.y.start + y) * nx + tile.x.start..][..columns] };
+            let contrast = |v: f32, level: Level| v / level.divisor - level.offset;
+            match other {
+                Some(other) => {
+                    for ((to, &a), &b) in inside.iter_mut().zip(row(self)).zip(row(other)) {
+                        *to = Complex32::new(contrast(a, self.level), contrast(b, other.level));
+                    }
+                }
+                None => inside
+                    .iter_mut()
+                    .zip(row(self))
+                    .for_each(|(to, &a)| *to = Complex32::new(contrast(a, self.level), 0.0)),
+            }
         }
     }
 
@@ -195,10 +203,25 @@ impl Tile<'_> {
 
 /// The two numbers that make a frame contrast.
 fn level(frame: &[f32], nx: usize) -> Level {
+    const LANES: usize = 8;
     let rows: Vec<[f64; 2]> = frame
         .par_chunks(nx)
         .map(|row| {
-            row.iter().fold([0.0, 0.0], |[s, q], &v| [s + f64::from(v), q + f64::from(v) * f64::from(v)])
+            // In lanes: one sum waits for the one before it.
+            let (mut sums, mut squares) = ([0.0f64; LANES], [0.0f64; LANES]);
+            let (chunks, rest) = row.as_chunks::<LANES>();
+            for chunk in chunks {
+                for l in 0..LANES {
+                    let v = f64::from(chunk[l]);
+                    sums[l] += v;
+                    squares[l] += v * v;
+                }
+            }
+            for &v in rest {
+                sums[0] += f64::from(v);
+                squares[0] += f64::from(v) * f64::from(v);
+            }
+            [sums.iter().sum(), squares.iter().sum()]
         })
         .collect();
     let [sum, square] = rows.iter().fold([0.0, 0.0], |[s, q], row| [s + row[0], q + row[1]]);
@@ -271,9 +294,7 @@ pub fn local_variance<T: Pixel>(
             .map_init(
                 || filter.scratch(),
                 |scratch, pair| {
-                    for (i, tile) in pair.iter().enumerate() {
-                        tile.load(nx, &filter, &mut scratch.image, i == 1);
-                    }
+                    pair[0].load(pair.get(1), nx, &filter, &mut scratch.image);
                     let wanted: Vec<Range<usize>> = pair.iter().map(|tile| tile.rows(cell)).collect();
                     let top = wanted.iter().map(|w| w.start).min().unwrap_or(0);
                     let end = wanted.iter().map(|w| w.end).max().unwrap_or(0);

@@ -93,13 +93,30 @@ pub struct Posterior {
     pub jumps: f64,
 }
 
+/// Mates compared at a time.
+const LANES: usize = 8;
+
+/// Unit quaternions side by side; places without one are 0, which lies as far from all as can be.
+type Mates = [[f32; LANES]; 4];
+
+/// Quaternions in lanes.
+fn in_lanes(quaternions: &[Quaternion], out: &mut Vec<Mates>) {
+    out.clear();
+    out.extend(quaternions.chunks(LANES).map(|part| {
+        std::array::from_fn(|i| std::array::from_fn(|l| part.get(l).map_or(0.0, |quaternion| quaternion[i])))
+    }));
+}
+
 /// Angle (rad) between rotations `a` and `b` modulo `left` · (…) · `right` mates.
-fn angle(mates_of_a: &[Quaternion], b: Quaternion) -> f32 {
-    let mut best = 0.0f32;
+fn angle(mates_of_a: &[Mates], b: Quaternion) -> f32 {
+    let mut best = [0.0f32; LANES];
     for m in mates_of_a {
-        best = best.max((m[0] * b[0] + m[1] * b[1] + m[2] * b[2] + m[3] * b[3]).abs());
+        for l in 0..LANES {
+            let product = (m[0][l] * b[0] + m[1][l] * b[1] + m[2][l] * b[2] + m[3][l] * b[3]).abs();
+            best[l] = if product > best[l] { product } else { best[l] };
+        }
     }
-    2.0 * best.min(1.0).acos()
+    2.0 * best.into_iter().fold(0.0, f32::max).min(1.0).acos()
 }
 
 /// Forward-backward over `count` candidates a frame.
@@ -142,14 +159,16 @@ pub fn forward_backward(
         .flat_map_iter(|t| {
             let mut block = Vec::with_capacity(count * count);
             let mut mates = Vec::with_capacity(left.len() * right.len());
+            let mut lanes = Vec::new();
             for i in 0..count {
                 mates.clear();
                 for &l in left {
                     let ls = multiply(l, states[t * count + i]);
                     mates.extend(right.iter().map(|&r| multiply(ls, r)));
                 }
+                in_lanes(&mates, &mut lanes);
                 for j in 0..count {
-                    block.push(angle(&mates, states[(t + 1) * count + j]));
+                    block.push(angle(&lanes, states[(t + 1) * count + j]));
                 }
             }
             block

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["BEAM_HALF_TURN", "jumps", "nearest_rotation", "rigid_motion", "rotation_angle", "superposition"]
+__all__ = ["BEAM_HALF_TURN", "JUMP", "jumps", "nearest_rotation", "rigid_motion", "rotation_angle", "superposition"]
 
 # Half a turn about the beam, diag(−1, −1, 1). It takes a projection to its Friedel mate, and with the inversion of the
 # particle it leaves all images as they are: R → BEAM_HALF_TURN · R, x → −x.

@@ -8,27 +8,22 @@ particle's own folder takes the state that holds most frames, and what turns out
 from __future__ import annotations
 
 import functools
-import itertools
 import logging
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from single_rs.analysis.summary import ParticleSummary
 from single_rs.base.errors import ConvergenceError, SingleError, WriteError
-from single_rs.base.steps import keeping
 from single_rs.io.star import read_poses
-from single_rs.orient import find_poses
-from single_rs.orient.search.seating import seat_runs
 from single_rs.pipeline import stages
 from single_rs.pipeline.job import Job
-from single_rs.pipeline.material import lattice_seed
 from single_rs.pipeline.particle import ParticleResult, Stages, solve_stages
 from single_rs.pipeline.record import stage_key
 from single_rs.pipeline.state_files import (
@@ -41,19 +36,15 @@ from single_rs.pipeline.state_files import (
     when,
     write_one_state,
 )
+from single_rs.pipeline.stretch_work import may_settle, placed_whole, settled_whole, stretch_work
 from single_rs.pipeline.verdict import Verdict
-from single_rs.reconstruction import reconstruct
 from single_rs.records import Atoms, Background, CleanStack, ParticleStack, Poses
-from single_rs.refine import refine_atoms
-from single_rs.refine.change import Changes, find_changes
+from single_rs.refine.change import Changes
 from single_rs.refine.change.grouping import group_states
+from single_rs.refine.change.settling import jump_share
 from single_rs.refine.change.stretches import (
-    Placed,
     Stretch,
-    Work,
-    at_most,
     find_stretches,
-    jump_share,
     part_of,
     within,
 )
@@ -66,8 +57,6 @@ from single_rs.store.tables import write_table
 __all__ = ["solve_track"]
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 
 def solve_track(
@@ -90,17 +79,18 @@ def solve_track(
     """
     whole = Stages(job, name, stack, key, given)
     work = _States(whole, stage_key(whole.keys["analyze"], "states"), spare)
-    if job.log.reuse(work.stage, work.key) and (known := work.again()) is not None:
+    done = job.log.reuse(work.stage, work.key)
+    if done and (known := work.again()) is not None:
         return known
     result = solve_stages(whole)
     if not result.summary.atoms:
         return [result]
     changes = whole.changes
-    if changes is None or not changes.changes:
-        work.constant(result, changes)
-        return [result]
     try:
-        return work.solve(changes)
+        if changes is not None and not (done and work.was_constant()):
+            found = work.solve(changes)
+            if found is not None:
+                return found
     except (MemoryError, WriteError):
         raise  # of the machine, not of this particle
     except (SingleError, ConvergenceError) as error:
@@ -108,7 +98,7 @@ def solve_track(
     except Exception as error:
         # As in `solve_stages`: the whole has a verdict, and the other particles go on.
         log.exception("%s: its states were not solved: %s", name, error)
-    work.constant(result, changes)  # its verdict and events say that it changes
+    work.constant(result, changes)  # where it changes, its verdict and events say so
     return [result]
 
 
@@ -166,7 +156,7 @@ class _States:
         log_of_run = self.job.log
         record = read_record(self.whole.file(layout.STATES), StatesRecord)
         results = []
-        if len(record.states) == 1 and record.states[0].atoms == layout.ATOMS:
+        if _constant(record):
             return None  # the stages of the particle say themselves what is done
         for name in (self.name, *record.others):
             known = log_of_run.folder.file(f"{name}/{layout.STATES}")
@@ -176,6 +166,10 @@ class _States:
             summary = read_record(log_of_run.folder.file(f"{name}/{layout.SUMMARY}"), ParticleSummary)
             results.append(ParticleResult.from_summary(log_of_run.folder.path / name, summary))
         return results
+
+    def was_constant(self) -> bool:
+        """Whether an earlier run found one state, that of the particle's own folder."""
+        return _constant(read_record(self.whole.file(layout.STATES), StatesRecord))
 
     def constant(self, result: ParticleResult, changes: Changes | None) -> None:
         """Write the files of a particle of one state."""
@@ -188,19 +182,26 @@ class _States:
             sites = sites_of(self.whole.file(layout.STRUCTURE_TABLE), len(atoms))
             write_one_state(running.folder, result, atoms, sites, self.whole.stack, changes)
 
-    def solve(self, changes: Changes) -> list[ParticleResult]:
-        """Solve each state by itself, and other particles as such."""
-        clean, poses = self.whole.clean, read_poses(self.whole.file(layout.POSES))
-        atoms, _ = self.whole.refined
-        if atoms is None:
-            raise ConvergenceError("the whole has no atoms")
+    def solve(self, changes: Changes) -> list[ParticleResult] | None:
+        """Solve each state by itself, and other particles as such; None where nothing changes and poses are clear.
+
+        Poses that are divided between symmetry mates make a constant particle seem to change, and a changing one to
+        change at other times; where its own frames can settle them, it is solved anew with those.
+        """
         windows = self.job.config.states.number is not None
-        stretches = find_stretches(clean, Placed(poses, atoms), changes, self._work(), join=not windows)
+        whole = placed_whole(self.whole)
+        if whole is None or not (changes.changes or may_settle(self.whole, whole)):
+            return None
+        clean, work = self.whole.clean, stretch_work(self.whole, self.stage, self.key)
+        whole, changes, turned = settled_whole(self.whole, whole, changes, work)
+        if not (turned or changes.changes):
+            return None
+        stretches = find_stretches(clean, whole, changes, work, not windows)
         groups = group_states(stretches, merge=not windows)
         if not groups:
             raise ConvergenceError("no stretch of time between changes shows atoms")
         top = int(np.argmax([sum(len(s) for s in group) for group in groups]))
-        given = [self._poses(poses, group) for group in groups]
+        given = [self._poses(whole.poses, group) for group in groups]
         others = self._others(stretches)
         apart = [s for s in stretches if s.placed is None or not s.same]
         stretches = sorted([*apart, *(s for group in groups for s in group)], key=lambda s: s.first)
@@ -214,46 +215,13 @@ class _States:
                 name = self.name
                 verdicts = {k: r.verdict for k, (_, r) in solved.items()}
                 notes = self._notes(groups, stretches, top, verdicts, lost)
+                if turned:
+                    notes = (*notes, f"{turned} frames were moved to another symmetry mate by maps of the others")
                 doubt = bool(lost) or any(v != "solved" for v in verdicts.values())
             state = _State(self.whole, name, *given[number], notes, doubt)
             solved[number] = state, solve_stages(state)
         self._write(groups, top, solved, [s for s in stretches if not s.same], others)
         return [solved[top][1], *(result for results in others.values() for result in results)]
-
-    def _work(self) -> Work:
-        job, of = self.job, self.job.config
-        symbol, orient = lattice_seed(job.element, of.orient)
-        diameter = self.whole.diameter
-        steps, numbers = job.log.steps(self.stage, self.key), itertools.count(1)
-
-        def once(kind: type[T], make: Callable[[], T]) -> T:
-            """Do what is done with a stretch as a step of the states, with steps of its own."""
-            own = steps.of(f"part {next(numbers)}")
-            with keeping(own):
-                return own.kept("whole", kind, make)
-
-        def search(clean: CleanStack) -> Poses:
-            return once(Poses, lambda: find_poses(clean, symbol, orient, seed=job.seed))
-
-        def seat(clean: CleanStack, poses: Poses, known: NDArray[np.bool_]) -> Poses:
-            return once(Poses, lambda: seat_runs(clean, poses, known, symbol, orient))
-
-        def place(clean: CleanStack, poses: Poses) -> Placed:
-            return once(Placed, lambda: placed(clean, poses))
-
-        def placed(clean: CleanStack, poses: Poses) -> Placed:
-            density = reconstruct(clean, poses, of.reconstruct)
-            atoms = stages.trace(density, job.element, diameter, of.trace)
-            refined = refine_atoms(clean, poses, atoms, of.refine)
-            return Placed(refined.poses, refined.atoms, refined.summary.nats_per_frame * refined.summary.frames)
-
-        def ask(clean: CleanStack, poses: Poses, atoms: Atoms) -> Changes:
-            if of.states.number is not None:
-                return Changes(len(clean.images), (), (1.0,), None, None, ())
-            settings = of.states, of.refine, job.seed, *self.whole.imaging
-            return once(Changes, lambda: find_changes(clean, poses, atoms, *settings))
-
-        return Work(at_most(len(self.whole.stack), search), seat, place, ask, of.states.shortest)
 
     def _poses(self, whole: Poses, group: list[Stretch]) -> tuple[Poses, NDArray[np.bool_]]:
         """Poses of all images with weight in the stretches of a state alone, and which images those are."""
@@ -372,6 +340,10 @@ class _States:
             for stage in solved[top][0].keys:
                 for file in folder.files_of(f"{self.name}/{stage}"):
                     shutil.copyfile(folder.file(file), copy / Path(file).name)
+
+
+def _constant(record: StatesRecord) -> bool:
+    return len(record.states) == 1 and record.states[0].atoms == layout.ATOMS
 
 
 def _runs(flags: list[bool]) -> list[slice]:

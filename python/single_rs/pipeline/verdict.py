@@ -226,10 +226,11 @@ def _judge_mates(poses: Poses, reasons: Reasons) -> None:
     own = poses.diagnostics.own_share
     if own is None or math.isnan(own):
         return  # what the nearest mates make of it is a number of its own, and missing as well
-    worse = min(poses.diagnostics.halves, key=lambda half: 1.0 if half.own_share is None else half.own_share)
+    shares = [(1.0 if half.own_share is None else half.own_share, half.mates) for half in poses.diagnostics.halves]
+    _, mates = min(shares, key=lambda half: half[0], default=(1.0, ()))
     others = [
         f"{mate.share:.2f} one turned by {mate.angle_deg:.0f}°{' and seen from behind' if mate.from_behind else ''}"
-        for mate in worse.mates[:MATES_NAMED]
+        for mate in mates[:MATES_NAMED]
     ]
     fit = f", {', '.join(others)}" if others else ""
     text = f"{own:.2f} of the frames fit their own pose and no symmetry mate of it{fit}; {OWN_SHARE:.2f} needed"

@@ -22,7 +22,7 @@ def turned(frames: FrameSet, phase: NDArray[np.float64]) -> FrameSet:
     """Take a phase (m,) off all frames."""
     if not phase.any():
         return frames
-    return replace(frames, spectra=np.ascontiguousarray(frames.spectra * np.exp(1j * phase), np.complex64))
+    return replace(frames, spectra=frames.spectra * np.exp(1j * phase).astype(np.complex64))
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 Where a particle changes, or few frames speak, a search may leave whole runs of frames in one wrong mate: their own
 frames agree with each other, and the models that they are compared with are half made of them. A map of frames that are
 known to be right decides. Frames between two jumps are in one mate as a whole, so that their log-likelihoods add up;
-each half is compared with a map of its own half.
+each half is compared with a map of its own half, as far as both have frames enough for one.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from single_rs.records import CleanStack, Poses
 
 __all__ = ["seat_runs"]
 
+FEWEST = 40  # frames of a map; below, most of its peaks are noise
 FINALISTS = 6  # mates of a run that are polished before they are compared
 LEAD = 20.0  # nats by which a run must fit another mate better to be moved there
 POLISH = 8  # iterations
@@ -44,7 +45,7 @@ def seat_runs(
     Parameters
     ----------
     clean, poses
-        Frames (n, y, x) and their poses; each half has some of the frames `known`, and some others.
+        Frames (n, y, x) and their poses.
     known
         (n,) frames whose poses are right; they stay. The diagnostics that come out are those of the others:
         `own_share` against the map, and the share of jumps.
@@ -56,7 +57,7 @@ def seat_runs(
     Raises
     ------
     InputError
-        A half without known frames, no other frames, or an element without a known lattice.
+        Too few known frames, no other frames, or an element without a known lattice.
     """
     config = config or OrientConfig()
     template = lattice_template(element, config.structure, config.lattice_constant)
@@ -68,13 +69,11 @@ def seat_runs(
     run[others] = np.concatenate([[0], np.cumsum(broken)])
     symmetries: NDArray[np.float64] | None = None
     sides: list[_Side] = []
-    for select in (np.flatnonzero(poses.half == 1), np.flatnonzero(poses.half != 1)):
+    for select in _sets(poses, known):
         nothing = np.zeros(len(select), np.int64)
         solver = half_solver(clean, select, nothing, nothing, template, config, config.search_resolution)
         while solver.widen():  # the origin of a wrong mate may be as far from the centre as the lattice is wide
             pass
-        if not poses.weight[select[known[select]]].any():
-            raise InputError("a half has none of the known frames; each needs some")
         shifts = (poses.shifts[select] - clean.offsets[select]) / clean.pixel_size
         weight = np.where(known[select], poses.weight[select], 0.0)
         sums = solver.insert(solver.frames, weight, poses.rotations[select], shifts, nothing, 1)[0]
@@ -84,7 +83,7 @@ def seat_runs(
         to = select[asked]
         if len(to):
             sides.append(_Side(to, run[to], solver.frames.take(asked), reference, poses.rotations[to], solver.window))
-    assert symmetries is not None  # there are two halves
+    assert symmetries is not None  # there is one set at least
     count = 2 * len(symmetries)
     total = np.zeros((int(run.max()) + 1, count))
     shifts_of = []
@@ -118,6 +117,18 @@ def seat_runs(
         jump_share=float(jumps(rotations[others]).mean()) if len(others) > 1 else 0.0,
     )
     return replace(poses, rotations=rotations, shifts=shifts, width=None, diagnostics=diagnostics)
+
+
+def _sets(poses: Poses, known: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
+    """Numbers of the frames of each half, that with more known ones first; of all where a half has too few of them."""
+    first = poses.half == 1
+    counts = [int((known & (poses.weight > 0) & of).sum()) for of in (first, ~first)]
+    if sum(counts) < FEWEST:
+        raise InputError(f"{sum(counts)} frames are known; at least {FEWEST} are needed for a map")
+    if min(counts) < FEWEST:
+        return [np.arange(len(known))]
+    sets = [np.flatnonzero(first), np.flatnonzero(~first)]
+    return sets if counts[0] >= counts[1] else sets[::-1]
 
 
 @dataclass(frozen=True)

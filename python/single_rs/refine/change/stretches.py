@@ -27,14 +27,14 @@ from numpy.typing import NDArray
 
 from single_rs.alignment import match_atoms
 from single_rs.base.errors import ConvergenceError, SingleError
-from single_rs.base.rotations import BEAM_HALF_TURN, jumps, rigid_motion
+from single_rs.base.rotations import BEAM_HALF_TURN, rigid_motion
 from single_rs.base.sampling import block_edges
-from single_rs.orient.agreement import MOST_JUMPS
 from single_rs.records import Atoms, CleanStack, Poses
 from single_rs.refine.change.same import FEWEST_PAIRS, SAME_ATOM, maybe_same_structure, same_particle
+from single_rs.refine.change.settling import Known, Seat, is_clear, settled
 from single_rs.refine.change.types import Changes
 
-__all__ = ["Placed", "Stretch", "Work", "at_most", "find_stretches", "joined", "jump_share", "part_of", "within"]
+__all__ = ["Placed", "Stretch", "Work", "at_most", "find_stretches", "joined", "part_of", "within"]
 
 log = logging.getLogger(__name__)
 
@@ -43,9 +43,6 @@ LEAST_HALF = 0.35  # share of a stretch's frames in the smaller half
 HALVES_BLOCK = 50  # frames of a block where the halves of a stretch are dealt anew
 CLEARLY_SHOWN = 0.9  # below that a stretch at known poses is searched as well
 FEWEST_SEARCHED = 150  # frames that a search is tried with
-# Least share of the frames that fit their own pose and no symmetry mate of it, of poses that need no search anew: 0.97
-# and 0.99 where a particle dissolved and straightened, 0.74 where a layer had left and hundreds of frames were lost.
-OWN_SHARE = 0.9
 
 
 @dataclass(frozen=True)
@@ -65,7 +62,7 @@ class Work:
     """
 
     search: Callable[[CleanStack], Poses]
-    seat: Callable[[CleanStack, Poses, NDArray[np.bool_]], Poses]
+    seat: Seat
     place: Callable[[CleanStack, Poses], Placed]
     ask: Callable[[CleanStack, Poses, Atoms], Changes]
     shortest: int
@@ -78,7 +75,7 @@ def at_most(frames: int, search: Callable[[CleanStack], Poses]) -> Callable[[Cle
     def limited(clean: CleanStack) -> Poses:
         nonlocal left
         if len(clean.images) > left:
-            raise ConvergenceError(f"{len(clean.images)} frames are not searched anew, as {frames - left} were already")
+            raise ConvergenceError(f"{len(clean.images)} frames are not searched anew: {left} are left to be")
         left -= len(clean.images)
         return search(clean)
 
@@ -162,6 +159,8 @@ def find_stretches(clean: CleanStack, whole: Placed, changes: Changes, work: Wor
     join
         Whether neighbours that one structure explains as well become one stretch.
     """
+    if not changes.changes:
+        return [Stretch(0, len(clean.images), 0.0, whole, False)]
     found = _divided(clean, whole, changes, work, 0, 0.0)
     placed = [s for s in found if s.placed is not None]
     if not placed:
@@ -210,7 +209,8 @@ def _divided(
     spans = changes.stretches()
     errors = [error, *(change.frame_err for change in changes.changes)]
     # What shows the atoms of the whole longest comes first: the others are seated by its map.
-    largest = max(range(len(spans)), key=lambda k: changes.shown[k] * (spans[k][1] - spans[k][0]))
+    lengths = [last - first for first, last in spans]
+    largest = max(range(len(spans)), key=lambda k: (changes.shown[k] * lengths[k], lengths[k]))
     order = [largest, *(k for k in range(len(spans)) if k != largest)]
     found: dict[int, list[Stretch]] = {}
     for k in order:
@@ -220,10 +220,13 @@ def _divided(
         if changes.shown[k] >= SHOWN:
             known = _known(clean, whole, (first, last), found.get(largest, []), offset, work)
         found[k] = _stretch(own, known, work, offset + first, errors[k])
+        # What a search does not find in most of the frames it will not find in fewer: a hopeless case ends early.
+        if k == largest and not any(s.placed is not None and is_clear(s.placed.poses) for s in found[k]):
+            work = replace(work, search=at_most(0, work.search))
     return [stretch for k in range(len(spans)) for stretch in found[k]]
 
 
-def _stretch(own: CleanStack, known: Poses | None, work: Work, first: int, error: float) -> list[Stretch]:
+def _stretch(own: CleanStack, known: Known | None, work: Work, first: int, error: float) -> list[Stretch]:
     """Place the frames of a stretch from image `first` on, and divide it where it changes."""
     last = first + len(own.images)
     try:
@@ -243,18 +246,18 @@ def _stretch(own: CleanStack, known: Poses | None, work: Work, first: int, error
 
 def _known(
     clean: CleanStack, whole: Placed, span: tuple[int, int], largest: list[Stretch], offset: int, work: Work
-) -> Poses:
+) -> Known:
     """Poses of the whole of the images of `span`; where they are not clear, seated in the mates that maps show."""
     images = slice(*span)
     own, poses = part_of(clean, images), within(whole.poses, images)
-    if _is_clear(poses):
-        return poses
-    settled = _settled(own, poses, work)
-    if _is_clear(settled) or not largest:
-        return settled
+    if is_clear(poses):
+        return Known(poses, True)
+    alone = settled(own, poses, work.seat)
+    if alone.clear or not largest:
+        return alone
     mapped = _in_frame(max(largest, key=len), Stretch(0, len(clean.images), 0.0, whole, False))
     if not mapped.same or mapped.placed is None:
-        return settled
+        return alone
     inside, known = np.zeros((2, len(clean.images)), bool)
     inside[images] = known[mapped.first - offset : mapped.last - offset] = True
     both = inside | known
@@ -263,10 +266,9 @@ def _known(
         seated = within(work.seat(part_of(clean, both), given, known[both]), inside[both])
     except (SingleError, ConvergenceError) as problem:
         log.info("images %d to %d stay in their mates: %s", offset + span[0], offset + span[1] - 1, problem)
-        return settled
+        return alone
     # A map that is itself of several mates seats frames in any: the stretch's own agreement decides.
-    seated = _settled(own, seated, work)
-    return max((settled, seated), key=lambda one: one.diagnostics.own_share or 0.0)
+    return max(alone, settled(own, seated, work.seat), key=lambda one: one.own_share)
 
 
 def _put(poses: Poses, part: NDArray[np.bool_], own: Poses) -> Poses:
@@ -277,25 +279,7 @@ def _put(poses: Poses, part: NDArray[np.bool_], own: Poses) -> Poses:
     return replace(poses, **arrays, width=None)
 
 
-def _settled(clean: CleanStack, poses: Poses, work: Work) -> Poses:
-    """Seat two parts of a stretch by the maps of each other; `own_share` is that of these. Blocks are cut in two."""
-    half = poses.half[np.maximum.accumulate(np.where(poses.half > 0, np.arange(len(poses.half)), 0))]  # without gaps
-    block = np.concatenate([[0], np.cumsum(half[1:] != half[:-1])])
-    begin, length = np.searchsorted(block, block), np.bincount(block)[block]
-    part = 2 * (np.arange(len(half)) - begin) < length
-    found, own = poses, 0.0
-    try:
-        for known in (part, ~part):
-            found = work.seat(clean, found, known)
-            own += (found.diagnostics.own_share or 0.0) * float((~known).mean())
-    except (SingleError, ConvergenceError) as problem:
-        log.info("%d frames are too few to seat them by each other: %s", len(part), problem)
-        return poses
-    diagnostics = replace(found.diagnostics, own_share=own, jump_share=jump_share(found.rotations))
-    return replace(found, diagnostics=diagnostics)
-
-
-def _place(clean: CleanStack, known: Poses | None, work: Work) -> tuple[Placed, bool]:
+def _place(clean: CleanStack, known: Known | None, work: Work) -> tuple[Placed, bool]:
     """Place a stretch at `known` poses, or at poses of its own search; return it and whether its poses are its own.
 
     Known poses are taken where they are clear; else what explains the frames better of those and of its own.
@@ -310,13 +294,16 @@ def _place(clean: CleanStack, known: Poses | None, work: Work) -> tuple[Placed, 
         except (SingleError, ConvergenceError) as error:
             problem = ConvergenceError(str(error))
 
-    clear = known is not None and _is_clear(known)
-    if known is not None and clear:
-        attempt(lambda: known, False)
+    def search() -> Poses:
+        poses = work.search(clean)
+        return poses if is_clear(poses) else settled(clean, poses, work.seat).poses
+
+    if known is not None and known.clear:
+        attempt(lambda: known.poses, False)
     if not found and len(clean.images) >= FEWEST_SEARCHED:
-        attempt(lambda: work.search(clean), True)
-    if known is not None and not clear and not any(_is_clear(placed.poses) for placed, _ in found):
-        attempt(lambda: known, False)
+        attempt(search, True)
+    if known is not None and not known.clear and not any(is_clear(placed.poses) for placed, _ in found):
+        attempt(lambda: known.poses, False)
     if not found:
         raise problem
     return max(found, key=lambda one: one[0].gain)
@@ -335,20 +322,6 @@ def _seen(changes: Changes) -> float:
     """Share of the frames that show the atoms."""
     lengths = [last - first for first, last in changes.stretches()]
     return float(np.average(changes.shown, weights=lengths))
-
-
-def _is_clear(poses: Poses) -> bool:
-    """Whether frames are hardly divided between poses, by their own steps and by the search that they come from."""
-    share = max(jump_share(poses.rotations), poses.diagnostics.jump_share or 0.0)
-    own = poses.diagnostics.own_share
-    return share <= MOST_JUMPS and (own is None or own >= OWN_SHARE)
-
-
-def jump_share(rotations: NDArray[np.float64], inside: NDArray[np.bool_] | None = None) -> float:
-    """Share of the steps between neighbouring images that are jumps, of rotations (n, 3, 3) and images (n,) in use."""
-    used = np.ones(len(rotations), bool) if inside is None else inside
-    steps = used[1:] & used[:-1]
-    return float(np.mean(jumps(rotations)[steps])) if steps.any() else 1.0
 
 
 def _in_frame(stretch: Stretch, nearest: Stretch) -> Stretch:
