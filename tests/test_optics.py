@@ -233,12 +233,21 @@ def test_the_report_draws_the_transfer_beside_the_power_and_says_what_is_absent(
     assert optics.said in figure.caption
 
 
-def test_a_run_of_frames_in_a_wrong_pose_goes_back_to_that_of_its_neighbours(crystal):
-    rotations = brownian_rotations(40, 4.0, 0.0, 53)
+@pytest.mark.parametrize("step", [4.0, 18.0])
+def test_a_run_of_frames_in_a_wrong_pose_goes_back_to_that_of_its_neighbours(crystal, step):
+    """Also where it turns within the run by more than is tried round a neighbour's pose: as a whole, by the jump."""
+    turns = np.full(40, 4.0)
+    turns[16:21] = step  # degrees, from the frame before
+    axes = np.random.default_rng(53).normal(size=(40, 3))
+    steps = Rotation.from_rotvec(axes / np.linalg.norm(axes, axis=1)[:, None] * turns[:, None], degrees=True)
+    rotations = np.empty((40, 3, 3))
+    rotations[0] = steps[0].as_matrix()
+    for k in range(1, 40):
+        rotations[k] = steps[k].as_matrix() @ rotations[k - 1]
     images = frames_of(crystal, rotations, np.zeros(40), Lens(WAVELENGTH, 8.0), DOSE)
     clean = clean_stack(ParticleStack(images, PIXEL, np.arange(40), None))
     wrong = rotations.copy()
-    wrong[15:21] = Rotation.from_euler("xyz", [50, 0, 80], degrees=True).as_matrix() @ wrong[15:21]
+    wrong[15:21] = wrong[15:21] @ Rotation.from_euler("xyz", [50, 0, 80], degrees=True).as_matrix()
     poses = Poses.known(wrong, np.zeros((40, 2)), block=10)
     problem = RefinementProblem.pack(clean, poses, 8.0, CONFIG)
     model = Model(crystal / PIXEL, np.ones(len(crystal)), np.zeros(len(crystal)))
