@@ -22,7 +22,7 @@ from single_rs.refine.calibrate import with_lens
 from single_rs.refine.lens import Lens
 from single_rs.refine.optics import Optics, OpticsConfig, OpticsTerm
 from single_rs.refine.problem import Model, RefinementProblem
-from single_rs.refine.strays import reseat
+from single_rs.refine.strays import reassign_frames
 from single_rs.refine.transfer import describe
 from single_rs.refine.types import RefinementSummary
 from single_rs.report.figures import pose_figures
@@ -252,6 +252,6 @@ def test_a_run_of_frames_in_a_wrong_pose_goes_back_to_that_of_its_neighbours(cry
     problem = RefinementProblem.pack(clean, poses, 8.0, CONFIG)
     model = Model(crystal / PIXEL, np.ones(len(crystal)), np.zeros(len(crystal)))
     problem.fit_filters(model)
-    assert reseat(problem, model) == 6
+    assert reassign_frames(problem, model) == 6
     turn = Rotation.from_matrix(problem.rotations.astype(float)) * Rotation.from_matrix(rotations).inv()
     assert np.rad2deg(turn.magnitude()).max() < 4.0

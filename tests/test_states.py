@@ -175,13 +175,13 @@ def test_a_constant_particle_in_unclear_poses_is_tried_in_others_once(crystal, t
         poses = Poses.known(rotations[clean.frames], np.zeros((len(clean.frames), 2)), clean.frames, block=30)
         return replace(poses, diagnostics=replace(poses.diagnostics, jump_share=0.5))
 
-    def seat(clean, poses, seen, *args):
+    def reassign(clean, poses, seen, *args):
         tried.append(len(poses.rotations))
         return poses
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stages, "find_poses", known)
-        patch.setattr(stretch_work, "seat_runs", seat)
+        patch.setattr(stretch_work, "reassign_runs", reassign)
         config = sr.pipeline.config.load_config(None, CONFIG)
         stack = sr.ParticleStack(images, PIXEL, np.arange(FRAMES))
         sr.solve(stack, element="Pt", out=tmp_path / "out", config=config)

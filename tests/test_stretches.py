@@ -1,4 +1,4 @@
-"""Stretches of time: seated, searched, brought into one frame, joined and dated."""
+"""Stretches of time: reassigned, searched, brought into one frame, joined and dated."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def worlds(crystal, second, found=None, join=False):
 
     whole = Placed(poses, atoms_at(crystal.positions))
 
-    def seat(part, given, known):
+    def reassign(part, given, known):
         return given
 
     def search(part):
@@ -49,7 +49,7 @@ def worlds(crystal, second, found=None, join=False):
     def ask(part, given, atoms):
         return Changes(len(part.frames), (), (1.0,), None, None, ())
 
-    return rotations, find_stretches(clean, whole, changes, Work(search, seat, place, ask, 100), join)
+    return rotations, find_stretches(clean, whole, changes, Work(search, reassign, place, ask, 100), join)
 
 
 def test_a_state_that_was_searched_anew_is_turned_into_the_frame_of_the_others(crystal):
@@ -90,7 +90,7 @@ def test_a_stretch_in_wrong_mates_is_seated_by_maps_and_not_searched(crystal):
     def search(part):
         raise AssertionError("nothing is to be searched")
 
-    def seat(part, given, known):
+    def reassign(part, given, known):
         moved, from_first = given.rotations.copy(), bool((part.frames[known] < 200).all())
         if from_first:  # the map of the first stretch, or of one of its parts, shows where the others belong
             moved[~known] = truth[part.frames[~known]]
@@ -104,7 +104,7 @@ def test_a_stretch_in_wrong_mates_is_seated_by_maps_and_not_searched(crystal):
     def ask(part, given, atoms):
         return Changes(len(part.frames), (), (1.0,), None, None, ())
 
-    work = Work(search, seat, place, ask, 100)
+    work = Work(search, reassign, place, ask, 100)
     both = find_stretches(clean, Placed(whole, atoms_at(crystal.positions)), changes, work, join=False)
     assert [(s.first, s.last, s.searched, s.same) for s in both] == [(0, 200, False, True), (200, 400, False, True)]
     (joined,) = find_stretches(clean, Placed(whole, atoms_at(crystal.positions)), changes, work)
@@ -147,14 +147,14 @@ def test_poses_are_settled_by_the_maps_of_their_own_frames():
     poses = Poses.known(lost, np.zeros((n, 2)), block=25)
     clean = sr.CleanStack.bare(np.zeros((n, 8, 8), np.float32), 1.0, 4.0, 1.0)
 
-    def seat(part, given, known):
+    def reassign(part, given, known):
         """Only a map of frames in one mate shows where the others belong."""
         of_one = np.allclose(given.rotations[known], truth[known])
         found = np.where((known | (not of_one))[:, None, None], given.rotations, truth)
         right = float(np.isclose(found, truth).all((1, 2)).mean())
         return replace(given, rotations=found, diagnostics=replace(given.diagnostics, own_share=right))
 
-    known = settled(clean, poses, seat)
+    known = settled(clean, poses, reassign)
     assert known.clear
     assert np.allclose(known.poses.rotations, truth)
     assert moved_frames(poses, known.poses) == 50

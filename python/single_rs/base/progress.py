@@ -16,13 +16,13 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any, ParamSpec, TypeVar
 
-__all__ = ["TOLD", "WHOLE_RUN", "CellBars", "Progress", "in_notebooks", "silent"]
+__all__ = ["SHOWN", "WHOLE_RUN", "CellBars", "Progress", "in_notebooks", "silent"]
 
 # progress(stage, done, total): `done` of `total` parts of the stage of that name are finished.
 Progress = Callable[[str, int, int], None]
 
 # `extra` of log records that the terminal shows although they are no warnings.
-TOLD = {"told": True}
+SHOWN = {"shown": True}
 
 # The stage under which progress of the whole run is reported, in s of expected work.
 WHOLE_RUN = "whole run"

@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         warnings.showwarning = _to_log
     words = list(sys.argv[1:] if argv is None else argv)
     terminal = logging.StreamHandler(sys.stderr)
-    terminal.addFilter(lambda record: record.levelno >= logging.WARNING or hasattr(record, "told"))
+    terminal.addFilter(lambda record: record.levelno >= logging.WARNING or hasattr(record, "shown"))
     terminal.setFormatter(_OneLine())
     logging.getLogger("single_rs").addHandler(terminal)
     # A line of the log that cannot be written, e.g. on a full disk, is no reason for a trace on the terminal.

@@ -21,15 +21,15 @@ def wait_until_still(path: Path, still: float = STILL) -> None:
     if not path.exists():
         raise DataFileError(f"{path} does not exist")
     before, since = _sizes(path), time.monotonic()
-    told = False
+    said = False
     while time.monotonic() - since < still:
         time.sleep(STEP)
         now = _sizes(path)
         if now != before:
             before, since = now, time.monotonic()
-            if not told:
+            if not said:
                 log.warning("%s grows; it is read when it has not grown for %g s", path, still)
-                told = True
+                said = True
 
 
 def _sizes(path: Path) -> tuple[int, int]:

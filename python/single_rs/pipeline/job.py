@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from single_rs.base.progress import TOLD
+from single_rs.base.progress import SHOWN
 from single_rs.pipeline.config import Config
 from single_rs.pipeline.estimate import Estimate, WholeRun
 from single_rs.pipeline.record import RunLog
@@ -46,7 +46,7 @@ class Job:
 
     def expect(self, part: str, estimate: Estimate) -> None:
         """Say what a part of the run, a particle or "" for the movie, will cost."""
-        log.info("expected: %s", estimate, extra=TOLD)
+        log.info("expected: %s", estimate, extra=SHOWN)
         if self.progress is not None:
             self.progress.expect(part, estimate)
 

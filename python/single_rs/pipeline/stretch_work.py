@@ -19,7 +19,7 @@ from single_rs.base.errors import ConvergenceError, SingleError
 from single_rs.base.steps import keeping
 from single_rs.io.star import read_poses
 from single_rs.orient import find_poses
-from single_rs.orient.search.seating import seat_runs
+from single_rs.orient.search.reassignment import reassign_runs
 from single_rs.pipeline import stages
 from single_rs.pipeline.material import lattice_seed
 from single_rs.pipeline.particle import Stages
@@ -69,7 +69,7 @@ def settled_whole(whole: Stages, found: Placed, changes: Changes, work: Work) ->
     if not may_settle(whole, found):
         return found, changes, 0
     try:
-        poses = settled(whole.clean, found.poses, work.seat).poses
+        poses = settled(whole.clean, found.poses, work.reassign).poses
         turned = moved_frames(found.poses, poses)
         if turned and (placed := work.place(whole.clean, poses)).gain > LEAST_GAIN * found.gain:
             return placed, work.ask(whole.clean, placed.poses, placed.atoms), turned
@@ -94,8 +94,8 @@ def stretch_work(whole: Stages, stage: str, key: str) -> Work:
     def search(clean: CleanStack) -> Poses:
         return once(Poses, lambda: find_poses(clean, symbol, orient, seed=job.seed))
 
-    def seat(clean: CleanStack, poses: Poses, known: NDArray[np.bool_]) -> Poses:
-        return once(Poses, lambda: seat_runs(clean, poses, known, symbol, orient))
+    def reassign(clean: CleanStack, poses: Poses, known: NDArray[np.bool_]) -> Poses:
+        return once(Poses, lambda: reassign_runs(clean, poses, known, symbol, orient))
 
     def place(clean: CleanStack, poses: Poses) -> Placed:
         return once(Placed, lambda: placed(clean, poses))
@@ -112,4 +112,4 @@ def stretch_work(whole: Stages, stage: str, key: str) -> Work:
         settings = of.states, of.refine, job.seed, *whole.imaging
         return once(Changes, lambda: find_changes(clean, poses, atoms, *settings))
 
-    return Work(at_most(len(whole.stack), search), seat, place, ask, of.states.shortest)
+    return Work(at_most(len(whole.stack), search), reassign, place, ask, of.states.shortest)

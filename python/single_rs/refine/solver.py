@@ -34,7 +34,7 @@ from single_rs.refine.optics import OpticsTerm
 from single_rs.refine.problem import Model, RefinementProblem
 from single_rs.refine.result import assemble
 from single_rs.refine.state import Fit, NormalSource
-from single_rs.refine.strays import reseat
+from single_rs.refine.strays import reassign_frames
 from single_rs.refine.types import RefineConfig, Refined
 
 __all__ = ["refine_atoms"]
@@ -240,7 +240,7 @@ class _Solver:
         for _ in range(LENS_ROUNDS):
             # A frame that did not show the atoms may have been in a wrong pose, or out of focus.
             self.problem.frame_weights = self.usable
-            if reseat(self.problem, self.model):
+            if reassign_frames(self.problem, self.model):
                 refocus(self.problem, self.model)
                 self.problem.polish(self.model)
             self.start()

@@ -20,7 +20,7 @@ from single_rs import _core
 from single_rs.base.sampling import evenly
 from single_rs.refine.problem import Model, RefinementProblem, single
 
-__all__ = ["reseat"]
+__all__ = ["reassign_frames"]
 
 JUMP = 20.0  # degrees
 REACH, STEP = 11.0, 4.5  # degrees: of the poses tried round that of a neighbour, and between them
@@ -42,7 +42,7 @@ class _Tried:
     nats: NDArray[np.float64]
 
 
-def reseat(problem: RefinementProblem, model: Model) -> int:
+def reassign_frames(problem: RefinementProblem, model: Model) -> int:
     """Give frames in use the pose of a neighbour where that is clearly better; return how many changed."""
     used = np.flatnonzero(problem.frame_weights > 0)
     now = problem.fitness(model).log_likelihood_ratio.copy()

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import msgspec
 import numpy as np
 
-from single_rs.base.progress import TOLD
+from single_rs.base.progress import SHOWN
 from single_rs.io.atomic import atomic_binary
 
 __all__ = ["StepFiles"]
@@ -72,7 +72,7 @@ class StepFiles:
             # The other half may be writing.
             whole = [path for path in self._folder.glob("*.step") if ".partial" not in path.name]
             last = max(whole, key=lambda path: path.stat().st_mtime_ns)
-            log.info("%s: continued after %s", self._stage, last.stem.replace("_", " "), extra=TOLD)
+            log.info("%s: continued after %s", self._stage, last.stem.replace("_", " "), extra=SHOWN)
 
     def _read(self, path: Path, kind: type[T]) -> T | None:
         try:

@@ -1,6 +1,6 @@
 """Whether the poses of a stretch are clear, and how far its own frames can make them so.
 
-Frames that a search has divided between symmetry mates are tried by maps of other frames (`seat_runs`): each of two
+Frames that a search has divided between symmetry mates are tried by maps of other frames (`reassign_runs`): each of two
 parts of the stretch by that of the other, at once, or after all were by that of the longest run without a jump, which
 lies in one mate. The share of the frames that fit their own pose, and no mate of it, tells which of both is better.
 """
@@ -19,11 +19,11 @@ from single_rs.base.rotations import JUMP, jumps, rotation_angle
 from single_rs.orient.agreement import MOST_JUMPS
 from single_rs.records import CleanStack, Poses
 
-__all__ = ["Known", "Seat", "is_clear", "jump_share", "moved_frames", "settled"]
+__all__ = ["Known", "Reassign", "is_clear", "jump_share", "moved_frames", "settled"]
 
 log = logging.getLogger(__name__)
 
-Seat = Callable[[CleanStack, Poses, NDArray[np.bool_]], Poses]  # frames, poses, and which of them are known
+Reassign = Callable[[CleanStack, Poses, NDArray[np.bool_]], Poses]  # frames, poses, and which of them are known
 
 # Least share of the frames that fit their own pose and no symmetry mate of it, of poses that need no search anew: 0.94
 # and more of stretches in their right poses at 8 e/px, 0.84 at 2; 0.73 of another particle's, 0.50 to 0.84 of mixtures.
@@ -57,14 +57,14 @@ class Known:
         return self.poses.diagnostics.own_share or 0.0
 
 
-def settled(clean: CleanStack, poses: Poses, seat: Seat) -> Known:
+def settled(clean: CleanStack, poses: Poses, reassign: Reassign) -> Known:
     """Return the poses of a stretch with its runs of frames in the mates that its own maps show.
 
     Parameters
     ----------
     clean, poses
         Frames (n, y, x) and their poses.
-    seat
+    reassign
         Moves the frames that are not known to the mates that fit the map of the known ones best.
 
     Returns
@@ -72,19 +72,19 @@ def settled(clean: CleanStack, poses: Poses, seat: Seat) -> Known:
     Known
         With `own_share` as the two parts of the stretch show it by each other's maps.
     """
-    found = [_by_each_other(clean, poses, seat)]
+    found = [_by_each_other(clean, poses, reassign)]
     run = np.concatenate([[0], np.cumsum(jumps(poses.rotations))])
     longest = run == np.bincount(run).argmax()
     if not longest.all():
         try:
-            found.append(_by_each_other(clean, seat(clean, poses, longest), seat))
+            found.append(_by_each_other(clean, reassign(clean, poses, longest), reassign))
         except (SingleError, ConvergenceError) as problem:
-            log.info("%d frames of %d are too few to seat the others by: %s", longest.sum(), len(run), problem)
+            log.info("%d frames of %d are too few to reassign the others by: %s", longest.sum(), len(run), problem)
     return max(found, key=lambda one: one.own_share)
 
 
-def _by_each_other(clean: CleanStack, poses: Poses, seat: Seat) -> Known:
-    """Seat two parts of a stretch by the maps of each other; blocks of the halves are cut in two."""
+def _by_each_other(clean: CleanStack, poses: Poses, reassign: Reassign) -> Known:
+    """Reassign two parts of a stretch by the maps of each other; blocks of the halves are cut in two."""
     half = poses.half[np.maximum.accumulate(np.where(poses.half > 0, np.arange(len(poses.half)), 0))]  # without gaps
     block = np.concatenate([[0], np.cumsum(half[1:] != half[:-1])])
     begin, length = np.searchsorted(block, block), np.bincount(block)[block]
@@ -92,10 +92,10 @@ def _by_each_other(clean: CleanStack, poses: Poses, seat: Seat) -> Known:
     found, own = poses, 0.0
     try:
         for known in (part, ~part):
-            found = seat(clean, found, known)
+            found = reassign(clean, found, known)
             own += (found.diagnostics.own_share or 0.0) * float((~known).mean())
     except (SingleError, ConvergenceError) as problem:
-        log.info("%d frames are too few to seat them by each other: %s", len(part), problem)
+        log.info("%d frames are too few to reassign them by each other: %s", len(part), problem)
         return Known(poses, False)
     jumping = jump_share(found.rotations)
     # What the search said of the mates of its halves no longer holds.

@@ -2,7 +2,7 @@
 
 A search of all frames compares each with models that mix their structures, and may leave whole runs of frames in wrong
 mates. Where its poses of a stretch are clear they are a start that is nearly right. Else the runs of the stretch are
-seated in the mates that fit the map of the largest stretch best, and then, a part of the stretch by the map of the
+reassigned to the mates that fit the map of the largest stretch best, and then, a part of the stretch by the map of the
 rest, in those that fit its own; that costs a tenth of a search. Where they are not clear then, the stretch is searched
 anew, as if it were another movie, and what explains its frames better is kept. A stretch is then placed, that is
 reconstructed, traced and refined, so that models are of their own time, and asked again whether it changes. Atoms that
@@ -31,7 +31,7 @@ from single_rs.base.rotations import BEAM_HALF_TURN, rigid_motion
 from single_rs.base.sampling import block_edges
 from single_rs.records import Atoms, CleanStack, Poses
 from single_rs.refine.change.same import FEWEST_PAIRS, SAME_ATOM, maybe_same_structure, same_particle
-from single_rs.refine.change.settling import Known, Seat, is_clear, settled
+from single_rs.refine.change.settling import Known, Reassign, is_clear, settled
 from single_rs.refine.change.types import Changes
 
 __all__ = ["Placed", "Stretch", "Work", "at_most", "find_stretches", "joined", "part_of", "within"]
@@ -58,11 +58,11 @@ class Placed:
 class Work:
     """What is done with a stretch: search its poses, place its atoms, ask whether it changes; and its fewest frames.
 
-    `seat` moves the runs of frames that are not in its last argument to the mates that fit the map of those best.
+    `reassign` moves the runs of frames that are not in its last argument to the mates that fit the map of those best.
     """
 
     search: Callable[[CleanStack], Poses]
-    seat: Seat
+    reassign: Reassign
     place: Callable[[CleanStack, Poses], Placed]
     ask: Callable[[CleanStack, Poses, Atoms], Changes]
     shortest: int
@@ -208,7 +208,7 @@ def _divided(
 ) -> list[Stretch]:
     spans = changes.stretches()
     errors = [error, *(change.frame_err for change in changes.changes)]
-    # What shows the atoms of the whole longest comes first: the others are seated by its map.
+    # What shows the atoms of the whole longest comes first: the others are reassigned by its map.
     lengths = [last - first for first, last in spans]
     largest = max(range(len(spans)), key=lambda k: (changes.shown[k] * lengths[k], lengths[k]))
     order = [largest, *(k for k in range(len(spans)) if k != largest)]
@@ -247,12 +247,12 @@ def _stretch(own: CleanStack, known: Known | None, work: Work, first: int, error
 def _known(
     clean: CleanStack, whole: Placed, span: tuple[int, int], largest: list[Stretch], offset: int, work: Work
 ) -> Known:
-    """Poses of the whole of the images of `span`; where they are not clear, seated in the mates that maps show."""
+    """Poses of the whole of the images of `span`; where they are not clear, reassigned to the mates that maps show."""
     images = slice(*span)
     own, poses = part_of(clean, images), within(whole.poses, images)
     if is_clear(poses):
         return Known(poses, True)
-    alone = settled(own, poses, work.seat)
+    alone = settled(own, poses, work.reassign)
     if alone.clear or not largest:
         return alone
     mapped = _in_frame(max(largest, key=len), Stretch(0, len(clean.images), 0.0, whole, False))
@@ -263,12 +263,12 @@ def _known(
     both = inside | known
     given = within(_put(whole.poses, known, mapped.placed.poses), both)
     try:
-        seated = within(work.seat(part_of(clean, both), given, known[both]), inside[both])
+        reassigned = within(work.reassign(part_of(clean, both), given, known[both]), inside[both])
     except (SingleError, ConvergenceError) as problem:
         log.info("images %d to %d stay in their mates: %s", offset + span[0], offset + span[1] - 1, problem)
         return alone
-    # A map that is itself of several mates seats frames in any: the stretch's own agreement decides.
-    return max(alone, settled(own, seated, work.seat), key=lambda one: one.own_share)
+    # A map that is itself of several mates reassigns frames to any: the stretch's own agreement decides.
+    return max(alone, settled(own, reassigned, work.reassign), key=lambda one: one.own_share)
 
 
 def _put(poses: Poses, part: NDArray[np.bool_], own: Poses) -> Poses:
@@ -296,7 +296,7 @@ def _place(clean: CleanStack, known: Known | None, work: Work) -> tuple[Placed, 
 
     def search() -> Poses:
         poses = work.search(clean)
-        return poses if is_clear(poses) else settled(clean, poses, work.seat).poses
+        return poses if is_clear(poses) else settled(clean, poses, work.reassign).poses
 
     if known is not None and known.clear:
         attempt(lambda: known.poses, False)

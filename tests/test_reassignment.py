@@ -10,7 +10,7 @@ import single_rs as sr
 from changing import FRAMES, PIXEL, frames_of
 from single_rs.base.errors import InputError
 from single_rs.base.rotations import jumps, rotation_angle
-from single_rs.orient.search.seating import seat_runs
+from single_rs.orient.search.reassignment import reassign_runs
 from single_rs.records import Poses
 
 TURN = Rotation.from_rotvec(np.pi / np.sqrt(2) * np.array([1, -1, 0])).as_matrix()  # about [1 -1 0] of the lattice
@@ -35,32 +35,32 @@ def off(poses, rotations):
 def test_a_run_in_a_wrong_mate_is_moved_to_the_right_one(seen):
     clean, rotations, poses = seen
     known = np.arange(FRAMES) < 130
-    found = seat_runs(clean, poses, known, "Pt")
+    found = reassign_runs(clean, poses, known, "Pt")
     assert np.median(off(poses, rotations)[150:200]) > 90
     assert (off(found, rotations) < 3).mean() > 0.97
     assert np.array_equal(found.rotations[known], poses.rotations[known])
     assert np.array_equal(found.shifts[known], poses.shifts[known])
     assert np.abs(found.shifts[150:200]).max() < 0.6
     assert found.diagnostics.own_share > 0.75  # of one half of 130 frames
-    again = seat_runs(clean, poses, known, "Pt")
+    again = reassign_runs(clean, poses, known, "Pt")
     assert np.array_equal(found.rotations, again.rotations)
 
 
 def test_a_run_that_nothing_tells_from_the_others_stays(seen):
     clean, rotations, _ = seen
     right = Poses.known(rotations, np.zeros((FRAMES, 2)), block=30)
-    found = seat_runs(clean, right, np.arange(FRAMES) < 130, "Pt")
+    found = reassign_runs(clean, right, np.arange(FRAMES) < 130, "Pt")
     assert np.array_equal(found.rotations, right.rotations)
 
 
 def test_a_map_needs_frames(seen):
     clean, rotations, poses = seen
     one_half = (poses.half == 1) & ((np.arange(FRAMES) < 150) | (np.arange(FRAMES) >= 200))
-    assert (off(seat_runs(clean, poses, one_half, "Pt"), rotations) < 3).mean() > 0.97
+    assert (off(reassign_runs(clean, poses, one_half, "Pt"), rotations) < 3).mean() > 0.97
     with pytest.raises(InputError, match="30 frames are known; at least 40"):
-        seat_runs(clean, poses, np.arange(FRAMES) < 30, "Pt")
-    with pytest.raises(InputError, match="none to seat"):
-        seat_runs(clean, poses, np.ones(FRAMES, bool), "Pt")
+        reassign_runs(clean, poses, np.arange(FRAMES) < 30, "Pt")
+    with pytest.raises(InputError, match="none to reassign"):
+        reassign_runs(clean, poses, np.ones(FRAMES, bool), "Pt")
 
 
 def test_a_jump_is_far_longer_than_most_steps():

@@ -1,4 +1,4 @@
-"""Seat runs of frames among the symmetry mates of their poses, by the map of other frames.
+"""Reassign runs of frames among the symmetry mates of their poses, by the map of other frames.
 
 Where a particle changes, or few frames speak, a search may leave whole runs of frames in one wrong mate: their own
 frames agree with each other, and the models that they are compared with are half made of them. A map of frames that are
@@ -27,7 +27,7 @@ from single_rs.orient.search.half import symmetries_of
 from single_rs.orient.search.solver import half_solver
 from single_rs.records import CleanStack, Poses
 
-__all__ = ["seat_runs"]
+__all__ = ["reassign_runs"]
 
 FEWEST = 40  # frames of a map; below, most of its peaks are noise
 FINALISTS = 6  # mates of a run that are polished before they are compared
@@ -37,7 +37,7 @@ CHUNK = 2000  # frames of which all mates are looked up at once
 
 
 @single_blas_thread()
-def seat_runs(
+def reassign_runs(
     clean: CleanStack, poses: Poses, known: NDArray[np.bool_], element: str, config: OrientConfig | None = None
 ) -> Poses:
     """Return the poses with every run of frames in the mate that fits a map of the frames `known` best.
@@ -63,7 +63,7 @@ def seat_runs(
     template = lattice_template(element, config.structure, config.lattice_constant)
     others = np.flatnonzero(~known)
     if not len(others):
-        raise InputError("all frames are known; there is none to seat")
+        raise InputError("all frames are known; there is none to reassign")
     broken = jumps(poses.rotations[others]) | (np.diff(others) > 1)
     run = np.full(len(known), -1)
     run[others] = np.concatenate([[0], np.cumsum(broken)])
