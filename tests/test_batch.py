@@ -21,8 +21,9 @@ import pytest
 import test_pipeline
 from single_rs.base.errors import InputError, SingleError
 from single_rs.cli import main
+from single_rs.pipeline import batch as batch_module
 from single_rs.pipeline import dispatch, entry, stages
-from single_rs.pipeline.batch import as_text, close_movie, find_particles, movie_tasks, solve_one
+from single_rs.pipeline.batch import MovieTask, as_text, close_movie, find_particles, movie_tasks, solve_one
 from single_rs.pipeline.config import load_config
 from single_rs.pipeline.dispatch import batch, batch_status
 from single_rs.pipeline.record import RunLog
@@ -171,6 +172,21 @@ def test_tasks_may_be_started_again_at_any_point(tmp_path, movies, calls) -> Non
     assert close_movie(task) == found[0]
     shutil.copytree(kept, parts)  # as if it had been killed before it tidied up
     assert close_movie(task) == found[0]
+
+
+def test_what_a_stop_left_of_the_parts_goes_with_the_next_batch(tmp_path, movies, calls, monkeypatch) -> None:
+    def stopped(task: MovieTask) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(batch_module, "_remove_parts", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            batch(movies[:1], "Pt", tmp_path, None, CONFIG)
+    assert (tmp_path / "one" / ".single_rs" / "parts").exists()
+    before = dict(calls)
+    assert [o.verdict for o in batch(movies[:1], "Pt", tmp_path, None, CONFIG).outcomes] == ["solved"]
+    assert calls == before
+    assert not (tmp_path / "one" / ".single_rs").exists()
 
 
 def test_calls_run_as_jobs_of_slurm(tmp_path, monkeypatch) -> None:

@@ -155,7 +155,7 @@ def test_a_kept_step_comes_back_to_the_last_bit_in_the_same_order_of_memory(
 
 @pytest.mark.parametrize("harm", ["cut", "changed", "empty", "other form"])
 def test_a_damaged_step_is_made_anew_with_a_word(tmp_path: Path, harm: str, caplog: pytest.LogCaptureFixture) -> None:
-    StepFiles(tmp_path, "key", "stage")("a step", Inner if harm == "other form" else Outer, outer)
+    StepFiles(tmp_path, "key", "stage")("a step", Outer, outer)
     (path,) = tmp_path.rglob("*.step")
     data = path.read_bytes()
     if harm == "other form":
@@ -168,6 +168,23 @@ def test_a_damaged_step_is_made_anew_with_a_word(tmp_path: Path, harm: str, capl
     assert same(again, outer())
     assert "made anew" in caplog.text
     assert same(StepFiles(tmp_path, "key", "stage")("a step", Outer, lambda: pytest.fail("it is whole now")), again)
+
+
+def test_a_step_that_cannot_be_written_decides_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "key").write_text("in the way")
+    files = StepFiles(tmp_path, "key", "stage")
+    assert same(files("a step", Outer, outer), outer())
+    assert same(files("another", Outer, outer), outer())
+    assert caplog.text.count("steps are not kept") == 1
+
+
+def test_a_part_of_an_array_is_the_same_to_who_makes_and_who_reads_it(tmp_path: Path) -> None:
+    def part() -> Inner:
+        return Inner(np.arange(24, dtype=np.float32).reshape(2, 12)[:, ::3], "with gaps")
+
+    made = StepFiles(tmp_path, "key", "stage")("a step", Inner, part)
+    read = StepFiles(tmp_path, "key", "stage")("a step", Inner, part)
+    assert made.lengths.strides == read.lengths.strides
 
 
 def test_steps_of_another_key_or_of_a_run_begun_anew_are_not_read(tmp_path: Path) -> None:

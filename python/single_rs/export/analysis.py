@@ -44,7 +44,7 @@ def write_analysis(
     dft
         Settings of the calculations among the formats; None: the defaults.
     volumes
-        Also write the strain as MRC volumes.
+        Also write strain and phases as VTK and MRC volumes.
     """
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)

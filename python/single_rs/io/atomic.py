@@ -192,12 +192,13 @@ def _in_units(size: int) -> str:
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
-def remove_partials(folder: str | os.PathLike[str]) -> list[Path]:
-    """Remove what killed processes left half written in `folder` and below; return the files.
+def remove_partials(folder: str | os.PathLike[str], spared: Path | None = None) -> list[Path]:
+    """Remove what killed processes left half written in `folder` and below, but in `spared`; return the files.
 
     Only for who holds the lock of the folder: a file of a process that still writes is half written too.
     """
     found = [p for p in sorted(Path(folder).rglob("*.partial*")) if PARTIAL.fullmatch(p.name) and p.is_file()]
+    found = [p for p in found if spared is None or not p.is_relative_to(spared)]
     for path in found:
         with contextlib.suppress(OSError):
             path.unlink()

@@ -8,6 +8,7 @@ side; the last task of the movie takes their files over, as if one program had m
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import os
@@ -17,7 +18,7 @@ from pathlib import Path
 
 from single_rs.analysis import ParticleSummary
 from single_rs.base.blas import single_blas_thread
-from single_rs.base.errors import InputError
+from single_rs.base.errors import DataFileError, InputError
 from single_rs.base.reading import AS_IS
 from single_rs.base.seeds import check_seed
 from single_rs.base.settings_text import settings_to_dict
@@ -112,6 +113,8 @@ def known_outcomes(task: MovieTask) -> list[Outcome] | None:
     with open_movie(task.movie, task.pixel_size, reading=task.reading) as movie:
         if not record.input.unchanged(Input(movie).record):
             return None
+    if (task.out / layout.HIDDEN / layout.PARTS).exists():
+        _remove_parts(task)
     return [Outcome(task.out.name, name, v.verdict, v.reasons) for name, v in record.verdicts.items()]
 
 
@@ -172,10 +175,15 @@ def close_movie(task: MovieTask) -> list[Outcome]:
     ):
         results = [result for name in FrontEnd(movie, job).particles() for result in _taken_over(task, job, name)]
         finished(job, results)
-        # All at once: what is left of a folder that was being removed would pass for that of a particle.
-        with job.log.folder.scratch() as room:
-            os.replace(task.out / layout.HIDDEN / layout.PARTS, room / layout.PARTS)
+    _remove_parts(task)
     return [Outcome(task.out.name, r.folder.name, r.verdict, tuple(r.reasons)) for r in results]
+
+
+def _remove_parts(task: MovieTask) -> None:
+    """Remove the folders of the particles of a finished movie; where that fails, the next batch does it."""
+    with contextlib.suppress(OSError, DataFileError), open_folder(task.out) as folder, folder.scratch() as room:
+        # All at once: what is left of a folder that was being removed would pass for that of a particle.
+        os.replace(task.out / layout.HIDDEN / layout.PARTS, room / layout.PARTS)
 
 
 def _taken_over(task: MovieTask, job: Job, name: str) -> list[ParticleResult]:

@@ -272,7 +272,9 @@ def open_job(
 def _check_replaced(journal: RunLog, out: Path, may_replace: bool) -> None:
     """Refuse to replace the finished result of another input that nobody asked to replace."""
     earlier = journal.earlier
-    if earlier is None or earlier.status != FINISHED or may_replace or journal.same_input(earlier):
+    # A run that was stopped while its files took the places of a finished result holds one as well.
+    held = earlier is not None and (earlier.status == FINISHED or journal.folder.holding)
+    if earlier is None or not held or may_replace or journal.same_input(earlier):
         return
     raise InputError(
         f"{out} holds the finished result of {earlier.input.path or 'another array'}; choose another --out, or give "

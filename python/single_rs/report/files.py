@@ -189,8 +189,10 @@ def _read_later_steps(particle: ParticleFiles) -> None:
     if particle.strain is not None and len(particle.strain.atom) == count:
         atoms.columns.update({name: particle.strain.measure(name) for name in ("von_mises", "rotation")})
         if particle.density is not None and particle.lattice is not None and particle.pixel_size:
-            bond, box = particle.lattice.lattice.nearest_neighbour, len(particle.density)
-            particle.strain_maps = _strain_maps(particle.strain, atoms.positions, bond, box, particle.pixel_size)
+            grid = particle.lattice.lattice.nearest_neighbour, len(particle.density), particle.pixel_size
+            strain = particle.strain
+            maps = attempt(folder / layout.STRAIN_TABLE, lambda _: _strain_maps(strain, atoms.positions, *grid), gaps)
+            particle.strain_maps = maps or {}
     if particle.sites is not None and len(particle.sites.atom) == count:
         atoms.columns.update(grain=particle.sites.grain, fault=particle.sites.fault)
     energies = optional(layout.ENERGY_ATOMS, _energies)

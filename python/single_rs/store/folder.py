@@ -28,7 +28,7 @@ from single_rs.base.errors import DataFileError
 from single_rs.base.stop import at_stop
 from single_rs.io.atomic import remove_partials, writable_folder
 from single_rs.store.codecs import read_record, write_record
-from single_rs.store.layout import HIDDEN, MANIFEST, STEPS
+from single_rs.store.layout import HIDDEN, MANIFEST, PARTS, STEPS
 from single_rs.store.lock import FolderLock
 from single_rs.store.manifest import FileEntry, Manifest, file_hash
 from single_rs.store.steps import StepFiles
@@ -328,7 +328,7 @@ def open_folder(path: str | os.PathLike[str]) -> Iterator[RunFolder]:
     lock = FolderLock(hidden / "lock", folder)
     lock.acquire()
     try:
-        remove_partials(folder)
+        remove_partials(folder, spared=hidden / PARTS)  # these have locks of their own, which others may hold
         with at_stop(lock.release):
             yield RunFolder(folder, lock)
     finally:

@@ -2,7 +2,8 @@
 
 One file a step in ``OUT/.single_rs/steps/STAGE/KEY``: the SHA-256 of what follows, and a dataclass in MessagePack with
 all bits of its arrays, their type, shape and order in memory, on which the order of sums depends. Steps of another key
-are never read. A file that is not as it was written is made anew.
+are never read. A file that is not as it was written is made anew; where one cannot be written, on a full disk, the work
+goes on without it.
 """
 
 from __future__ import annotations
@@ -46,24 +47,32 @@ class StepFiles:
 
     def __init__(self, folder: Path, key: str, stage: str, fresh: bool = False) -> None:
         """Look at nothing yet."""
-        self._folder, self._stage, self._told = folder / key, stage, False
+        self._folder, self._stage, self._told, self._room = folder / key, stage, False, True
         if fresh:
             shutil.rmtree(folder, ignore_errors=True)
 
     def __call__(self, name: str, kind: type[T], make: Callable[[], T]) -> T:
-        """Return what the step `name` gave before, or do it and keep that."""
+        """Return what the step `name` gave before, or do it and keep that.
+
+        Both ways the arrays are those that were read from bytes: one that was a part of a larger one would be summed in
+        another order by who made it than by who reads it.
+        """
         path = self._folder / f"{name.replace(' ', '_')}.step"
         known = self._read(path, kind)
         if known is not None:
             self._tell()
             return known
-        made = make()
-        data = msgspec.msgpack.encode(made, enc_hook=_plain)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_binary(path) as file:
-            file.write(hashlib.sha256(data).digest())
-            file.write(data)
-        return made
+        data = msgspec.msgpack.encode(make(), enc_hook=_plain)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_binary(path) as file:
+                file.write(hashlib.sha256(data).digest())
+                file.write(data)
+        except OSError as error:  # no step decides anything: what the stage needs room for itself will tell
+            if self._room:
+                log.warning("%s: steps are not kept (%s); a run that is stopped begins it anew", self._stage, error)
+            self._room = False
+        return msgspec.msgpack.decode(data, type=kind, dec_hook=_array)
 
     def _tell(self) -> None:
         """Say once after which step the stage goes on."""
