@@ -85,4 +85,4 @@ def write_states(folder, found, offset):
         for s in found.steps
     ]
     listed = [(a, s.numbers, s.frames) for a, s in zip(atoms, found.steps, strict=True)]
-    write_trajectory(folder / "trajectory.xyz", listed, offset)
+    write_trajectory(folder / "trajectory.xyz", dict(enumerate(listed)), offset)

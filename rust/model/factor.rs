@@ -5,6 +5,7 @@
 
 use crate::check::{self, accept, agree, all_finite};
 use crate::error::{Error, Result};
+#[cfg(target_arch = "x86_64")]
 use crate::lanes::wide;
 use rayon::prelude::*;
 use std::ops::Range;

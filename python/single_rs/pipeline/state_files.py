@@ -86,7 +86,7 @@ def write_one_state(
     write_record(folder / layout.STATES, StatesRecord((state,), tuple(sorted(events, key=when)), 0, count))
     write_table(folder / layout.TIMELINE, table)
     write_table(folder / layout.MOVED, _moved([]))
-    write_trajectory(folder / layout.TRAJECTORY, [(atoms, numbers, (span,))], offset_of(stack))
+    write_trajectory(folder / layout.TRAJECTORY, {0: (atoms, numbers, (span,))}, offset_of(stack))
 
 
 def offset_of(stack: ParticleStack) -> NDArray[np.float64]:
@@ -148,14 +148,14 @@ def _first_sites(
     return found
 
 
-def moved_table(timeline: Timeline, states: Sequence[StateAtoms]) -> MovedTable:
-    """Return what moved.csv holds: each two states that follow each other in time, once."""
+def moved_table(timeline: Timeline, states: Sequence[StateAtoms], names: Sequence[int]) -> MovedTable:
+    """Return what moved.csv holds: each two states that follow each other in time, once; `names` are their numbers."""
     order = [k for _, k in sorted((first, k) for k, state in enumerate(states) for first, _ in state.stretches)]
     rows = []
     for before, after in dict.fromkeys(pair for pair in pairwise(order) if pair[0] != pair[1]):
         pairs, moved, sigma = moved_between(states[before].atoms, states[after].atoms)
         ids = timeline.numbers[before][pairs[:, 0]]
-        both = np.full(len(ids), before), np.full(len(ids), after)
+        both = np.full(len(ids), names[before]), np.full(len(ids), names[after])
         rows.append((*both, ids, timeline.symbols[ids], moved, np.linalg.norm(moved, axis=1), sigma))
     return _moved(rows)
 

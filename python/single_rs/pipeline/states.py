@@ -8,6 +8,7 @@ particle's own folder takes the state that holds most frames, and what turns out
 from __future__ import annotations
 
 import functools
+import hashlib
 import logging
 import shutil
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 
 from single_rs.analysis.summary import ParticleSummary
 from single_rs.base.errors import ConvergenceError, SingleError, WriteError
+from single_rs.base.stop import raise_if_stopped
 from single_rs.io.star import read_poses
 from single_rs.pipeline import stages
 from single_rs.pipeline.job import Job
@@ -94,10 +96,13 @@ def solve_track(
     except (MemoryError, WriteError):
         raise  # of the machine, not of this particle
     except (SingleError, ConvergenceError) as error:
+        raise_if_stopped()
         log.warning("%s: its states were not solved: %s", name, error)
     except Exception as error:
-        # As in `solve_stages`: the whole has a verdict, and the other particles go on.
+        raise_if_stopped()
+        # As in `solve_stages`: the whole has a verdict, and the other particles go on. The next run tries again.
         log.exception("%s: its states were not solved: %s", name, error)
+        work.key = stage_key(work.key, "not solved")
     work.constant(result, changes)  # where it changes, its verdict and events say so
     return [result]
 
@@ -108,7 +113,8 @@ class _State(Stages):
     def __init__(
         self, whole: Stages, name: str, poses: Poses, inside: NDArray[np.bool_], notes: tuple[str, ...], doubt: bool
     ) -> None:
-        key = stage_key(whole.keys["changes"], name, np.flatnonzero(np.diff(inside)).tolist(), notes, doubt)
+        content = hashlib.sha256(b"".join(a.tobytes() for a in (inside, poses.rotations, poses.shifts)))
+        key = stage_key(whole.keys["changes"], name, content.hexdigest(), notes, doubt)
         super().__init__(whole.job, name, whole.stack, key)
         self._whole, self._poses, self._inside, self._notes, self._doubt = whole, poses, inside, notes, doubt
         own = ("reconstruct", "trace", "refine", "changes", "analyze")
@@ -332,8 +338,8 @@ class _States:
             record = StatesRecord(tuple(records), tuple(sorted(events, key=when)), top, core, names)
             write_record(running.folder / layout.STATES, record)
             write_table(running.folder / layout.TIMELINE, table)
-            write_table(running.folder / layout.MOVED, moved_table(timeline, states))
-            listed = [(s.atoms, n, spans[k]) for s, n, k in zip(states, timeline.numbers, kept, strict=True)]
+            write_table(running.folder / layout.MOVED, moved_table(timeline, states, kept))
+            listed = {k: (s.atoms, n, spans[k]) for s, n, k in zip(states, timeline.numbers, kept, strict=True)}
             write_trajectory(running.folder / layout.TRAJECTORY, listed, offset_of(self.whole.stack))
             copy = running.folder / layout.state_folder(top)
             copy.mkdir(parents=True)

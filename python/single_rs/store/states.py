@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -192,7 +192,7 @@ class TrajectoryStep(NamedTuple):
 
 def write_trajectory(
     path: str | os.PathLike[str],
-    states: Sequence[tuple[Atoms, NDArray[np.int64], tuple[tuple[int, int], ...]]],
+    states: Mapping[int, tuple[Atoms, NDArray[np.int64], tuple[tuple[int, int], ...]]],
     offset: NDArray[np.float64],
 ) -> None:
     """Write the atoms of all states as extxyz, one frame each, in the order of their numbers.
@@ -202,12 +202,12 @@ def write_trajectory(
     path
         Target.
     states
-        Atoms in one frame of reference, their numbers (n,), and the frames of the movie.
+        Number of a state → its atoms, all in one frame of reference, their numbers (n,), and the frames of the movie.
     offset
         Å (3,), added to positions: that of the particle's other files.
     """
     with atomic_text(path) as f:
-        for number, (atoms, ids, frames) in enumerate(states):
+        for number, (atoms, ids, frames) in states.items():
             order = np.argsort(ids)
             spans = " ".join(f"{first}-{last}" for first, last in frames)
             f.write(f"{len(ids)}\nProperties=species:S:1:pos:R:3:id:I:1:sigma:R:1 ")
