@@ -286,6 +286,7 @@ def _place(clean: CleanStack, known: Known | None, work: Work) -> tuple[Placed, 
     """
     found: list[tuple[Placed, bool]] = []
     problem = ConvergenceError(f"{len(clean.images)} frames are too few for a search of their own")
+    own: Poses | None = None
 
     def attempt(poses: Callable[[], Poses], searched: bool) -> None:
         nonlocal problem
@@ -295,13 +296,16 @@ def _place(clean: CleanStack, known: Known | None, work: Work) -> tuple[Placed, 
             problem = ConvergenceError(str(error))
 
     def search() -> Poses:
-        poses = work.search(clean)
-        return poses if is_clear(poses) else settled(clean, poses, work.reassign).poses
+        nonlocal own
+        own = work.search(clean)
+        return own if is_clear(own) else settled(clean, own, work.reassign).poses
 
     if known is not None and known.clear:
         attempt(lambda: known.poses, False)
     if not found and len(clean.images) >= FEWEST_SEARCHED:
         attempt(search, True)
+        if own is not None and not is_clear(own):  # maps of few frames may reassign what was right
+            attempt(lambda: own, True)
     if known is not None and not known.clear and not any(is_clear(placed.poses) for placed, _ in found):
         attempt(lambda: known.poses, False)
     if not found:
