@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 from single_rs.analysis.analyze import analyze
 from single_rs.analysis.model import Particle
 from single_rs.io.star import read_poses, write_poses
-from single_rs.pipeline.verdict import LIMITS, Verdict, judge
+from single_rs.pipeline.verdict import LIMITS, ONE_SIDED, Verdict, judge
 from single_rs.records import (
     Atoms,
     CleanStack,
@@ -77,7 +77,7 @@ def test_each_reason_carries_its_limit_and_what_does_not_apply_is_named(model):
         "no fallback engine was run, so that no second solution is compared",
         "no graphene stands out of the frames, so that it does not check the pixel size",
         "by the frames atoms are bright by 9.0 sigma; 4.0 needed",
-        "6.0 times and 0.5 % allowed",
+        "6.0 times beyond 0.1 %, and 0.5 %, allowed",
         "from bulk Pt; 2.5 % and 5 sigma allowed",
     ):
         assert any(words in reason for reason in verdict.reasons)
@@ -163,6 +163,18 @@ def test_views_from_one_side_are_doubtful_and_the_direction_is_named(model, half
     if expected == "doubtful":
         assert verdict.reasons[0].startswith("seen from too few sides: lengths along [")
         assert "1.00] are known" in verdict.reasons[0] or "0.9" in verdict.reasons[0]
+
+
+@pytest.mark.parametrize(("shared", "expected"), [(0.0006, "solved"), (0.003, "doubtful")])
+def test_what_limits_lengths_that_are_known_better_than_strain_is_no_doubt(model, shared, expected):
+    """Many frames from all sides leave so little open that the ellipse of the magnification is most of it."""
+    x = model.atoms.positions - model.atoms.positions.mean(axis=0)
+    sharp = 1e-6 * np.eye(3)[None].repeat(len(x), 0)  # Å²
+    atoms = replace(model.atoms, covariance=sharp, modes=(shared * x * [1.0, 0.0, 0.0])[None])
+    verdict = judged(replace(model, atoms=atoms), MEASURED)
+    assert verdict.verdict == expected
+    (reason,) = (r for r in verdict.reasons if "lengths along [" in r)
+    assert float(reason.split("%, ")[1].split(" times")[0]) > ONE_SIDED
 
 
 def test_one_view_shows_no_length_along_it(model):
